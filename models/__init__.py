@@ -1,0 +1,1 @@
+"""Networks: speech, text and image encoders, and what compares their maps."""
