@@ -1,0 +1,183 @@
+"""Weight files: read without running code, loaded so that nothing is skipped in silence."""
+
+import hashlib
+import logging
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from engine.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+# NumPy numbers are met beside the weights (scores, epochs); they hold values, not code. Old files use the old name.
+NUMPY_VALUES = [
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")},
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
+]
+
+
+class WeightsError(UserError, ValueError):
+    """A weight file is missing, damaged, of another kind, or does not fit the network."""
+
+
+def read_torch_file(path: Path) -> Any:
+    """Read a torch file (zip or the older format) on the CPU with ``weights_only=True``.
+
+    Args:
+        path: The file; ``.safetensors`` is read as such.
+
+    Returns:
+        Whatever the file holds: tensors, containers and plain values.
+
+    Raises:
+        WeightsError: The file is missing, truncated or corrupt, or wants to run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"There is no weight file {path}: give the path of an existing file.")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(
+                f"{path} is not a complete safetensors file ({error}): fetch or copy it again."
+            ) from error
+    try:
+        with torch.serialization.safe_globals(NUMPY_VALUES):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
+            found = str(error).split("GLOBAL ")[-1].split(" was not")[0]
+            raise WeightsError(
+                f"{path} holds more than weights and plain values ({found}) and was not read, since reading it could "
+                "run code: save its state dict alone."
+            ) from error
+        raise WeightsError(_damaged(path, error)) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+        raise WeightsError(_damaged(path, error)) from error
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+    return (
+        f"{path} ({path.stat().st_size} bytes) is not a complete torch file: it is truncated, damaged or of another "
+        f"format ({reason}). Fetch or copy it again."
+    )
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read a file that holds one state dict: names and tensors, nothing else.
+
+    Args:
+        path: A ``.safetensors`` file or a torch file.
+
+    Returns:
+        The tensors by name.
+
+    Raises:
+        WeightsError: As ``read_torch_file``, or the content is not a state dict.
+    """
+    return as_state_dict(read_torch_file(path), path)
+
+
+def as_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    """Check that ``content``, read from ``path``, is a state dict.
+
+    Raises:
+        WeightsError: It is not a mapping from names to tensors.
+    """
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{path} holds a {type(content).__name__}, expected a state dict (tensors by name).")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise WeightsError(
+                f"{path} holds {name!r} ({type(value).__name__}), expected a state dict with tensors only: "
+                "give the file of the weights themselves."
+            )
+    return dict(content)
+
+
+def strip_prefix(state: Mapping[str, Tensor], prefix: str = "module.") -> dict[str, Tensor]:
+    """Remove DataParallel's prefix from the names that have it; all of them or none must."""
+    with_prefix = [name for name in state if name.startswith(prefix)]
+    if with_prefix and len(with_prefix) != len(state):
+        other = next(name for name in state if not name.startswith(prefix))
+        raise WeightsError(f"Only some names start with {prefix!r} ({other!r} does not): the file mixes two models.")
+    return {name.removeprefix(prefix): value for name, value in state.items()}
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Load a state dict; every entry must exist and fit. Only ``num_batches_tracked`` may be absent (torch < 0.4.1).
+
+    Args:
+        module: The network, changed in place.
+        state: Tensors by the network's own names.
+        source: Where the weights come from, for messages.
+
+    Raises:
+        WeightsError: Names are missing, superfluous or of another shape; the first few are listed.
+    """
+    own = module.state_dict()
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    unknown = [name for name in state if name not in own]
+    misfits = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(value.shape)}"
+        for name, value in own.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    faults = [
+        f"{len(names)} {what}: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
+        for what, names in (("missing", missing), ("unknown", unknown), ("of another shape", misfits))
+        if names
+    ]
+    if faults:
+        raise WeightsError(f"The weights in {source} do not fit {type(module).__name__}: {'; '.join(faults)}.")
+    module.load_state_dict({name: state.get(name, value) for name, value in own.items()}, strict=True)
+
+
+def download_torchvision(url: str) -> dict[str, Tensor]:
+    """Return torchvision's weights from torch's cache folder, downloading and checking them first if needed.
+
+    Args:
+        url: Address whose file name ends in the first digits of its SHA-256, as torchvision's do.
+
+    Returns:
+        The state dict.
+
+    Raises:
+        WeightsError: The download failed (the message says which file to place where) or the checksum is wrong.
+    """
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    target = folder / url.rsplit("/", 1)[-1]
+    if not target.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        logger.info("Downloading %s to %s", url, target)
+        try:
+            torch.hub.download_url_to_file(url, str(target), hash_prefix=_hash_prefix(target), progress=False)
+        except (URLError, OSError, RuntimeError) as error:
+            raise WeightsError(
+                f"Could not download {url} ({error}): on a machine with network fetch that file, and place it at {target}."
+            ) from error
+    with target.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not digest.startswith(_hash_prefix(target)):
+        raise WeightsError(
+            f"{target} has SHA-256 {digest[:8]}..., expected {_hash_prefix(target)}...: delete it and fetch {url} again."
+        )
+    return read_state_dict(target)
+
+
+def _hash_prefix(target: Path) -> str:
+    return target.stem.rsplit("-", 1)[-1]
