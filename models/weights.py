@@ -168,13 +168,13 @@ def download_torchvision(url: str) -> dict[str, Tensor]:
             torch.hub.download_url_to_file(url, str(target), hash_prefix=_hash_prefix(target), progress=False)
         except (URLError, OSError, RuntimeError) as error:
             raise WeightsError(
-                f"Could not download {url} ({error}): on a machine with network fetch that file, and place it at {target}."
+                f"Could not download {url} ({error}): fetch that file where there is network and place it at {target}."
             ) from error
     with target.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(_hash_prefix(target)):
         raise WeightsError(
-            f"{target} has SHA-256 {digest[:8]}..., expected {_hash_prefix(target)}...: delete it and fetch {url} again."
+            f"{target} has SHA-256 {digest[:8]}..., expected {_hash_prefix(target)}...: delete it, fetch {url} again."
         )
     return read_state_dict(target)
 

@@ -1,0 +1,110 @@
+"""Downloads that resume after a break, are checked, and appear under their name only when complete."""
+
+import hashlib
+import http.client
+import logging
+import os
+import time
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from engine.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 1 << 20  # bytes
+TIMEOUT_S = 30
+BREAKS = (URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+PARTIAL, RANGE_REFUSED = 206, 416  # HTTP status
+
+
+class DownloadError(UserError, RuntimeError):
+    """A file could not be fetched, or is not the expected one."""
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def download(url: str, target: Path, sha256: str, attempts: int = 4, pause_s: float = 1.0) -> Path:
+    """Fetch ``url`` to ``target`` unless it is there already; a broken transfer continues where it stopped.
+
+    The bytes so far lie in ``<target>.part``; the file gets its name after the checksum is right.
+
+    Args:
+        url: http or https address.
+        target: Where the file goes; folders are made.
+        sha256: Expected SHA-256 in hexadecimal.
+        attempts: How often a connection is tried.
+        pause_s: Wait before the second attempt, seconds; doubled for each further one.
+
+    Returns:
+        ``target``.
+
+    Raises:
+        DownloadError: No connection, a refusal by the server, or another checksum; the message holds the address and
+            where to place the file by hand.
+    """
+    target = Path(target)
+    if not url.startswith(("http://", "https://")):
+        raise DownloadError(f"Cannot download {url!r}: expected an address that starts with http:// or https://.")
+    if target.is_file():
+        if sha256_of(target) == sha256.lower():
+            return target
+        raise DownloadError(
+            f"{target} exists with SHA-256 {sha256_of(target)}, expected {sha256}: delete it, or fetch {url} again."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    logger.info("Downloading %s to %s", url, target)
+    for attempt in range(attempts):
+        try:
+            _fetch(url, part)
+            break
+        except HTTPError as error:
+            raise _unreachable(url, target, f"the server answered {error.code} {error.reason}") from error
+        except BREAKS as error:
+            if attempt == attempts - 1:
+                raise _unreachable(url, target, str(getattr(error, "reason", None) or error)) from error
+            time.sleep(pause_s * 2**attempt)
+    found = sha256_of(part)
+    if found != sha256.lower():
+        part.unlink()
+        raise DownloadError(f"{url} has SHA-256 {found}, expected {sha256}: the file there has changed or was damaged.")
+    part.replace(target)
+    return target
+
+
+def _unreachable(url: str, target: Path, reason: str) -> DownloadError:
+    return DownloadError(
+        f"Could not download {url} ({reason}): fetch it where there is network and place it at {target}."
+    )
+
+
+def _fetch(url: str, part: Path) -> None:
+    """Append to ``part`` what it lacks, or start it again when the server does not serve ranges."""
+    have = part.stat().st_size if part.is_file() else 0
+    request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310 (http and https only)
+    try:
+        response = urlopen(request, timeout=TIMEOUT_S)  # noqa: S310
+    except HTTPError as error:
+        if error.code == RANGE_REFUSED and have:  # nothing is left, or the file changed: the checksum tells
+            if error.headers.get("Content-Range", "").endswith(f"/{have}"):
+                return
+            part.unlink()
+            _fetch(url, part)
+            return
+        raise
+    with response, part.open("ab" if response.status == PARTIAL else "wb") as file:
+        expected = response.headers.get("Content-Length")
+        received = 0
+        while chunk := response.read(CHUNK):
+            file.write(chunk)
+            received += len(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    if expected is not None and received < int(expected):
+        raise ConnectionError(f"the connection ended after {received} of {expected} bytes")

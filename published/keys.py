@@ -1,0 +1,59 @@
+"""Key maps from published state dicts to this project's names."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from models.weights import WeightsError
+
+Rule = tuple[str, str]
+
+
+def rename(state: Mapping[str, Tensor], rules: Sequence[Rule], source: str) -> dict[str, Tensor]:
+    """Rename every entry by the one rule that matches its whole name.
+
+    Args:
+        state: Tensors by published name.
+        rules: ``(pattern, replacement)`` pairs of regular expressions; the first that matches counts.
+        source: Where the weights come from, for messages.
+
+    Returns:
+        Tensors by our names.
+
+    Raises:
+        WeightsError: No rule knows an entry.
+    """
+    renamed: dict[str, Tensor] = {}
+    unknown: list[str] = []
+    for name, value in state.items():
+        for pattern, replacement in rules:
+            match = re.fullmatch(pattern, name)
+            if match:
+                renamed[match.expand(replacement)] = value
+                break
+        else:
+            unknown.append(name)
+    if unknown:
+        raise WeightsError(
+            f"The weights in {source} hold {len(unknown)} entries this kind does not have: {', '.join(unknown[:4])}"
+            f"{', ...' if len(unknown) > 4 else ''}. Is it a checkpoint of another kind?"
+        )
+    return renamed
+
+
+def convolutions_1d(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Drop the singleton axis of convolutions published as 2-D ones over ``(1, T)`` or ``(mel, 1)`` windows.
+
+    A kernel ``(C, 1, 40, 1)`` over all mel bins of one frame becomes ``(C, 40, 1)``; a kernel ``(C, C_in, 1, K)``
+    over K frames becomes ``(C, C_in, K)``. Other tensors stay.
+    """
+    return {name: _convolution_1d(value) for name, value in state.items()}
+
+
+def _convolution_1d(value: Tensor) -> Tensor:
+    if value.dim() != 4:
+        return value
+    if value.shape[2] == 1:
+        return value.squeeze(2)
+    return value.squeeze(1) if value.shape[1] == 1 else value

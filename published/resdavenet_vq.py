@@ -1,0 +1,136 @@
+"""Experiment folders of wnhsu/ResDAVEnet-VQ: ResDAVEnet speech and ResNet-50 images.
+
+A folder holds ``args.pkl`` (a pickled ``argparse.Namespace``; widths, depths and flags are comma-separated strings) and
+``models/{best_audio_model,best_image_model}.pth`` or ``models/{audio_model,image_model}.eN.pth``, plain state dicts
+whose names start with ``module.``. ``batchnorm1.*`` of the speech model is stored but never used, and is dropped.
+"""
+
+import logging
+import re
+from argparse import Namespace
+from pathlib import Path
+
+from torch import Tensor
+
+from models.image_encoders import Resnet50Encoder
+from models.resdavenet import ResDavenet
+from models.weights import WeightsError, load_strictly, read_state_dict, strip_prefix
+from published.keys import convolutions_1d, rename
+from published.speech_image import PublishedSpeechImage
+from published.unpickle import read_namespace
+
+logger = logging.getLogger(__name__)
+
+UNUSED = "batchnorm1."  # a layer the published forward pass never calls
+BLOCK = r"layer([1-4])\.(\d+)\."
+SPEECH_RULES = [
+    (r"conv1\.weight", r"stages.0.0.weight"),
+    (r"bn1\.(\w+)", r"stages.0.1.\1"),
+    (BLOCK + r"conv([12])\.weight", r"stages.\1.\2.conv\3.weight"),
+    (BLOCK + r"bn([12])\.(\w+)", r"stages.\1.\2.norm\3.\4"),
+    (BLOCK + r"downsample\.([01])\.(\w+)", r"stages.\1.\2.shortcut.\3.\4"),
+]
+IMAGE_RULES = [
+    (r"embedder\.(weight|bias)", r"embedder.\1"),
+    (r"((?:conv1|bn1|layer[1-4])\..+)", r"trunk.\1"),
+]
+NEEDED = ("audio_model", "layer_widths", "layer_depths", "convsize", "VQ_turnon")
+
+
+class QuantisedError(WeightsError):
+    """The checkpoint has quantisers switched on."""
+
+
+def _integers(args: Namespace, name: str, count: int, source: Path) -> tuple[int, ...]:
+    text = getattr(args, name)
+    try:
+        values = tuple(int(part) for part in str(text).split(","))
+    except ValueError as error:
+        raise WeightsError(f"{source}: {name} is {text!r}, expected {count} integers with commas.") from error
+    if len(values) != count:
+        raise WeightsError(f"{source}: {name} is {text!r}, expected {count} integers with commas.")
+    return values
+
+
+def _files(path: Path) -> tuple[Path, Path, Path]:
+    """Return the speech file, the image file of the same epoch and ``args.pkl`` of a folder or speech file."""
+    if path.is_dir():
+        speech = path / "models" / "best_audio_model.pth"
+        if not speech.is_file():
+            speech = _last_epoch(path)
+    else:
+        speech = path
+    if "audio_model" not in speech.name:
+        raise WeightsError(
+            f"{speech} is not named like a speech model: give the experiment folder or its audio_model file."
+        )
+    return (
+        speech,
+        speech.with_name(speech.name.replace("audio_model", "image_model")),
+        speech.parent.parent / "args.pkl",
+    )
+
+
+def _last_epoch(folder: Path) -> Path:
+    epochs = {
+        int(m[1]): f for f in folder.glob("models/audio_model.e*.pth") if (m := re.search(r"\.e(\d+)\.pth$", f.name))
+    }
+    if not epochs:
+        raise WeightsError(
+            f"The folder {folder} holds neither models/best_audio_model.pth nor models/audio_model.eN.pth: "
+            "give an experiment folder of ResDAVEnet-VQ."
+        )
+    logger.warning("%s has no best_audio_model.pth; using epoch %d", folder, max(epochs))
+    return epochs[max(epochs)]
+
+
+def _speech(args: Namespace, source: Path, state: dict[str, Tensor]) -> ResDavenet:
+    """Build the speech encoder that ``args`` describe and load it."""
+    enabled = _integers(args, "VQ_turnon", 5, source)
+    if any(enabled):
+        places = ", ".join(f"quant{index + 1}" for index, flag in enumerate(enabled) if flag)
+        raise QuantisedError(
+            f"{source}: VQ_turnon is {args.VQ_turnon!r}, so the model has quantisers ({places}); this version reads "
+            "the non-quantised form only (VQ_turnon 0,0,0,0,0)."
+        )
+    speech = ResDavenet(
+        layer_widths=_integers(args, "layer_widths", 5, source),
+        layer_depths=_integers(args, "layer_depths", 4, source),
+        kernel=int(args.convsize),
+    )
+    used = {name: value for name, value in state.items() if not name.startswith(UNUSED)}
+    load_strictly(speech, convolutions_1d(rename(used, SPEECH_RULES, str(source))), str(source))
+    return speech
+
+
+def load(path: Path) -> PublishedSpeechImage:
+    """Load an experiment folder, or one ``audio_model`` file in it with the image model of the same epoch.
+
+    Args:
+        path: The experiment folder (its best model, else its last epoch) or ``models/audio_model.eN.pth``.
+
+    Returns:
+        The encoders; ``details`` holds the training arguments.
+
+    Raises:
+        QuantisedError: Quantisers are switched on.
+        WeightsError: A file is missing, damaged, of another kind, or does not fit.
+    """
+    speech_file, image_file, args_file = _files(path)
+    args = read_namespace(args_file)
+    lacking = [name for name in NEEDED if not hasattr(args, name)]
+    if lacking:
+        raise WeightsError(
+            f"{args_file} lacks {', '.join(lacking)}: it is not the args.pkl of a ResDAVEnet-VQ experiment."
+        )
+    if args.audio_model != "ResDavenetVQ" or getattr(args, "image_model", "Resnet50") != "Resnet50":
+        raise WeightsError(
+            f"{args_file} names {args.audio_model!r} and {args.image_model!r}, expected ResDavenetVQ and Resnet50."
+        )
+    speech = _speech(args, args_file, strip_prefix(read_state_dict(speech_file)))
+    image_state = rename(strip_prefix(read_state_dict(image_file)), IMAGE_RULES, str(image_file))
+    if "embedder.weight" not in image_state:
+        raise WeightsError(f"{image_file} has no embedder.weight: it is not an image model of ResDAVEnet-VQ.")
+    image = Resnet50Encoder(embedding_dim=image_state["embedder.weight"].shape[0])
+    load_strictly(image, image_state, str(image_file))
+    return PublishedSpeechImage(image, speech, speech_file, {"args": vars(args)})

@@ -1,0 +1,101 @@
+"""Pickled settings read without running code: ``argparse.Namespace`` and plain values, anything else is refused."""
+
+import argparse
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+from engine.errors import UserError
+
+LARGEST = 16 * 2**20  # bytes; an args.pkl has about one thousand
+PLAIN = (str, bytes, int, float, bool, type(None))
+
+
+class UnsafePickleError(UserError, ValueError):
+    """A pickle names something that is neither ``argparse.Namespace`` nor a plain value."""
+
+
+class BrokenPickleError(UserError, ValueError):
+    """A pickle is missing, truncated, or holds something else than expected."""
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Finds one class, by a private stand-in, so that a hostile file cannot reach the real one."""
+
+    def __init__(self, content: bytes, path: Path) -> None:
+        super().__init__(io.BytesIO(content))
+        self.path = path
+        self.namespace = type("Namespace", (argparse.Namespace,), {})
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("argparse", "Namespace"):
+            return self.namespace
+        raise UnsafePickleError(
+            f"{self.path} wants to load {module}.{name}; only argparse.Namespace and plain values are allowed, since "
+            "anything else could run code. Nothing was loaded."
+        )
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise UnsafePickleError(f"{self.path} refers to an object outside the file ({pid!r}); nothing was loaded.")
+
+
+def read_plain(path: Path) -> Any:
+    """Read a pickle that holds plain values and ``argparse.Namespace`` only.
+
+    Args:
+        path: The pickle.
+
+    Returns:
+        Strings, numbers, None, bytes, lists, tuples, sets, dicts and namespaces.
+
+    Raises:
+        UnsafePickleError: It names any other class or function; none of it is called.
+        BrokenPickleError: It is missing, too large, truncated or corrupt.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BrokenPickleError(f"There is no file {path}: expected a pickle there.")
+    if path.stat().st_size > LARGEST:
+        raise BrokenPickleError(f"{path} has {path.stat().st_size} bytes, expected settings of less than {LARGEST}.")
+    unpickler = _PlainUnpickler(path.read_bytes(), path)
+    try:
+        return _plain(unpickler.load(), unpickler.namespace)
+    except UserError:
+        raise
+    except Exception as error:  # a damaged pickle may raise nearly anything
+        raise BrokenPickleError(
+            f"{path} is not a complete pickle ({type(error).__name__}: {error}): fetch or copy it again."
+        ) from error
+
+
+def _plain(value: Any, stand_in: type) -> Any:
+    """Check that everything is a plain value and put real namespaces where the stand-in is."""
+    if type(value) in PLAIN:
+        return value
+    if type(value) in (list, tuple, set, frozenset):
+        return type(value)(_plain(item, stand_in) for item in value)
+    if type(value) is dict:
+        return {_plain(key, stand_in): _plain(item, stand_in) for key, item in value.items()}
+    if type(value) is stand_in:
+        return argparse.Namespace(**{key: _plain(item, stand_in) for key, item in vars(value).items()})
+    raise ValueError(f"a {type(value).__name__} is not a plain value")
+
+
+def read_namespace(path: Path) -> argparse.Namespace:
+    """Read a pickled ``argparse.Namespace``.
+
+    Args:
+        path: The pickle.
+
+    Returns:
+        The namespace.
+
+    Raises:
+        UnsafePickleError: As ``read_plain``.
+        BrokenPickleError: As ``read_plain``, or it holds something else.
+    """
+    value = read_plain(path)
+    if not isinstance(value, argparse.Namespace):
+        raise BrokenPickleError(f"{path} holds a {type(value).__name__}, expected an argparse.Namespace.")
+    return value
