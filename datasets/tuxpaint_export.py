@@ -1,0 +1,306 @@
+"""Writes Tux Paint's spoken pictures as manifests in the published Places layout, with pictures and sound beside them.
+
+Every split is by picture (see :mod:`datasets.tuxpaint`). Training takes every recording in the chosen languages, and
+mirrored copies as further pictures. The held-out splits hold each picture once, in one of its languages, and never two
+pictures with the same recording or the same English text, since no retrieval could tell those apart.
+"""
+
+import io
+import json
+import logging
+import random
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from PIL import Image, UnidentifiedImageError
+
+from datasets.tuxpaint import Stamp, TuxPaintError, file_digest, find_stamps, group_stamps, languages_of, split_groups
+
+logger = logging.getLogger(__name__)
+
+SHORTEST_SECONDS = 0.1
+SILENT_PEAK = 1e-3
+FAINTEST = 1e-3  # share of the pixels that must differ from white
+VISIBLE = 7 / 8  # of the side: what a 224-pixel centre crop keeps of 256
+
+
+class PictureError(Exception):
+    """A single picture cannot be prepared; the caller counts it and goes on."""
+
+
+@dataclass
+class Pair:
+    """One picture ready for a manifest: file names below ``images/`` and ``audio/``, sound by language."""
+
+    stamp: Stamp
+    image: str
+    mirrored: str | None
+    sounds: dict[str, str]
+
+
+@dataclass
+class Prepared:
+    """What :func:`prepare` wrote and what it left out; also the contents of ``summary.json``.
+
+    Attributes:
+        pairs: manifest name -> number of pairs.
+        pictures: manifest name -> number of different pictures.
+        recordings: language -> recordings kept, in all splits.
+        seconds: language -> seconds of speech kept.
+        without_text: language -> recordings with no written description.
+        words_seen: manifest name -> pairs whose English text some training picture has too.
+        skipped: reason -> names of the files left out.
+    """
+
+    pairs: dict[str, int] = field(default_factory=dict)
+    pictures: dict[str, int] = field(default_factory=dict)
+    recordings: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    without_text: dict[str, int] = field(default_factory=dict)
+    words_seen: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+
+    def skip(self, reason: str, name: str) -> None:
+        """Note one file that is left out."""
+        self.skipped.setdefault(reason, []).append(name)
+
+
+def prepare(
+    source: Path,
+    folder: Path,
+    languages: list[str],
+    seed: int = 1,
+    val: float = 0.1,
+    test: float = 0.15,
+    size: int = 256,
+    exclude: tuple[str, ...] = (),
+) -> Prepared:
+    """Turn an unpacked stamp collection into train, val and test manifests.
+
+    Args:
+        source: the unpacked package.
+        folder: where ``images/``, ``audio/``, ``{train,val,test}.json``, ``test_<language>.json`` (with several
+            languages) and ``summary.json`` go.
+        languages: codes such as ``en`` or ``pt_BR``; ``["all"]`` takes every language there is.
+        seed: of the split and of the language in which a held-out picture is described.
+        val: share of the pictures for validation, 0-1.
+        test: share of the pictures for the test, 0-1.
+        size: side of the pictures in pixels.
+        exclude: prefixes of picture names to leave out, such as ``symbols/alphabets``.
+
+    Returns:
+        The counts.
+
+    Raises:
+        TuxPaintError: not a stamp collection, an unknown language, impossible shares, or nothing left.
+    """
+    stamps, orphans = find_stamps(source)
+    stamps = [stamp for stamp in stamps if not stamp.name.startswith(exclude)] if exclude else stamps
+    chosen = _check_languages(languages, languages_of(stamps))
+    splits = split_groups(group_stamps(stamps), seed, val, test)
+    summary = Prepared()
+    for path in orphans:
+        summary.skip("recording without a picture", path.name)
+    kept = {split: _keep(members, folder, chosen, size, split == "train", summary) for split, members in splits.items()}
+    if not kept["train"]:
+        raise TuxPaintError(
+            f"Nothing to train on is left in {chosen}; skipped: { {k: len(v) for k, v in summary.skipped.items()} }."
+        )
+    seen = {pair.stamp.texts.get("en") for pair in kept["train"]}
+    for name, members in _manifests(kept, chosen, seed).items():
+        _write_manifest(folder / f"{name}.json", members)
+        summary.pairs[name] = len(members)
+        summary.pictures[name] = len({pair.stamp.name for pair, _, _ in members})
+        if name != "train":
+            summary.words_seen[name] = sum(pair.stamp.texts.get("en") in seen for pair, _, _ in members)
+    (folder / "summary.json").write_text(json.dumps(vars(summary), indent=1, ensure_ascii=False), encoding="utf-8")
+    return summary
+
+
+def _check_languages(languages: list[str], available: dict[str, int]) -> list[str]:
+    """The languages to use, sorted; faults on one that nobody speaks here."""
+    if "all" in languages:
+        return sorted(available)
+    unknown = sorted(set(languages) - set(available))
+    if unknown or not languages:
+        offer = ", ".join(f"{language} ({count})" for language, count in available.items())
+        raise TuxPaintError(
+            f"No recordings in language {', '.join(unknown) or '(none given)'}. There are: {offer}, or all."
+        )
+    return sorted(set(languages))
+
+
+def _keep(
+    stamps: list[Stamp], folder: Path, languages: list[str], size: int, mirror: bool, summary: Prepared
+) -> list[Pair]:
+    """Write the usable pictures and recordings among ``stamps``; the rest goes to ``summary.skipped``."""
+    pairs = []
+    for stamp in stamps:
+        spoken = [language for language in languages if language in stamp.recordings]
+        image = _write_picture(stamp.image, stamp.name, folder, size, summary) if spoken else None
+        if image is None:
+            continue
+        sounds = {}
+        for language in spoken:
+            sound = _copy_recording(stamp.recordings[language], f"{language}/{stamp.name}", folder, language, summary)
+            if sound is not None:
+                sounds[language] = sound
+                if language not in stamp.texts:
+                    summary.without_text[language] = summary.without_text.get(language, 0) + 1
+        if sounds:
+            twin = stamp.mirrored if mirror else None
+            mirrored = twin and _write_picture(twin, f"{stamp.name}_mirror", folder, size, summary)
+            pairs.append(Pair(stamp, image, mirrored, sounds))
+    return pairs
+
+
+def _write_picture(source: Path, name: str, folder: Path, size: int, summary: Prepared) -> str | None:
+    target = folder / "images" / f"{name}.jpg"
+    try:
+        picture = open_picture(source, size)
+    except PictureError as error:
+        summary.skip(f"picture: {error}", name)
+        return None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(target, quality=95)
+    return f"{name}.jpg"
+
+
+def _copy_recording(source: Path, name: str, folder: Path, language: str, summary: Prepared) -> str | None:
+    seconds, fault = check_recording(source)
+    if fault is not None:
+        summary.skip(f"recording: {fault}", source.name)
+        return None
+    target = folder / "audio" / f"{name}{source.suffix}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    summary.recordings[language] = summary.recordings.get(language, 0) + 1
+    summary.seconds[language] = round(summary.seconds.get(language, 0.0) + seconds, 3)
+    return f"{name}{source.suffix}"
+
+
+def _manifests(kept: dict[str, list[Pair]], languages: list[str], seed: int) -> dict[str, list[tuple[Pair, str, str]]]:
+    """Manifest name -> (picture, language, image file) of every row."""
+
+    def any_language(pair: Pair) -> str:
+        return random.Random(f"{seed}/{pair.stamp.name}").choice(sorted(pair.sounds))
+
+    manifests = {
+        "train": [
+            (pair, language, image)
+            for pair in kept["train"]
+            for language in pair.sounds
+            for image in (pair.image, pair.mirrored)
+            if image
+        ],
+        "val": _distinct([(pair, any_language(pair)) for pair in kept["val"]]),
+        "test": _distinct([(pair, any_language(pair)) for pair in kept["test"]]),
+    }
+    for language in languages if len(languages) > 1 else []:
+        manifests[f"test_{language}"] = _distinct(
+            [(pair, language) for pair in kept["test"] if language in pair.sounds]
+        )
+    return manifests
+
+
+def _distinct(described: list[tuple[Pair, str]]) -> list[tuple[Pair, str, str]]:
+    """Rows without those whose recording or English text occurred before."""
+    rows, seen = [], set()
+    for pair, language in described:
+        stamp = pair.stamp
+        marks = {file_digest(stamp.recordings[language]), stamp.texts.get("en", stamp.name)}
+        if not marks & seen:
+            rows.append((pair, language, pair.image))
+        seen |= marks
+    return rows
+
+
+def _write_manifest(path: Path, rows: list[tuple[Pair, str, str]]) -> None:
+    data = [
+        {
+            "uttid": f"{language}-{image.removesuffix('.jpg').replace('/', '-')}",
+            "speaker": f"tuxpaint_{language}",
+            "asr_text": pair.stamp.texts.get(language, ""),
+            "wav": pair.sounds[language],
+            "image": image,
+        }
+        for pair, language, image in rows
+    ]
+    manifest = {"image_base_path": "images/", "audio_base_path": "audio/", "data": data}
+    path.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def check_recording(path: Path) -> tuple[float, str | None]:
+    """Decode a whole sound file.
+
+    Args:
+        path: ogg or wav.
+
+    Returns:
+        Its length in seconds, and what is wrong with it: ``broken``, ``empty``, ``silent`` or None.
+    """
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        logger.warning("%s cannot be decoded: %s", path, error)
+        return 0.0, "broken"
+    seconds = len(samples) / rate
+    if seconds < SHORTEST_SECONDS:
+        return seconds, "empty"
+    peak = float(np.abs(samples).max())
+    return seconds, None if peak > SILENT_PEAK else "silent" if np.isfinite(peak) else "broken"
+
+
+def open_picture(path: Path, size: int) -> Image.Image:
+    """Draw one picture on a white square, complete within the square's central seven eighths.
+
+    Transparent borders are cut off first, so that every object is equally large; a 224-pixel centre crop of 256 pixels,
+    the usual evaluation crop, then shows all of it.
+
+    Args:
+        path: PNG or SVG.
+        size: side of the square in pixels.
+
+    Returns:
+        RGB picture, (size, size).
+
+    Raises:
+        PictureError: not decodable, nothing visible, or an SVG without the package ``resvg-py``.
+    """
+    picture = _rasterised(path, size) if path.suffix == ".svg" else _decoded(path)
+    box = picture.getchannel("A").point(lambda alpha: 255 * (alpha > 8)).getbbox()
+    if box is None:
+        raise PictureError("nothing visible")
+    picture = picture.crop(box)
+    scale = VISIBLE * size / max(picture.size)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    # premultiplied while it is resized, so that invisible colours do not bleed over the edge
+    picture = picture.convert("RGBa").resize((width, height), Image.Resampling.LANCZOS).convert("RGBA")
+    square = Image.new("RGB", (size, size), "white")
+    square.paste(picture, ((size - width) // 2, (size - height) // 2), picture)
+    if (np.asarray(square).min(axis=2) < 235).mean() < FAINTEST:
+        raise PictureError("nothing visible on white")
+    return square
+
+
+def _decoded(source: Path | io.BytesIO) -> Image.Image:
+    try:
+        with Image.open(source) as picture:
+            return picture.convert("RGBA")
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise PictureError("picture cannot be decoded") from error
+
+
+def _rasterised(path: Path, size: int) -> Image.Image:
+    try:
+        import resvg_py
+    except ImportError as error:
+        raise PictureError("SVG, and the package resvg-py is not installed") from error
+    try:
+        drawn = resvg_py.svg_to_bytes(svg_path=str(path), width=2 * size, dpi=96, skip_system_fonts=True)
+    except ValueError as error:
+        raise PictureError("SVG cannot be drawn") from error
+    return _decoded(io.BytesIO(bytes(drawn)))
