@@ -1,0 +1,30 @@
+"""Configs: YAML files that are one call each, checked against the signatures of what they name, then built.
+
+``load`` reads a file with ``extends`` and overrides, ``check`` binds every node to its constructor and reports all
+faults at once, ``build`` makes the objects. Types come from this project and ``torch.optim`` only.
+"""
+
+from config.build import Factory, build, call_entry, takes_context
+from config.check import check
+from config.load import PROJECT_ROOT, Config, dump, find, list_configs, load, parse_yaml, resolve_path, short
+from config.types import ConfigError, Offers, resolve_type
+
+__all__ = [
+    "PROJECT_ROOT",
+    "Config",
+    "ConfigError",
+    "Factory",
+    "Offers",
+    "build",
+    "call_entry",
+    "check",
+    "dump",
+    "find",
+    "list_configs",
+    "load",
+    "parse_yaml",
+    "resolve_path",
+    "resolve_type",
+    "short",
+    "takes_context",
+]

@@ -1,0 +1,179 @@
+"""Which dotted paths a config may name, and how their signatures read.
+
+A config must not be able to run arbitrary code, so a name resolves only when its module is on the allow-list and the
+object was defined there (``tasks.attngan.os.system`` is refused although ``os`` is an attribute of that module).
+"""
+
+import importlib
+import inspect
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from engine.errors import UserError
+
+ALLOWED_MODULES = (
+    "app",
+    "datasets",
+    "evaluation",
+    "engine",
+    "gan",
+    "losses",
+    "main",
+    "models",
+    "published",
+    "tasks",
+    "torch.optim",
+    "trainer",
+)
+
+
+class ConfigError(UserError):
+    """A config that cannot be used; the message lists every fault with its key path."""
+
+
+class Offers:
+    """Marks a parameter that takes an unbuilt node, and names the keywords its owner will pass when it builds it.
+
+    ``optimizer: Annotated[Callable[..., Optimizer], Offers("params")]`` receives a :class:`config.Factory`. Offered
+    names may not be set in YAML; the factory passes on only those that its target declares.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One keyword of a constructor: its annotation and default (``inspect.Parameter.empty`` when required)."""
+
+    name: str
+    annotation: Any
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        """Whether YAML must give it."""
+        return self.default is inspect.Parameter.empty
+
+
+def closest(name: str, names: list[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the nearest of ``names``, or nothing."""
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def resolve_type(dotted: str) -> Callable[..., Any]:
+    """Return the class or function that a dotted path names.
+
+    Args:
+        dotted: e.g. ``models.davenet.DavenetSpeech`` or ``torch.optim.Adam``.
+
+    Returns:
+        The class or function.
+
+    Raises:
+        ConfigError: the path is not allowed, does not exist, or is no class or function of that module.
+    """
+    if not isinstance(dotted, str) or "." not in dotted:
+        raise ConfigError(f"found {dotted!r}, expected a dotted path such as models.davenet.DavenetSpeech")
+    if not _allowed(dotted):
+        raise ConfigError(
+            f"'{dotted}' is not on the allow-list: types come from {', '.join(ALLOWED_MODULES)}"
+            f"{closest(dotted.split('.')[0], list(ALLOWED_MODULES))}"
+        )
+    module_name, _, name = dotted.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"'{dotted}': there is no module '{error.name}'{_near_module(module_name)}") from error
+    found = getattr(module, name, None)
+    if name.startswith("_") or not (inspect.isclass(found) or inspect.isfunction(found)):
+        raise ConfigError(f"'{dotted}' does not exist{closest(name, public_names(module))}")
+    if not _allowed(found.__module__ + "."):
+        raise ConfigError(f"'{dotted}' is defined in {found.__module__}, which is not on the allow-list")
+    return found
+
+
+def _allowed(dotted: str) -> bool:
+    return any(dotted.startswith(module + ".") for module in ALLOWED_MODULES)
+
+
+def _near_module(module_name: str) -> str:
+    """Name the module files beside the missing one that resemble it."""
+    parent_name, _, name = module_name.rpartition(".")
+    try:
+        parent = importlib.import_module(parent_name) if parent_name else None
+    except ModuleNotFoundError:
+        return ""
+    if parent is None or not hasattr(parent, "__path__"):
+        return ""
+    import pkgutil
+
+    return closest(name, [module.name for module in pkgutil.iter_modules(parent.__path__)])
+
+
+def public_names(module: types.ModuleType) -> list[str]:
+    """Return the classes and functions that ``module`` offers to configs."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and _allowed(value.__module__ + ".")
+    ]
+
+
+def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
+    """Return the keywords of a class or function by name, with resolved annotations.
+
+    ``*args`` and ``**kwargs`` are left out: a config gives named values only.
+    """
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except NameError:  # a third-party signature whose annotations name things under TYPE_CHECKING
+        hints = {}
+    found = {}
+    for parameter in inspect.signature(target).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        found[parameter.name] = Parameter(parameter.name, hints.get(parameter.name, Any), parameter.default)
+    return found
+
+
+def arms(annotation: Any) -> list[Any]:
+    """Return the alternatives of a union, or the annotation alone."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [arm for member in get_args(annotation) for arm in arms(member)]
+    return [annotation]
+
+
+def offers_of(annotation: Any) -> tuple[Any, Offers] | None:
+    """Return ``(callable annotation, Offers)`` when ``annotation`` asks for an unbuilt node."""
+    if get_origin(annotation) is Annotated:
+        inner, *marks = get_args(annotation)
+        for mark in marks:
+            if isinstance(mark, Offers):
+                return inner, mark
+    return None
+
+
+def describe(annotation: Any) -> str:
+    """Return a short readable form of an annotation for error messages."""
+    offered = offers_of(annotation)
+    if offered:
+        product = get_args(offered[0])[-1] if get_args(offered[0]) else Any
+        return f"a node {{type: ...}} that makes {describe(product)}"
+    if annotation is type(None):
+        return "null"
+    members = arms(annotation)
+    if len(members) > 1:
+        return " or ".join(describe(member) for member in members)
+    if get_origin(annotation) is Annotated:
+        return describe(get_args(annotation)[0])
+    if inspect.isclass(annotation) and not get_args(annotation):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "").replace("pathlib.", "")

@@ -1,0 +1,125 @@
+"""Checkpoints: written atomically, verified when read, with the previous one as the net below.
+
+Files are torch zip archives of tensors and plain values, read with ``weights_only=True`` only. Each archive member
+carries a CRC-32, which torch does not check; :func:`read` does, so a flipped bit is found as surely as a cut file.
+"""
+
+import logging
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.errors import UserError
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is missing, damaged or of another kind."""
+
+
+def write(path: Path, state: dict[str, Any]) -> None:
+    """Write ``state`` so that ``path`` is at any moment the old file or the new one, never a part.
+
+    Args:
+        path: the target; a temporary file is made beside it.
+        state: tensors, lists, dicts, numbers and text.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        torch.save({"format": FORMAT, **state}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def keep_previous(path: Path) -> None:
+    """Make ``previous.pt`` a second name of the file at ``path`` before that is replaced."""
+    if not path.exists():
+        return
+    link = path.with_name("previous.pt.tmp")
+    link.unlink(missing_ok=True)
+    os.link(path, link)
+    link.replace(path.with_name("previous.pt"))
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read(path: Path, map_location: str | torch.device = "cpu") -> dict[str, Any]:
+    """Read and verify a checkpoint.
+
+    Args:
+        path: a file that :func:`write` made.
+        map_location: where tensors go.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, damaged, or not a checkpoint of this project.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint at {path}; give a run folder or a .pt file that exists")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise CheckpointError(f"{path} is damaged: the checksum of its part '{damaged}' does not fit")
+        state = torch.load(path, map_location=map_location, weights_only=True)
+    except CheckpointError:
+        raise
+    except Exception as error:  # torch and zipfile raise many kinds for cut or foreign files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} is truncated or no checkpoint ({reason}); use an older one") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is no checkpoint of this project (format {FORMAT}); published weights load through "
+            "published.load_published"
+        )
+    return state
+
+
+def read_newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Read ``last.pt``; when it is damaged or missing, say so and read ``previous.pt``.
+
+    Args:
+        folder: a run's checkpoint folder.
+
+    Returns:
+        The file used and its state, or None when the folder holds neither file.
+
+    Raises:
+        CheckpointError: files are there but none can be read.
+    """
+    candidates = [path for path in (folder / "last.pt", folder / "previous.pt") if path.exists()]
+    faults = []
+    for path in candidates:
+        try:
+            state = read(path)
+        except CheckpointError as error:
+            log.warning("%s", error)
+            faults.append(str(error))
+            continue
+        if faults:
+            log.warning("using the previous checkpoint instead: %s (step %s)", path, state.get("step"))
+        return path, state
+    if faults:
+        raise CheckpointError("no checkpoint can be read:\n  " + "\n  ".join(faults))
+    return None
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Delete the oldest ``step_*.pt`` beyond the newest ``keep``."""
+    numbered = sorted(folder.glob("step_*.pt"))
+    for path in numbered[: max(0, len(numbered) - keep)]:
+        path.unlink()

@@ -1,0 +1,45 @@
+"""What run.py knows and an entry function may want: the config itself, the command line, and whether to write."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import config
+
+
+@dataclass
+class Context:
+    """Passed to entries that declare a parameter ``context``; never set in YAML.
+
+    Attributes:
+        name: the config's name, such as ``tuxpaint/train``.
+        values: the complete resolved config.
+        command: the command line.
+        dry_run: build everything, run one step, write nothing.
+    """
+
+    name: str
+    values: dict[str, Any]
+    command: list[str]
+    dry_run: bool = False
+
+    @property
+    def config_text(self) -> str:
+        """The resolved config as YAML."""
+        return config.dump(self.values)
+
+    def redirect(self, old: Path, new: Path) -> None:
+        """Replace every path at or below ``old`` by the same one below ``new``, in place."""
+        self.values = _redirect(self.values, old, new)
+
+
+def _redirect(value: Any, old: Path, new: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _redirect(item, old, new) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_redirect(item, old, new) for item in value]
+    if isinstance(value, str) and "/" in value:
+        path = config.resolve_path(value)
+        if path.is_relative_to(old):
+            return str(new / path.relative_to(old))
+    return value

@@ -1,0 +1,218 @@
+"""Ranks: process groups, differentiable gather, gradient averaging.
+
+Works the same in one process (every function is then the identity), under torchrun, and with gloo on CPU.
+No wrapper modules: state dict keys stay as they are, and several optimisers are safe. In the manner of NVIDIA's
+StyleGAN training loops, gradients are averaged explicitly after the backward pass.
+"""
+
+import os
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+BUCKET_BYTES = 25 * 2**20
+
+
+def rank() -> int:
+    """Return this process's rank, 0 when alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Return the number of processes, 1 when alone."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this process writes files and prints."""
+    return rank() == 0
+
+
+def launched_by_torchrun() -> bool:
+    """Whether the environment describes a rank of a torchrun job."""
+    return {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys()
+
+
+def pick_device() -> torch.device:
+    """Return this rank's device: its own visible GPU, or the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    return torch.device("cpu")
+
+
+def start(device: torch.device) -> None:
+    """Join the process group that torchrun describes; do nothing when alone."""
+    if not launched_by_torchrun() or dist.is_initialized():
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    shared_gpu = device.type == "cuda" and int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > torch.cuda.device_count()
+    backend = "gloo" if device.type == "cpu" or shared_gpu else "nccl"
+    dist.init_process_group(backend, timeout=timedelta(minutes=30))
+
+
+def stop() -> None:
+    """Leave the process group, if any."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    """Wait for every rank."""
+    if world_size() > 1:
+        dist.barrier()
+
+
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        ctx.rows = rows.shape[0]
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        first = rank() * ctx.rows
+        return total[first : first + ctx.rows]
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Concatenate the same number of rows from every rank along dimension 0, differentiably.
+
+    The backward pass sums the gradient over ranks. When every rank computes the same global loss from the gathered
+    rows, a parameter's gradient on each rank is ``world_size`` times its local share; averaging over ranks
+    (:func:`average_gradients`) then gives exactly the gradient of one process with the global batch.
+
+    Args:
+        rows: (b, ...), the same shape on every rank.
+
+    Returns:
+        (b * world_size, ...) in rank order.
+    """
+    if world_size() == 1:
+        return rows
+    return _GatherRows.apply(rows)
+
+
+def gather_padded(rows: Tensor, dim: int = -1, value: float = 0.0) -> Tensor:
+    """Gather rows whose size along ``dim`` differs between ranks, padded on the right to the largest."""
+    if world_size() == 1:
+        return rows
+    size = torch.tensor(rows.shape[dim], device=rows.device)
+    dist.all_reduce(size, op=dist.ReduceOp.MAX)
+    missing = int(size) - rows.shape[dim]
+    if missing:
+        shape = list(rows.shape)
+        shape[dim] = missing
+        rows = torch.cat([rows, rows.new_full(shape, value)], dim=dim)
+    return gather_rows(rows)
+
+
+def gather_uneven(rows: Tensor) -> Tensor:
+    """Concatenate any number of rows from every rank, without gradient (for evaluation shards).
+
+    Args:
+        rows: (n_r, ...) where ``n_r`` may differ between ranks and may be 0; trailing shapes agree.
+
+    Returns:
+        (sum of n_r, ...) in rank order, the same on every rank.
+    """
+    if world_size() == 1:
+        return rows
+    counts = torch.zeros(world_size(), dtype=torch.int64, device=rows.device)
+    counts[rank()] = rows.shape[0]
+    dist.all_reduce(counts)
+    most = int(counts.max())
+    padded = rows.new_zeros((most, *rows.shape[1:]))
+    padded[: rows.shape[0]] = rows
+    parts = [torch.empty_like(padded) for _ in range(world_size())]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """Return every rank's value, in rank order, on every rank (own processes only: the transport is pickle)."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Average ``.grad`` over ranks in flattened buckets of about 25 MB.
+
+    A parameter without gradient on this rank, but with one elsewhere, counts as zero here; one without gradient on
+    every rank stays without, so optimisers skip it as in a single process.
+    """
+    if world_size() == 1:
+        return
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    if not trainable:
+        return
+    used = torch.tensor([parameter.grad is not None for parameter in trainable], dtype=torch.uint8)
+    used = used.to(trainable[0].device)
+    dist.all_reduce(used, op=dist.ReduceOp.MAX)
+    gradients = []
+    for parameter, any_rank in zip(trainable, used.tolist(), strict=True):
+        if any_rank:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+    for bucket in _buckets(gradients):
+        flat = torch.cat([gradient.flatten() for gradient in bucket])
+        dist.all_reduce(flat)
+        flat /= world_size()
+        for gradient, part in zip(bucket, flat.split([gradient.numel() for gradient in bucket]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+def _buckets(tensors: list[Tensor]) -> Iterable[list[Tensor]]:
+    bucket: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        if bucket and (size + tensor.nbytes > BUCKET_BYTES or tensor.dtype != bucket[0].dtype):
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(tensor)
+        size += tensor.nbytes
+    if bucket:
+        yield bucket
+
+
+def broadcast_modules(modules: Iterable[nn.Module]) -> None:
+    """Give every rank the parameters and buffers of rank 0."""
+    if world_size() == 1:
+        return
+    for module in modules:
+        for tensor in [*module.parameters(), *module.buffers()]:
+            dist.broadcast(tensor.detach(), src=0)
+
+
+def average_running_statistics(modules: Iterable[nn.Module]) -> None:
+    """Average the floating-point running statistics of batch norms over ranks (before evaluation and saving)."""
+    if world_size() == 1:
+        return
+    for module in modules:
+        for part in module.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats:
+                for buffer in (part.running_mean, part.running_var):
+                    dist.all_reduce(buffer)
+                    buffer /= world_size()
+
+
+def any_rank(flag: bool) -> bool:
+    """Whether the flag is set on at least one rank."""
+    if world_size() == 1:
+        return flag
+    device = pick_device() if dist.get_backend() == "nccl" else torch.device("cpu")
+    shared = torch.tensor(int(flag), device=device)
+    dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+    return bool(shared)

@@ -1,0 +1,138 @@
+"""What a run tells while it goes: console lines or a progress bar, TensorBoard, and the rows of metrics.jsonl."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+from engine.distributed import is_main
+from engine.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+console = Console(stderr=True)
+
+
+def set_up_logging() -> None:
+    """Send log records to the terminal: rank 0 from INFO, the others from WARNING."""
+    if console.is_terminal:
+        handler: logging.Handler = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO if is_main() else logging.WARNING, handlers=[handler], force=True)
+
+
+def progress(items: Iterable[Any], total: int, what: str, done: int = 0) -> Iterator[Any]:
+    """Yield items with a progress bar on a terminal; without one (or on other ranks) yield them silently."""
+    if not (console.is_terminal and is_main()):
+        yield from items
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(what, total=total, completed=done)
+        for item in items:
+            yield item
+            bar.advance(task)
+
+
+class RunLog:
+    """Writes scalars, pictures and sounds of one run; on ranks other than 0 every method does nothing.
+
+    Args:
+        folder: the run's folder, or None to write nothing (dry runs).
+        first_step: TensorBoard events from this step on are dropped as a resumed run writes them again.
+    """
+
+    def __init__(self, folder: RunFolder | None, first_step: int = 0) -> None:
+        self.folder = folder if is_main() else None
+        self.writer = None
+        if self.folder is not None:
+            self.writer = SummaryWriter(str(self.folder.tensorboard), purge_step=first_step or None)
+
+    def scalars(self, step: int, epoch: int, values: dict[str, float]) -> None:
+        """Write named numbers at a step, to TensorBoard and to metrics.jsonl."""
+        if self.writer is None or self.folder is None:
+            return
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+        self.folder.append({"step": step, "epoch": epoch, **values})
+
+    def config(self, text: str, metrics: dict[str, float] | None = None) -> None:
+        """Write the config as text and the final metrics as hyper-parameter results."""
+        if self.writer is None:
+            return
+        self.writer.add_text("config", "    " + text.replace("\n", "\n    "), 0)
+        if metrics:
+            self.writer.add_text("metrics", "\n".join(f"    {name}: {value:.4g}" for name, value in metrics.items()), 0)
+
+    def example(self, name: str, step: int, image: np.ndarray | None, waveform: np.ndarray | None, text: str) -> None:
+        """Write an example: picture (H, W, 3) uint8, 16 kHz sound (n,) in -1 to 1, and its caption."""
+        if self.writer is None:
+            return
+        if image is not None:
+            self.writer.add_image(f"{name}/image", image, step, dataformats="HWC")
+        if waveform is not None:
+            self.writer.add_audio(f"{name}/speech", waveform[None, :], step, sample_rate=16000)
+        self.writer.add_text(f"{name}/text", text, step)
+
+    def hyperparameters(self, values: dict[str, Any], metrics: dict[str, float]) -> None:
+        """Write flat hyper-parameters with the metrics that they gave, for TensorBoard's HPARAMS page."""
+        if self.writer is not None:
+            self.writer.add_hparams(values, {f"final/{name}": value for name, value in metrics.items()}, run_name=".")
+
+    def close(self) -> None:
+        """Flush and close."""
+        if self.writer is not None:
+            self.writer.close()
+
+
+class Throughput:
+    """Samples per second and the fraction of time spent waiting for data, since the last reading."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Start anew."""
+        self.samples = 0
+        self.waited = 0.0
+        self.start = time.perf_counter()
+
+    def timed(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Yield batches and count the time that fetching them takes."""
+        iterator = iter(batches)
+        while True:
+            before = time.perf_counter()
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            self.waited += time.perf_counter() - before
+            yield batch
+
+    def read(self) -> dict[str, float]:
+        """Return the figures since the last reading and start anew."""
+        seconds = max(1e-9, time.perf_counter() - self.start)
+        figures = {"samples_per_second": self.samples / seconds, "data_wait_fraction": self.waited / seconds}
+        self.reset()
+        return figures
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings to dotted keys with plain values (lists become text), for TensorBoard."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}.{key}" if prefix else key
+        if isinstance(value, dict):
+            flat |= flatten(value, name)
+        else:
+            flat[name] = value if isinstance(value, int | float | str | bool) else str(value)
+    return flat

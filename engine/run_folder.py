@@ -1,0 +1,188 @@
+"""The folder of one run: what was asked, with what, by which code, and everything that came of it."""
+
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+import config
+from engine.errors import UserError
+
+log = logging.getLogger(__name__)
+
+# Keys that may differ between a run and its continuation: they change how long or where it runs, not what it learns.
+FREE_KEYS = ("trainer.epochs", "trainer.max_", "trainer.log_", "trainer.checkpoint", "run.", "launch.", "report")
+FREE_ENDINGS = ("workers", "prefetch", "budget_mb")
+
+
+@dataclass
+class RunSettings:
+    """Where a run is written.
+
+    Attributes:
+        folder: the parent of all runs.
+        name: the run's own folder below it; by default the config's name.
+        resume: ``auto`` continues what is there, ``never`` refuses a folder that holds a run, ``overwrite`` deletes
+            its checkpoints and logs first.
+    """
+
+    folder: Path = Path("runs")
+    name: str | None = None
+    resume: Literal["auto", "never", "overwrite"] = "auto"
+
+
+class RunFolder:
+    """Paths and records of one run.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.tensorboard = path / "tensorboard"
+        self.config = path / "config.yaml"
+        self.history = path / "metrics.jsonl"
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint's path."""
+        return self.checkpoints / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """The path of the checkpoint with the best value of the task's metric."""
+        return self.checkpoints / "best.pt"
+
+    def prepare(self, values: dict[str, Any], resume: str, command: list[str]) -> None:
+        """Make the folder, or agree to continue the one that is there.
+
+        Args:
+            values: the complete config.
+            resume: see :class:`RunSettings`.
+            command: the command line.
+
+        Raises:
+            UserError: the folder holds a run of another config, or ``resume`` is ``never`` and it holds any.
+        """
+        if self.config.exists():
+            if resume == "never":
+                raise UserError(f"{self.path} already holds a run; give another run.name, or run.resume=auto to go on")
+            if resume == "overwrite":
+                self._clear()
+            else:
+                self._check_same(values)
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(config.dump(values), encoding="utf-8")
+        info = run_info(command, values.get("seed"))
+        with (self.path / "info.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(info) + "\n")
+
+    def _clear(self) -> None:
+        for path in [*self.checkpoints.glob("*.pt*"), *self.tensorboard.glob("events.*"), self.history]:
+            path.unlink(missing_ok=True)
+
+    def _check_same(self, values: dict[str, Any]) -> None:
+        former = config.parse_yaml(self.config.read_text(encoding="utf-8"), str(self.config))
+        differences = [row for row in _differences(former, values) if not _free(row[0])]
+        if differences and any(self.checkpoints.glob("*.pt")):
+            shown = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, old, new in differences[:8])
+            raise UserError(
+                f"{self.path} holds a run of another config:\n{shown}\n"
+                "give another run.name=..., or run.resume=overwrite to start it again"
+            )
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add one row to ``metrics.jsonl``."""
+        with self.history.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def read_history(self) -> list[dict[str, Any]]:
+        """Return the rows of ``metrics.jsonl``, leaving out a last line that was cut by a kill."""
+        rows = []
+        if self.history.exists():
+            for line in self.history.read_text(encoding="utf-8").splitlines():
+                try:
+                    rows.append(json.loads(line))
+                except json.JSONDecodeError:
+                    log.warning("%s: left out a damaged line", self.history)
+        return rows
+
+    def forget_after(self, step: int) -> None:
+        """Drop history rows of later steps than a resumed checkpoint's, which will be written again."""
+        rows = [row for row in self.read_history() if row["step"] <= step]
+        self.history.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """Return every logged scalar as a list of (step, value)."""
+        found: dict[str, list[tuple[int, float]]] = {}
+        for row in self.read_history():
+            for name, value in row.items():
+                if name not in ("step", "epoch") and isinstance(value, int | float):
+                    found.setdefault(name, []).append((row["step"], float(value)))
+        return found
+
+
+def _free(key: str) -> bool:
+    return key.startswith(FREE_KEYS) or key.endswith(FREE_ENDINGS) or key == "description"
+
+
+def _differences(old: Any, new: Any, key: str = "") -> list[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        rows = []
+        for name in [*old, *(name for name in new if name not in old)]:
+            rows += _differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+        return rows
+    return [] if old == new else [(key, old, new)]
+
+
+def run_info(command: list[str], seed: int | None) -> dict[str, Any]:
+    """Return what is needed to repeat a run: command, commit, package versions, machine."""
+    packages = {}
+    for line in (config.PROJECT_ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        name = line.split("==")[0].strip()
+        if "==" in line and not line.startswith("#"):
+            try:
+                packages[name] = importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                packages[name] = None
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "seed": seed,
+        "commit": git_commit(),
+        "python": sys.version.split()[0],
+        "packages": packages,
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "gpu": gpu,
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def git_commit() -> str | None:
+    """Return the commit of the project, with ``+changes`` when the work tree differs, or None outside git."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(config.PROJECT_ROOT), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

@@ -1,0 +1,63 @@
+"""Learning-rate schedules as functions of the optimisation step."""
+
+import math
+from collections.abc import Callable
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def _warm(step: int, warmup_steps: int) -> float:
+    return min(1.0, (step + 1) / (warmup_steps + 1))
+
+
+def constant(optimizer: Optimizer, warmup_steps: int = 0) -> LambdaLR:
+    """Keep the learning rate, after a linear warm-up of ``warmup_steps`` steps."""
+    return LambdaLR(optimizer, lambda step: _warm(step, warmup_steps))
+
+
+def step_decay(
+    optimizer: Optimizer, steps_per_epoch: int, every_epochs: int, factor: float, warmup_steps: int = 0
+) -> LambdaLR:
+    """Multiply the learning rate by ``factor`` once every ``every_epochs`` epochs.
+
+    As published: ×0.1 every ``lrdecay`` epochs (learning-by-drawing), ×0.95 every 3 epochs (ResDAVEnet-VQ).
+
+    Args:
+        optimizer: whose learning rates are scaled.
+        steps_per_epoch: optimisation steps in an epoch.
+        every_epochs: epochs between two drops, at least 1.
+        factor: the multiplier of a drop, above 0.
+        warmup_steps: linear warm-up, 0 for none.
+
+    Raises:
+        ValueError: ``every_epochs`` below 1 or ``factor`` not above 0.
+    """
+    if every_epochs < 1 or factor <= 0:
+        raise ValueError(f"found every_epochs={every_epochs}, factor={factor}; expected at least 1 and above 0")
+
+    def scale(step: int) -> float:
+        return _warm(step, warmup_steps) * factor ** (step // steps_per_epoch // every_epochs)
+
+    return LambdaLR(optimizer, scale)
+
+
+def cosine(optimizer: Optimizer, total_steps: int, warmup_steps: int = 0, final: float = 0.0) -> LambdaLR:
+    """Follow half a cosine from 1 to ``final`` (a fraction of the base rate) after a linear warm-up. arXiv:1608.03983.
+
+    Raises:
+        ValueError: the warm-up is not shorter than the whole.
+    """
+    if warmup_steps >= total_steps:
+        raise ValueError(f"found warmup_steps={warmup_steps} of {total_steps} steps in all; expected fewer")
+    return LambdaLR(optimizer, _cosine_scale(total_steps, warmup_steps, final))
+
+
+def _cosine_scale(total_steps: int, warmup_steps: int, final: float) -> Callable[[int], float]:
+    def scale(step: int) -> float:
+        if step < warmup_steps:
+            return _warm(step, warmup_steps)
+        progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+        return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    return scale

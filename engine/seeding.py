@@ -1,0 +1,57 @@
+"""Random states: one seed for all, and states that a checkpoint can carry as plain tensors and lists."""
+
+import os
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def seed_all(seed: int, rank: int = 0) -> None:
+    """Seed Python, NumPy and torch; ranks draw different streams from one seed.
+
+    Args:
+        seed: the config's seed, 0 or more.
+        rank: this process's rank.
+    """
+    stream = int(np.random.SeedSequence([seed, rank]).generate_state(1)[0])
+    random.seed(stream)
+    np.random.seed(stream)
+    torch.manual_seed(stream)
+
+
+def make_deterministic() -> None:
+    """Ask torch for repeatable algorithms; warns where an operation has none."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+
+
+def random_state() -> dict[str, Any]:
+    """Return the states of Python, NumPy, torch and CUDA as tensors and lists, which ``weights_only`` reads."""
+    version, words, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    return {
+        "python": [version, torch.tensor(words, dtype=torch.int64), gauss],
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(cached)],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Restore what :func:`random_state` returned."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words.tolist()), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """Return a CPU generator that depends on the seed and the step alone, the same on every rank."""
+    words = np.random.SeedSequence([seed, step, 0x5EED]).generate_state(2)
+    return torch.Generator().manual_seed((int(words[0]) << 31) ^ int(words[1]))

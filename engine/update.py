@@ -1,0 +1,96 @@
+"""One optimiser's update: backward, average over ranks, unscale, clip, finite check, step."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from engine import distributed
+from engine.errors import UserError
+
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
+
+
+class NonFiniteLoss(UserError):
+    """The loss or its gradient became infinite or NaN."""
+
+
+class Updater:
+    """Makes updates for several optimisers, each with its own gradient scaler.
+
+    Args:
+        optimizers: by the names that tasks use.
+        precision: resolved by :func:`pick_precision`.
+        device: where the modules are.
+        clip_norm: largest total gradient norm of one optimiser's parameters; None leaves gradients as they are.
+    """
+
+    def __init__(
+        self, optimizers: dict[str, Optimizer], precision: Precision, device: torch.device, clip_norm: float | None
+    ) -> None:
+        self.optimizers = optimizers
+        self.precision = precision
+        self.device = device
+        self.clip_norm = clip_norm
+        self.scalers = {
+            name: torch.amp.GradScaler(device.type, enabled=precision == "fp16") for name in self.optimizers
+        }
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Run the forward pass in the run's precision."""
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+            yield
+
+    def __call__(self, name: str, loss: Tensor, retain_graph: bool = False) -> float:
+        """Minimise ``loss`` by one step of optimiser ``name``; only its parameters receive gradients.
+
+        Args:
+            name: a key of ``optimizers``.
+            loss: scalar.
+            retain_graph: keep the graph for a further update from the same forward pass.
+
+        Returns:
+            The total gradient norm before clipping.
+
+        Raises:
+            NonFiniteLoss: the loss or (outside fp16, whose scaler skips such steps) the gradient is not finite;
+                the weights are still those before the step.
+        """
+        optimizer, scaler = self.optimizers[name], self.scalers[name]
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+        optimizer.zero_grad(set_to_none=True)
+        if distributed.any_rank(not math.isfinite(loss.item())):
+            raise NonFiniteLoss(f"the loss of '{name}' is {loss.item()}")
+        scaler.scale(loss).backward(inputs=parameters, retain_graph=retain_graph)
+        distributed.average_gradients(parameters)
+        scaler.unscale_(optimizer)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not math.isfinite(norm.item()) and self.precision != "fp16":
+            raise NonFiniteLoss(f"the gradient of '{name}' has norm {norm.item()} (its loss is {loss.item():.6g})")
+        if self.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.clip_norm, norm)
+        scaler.step(optimizer)
+        scaler.update()
+        if self.precision == "fp16" and scaler.get_scale() < 1e-4:
+            raise NonFiniteLoss(f"the fp16 gradient of '{name}' stays infinite at every scale; use bf16 or fp32")
+        return norm.item()
+
+
+def pick_precision(precision: Precision, device: torch.device) -> Precision:
+    """Resolve ``auto``: bf16 on GPUs that have it, else fp32; check what was asked.
+
+    Raises:
+        UserError: fp16 on the CPU.
+    """
+    if precision == "auto":
+        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if precision == "fp16" and device.type == "cpu":
+        raise UserError("trainer.precision: fp16 needs a GPU; use fp32 or bf16 on the CPU")
+    return precision

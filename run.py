@@ -1,0 +1,127 @@
+"""Run a config: ``python run.py -f train_example.yaml key.sub=value``.
+
+The file is looked up in config_files/ or taken as a path, checked as a whole, and its ``entry`` is called: on every
+visible GPU when the config allows it, or as one rank of a torchrun job.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036  old interpreters must get a sentence, not a syntax error
+    sys.exit(f"drawl needs Python 3.11 or newer; this is {sys.version.split()[0]} ({sys.executable})")
+
+import argparse
+import os
+import signal
+import subprocess
+from typing import Any
+
+import torch
+
+import config
+from engine import distributed
+from engine.context import Context
+from engine.errors import UserError
+from engine.logs import set_up_logging
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        description="Run a config file.",
+        epilog="key.sub=value arguments override the config; values are parsed as YAML.",
+    )
+    parser.add_argument("-f", "--file", help="a config, by name in config_files/ or by path")
+    parser.add_argument("--list", action="store_true", help="list every config with its description")
+    parser.add_argument("--print-config", action="store_true", help="print the resolved config and end")
+    parser.add_argument("--dry-run", action="store_true", help="build everything, run one step, write nothing")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override a value of the config")
+    parsed = parser.parse_intermixed_args(arguments)
+    if not parsed.list and not parsed.file:
+        parser.error("give a config with -f, or --list to see them")
+    return parsed
+
+
+def list_configs() -> None:
+    """Print every config with its description."""
+    for path in config.list_configs():
+        loaded = config.load(path)
+        name = path.relative_to(config.PROJECT_ROOT / "config_files").as_posix()
+        print(f"{name:<36} {loaded.values.get('description', '(no description)')}")
+
+
+def processes_wanted(values: dict[str, Any]) -> int:
+    """Return how many processes this machine should run: ``launch.processes``, else one per visible GPU."""
+    launch = values.get("launch")
+    if launch is None:  # the entry knows no ranks
+        return 1
+    return launch.get("processes") or max(1, torch.cuda.device_count())
+
+
+def relaunch(count: int, arguments: list[str]) -> int:
+    """Start ``count`` ranks of this program through torchrun and return its exit code.
+
+    torchrun runs in a session of its own and gets one SIGTERM when this process is told to stop, so that the workers
+    save their checkpoint once however often the terminal repeats the signal.
+    """
+    script = str(config.PROJECT_ROOT / "run.py")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", script]
+    environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(count)))}
+    child = subprocess.Popen([*command, *arguments], env=environment, start_new_session=True)
+    told: list[int] = []
+
+    def pass_on(number: int, _frame: object) -> None:
+        if told:
+            os.killpg(child.pid, signal.SIGKILL)
+        else:
+            child.terminate()
+        told.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, pass_on)
+    code = child.wait()
+    return 128 + told[0] if told else code
+
+
+def _threads(processes: int) -> int:
+    return max(1, (os.cpu_count() or 1) // processes)
+
+
+def run(parsed: argparse.Namespace, command: list[str]) -> int:
+    """Load, check and run one config; return the exit code."""
+    loaded = config.load(parsed.file, parsed.overrides)
+    values = config.check(loaded)
+    if parsed.print_config:
+        print(config.dump(values), end="")
+        return 0
+    count = processes_wanted(values)
+    if count > 1 and not distributed.launched_by_torchrun():
+        return relaunch(count, command[1:])
+    target = config.resolve_type(values["entry"])
+    if parsed.dry_run and not config.takes_context(target):
+        print(
+            f"{config.short(loaded.path)} is valid; {values['entry']} has no training step to try, so nothing was run"
+        )
+        return 0
+    config.call_entry(values, context=Context(loaded.name, values, command, parsed.dry_run))
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line; faults that a user can mend end in one message and exit code 2."""
+    parsed = parse_arguments(arguments)
+    set_up_logging()
+    try:
+        if parsed.list:
+            list_configs()
+            return 0
+        return run(parsed, ["run.py", *arguments])
+    except UserError as error:
+        print(f"error: {error}" if not hasattr(error, "exit_code") else str(error), file=sys.stderr)
+        return getattr(error, "exit_code", 2)
+    finally:
+        distributed.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
