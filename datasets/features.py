@@ -1,0 +1,279 @@
+"""Log-mel spectrograms exactly as the published speech models take them, for one signal or a batch, on CPU or GPU.
+
+Matches surisdi/learning-by-drawing (dataset.py) and wnhsu/ResDAVEnet-VQ (dataloaders/utils.py) under the librosa of
+their time: DC removal over the whole signal, pre-emphasis with the first sample kept, reflection at both ends, a
+symmetric Hamming window, power, Slaney mel bands, decibels below the loudest value with a floor.
+Shape letters: B signals, N samples, T frames, M mel bands.
+
+The transform is ``torch.fft.rfft`` over windowed frames. On one CPU core it was faster than ``torch.stft`` and than
+matrix products with the 400-point DFT (folded by symmetry or not); benchmarks/logmel.py measures it again.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from datasets.audio import SAMPLE_RATE
+from engine.errors import UserError
+
+PAD_DB = 0.0  # the published padding: the loudest value, made harmless by frame counts
+FRAMES_AT_ONCE = {"cpu": 1 << 11, "cuda": 1 << 18}  # transform buffers: cache-sized on CPU, some 2 GB on GPU
+
+
+class FeatureError(UserError):
+    """A signal without usable content, or settings that do not fit together."""
+
+
+class Features(NamedTuple):
+    """Spectrograms ``values`` (M, T) or (B, M, T) in dB, and the valid frames ``nframes`` () or (B,), int64."""
+
+    values: Tensor
+    nframes: Tensor
+
+
+def count_frames(samples: int, hop: int = 160) -> int:
+    """Frames of a centred transform: one per started hop, at least one."""
+    return 1 + samples // hop
+
+
+@functools.lru_cache(maxsize=16)
+def mel_filterbank(
+    bands: int, n_fft: int, sample_rate: int, f_min: float, f_max: float, device: torch.device | None = None
+) -> Tensor:
+    """Triangular bands on Slaney's mel scale (linear to 1 kHz, then 27 steps per factor 6.4), each of unit area.
+
+    Args:
+        bands: M.
+        n_fft: Points of the transform.
+        sample_rate: In Hz.
+        f_min: Lower edge of the first band in Hz.
+        f_max: Upper edge of the last band in Hz.
+        device: Where the result lies; CPU when None.
+
+    Returns:
+        (n_fft // 2 + 1, M) float32.
+    """
+
+    def to_mel(hz: float) -> float:
+        return 3 * hz / 200 if hz < 1000 else 15 + 27 * math.log(hz / 1000) / math.log(6.4)
+
+    mel = torch.linspace(to_mel(f_min), to_mel(f_max), bands + 2, dtype=torch.float64)
+    edges = torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) * math.log(6.4) / 27))
+    bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    area = 2 / (edges[2:] - edges[:-2])
+    return (torch.minimum(rising, falling).clamp(min=0) * area).float().to(device)
+
+
+def log_mel(
+    waveform: Tensor,
+    nsamples: Tensor | None = None,
+    *,
+    bands: int = 40,
+    f_min: float = 20.0,
+    f_max: float = 8000.0,
+    sample_rate: int = SAMPLE_RATE,
+    window: int = 400,
+    hop: int = 160,
+    n_fft: int = 400,
+    preemphasis: float = 0.97,
+    top_db: float = 80.0,
+) -> Features:
+    """Log-mel spectrogram as published; the padding of a batch never influences a row.
+
+    Args:
+        waveform: (N,) or (B, N) float, at ``sample_rate``.
+        nsamples: (B,) valid samples of each row; all of them when None. What lies behind is ignored.
+        bands: M.
+        f_min: Lower edge of the mel bands in Hz.
+        f_max: Upper edge of the mel bands in Hz.
+        sample_rate: In Hz.
+        window: Length of the symmetric Hamming window in samples.
+        hop: Samples from frame to frame.
+        n_fft: Points of the transform; the window is centred in it.
+        preemphasis: Weight of the previous sample that is taken off.
+        top_db: Floor below the loudest value of the row, in dB.
+
+    Returns:
+        Features: values (M, T) or (B, M, T) with 0 dB behind a row's end, and the frame counts.
+
+    Raises:
+        FeatureError: A row is empty or holds NaN or infinity, or the lengths do not fit the batch.
+    """
+    filters = mel_filterbank(bands, n_fft, sample_rate, f_min, f_max, waveform.device)
+    return _decibels(waveform, nsamples, filters, window, hop, n_fft, preemphasis, top_db)
+
+
+def log_spectrogram(
+    waveform: Tensor,
+    nsamples: Tensor | None = None,
+    *,
+    window: int = 80,
+    hop: int = 32,
+    n_fft: int = 1024,
+    preemphasis: float = 0.97,
+    top_db: float = 80.0,
+) -> Features:
+    """Fine log spectrogram without mel bands, as wnhsu/ResDAVEnet-VQ (steps/plot.py) draws it.
+
+    Args:
+        waveform: (N,) or (B, N) float.
+        nsamples: (B,) valid samples of each row; all of them when None.
+        window: Length of the symmetric Hamming window in samples (5 ms at 16 kHz).
+        hop: Samples from frame to frame (2 ms at 16 kHz).
+        n_fft: Points of the transform; the window is centred in it.
+        preemphasis: Weight of the previous sample that is taken off.
+        top_db: Floor below the loudest value of the row, in dB.
+
+    Returns:
+        Features: values (n_fft // 2 + 1, T), or with a leading B, and the frame counts.
+
+    Raises:
+        FeatureError: As in :func:`log_mel`.
+    """
+    return _decibels(waveform, nsamples, None, window, hop, n_fft, preemphasis, top_db)
+
+
+def pad_or_cut(values: Tensor, length: int, random_window: bool = False) -> Features:
+    """Brings a spectrogram to a fixed number of frames as published: 0 dB on the right, or a window of it.
+
+    Args:
+        values: (M, T) in dB.
+        length: Wanted number of frames.
+        random_window: Cut a random window (training of surisdi/learning-by-drawing), not the first frames. Its start
+            is drawn from torch's generator in 0..T-length-1, the published range, so the last window is never taken.
+
+    Returns:
+        Features: values (M, length) and the valid frames, min(T, length).
+    """
+    values = cut(values, length, random_window)
+    nframes = torch.tensor(values.shape[-1])
+    return Features(F.pad(values, (0, length - values.shape[-1]), value=PAD_DB), nframes)
+
+
+def cut(values: Tensor, length: int | None, random_window: bool = False) -> Tensor:
+    """The cutting half of :func:`pad_or_cut`: (M, T) to (M, min(T, length)); None keeps everything."""
+    start = window_start(values.shape[-1], length, random_window)
+    return values if length is None else values[:, start : start + length]
+
+
+def window_start(frames: int, length: int | None, random_window: bool = False) -> int:
+    """First frame of the window that :func:`cut` keeps; draws from torch's generator only when it has a choice."""
+    if length is None or frames <= length or not random_window:
+        return 0
+    return int(torch.randint(0, frames - length, ()))
+
+
+def device_features(batch: dict[str, Tensor], length: int | None = None) -> Features:
+    """Features of a batch that was loaded with ``features: device``, equal to those the workers would have made.
+
+    Args:
+        batch: Holds ``waveform`` (B, N), ``nsamples`` (B,) and ``start`` (B,), the first frame of each row's window.
+        length: Frames to keep, the dataset's ``max_frames``; None keeps everything.
+
+    Returns:
+        Features: values (B, M, min(T, length)) with 0 dB behind a row's end, and the frame counts, on the device of
+        the batch.
+    """
+    values, nframes = log_mel(batch["waveform"], batch["nsamples"])
+    if length is None or values.shape[-1] <= length:
+        return Features(values, nframes)
+    frames = batch["start"][:, None] + torch.arange(length, device=values.device)
+    kept = (nframes - batch["start"]).clamp(max=length)
+    window = values.gather(2, frames.clamp(max=values.shape[-1] - 1)[:, None].expand(-1, values.shape[1], -1))
+    behind = torch.arange(length, device=values.device) >= kept[:, None]
+    return Features(window.masked_fill(behind[:, None], PAD_DB), kept)
+
+
+def _decibels(
+    waveform: Tensor,
+    nsamples: Tensor | None,
+    filters: Tensor | None,
+    window: int,
+    hop: int,
+    n_fft: int,
+    preemphasis: float,
+    top_db: float,
+) -> Features:
+    """The whole chain; ``filters`` (n_fft // 2 + 1, M) or None for the bare spectrum."""
+    signal = waveform.float() if waveform.dim() == 2 else waveform.float()[None]
+    lengths = _lengths(signal, nsamples if waveform.dim() == 2 else None)
+    nframes = 1 + lengths // hop
+    padded = _reflect(_emphasise(signal, lengths, preemphasis), lengths, n_fft // 2)
+    frames = padded.unfold(1, n_fft, hop)
+    rows = max(1, FRAMES_AT_ONCE.get(signal.device.type, 1 << 18) // frames.shape[1])
+    power = torch.cat([_power(part, _window(window, n_fft, signal.device), filters) for part in frames.split(rows)])
+    behind = torch.arange(power.shape[1], device=signal.device) >= nframes[:, None]
+    level = _below_loudest(power, behind, top_db)
+    return Features(level, nframes) if waveform.dim() == 2 else Features(level[0], nframes[0])
+
+
+def _lengths(signal: Tensor, nsamples: Tensor | None) -> Tensor:
+    """Valid samples (B,) of each row, checked."""
+    if signal.shape[-1] == 0:
+        raise FeatureError("the signal is empty, expected at least one sample; drop it or read the file again")
+    if nsamples is None:
+        return torch.full((len(signal),), signal.shape[1], device=signal.device)
+    if len(nsamples) != len(signal) or nsamples.min() < 1 or nsamples.max() > signal.shape[1]:
+        raise FeatureError(
+            f"nsamples is {nsamples.tolist()} for signals of shape {tuple(signal.shape)}; expected one number per row, "
+            f"each from 1 to {signal.shape[1]}"
+        )
+    return nsamples.to(signal.device)
+
+
+def _emphasise(signal: Tensor, lengths: Tensor, preemphasis: float) -> Tensor:
+    """Takes the mean off and 0.97 of the previous sample; zero behind each row's end."""
+    behind = torch.arange(signal.shape[1], device=signal.device) >= lengths[:, None]
+    signal = signal.masked_fill(behind, 0.0)
+    mean = signal.sum(1) / lengths
+    if not bool(torch.isfinite(mean).all()):
+        bad = (~torch.isfinite(mean)).nonzero()[:, 0].tolist()
+        raise FeatureError(f"rows {bad} hold NaN or infinite samples, expected finite ones; read the files again")
+    signal = signal - mean[:, None]
+    return torch.cat([signal[:, :1], signal[:, 1:] - preemphasis * signal[:, :-1]], 1).masked_fill_(behind, 0.0)
+
+
+def _reflect(signal: Tensor, lengths: Tensor, pad: int) -> Tensor:
+    """Mirrors each row at its own ends, again and again where it is shorter than the padding."""
+    B, N = signal.shape
+    period = (2 * (lengths - 1)).clamp(min=1)[:, None]
+
+    def mirrored(positions: Tensor) -> Tensor:
+        inside = positions.remainder(period)
+        return signal.gather(1, torch.minimum(inside, (period - inside) % period).clamp(max=N - 1))
+
+    steps = torch.arange(pad, device=signal.device)
+    out = signal.new_zeros(B, N + 2 * pad)
+    out[:, pad : pad + N] = signal
+    out[:, :pad] = mirrored((steps - pad).expand(B, -1))
+    after = lengths[:, None] + steps
+    return out.scatter_(1, after + pad, mirrored(after))
+
+
+@functools.lru_cache(maxsize=16)
+def _window(length: int, n_fft: int, device: torch.device) -> Tensor:
+    """Symmetric Hamming window (n_fft,), with zeros at both sides when it is shorter than the transform."""
+    left = (n_fft - length) // 2
+    window = torch.hamming_window(length, periodic=False, dtype=torch.float64).float()
+    return F.pad(window, (left, n_fft - length - left)).to(device)
+
+
+def _power(frames: Tensor, window: Tensor, filters: Tensor | None) -> Tensor:
+    """(B, T, n_fft) to power (B, T, bins or M)."""
+    spectrum = torch.fft.rfft(frames * window)
+    power = spectrum.real.square() + spectrum.imag.square()
+    return power if filters is None else power @ filters
+
+
+def _below_loudest(power: Tensor, behind: Tensor, top_db: float, floor: float = 1e-10) -> Tensor:
+    """(B, T, M) power to (B, M, T) dB below each row's loudest value, limited to ``top_db``, 0 dB behind its end."""
+    level = 10 * torch.log10(power.clamp_(min=floor))
+    loudest = level.masked_fill(behind[..., None], -math.inf).amax((1, 2), keepdim=True)
+    level = (level - loudest).clamp_(min=-top_db).masked_fill_(behind[..., None], PAD_DB)
+    return level.transpose(1, 2).contiguous()
