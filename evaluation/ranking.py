@@ -1,0 +1,184 @@
+"""Ranks of the right answers, gathered tile by tile from a similarity matrix that need not exist as a whole.
+
+The rank of a query counts the wrong answers that come before its best right answer: those with a higher score, and
+those with the same score and a lower index (the order of a stable sort). It is therefore the same on every machine.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.errors import UserError
+
+Tile = Callable[[slice, slice], Tensor]
+
+
+class RetrievalError(UserError, ValueError):
+    """Scores or groups from which no ranks can be taken."""
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One direction of a retrieval; all tensors are on the CPU, Q queries, ``candidates`` possible answers.
+
+    Attributes:
+        rank: 0-based rank of the best right answer (Q,) int64.
+        match: index of that answer (Q,) int64.
+        match_score: its similarity (Q,).
+        wrong: index of the best wrong answer (Q,) int64, -1 where there is none or it was not asked for.
+        wrong_score: its similarity (Q,), NaN where there is none.
+        matches: right answers of each query (Q,) int64.
+        candidates: number of possible answers.
+    """
+
+    rank: Tensor
+    match: Tensor
+    match_score: Tensor
+    wrong: Tensor
+    wrong_score: Tensor
+    matches: Tensor
+    candidates: int
+
+
+class _Side:
+    """The state of one direction. Tiles come as (queries, candidates) in the order of the candidates."""
+
+    def __init__(self, queries: int, candidates: int, wrong: bool, device: torch.device, dtype: torch.dtype) -> None:
+        self.candidates = candidates
+        self.want_wrong = wrong
+        self.rank = torch.zeros(queries, dtype=torch.int64, device=device)
+        self.matches = torch.zeros(queries, dtype=torch.int64, device=device)
+        self.match = torch.full((queries,), -1, dtype=torch.int64, device=device)
+        self.match_score = torch.full((queries,), -torch.inf, dtype=dtype, device=device)
+        self.wrong = torch.full((queries,), -1, dtype=torch.int64, device=device)
+        self.wrong_score = torch.full((queries,), -torch.inf, dtype=dtype, device=device)
+
+    def find(self, tile: Tensor, same: Tensor, queries: slice, first: int) -> None:
+        """Note the best right answers of a tile; ``same`` marks right answers, ``first`` is its first candidate."""
+        self.matches[queries] += same.sum(1)
+        _keep_best(tile.masked_fill(~same, -torch.inf), self.match_score, self.match, queries, first)
+
+    def count(self, tile: Tensor, same: Tensor | None, queries: slice, first: int, buffer: Tensor) -> None:
+        """Count the wrong answers of a tile that come before the right one; without ``same`` all are wrong."""
+        score, match = self.match_score[queries, None], self.match[queries, None]
+        if same is None:
+            # All candidates are on one side of the match: equal scores count if they come before it.
+            bound = torch.where(match < first, score, torch.nextafter(score, score.new_tensor(-torch.inf)))
+            # A float result is summed several times faster than a bool one; tiles are small enough to be exact.
+            self.rank[queries] += torch.gt(tile, bound, out=buffer).sum(1).long()
+        else:
+            index = torch.arange(first, first + tile.shape[1], device=tile.device)
+            before = (tile > score) | ((tile == score) & (index < match))
+            self.rank[queries] += (before & ~same).sum(1)
+            tile = tile.masked_fill(same, -torch.inf)
+        if self.want_wrong:
+            _keep_best(tile, self.wrong_score, self.wrong, queries, first)
+
+    def result(self) -> Direction:
+        lost = self.wrong < 0
+        return Direction(
+            self.rank.cpu(),
+            self.match.cpu(),
+            self.match_score.cpu(),
+            self.wrong.cpu(),
+            self.wrong_score.masked_fill(lost, torch.nan).cpu(),
+            self.matches.cpu(),
+            self.candidates,
+        )
+
+
+def _keep_best(tile: Tensor, best: Tensor, index: Tensor, queries: slice, first: int) -> None:
+    """Update the best score and its index; among equals the first candidate stays."""
+    value, position = tile.max(dim=1)
+    better = value > best[queries]
+    best[queries] = torch.where(better, value, best[queries])
+    index[queries] = torch.where(better, position + first, index[queries])
+
+
+def _slices(total: int, step: int) -> Iterator[slice]:
+    return (slice(start, min(start + step, total)) for start in range(0, total, step))
+
+
+def _same(rows: slice, columns: slice, groups: tuple[Tensor, Tensor] | None, device: torch.device) -> Tensor | None:
+    """Which entries of a tile are right answers, None if none is."""
+    if groups is None:
+        if rows.stop <= columns.start or columns.stop <= rows.start:
+            return None
+        row = torch.arange(rows.start, rows.stop, device=device)
+        return row[:, None] == torch.arange(columns.start, columns.stop, device=device)
+    row, column = groups[0][rows], groups[1][columns]
+    return row[:, None] == column if bool(torch.isin(row, column).any()) else None
+
+
+def _check_finite(tile: Tensor, rows: slice, columns: slice) -> None:
+    """Refuse NaN and infinity; the sum sees them at a fraction of the price of looking at each."""
+    if not bool(tile.sum().isfinite()) and not bool(tile.isfinite().all()):
+        row, column = (~tile.isfinite()).nonzero()[0].tolist()
+        raise RetrievalError(
+            f"The similarity of image {rows.start + row} and spoken caption {columns.start + column} is "
+            f"{tile[row, column].item()}, expected a finite number. Look for NaNs in the features of these two items."
+        )
+
+
+def rank_tiles(
+    tile: Tile,
+    shape: tuple[int, int],
+    step: tuple[int, int],
+    groups: tuple[Tensor, Tensor] | None = None,
+    wrong: bool = True,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Direction, Direction]:
+    """Return the ranks of both directions of a similarity matrix given tile by tile.
+
+    Tiles with right answers are asked for twice, the others once.
+
+    Args:
+        tile: gives the similarities of a run of rows with a run of columns.
+        shape: rows and columns of the whole matrix.
+        step: rows and columns of a tile, with less than 2**24 entries on either side.
+        groups: integer labels of rows and columns; equal labels are right answers. None: row i belongs to column i.
+        wrong: whether the best wrong answers are wanted as well.
+        device: where the tiles are.
+        dtype: floating type of the tiles, float32 or float64.
+
+    Returns:
+        Ranks of columns for each row, and of rows for each column.
+
+    Raises:
+        RetrievalError: if a score is not finite or a query has no right answer.
+    """
+    device = torch.device(device)
+    if groups is not None:
+        groups = (groups[0].to(device), groups[1].to(device))
+    by_row = _Side(shape[0], shape[1], wrong, device, dtype)
+    by_column = _Side(shape[1], shape[0], wrong, device, dtype)
+    tiles = [
+        (r, c, _same(r, c, groups, device) is not None)
+        for r in _slices(shape[0], step[0])
+        for c in _slices(shape[1], step[1])
+    ]
+    for rows, columns, matching in tiles:
+        if matching:
+            values, same = tile(rows, columns), _same(rows, columns, groups, device)
+            _check_finite(values, rows, columns)
+            by_row.find(values, same, rows, columns.start)
+            by_column.find(values.T, same.T, columns, rows.start)
+    for side, name in ((by_row, "image"), (by_column, "spoken caption")):
+        lonely = (side.matches == 0).nonzero().flatten().tolist()
+        if lonely:
+            raise RetrievalError(
+                f"{len(lonely)} queries have no right answer, the first is {name} {lonely[0]}. "
+                "Every label must occur among the images and among the spoken captions."
+            )
+    store = torch.empty(step[0] * step[1], dtype=dtype, device=device)
+    for rows, columns, matching in tiles:
+        values = tile(rows, columns)
+        same = _same(rows, columns, groups, device) if matching else None
+        _check_finite(values, rows, columns)
+        buffer = store[: values.numel()].view(values.shape)
+        by_row.count(values, same, rows, columns.start, buffer)
+        by_column.count(values.T, None if same is None else same.T, columns, rows.start, buffer.T)
+    return by_row.result(), by_column.result()

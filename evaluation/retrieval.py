@@ -1,0 +1,265 @@
+"""Retrieval between images and spoken captions: ranks, recalls and tables, over any number of pairs.
+
+Names follow the published logs (wnhsu/ResDAVEnet-VQ ``calc_recalls``): A_ is the spoken caption found for an image,
+I_ the image found for a spoken caption; r1, r5 and r10 are the fractions of queries with a right answer in the first k.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from evaluation.ranking import Direction, RetrievalError, rank_tiles
+from models.matchmap import similarity as all_pairs
+
+SimilarityFn = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+RECALLS = (1, 5, 10)
+MATRIX_TILE = (512, 2048)  # 4 MB: compared and summed within the cache
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Both directions of a retrieval.
+
+    Attributes:
+        speech: the spoken captions found for each image (published prefix ``A``).
+        image: the images found for each spoken caption (published prefix ``I``).
+    """
+
+    speech: Direction
+    image: Direction
+
+
+def _groups(images: int, captions: int, image_ids: Tensor | None, speech_ids: Tensor | None) -> tuple | None:
+    if image_ids is None and speech_ids is None:
+        if images != captions:
+            raise RetrievalError(
+                f"{images} images and {captions} spoken captions are not pairs. Give image_ids and speech_ids, which "
+                "say what belongs together."
+            )
+        if images == 0:
+            raise RetrievalError("Nothing to rank: there are no pairs. Check the evaluation split.")
+        return None
+    if image_ids is None or speech_ids is None:
+        raise RetrievalError("Give both image_ids and speech_ids, or neither.")
+    if image_ids.shape != (images,) or speech_ids.shape != (captions,) or images * captions == 0:
+        raise RetrievalError(
+            f"Expected a label for each of {images} images and {captions} spoken captions (at least one each), got "
+            f"{tuple(image_ids.shape)} and {tuple(speech_ids.shape)}."
+        )
+    return image_ids, speech_ids
+
+
+def _score_type(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
+@torch.no_grad()
+def ranks(
+    similarity: Tensor, image_ids: Tensor | None = None, speech_ids: Tensor | None = None, wrong: bool = True
+) -> Retrieval:
+    """Return the ranks of the right answers in a similarity matrix, both ways.
+
+    Args:
+        similarity: (I, S), rows images, columns spoken captions, on any device.
+        image_ids: integer label of each image (I,); an image and a spoken caption of equal labels belong together, so a
+            picture may have several captions. None, with ``speech_ids``: image i belongs to caption i.
+        speech_ids: integer label of each spoken caption (S,).
+        wrong: whether to find the best wrong answers too.
+
+    Returns:
+        Ranks; with several right answers that of the best.
+
+    Raises:
+        RetrievalError: if labels do not fit, a query has no right answer, or a score is not finite.
+    """
+    if similarity.dim() != 2:
+        raise RetrievalError(f"Expected a similarity matrix (I, S), got {tuple(similarity.shape)}.")
+    groups = _groups(*similarity.shape, image_ids, speech_ids)
+    dtype = _score_type(similarity)
+
+    def tile(rows: slice, columns: slice) -> Tensor:
+        return similarity[rows, columns].to(dtype)
+
+    shape = (similarity.shape[0], similarity.shape[1])
+    step = MATRIX_TILE if similarity.device.type == "cpu" else (4096, 4096)
+    return Retrieval(*rank_tiles(tile, shape, step, groups, wrong, similarity.device, dtype))
+
+
+@torch.no_grad()
+def retrieve(
+    image_features: Tensor,
+    speech_features: Tensor,
+    nframes: Tensor | None = None,
+    similarity_fn: SimilarityFn = all_pairs,
+    chunk: int = 512,
+    image_ids: Tensor | None = None,
+    speech_ids: Tensor | None = None,
+    device: torch.device | str | None = None,
+) -> Retrieval:
+    """Return the ranks of the right answers among features, without ever holding the whole similarity matrix.
+
+    Memory is that of ``similarity_fn`` on ``chunk`` x ``chunk`` items.
+
+    Args:
+        image_features: first argument of ``similarity_fn``, e.g. maps (I, D, H, W).
+        speech_features: second argument, e.g. maps (S, D, T).
+        nframes: third argument, valid frames (S,) or None.
+        similarity_fn: gives similarities (i, s) of a chunk of images with a chunk of spoken captions.
+        chunk: images and spoken captions compared at a time.
+        image_ids: labels (I,), see :func:`ranks`.
+        speech_ids: labels (S,).
+        device: where to compute, e.g. with features kept on the CPU; None: where the images are.
+
+    Returns:
+        Ranks, with the best wrong answers.
+
+    Raises:
+        RetrievalError: as for :func:`ranks`, or if ``chunk`` is below 1.
+    """
+    if chunk < 1:
+        raise RetrievalError(f"chunk must be at least 1, got {chunk}.")
+    groups = _groups(len(image_features), len(speech_features), image_ids, speech_ids)
+    place = torch.device(device) if device is not None else image_features.device
+    dtype = _score_type(image_features)
+
+    def tile(rows: slice, columns: slice) -> Tensor:
+        frames = None if nframes is None else nframes[columns].to(place)
+        images, captions = image_features[rows].to(place), speech_features[columns].to(place)
+        return similarity_fn(images, captions, frames).to(dtype)
+
+    shape = (len(image_features), len(speech_features))
+    return Retrieval(*rank_tiles(tile, shape, (chunk, chunk), groups, True, place, dtype))
+
+
+def _chance(direction: Direction, k: int) -> float:
+    """Expected recall at k of answers in random order: 1 - C(N - m, k) / C(N, k), averaged over the queries."""
+    total, missed = direction.candidates, 1.0
+    matches = direction.matches.double()
+    for drawn in range(min(k, total)):
+        missed = missed * ((total - matches - drawn) / (total - drawn)).clamp(min=0)
+    return float((1 - missed).mean())
+
+
+def recall_metrics(retrieval: Retrieval) -> dict[str, float]:
+    """Return recalls, median and mean ranks as one flat dictionary.
+
+    Args:
+        retrieval: ranks from :func:`ranks` or :func:`retrieve`.
+
+    Returns:
+        ``A_r1``, ``A_r5``, ``A_r10``, ``I_r1``, ... (0-1), ``median_rank_A``, ``mean_rank_A``, ... (1 is best; the
+        lower of two middle ranks), ``recall@1``, ``recall@5``, ``recall@10`` (mean of both ways), ``chance``
+        (recall@10 of a random order) and ``n`` (images).
+    """
+    metrics: dict[str, float] = {}
+    sides = {"A": retrieval.speech, "I": retrieval.image}
+    for name, side in sides.items():
+        metrics |= {f"{name}_r{k}": float((side.rank < k).double().mean()) for k in RECALLS}
+        metrics[f"median_rank_{name}"] = float(side.rank.median() + 1)
+        metrics[f"mean_rank_{name}"] = float(side.rank.double().mean() + 1)
+    metrics |= {f"recall@{k}": (metrics[f"A_r{k}"] + metrics[f"I_r{k}"]) / 2 for k in RECALLS}
+    metrics["chance"] = sum(_chance(side, 10) for side in sides.values()) / 2
+    metrics["n"] = float(len(retrieval.speech.rank))
+    return metrics
+
+
+def recalls_from_matrix(similarity: Tensor) -> dict[str, float]:
+    """Return the metrics of a similarity matrix whose diagonal holds the matches.
+
+    Args:
+        similarity: (n, n), rows images, columns spoken captions.
+
+    Returns:
+        See :func:`recall_metrics`.
+
+    Raises:
+        RetrievalError: see :func:`ranks`.
+    """
+    return recall_metrics(ranks(similarity, wrong=False))
+
+
+def query_rows(
+    retrieval: Retrieval, image_names: Sequence[str] | None = None, speech_names: Sequence[str] | None = None
+) -> list[dict[str, object]]:
+    """Return one row per query and direction, for tables and reports.
+
+    Args:
+        retrieval: ranks.
+        image_names: name of each image, its index when None.
+        speech_names: name of each spoken caption, its index when None.
+
+    Returns:
+        Dictionaries with ``direction``, ``query``, ``query_name``, ``rank`` (1 is best), ``match``, ``match_name``,
+        ``match_score``, ``wrong``, ``wrong_name`` and ``wrong_score`` (the last three None where there is none).
+    """
+    rows: list[dict[str, object]] = []
+    for title, side, queries, answers in (
+        ("image_to_speech", retrieval.speech, image_names, speech_names),
+        ("speech_to_image", retrieval.image, speech_names, image_names),
+    ):
+        columns = zip(
+            side.rank.tolist(),
+            side.match.tolist(),
+            side.match_score.tolist(),
+            side.wrong.tolist(),
+            side.wrong_score.tolist(),
+            strict=True,
+        )
+        for query, (rank, match, match_score, wrong, wrong_score) in enumerate(columns):
+            lost = wrong < 0 or math.isnan(wrong_score)
+            rows.append(
+                {
+                    "direction": title,
+                    "query": query,
+                    "query_name": _name(queries, query),
+                    "rank": rank + 1,
+                    "match": match,
+                    "match_name": _name(answers, match),
+                    "match_score": match_score,
+                    "wrong": None if lost else wrong,
+                    "wrong_name": None if lost else _name(answers, wrong),
+                    "wrong_score": None if lost else wrong_score,
+                }
+            )
+    return rows
+
+
+def _name(names: Sequence[str] | None, index: int) -> str:
+    return str(index) if names is None else str(names[index])
+
+
+def write_retrieval(
+    folder: Path,
+    retrieval: Retrieval,
+    image_names: Sequence[str] | None = None,
+    speech_names: Sequence[str] | None = None,
+) -> dict[str, float]:
+    """Write ``retrieval.json`` (metrics) and ``queries.csv`` (one row per query and direction) into a folder.
+
+    Args:
+        folder: made if missing.
+        retrieval: ranks.
+        image_names: name of each image, its index when None.
+        speech_names: name of each spoken caption, its index when None.
+
+    Returns:
+        The metrics, see :func:`recall_metrics`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics, rows = recall_metrics(retrieval), query_rows(retrieval, image_names, speech_names)
+    partial = folder / "queries.csv.partial"
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(folder / "queries.csv")
+    partial = folder / "retrieval.json.partial"
+    partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    partial.replace(folder / "retrieval.json")
+    return metrics
