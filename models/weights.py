@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,11 +59,11 @@ def read_torch_file(path: Path) -> Any:
         with torch.serialization.safe_globals(NUMPY_VALUES):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
-            found = str(error).split("GLOBAL ")[-1].split(" was not")[0]
+        refused = re.search(r"GLOBAL (\S+) (?:was not|whose module)", str(error))
+        if refused:
             raise WeightsError(
-                f"{path} holds more than weights and plain values ({found}) and was not read, since reading it could "
-                "run code: save its state dict alone."
+                f"{path} holds more than weights and plain values ({refused[1]}) and was not read, since reading it "
+                "could run code: save its state dict alone."
             ) from error
         raise WeightsError(_damaged(path, error)) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
@@ -70,10 +71,11 @@ def read_torch_file(path: Path) -> Any:
 
 
 def _damaged(path: Path, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+    told = re.search(r"WeightsUnpickler error: (.+)", str(error))  # what follows torch's advice not to be followed
+    reason = told[1] if told else (str(error).strip() or type(error).__name__).splitlines()[0]
     return (
         f"{path} ({path.stat().st_size} bytes) is not a complete torch file: it is truncated, damaged or of another "
-        f"format ({reason}). Fetch or copy it again."
+        f"format ({reason[:120]}). Fetch or copy it again."
     )
 
 
