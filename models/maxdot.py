@@ -135,5 +135,5 @@ def mean_of_max(
         Means (A, G).
     """
     if len(lengths) == 0 or len(pool) == 0:
-        return rows.sum() * 0 + rows.new_zeros(len(lengths), len(pool))
+        return rows[:0].sum() + pool[:0].sum() + rows.new_zeros(len(lengths), len(pool))
     return _MeanOfMax.apply(rows, pool, lengths, budget_mb, dtype or torch.promote_types(rows.dtype, pool.dtype))
