@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from datasets.audio import SAMPLE_RATE
 from engine.errors import UserError
 
+HOP = 160  # samples: 10 ms
 PAD_DB = 0.0  # the published padding: the loudest value, made harmless by frame counts
 FRAMES_AT_ONCE = {"cpu": 1 << 11, "cuda": 1 << 18}  # transform buffers: cache-sized on CPU, some 2 GB on GPU
 
@@ -35,7 +36,7 @@ class Features(NamedTuple):
     nframes: Tensor
 
 
-def count_frames(samples: int, hop: int = 160) -> int:
+def count_frames(samples: int, hop: int = HOP) -> int:
     """Frames of a centred transform: one per started hop, at least one."""
     return 1 + samples // hop
 
@@ -79,7 +80,7 @@ def log_mel(
     f_max: float = 8000.0,
     sample_rate: int = SAMPLE_RATE,
     window: int = 400,
-    hop: int = 160,
+    hop: int = HOP,
     n_fft: int = 400,
     preemphasis: float = 0.97,
     top_db: float = 80.0,

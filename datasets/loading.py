@@ -1,0 +1,267 @@
+"""Batches for training and evaluation: resumable, sharded over ranks, the same whatever the number of workers.
+
+The order is a function of (seed, epoch), the random crops and masks of a sample of (seed, epoch, row). A global batch
+is cut contiguously over the ranks, so W processes together see what one process sees.
+Shape letters: B batch, T frames, N samples.
+"""
+
+import logging
+import signal
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset
+
+from datasets.features import HOP, PAD_DB
+from datasets.samples import SampleError, SpokenCaptions
+from engine.errors import UserError
+
+log = logging.getLogger(__name__)
+Batch = dict[str, Any]
+BUCKET_POOL = 50  # batches sorted together: long enough for even lengths, short enough to stay random
+REFILL_TRIES = 100
+
+
+class Loader:
+    """Batches of a dataset, for one rank.
+
+    Args:
+        dataset: Any dataset of spoken captions.
+        batch_size: Of the global batch, all ranks together.
+        seed: Of order and augmentation.
+        train: Shuffle and drop the last, incomplete batch (unless it is the only one); else keep order and all rows.
+        workers: Loading processes of this rank; 0 loads in the calling process.
+        rank: Of this process.
+        world: Number of processes.
+        target_length: Frames that every spectrogram is padded to with 0 dB; None pads to the longest of the batch.
+        pad_multiple: With None, the padded length is a multiple of this many frames, so that shapes repeat.
+        bucket: Put captions of like length into the same batch (training only).
+        prefetch: Batches that each worker loads ahead.
+        persistent_workers: Keep the workers from one epoch to the next.
+        pin_memory: Load into page-locked memory, which GPUs copy from faster; "auto" does where there is a GPU.
+
+    Raises:
+        ValueError: Sizes that do not fit together.
+        UserError: The dataset is empty.
+    """
+
+    def __init__(
+        self,
+        dataset: SpokenCaptions,
+        batch_size: int,
+        seed: int,
+        train: bool,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        target_length: int | None = None,
+        pad_multiple: int = 64,
+        bucket: bool = False,
+        prefetch: int = 2,
+        persistent_workers: bool = True,
+        pin_memory: bool | Literal["auto"] = "auto",
+    ) -> None:
+        _check_sizes(dataset, batch_size, train, rank, world, target_length, pad_multiple)
+        self.dataset = dataset
+        self.batch_size, self.seed, self.train = batch_size, seed, train
+        self.rank, self.world = rank, world
+        self.bucket = bucket and train
+        self._lengths: np.ndarray | None = None
+        self._plan: list[list[tuple[int, int]]] = []
+        items = _Items(dataset, seed, refill=train and world > 1 and dataset.on_error == "skip")
+        several = {"prefetch_factor": prefetch, "persistent_workers": persistent_workers} if workers else {}
+        self._loader = DataLoader(
+            items,
+            batch_sampler=_Plan(self._plan),
+            collate_fn=_Collate(target_length, pad_multiple),
+            num_workers=workers,
+            worker_init_fn=_start_worker,
+            pin_memory=torch.cuda.is_available() if pin_memory == "auto" else pin_memory,
+            **several,
+        )
+
+    @property
+    def skipped(self) -> dict[int, str]:
+        """Rows that could not be used so far on this rank, and why."""
+        return self.dataset.skipped
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Global batches in an epoch."""
+        full, rest = divmod(len(self.dataset), self.batch_size)
+        return full if self.train and full else full + bool(rest)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Loads this rank's part of an epoch.
+
+        Args:
+            epoch: Number of the epoch; decides order and augmentation.
+            start: Global batches to leave out because they were done before an interruption.
+
+        Yields:
+            ``image`` (b, 3, H, W), ``mel`` (b, 40, T) and ``nframes`` (b,), or ``waveform`` (b, N), ``nsamples`` (b,)
+            and ``start`` (b,); ``index`` (b,) rows of the dataset; ``latent`` (b,) where the dataset has it. In
+            evaluation a rank without rows in the last global batch yields one batch less than others.
+
+        Raises:
+            SampleError: A sample cannot be used and the dataset's ``on_error`` is "error".
+        """
+        shares = (self._share(rows) for rows in self.order(epoch)[start:])
+        self._plan[:] = [[(epoch, row) for row in rows] for rows in shares if rows]
+        for batch in self._loader:
+            for failure in batch.pop("failures"):
+                self._note(failure)
+            if "index" in batch:
+                yield batch
+            elif self.train:
+                raise UserError(f"no row of a batch could be used, the last: {list(self.skipped.values())[-1]}")
+
+    def order(self, epoch: int) -> list[list[int]]:
+        """Rows of every global batch of an epoch."""
+        count, size = len(self.dataset), self.batch_size
+        if not self.train:
+            return [list(range(first, min(first + size, count))) for first in range(0, count, size)]
+        generator = torch.Generator().manual_seed(_mix(self.seed, epoch))
+        rows = torch.randperm(count, generator=generator)
+        if self.bucket:
+            rows = self._bucketed(rows)
+        batches = [rows[i * size : (i + 1) * size].tolist() for i in range(self.steps_per_epoch)]
+        if self.bucket:
+            batches = [batches[i] for i in torch.randperm(len(batches), generator=generator)]
+        return batches
+
+    def _bucketed(self, rows: Tensor) -> Tensor:
+        """Shuffled rows, sorted by length within pools of some batches."""
+        if self._lengths is None:
+            self._lengths = self.dataset.lengths()
+        lengths = torch.from_numpy(self._lengths)
+        pools = rows.split(self.batch_size * BUCKET_POOL)
+        return torch.cat([pool[lengths[pool].argsort(stable=True)] for pool in pools])
+
+    def _share(self, rows: list[int]) -> list[int]:
+        """This rank's contiguous part of a global batch."""
+        if self.train and len(rows) % self.world:  # only a training set smaller than one batch
+            rows = rows[: len(rows) - len(rows) % self.world]
+        return rows[self.rank * len(rows) // self.world : (self.rank + 1) * len(rows) // self.world]
+
+    def _note(self, failure: SampleError) -> None:
+        """Stops at an unusable sample, or lists it."""
+        if self.dataset.on_error == "error":
+            raise failure
+        if failure.index not in self.dataset.skipped:
+            self.dataset.skipped[failure.index] = str(failure)
+            log.warning("skipped %s (%d so far)", failure, len(self.dataset.skipped))
+
+
+def _check_sizes(
+    dataset: SpokenCaptions,
+    batch_size: int,
+    train: bool,
+    rank: int,
+    world: int,
+    target_length: int | None,
+    pad_multiple: int,
+) -> None:
+    """Refuses sizes that do not fit together."""
+    if len(dataset) == 0:
+        raise UserError("the dataset is empty, expected at least one row; look at the manifest")
+    if batch_size < 1 or pad_multiple < 1 or not 0 <= rank < world:
+        raise ValueError(
+            f"batch_size {batch_size}, pad_multiple {pad_multiple}, rank {rank} of {world}: expected sizes from 1 on "
+            "and a rank below the number of processes"
+        )
+    if train and batch_size % world:
+        raise ValueError(f"batch_size {batch_size} is for all {world} processes; expected a multiple of {world}")
+    if train and len(dataset) < world:
+        raise UserError(f"{len(dataset)} training rows for {world} processes; expected at least one row each")
+    if target_length is not None and (dataset.max_frames is None or dataset.max_frames > target_length):
+        raise ValueError(
+            f"target_length is {target_length} frames while the dataset's max_frames is {dataset.max_frames}; "
+            "expected max_frames up to target_length, so that every caption fits"
+        )
+
+
+def _mix(*numbers: int) -> int:
+    """One well-mixed 63-bit seed of several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _start_worker(_worker: int) -> None:
+    """One thread a worker; the main process alone answers Ctrl-C and SIGTERM (workers end with it)."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+class _Plan:
+    """The batch sampler: whatever the loader last planned."""
+
+    def __init__(self, plan: list[list[tuple[int, int]]]) -> None:
+        self.plan = plan
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return iter(list(self.plan))
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+
+class _Items(Dataset):
+    """Samples by (epoch, row), each with its own random state; failures are returned, so that they cross processes."""
+
+    def __init__(self, dataset: SpokenCaptions, seed: int, refill: bool) -> None:
+        self.dataset, self.seed, self.refill = dataset, seed, refill
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Batch | None, list[SampleError]]:
+        """The sample, or None, and what failed; ``refill`` takes the next usable row, as ranks need equal batches."""
+        epoch, row = key
+        failures: list[SampleError] = []
+        before = torch.default_generator.get_state()
+        try:
+            for step in range(min(REFILL_TRIES, len(self.dataset)) if self.refill else 1):
+                tried = (row + step) % len(self.dataset)
+                torch.default_generator.manual_seed(_mix(self.seed, epoch, tried))
+                try:
+                    return self.dataset[tried], failures
+                except SampleError as failure:
+                    failures.append(failure)
+        finally:
+            torch.default_generator.set_state(before)
+        return None, failures
+
+
+class _Collate:
+    """Stacks samples and pads what has a length."""
+
+    def __init__(self, target_length: int | None, pad_multiple: int) -> None:
+        self.target_length, self.pad_multiple = target_length, pad_multiple
+
+    def __call__(self, items: list[tuple[Batch | None, list[SampleError]]]) -> Batch:
+        """One batch with ``failures``; without other keys when nothing could be used."""
+        samples = [sample for sample, _ in items if sample is not None]
+        batch: Batch = {name: self._stacked(name, [s[name] for s in samples]) for name in (samples or [{}])[0]}
+        return batch | {"failures": [failure for _, failures in items for failure in failures]}
+
+    def _stacked(self, name: str, values: list[Any]) -> Tensor:
+        """One entry of the batch, with a leading B."""
+        if name == "mel":
+            longest = max(value.shape[1] for value in values)
+            length = self.target_length or _rounded_up(longest, self.pad_multiple)
+            batch = values[0].new_full((len(values), values[0].shape[0], length), PAD_DB)
+            for row, value in zip(batch, values, strict=True):
+                row[:, : value.shape[1]] = value
+            return batch
+        if name == "waveform":
+            padded = pad_sequence(values, batch_first=True)
+            length = _rounded_up(padded.shape[1], self.pad_multiple * HOP)
+            return torch.nn.functional.pad(padded, (0, length - padded.shape[1]))
+        return torch.stack(values) if isinstance(values[0], Tensor) else torch.tensor(values)
+
+
+def _rounded_up(length: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-length // multiple) * multiple

@@ -1,0 +1,137 @@
+"""What every dataset of spoken captions shares: how a picture and a sound become one sample, and its faults.
+
+A sample is a dict: ``image`` (3, H, W) float32, ``mel`` (40, n) float32 dB without padding, ``nframes`` int, ``index``
+int. With ``features="device"`` it holds ``waveform`` (N,) float32, ``nsamples`` and ``start`` instead of the mel:
+:func:`datasets.features.device_features` makes the same mel of a batch of them.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datasets.audio import count_samples, read_audio
+from datasets.augment import SpecAugment
+from datasets.features import HOP, cut
+from datasets.images import ImageTransform
+from datasets.records import SpokenCaption
+from engine.errors import UserError
+
+Sample = dict[str, Any]
+OnError = Literal["error", "skip"]
+Window = Literal["first", "random"]
+
+
+class SampleError(UserError):
+    """One sample that cannot be used.
+
+    Args:
+        message: Names file and row, and says what is wrong.
+        index: Row in the dataset.
+    """
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        return SampleError, (str(self), self.index)
+
+
+class SpokenCaptions(Dataset, ABC):
+    """What the datasets share: how a picture and a sound become a sample, and what happens to unusable ones.
+
+    Args:
+        records: One per row.
+        image: How pictures are cut and scaled; None for samples without pictures.
+        train: Whether random crops, random windows and masks are drawn (from torch's generator).
+        max_frames: Longer captions are cut to this many frames; None keeps everything.
+        window: Which frames are kept in training: the first, or a random window (surisdi/learning-by-drawing).
+        spec_augment: Masks drawn over training spectrograms.
+        on_error: What a loader does with a sample that cannot be decoded: stop, or skip, count and list it.
+
+    Raises:
+        ValueError: ``max_frames`` is below 1.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[SpokenCaption],
+        image: ImageTransform | None,
+        train: bool,
+        max_frames: int | None,
+        window: Window,
+        spec_augment: SpecAugment | None,
+        on_error: OnError,
+    ) -> None:
+        if max_frames is not None and max_frames < 1:
+            raise ValueError(f"max_frames is {max_frames}, expected at least 1 frame of 10 ms")
+        self.records = records
+        self.image = image
+        self.train = train
+        self.max_frames = max_frames
+        self.random_window = train and window == "random"
+        self.spec_augment = spec_augment if train else None
+        self.on_error = on_error
+        self.skipped: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Reads one sample.
+
+        Raises:
+            SampleError: Its picture or sound cannot be used; names file and row.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"row {index} of {len(self)}")
+        try:
+            sample: Sample = {"index": index}
+            if self.image is not None:
+                sample["image"] = self.image(self._picture(index), self.train)
+            return sample | self._speech(index)
+        except UserError as error:
+            raise SampleError(f"row {index} ({self.record(index).uttid}): {error}", index) from error
+
+    def record(self, index: int) -> SpokenCaption:
+        """What is known of a row besides its picture and sound."""
+        return self.records[index]
+
+    def image_u8(self, index: int) -> np.ndarray:
+        """The picture as the model sees it in evaluation, (H, W, 3) uint8."""
+        if self.image is None:
+            raise ValueError("this dataset was built without pictures")
+        return np.asarray(self.image.crop(self._picture(index), train=False))
+
+    def waveform(self, index: int) -> np.ndarray | None:
+        """The sound, (n,) float32 mono at 16 kHz; None when only features exist."""
+        path = self.record(index).audio_path
+        return read_audio(path) if path is not None and path.exists() else None
+
+    def lengths(self) -> np.ndarray:
+        """Frames of every row before cutting, (n,) int64, from file headers; 0 where a header cannot be read."""
+        paths = [record.audio_path for record in self.records]
+        with ThreadPoolExecutor(8) as pool:
+            samples = np.fromiter(pool.map(count_samples, paths), np.int64, len(paths))
+        return np.where(samples > 0, 1 + samples // HOP, 0)
+
+    @abstractmethod
+    def _picture(self, index: int) -> Image.Image:
+        """The whole picture, RGB."""
+
+    @abstractmethod
+    def _speech(self, index: int) -> Sample:
+        """``mel`` and ``nframes``, or ``waveform``, ``nsamples`` and ``start``."""
+
+    def _finished(self, mel: Tensor) -> Sample:
+        """Cuts and masks a whole spectrogram (40, T)."""
+        mel = cut(mel, self.max_frames, self.random_window)
+        if self.spec_augment is not None:
+            mel = self.spec_augment(mel)
+        return {"mel": mel, "nframes": mel.shape[1]}

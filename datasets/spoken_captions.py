@@ -1,0 +1,208 @@
+"""Pairs of a picture and its spoken caption, from files, from HDF5, or in the GAN-CLEVR layout.
+
+The first two give the very same sample for the same manifest. Layouts: wnhsu/ResDAVEnet-VQ (JSON, HDF5 pair) and
+surisdi/learning-by-drawing (GAN-CLEVR). What a sample holds: datasets/samples.py.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import torch
+from PIL import Image
+
+from datasets.audio import read_audio
+from datasets.augment import SpecAugment
+from datasets.features import count_frames, log_mel, window_start
+from datasets.images import ImageTransform, read_image
+from datasets.manifest import ManifestError, Split, read_gan_clevr, read_places
+from datasets.records import Records, SpokenCaption
+from datasets.samples import OnError, Sample, SpokenCaptions, Window
+from engine.errors import UserError
+
+
+class _FromFiles(SpokenCaptions):
+    """Reads pictures and sounds from their own files; ``features`` says where log-mels are computed."""
+
+    def __init__(self, *args: Any, features: Literal["worker", "device"]) -> None:
+        super().__init__(*args)
+        self.features = features
+        if features == "device" and self.spec_augment is not None:
+            raise ValueError("spec_augment masks features in the worker; with features: device apply it in the task")
+
+    def _picture(self, index: int) -> Image.Image:
+        return read_image(self.records[index].image_path)
+
+    def _speech(self, index: int) -> Sample:
+        waveform = torch.from_numpy(read_audio(self.records[index].audio_path))
+        if self.features == "worker":
+            return self._finished(log_mel(waveform).values)
+        start = window_start(count_frames(len(waveform)), self.max_frames, self.random_window)
+        return {"waveform": waveform, "nsamples": len(waveform), "start": start}
+
+
+class PlacesFiles(_FromFiles):
+    """A Places manifest, read on the fly from its sound and picture files.
+
+    Args:
+        manifest: Places JSON.
+        image: How pictures are cut and scaled; None for samples without pictures.
+        train: Whether random crops, windows and masks are drawn.
+        max_frames: Longer captions are cut to this many frames of 10 ms; None keeps everything.
+        window: Frames kept in training, the first or a random window; evaluation keeps the first.
+        spec_augment: Masks drawn over training spectrograms.
+        on_error: What a loader does with a sample that cannot be decoded.
+        features: Where log-mels are computed: by the loading workers, or by the task on its device.
+
+    Raises:
+        ManifestError: The manifest does not fit its format or its files.
+    """
+
+    def __init__(
+        self,
+        manifest: Path,
+        image: ImageTransform | None,
+        train: bool,
+        max_frames: int | None = None,
+        window: Window = "first",
+        spec_augment: SpecAugment | None = None,
+        on_error: OnError = "error",
+        features: Literal["worker", "device"] = "worker",
+    ) -> None:
+        records = read_places(manifest, need="files").records
+        super().__init__(records, image, train, max_frames, window, spec_augment, on_error, features=features)
+
+
+class GanClevr(_FromFiles):
+    """One split of the GAN-CLEVR layout; samples carry ``latent``, the id whose noise vector makes the picture.
+
+    Args:
+        folder: Holds ``name_list_<split>.txt``, ``audio/``, ``text/`` and ``images/``.
+        split: Which list.
+        image: How pictures are cut and scaled; None when the task renders them from the latent.
+        train: As in :class:`PlacesFiles`; so are the rest.
+        max_frames: Longer captions are cut.
+        window: Frames kept in training.
+        spec_augment: Masks drawn over training spectrograms.
+        on_error: What a loader does with a sample that cannot be decoded.
+        features: Where log-mels are computed.
+
+    Raises:
+        ManifestError: The list or files are missing, or an id is no number.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        split: Split,
+        image: ImageTransform | None,
+        train: bool,
+        max_frames: int | None = None,
+        window: Window = "random",
+        spec_augment: SpecAugment | None = None,
+        on_error: OnError = "error",
+        features: Literal["worker", "device"] = "worker",
+    ) -> None:
+        found = read_gan_clevr(folder, split, images=image is not None)
+        wrong = [record.uttid for record in found.records if not record.uttid.isdigit()]
+        if wrong:
+            raise ManifestError(f"{found.path}: ids {wrong[:3]} are no numbers; an id is the index of a noise vector")
+        super().__init__(found.records, image, train, max_frames, window, spec_augment, on_error, features=features)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Reads one sample, as :class:`SpokenCaptions`, with its ``latent``."""
+        return super().__getitem__(index) | {"latent": int(self.records[index].uttid)}
+
+
+class PlacesHDF5(SpokenCaptions):
+    """The HDF5 pair of a Places manifest: encoded pictures and ready log-mels.
+
+    Args:
+        manifest: JSON with ``audio_hdf5_path`` and ``image_hdf5_path``, with the rows of the manifest or without.
+        image: How pictures are cut and scaled; None for samples without pictures.
+        train: As in :class:`PlacesFiles`; so are the rest.
+        max_frames: Longer captions are cut.
+        window: Frames kept in training.
+        spec_augment: Masks drawn over training spectrograms.
+        on_error: What a loader does with a sample that cannot be decoded.
+        texts: Places JSON with the rows, when ``manifest`` (as published) names only the pair.
+
+    Raises:
+        ManifestError: A file is missing or no HDF5, lacks its datasets, or the lengths differ.
+    """
+
+    def __init__(
+        self,
+        manifest: Path,
+        image: ImageTransform | None,
+        train: bool,
+        max_frames: int | None = None,
+        window: Window = "first",
+        spec_augment: SpecAugment | None = None,
+        on_error: OnError = "error",
+        texts: Path | None = None,
+    ) -> None:
+        pair = read_places(manifest, need="hdf5")
+        rows = read_places(texts).records if texts is not None else pair.records
+        count = _check_pair(pair.path, pair.audio_hdf5, pair.image_hdf5, len(rows) if rows else None)
+        records = rows or Records(SpokenCaption(uttid=str(row)) for row in range(count))
+        super().__init__(records, image, train, max_frames, window, spec_augment, on_error)
+        self._paths = {"audio": pair.audio_hdf5, "image": pair.image_hdf5}
+        self._open: dict[tuple[int, str], h5py.File] = {}
+
+    def lengths(self) -> np.ndarray:
+        """Frames of every row before cutting, (n,) int64."""
+        return self._file("audio")["melspec_len"][:].astype(np.int64)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_open": {}}
+
+    def _file(self, kind: str) -> h5py.File:
+        """The open file of this very process: HDF5 handles do not survive a fork."""
+        key = (os.getpid(), kind)
+        if key not in self._open:
+            self._open[key] = h5py.File(self._paths[kind], "r")
+        return self._open[key]
+
+    def _picture(self, index: int) -> Image.Image:
+        name = f"{self._paths['image']} image[{index}]"
+        return read_image(_readable(name, lambda: self._file("image")["image"][index]), name)
+
+    def _speech(self, index: int) -> Sample:
+        name = f"{self._paths['audio']} melspec[{index}]"
+        file = self._file("audio")
+        frames, width = int(file["melspec_len"][index]), file["melspec"].shape[2]
+        if not 1 <= frames <= width:
+            raise UserError(f"{name}: melspec_len is {frames}, expected 1 to {width}; make the file again")
+        mel = _readable(name, lambda: file["melspec"][index])[:, :frames]
+        if not np.isfinite(mel).all():
+            raise UserError(f"{name}: holds NaN or infinite values; make the file again")
+        return self._finished(torch.from_numpy(np.ascontiguousarray(mel, dtype=np.float32)))
+
+
+def _readable(name: str, read: Callable[[], np.ndarray]) -> np.ndarray:
+    """A row of an HDF5 dataset, or an error that names it."""
+    try:
+        return read()
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read ({error}); make the file again") from error
+
+
+def _check_pair(manifest: Path, audio: Path, image: Path, rows: int | None) -> int:
+    """Number of rows of the HDF5 pair, checked against each other and against the manifest's."""
+    lengths = {} if rows is None else {f"{manifest} data": rows}
+    for path, names in ((audio, ("melspec", "melspec_len")), (image, ("image",))):
+        try:
+            with h5py.File(path, "r") as file:
+                lacking = [name for name in names if name not in file]
+                if lacking:
+                    raise ManifestError(f"{path}: has no dataset {', '.join(lacking)}, found {', '.join(file)}")
+                lengths |= {f"{path} {name}": file[name].shape[0] for name in names}
+        except OSError as error:
+            raise ManifestError(f"{path}: cannot be opened as HDF5 ({error}); {manifest} names it") from error
+    if len(set(lengths.values())) > 1:
+        raise ManifestError("lengths differ: " + ", ".join(f"{name} has {length}" for name, length in lengths.items()))
+    return next(iter(lengths.values()))
