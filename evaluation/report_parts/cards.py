@@ -1,0 +1,148 @@
+"""One query of the report as HTML: picture, sound, caption, match map, what was retrieved."""
+
+from html import escape
+from itertools import pairwise
+
+import numpy as np
+
+from evaluation.report_parts.content import Query, Retrieved
+from evaluation.report_parts.media import LONGEST_SECONDS, flac, jpeg, normalised, overlay, sprite
+from evaluation.report_parts.plots import similarity_curve
+
+MOMENTS = 6
+STAGE, THUMBNAIL, MOMENT = 288, 96, 132  # longest sides in pixels
+PIXELS_PER_LETTER = 7.5
+CURVE_PIXELS = 560
+
+
+def card(query: Query, total: int | None, with_sound: bool = True) -> str:
+    """One query.
+
+    Args:
+        query: what to show.
+        total: how many candidates there were, or None when unknown.
+        with_sound: False leaves the sound out, which is most of the bytes.
+
+    Returns:
+        HTML of one article.
+    """
+    heat = normalised(query.matchmap)
+    words = [word for word in query.words or [] if word[2].strip() and word[1] > word[0]]
+    spoken = query.direction == "speech_to_image"
+    asked = (
+        "asked with the caption, looking for the picture"
+        if spoken
+        else "asked with the picture, looking for the caption"
+    )
+    grade = "hit" if query.rank < 10 else "miss"
+    rank = f"rank {query.rank + 1}" + (f" of {total}" if total else "")
+    return (
+        f'<article class="query"><div class="left">{_stage(query, heat)}{_player(query, heat, with_sound)}</div>'
+        f'<div class="right"><p class="meta"><strong class="rank {grade}">{rank}</strong> '
+        f'{asked}</p><p class="caption" dir="auto">{escape(query.text) or "<em>no written caption</em>"}</p>'
+        f"{_timeline(query, words)}{_moments(query, heat, words)}{_answers(query.retrieved, spoken)}"
+        f"</div></article>"
+    )
+
+
+def _stage(query: Query, heat: np.ndarray) -> str:
+    """The picture under a canvas on which the script draws the frame that belongs to the moment."""
+    h, w, t = heat.shape
+    height, width = query.image_u8.shape[:2]
+    return (
+        f'<div class="stage" style="aspect-ratio:{width}/{height}">'
+        f'<img src="{jpeg(query.image_u8, STAGE)}" alt="picture of this pair">'
+        f'<canvas data-sprite="{sprite(heat)}" data-h="{h}" data-w="{w}" data-t="{t}" '
+        f'data-peak="{int(heat.max(axis=(0, 1)).argmax())}"></canvas></div>'
+    )
+
+
+def _player(query: Query, heat: np.ndarray, with_sound: bool) -> str:
+    """Play button, time slider and heat switch; the browser's own controls where scripts do not run."""
+    sound, note = "", ""
+    if query.waveform is not None and with_sound:
+        sound = f'<audio controls preload="auto" src="{flac(query.waveform, query.sample_rate)}"></audio>'
+        if len(query.waveform) > LONGEST_SECONDS * query.sample_rate:
+            note = f'<p class="note">sound cut after {LONGEST_SECONDS:.0f} s</p>'
+    elif query.waveform is not None:
+        note = '<p class="note">sound left out to keep this file small</p>'
+    step = query.seconds / heat.shape[2]
+    play = '<button type="button" class="play" aria-label="play the caption"></button>' if sound else ""
+    return (
+        f'{sound}<div class="player">{play}<input type="range" class="time" min="0" max="{query.seconds:.3f}" '
+        f'step="{min(step, 0.02):.4f}" value="0" aria-label="moment of the caption in seconds">'
+        f'<output class="clock">0.0 s</output>'
+        f'<label class="switch"><input type="checkbox" class="heat" checked> heat</label></div>{note}'
+    )
+
+
+def _timeline(query: Query, words: list[tuple[float, float, str]]) -> str:
+    """Similarity of the best region over time, with the words at their places."""
+    seconds, best = query.seconds, normalised(query.matchmap, clip=0).max(axis=(0, 1))
+    shown = [word for word in words if word[0] < seconds]
+    crowded = any(len(word) * PIXELS_PER_LETTER > (end - start) / seconds * CURVE_PIXELS for start, end, word in shown)
+    labels = "".join(
+        f'<span style="left:{100 * start / seconds:.2f}%;width:{100 * (min(end, seconds) - start) / seconds:.2f}%" '
+        f'data-start="{start:.3f}" data-end="{end:.3f}">{escape(word)}</span>'
+        for start, end, word in shown
+    )
+    line = f'<div class="words{" slanted" if crowded else ""}">{labels}</div>' if labels else ""
+    return (
+        '<div class="timeline"><p class="label">similarity of the best region over time</p>'
+        f'<div class="plot" data-seconds="{seconds:.4f}">{similarity_curve(best, shown, seconds)}'
+        f'<i class="cursor"></i></div>{line}<div class="ends"><span>0 s</span><span>{seconds:.1f} s</span></div></div>'
+    )
+
+
+def moments(
+    heat: np.ndarray, words: list[tuple[float, float, str]], seconds: float
+) -> list[tuple[float, float, str, np.ndarray]]:
+    """Up to six moments of a caption that tell most.
+
+    With words these are the ones that some region answers most, in spoken order; without, equal parts.
+
+    Args:
+        heat: (h, w, t), 0-1.
+        words: (start, end, word) in seconds, possibly none.
+        seconds: what the t frames cover.
+
+    Returns:
+        (start, end, label, mean heat map (h, w)) of each moment.
+    """
+    t = heat.shape[2]
+    spans = [(start, min(end, seconds), word) for start, end, word in words if start < seconds]
+    if not spans:
+        edges = np.linspace(0, seconds, min(MOMENTS, t) + 1)
+        spans = [(float(a), float(b), "") for a, b in pairwise(edges)]
+    found = []
+    for start, end, word in spans:
+        first = min(int(start / seconds * t), t - 1)
+        last = max(first + 1, round(end / seconds * t))
+        found.append((start, end, word, heat[:, :, first:last].mean(axis=2)))
+    answered_most = sorted(found, key=lambda moment: -float(moment[3].max()))[:MOMENTS]
+    return sorted(answered_most, key=lambda moment: moment[0])
+
+
+def _moments(query: Query, heat: np.ndarray, words: list[tuple[float, float, str]]) -> str:
+    frames = "".join(
+        f'<figure><img src="{jpeg(overlay(query.image_u8, frame, MOMENT), MOMENT)}" alt="">'
+        f'<figcaption dir="auto">{escape(word) or f"{start:.1f}–{end:.1f} s"}</figcaption></figure>'
+        for start, end, word, frame in moments(heat, words, query.seconds)
+    )
+    label = "the words answered most, and where" if words else "which region answers which moment"
+    return f'<p class="label">{label}</p><div class="moments">{frames}</div>'
+
+
+def _answers(answers: list[Retrieved], spoken: bool) -> str:
+    """What was retrieved, best first: pictures for a caption, captions for a picture."""
+    if not answers:
+        return ""
+    items = "".join(
+        f'<li class="{"correct" if answer.correct else "other"}">'
+        + ("" if answer.image_u8 is None else f'<img src="{jpeg(answer.image_u8, THUMBNAIL)}" alt="">')
+        + f'<span class="text" dir="auto" title="{escape(answer.text)}">{escape(answer.text)}</span>'
+        f'<span class="score">{"✓ match · " if answer.correct else ""}{answer.score:.3g}</span></li>'
+        for answer in answers
+    )
+    label = "pictures found, best first" if spoken else "captions found, best first (with their own pictures)"
+    return f'<p class="label">{label}</p><ol class="answers {"pictures" if spoken else "captions"}">{items}</ol>'

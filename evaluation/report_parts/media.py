@@ -1,0 +1,120 @@
+"""Pictures, sound and heat maps as data URIs, small enough to travel inside one HTML file."""
+
+import base64
+import io
+from itertools import pairwise
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+LONGEST_SECONDS = 20.0
+MOST_FRAMES = 160
+# similarity 0-1 -> red, green, blue, opacity: what does not answer is veiled, what answers glows
+RAMP = [
+    (0.00, (18, 22, 34, 0.64)),
+    (0.40, (36, 34, 64, 0.54)),
+    (0.70, (206, 48, 58, 0.48)),
+    (1.00, (255, 160, 8, 0.58)),
+]
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """Content as a data URI of media type ``kind``."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def jpeg(picture: np.ndarray, side: int) -> str:
+    """A picture as JPEG.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        side: longest side in pixels; larger pictures are made smaller.
+
+    Returns:
+        Data URI.
+    """
+    image = Image.fromarray(picture)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=84, optimize=True)
+    return data_uri("image/jpeg", out.getvalue())
+
+
+def flac(waveform: np.ndarray, sample_rate: int) -> str:
+    """Sound as 16-bit FLAC, which browsers play and which keeps time exactly; at most 20 seconds.
+
+    Args:
+        waveform: (n,) float, -1..1; louder sound is scaled down.
+        sample_rate: in Hz.
+
+    Returns:
+        Data URI.
+    """
+    samples = np.nan_to_num(waveform[: int(LONGEST_SECONDS * sample_rate)].astype(np.float32))
+    samples = samples / max(1.0, float(np.abs(samples).max(initial=0.0)))
+    out = io.BytesIO()
+    soundfile.write(out, samples, sample_rate, format="FLAC", subtype="PCM_16")
+    return data_uri("audio/flac", out.getvalue())
+
+
+def normalised(matchmap: np.ndarray, clip: float = 0.2) -> np.ndarray:
+    """A match map scaled to 0-1 over all regions and frames, few enough frames for a page.
+
+    The lowest percent is clipped, and a little at the top, so that one extreme cell does not hide the rest; NaN counts
+    as the lowest value, and a constant map gives zeros.
+
+    Args:
+        matchmap: (h, w, t).
+        clip: percent of the cells that count as the highest.
+
+    Returns:
+        (h, w, t') float32 with t' at most 160, by averaging neighbours.
+    """
+    values = np.asarray(matchmap, np.float32)
+    if values.shape[2] > MOST_FRAMES:
+        edges = np.linspace(0, values.shape[2], MOST_FRAMES + 1).round().astype(int)
+        values = np.stack([values[:, :, a:b].mean(axis=2) for a, b in pairwise(edges)], axis=2)
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return np.zeros_like(values)
+    low, high = np.percentile(finite, [1, 100 - clip])
+    scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / max(high - low, 1e-9)
+    return np.clip(scaled, 0, 1) if high - low > 1e-9 else np.zeros_like(values)
+
+
+def sprite(heat: np.ndarray) -> str:
+    """All frames of a heat map side by side as one 8-bit grey PNG.
+
+    Args:
+        heat: (h, w, t), 0-1.
+
+    Returns:
+        Data URI of a picture of (h, t * w) pixels.
+    """
+    h, w, t = heat.shape
+    pixels = (heat.transpose(0, 2, 1).reshape(h, t * w) * 255).round().astype(np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG", optimize=True)
+    return data_uri("image/png", out.getvalue())
+
+
+def overlay(picture: np.ndarray, heat: np.ndarray, side: int) -> np.ndarray:
+    """A heat map drawn over a picture.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        heat: (h, w), 0-1.
+        side: longest side of the result in pixels.
+
+    Returns:
+        (H', W', 3) uint8.
+    """
+    image = Image.fromarray(picture)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    values = Image.fromarray((heat * 255).round().astype(np.uint8)).resize(image.size, Image.Resampling.BILINEAR)
+    level = np.asarray(values, np.float32) / 255
+    stops = [stop for stop, _ in RAMP]
+    red, green, blue, opacity = (np.interp(level, stops, [colour[i] for _, colour in RAMP]) for i in range(4))
+    colour, opacity = np.stack([red, green, blue], axis=-1), opacity[..., None]
+    return (np.asarray(image) * (1 - opacity) + colour * opacity).round().astype(np.uint8)

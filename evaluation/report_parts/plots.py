@@ -1,0 +1,125 @@
+"""Line drawings as inline SVG, coloured by the page's style sheet."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+WIDTH, HEIGHT = 320, 170
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 10, 24
+MOST_POINTS = 300
+
+
+def number(value: float) -> str:
+    """A number for reading: three significant digits, thousands kept whole."""
+    if not math.isfinite(value):
+        return "—"
+    if value == round(value) and abs(value) < 1e6:
+        return f"{value:.0f}"
+    if abs(value) < 1e-3:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """Round numbers from ``low`` to ``high``, about ``count`` of them."""
+    raw = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Finite points only, at most 300 of them, by averaging neighbours."""
+    finite = [(float(x), float(y)) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+    if len(finite) <= MOST_POINTS:
+        return finite
+    return [tuple(part.mean(axis=0).tolist()) for part in np.array_split(np.array(finite), MOST_POINTS)]
+
+
+def line_chart(name: str, points: Sequence[tuple[float, float]]) -> str:
+    """One curve with axes.
+
+    Args:
+        name: what the values are; also the accessible name.
+        points: (step, value); values that are not finite are left out.
+
+    Returns:
+        HTML of a figure, or of a note when there is nothing to draw.
+    """
+    kept = thinned(points)
+    title = escape(name)
+    if not kept:
+        return f'<figure class="chart"><figcaption>{title}</figcaption><p class="note">no finite values</p></figure>'
+    xs, ys = zip(*kept, strict=True)
+    x_low, x_high = _span(min(xs), max(xs))
+    y_low, y_high = _span(min(0.0, min(ys)) if min(ys) > 0 and min(ys) < 0.6 * max(ys) else min(ys), max(ys))
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return (
+            LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT),
+            HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM),
+        )
+
+    grid = "".join(
+        f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{number(value)}</text>'
+        for value in ticks(y_low, y_high)
+        for y in [place(x_low, value)[1]]
+    )
+    grid += "".join(
+        f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 7}" text-anchor="middle">{number(value)}</text>'
+        for value in ticks(x_low, x_high)
+        for x in [place(value, y_low)[0]]
+    )
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in kept))
+    dots = "".join(
+        f'<circle class="dot" cx="{place(x, y)[0]:.1f}" cy="{place(x, y)[1]:.1f}" r="{3 if len(kept) > 1 else 4}">'
+        f"<title>{number(x)}: {number(y)}</title></circle>"
+        for x, y in (kept if len(kept) <= 60 else kept[-1:])
+    )
+    last = f'<span class="last">{number(points[-1][1])}</span>'
+    return (
+        f'<figure class="chart"><figcaption>{title} {last}</figcaption>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}, last value {number(kept[-1][1])}">{grid}'
+        f'<polyline class="curve" points="{path}"/>{dots}</svg></figure>'
+    )
+
+
+def _span(low: float, high: float) -> tuple[float, float]:
+    """A range that is never empty."""
+    if high - low > 1e-12 * max(1.0, abs(high)):
+        return low, high
+    return low - max(abs(low) * 0.05, 0.5), high + max(abs(high) * 0.05, 0.5)
+
+
+def similarity_curve(values: np.ndarray, words: Sequence[tuple[float, float, str]], seconds: float) -> str:
+    """How well the best region answers each moment, as a filled curve that stretches with its box.
+
+    Args:
+        values: (t,), 0-1.
+        words: (start, end, word) in seconds; each gets a band.
+        seconds: length of the time axis.
+
+    Returns:
+        SVG with a view box of 1000 by 100, to be stretched.
+    """
+    t = len(values)
+    at = (np.arange(t) + 0.5) / t * 1000
+    heights = 96 - 90 * values
+    points = [f"0,{heights[0]:.1f}", *(f"{x:.1f},{y:.1f}" for x, y in zip(at, heights, strict=True))]
+    points.append(f"1000,{heights[-1]:.1f}")
+    bands = "".join(
+        f'<rect class="band" x="{1000 * start / seconds:.1f}" y="0" height="100" '
+        f'width="{1000 * max(0.0, min(end, seconds) - start) / seconds:.1f}"/>'
+        for start, end, _ in words
+        if start < seconds
+    )
+    return (
+        f'<svg class="over-time" viewBox="0 0 1000 100" preserveAspectRatio="none" aria-hidden="true">{bands}'
+        f'<polygon class="area" points="0,100 {" ".join(points)} 1000,100"/>'
+        f'<polyline class="curve" points="{" ".join(points)}"/></svg>'
+    )

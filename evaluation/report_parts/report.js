@@ -1,0 +1,105 @@
+"use strict";
+(() => {
+  const ramp = JSON.parse(document.body.dataset.ramp);
+  const lut = new Uint8ClampedArray(256 * 4);
+  for (let v = 0; v < 256; v++) {
+    const x = v / 255;
+    let k = 0;
+    while (k < ramp.length - 2 && x > ramp[k + 1][0]) k++;
+    const [a, from] = ramp[k], [b, to] = ramp[k + 1], f = (x - a) / (b - a);
+    for (let c = 0; c < 4; c++) lut[4 * v + c] = (from[c] + (to[c] - from[c]) * f) * (c === 3 ? 255 : 1);
+  }
+
+  function heatmap(canvas) {
+    const h = +canvas.dataset.h, w = +canvas.dataset.w, t = +canvas.dataset.t;
+    const small = document.createElement("canvas");
+    small.width = w; small.height = h;
+    const pen = small.getContext("2d"), frame = pen.createImageData(w, h);
+    const box = canvas.parentElement.getBoundingClientRect();
+    canvas.width = Math.round(2 * box.width); canvas.height = Math.round(2 * box.height);
+    const brush = canvas.getContext("2d");
+    brush.imageSmoothingQuality = "high";
+    let grey = null, wanted = null;
+    const image = new Image();
+    image.onload = () => {
+      const whole = document.createElement("canvas");
+      whole.width = w * t; whole.height = h;
+      const reader = whole.getContext("2d", { willReadFrequently: true });
+      reader.drawImage(image, 0, 0);
+      grey = reader.getImageData(0, 0, w * t, h).data;
+      if (wanted !== null) draw(wanted);
+    };
+    image.src = canvas.dataset.sprite;
+    function draw(share) {
+      wanted = share;
+      if (!grey) return;
+      const at = Math.min(t - 1, Math.max(0, share * t - 0.5));
+      const left = Math.floor(at), right = Math.min(t - 1, left + 1), mix = at - left;
+      for (let y = 0; y < h; y++) for (let x = 0; x < w; x++) {
+        const row = y * w * t + x;
+        const v = Math.round(grey[4 * (row + left * w)] * (1 - mix) + grey[4 * (row + right * w)] * mix);
+        for (let c = 0; c < 4; c++) frame.data[4 * (y * w + x) + c] = lut[4 * v + c];
+      }
+      pen.putImageData(frame, 0, 0);
+      brush.clearRect(0, 0, canvas.width, canvas.height);
+      brush.drawImage(small, 0, 0, canvas.width, canvas.height);
+    }
+    return draw;
+  }
+
+  function start(card) {
+    const canvas = card.querySelector("canvas"), slider = card.querySelector(".time"), clock = card.querySelector(".clock");
+    const plot = card.querySelector(".plot"), cursor = card.querySelector(".cursor"), audio = card.querySelector("audio");
+    const button = card.querySelector(".play"), words = card.querySelectorAll(".words span");
+    const seconds = +plot.dataset.seconds, draw = heatmap(canvas);
+    function show(time) {
+      slider.value = time;
+      clock.textContent = time.toFixed(1) + " s";
+      cursor.style.left = (100 * time) / seconds + "%";
+      draw(time / seconds);
+      for (const word of words) word.classList.toggle("now", time >= +word.dataset.start && time < +word.dataset.end);
+    }
+    function seek(time) {
+      const clipped = Math.max(0, Math.min(seconds, time));
+      if (audio) audio.currentTime = clipped;
+      show(clipped);
+    }
+    slider.addEventListener("input", () => seek(+slider.value));
+    plot.addEventListener("pointerdown", (event) => {
+      const box = plot.getBoundingClientRect();
+      seek(((event.clientX - box.left) / box.width) * seconds);
+    });
+    for (const word of words) word.addEventListener("click", () => seek(+word.dataset.start));
+    card.querySelector(".heat").addEventListener("change", (event) => { canvas.hidden = !event.target.checked; });
+    if (audio) {
+      audio.removeAttribute("controls");
+      let fromPeak = true;
+      const follow = () => {
+        show(Math.min(audio.currentTime, seconds));
+        if (!audio.paused) requestAnimationFrame(follow);
+      };
+      audio.addEventListener("timeupdate", () => { if (!audio.paused) show(Math.min(audio.currentTime, seconds)); });
+      audio.addEventListener("play", () => {
+        for (const other of document.querySelectorAll("audio")) if (other !== audio) other.pause();
+        button.classList.add("playing");
+        button.setAttribute("aria-label", "pause");
+        requestAnimationFrame(follow);
+      });
+      for (const end of ["pause", "ended"]) audio.addEventListener(end, () => {
+        button.classList.remove("playing");
+        button.setAttribute("aria-label", "play the caption");
+      });
+      slider.addEventListener("input", () => { fromPeak = false; });
+      button.addEventListener("click", () => {
+        if (!audio.paused) { audio.pause(); return; }
+        if (fromPeak || audio.currentTime >= seconds - 0.05) audio.currentTime = 0;
+        fromPeak = false;
+        audio.play();
+      });
+    }
+    show(((+canvas.dataset.peak + 0.5) / +canvas.dataset.t) * seconds);
+  }
+
+  document.documentElement.classList.add("scripted");
+  for (const card of document.querySelectorAll("article.query")) start(card);
+})();

@@ -1,0 +1,298 @@
+"""The report: one HTML file that is whole, safe and small, and the tables beside it."""
+
+import base64
+import hashlib
+import io
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from evaluation import report as report_module
+from evaluation.report import Query, Report, Retrieved, best_and_worst, metrics_table, write_metrics, write_report
+from evaluation.report_parts.cards import moments
+from evaluation.report_parts.media import flac, normalised, overlay, sprite
+from evaluation.report_parts.plots import line_chart, number, thinned, ticks
+
+VOID = {"meta", "img", "input", "br"}
+NASTY = '<script>alert("1")</script> & \'"'
+METRICS = {
+    **{f"{side}_r{k}": k / 40 for side in "AI" for k in (1, 5, 10)},
+    **{f"recall@{k}": k / 40 for k in (1, 5, 10)},
+    "median_rank_A": 12.0,
+    "median_rank_I": 13.0,
+    "chance": 0.1,
+    "n": 100.0,
+    "loss": 0.5,
+}
+
+
+class Reader(HTMLParser):
+    """Checks that tags are balanced, and collects tags, references and text."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.references, self.text = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.references += [
+            value for name, value in attrs if name in ("src", "href", "data-sprite", "srcset", "action")
+        ]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(path) -> Reader:
+    reader = Reader()
+    reader.feed(path.read_text(encoding="utf-8"))
+    assert reader.open == []
+    return reader
+
+
+def query(direction="speech_to_image", rank=0, text="a red cube", seed=0, seconds=1.0, **changes) -> Query:
+    rng = np.random.default_rng(seed)
+    values = {
+        "direction": direction,
+        "rank": rank,
+        "text": text,
+        "image_u8": rng.integers(0, 255, (40, 60, 3), dtype=np.uint8),
+        "waveform": rng.uniform(-0.5, 0.5, int(16000 * seconds)).astype(np.float32),
+        "sample_rate": 16000,
+        "matchmap": rng.normal(size=(4, 6, 12)),
+        "seconds": seconds,
+        "words": [(0.1, 0.3, "a"), (0.3, 0.6, "red"), (0.6, 0.95, "cube")],
+        "retrieved": [
+            Retrieved(rng.integers(0, 255, (30, 30, 3), dtype=np.uint8), "a blue ball", 2.5, False),
+            Retrieved(None, "only words", 1.25, True),
+        ],
+    }
+    return Query(**(values | changes))
+
+
+def decoded(uri: str) -> io.BytesIO:
+    return io.BytesIO(base64.b64decode(uri.partition(",")[2]))
+
+
+def test_page_is_whole_and_shows_everything(tmp_path):
+    queries = [
+        query(direction, rank, f"caption {rank} of {direction}", seed=rank, words=None if rank % 2 else query().words)
+        for direction in ("speech_to_image", "image_to_speech")
+        for rank in range(5)
+    ]
+    curves = {"training loss": [(step, 1 / step) for step in range(1, 50)], "recall@10": [(1, 0.2)]}
+    made = Report("Small world", METRICS, curves, queries, "entry: main.train\nseed: 7", {"commit": "abc1234"})
+    path = write_report(tmp_path / "deep" / "report.html", made)
+    assert path == tmp_path / "deep" / "report.html"
+    reader = read(path)
+    text = " ".join(reader.text)
+    for shown in ("Small world", "abc1234", "seed: 7", "training loss", "a blue ball", "only words", "rank 5 of 100"):
+        assert shown in text
+    for one in queries:
+        assert one.text in text
+    assert reader.tags.count("article") == reader.tags.count("canvas") == reader.tags.count("audio") == 10
+    assert [path.name] == [entry.name for entry in path.parent.iterdir()]  # nothing half-written stays
+
+
+def test_nothing_is_fetched_and_only_our_script_may_run(tmp_path):
+    path = write_report(tmp_path / "r.html", Report("t", METRICS, {"loss": [(0, 1), (1, 2)]}, [query()]))
+    reader = read(path)
+    assert reader.references
+    assert all(reference.startswith("data:") for reference in reader.references)
+    page = path.read_text(encoding="utf-8")
+    assert not re.search(r"https?://|url\(|@import", page)
+    assert "default-src 'none'" in page
+    script = re.search(r"<script>(.*)</script>", page, re.DOTALL)[1]
+    assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in page
+
+
+def test_everything_from_outside_is_escaped(tmp_path):
+    nasty = query(text=NASTY, words=[(0.0, 0.5, NASTY)], retrieved=[Retrieved(None, NASTY, 1.0, False)])
+    made = Report(NASTY, {NASTY: 1.0}, {NASTY: [(0, 1), (1, 2)]}, [nasty], NASTY, {NASTY: NASTY})
+    reader = read(write_report(tmp_path / "r.html", made))
+    assert reader.tags.count("script") == 1
+    assert sum(NASTY in text for text in reader.text) >= 7
+
+
+def test_missing_parts_are_simply_absent(tmp_path):
+    text = " ".join(read(write_report(tmp_path / "r.html", Report("Bare"))).text)
+    assert "Bare" in text
+    for heading in ("Metrics", "Training", "Config", "Caption given"):
+        assert heading not in text
+    reader = read(write_report(tmp_path / "r.html", Report("b", queries=[query(waveform=None, text="", retrieved=[])])))
+    assert "audio" not in reader.tags
+    assert "no written caption" in " ".join(reader.text)
+
+
+def test_size_is_bounded_by_leaving_out_sound_then_queries(tmp_path, monkeypatch):
+    queries = [query(rank=rank, seconds=8.0, text=f"number {rank}") for rank in range(12)]
+    monkeypatch.setattr(report_module, "LIMIT_MB", 1.0)
+    path = write_report(tmp_path / "r.html", Report("big", METRICS, {}, queries))
+    assert path.stat().st_size < 1.0e6
+    reader = read(path)
+    assert 1 <= reader.tags.count("audio") < reader.tags.count("article")
+    assert "sound left out to keep this file small" in reader.text
+    monkeypatch.setattr(report_module, "LIMIT_MB", 0.6)
+    text = " ".join(read(write_report(path, Report("big", METRICS, {}, queries))).text)
+    assert re.search(r"\d+ more queries left out", text)
+
+
+def test_sixteen_usual_queries_stay_below_ten_megabytes(tmp_path):
+    queries = [query(rank=rank, seconds=7.0, matchmap=np.random.default_rng(rank).normal(size=(14, 14, 128)),
+                     image_u8=np.full((224, 224, 3), rank, np.uint8)) for rank in range(16)]  # fmt: skip
+    path = write_report(tmp_path / "r.html", Report("usual", METRICS, {}, queries))
+    assert path.stat().st_size < 10e6
+    assert read(path).tags.count("audio") == 16
+
+
+def test_best_come_before_worst(tmp_path):
+    queries = [query(rank=rank, text=f"number {rank}.") for rank in (70, 3, 0, 99)]
+    text = " ".join(read(write_report(tmp_path / "r.html", Report("t", {}, {}, queries))).text)
+    places = [text.index(part) for part in ("Best", "number 0.", "number 3.", "Worst", "number 70.", "number 99.")]
+    assert places == sorted(places)
+
+
+def test_sound_keeps_its_samples_and_loud_sound_is_scaled():
+    samples, rate = soundfile.read(decoded(flac(np.array([0.0, 0.5, -0.25, np.nan], np.float32), 16000)))
+    assert rate == 16000
+    np.testing.assert_allclose(samples, [0, 0.5, -0.25, 0], atol=1e-4)
+    samples, _ = soundfile.read(decoded(flac(np.array([0.0, 2.0, -1.0], np.float32), 8000)))
+    np.testing.assert_allclose(samples, [0, 1, -0.5], atol=1e-4)
+    assert soundfile.info(decoded(flac(np.zeros(30 * 8000, np.float32), 8000))).frames == 20 * 8000
+
+
+def test_sprite_holds_frame_after_frame():
+    heat = np.random.default_rng(0).random((3, 4, 5)).astype(np.float32)
+    pixels = np.asarray(Image.open(decoded(sprite(heat))))
+    assert pixels.shape == (3, 20)
+    for frame in range(5):
+        np.testing.assert_array_equal(pixels[:, 4 * frame : 4 * frame + 4], (heat[:, :, frame] * 255).round())
+
+
+def test_normalised_is_bounded_whatever_comes():
+    rng = np.random.default_rng(0)
+    heat = normalised(rng.normal(size=(4, 4, 500)) * 1e6)
+    assert heat.shape == (4, 4, 160)
+    assert heat.min() == 0
+    assert heat.max() == 1
+    holed = rng.normal(size=(2, 2, 9))
+    holed[0, 0, 0], holed[1, 1, 1] = np.nan, np.inf
+    assert np.isfinite(normalised(holed)).all()
+    assert normalised(np.full((2, 2, 3), 7.0)).max() == 0
+    assert normalised(np.full((2, 2, 3), np.nan)).max() == 0
+    averaged = normalised(np.repeat(np.arange(160.0), 2)[None, None], clip=0)
+    assert (np.diff(averaged[0, 0]) >= 0).all()
+
+
+def test_overlay_veils_what_does_not_answer():
+    picture = np.full((32, 32, 3), 200, np.uint8)
+    heat = np.zeros((8, 8), np.float32)
+    heat[:4, :4] = 1
+    drawn = overlay(picture, heat, 32).astype(int)
+    assert drawn.shape == (32, 32, 3)
+    assert drawn[4, 4, 0] > 200  # glows warm
+    assert drawn[4, 4, 2] < 120
+    assert drawn[28, 28].max() < 110
+
+
+def test_moments_take_the_words_that_are_answered_most():
+    heat = np.zeros((2, 2, 100), np.float32)
+    words = [(index / 10, index / 10 + 0.1, f"w{index}") for index in range(10)]
+    for index in (1, 2, 4, 6, 8, 9):
+        heat[0, 1, 10 * index : 10 * index + 10] = index / 10
+    found = moments(heat, words, 1.0)
+    assert [word for _, _, word, _ in found] == ["w1", "w2", "w4", "w6", "w8", "w9"]
+    np.testing.assert_allclose(found[-1][3], [[0, 0.9], [0, 0]], atol=1e-6)
+    assert [label for _, _, label, _ in moments(heat, [], 1.0)] == [""] * 6
+    assert len(moments(heat[:, :, :2], [], 1.0)) == 2
+    assert moments(heat, [(3.0, 4.0, "late")], 1.0)[0][2] == ""
+
+
+def test_charts_survive_odd_curves():
+    assert "no finite values" in line_chart("x", [(0, math.nan)])
+    for points in ([(1, 2.0)], [(1, 0.0), (2, 0.0)], [(0, -1e9), (1, 1e9)], [(0, 1.0), (1, math.inf), (2, 2.0)]):
+        drawn = line_chart("x", points)
+        assert "<polyline" in drawn
+        assert not re.search("nan|inf", drawn)
+    many = [(step, float(step)) for step in range(10000)]
+    assert len(thinned(many)) == 300
+    assert thinned(many)[0][1] == pytest.approx(np.mean(range(34)))
+
+
+def test_ticks_are_round_and_inside():
+    assert ticks(0, 1) == [0, 0.25, 0.5, 0.75, 1.0]
+    assert ticks(3, 97) == [25, 50, 75]
+    for low, high in ((0.0013, 0.0077), (-5, 12345), (1e-9, 2e-9)):
+        marks = ticks(low, high)
+        assert 2 <= len(marks) <= 6
+        assert low - 1e-12 <= marks[0] <= marks[-1] <= high * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (3.0, "3"),
+        (0.12345, "0.123"),
+        (1234.5, "1234"),
+        (0.00025, "2.5e-4"),
+        (math.nan, "—"),
+        (2e9, "2e+09"),
+    ],
+)
+def test_number(value, text):
+    assert number(value) == text
+
+
+def test_best_and_worst():
+    assert best_and_worst(np.array([5, 0, 9, 2]), 2) == [1, 3, 0, 2]
+    ranks = np.array([0] * 50 + [7, 9, 8])
+    chosen = best_and_worst(ranks, 3)
+    assert chosen[3:] == [50, 52, 51]
+    assert chosen[:3] == [0, 24, 49]  # spread over the fifty that are equally good
+    assert len(set(best_and_worst(np.zeros(20, int), 4))) == 8
+    assert best_and_worst(np.array([3, 1]), 4) == [1, 0]
+
+
+def test_metrics_table():
+    lines = metrics_table(METRICS).splitlines()
+    assert lines[0].split() == ["100", "pairs", *["speech", "→", "image", "image", "→", "speech", "both", "chance"]]
+    assert lines[3].split() == ["recall@10", *["25.0", "%", "25.0", "%", "25.0", "%", "10.0", "%"]]
+    assert lines[4].split() == ["median", "rank", "13", "12", "–", "50.5"]
+    assert lines[5].split() == ["loss", "0.5"]
+    assert metrics_table({"accuracy": 0.25}) == "accuracy  0.25"
+    assert metrics_table({}) == ""
+    assert "recall@5" in metrics_table({"A_r5": math.nan})
+
+
+def test_metrics_file_is_readable_json(tmp_path):
+    path = write_metrics(tmp_path / "new", {"a": 1.5, "b": math.nan})
+    assert path.name == "metrics.json"
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 1.5, "b": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_u8": np.zeros((4, 4), np.uint8)}, r"image_u8 is uint8 \(4, 4\): expected uint8 \(H, W, 3\)"),
+        ({"image_u8": np.zeros((4, 4, 3))}, "image_u8 is float64"),
+        ({"matchmap": np.zeros((4, 4))}, r"matchmap has shape \(4, 4\): expected \(h, w, t\)"),
+        ({"matchmap": np.zeros((4, 4, 0))}, "none of them 0"),
+        ({"seconds": 0.0}, "seconds is 0.0: expected the length"),
+        ({"waveform": np.zeros((2, 5))}, "expected \\(n,\\), one channel"),
+    ],
+)
+def test_wrong_contents_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        query(**changes)
