@@ -102,6 +102,8 @@ def prepare(
     chosen = _check_languages(languages, languages_of(stamps))
     splits = split_groups(group_stamps(stamps), seed, val, test)
     summary = Prepared()
+    for old in folder.glob("test_*.json"):  # of an earlier call with other languages
+        old.unlink()
     for path in orphans:
         summary.skip("recording without a picture", path.name)
     kept = {split: _keep(members, folder, chosen, size, split == "train", summary) for split, members in splits.items()}

@@ -94,6 +94,8 @@ def test_same_seed_same_split_whatever_the_languages(collection, tmp_path):
     prepare(collection, tmp_path / "b", ["all"], seed=5, val=0.2, test=0.3, size=16)
     assert set(one.pairs) == {"train", "val", "test"}
     assert rows(tmp_path / "a", "test") == rows(tmp_path / "b", "test_fr")
+    prepare(collection, tmp_path / "b", ["fr"], seed=5, val=0.2, test=0.3, size=16)
+    assert not list((tmp_path / "b").glob("test_*.json"))  # of the earlier call with all languages
     prepare(collection, tmp_path / "c", ["fr"], seed=6, val=0.2, test=0.3, size=16)
     assert rows(tmp_path / "a", "test") != rows(tmp_path / "c", "test")
 
