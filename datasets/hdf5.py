@@ -1,0 +1,285 @@
+"""Writes the HDF5 pair of a Places manifest: encoded pictures and log-mels, in wnhsu/ResDAVEnet-VQ's layout.
+
+    python run.py -f preprocess/hdf5.yaml data.manifest=places/train.json
+
+Rows are prepared in shards by all cores. A finished shard is a file of its own, so a job that was killed goes on where
+it was when the same command is given again. The pair is put together from the shards, and the JSON that names it is
+written last: where it is, the pair is complete.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import torch
+
+from datasets.audio import read_audio
+from datasets.features import cut, log_mel
+from datasets.images import read_image
+from datasets.manifest import ManifestError, read_places
+from datasets.parallel import cores, in_processes, locked, progress
+from datasets.records import Records, SpokenCaption
+from datasets.samples import OnError, SampleError
+from engine.errors import UserError
+
+log = logging.getLogger(__name__)
+SHARD = 64  # rows: some seconds of work
+BANDS = 40
+
+
+@dataclass(frozen=True)
+class HDF5Pair:
+    """What to write and where.
+
+    Args:
+        manifest: Places JSON whose sound and picture files exist.
+        max_frames: Width of ``melspec``; longer captions keep their first frames.
+        folder: Gets ``<manifest>.json``, ``<manifest>_audio.h5`` and ``<manifest>_image.h5``; None is the folder
+            "hdf5" beside the manifest.
+        on_error: Stop at a row that cannot be decoded, or leave it out of the pair, count and list it.
+        workers: Processes; 0 is one for each core.
+        compression: Of the log-mels; readers need not know. "none" is the published form and the quickest to read.
+    """
+
+    manifest: Path
+    max_frames: int
+    folder: Path | None = None
+    on_error: OnError = "error"
+    workers: int = 0
+    compression: Literal["none", "lzf", "gzip"] = "none"
+
+    def __post_init__(self) -> None:
+        if self.max_frames < 1 or self.workers < 0:
+            raise ValueError(f"max_frames {self.max_frames}, workers {self.workers}: expected >= 1 and >= 0")
+
+    @property
+    def json(self) -> Path:
+        """The JSON that names the pair, there only when the pair is complete."""
+        return (self.folder or self.manifest.parent / "hdf5") / f"{self.manifest.stem}.json"
+
+    @property
+    def audio(self) -> Path:
+        """``melspec`` (n, 40, max_frames) float32 and ``melspec_len`` (n,) int64."""
+        return self.json.with_name(f"{self.manifest.stem}_audio.h5")
+
+    @property
+    def image(self) -> Path:
+        """``image`` (n,), variable-length uint8: the picture files as they are."""
+        return self.json.with_name(f"{self.manifest.stem}_image.h5")
+
+    @property
+    def skipped(self) -> Path:
+        """Rows that were left out, one a line; there only if there are any."""
+        return self.json.with_name(f"{self.manifest.stem}_skipped.txt")
+
+    @property
+    def parts(self) -> Path:
+        """Folder of the shards, gone when the pair is complete."""
+        return self.json.with_name(f".{self.manifest.stem}.parts")
+
+
+def preprocess(data: HDF5Pair) -> None:
+    """Writes the pair, or returns at once when it is there.
+
+    Args:
+        data: What to write and where.
+
+    Raises:
+        ManifestError: The manifest is wrong, or the folder holds the pair of another one.
+        SampleError: A row cannot be decoded and ``on_error`` is "error".
+        UserError: A worker process died, or no row could be decoded.
+    """
+    records = read_places(data.manifest, need="files").records
+    data.json.parent.mkdir(parents=True, exist_ok=True)
+    with locked(data.json.with_name(f".{data.manifest.stem}.lock")):
+        source = _source(data)
+        if not _is_complete(data, source):
+            _start_parts(data, source)
+            _make_parts(data, records)
+            _put_together(data, source, len(records))
+            shutil.rmtree(data.parts)
+    with h5py.File(data.audio, "r") as file:
+        log.info("%s: %d of %d rows", data.json, len(file["melspec"]), len(records))
+
+
+def _source(data: HDF5Pair) -> dict[str, Any]:
+    """What the pair is a function of."""
+    digest = hashlib.sha256(data.manifest.read_bytes()).hexdigest()
+    return {"sha256": digest, "max_frames": data.max_frames, "compression": data.compression}
+
+
+def _is_complete(data: HDF5Pair, source: dict[str, Any]) -> bool:
+    """Whether this very pair is there; another one is never overwritten."""
+    if not data.json.exists():
+        return False
+    found = json.loads(data.json.read_bytes()).get("made_from")
+    if found != source:
+        raise ManifestError(
+            f"{data.json} is there already and was made from {found}, asked for is {source}; give another data.folder "
+            "or delete that file"
+        )
+    return True
+
+
+def _start_parts(data: HDF5Pair, source: dict[str, Any]) -> None:
+    """Keeps the shards of an earlier run only if they are of the same job."""
+    plan = data.parts / "plan.json"
+    if data.parts.exists() and not (plan.exists() and json.loads(plan.read_bytes()) == source):
+        log.info("the manifest or the settings changed: starting over in %s", data.parts)
+        shutil.rmtree(data.parts)
+    data.parts.mkdir(exist_ok=True)
+    _write_whole(plan, json.dumps(source).encode())
+
+
+def _make_parts(data: HDF5Pair, records: Records) -> None:
+    """Makes the shards that are missing."""
+    rows = len(records)
+    shards = [(first, min(first + SHARD, rows)) for first in range(0, rows, SHARD)]
+    missing = [shard for shard in shards if not _part(data, shard[0]).exists()]
+    done = rows - sum(end - first for first, end in missing)
+    if done:
+        log.info("%d of %d rows are there from an earlier run", done, rows)
+    jobs = ((first, [records[row] for row in range(first, end)]) for first, end in missing)
+    workers = min(data.workers or cores(), len(missing))
+    with progress("rows", rows, done) as advance:
+        for count in in_processes(partial(_make_part, data), jobs, workers):
+            advance(count)
+
+
+def _part(data: HDF5Pair, first: int) -> Path:
+    """File of the shard that begins with a row."""
+    return data.parts / f"{first:09d}.npz"
+
+
+def _make_part(data: HDF5Pair, job: tuple[int, list[SpokenCaption]]) -> int:
+    """Prepares the rows of one shard and writes it whole or not at all."""
+    first, records = job
+    mels, pictures, kept, failures = [], [], [], []
+    for row, record in enumerate(records, first):
+        try:
+            picture = record.image_path.read_bytes()
+            read_image(picture, str(record.image_path))
+            mel = log_mel(torch.from_numpy(read_audio(record.audio_path))).values
+        except (UserError, OSError) as error:
+            failure = SampleError(f"{data.manifest}: row {row} ({record.uttid}): {error}", row)
+            if data.on_error == "error":
+                raise failure from error
+            failures.append(str(failure))
+            continue
+        mels.append(cut(mel, data.max_frames).numpy())
+        pictures.append(np.frombuffer(picture, np.uint8))
+        kept.append(row)
+    path = _part(data, first)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        np.savez(
+            file,
+            mel=np.concatenate([np.zeros((BANDS, 0), np.float32), *mels], axis=1),
+            frames=np.array([mel.shape[1] for mel in mels], np.int64),
+            image=np.concatenate([np.zeros(0, np.uint8), *pictures]),
+            sizes=np.array([len(picture) for picture in pictures], np.int64),
+            kept=np.array(kept, np.int64),
+            failures=np.array(failures, dtype=np.str_),
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return len(records)
+
+
+def _put_together(data: HDF5Pair, source: dict[str, Any], rows: int) -> None:
+    """Writes the two HDF5 files, the list of what was left out, and last the JSON."""
+    paths = [_part(data, first) for first in range(0, rows, SHARD)]
+    kept: list[int] = []
+    failures: list[str] = []
+    for path in paths:
+        with np.load(path) as part:
+            kept += part["kept"].tolist()
+            failures += part["failures"].tolist()
+    if not kept:
+        raise UserError(f"none of the {rows} rows could be decoded, the first: {failures[0]}")
+    log.info("writing %s and %s", data.audio.name, data.image.name)
+    with _written_whole(data.audio) as file:
+        _write_audio(file, paths, len(kept), data)
+    with _written_whole(data.image) as file:
+        _write_images(file, paths, len(kept))
+    data.skipped.unlink(missing_ok=True)
+    if failures:
+        _write_whole(data.skipped, ("\n".join(failures) + "\n").encode())
+        log.warning("%d rows were left out, see %s; the first: %s", len(failures), data.skipped, failures[0])
+    _write_whole(data.json, _manifest(data, source, kept))
+
+
+def _write_audio(file: h5py.File, paths: list[Path], count: int, data: HDF5Pair) -> None:
+    """``melspec``, zero behind each caption's end, and ``melspec_len``."""
+    chunks = {} if data.compression == "none" else {"compression": data.compression, "chunks": (1, BANDS, 256)}
+    shape = (count, BANDS, data.max_frames)
+    melspec = file.create_dataset("melspec", shape, np.float32, fill_time="never", **chunks)
+    lengths = file.create_dataset("melspec_len", (count,), np.int64)
+    at = 0
+    for path in paths:
+        with np.load(path) as part:
+            frames, mel = part["frames"], part["mel"]
+        if not len(frames):
+            continue
+        block = np.zeros((len(frames), BANDS, data.max_frames), np.float32)
+        for row, values in zip(block, np.split(mel, np.cumsum(frames)[:-1], axis=1), strict=True):
+            row[:, : values.shape[1]] = values
+        melspec[at : at + len(block)] = block
+        lengths[at : at + len(block)] = frames
+        at += len(block)
+
+
+def _write_images(file: h5py.File, paths: list[Path], count: int) -> None:
+    """``image``, each row the bytes of a picture file."""
+    images = file.create_dataset("image", (count,), h5py.vlen_dtype(np.uint8))
+    at = 0
+    for path in paths:
+        with np.load(path) as part:
+            sizes, content = part["sizes"], part["image"]
+        for picture in np.split(content, np.cumsum(sizes)[:-1]) if len(sizes) else ():
+            images[at] = picture
+            at += 1
+
+
+def _manifest(data: HDF5Pair, source: dict[str, Any], kept: list[int]) -> bytes:
+    """The manifest's rows that are in the pair, with the pair's names; the pair may be moved with it."""
+    content = json.loads(data.manifest.read_bytes())
+    for base in ("image_base_path", "audio_base_path"):
+        content[base] = str(data.manifest.parent.absolute() / Path(content.get(base, "")).expanduser())
+    content["data"] = [content["data"][row] for row in kept]
+    content |= {"audio_hdf5_path": data.audio.name, "image_hdf5_path": data.image.name, "made_from": source}
+    return json.dumps(content, indent=1, ensure_ascii=False).encode()
+
+
+@contextmanager
+def _written_whole(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file that gets its name only when it is complete."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with h5py.File(temporary, "w") as file:
+        yield file
+    _settle(temporary, path)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Writes a file in full or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(content)
+    _settle(temporary, path)
+
+
+def _settle(temporary: Path, path: Path) -> None:
+    """Puts a file's content on disk, then gives it its name."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,136 @@
+"""Long data preparation on all cores: shards in worker processes that end with their parent, and a progress bar."""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from engine.errors import UserError
+
+log = logging.getLogger(__name__)
+AHEAD = 4  # shards handed out per worker, so that a long list is never in memory as a whole
+LINES = 10  # of progress, without a terminal
+Shard = TypeVar("Shard")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """Counts the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_processes(function: Callable[[Shard], Result], shards: Iterable[Shard], workers: int) -> Iterator[Result]:
+    """Applies a function to shards in processes; results come as they are done.
+
+    Args:
+        function: Of one shard, at module level.
+        shards: What it is applied to.
+        workers: Processes, each with one thread; up to 1 works in this process.
+
+    Yields:
+        Results, in any order.
+
+    Raises:
+        UserError: A process died.
+    """
+    if workers <= 1:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield from map(function, shards)
+        finally:
+            torch.set_num_threads(threads)
+        return
+    context = multiprocessing.get_context("spawn")  # forking a process that runs torch threads can hang
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+        waiting = iter(shards)
+        running = {pool.submit(function, shard) for shard in islice(waiting, AHEAD * workers)}
+        try:
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                running |= {pool.submit(function, shard) for shard in islice(waiting, len(done))}
+                yield from (future.result() for future in done)
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a worker process died, probably for want of memory; start the same command again (it goes on from "
+                f"here) with fewer than {workers} workers"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """Shows how far a job is: a bar on a terminal, else about ten lines.
+
+    Args:
+        what: Noun of what is counted.
+        total: How many there are.
+        done: How many were done before.
+
+    Yields:
+        A function that counts some more.
+    """
+    if sys.stderr.isatty():
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("", total=total, completed=done)
+            yield lambda count: bar.advance(task, count)
+        return
+    state = {"done": done}
+
+    def advance(count: int) -> None:
+        told = state["done"] * LINES // total
+        state["done"] += count
+        if state["done"] * LINES // total > told:
+            log.info("%d of %d %s", state["done"], total, what)
+
+    yield advance
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps other processes out; the lock goes with the process, however it ends.
+
+    Args:
+        path: The lock's file.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has none; two jobs in one folder are then the user's matter
+        yield
+        return
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("another process works in %s; waiting for it", path.parent)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _start_worker() -> None:
+    """One thread; Ctrl-C is for the parent; the parent's end, even by kill -9, is this process's end."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=end_with_parent, daemon=True).start()
