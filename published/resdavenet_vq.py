@@ -46,9 +46,13 @@ def _integers(args: Namespace, name: str, count: int, source: Path) -> tuple[int
     try:
         values = tuple(int(part) for part in str(text).split(","))
     except ValueError as error:
-        raise WeightsError(f"{source}: {name} is {text!r}, expected {count} integers with commas.") from error
+        raise WeightsError(
+            f"{source}: {name} is {text!r}, expected {count} integers{' with commas' if count > 1 else ''}."
+        ) from error
     if len(values) != count:
-        raise WeightsError(f"{source}: {name} is {text!r}, expected {count} integers with commas.")
+        raise WeightsError(
+            f"{source}: {name} is {text!r}, expected {count} integers{' with commas' if count > 1 else ''}."
+        )
     return values
 
 
@@ -84,8 +88,8 @@ def _last_epoch(folder: Path) -> Path:
     return epochs[max(epochs)]
 
 
-def _speech(args: Namespace, source: Path, state: dict[str, Tensor]) -> ResDavenet:
-    """Build the speech encoder that ``args`` describe and load it."""
+def _build_speech(args: Namespace, source: Path) -> ResDavenet:
+    """Build the speech encoder that ``args``, read from ``source``, describe."""
     enabled = _integers(args, "VQ_turnon", 5, source)
     if any(enabled):
         places = ", ".join(f"quant{index + 1}" for index, flag in enumerate(enabled) if flag)
@@ -93,14 +97,19 @@ def _speech(args: Namespace, source: Path, state: dict[str, Tensor]) -> ResDaven
             f"{source}: VQ_turnon is {args.VQ_turnon!r}, so the model has quantisers ({places}); this version reads "
             "the non-quantised form only (VQ_turnon 0,0,0,0,0)."
         )
-    speech = ResDavenet(
-        layer_widths=_integers(args, "layer_widths", 5, source),
-        layer_depths=_integers(args, "layer_depths", 4, source),
-        kernel=int(args.convsize),
-    )
+    widths = _integers(args, "layer_widths", 5, source)
+    depths = _integers(args, "layer_depths", 4, source)
+    (kernel,) = _integers(args, "convsize", 1, source)
+    try:
+        return ResDavenet(widths, depths, kernel)
+    except ValueError as error:
+        raise WeightsError(f"{source} describes an impossible network: {error}") from error
+
+
+def _speech_state(file: Path) -> dict[str, Tensor]:
+    state = strip_prefix(read_state_dict(file))
     used = {name: value for name, value in state.items() if not name.startswith(UNUSED)}
-    load_strictly(speech, convolutions_1d(rename(used, SPEECH_RULES, str(source))), str(source))
-    return speech
+    return convolutions_1d(rename(used, SPEECH_RULES, str(file)))
 
 
 def load(path: Path) -> PublishedSpeechImage:
@@ -123,11 +132,11 @@ def load(path: Path) -> PublishedSpeechImage:
         raise WeightsError(
             f"{args_file} lacks {', '.join(lacking)}: it is not the args.pkl of a ResDAVEnet-VQ experiment."
         )
-    if args.audio_model != "ResDavenetVQ" or getattr(args, "image_model", "Resnet50") != "Resnet50":
-        raise WeightsError(
-            f"{args_file} names {args.audio_model!r} and {args.image_model!r}, expected ResDavenetVQ and Resnet50."
-        )
-    speech = _speech(args, args_file, strip_prefix(read_state_dict(speech_file)))
+    names = (args.audio_model, getattr(args, "image_model", "Resnet50"))
+    if names != ("ResDavenetVQ", "Resnet50"):
+        raise WeightsError(f"{args_file} names {names[0]!r} and {names[1]!r}, expected ResDavenetVQ and Resnet50.")
+    speech = _build_speech(args, args_file)
+    load_strictly(speech, _speech_state(speech_file), f"{speech_file} (sizes from {args_file.name})")
     image_state = rename(strip_prefix(read_state_dict(image_file)), IMAGE_RULES, str(image_file))
     if "embedder.weight" not in image_state:
         raise WeightsError(f"{image_file} has no embedder.weight: it is not an image model of ResDAVEnet-VQ.")

@@ -1,0 +1,125 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.parity import __main__ as parity
+from tests.parity.case import fraction, read_case
+
+ROOT = Path(__file__).parents[2]
+CASES = ["davenet_large", "davenet_small", "losses_speech", "logmel"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case(assets, name):
+    path = assets / "parity" / f"{name}.json"
+    fractions = parity.run_case(path)
+    assert list(fractions) == list(json.loads(path.read_text())["outputs"])
+    wrong = {output: found for output, found in fractions.items() if found[0] is None or found[0] > 1}
+    assert not wrong
+
+
+def copied(assets, folder, name, change=None, arrays=None):
+    """A copy of a case with a changed JSON and changed arrays."""
+    spec = json.loads((assets / "parity" / f"{name}.json").read_text())
+    with np.load(assets / "parity" / f"{name}.npz") as file:
+        stored = dict(file)
+    if change:
+        change(spec)
+    if arrays:
+        arrays(stored)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(spec))
+    np.savez(path.with_suffix(".npz"), **stored)
+    return path
+
+
+def test_command_line(assets):
+    command = [sys.executable, "-m", "tests.parity", str(assets / "parity" / "losses_speech.json"), "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert list(report) == ["losses_speech"]
+    assert max(report["losses_speech"].values()) <= 1
+
+
+def test_a_wrong_value_fails(assets, tmp_path, capsys):
+    def bump(arrays):
+        arrays["semihardneg_I2A"] = arrays["semihardneg_I2A"] + np.float32(1e-4)
+
+    path = copied(assets, tmp_path, "losses_speech", arrays=bump)
+    assert parity.main([str(path), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)["losses_speech"]
+    assert found["semihardneg_I2A"] == pytest.approx(1e-4 / (1e-6 + 1e-5 * 0.2), rel=0.9)
+    assert parity.main([str(path)]) == 1
+    assert "FAIL semihardneg_I2A " in capsys.readouterr().out
+
+
+def test_a_missing_output_fails(assets, tmp_path, capsys):
+    def change(spec):
+        spec["outputs"]["something_new"] = "float32 ()"
+
+    def arrays(stored):
+        stored["something_new"] = np.float32(1)
+
+    path = copied(assets, tmp_path, "logmel", change, arrays)
+    assert parity.main([str(path), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["logmel"]["something_new"] is None
+
+
+def test_an_unknown_kind_is_2(assets, tmp_path, capsys):
+    path = copied(assets, tmp_path, "logmel", lambda spec: spec.update(kind="phrenology"))
+    assert parity.main([str(path), str(assets / "parity" / "losses_speech.json")]) == 2
+    assert "unknown kind 'phrenology'; known are davenet," in capsys.readouterr().err
+
+
+def test_no_such_case(tmp_path, capsys):
+    assert parity.main([str(tmp_path / "none.json")]) == 1
+    assert "none.json" in capsys.readouterr().err
+
+
+def test_quantised_form_is_2(assets, capsys):
+    assert parity.main([str(assets / "parity" / "resdavenet_vq.json")]) == 2
+    assert "VQ_turnon 0,1,1,0,0: only the non-quantised form is known so far" in capsys.readouterr().err
+
+
+def test_fractions():
+    expected = np.array([1.0, 0.0], dtype=np.float32)
+    assert fraction(expected + np.array([0.01, 0]), expected, rtol=0.1, atol=0.1)[0] == pytest.approx(0.05)
+    assert fraction(None, expected, 0.1, 0.1) == (None, "missing")
+    assert fraction(expected[:1], expected, 0.1, 0.1) == (None, "shape (1,), expected (2,)")
+    assert fraction(expected * np.nan, expected, 0.1, 0.1) == (None, "not finite")
+    codes = np.array([1, 2, 3])
+    assert fraction(codes, codes, 9, 9) == (0.0, "equal")
+    assert fraction(codes + np.array([0, 1, 1]), codes, 9, 9) == (3.0, "2 entries differ")
+
+
+def test_filled_state(assets, tmp_path):
+    """Prefixes seed the fill; post_fill multiplies in float32."""
+    case = read_case(assets / "parity" / "resdavenet_vq.json", tmp_path)
+    names = ("module.quant2._embedding.weight", "module.layer1.0.conv1.weight")
+    file = case.spec["files"]["models/best_audio_model.pth"]
+    file["entries"] = [entry for entry in file["entries"] if entry[0] in names]
+    state = case.state("models/best_audio_model.pth")
+    assert state["module.quant2._embedding.weight"].std() == pytest.approx(1, abs=0.01)
+    assert state["module.layer1.0.conv1.weight"].std() == pytest.approx((128 * 9) ** -0.5, rel=0.02)
+
+
+def test_logmel_at_other_rates_and_lengths(assets, tmp_path):
+    """The runner takes names, rates and lengths from the case: the 16 kHz signal under another name still fits."""
+
+    def change(spec):
+        spec["hyper"]["waveforms"] = [{"name": "again", "sample_rate": 16000, "samples": 20800}]
+        spec["outputs"] = {"logmel_wnhsu_again": "", "n_frames_truncated_again": ""}
+        spec["hyper"]["truncate_to"] = 50
+
+    def arrays(stored):
+        stored["pcm_again"] = stored["pcm_a16k"]
+        stored["logmel_wnhsu_again"] = stored["logmel_wnhsu_a16k"]
+        stored["n_frames_truncated_again"] = np.int64(50)
+
+    fractions = parity.run_case(copied(assets, tmp_path, "logmel", change, arrays))
+    assert all(value <= 1 for value, _ in fractions.values())
