@@ -54,6 +54,7 @@ class Task(Protocol):
         optimizers: by the name that ``step.update`` takes.
         schedulers: learning-rate schedules by name, stepped once per optimisation step.
         metric: the key of ``evaluate``'s result that chooses ``best.pt``, larger is better.
+        shown_metrics: the keys that the console line of an evaluation shows.
         batch_size: samples in a global batch.
         steps_per_epoch: optimisation steps in an epoch.
     """
@@ -62,6 +63,7 @@ class Task(Protocol):
     optimizers: dict[str, Optimizer]
     schedulers: dict[str, LRScheduler]
     metric: str
+    shown_metrics: tuple[str, ...]
     batch_size: int
     steps_per_epoch: int
 
@@ -369,7 +371,8 @@ class Trainer:
         """Evaluate, log, and write ``best.pt`` when the task's metric is the best so far."""
         metrics = self.evaluate()
         run_log.scalars(self.step, self.epoch, {f"validation/{name}": value for name, value in metrics.items()})
-        log.info("epoch %d  validation  %s", self.epoch, "  ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
+        shown = "  ".join(f"{name} {metrics[name]:.4g}" for name in self.task.shown_metrics)
+        log.info("epoch %d  validation  %s", self.epoch, shown)
         if self.task.metric not in metrics:
             raise UserError(f"the task's metric '{self.task.metric}' is not among its results: {', '.join(metrics)}")
         if metrics[self.task.metric] > self.best:

@@ -88,6 +88,8 @@ def resolve_type(dotted: str) -> Callable[..., Any]:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there, but one that it imports is missing
         raise ConfigError(f"'{dotted}': there is no module '{error.name}'{_near_module(module_name)}") from error
     found = getattr(module, name, None)
     if name.startswith("_") or not (inspect.isclass(found) or inspect.isfunction(found)):

@@ -14,7 +14,7 @@ ALLOWED = {
     "config": {"engine.errors"},
     "datasets": {"engine.errors", "config.Offers"},
     "engine": {"config", "engine"},
-    "evaluation": {"engine.errors"},
+    "evaluation": {"engine.errors", "models"},
     "gan": {"models", "engine"},
     "losses": {"engine.errors"},
     "main": {"config", "engine", "evaluation", "trainer"},

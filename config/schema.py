@@ -1,0 +1,128 @@
+"""A JSON Schema of every config, drawn from the same signatures that :func:`config.check` binds.
+
+Editors complete and check config files with it. Files may inherit and be overridden, so nothing is required here;
+what is missing in the end is ``check``'s matter.
+"""
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
+from pydantic.errors import PydanticInvalidForJsonSchema
+
+from config.check import ENTRY_OFFERS, _fits
+from config.load import PROJECT_ROOT, list_configs, load
+from config.types import ALLOWED_MODULES, arms, describe, offers_of, parameters, public_names, resolve_type
+
+OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
+
+
+def targets() -> dict[str, Callable[..., Any]]:
+    """Return every class and function of this project that a config can name, and the common optimisers."""
+    found: dict[str, Callable[..., Any]] = {}
+    for module_name in _modules():
+        module = importlib.import_module(module_name)
+        for name in public_names(module):
+            value = getattr(module, name)
+            if value.__module__ == module_name and not getattr(value, "_is_protocol", False):
+                found[f"{module_name}.{name}"] = value
+    for name in OPTIMIZERS:
+        found[f"torch.optim.{name}"] = resolve_type(f"torch.optim.{name}")
+    return found
+
+
+def _modules() -> Iterator[str]:
+    for name in ALLOWED_MODULES:
+        if (PROJECT_ROOT / f"{name}.py").is_file():
+            yield name
+        elif (PROJECT_ROOT / name / "__init__.py").is_file():
+            package = importlib.import_module(name)
+            yield name
+            yield from (module.name for module in pkgutil.walk_packages(package.__path__, name + "."))
+
+
+class _Schema:
+    """Builds the definitions; each target becomes one, named by its dotted path."""
+
+    def __init__(self) -> None:
+        self.targets = targets()
+        self.definitions: dict[str, Any] = {}
+
+    def call(self, target: Callable[..., Any], offered: tuple[str, ...]) -> dict[str, Any]:
+        """Return the schema of a call's keywords."""
+        rows = {name: self.value(p.annotation) for name, p in parameters(target).items() if name not in offered}
+        summary = (inspect.getdoc(target) or "").split("\n\n")[0].replace("\n", " ")
+        return {"type": "object", "description": summary, "properties": rows}
+
+    def value(self, annotation: Any) -> dict[str, Any]:
+        """Return the schema of a value: any alternative of its annotation."""
+        options = [self._one(member) for member in arms(annotation)]
+        return options[0] if len(options) == 1 else {"anyOf": options}
+
+    def _one(self, annotation: Any) -> dict[str, Any]:
+        factory = offers_of(annotation)
+        if factory:
+            return self._nodes(get_args(factory[0])[-1], factory[1].names)
+        if annotation is Path:
+            return {"type": "string", "format": "path"}
+        if inspect.isclass(annotation) and dataclasses.is_dataclass(annotation):
+            return self._definition(f"{annotation.__module__}.{annotation.__qualname__}", annotation, ())
+        item = get_args(annotation)[0] if get_origin(annotation) in (list, tuple) and get_args(annotation) else None
+        if item is not None:
+            return {"type": "array", "items": self.value(item)}
+        try:
+            adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+            return adapter.json_schema()
+        except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
+            return self._nodes(annotation, ())
+
+    def _nodes(self, product: Any, offered: tuple[str, ...]) -> dict[str, Any]:
+        """Return the schema of a node that makes ``product``."""
+        fitting = {name: target for name, target in self.targets.items() if _makes(target, product)}
+        cases = [
+            {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": reference}
+            for name, target in fitting.items()
+            if (reference := self._definition(name, target, offered))
+        ]
+        node = {"description": f"makes {describe(product)}", "properties": {"type": {"enum": sorted(fitting)}}}
+        return {"type": "object", **(node if fitting else {}), "allOf": cases} if cases else {"type": "object"}
+
+    def _definition(self, name: str, target: Callable[..., Any], offered: tuple[str, ...]) -> dict[str, Any]:
+        key = "-".join([name, *offered])
+        if key not in self.definitions:
+            self.definitions[key] = {}  # stands while its own parts are drawn
+            schema = self.call(target, offered)
+            schema["properties"]["type"] = {"const": name}
+            self.definitions[key] = {**schema, "additionalProperties": False}
+        return {"$ref": f"#/$defs/{key}"}
+
+
+def _makes(target: Callable[..., Any], product: Any) -> bool:
+    """Whether a target surely makes ``product`` (unlike in ``check``, unknown is no)."""
+    made = target if inspect.isclass(target) else inspect.signature(target).return_annotation
+    return inspect.isclass(made) and inspect.isclass(product) and made is not type(None) and _fits(target, [product])
+
+
+def schema() -> dict[str, Any]:
+    """Return the schema of a whole config file: by its ``entry``, that function's keywords."""
+    builder = _Schema()
+    entries = sorted({load(path).values["entry"] for path in list_configs()})
+    cases = []
+    for entry in entries:
+        call = builder.call(resolve_type(entry), ENTRY_OFFERS)
+        common = {"entry": {"const": entry}, "description": {"type": "string"}, "extends": {"type": "string"}}
+        closed = {**call, "properties": {**common, **call["properties"]}, "additionalProperties": False}
+        cases.append({"if": {"properties": {"entry": {"const": entry}}, "required": ["entry"]}, "then": closed})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "drawl config",
+        "type": "object",
+        "properties": {"entry": {"enum": entries}, "description": {"type": "string"}, "extends": {"type": "string"}},
+        "allOf": cases,
+        "$defs": dict(sorted(builder.definitions.items())),
+    }

@@ -1,0 +1,85 @@
+"""The three splits of a speech-image job with their loaders: one node of a config."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from config import Offers
+from datasets.loading import Loader
+from datasets.samples import OnError, SpokenCaptions
+
+Captions = Annotated[Callable[..., SpokenCaptions], Offers("train", "on_error")]
+Split = Literal["validation", "test"]
+
+
+class SpeechImageData:
+    """Pairs to train on, to choose the best checkpoint by, and to report on.
+
+    Args:
+        train: dataset node of the training pairs.
+        validation: dataset node of the pairs that choose ``best.pt``.
+        batch_size: pairs in a global training batch, all processes together.
+        test: dataset node of the held-out pairs that the final report is about; the validation pairs when None.
+        evaluation_batch_size: pairs encoded at a time in evaluation; ``batch_size`` when None.
+        workers: loading processes of each rank; 0 loads in the training process.
+        target_length: frames that spectrograms are padded to with 0 dB, as published; None pads to the longest of the
+            batch.
+        bucket: put captions of like length into the same training batch.
+        prefetch: batches that each worker loads ahead.
+        on_error: ``error`` stops at a sample that cannot be decoded, ``skip`` leaves it out, counts and lists it.
+        seed: of order and augmentation, given by main.
+        rank: given by main.
+        world_size: given by main.
+        pin_memory: given by main.
+    """
+
+    def __init__(
+        self,
+        train: Captions,
+        validation: Captions,
+        batch_size: int,
+        test: Captions | None = None,
+        evaluation_batch_size: int | None = None,
+        workers: int = 0,
+        target_length: int | None = None,
+        bucket: bool = False,
+        prefetch: int = 2,
+        on_error: OnError = "error",
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        pin_memory: bool = False,
+    ) -> None:
+        self.batch_size = batch_size
+        self.target_length = target_length
+
+        def loader(node: Callable[..., SpokenCaptions], training: bool, size: int) -> Loader:
+            return Loader(
+                node(train=training, on_error=on_error),
+                size,
+                seed,
+                training,
+                workers=workers,
+                rank=rank,
+                world=world_size,
+                target_length=target_length,
+                bucket=bucket,
+                prefetch=prefetch,
+                pin_memory=pin_memory,
+            )
+
+        self.train_loader = loader(train, True, batch_size)
+        size = evaluation_batch_size or batch_size
+        self.loaders: dict[str, Loader] = {"validation": loader(validation, False, size)}
+        if test is not None:
+            self.loaders["test"] = loader(test, False, size)
+
+    @property
+    def report_split(self) -> Split:
+        """The split that the final report is about."""
+        return "test" if "test" in self.loaders else "validation"
+
+    @property
+    def skipped(self) -> list[tuple[str, int, str]]:
+        """What could not be used on this rank so far: split, row, reason."""
+        loaders = {"train": self.train_loader, **self.loaders}
+        return [(split, row, reason) for split, loader in loaders.items() for row, reason in loader.skipped.items()]

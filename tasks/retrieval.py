@@ -1,0 +1,208 @@
+"""Retrieval of a whole split: encode it over all ranks, and write what the rankings say."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.loading import Loader
+from datasets.samples import SpokenCaptions
+from engine import distributed
+from engine.context import Context
+from engine.logs import progress
+from engine.run_folder import RunFolder
+from evaluation.report import Query, Report, Retrieved, best_and_worst, write_report
+from evaluation.retrieval import Retrieval, write_retrieval
+from models.matchmap import matchmaps
+from models.speech_maps import SpeechMaps
+
+Encode = Callable[[dict[str, Any]], tuple[Tensor, SpeechMaps]]
+Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
+EXAMPLES = 4  # best and worst queries of each direction in the report
+ANSWERS = 5
+FRAME_SECONDS = 0.01
+
+
+class Encoded(NamedTuple):
+    """Maps of a split, on the CPU, in the order of the dataset's rows.
+
+    Attributes:
+        image: (N, D, H, W).
+        speech: (N, D, T).
+        nframes: (N,) valid frames of T.
+        index: (N,) rows of the dataset.
+        pooling: input frames of 10 ms for each of the T frames.
+    """
+
+    image: Tensor
+    speech: Tensor
+    nframes: Tensor
+    index: Tensor
+    pooling: float
+
+
+@torch.no_grad()
+def encode_all(loader: Loader, encode: Encode, limit: int | None = None) -> Encoded:
+    """Encode a split, each rank its share.
+
+    Args:
+        loader: an evaluation loader.
+        encode: from a batch to image maps (b, D, H, W) and speech maps (b, D, T).
+        limit: number of batches; None for all.
+
+    Returns:
+        The maps of every rank's rows, the same on every rank, each row once.
+    """
+    rows: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    pooling = 1.0
+    batches = loader.batches(0)
+    for batch in progress(batches, limit or loader.steps_per_epoch, "encoding"):
+        image, speech = encode(batch)
+        if "mel" in batch:
+            pooling = max(1, round(batch["mel"].shape[-1] / speech.features.shape[-1]))
+        rows.append((image.float().cpu(), speech.features.float().cpu(), speech.nframes.cpu(), batch["index"].cpu()))
+        if limit is not None and len(rows) >= limit:
+            break
+    image, nframes, index = (torch.cat([row[i] for row in rows]) for i in (0, 2, 3))
+    speech = _stack_padded([row[1] for row in rows])
+    if distributed.world_size() > 1:
+        image, speech, nframes, index = _gather(image, speech, nframes, index)
+    order = index.argsort()
+    return Encoded(image[order], speech[order], nframes[order], index[order], pooling)
+
+
+def _stack_padded(parts: list[Tensor]) -> Tensor:
+    """Concatenate (b, D, T_i) along the batch, padded with zeros to the longest T."""
+    longest = max(part.shape[-1] for part in parts)
+    return torch.cat([torch.nn.functional.pad(part, (0, longest - part.shape[-1])) for part in parts])
+
+
+def _gather(*tensors: Tensor) -> list[Tensor]:
+    """Concatenate every rank's rows; the speech maps may differ in length."""
+    device = distributed.pick_device() if torch.distributed.get_backend() == "nccl" else torch.device("cpu")
+    lengths = distributed.gather_objects(tensors[1].shape[-1])
+    image, speech, *others = tensors
+    speech = torch.nn.functional.pad(speech, (0, max(lengths) - speech.shape[-1]))
+    return [distributed.gather_uneven(tensor.to(device)).cpu() for tensor in (image, speech, *others)]
+
+
+def write_skipped(path: Path, rows: list[tuple[str, int, str]]) -> None:
+    """Write what could not be used (split, row, reason), each once; no file when everything could."""
+    unique = sorted(set(rows))
+    if not unique:
+        path.unlink(missing_ok=True)
+        return
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["split", "row", "reason"])
+        writer.writerows(unique)
+
+
+def write_retrieval_report(
+    folder: RunFolder,
+    context: Context,
+    dataset: SpokenCaptions,
+    encoded: Encoded,
+    retrieval: Retrieval,
+    compare: Compare,
+    split: str,
+) -> dict[str, float]:
+    """Write ``queries.csv``, ``retrieval.json`` and ``report.html`` of a split.
+
+    Args:
+        folder: the run.
+        context: its config and command.
+        dataset: the split, for pictures, sounds and texts.
+        encoded: its maps.
+        retrieval: the rankings of them.
+        compare: the similarity, for the answers of single queries.
+        split: its name, for the title.
+
+    Returns:
+        The metrics.
+    """
+    names = [dataset.record(int(row)).uttid for row in encoded.index]
+    metrics = write_retrieval(folder.path, retrieval, names, names)
+    queries = [
+        _query(direction, int(position), dataset, encoded, retrieval, compare)
+        for direction, side in (("speech_to_image", retrieval.image), ("image_to_speech", retrieval.speech))
+        for position in best_and_worst(side.rank.numpy(), EXAMPLES)
+    ]
+    report = Report(
+        title=f"{context.name}: retrieval among {len(names)} {split} pairs",
+        metrics=metrics,
+        curves=folder.curves(),
+        queries=queries,
+        config_yaml=context.config_text,
+        info=_info(folder),
+    )
+    write_report(folder.path / "report.html", report)
+    return metrics
+
+
+def _info(folder: RunFolder) -> dict[str, str]:
+    """Return the last start of the run as readable rows."""
+    lines = (folder.path / "info.jsonl").read_text(encoding="utf-8").splitlines()
+    last = json.loads(lines[-1])
+    machine = last["machine"]
+    return {
+        "started": last["started"],
+        "command": " ".join(last["command"]),
+        "commit": last["commit"] or "not in git",
+        "seed": str(last["seed"]),
+        "machine": f"{machine['cores']} cores, {machine['gpu'] or 'no GPU'}, {machine['system']}",
+        "packages": ", ".join(f"{name} {version}" for name, version in last["packages"].items()),
+    }
+
+
+def _query(
+    direction: str, position: int, dataset: SpokenCaptions, encoded: Encoded, retrieval: Retrieval, compare: Compare
+) -> Query:
+    """Collect one example: the true pair with its matchmap, and the first answers."""
+    spoken = direction == "speech_to_image"
+    side = retrieval.image if spoken else retrieval.speech
+    match = int(side.match[position])
+    image, speech = (match, position) if spoken else (position, match)
+    frames = max(1, int(encoded.nframes[speech]))
+    maps = matchmaps(encoded.image[image : image + 1], encoded.speech[speech : speech + 1, :, :frames])[0]
+    scores = _scores(encoded, position, spoken, compare)
+    record = dataset.record(int(encoded.index[speech]))
+    row = int(encoded.index[image])
+    waveform = dataset.waveform(int(encoded.index[speech]))
+    return Query(
+        direction=direction,
+        rank=int(side.rank[position]),
+        text=record.text or record.uttid,
+        image_u8=dataset.image_u8(row),
+        waveform=waveform,
+        sample_rate=16000,
+        matchmap=maps.numpy(),
+        seconds=frames * encoded.pooling * FRAME_SECONDS,
+        words=record.alignment,
+        retrieved=[
+            _answer(dataset, encoded, int(found), scores, correct=int(found) == match)
+            for found in np.argsort(-scores, kind="stable")[:ANSWERS]
+        ],
+    )
+
+
+def _scores(encoded: Encoded, position: int, spoken: bool, compare: Compare, chunk: int = 256) -> np.ndarray:
+    """Return the similarities (N,) of one query with every answer."""
+    one = slice(position, position + 1)
+    parts = []
+    for first in range(0, len(encoded.index), chunk):
+        some = slice(first, first + chunk)
+        image, speech = (some, one) if spoken else (one, some)
+        parts.append(compare(encoded.image[image], encoded.speech[speech], encoded.nframes[speech]).flatten())
+    return torch.cat(parts).numpy()
+
+
+def _answer(dataset: SpokenCaptions, encoded: Encoded, position: int, scores: np.ndarray, correct: bool) -> Retrieved:
+    row = int(encoded.index[position])
+    record = dataset.record(row)
+    return Retrieved(dataset.image_u8(row), record.text or record.uttid, float(scores[position]), correct)

@@ -1,0 +1,183 @@
+"""Learn words from pictures and speech: two encoders, a similarity of their maps, triplet losses both ways.
+
+The job that "Jointly Discovering Visual Objects and Spoken Words" (arXiv:1804.01452) defined and that both
+"Learning Words by Drawing Images" (CVPR 2019) and ResDAVEnet-VQ (ICLR 2020) build on. Retrieval among held-out pairs
+measures it. ``python run.py -f quickstart.yaml`` runs it on the embedded world, ``tuxpaint/train.yaml`` on real speech.
+
+Shape letters: B global batch, b batch of this rank, D embedding size, T frames, H, W image map.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from config import Offers
+from datasets.features import device_features
+from datasets.speech_image import SpeechImageData
+from engine import distributed
+from engine.context import Context
+from engine.run_folder import RunFolder
+from evaluation.retrieval import Retrieval, recall_metrics, retrieve
+from losses import draw_imposters
+from models.matchmap import Kind, Measure, similarity
+from models.speech_maps import SpeechMaps
+from tasks.retrieval import Encoded, encode_all, write_retrieval_report, write_skipped
+from trainer import Step
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Similarity:
+    """How the maps of a picture and of a spoken caption become one number.
+
+    Attributes:
+        kind: MISA (best region for each moment), SISA, SIMA, or pooled.
+        measure: dot product or cosine.
+        budget_mb: memory for intermediate values, in MB.
+    """
+
+    kind: Kind = "MISA"
+    measure: Measure = "dot"
+    budget_mb: float = 512
+
+    def __call__(self, image: Tensor, speech: Tensor, nframes: Tensor) -> Tensor:
+        """Return the similarity (I, S) of maps (I, D, H, W) and (S, D, T); products keep the maps' precision."""
+        with torch.autocast(image.device.type, enabled=False):
+            return similarity(image, speech, nframes, self.kind, self.measure, self.budget_mb)
+
+
+RankingLoss = Annotated[Callable[..., Tensor], Offers("similarity", "imposters")]
+
+
+class SpeechImage:
+    """Trains an image and a speech encoder so that pictures and their spoken captions find each other.
+
+    Args:
+        image_encoder: (b, 3, H0, W0) to (b, D, H, W).
+        speech_encoder: (b, 40, T0), frames to :class:`models.speech_maps.SpeechMaps`.
+        ranking: losses on the (B, B) similarity, each used in both directions and added up.
+        optimizer: of both encoders' trainable parameters.
+        similarity: how maps are compared.
+        schedule: of the learning rate; constant when None.
+        data: given by main.
+        device: given by main.
+        epochs: given by main.
+        max_steps: given by main.
+    """
+
+    metric = "recall@10"
+    shown_metrics = ("recall@1", "recall@5", "recall@10", "median_rank_A", "median_rank_I")
+
+    def __init__(
+        self,
+        image_encoder: nn.Module,
+        speech_encoder: nn.Module,
+        ranking: list[RankingLoss],
+        optimizer: Annotated[Callable[..., Optimizer], Offers("params")],
+        data: SpeechImageData,
+        device: torch.device,
+        epochs: int,
+        max_steps: int | None = None,
+        similarity: Similarity = Similarity(),  # noqa: B008  never changed
+        schedule: Annotated[Callable[..., LRScheduler], Offers("optimizer", "steps_per_epoch", "total_steps")]
+        | None = None,
+    ) -> None:
+        self.image_encoder = image_encoder.to(device)
+        self.speech_encoder = speech_encoder.to(device)
+        self.ranking = ranking
+        self.similarity = similarity
+        self.data = data
+        self.device = device
+        self.batch_size = data.batch_size
+        self.steps_per_epoch = data.train_loader.steps_per_epoch
+        self.modules: dict[str, nn.Module] = {"image": self.image_encoder, "speech": self.speech_encoder}
+        trainable = [p for module in self.modules.values() for p in module.parameters() if p.requires_grad]
+        self.optimizers = {"encoders": optimizer(params=trainable)}
+        self.schedulers: dict[str, LRScheduler] = {}
+        if schedule is not None:
+            total = min(epochs * self.steps_per_epoch, max_steps or epochs * self.steps_per_epoch)
+            self.schedulers["encoders"] = schedule(
+                optimizer=self.optimizers["encoders"], steps_per_epoch=self.steps_per_epoch, total_steps=total
+            )
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Nothing changes between epochs."""
+
+    def batches(self, epoch: int, start: int) -> Iterator[dict[str, Any]]:
+        """Return this rank's training batches from position ``start`` on."""
+        return self.data.train_loader.batches(epoch, start)
+
+    def train_step(self, batch: dict[str, Any], step: Step) -> dict[str, Tensor | float]:
+        """Rank the true pairs of the global batch above the false ones, in both directions."""
+        image, speech = self.encode(batch)
+        scores = self.global_similarity(image, speech)
+        values: dict[str, Tensor | float] = {}
+        total = scores.new_zeros(())
+        for direction, matrix in (("image_to_speech", scores), ("speech_to_image", scores.T)):
+            imposters = draw_imposters(len(matrix), step.generator).to(matrix.device)
+            for loss in self.ranking:
+                value = loss(similarity=matrix, imposters=imposters)
+                values[f"{loss.target.__name__}_{direction}"] = value
+                total = total + value
+        step.update("encoders", total)
+        return {"loss": total, **values}
+
+    def encode(self, batch: dict[str, Any]) -> tuple[Tensor, SpeechMaps]:
+        """Encode a batch: image maps (b, D, H, W), speech maps (b, D, T)."""
+        image = batch["image"].to(self.device, non_blocking=True)
+        mel, nframes = self._mel(batch)
+        return self.image_encoder(image), self.speech_encoder(mel, nframes)
+
+    def _mel(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return the batch's log-mels, computed here when it carries waveforms."""
+        if "mel" in batch:
+            return batch["mel"].to(self.device, non_blocking=True), batch["nframes"].to(self.device, non_blocking=True)
+        waveforms = {name: batch[name].to(self.device, non_blocking=True) for name in ("waveform", "nsamples", "start")}
+        with torch.autocast(self.device.type, enabled=False):
+            return device_features(waveforms, self.data.target_length)
+
+    def global_similarity(self, image: Tensor, speech: SpeechMaps) -> Tensor:
+        """Compare this rank's pictures with every rank's speech and gather the rows.
+
+        Returns:
+            (B, B) of the global batch, the same on every rank, differentiable into every rank's maps.
+        """
+        features = distributed.gather_padded(speech.features)
+        nframes = distributed.gather_rows(speech.nframes)
+        return distributed.gather_rows(self.similarity(image, features, nframes))
+
+    # -- evaluation ----------------------------------------------------------------------------------------------
+
+    def evaluate(self, limit: int | None = None) -> dict[str, float]:
+        """Return the retrieval metrics among the validation pairs, or the first ``limit`` batches of them."""
+        encoded = encode_all(self.data.loaders["validation"], self.encode, limit)
+        metrics = None
+        if distributed.is_main():
+            metrics = recall_metrics(self.retrieve(encoded))
+        return distributed.gather_objects(metrics)[0]
+
+    def retrieve(self, encoded: Encoded) -> Retrieval:
+        """Rank every caption for every picture and the other way round, in bounded memory."""
+        return retrieve(encoded.image, encoded.speech, encoded.nframes, self.similarity, device=self.device)
+
+    def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
+        """Evaluate the held-out split and write ``report.html``, ``queries.csv`` and ``skipped.csv``."""
+        split = self.data.report_split
+        loader = self.data.loaders[split]
+        encoded = encode_all(loader, self.encode)
+        skipped = [row for rows in distributed.gather_objects(self.data.skipped) for row in rows]
+        if not distributed.is_main():
+            return {}
+        log.info("evaluating on %d %s pairs", len(encoded.index), split)
+        retrieval = self.retrieve(encoded)
+        write_skipped(folder.path / "skipped.csv", skipped)
+        return write_retrieval_report(folder, context, loader.dataset, encoded, retrieval, self.similarity, split)

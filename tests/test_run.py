@@ -1,0 +1,157 @@
+"""run.py as users run it: real processes on the four pairs of the published sample."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine import checkpoint
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = str(ROOT / "tests" / "assets" / "configs" / "tiny.yaml")
+
+
+def command(tmp_path, *arguments):
+    return [sys.executable, str(ROOT / "run.py"), "-f", TINY, f"run.folder={tmp_path}", *arguments]
+
+
+def run(tmp_path, *arguments, **keywords):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command(tmp_path, *arguments), capture_output=True, text=True, env=environment, timeout=300, **keywords
+    )
+
+
+def weights(path):
+    return checkpoint.read(path)["modules"]
+
+
+def assert_equal(a, b, **tolerance):
+    assert a.keys() == b.keys()
+    for name in a:
+        for key, value in a[name].items():
+            if tolerance:
+                torch.testing.assert_close(value, b[name][key], **tolerance)
+            else:
+                assert torch.equal(value, b[name][key]), f"{name}.{key}"
+
+
+def test_a_run_leaves_everything_and_a_second_one_is_harmless(tmp_path):
+    first = run(tmp_path)
+    assert first.returncode == 0, first.stderr
+    folder = tmp_path / "tiny"
+    for name in ("config.yaml", "info.jsonl", "metrics.json", "queries.csv", "report.html", "checkpoints/best.pt"):
+        assert (folder / name).exists(), name
+    assert "recall@10" in first.stderr
+    info = json.loads((folder / "info.jsonl").read_text().splitlines()[0])
+    assert info["packages"]["torch"].startswith("2.11")
+    assert info["seed"] == 1
+    before = (folder / "checkpoints" / "last.pt").read_bytes()
+    second = run(tmp_path)
+    assert second.returncode == 0
+    assert "nothing was trained" in second.stderr
+    assert (folder / "checkpoints" / "last.pt").read_bytes() == before
+    other = run(tmp_path, "seed=2")
+    assert other.returncode == 2
+    assert "holds a run of another config" in other.stderr
+    assert "seed: 1 there, 2 now" in other.stderr
+
+
+def test_dry_run_writes_nothing(tmp_path):
+    result = run(tmp_path, "--dry-run")
+    assert result.returncode == 0, result.stderr
+    assert "dry run: fine" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_kill_in_the_middle_of_epoch_two_and_resume_is_bit_exact(tmp_path):
+    arguments = ["trainer.epochs=2", "trainer.checkpoint.every_steps=1"]
+    assert run(tmp_path, *arguments, "run.name=whole").returncode == 0
+    process = subprocess.Popen(
+        command(tmp_path, *arguments, "run.name=killed"),
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    last = tmp_path / "killed" / "checkpoints" / "last.pt"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:  # the third step is the first of epoch two
+        line = process.stderr.readline()
+        if "epoch 2  step 3" in line or "epoch 1  step 3" in line or not line:
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    stopped_at = checkpoint.read(last)["step"]
+    assert stopped_at in (2, 3)
+    resumed = run(tmp_path, *arguments, "run.name=killed")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed from" in resumed.stderr
+    assert_equal(weights(tmp_path / "whole" / "checkpoints" / "last.pt"), weights(last))
+
+
+def test_two_processes_learn_what_one_learns(tmp_path):
+    """gloo on the CPU, started by run.py itself. SGD, since Adam turns rounding of tiny gradients into whole steps."""
+    arguments = ["trainer.epochs=2", "data.batch_size=4", "task.optimizer={type: torch.optim.SGD, lr: 0.05}"]
+    assert run(tmp_path, *arguments, "run.name=one").returncode == 0
+    two = run(tmp_path, *arguments, "run.name=two", "launch.processes=2")
+    assert two.returncode == 0, two.stderr
+    assert "2 processes" in two.stderr
+    one = tmp_path / "one"
+    assert_equal(
+        weights(one / "checkpoints/last.pt"), weights(tmp_path / "two/checkpoints/last.pt"), rtol=1e-5, atol=1e-6
+    )
+    metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two")]
+    assert metrics[0]["n"] == metrics[1]["n"] == 4
+
+
+def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
+    process = subprocess.Popen(
+        command(tmp_path, "trainer.epochs=100000"),
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if "step 2" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    rest = process.stderr.read()
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    assert "the same command goes on from" in rest
+    assert "Traceback" not in rest
+    assert checkpoint.read(tmp_path / "tiny" / "checkpoints" / "last.pt")["step"] >= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trainer.epoch=3"], "did you mean 'epochs'"),
+        (["data.train.manifest=nowhere.json"], "nowhere.json"),
+        (["trainer.precision=fp16"], "fp16 needs a GPU"),
+        (["init_from={path: nowhere}"], "nowhere"),
+        (["data.batch_size=1"], "at least 2 pairs"),
+    ],
+)
+def test_faults_end_in_one_message(tmp_path, arguments, message):
+    if torch.cuda.is_available() and "fp16" in message:
+        pytest.skip("this machine has a GPU")
+    result = run(tmp_path, *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_list_and_print_config():
+    listed = subprocess.run([sys.executable, "run.py", "--list"], cwd=ROOT, capture_output=True, text=True)
+    assert "quickstart.yaml" in listed.stdout
+    assert "(no description)" not in listed.stdout
+    arguments = [sys.executable, "run.py", "-f", TINY, "--print-config", "seed=5"]
+    printed = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
+    assert "seed: 5" in printed.stdout
+    assert "evaluate_every_epochs: 1" in printed.stdout
