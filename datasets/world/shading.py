@@ -1,0 +1,149 @@
+"""Light in the scenes: a grey ground, matte rubber, and metal that mirrors the ground, the sky and other objects.
+
+Colours are linear in 0-1 until `tone` turns them into display values with a gamma of 2. Powers are repeated squares, so
+that no result depends on how a library approximates them.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from datasets.world.intersect import Table, nearest, normals, to_local
+
+LIGHT_RADIUS = 0.45
+_GROUND = 0.36
+_NOMINAL = 85.0  # squared distance at which the main light has its full strength
+
+
+class Surface(NamedTuple):
+    """The points that R rays meet.
+
+    Attributes:
+        scene: (R,) scene of each ray.
+        position: (3, R).
+        direction: (3, R) of the rays, from the eye, not normalised.
+        item: (R,) object met, -1 for the ground.
+    """
+
+    scene: Tensor
+    position: Tensor
+    direction: Tensor
+    item: Tensor
+
+
+def shade(table: Table, slots: int, surface: Surface, light: Tensor) -> Tensor:
+    """Compute the colours of points.
+
+    Args:
+        table: The scenes.
+        slots: Objects a scene has in the table, empty ones included.
+        surface: R points.
+        light: (R,) part of the main light that each point sees.
+
+    Returns:
+        (3, R) linear.
+    """
+    ground = _ground(table, surface.scene, surface.position, light)
+    colour = ground.expand(3, -1).clone()
+    hit = (surface.item >= 0).nonzero()[:, 0]
+    if len(hit):
+        met = Surface(surface.scene[hit], surface.position[:, hit], _unit(surface.direction[:, hit]), surface.item[hit])
+        normal = normals(table, met.item, to_local(table, met.item, met.position, met.direction)[0])
+        solid = _rubber(table, met, normal, light[hit])
+        metal = table.metal[met.item].nonzero()[:, 0]
+        if len(metal):
+            part = Surface(met.scene[metal], met.position[:, metal], met.direction[:, metal], met.item[metal])
+            solid[:, metal] = _metal(table, slots, part, normal[:, metal], light[hit[metal]])
+        colour[:, hit] = solid
+    return colour
+
+
+def tone(colour: Tensor) -> Tensor:
+    """Turn linear colours into display values in 0-1."""
+    return colour.clamp(0.0, 1.0).sqrt()
+
+
+def _unit(vector: Tensor) -> Tensor:
+    return vector / (vector * vector).sum(0).sqrt().clamp_min(1e-9)
+
+
+def _dot(one: Tensor, two: Tensor) -> Tensor:
+    return (one * two).sum(0)
+
+
+def _power(value: Tensor, doublings: int) -> Tensor:
+    """Raise to the power 2 ** doublings."""
+    for _ in range(doublings):
+        value = value * value
+    return value
+
+
+def _ground(table: Table, scene: Tensor, position: Tensor, light: Tensor) -> Tensor:
+    """Brightness (R,) of the ground, brightest under the main light."""
+    beam = table.key[:, scene] - position
+    square = (beam * beam).sum(0)
+    key = beam[2] / square.sqrt() * (_NOMINAL / (0.5 * square + 0.5 * _NOMINAL))
+    return _GROUND * (0.42 + 0.85 * key * light)
+
+
+def _diffuse(table: Table, met: Surface, normal: Tensor, light: Tensor) -> Tensor:
+    """Light (R,) that a matte surface sends back: both lights and surroundings."""
+    key = _dot(normal, _unit(table.key[:, met.scene] - met.position)).clamp_min(0.0)
+    fill = _dot(normal, _unit(table.fill[:, met.scene] - met.position)).clamp_min(0.0)
+    height = (met.position[2] / table.half[met.item]).clamp(0.0, 1.0)
+    ambient = (0.3 + 0.2 * normal[2]) * (0.45 + 0.55 * height)
+    return ambient + 0.85 * key * light + 0.3 * fill
+
+
+def _highlight(table: Table, met: Surface, normal: Tensor, sharpness: int) -> Tensor:
+    """Highlights (R,) of both lights; the cosine is raised to 2 ** sharpness."""
+    key, fill = (
+        _dot(normal, _unit(_unit(place[:, met.scene] - met.position) - met.direction)).clamp_min(0.0)
+        for place in (table.key, table.fill)
+    )
+    return _power(key, sharpness) + 0.4 * _power(fill, sharpness)
+
+
+def _rubber(table: Table, met: Surface, normal: Tensor, light: Tensor) -> Tensor:
+    """Matte colours (3, R) with a faint wide sheen."""
+    sheen = 0.05 * _highlight(table, met, normal, 4) * light
+    return table.colour[:, met.item] * _diffuse(table, met, normal, light) + sheen
+
+
+def _metal(table: Table, slots: int, met: Surface, normal: Tensor, light: Tensor) -> Tensor:
+    """Metallic colours (3, R): what the surface mirrors, tinted by its colour, and a sharp highlight."""
+    colour = table.colour[:, met.item]
+    slant = _dot(met.direction, normal)
+    mirror = met.direction - 2 * slant * normal
+    rim = _power((1.0 + slant).clamp(0.0, 1.0), 2)
+    tint = 0.06 + 0.94 * colour
+    tint = tint + rim * (0.5 - 0.5 * tint)
+    seen = _mirrored(table, slots, met, mirror)
+    shine = 0.9 * _highlight(table, met, normal, 7) * (0.3 + 0.7 * light)
+    return 0.45 * colour * _diffuse(table, met, normal, light) + 1.5 * tint * seen + shine
+
+
+def _mirrored(table: Table, slots: int, met: Surface, direction: Tensor) -> Tensor:
+    """Colours (3, R) that metal sees: other objects in flat light, the ground, dark beneath itself, or the studio."""
+    falls = direction[2] < -1e-3
+    drop = torch.where(falls, met.position[2] / -direction[2].clamp_max(-1e-3), 60.0).clamp_max(60.0)
+    place = met.position + drop * direction
+    shade = (0.25 + drop / (2.5 * table.half[met.item])).clamp_max(1.0)
+    ground = _ground(table, met.scene, place, torch.ones_like(drop)) * shade
+    softbox = _power(_dot(direction, _unit(table.key[:, met.scene] - met.position)).clamp_min(0.0), 4)
+    studio = 0.12 + 0.35 * direction[2].clamp_min(0.0) + 0.9 * softbox
+    seen = torch.where(falls, ground, studio).expand(3, -1).clone()
+    rays = torch.arange(len(met.item), device=met.item.device)
+    pairs = [
+        (rays[other != met.item], other[other != met.item]) for other in (met.scene * slots + k for k in range(slots))
+    ]
+    distance, item = nearest(table, pairs, met.position, direction, torch.where(falls, drop, torch.inf))
+    hit = (item >= 0).nonzero()[:, 0]
+    if len(hit):
+        other = met._replace(
+            scene=met.scene[hit], item=item[hit], position=(met.position + distance * direction)[:, hit]
+        )
+        normal = normals(table, other.item, to_local(table, other.item, other.position, direction[:, hit])[0])
+        seen[:, hit] = table.colour[:, other.item] * _diffuse(table, other, normal, torch.ones_like(distance[hit]))
+    return seen
