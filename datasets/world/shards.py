@@ -1,0 +1,106 @@
+"""One shard of a world: a few dozen scenes drawn, rendered, described, spoken and written.
+
+A shard depends on the world's settings and its own number only, and always holds the same scenes: vector code may
+round differently at another place in a batch, so the batches must not depend on the number of workers.
+"""
+
+import functools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from datasets.world.captions import captions, instructions
+from datasets.world.export import WORK, Media, Record, group
+from datasets.world.export_birds import CAPTIONS
+from datasets.world.files import write_whole
+from datasets.world.layouts import GROUND_TRUTH, LAYOUTS
+from datasets.world.render import render
+from datasets.world.scenes import sample_scene
+from datasets.world.speech import Synthesiser
+from datasets.world.truth import describe, grow
+from datasets.world.voices import voice
+from datasets.world.world import World
+
+SHARD = 32
+
+
+def shard_count(world: World) -> int:
+    """Count the shards of a world."""
+    return -(-world.scenes // SHARD)
+
+
+def shard_path(world: World, shard: int) -> Path:
+    """Name the file that holds a shard's records; it is there only when all its pictures and sounds are."""
+    return world.folder / WORK / f"{shard:06d}.json"
+
+
+def read_records(world: World) -> Iterator[Record]:
+    """Read the records of all scenes in order, one shard at a time."""
+    for shard in range(shard_count(world)):
+        yield from json.loads(shard_path(world, shard).read_text(encoding="utf-8"))
+
+
+def make_shard(world: World, shard: int) -> int:
+    """Make the scenes of one shard and write their files.
+
+    Args:
+        world: The settings.
+        shard: Its number, from 0.
+
+    Returns:
+        How many scenes it holds.
+    """
+    indices = range(shard * SHARD, min((shard + 1) * SHARD, world.scenes))
+    limits = world.min_objects, world.max_objects, world.centred
+    scenes = [sample_scene(world.draw("scene", index), *limits) for index in indices]
+    rendering = render(scenes, world.size)
+    images, instances = rendering.image.numpy(), rendering.instances.numpy().astype(np.uint8)
+    turns = grow(scenes) if "iclevr" in world.layouts else [None] * len(scenes)
+    records = []
+    for place, index in enumerate(indices):
+        scene_id = f"{index:06d}"
+        record = {"id": scene_id, "split": _splits(world)[index]}
+        record["image"] = f"{group(scene_id)}/{scene_id}.{world.image_format}"
+        record |= describe(scenes[place], instances[place])
+        record["instructions"] = instructions(scenes[place], world.draw("instructions", index))
+        count = max(world.captions_per_scene, CAPTIONS if "birds" in world.layouts else 1)
+        record["captions"] = captions(scenes[place], count, world.draw("captions", index))
+        speech = _speak(world, index, record)
+        media = Media(images[place], instances[place], speech, turns[place], world.image_format, world.audio_format)
+        GROUND_TRUTH.media(world.folder, record, media)
+        for name in world.layouts:
+            LAYOUTS[name].media(world.folder / name, record, media)
+        records.append(record)
+    write_whole(shard_path(world, shard), json.dumps(records, ensure_ascii=False).encode())
+    return len(records)
+
+
+@functools.lru_cache(maxsize=1)
+def _splits(world: World) -> list[str]:
+    return world.assign_splits()
+
+
+def _speak(world: World, index: int, record: Record) -> list[np.ndarray]:
+    """Speak the first captions, add them to the record as ``spoken`` and return their samples."""
+    record["spoken"] = []
+    speech = []
+    for number, text in enumerate(record["captions"][: world.captions_per_scene]):
+        speaker = world.draw(f"speaker {number}", index) % world.speakers
+        who = voice(world.draw("voice", speaker))
+        utterance = Synthesiser().speak(text, who)
+        uttid = f"{who.speaker}-{record['id']}_{number}"
+        record["spoken"].append(
+            {
+                "uttid": uttid,
+                "speaker": who.speaker,
+                "text": text,
+                "wav": f"wavs/{group(record['id'])}/{uttid}.{world.audio_format}",
+                "samples": len(utterance.samples),
+                "words": utterance.words,
+                "phones": utterance.phones,
+            }
+        )
+        speech.append(utterance.samples)
+    return speech
