@@ -12,6 +12,7 @@ from torch import Tensor
 
 from engine.errors import UserError
 
+BLOCK = 256
 Tile = Callable[[slice, slice], Tensor]
 
 
@@ -54,25 +55,30 @@ class _Side:
         self.match_score = torch.full((queries,), -torch.inf, dtype=dtype, device=device)
         self.wrong = torch.full((queries,), -1, dtype=torch.int64, device=device)
         self.wrong_score = torch.full((queries,), -torch.inf, dtype=dtype, device=device)
+        self.just_below = self.match_score
 
     def find(self, tile: Tensor, same: Tensor, queries: slice, first: int) -> None:
         """Note the best right answers of a tile; ``same`` marks right answers, ``first`` is its first candidate."""
         self.matches[queries] += same.sum(1)
         _keep_best(tile.masked_fill(~same, -torch.inf), self.match_score, self.match, queries, first)
 
+    def found(self) -> bool:
+        """Close the search for right answers; returns whether every query has one."""
+        self.just_below = torch.nextafter(self.match_score, torch.full_like(self.match_score, -torch.inf))
+        return bool(self.matches.all())
+
     def count(self, tile: Tensor, same: Tensor | None, queries: slice, first: int, buffer: Tensor) -> None:
         """Count the wrong answers of a tile that come before the right one; without ``same`` all are wrong."""
-        score, match = self.match_score[queries, None], self.match[queries, None]
+        match = self.match[queries, None]
         if same is None:
             # All candidates are on one side of the match: equal scores count if they come before it.
-            bound = torch.where(match < first, score, torch.nextafter(score, score.new_tensor(-torch.inf)))
+            bound = torch.where(match < first, self.match_score[queries, None], self.just_below[queries, None])
             # A float result is summed several times faster than a bool one; tiles are small enough to be exact.
             self.rank[queries] += torch.gt(tile, bound, out=buffer).sum(1).long()
         else:
+            tile, score = tile.masked_fill(same, -torch.inf), self.match_score[queries, None]
             index = torch.arange(first, first + tile.shape[1], device=tile.device)
-            before = (tile > score) | ((tile == score) & (index < match))
-            self.rank[queries] += (before & ~same).sum(1)
-            tile = tile.masked_fill(same, -torch.inf)
+            self.rank[queries] += ((tile > score) | ((tile == score) & (index < match))).sum(1)
         if self.want_wrong:
             _keep_best(tile, self.wrong_score, self.wrong, queries, first)
 
@@ -101,15 +107,42 @@ def _slices(total: int, step: int) -> Iterator[slice]:
     return (slice(start, min(start + step, total)) for start in range(0, total, step))
 
 
-def _same(rows: slice, columns: slice, groups: tuple[Tensor, Tensor] | None, device: torch.device) -> Tensor | None:
-    """Which entries of a tile are right answers, None if none is."""
+def _may_match(rows: slice, columns: slice, groups: tuple[Tensor, Tensor] | None) -> bool:
+    """Whether a part of the matrix holds a right answer."""
     if groups is None:
-        if rows.stop <= columns.start or columns.stop <= rows.start:
-            return None
+        return rows.start < columns.stop and columns.start < rows.stop
+    return bool(torch.isin(groups[0][rows], groups[1][columns]).any())
+
+
+def _same(rows: slice, columns: slice, groups: tuple[Tensor, Tensor] | None, device: torch.device) -> Tensor:
+    """Which entries of a part of the matrix are right answers."""
+    if groups is None:
         row = torch.arange(rows.start, rows.stop, device=device)
         return row[:, None] == torch.arange(columns.start, columns.stop, device=device)
-    row, column = groups[0][rows], groups[1][columns]
-    return row[:, None] == column if bool(torch.isin(row, column).any()) else None
+    return groups[0][rows, None] == groups[1][columns]
+
+
+def _blocks(
+    values: Tensor, rows: slice, columns: slice, groups: tuple[Tensor, Tensor] | None
+) -> Iterator[tuple[Tensor, slice, slice, Tensor | None]]:
+    """Quarter a tile until right answers sit in small blocks: the slower way of counting then sees few entries."""
+    if not _may_match(rows, columns, groups):
+        yield values, rows, columns, None
+    elif max(values.shape) <= BLOCK:
+        yield values, rows, columns, _same(rows, columns, groups, values.device)
+    else:
+        for row in _halves(rows):
+            for column in _halves(columns):
+                r = slice(row.start - rows.start, row.stop - rows.start)
+                c = slice(column.start - columns.start, column.stop - columns.start)
+                yield from _blocks(values[r, c], row, column, groups)
+
+
+def _halves(part: slice) -> list[slice]:
+    if part.stop - part.start <= BLOCK:
+        return [part]
+    middle = (part.start + part.stop) // 2
+    return [slice(part.start, middle), slice(middle, part.stop)]
 
 
 def _check_finite(tile: Tensor, rows: slice, columns: slice) -> None:
@@ -155,30 +188,28 @@ def rank_tiles(
         groups = (groups[0].to(device), groups[1].to(device))
     by_row = _Side(shape[0], shape[1], wrong, device, dtype)
     by_column = _Side(shape[1], shape[0], wrong, device, dtype)
-    tiles = [
-        (r, c, _same(r, c, groups, device) is not None)
-        for r in _slices(shape[0], step[0])
-        for c in _slices(shape[1], step[1])
-    ]
-    for rows, columns, matching in tiles:
-        if matching:
-            values, same = tile(rows, columns), _same(rows, columns, groups, device)
+    tiles = [(r, c) for r in _slices(shape[0], step[0]) for c in _slices(shape[1], step[1])]
+    for rows, columns in tiles:
+        if _may_match(rows, columns, groups):
+            values = tile(rows, columns)
             _check_finite(values, rows, columns)
-            by_row.find(values, same, rows, columns.start)
-            by_column.find(values.T, same.T, columns, rows.start)
+            for part, r, c, same in _blocks(values, rows, columns, groups):
+                if same is not None:
+                    by_row.find(part, same, r, c.start)
+                    by_column.find(part.T, same.T, c, r.start)
     for side, name in ((by_row, "image"), (by_column, "spoken caption")):
-        lonely = (side.matches == 0).nonzero().flatten().tolist()
-        if lonely:
+        if not side.found():
+            lonely = (side.matches == 0).nonzero().flatten().tolist()
             raise RetrievalError(
                 f"{len(lonely)} queries have no right answer, the first is {name} {lonely[0]}. "
                 "Every label must occur among the images and among the spoken captions."
             )
     store = torch.empty(step[0] * step[1], dtype=dtype, device=device)
-    for rows, columns, matching in tiles:
+    for rows, columns in tiles:
         values = tile(rows, columns)
-        same = _same(rows, columns, groups, device) if matching else None
         _check_finite(values, rows, columns)
-        buffer = store[: values.numel()].view(values.shape)
-        by_row.count(values, same, rows, columns.start, buffer)
-        by_column.count(values.T, None if same is None else same.T, columns, rows.start, buffer.T)
+        for part, r, c, same in _blocks(values, rows, columns, groups):
+            buffer = store[: part.numel()].view(part.shape)
+            by_row.count(part, same, r, c.start, buffer)
+            by_column.count(part.T, None if same is None else same.T, c, r.start, buffer.T)
     return by_row.result(), by_column.result()

@@ -19,7 +19,7 @@ from models.matchmap import similarity as all_pairs
 
 SimilarityFn = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 RECALLS = (1, 5, 10)
-MATRIX_TILE = (512, 2048)  # 4 MB: compared and summed within the cache
+MATRIX_TILE = (1024, 1024)  # 4 MB: compared and summed within the cache
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def test_published_recalls_of_features(parity, chunk):
 
 
 @pytest.mark.parametrize("levels", [None, 3])
-@pytest.mark.parametrize("step", [(1, 1), (3, 5), (64, 64)])
+@pytest.mark.parametrize("step", [(1, 1), (3, 5), (64, 64), (300, 400)])
 def test_pairs_against_sorting(monkeypatch, step, levels):
     monkeypatch.setattr(retrieval, "MATRIX_TILE", step)
     table, ids = scores(17, levels=levels), torch.arange(17)
@@ -71,7 +71,7 @@ def test_pairs_against_sorting(monkeypatch, step, levels):
 
 
 @pytest.mark.parametrize("levels", [None, 3])
-@pytest.mark.parametrize("step", [(1, 1), (3, 5), (64, 64)])
+@pytest.mark.parametrize("step", [(1, 1), (3, 5), (64, 64), (300, 400)])
 def test_groups_against_sorting(monkeypatch, step, levels):
     monkeypatch.setattr(retrieval, "MATRIX_TILE", step)
     table = scores(6, 19, levels, seed=1)

@@ -1,0 +1,78 @@
+"""Recalls and ranks from a similarity matrix, against top-k lists searched in Python loops, and from features.
+
+The baseline does what the published code does: the ten best of every column and of every row with ``torch.topk``, then
+each list is searched for the match by comparing tensor entries one at a time.
+"""
+
+import argparse
+import time
+
+import torch
+from torch import Tensor
+
+from benchmarks.table import Row, best_time, print_table
+from evaluation.retrieval import ranks, recall_metrics, recalls_from_matrix, retrieve
+
+
+def loop(similarity: Tensor) -> dict[str, float]:
+    """Recalls by top-k lists and Python loops."""
+    images_of_speech = similarity.topk(10, 0).indices
+    speech_of_images = similarity.topk(10, 1).indices
+    hits = {f"{side}_r{k}": 0 for side in "AI" for k in (1, 5, 10)}
+    for i in range(len(similarity)):
+        places = {"A": -1, "I": -1}
+        for place in range(10):
+            if images_of_speech[place, i] == i:
+                places["I"] = place
+            if speech_of_images[i, place] == i:
+                places["A"] = place
+        for side, place in places.items():
+            for k in (1, 5, 10):
+                hits[f"{side}_r{k}"] += 0 <= place < k
+    return {name: count / len(similarity) for name, count in hits.items()}
+
+
+def measure(n: int, device: str, repeats: int, rate: float) -> list[Row]:
+    """Rows of one device; ``rate`` is how fast it reads memory, in bytes per second."""
+    generator = torch.Generator().manual_seed(0)
+    similarity = torch.randn(n, n, generator=generator).to(device)
+    similarity.diagonal().add_(3)
+    start = time.perf_counter()
+    expected = loop(similarity)
+    baseline = time.perf_counter() - start
+    found = recalls_from_matrix(similarity)
+    if any(abs(found[name] - value) > 1e-12 for name, value in expected.items()):
+        raise RuntimeError(f"The two ways disagree: {found} and {expected}. One of them has a fault.")
+    plain = best_time(lambda: recalls_from_matrix(similarity), repeats, device)
+    full = best_time(lambda: recall_metrics(ranks(similarity)), repeats, device)
+    read = 4.0 * n * n / rate
+    features = torch.randn(n, 512, generator=generator).to(device)
+    streamed = best_time(lambda: retrieve(features, features, None, lambda a, b, _: a @ b.T, 1024), repeats, device)
+    return [
+        Row(f"recalls and ranks, {device}", plain, baseline, read / plain, "limit: reading the matrix once"),
+        Row(f"with best wrong answers, {device}", full, baseline, read / full),
+        Row(f"from features (512 values), {device}", streamed, note="matrix made in tiles of 1024, never whole"),
+    ]
+
+
+def read_rate(device: str) -> float:
+    """Bytes per second of a plain sum over 256 MB."""
+    values = torch.ones(1 << 26, device=device)
+    return 4.0 * len(values) / best_time(values.sum, 5, device)
+
+
+def main() -> None:
+    """Parse the sizes, measure, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--n", type=int, default=10_000, help="pairs")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    rows = [row for d in devices for row in measure(arguments.n, d, arguments.repeats, read_rate(d))]
+    print_table(f"Retrieval over {arguments.n} x {arguments.n}, {arguments.threads} CPU threads", rows)
+
+
+if __name__ == "__main__":
+    main()

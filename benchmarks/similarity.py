@@ -1,0 +1,113 @@
+"""All-pairs similarity of image maps and speech maps, against a loop over pairs and against the rate of matmul.
+
+The limit is the fastest matmul with the same inner dimension and precision in the same run. It is measured before and
+after each row and the better value counts, because other programs may be using the machine.
+"""
+
+import argparse
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchmarks.table import Row, best_time, print_table
+from models.matchmap import similarity
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Images and captions, channels, image side, frames."""
+
+    images: int
+    captions: int
+    channels: int
+    side: int
+    frames: int
+
+    @property
+    def work(self) -> float:
+        """Floating point operations of all dot products."""
+        return 2.0 * self.images * self.captions * self.channels * self.side**2 * self.frames
+
+
+def loop(image: Tensor, speech: Tensor) -> Tensor:
+    """MISA pair by pair: one small matmul, two maxima and a mean for each."""
+    result = torch.zeros(len(image), len(speech), device=image.device)
+    for i in range(len(image)):
+        for j in range(len(speech)):
+            table = torch.mm(image[i].flatten(1).t(), speech[j]).view(*image.shape[2:], -1)
+            result[i, j] = table.max(0).values.max(0).values.mean()
+    return result
+
+
+def matmul_rate(channels: int, dtype: torch.dtype, device: str) -> float:
+    """Best floating point operations per second over a few large shapes with this inner dimension."""
+    best = 0.0
+    for rows, columns in ((2048, 4096), (4096, 4096)) if device == "cpu" else ((8192, 8192), (16384, 16384)):
+        a = torch.randn(rows, channels, device=device).to(dtype)
+        b = torch.randn(columns, channels, device=device).to(dtype)
+        out = torch.empty(rows, columns, device=device, dtype=dtype)
+        seconds = best_time(lambda a=a, b=b, out=out: torch.mm(a, b.t(), out=out), 5, device)
+        best = max(best, 2.0 * rows * columns * channels / seconds)
+    return best
+
+
+def measure(sizes: Sizes, device: str, repeats: int, loop_pairs: int) -> list[Row]:
+    """Rows of one device."""
+    image = torch.randn(sizes.images, sizes.channels, sizes.side, sizes.side, device=device)
+    speech = torch.randn(sizes.captions, sizes.channels, sizes.frames, device=device)
+    part = max(1, int(loop_pairs**0.5))
+    part_image, part_speech = image[:part], speech[:part]
+    few = len(part_image) * len(part_speech)
+    with torch.no_grad():
+        baseline = best_time(lambda: loop(part_image, part_speech), 2, device) * len(image) * len(speech) / few
+    rows = []
+    for dtype, name in ((torch.float32, "float32"), (torch.bfloat16, "bfloat16 products")):
+        before = matmul_rate(sizes.channels, dtype, device)
+        with torch.no_grad():
+            seconds = best_time(lambda dtype=dtype: similarity(image, speech, dtype=dtype), repeats, device)
+        rate = max(before, matmul_rate(sizes.channels, dtype, device))
+        note = f"{sizes.work / seconds / 1e9:.0f} of {rate / 1e9:.0f} Gflop/s; loop scaled from {few} pairs"
+        rows.append(Row(f"MISA {name}, {device}", seconds, baseline, sizes.work / seconds / rate, note))
+    nframes = torch.randint(1, sizes.frames + 1, (sizes.captions,), generator=torch.Generator().manual_seed(0))
+    nframes = nframes.to(device)
+    with torch.no_grad():
+        half = best_time(lambda: similarity(image, speech, nframes), repeats, device)
+        sisa = best_time(lambda: similarity(image, speech, kind="SISA"), repeats, device)
+        sima = best_time(lambda: similarity(image, speech, kind="SIMA"), repeats, device)
+    kept = float(nframes.double().mean()) / sizes.frames
+    rows.append(Row(f"MISA float32, {device}, masked", half, note=f"{kept:.0%} of the frames are valid"))
+    rows.append(Row(f"SIMA float32, {device}", sima))
+    rows.append(Row(f"SISA float32, {device}", sisa, note="closed form"))
+    image.requires_grad_()
+    speech.requires_grad_()
+    both = best_time(lambda: similarity(image, speech).sum().backward(), repeats, device)
+    rows.append(Row(f"MISA float32, {device}, with gradients", both, note="forward and backward"))
+    return rows
+
+
+def main() -> None:
+    """Parse the sizes, measure, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--captions", type=int, default=500)
+    parser.add_argument("--channels", type=int, default=512)
+    parser.add_argument("--side", type=int, default=8, help="image positions along each side")
+    parser.add_argument("--frames", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--loop-pairs", type=int, default=2500, help="pairs the baseline is timed on, then scaled")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    sizes = Sizes(arguments.images, arguments.captions, arguments.channels, arguments.side, arguments.frames)
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    rows = [row for device in devices for row in measure(sizes, device, arguments.repeats, arguments.loop_pairs)]
+    print_table(
+        f"All pairs: {sizes.images} images {sizes.channels}x{sizes.side}x{sizes.side}, {sizes.captions} captions "
+        f"{sizes.channels}x{sizes.frames}, {arguments.threads} CPU threads",
+        rows,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""One table for every benchmark, and the clock behind it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a benchmark.
+
+    Attributes:
+        name: what was done.
+        seconds: how long it took.
+        baseline: how long the straightforward way took in the same run, in seconds; None if there is none.
+        limit: fraction of what the machine can do at most, 0-1; None if not known.
+        note: sizes, or what the baseline or the limit is.
+    """
+
+    name: str
+    seconds: float
+    baseline: float | None = None
+    limit: float | None = None
+    note: str = ""
+
+
+def best_time(function: Callable[[], object], repeats: int = 3, device: str | torch.device = "cpu") -> float:
+    """Return the shortest time of several calls, after one call to warm up.
+
+    The shortest is the one least disturbed by other programs.
+
+    Args:
+        function: what to time.
+        repeats: timed calls.
+        device: waited for before the clock is read.
+
+    Returns:
+        Seconds.
+    """
+    wait = torch.cuda.synchronize if torch.device(device).type == "cuda" else (lambda: None)
+    function()
+    best = float("inf")
+    for _ in range(repeats):
+        wait()
+        start = time.perf_counter()
+        function()
+        wait()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.2f} ms"
+
+
+def print_table(title: str, rows: Sequence[Row]) -> None:
+    """Print the rows: name, time, baseline, speed-up, fraction of the limit, note.
+
+    Args:
+        title: what was measured and on what.
+        rows: the lines.
+    """
+    table = Table(title=title, title_justify="left")
+    for name in ("", "time", "baseline", "speed-up", "of limit"):
+        table.add_column(name, justify="left" if not name else "right", no_wrap=bool(name))
+    table.add_column("note")
+    for row in rows:
+        gain = "-" if row.baseline is None else f"{row.baseline / row.seconds:.1f}x"
+        limit = "-" if row.limit is None else f"{row.limit:.0%}"
+        table.add_row(row.name, _seconds(row.seconds), _seconds(row.baseline), gain, limit, row.note)
+    Console(width=140).print(table)

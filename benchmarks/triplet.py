@@ -1,0 +1,151 @@
+"""Ranking losses forward and backward, against loops over samples as the published code has them.
+
+Two kinds of rows: losses of a given similarity matrix against a loop over its rows, and losses from the maps of the two
+networks against a loop that makes three matchmaps per sample (or, for the semi-hard loss, one per pair).
+"""
+
+import argparse
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+import losses
+from benchmarks.table import Row, best_time, print_table
+from models.matchmap import aligned_similarity, similarity
+
+MARGIN = 1.0
+
+
+def misa(image: Tensor, speech: Tensor) -> Tensor:
+    """MISA of one image (D, H, W) and one spoken caption (D, T)."""
+    table = torch.mm(image.flatten(1).t(), speech).view(*image.shape[1:], -1)
+    return table.max(0).values.max(0).values.mean()
+
+
+def loop_rank(image: Tensor, speech: Tensor, image_imposters: list[int], speech_imposters: list[int]) -> Tensor:
+    """Three matchmaps and two hinges for each sample."""
+    loss = torch.zeros((), device=image.device)
+    for i, (a, b) in enumerate(zip(image_imposters, speech_imposters, strict=True)):
+        anchor = misa(image[i], speech[i])
+        for imposter in (misa(image[a], speech[i]), misa(image[i], speech[b])):
+            difference = MARGIN + imposter - anchor
+            if (difference.detach() > 0).all():
+                loss = loss + difference
+    return loss / len(image)
+
+
+def loop_matrix(image: Tensor, speech: Tensor) -> Tensor:
+    """One matchmap for each pair."""
+    rows = [torch.stack([misa(picture, caption) for caption in speech]) for picture in image]
+    return torch.stack(rows)
+
+
+def loop_rows(scores: Tensor, choose: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """One hinge for each row of a matrix."""
+    loss = torch.zeros((), device=scores.device)
+    for i in range(len(scores)):
+        loss = loss + (choose(scores[i], i) - scores[i, i] + MARGIN).clamp(min=0)
+    return loss / len(scores)
+
+
+def _semi_hard(row: Tensor, i: int) -> Tensor:
+    return (row * (row < row[i])).max()
+
+
+def _hardest(row: Tensor, i: int) -> Tensor:
+    return torch.cat([row[:i], row[i + 1 :]]).max()
+
+
+def backward(compute: Callable[[], Tensor], leaves: list[Tensor]) -> Callable[[], None]:
+    """The computation and its gradients as one call."""
+
+    def call() -> None:
+        torch.autograd.grad(compute(), leaves)
+
+    return call
+
+
+def matrix_rows(n: int, device: str, repeats: int) -> list[Row]:
+    """Losses of a given matrix."""
+    scores = torch.randn(n, n, device=device, requires_grad=True)
+    chosen = losses.draw_imposters(n).to(device)
+    picks = chosen.tolist()
+    pairs = {
+        "sampled_triplet": (
+            lambda: losses.sampled_triplet(scores, chosen),
+            lambda: loop_rows(scores, lambda row, i: row[picks[i]]),
+        ),
+        "semi_hard_triplet": (lambda: losses.semi_hard_triplet(scores), lambda: loop_rows(scores, _semi_hard)),
+        "hard_triplet": (lambda: losses.hard_triplet(scores), lambda: loop_rows(scores, _hardest)),
+    }
+    rows = []
+    for name, (ours, slow) in pairs.items():
+        torch.testing.assert_close(ours(), slow())
+        baseline = best_time(backward(slow, [scores]), 2, device)
+        seconds = best_time(backward(ours, [scores]), repeats * 5, device)
+        rows.append(Row(f"{name}, {device}", seconds, baseline, note=f"of a {n} x {n} matrix"))
+    return rows
+
+
+def map_rows(image: Tensor, speech: Tensor, repeats: int) -> list[Row]:
+    """Losses from maps (B, D, H, W) and (B, D, T)."""
+    n, device = len(image), image.device
+    leaves = [image.requires_grad_(), speech.requires_grad_()]
+    first, second = losses.draw_imposters(n).to(device), losses.draw_imposters(n).to(device)
+    with torch.no_grad():
+        scores = similarity(image, speech)
+    hard_image, hard_speech = losses.hardest(scores.T).tolist(), losses.hardest(scores).tolist()
+
+    def sampled() -> Tensor:
+        positives = aligned_similarity(image, speech)
+        return losses.hinge(positives, aligned_similarity(image[first], speech), MARGIN) + losses.hinge(
+            positives, aligned_similarity(image, speech[second]), MARGIN
+        )
+
+    def mined_loop() -> Tensor:
+        with torch.no_grad():
+            similarity(image, speech)  # the mining, batched in the published code as well
+        return loop_rank(image, speech, hard_image, hard_speech)
+
+    pairs = {
+        "sampled_margin_rank": (sampled, lambda: loop_rank(image, speech, first.tolist(), second.tolist())),
+        "hard_negative": (lambda: losses.hard_negative(similarity(image, speech)), mined_loop),
+        "semi_hard_triplet": (
+            lambda: losses.semi_hard_triplet(similarity(image, speech)),
+            lambda: loop_rows(loop_matrix(image, speech), _semi_hard),
+        ),
+    }
+    rows = []
+    for name, (ours, slow) in pairs.items():
+        torch.testing.assert_close(ours(), slow())
+        baseline = best_time(backward(slow, leaves), 2, device)
+        seconds = best_time(backward(ours, leaves), repeats, device)
+        rows.append(Row(f"{name}, {device}", seconds, baseline, note=f"from the maps of {n} pairs"))
+    return rows
+
+
+def main() -> None:
+    """Parse the sizes, measure, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--channels", type=int, default=512)
+    parser.add_argument("--side", type=int, default=8, help="image positions along each side")
+    parser.add_argument("--frames", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    rows = []
+    for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
+        # Scaled so that scores are around 1, as trained networks have them.
+        scale = arguments.channels**-0.25
+        image = scale * torch.randn(arguments.batch, arguments.channels, arguments.side, arguments.side, device=device)
+        speech = scale * torch.randn(arguments.batch, arguments.channels, arguments.frames, device=device)
+        rows += matrix_rows(arguments.batch, device, arguments.repeats) + map_rows(image, speech, arguments.repeats)
+    print_table(f"Losses, forward and backward, {arguments.threads} CPU threads", rows)
+
+
+if __name__ == "__main__":
+    main()

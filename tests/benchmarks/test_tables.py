@@ -1,0 +1,39 @@
+import sys
+
+import pytest
+import torch
+
+from benchmarks import retrieval, similarity, table, triplet
+
+SMALL = ["--channels", "8", "--side", "2", "--frames", "3", "--repeats", "1"]
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "expected"),
+    [
+        (similarity, ["--images", "6", "--captions", "5", "--loop-pairs", "4", *SMALL], "MISA float32, cpu"),
+        (triplet, ["--batch", "6", *SMALL], "hard_negative, cpu"),
+        (retrieval, ["--n", "40", "--repeats", "1"], "recalls and ranks, cpu"),
+    ],
+)
+def test_a_benchmark_prints_its_table(module, arguments, expected, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [module.__name__, "--threads", "1", *arguments])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    module.main()
+    printed = capsys.readouterr().out
+    assert expected in printed
+    assert "speed-up" in printed
+
+
+def test_baselines_compute_the_same():
+    image, speech = torch.randn(4, 5, 2, 3), torch.randn(4, 5, 6)
+    expected = similarity.similarity(image, speech)
+    torch.testing.assert_close(similarity.loop(image, speech), expected)
+    torch.testing.assert_close(triplet.loop_matrix(image, speech), expected)
+
+
+def test_a_row_shows_gain_and_limit(capsys):
+    table.print_table("Title", [table.Row("fast", 0.5, 2.0, 0.75, "why"), table.Row("alone", 2.0)])
+    printed = capsys.readouterr().out
+    for text in ("Title", "500.00 ms", "2.00 s", "4.0x", "75%", "why"):
+        assert text in printed
