@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from datasets.world.scenes import COLOURS, MATERIALS, SHAPES, Scene
+from datasets.world.objects import COLOURS, MATERIALS, SHAPES, Scene
 
 # sRGB values of CLEVR's generator (clevr-dataset-gen, image_generation/data/properties.json).
 _SRGB = ((87, 87, 87), (173, 35, 35), (42, 75, 215), (29, 105, 20), (129, 74, 25), (129, 38, 192), (41, 208, 208))
@@ -92,7 +92,7 @@ def to_local(table: Table, item: Tensor, origin: Tensor, direction: Tensor) -> t
     cos, sin = table.turn[0, item], table.turn[1, item]
     scale = 1.0 / table.half[item]
     cos, sin = cos * scale, sin * scale
-    x, y, z = origin - table.centre[:, item]
+    x, y, z = origin - table.centre.index_select(1, item)
     p, q, r = direction
     moved = torch.stack((x * cos + y * sin, y * cos - x * sin, z * scale))
     return moved, torch.stack((p * cos + q * sin, q * cos - p * sin, r * scale))
@@ -114,7 +114,7 @@ def interval(kind: Tensor, origin: Tensor, direction: Tensor) -> tuple[Tensor, T
     for shape, function in ((CUBE, _cube), (SPHERE, _sphere), (CYLINDER, _cylinder)):
         chosen = (kind == shape).nonzero()[:, 0]
         if len(chosen):
-            near[chosen], far[chosen] = function(origin[:, chosen], direction[:, chosen])
+            near[chosen], far[chosen] = function(origin.index_select(1, chosen), direction.index_select(1, chosen))
     return near, far
 
 
@@ -187,7 +187,9 @@ def nearest(
     """
     best, found = reach.clone(), torch.full_like(reach, -1, dtype=torch.int64)
     ray, item = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-    near, far = interval(table.kind[item], *to_local(table, item, origin[:, ray], direction[:, ray]))
+    near, far = interval(
+        table.kind[item], *to_local(table, item, origin.index_select(1, ray), direction.index_select(1, ray))
+    )
     near = torch.where((near < far) & (near > 1e-4), near, torch.inf)
     counts = [len(part) for part, _ in pairs]
     for (rays, items), distance in zip(pairs, near.split(counts), strict=True):
@@ -218,7 +220,7 @@ def lit(
     """
     light = torch.ones_like(origin[0])
     ray, item = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-    start, direction = origin[:, ray], target[:, ray] - origin[:, ray]
+    start, direction = origin.index_select(1, ray), target.index_select(1, ray) - origin.index_select(1, ray)
     near, far = interval(table.kind[item], *to_local(table, item, start, direction))
     length = (direction * direction).sum(0).sqrt()
     middle = (0.5 * (near + far)).clamp(0.0, 0.9)

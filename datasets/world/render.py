@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from datasets.world.intersect import CUBE, Table, lit, nearest, pack
-from datasets.world.scenes import HALF_VIEW, Scene, SceneError
+from datasets.world.objects import HALF_VIEW, Scene, SceneError
 from datasets.world.shading import LIGHT_RADIUS, Surface, shade, tone
 
 _RAYS = {"cpu": 2**16, "cuda": 2**22}  # pixels at a time: they stay in the cache of a core, and fill a GPU
@@ -61,6 +61,24 @@ def render(
     return Rendering(*(torch.cat(tensors) for tensors in zip(*pictures, strict=True)))
 
 
+class Rays(NamedTuple):
+    """R rays from the cameras.
+
+    Attributes:
+        scene: (R,) scene of each ray.
+        eye: (3, R) where it starts.
+        direction: (3, R), as long as one unit of depth.
+        key: (3, R) place of the main light.
+        vignette: (R,) factor that darkens the corners of the picture.
+    """
+
+    scene: Tensor
+    eye: Tensor
+    direction: Tensor
+    key: Tensor
+    vignette: Tensor
+
+
 class _Frame:
     """A chunk of scenes that is rendered at once.
 
@@ -78,15 +96,15 @@ class _Frame:
     def picture(self, antialias: int) -> tuple[Tensor, Tensor]:
         """Return uint8 pictures (B, H, W, 3) and int16 instances (B, H, W)."""
         B, H, W = self.shape
-        every = torch.arange(B * H * W, device=self.device)
-        colour, instance = self._cast(every, 0.5, 0.5, self.objects, self.shadows)
+        colour, instance = self._cast(self._all_rays(), self.objects, self.shadows)
         if antialias > 1:
             edge = _edges(colour.view(3, B, H, W), instance.view(B, H, W))
             if len(edge):
-                pairs = self.objects[:, edge], self.shadows[:, edge]
-                steps = [(k + 0.5) / antialias for k in range(antialias)]
-                rays = [self._cast(edge, dx, dy, *pairs)[0] for dy in steps for dx in steps]
-                colour[:, edge] = sum(rays) / len(rays)
+                objects, shadows = (
+                    m.index_select(1, edge).repeat(1, antialias**2) for m in (self.objects, self.shadows)
+                )
+                finer = self._cast(self._rays_through(edge, antialias), objects, shadows)[0]
+                colour[:, edge] = finer.view(3, antialias**2, -1).mean(1)
         image = (colour * 255 + 0.5).to(torch.uint8).view(3, B, H, W).permute(1, 2, 3, 0).contiguous()
         return image, instance.to(torch.int16).view(B, H, W)
 
@@ -108,25 +126,50 @@ class _Frame:
         rays = [row.nonzero()[:, 0] for row in mask]
         return [(ray, scene[ray] * self.slots + slot) for slot, ray in enumerate(rays)]
 
-    def _cast(self, pixel: Tensor, dx: float, dy: float, objects: Tensor, shadows: Tensor) -> tuple[Tensor, Tensor]:
-        """Shade one ray through (dx, dy) of each pixel (R,): colours (3, R) in 0-1 and instances (R,)."""
+    def _all_rays(self) -> Rays:
+        """One ray through the centre of each pixel."""
+        B, H, W = self.shape
+        row = torch.arange(H, device=self.device).float() + 0.5
+        column = torch.arange(W, device=self.device).float() + 0.5
+        across, above = self._plane(column.view(1, 1, W), row.view(1, H, 1))
+        right, up, ahead = self.table.axes[..., None, None]
+        direction = (ahead + across * right + above * up).view(3, -1)
+        eye, key = (place[..., None].expand(3, B, H * W).reshape(3, -1) for place in (self.table.eye, self.table.key))
+        scene = torch.arange(B, device=self.device).repeat_interleave(H * W)
+        return Rays(scene, eye, direction, key, _vignette(across, above).expand(B, H, W).reshape(-1))
+
+    def _rays_through(self, pixel: Tensor, count: int) -> Rays:
+        """`count` squared rays through each of E pixels: first one place in all pixels, then the next."""
         _, H, W = self.shape
+        steps = (torch.arange(count, device=self.device).float() + 0.5) / count
         scene = torch.div(pixel, H * W, rounding_mode="floor")
-        inside = pixel - scene * (H * W)
-        row = torch.div(inside, W, rounding_mode="floor")
-        across = ((inside - row * W).float() + (dx - 0.5 * W)) * (2 * HALF_VIEW / H)
-        above = (row.float() + (dy - 0.5 * H)) * (-2 * HALF_VIEW / H)
-        right, up, ahead = (axis[:, scene] for axis in self.table.axes.unbind(1))
-        direction = ahead + across * right + above * up
-        eye = self.table.eye[:, scene]
-        ground = -eye[2] / direction[2].clamp_max(-1e-3)
-        distance, item = nearest(self.table, self._pairs(objects, scene), eye, direction, ground)
-        surface = Surface(scene, eye + distance * direction, direction, item)
-        key = self.table.key[:, scene]
-        light = lit(self.table, self._pairs(shadows, scene), surface.position, key, item, LIGHT_RADIUS)
+        row = torch.div(pixel, W, rounding_mode="floor")
+        column = (pixel - row * W).float() + steps.view(1, -1, 1)
+        row = (row - scene * H).float() + steps.view(-1, 1, 1)
+        across, above = self._plane(column, row)
+        right, up, ahead = (axis.index_select(1, scene)[:, None, None] for axis in self.table.axes)
+        direction = (ahead + across * right + above * up).reshape(3, -1)
+        scene = scene.repeat(count * count)
+        eye, key = self.table.eye.index_select(1, scene), self.table.key.index_select(1, scene)
+        return Rays(scene, eye, direction, key, _vignette(across, above).reshape(-1))
+
+    def _plane(self, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn places in the picture (pixels) into places on the plane at depth 1: across and above the axis."""
+        _, H, W = self.shape
+        return (column - 0.5 * W) * (2 * HALF_VIEW / H), (row - 0.5 * H) * (-2 * HALF_VIEW / H)
+
+    def _cast(self, rays: Rays, objects: Tensor, shadows: Tensor) -> tuple[Tensor, Tensor]:
+        """Shade R rays that may meet the marked objects and shadows (K, R): colours (3, R) in 0-1, instances (R,)."""
+        ground = -rays.eye[2] / rays.direction[2].clamp_max(-1e-3)
+        distance, item = nearest(self.table, self._pairs(objects, rays.scene), rays.eye, rays.direction, ground)
+        surface = Surface(rays.scene, rays.eye + distance * rays.direction, rays.direction, item, rays.key)
+        light = lit(self.table, self._pairs(shadows, rays.scene), surface.position, rays.key, item, LIGHT_RADIUS)
         colour = shade(self.table, self.slots, surface, light)
-        vignette = 1.0 - 0.3 * (across * across + above * above) / (2 * HALF_VIEW**2)
-        return tone(colour * vignette), torch.where(item >= 0, item - scene * self.slots + 1, 0)
+        return tone(colour * rays.vignette), torch.where(item >= 0, item - rays.scene * self.slots + 1, 0)
+
+
+def _vignette(across: Tensor, above: Tensor) -> Tensor:
+    return 1.0 - 0.3 * (across * across + above * above) / (2 * HALF_VIEW**2)
 
 
 def _corners(table: Table, slots: int) -> Tensor:
@@ -149,7 +192,7 @@ def _shadow_corners(table: Table, slots: int) -> Tensor:
 def _to_picture(table: Table, points: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """Project points (3, C, B, K): column, row and depth (C, B, K)."""
     away = points - table.eye[:, None, :, None]
-    across, above, depth = ((axis[:, None, :, None] * away).sum(0) for axis in table.axes.unbind(1))
+    across, above, depth = ((axis[:, None, :, None] * away).sum(0) for axis in table.axes)
     scale = height / (2 * HALF_VIEW * depth.clamp_min(0.1))
     return 0.5 * width + across * scale, 0.5 * height - above * scale, depth
 

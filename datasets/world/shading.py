@@ -24,12 +24,18 @@ class Surface(NamedTuple):
         position: (3, R).
         direction: (3, R) of the rays, from the eye, not normalised.
         item: (R,) object met, -1 for the ground.
+        key: (3, R) place of the main light.
     """
 
     scene: Tensor
     position: Tensor
     direction: Tensor
     item: Tensor
+    key: Tensor
+
+    def at(self, index: Tensor) -> "Surface":
+        """Return the points of an index (P,)."""
+        return Surface(*(value.index_select(value.dim() - 1, index) for value in self))
 
 
 def shade(table: Table, slots: int, surface: Surface, light: Tensor) -> Tensor:
@@ -44,17 +50,18 @@ def shade(table: Table, slots: int, surface: Surface, light: Tensor) -> Tensor:
     Returns:
         (3, R) linear.
     """
-    ground = _ground(table, surface.scene, surface.position, light)
+    ground = _ground(surface.key, surface.position, light)
     colour = ground.expand(3, -1).clone()
     hit = (surface.item >= 0).nonzero()[:, 0]
     if len(hit):
-        met = Surface(surface.scene[hit], surface.position[:, hit], _unit(surface.direction[:, hit]), surface.item[hit])
+        met = surface.at(hit)
+        met = met._replace(direction=_unit(met.direction))
         normal = normals(table, met.item, to_local(table, met.item, met.position, met.direction)[0])
         solid = _rubber(table, met, normal, light[hit])
         metal = table.metal[met.item].nonzero()[:, 0]
         if len(metal):
-            part = Surface(met.scene[metal], met.position[:, metal], met.direction[:, metal], met.item[metal])
-            solid[:, metal] = _metal(table, slots, part, normal[:, metal], light[hit[metal]])
+            part = met.at(metal)
+            solid[:, metal] = _metal(table, slots, part, normal.index_select(1, metal), light[hit[metal]])
         colour[:, hit] = solid
     return colour
 
@@ -79,18 +86,18 @@ def _power(value: Tensor, doublings: int) -> Tensor:
     return value
 
 
-def _ground(table: Table, scene: Tensor, position: Tensor, light: Tensor) -> Tensor:
+def _ground(key: Tensor, position: Tensor, light: Tensor) -> Tensor:
     """Brightness (R,) of the ground, brightest under the main light."""
-    beam = table.key[:, scene] - position
+    beam = key - position
     square = (beam * beam).sum(0)
-    key = beam[2] / square.sqrt() * (_NOMINAL / (0.5 * square + 0.5 * _NOMINAL))
-    return _GROUND * (0.42 + 0.85 * key * light)
+    strength = beam[2] / square.sqrt() * (_NOMINAL / (0.5 * square + 0.5 * _NOMINAL))
+    return _GROUND * (0.42 + 0.85 * strength * light)
 
 
 def _diffuse(table: Table, met: Surface, normal: Tensor, light: Tensor) -> Tensor:
     """Light (R,) that a matte surface sends back: both lights and surroundings."""
-    key = _dot(normal, _unit(table.key[:, met.scene] - met.position)).clamp_min(0.0)
-    fill = _dot(normal, _unit(table.fill[:, met.scene] - met.position)).clamp_min(0.0)
+    key = _dot(normal, _unit(met.key - met.position)).clamp_min(0.0)
+    fill = _dot(normal, _unit(table.fill.index_select(1, met.scene) - met.position)).clamp_min(0.0)
     height = (met.position[2] / table.half[met.item]).clamp(0.0, 1.0)
     ambient = (0.3 + 0.2 * normal[2]) * (0.45 + 0.55 * height)
     return ambient + 0.85 * key * light + 0.3 * fill
@@ -99,8 +106,8 @@ def _diffuse(table: Table, met: Surface, normal: Tensor, light: Tensor) -> Tenso
 def _highlight(table: Table, met: Surface, normal: Tensor, sharpness: int) -> Tensor:
     """Highlights (R,) of both lights; the cosine is raised to 2 ** sharpness."""
     key, fill = (
-        _dot(normal, _unit(_unit(place[:, met.scene] - met.position) - met.direction)).clamp_min(0.0)
-        for place in (table.key, table.fill)
+        _dot(normal, _unit(_unit(place - met.position) - met.direction)).clamp_min(0.0)
+        for place in (met.key, table.fill.index_select(1, met.scene))
     )
     return _power(key, sharpness) + 0.4 * _power(fill, sharpness)
 
@@ -108,20 +115,30 @@ def _highlight(table: Table, met: Surface, normal: Tensor, sharpness: int) -> Te
 def _rubber(table: Table, met: Surface, normal: Tensor, light: Tensor) -> Tensor:
     """Matte colours (3, R) with a faint wide sheen."""
     sheen = 0.05 * _highlight(table, met, normal, 4) * light
-    return table.colour[:, met.item] * _diffuse(table, met, normal, light) + sheen
+    return table.colour.index_select(1, met.item) * _diffuse(table, met, normal, light) + sheen
 
 
 def _metal(table: Table, slots: int, met: Surface, normal: Tensor, light: Tensor) -> Tensor:
     """Metallic colours (3, R): what the surface mirrors, tinted by its colour, and a sharp highlight."""
-    colour = table.colour[:, met.item]
+    colour = table.colour.index_select(1, met.item)
     slant = _dot(met.direction, normal)
     mirror = met.direction - 2 * slant * normal
-    rim = _power((1.0 + slant).clamp(0.0, 1.0), 2)
-    tint = 0.06 + 0.94 * colour
-    tint = tint + rim * (0.5 - 0.5 * tint)
+    tint = 0.04 + 0.96 * colour + 0.35 * _power((1.0 + slant).clamp(0.0, 1.0), 2)
     seen = _mirrored(table, slots, met, mirror)
     shine = 0.9 * _highlight(table, met, normal, 7) * (0.3 + 0.7 * light)
-    return 0.45 * colour * _diffuse(table, met, normal, light) + 1.5 * tint * seen + shine
+    shine = shine + tint * _streak(table, met, normal) * (0.3 + 0.7 * light)
+    return 0.25 * colour * _diffuse(table, met, normal, light) + 1.7 * tint * seen + shine
+
+
+def _streak(table: Table, met: Surface, normal: Tensor) -> Tensor:
+    """Upright reflections (R,) of the lights on walls as of lamp stands; seen from above, walls mirror only ground."""
+    wall = 1.0 - (1.4 * normal[2].abs()).clamp_max(1.0)
+    shine = torch.zeros_like(wall)
+    for place, weight in ((met.key, 0.8), (table.fill.index_select(1, met.scene), 0.5)):
+        level = _unit((place - met.position)[:2]) - _unit(met.direction[:2])
+        shine = shine + weight * _power(_dot(normal[:2], _unit(level)).clamp_min(0.0), 5)
+    height = (0.5 * met.position[2] / table.half[met.item]).clamp(0.0, 1.0)
+    return wall * shine * height
 
 
 def _mirrored(table: Table, slots: int, met: Surface, direction: Tensor) -> Tensor:
@@ -129,10 +146,10 @@ def _mirrored(table: Table, slots: int, met: Surface, direction: Tensor) -> Tens
     falls = direction[2] < -1e-3
     drop = torch.where(falls, met.position[2] / -direction[2].clamp_max(-1e-3), 60.0).clamp_max(60.0)
     place = met.position + drop * direction
-    shade = (0.25 + drop / (2.5 * table.half[met.item])).clamp_max(1.0)
-    ground = _ground(table, met.scene, place, torch.ones_like(drop)) * shade
-    softbox = _power(_dot(direction, _unit(table.key[:, met.scene] - met.position)).clamp_min(0.0), 4)
-    studio = 0.12 + 0.35 * direction[2].clamp_min(0.0) + 0.9 * softbox
+    shade = (0.08 + drop / (4.0 * table.half[met.item])).clamp_max(1.25)
+    ground = _ground(met.key, place, torch.ones_like(drop)) * shade
+    softbox = _power(_dot(direction, _unit(met.key - met.position)).clamp_min(0.0), 4)
+    studio = 0.08 + 0.6 * direction[2].clamp_min(0.0) + 1.3 * softbox
     seen = torch.where(falls, ground, studio).expand(3, -1).clone()
     rays = torch.arange(len(met.item), device=met.item.device)
     pairs = [
@@ -141,9 +158,9 @@ def _mirrored(table: Table, slots: int, met: Surface, direction: Tensor) -> Tens
     distance, item = nearest(table, pairs, met.position, direction, torch.where(falls, drop, torch.inf))
     hit = (item >= 0).nonzero()[:, 0]
     if len(hit):
-        other = met._replace(
-            scene=met.scene[hit], item=item[hit], position=(met.position + distance * direction)[:, hit]
-        )
-        normal = normals(table, other.item, to_local(table, other.item, other.position, direction[:, hit])[0])
-        seen[:, hit] = table.colour[:, other.item] * _diffuse(table, other, normal, torch.ones_like(distance[hit]))
+        other = met._replace(position=met.position + distance * direction, direction=direction, item=item).at(hit)
+        normal = normals(table, other.item, to_local(table, other.item, other.position, other.direction)[0])
+        albedo = table.colour.index_select(1, other.item)
+        matte = albedo * _diffuse(table, other, normal, torch.ones_like(distance[hit]))
+        seen[:, hit] = 0.7 * matte + 0.3 * seen.index_select(1, hit)
     return seen
