@@ -66,7 +66,7 @@ def make_shard(world: World, shard: int) -> int:
         record |= describe(scenes[place], instances[place])
         record["instructions"] = instructions(scenes[place], world.draw("instructions", index))
         count = max(world.captions_per_scene, CAPTIONS if "birds" in world.layouts else 1)
-        record["captions"] = captions(scenes[place], count, world.draw("captions", index))
+        record["captions"] = captions(scenes[place], count, world.draw("captions", index), world.caption_style)
         speech = _speak(world, index, record)
         media = Media(images[place], instances[place], speech, turns[place], world.image_format, world.audio_format)
         GROUND_TRUTH.media(world.folder, record, media)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from datasets.world.captions import Style
 from datasets.world.export import SPLITS
 from datasets.world.files import AudioFormat, ImageFormat
 from engine.errors import UserError
@@ -29,6 +30,7 @@ class World:
         size: Height and width of the pictures, pixels. i-CLEVR's are 128 always, as published.
         layouts: Which published layouts to write.
         captions_per_scene: Spoken captions of each scene, 1-10; GAN-CLEVR holds the first.
+        caption_style: What captions tell: full is every object, short one or two, mixed is both and counts.
         splits: Shares of train, val and test; scenes are in one split only.
         min_objects: Fewest objects of a scene.
         max_objects: Most objects of a scene.
@@ -48,6 +50,7 @@ class World:
     size: int = 128
     layouts: tuple[LayoutName, ...] = ("places",)
     captions_per_scene: int = 1
+    caption_style: Style = "mixed"
     splits: tuple[float, float, float] = (0.8, 0.1, 0.1)
     min_objects: int = 1
     max_objects: int = 5

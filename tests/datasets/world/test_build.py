@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +112,15 @@ def test_every_scene_is_drawn_and_described_anew(world):
     assert len({scene["spoken"][0]["speaker"] for scene in scenes}) > SCENES // 3
 
 
+def test_the_style_of_the_captions_is_passed_on(tmp_path):
+    lengths = {}
+    for style in ("full", "short"):
+        asked = small(tmp_path / style, scenes=12, min_objects=4, caption_style=style)
+        ensure_world(asked)
+        lengths[style] = np.mean([len(scene["captions"][0].split()) for scene in scenes_of(asked.folder)])
+    assert lengths["full"] > 1.3 * lengths["short"]
+
+
 def test_a_finished_world_returns_at_once_and_stays_as_it_is(world, caplog, monkeypatch):
     before = digest(world)
     monkeypatch.setattr(building, "_run", lambda *_: pytest.fail("nothing is left to do"))
@@ -191,6 +202,36 @@ def test_other_settings_in_a_worlds_folder_are_told(world):
     with pytest.raises(WorldError, match=r"holds another world: scenes is 69 there, 70 asked for; size is 32"):
         ensure_world(small(world, scenes=70, size=64))
     assert ensure_world(small(world, workers=5)) == world, "the number of processes is no part of the world"
+
+
+def test_a_second_build_waits_for_the_first(tmp_path, caplog):
+    asked = small(tmp_path / "shared", scenes=2)
+    asked.folder.mkdir()
+    with caplog.at_level(logging.INFO), ThreadPoolExecutor(1) as pool:
+        with building._locked(asked.folder / ".lock"):
+            second = pool.submit(ensure_world, asked)
+            deadline = time.monotonic() + 20
+            while "another process builds" not in caplog.text:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert not second.done()
+        assert second.result(timeout=60) == asked.folder
+    assert len(scenes_of(asked.folder)) == 2
+
+
+def test_a_worker_that_dies_is_told(tmp_path, monkeypatch):
+    class DyingPool(ThreadPoolExecutor):
+        def __init__(self, workers, **_):
+            super().__init__(workers)
+
+        def submit(self, *_):
+            future = Future()
+            future.set_exception(BrokenProcessPool("gone"))
+            return future
+
+    monkeypatch.setattr(building, "ProcessPoolExecutor", DyingPool)
+    with pytest.raises(WorldError, match=r"start the same command again .* with fewer than world\.workers=2"):
+        ensure_world(small(tmp_path / "dying", workers=2))
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
