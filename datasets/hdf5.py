@@ -222,7 +222,11 @@ def _put_together(data: HDF5Pair, source: dict[str, Any], rows: int) -> None:
 
 def _write_audio(file: h5py.File, paths: list[Path], count: int, data: HDF5Pair) -> None:
     """``melspec``, zero behind each caption's end, and ``melspec_len``."""
-    chunks = {} if data.compression == "none" else {"compression": data.compression, "chunks": (1, BANDS, 256)}
+    chunks = (
+        {}
+        if data.compression == "none"
+        else {"compression": data.compression, "chunks": (1, BANDS, min(256, data.max_frames))}
+    )
     shape = (count, BANDS, data.max_frames)
     melspec = file.create_dataset("melspec", shape, np.float32, fill_time="never", **chunks)
     lengths = file.create_dataset("melspec_len", (count,), np.int64)

@@ -13,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
-from datasets.features import HOP, PAD_DB
+from datasets.features import HOP, PAD_DB, count_frames
 from datasets.samples import SampleError, SpokenCaptions
 from engine.errors import UserError
 
@@ -80,6 +81,7 @@ class Loader:
             collate_fn=_Collate(target_length, pad_multiple),
             num_workers=workers,
             worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # its own: an epoch's start must not move the run's random state
             pin_memory=torch.cuda.is_available() if pin_memory == "auto" else pin_memory,
             **several,
         )
@@ -257,8 +259,8 @@ class _Collate:
             return batch
         if name == "waveform":
             padded = pad_sequence(values, batch_first=True)
-            length = _rounded_up(padded.shape[1], self.pad_multiple * HOP)
-            return torch.nn.functional.pad(padded, (0, length - padded.shape[1]))
+            frames = _rounded_up(count_frames(padded.shape[1]), self.pad_multiple)
+            return F.pad(padded, (0, frames * HOP - 1 - padded.shape[1]))  # the most samples that make these frames
         return torch.stack(values) if isinstance(values[0], Tensor) else torch.tensor(values)
 
 

@@ -1,0 +1,155 @@
+"""The HDF5 pair: the published layout, restart after kill -9, bad rows, and no overwriting."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from datasets import hdf5
+from datasets.audio import read_audio
+from datasets.features import log_mel
+from datasets.hdf5 import HDF5Pair, preprocess
+from datasets.manifest import ManifestError, read_places
+from datasets.samples import SampleError
+from tests.datasets.conftest import write_corpus
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def pair(corpus):
+    return HDF5Pair(manifest=corpus, max_frames=64, workers=1)
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_layout_is_the_published_one(pair, compression):
+    pair = replace(pair, compression=compression)
+    preprocess(pair)
+    records = read_places(pair.manifest).records
+    with h5py.File(pair.audio) as audio, h5py.File(pair.image) as image:
+        assert audio["melspec"].shape == (11, 40, 64)
+        assert audio["melspec"].dtype == np.float32
+        assert audio["melspec_len"].dtype == np.int64
+        assert h5py.check_vlen_dtype(image["image"].dtype) == np.uint8
+        for row, record in enumerate(records):
+            mel = log_mel(torch.from_numpy(read_audio(record.audio_path))).values[:, :64]
+            frames = audio["melspec_len"][row]
+            assert frames == mel.shape[1]
+            np.testing.assert_array_equal(audio["melspec"][row, :, :frames], mel)
+            assert (audio["melspec"][row, :, frames:] == 0).all()
+            assert image["image"][row].tobytes() == record.image_path.read_bytes()
+    assert read_places(pair.json, need="hdf5").audio_hdf5 == pair.audio
+    assert list(read_places(pair.json, need="files").records) == list(records)
+    assert not pair.parts.exists()
+
+
+def test_several_processes_write_the_same(pair, monkeypatch):
+    monkeypatch.setattr(hdf5, "SHARD", 3)
+    preprocess(pair)
+    several = replace(pair, folder=pair.manifest.parent / "other", workers=2)
+    preprocess(several)
+    with h5py.File(pair.audio) as one, h5py.File(several.audio) as two:
+        np.testing.assert_array_equal(one["melspec"][:], two["melspec"][:])
+
+
+def test_a_finished_pair_is_left_alone(pair, tmp_path):
+    preprocess(pair)
+    before = pair.audio.stat().st_mtime_ns
+    preprocess(pair)
+    assert pair.audio.stat().st_mtime_ns == before
+    with pytest.raises(ManifestError, match=r"train\.json is there already and was made from .*'max_frames': 64"):
+        preprocess(replace(pair, max_frames=32))
+
+
+def test_bad_rows_stop_or_are_left_out(pair):
+    (pair.manifest.parent / "wavs" / "4.wav").write_bytes(b"")
+    with pytest.raises(SampleError, match=r"train\.json: row 4 \(utt4\): .*4\.wav: .*empty"):
+        preprocess(pair)
+    assert not pair.json.exists()
+    preprocess(replace(pair, on_error="skip"))
+    assert "row 4 (utt4)" in pair.skipped.read_text()
+    records = read_places(pair.json, need="files").records
+    assert [record.uttid for record in records] == [f"utt{row}" for row in range(11) if row != 4]
+    with h5py.File(pair.audio) as audio, h5py.File(pair.image) as image:
+        assert len(audio["melspec"]) == len(image["image"]) == 10
+
+
+def test_nothing_usable_is_an_error(pair):
+    for file in (pair.manifest.parent / "images").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(hdf5.UserError, match=r"none of the 11 rows could be decoded, the first: .*row 0"):
+        preprocess(replace(pair, on_error="skip"))
+
+
+def test_shards_of_another_job_are_not_used(pair, monkeypatch):
+    monkeypatch.setattr(hdf5, "SHARD", 3)
+    monkeypatch.setattr(hdf5, "_put_together", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        preprocess(pair)
+    assert len(list(pair.parts.glob("*.npz"))) == 4
+    monkeypatch.undo()
+    content = json.loads(pair.manifest.read_text())
+    content["data"].reverse()
+    pair.manifest.write_text(json.dumps(content))
+    preprocess(pair)
+    assert read_places(pair.json).records[0].uttid == "utt10"
+    with h5py.File(pair.audio) as audio:
+        assert audio["melspec_len"][0] == min(64, 1 + len(read_audio(pair.manifest.parent / "wavs/10.wav")) // 160)
+
+
+def test_kill_and_restart_equal_an_uninterrupted_run(tmp_path):
+    manifest = write_corpus(tmp_path / "places", 40)
+    code = (
+        "import sys, time; from pathlib import Path; from datasets import hdf5\n"
+        "hdf5.SHARD = 4; make = hdf5._make_part\n"
+        "def slow(data, job):\n    time.sleep(0.2); return make(data, job)\n"
+        "hdf5._make_part = slow\n"
+        "hdf5.preprocess(hdf5.HDF5Pair(Path(sys.argv[1]), 64, workers=1))"
+    )
+    pair = HDF5Pair(manifest, 64, workers=1)
+    process = subprocess.Popen([sys.executable, "-c", code, str(manifest)], cwd=ROOT)
+    deadline = time.monotonic() + 60
+    while len(list(pair.parts.glob("*.npz"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    done = {path.name: path.stat().st_mtime_ns for path in pair.parts.glob("*.npz")}
+    assert 3 <= len(done) < 10
+    assert not pair.json.exists()
+
+    made = []
+    with pytest.MonkeyPatch.context() as patch:
+        make = hdf5._make_part
+        patch.setattr(hdf5, "SHARD", 4)
+        patch.setattr(hdf5, "_make_part", lambda data, job: made.append(job[0]) or make(data, job))
+        preprocess(pair)
+    assert len(made) == 10 - len(done)
+    fresh = replace(pair, folder=tmp_path / "fresh")
+    preprocess(fresh)
+    for name in ("audio", "image"):
+        with h5py.File(getattr(pair, name)) as resumed, h5py.File(getattr(fresh, name)) as whole:
+            for key in whole:
+                for left, right in zip(resumed[key][:], whole[key][:], strict=True):
+                    np.testing.assert_array_equal(left, right)
+
+
+def test_runs_from_its_config(corpus):
+    command = [sys.executable, "run.py", "-f", "preprocess/hdf5.yaml", f"data.manifest={corpus}", "data.max_frames=128"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    with h5py.File(corpus.parent / "hdf5" / "train_audio.h5") as audio:
+        assert audio["melspec"].shape == (11, 40, 128)
+
+
+def test_impossible_settings(corpus):
+    with pytest.raises(ValueError, match="max_frames 0"):
+        HDF5Pair(corpus, 0)

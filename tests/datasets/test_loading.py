@@ -1,0 +1,179 @@
+"""The loader: batches depend on seed, epoch and row alone, whatever the workers, ranks and interruptions."""
+
+import pytest
+import torch
+
+from datasets.augment import SpecAugment
+from datasets.features import device_features
+from datasets.loading import Loader
+from datasets.samples import SampleError
+from datasets.spoken_captions import PlacesFiles
+from engine.errors import UserError
+from tests.datasets.conftest import write_corpus
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A corpus that no test changes."""
+    return write_corpus(tmp_path_factory.mktemp("shared") / "places", 11)
+
+
+@pytest.fixture
+def dataset(shared, small):
+    return PlacesFiles(shared, small, True, max_frames=60, window="random", spec_augment=SpecAugment(1, 8, 1, 20))
+
+
+def equal(left, right):
+    assert left.keys() == right.keys()
+    return all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_batches_hold_what_the_contract_says(dataset):
+    loader = Loader(dataset, batch_size=4, seed=0, train=True)
+    assert loader.steps_per_epoch == 2
+    batches = list(loader.batches(0))
+    assert len(batches) == 2
+    for batch in batches:
+        assert batch["image"].shape == (4, 3, 16, 16)
+        assert batch["mel"].shape == (4, 40, 64)
+        assert batch["nframes"].dtype == batch["index"].dtype == torch.int64
+        for mel, nframes in zip(batch["mel"], batch["nframes"], strict=True):
+            assert (mel[:, nframes:] == 0).all()
+            assert (mel[:, :nframes].amin(0) < 0).all()
+    assert len({int(i) for b in batches for i in b["index"]}) == 8
+
+
+def test_epochs_and_seeds_differ_but_repeat(dataset):
+    def orders(seed):
+        return [Loader(dataset, 4, seed, True).order(epoch) for epoch in range(3)]
+
+    assert orders(1) == orders(1)
+    assert orders(1) != orders(2)
+    assert orders(1)[0] != orders(1)[1]
+
+
+def test_augmentation_differs_from_epoch_to_epoch(dataset):
+    loader = Loader(dataset, 11, 0, True)
+    first, second = next(loader.batches(0)), next(loader.batches(1))
+    row = first["index"][0]
+    again = int((second["index"] == row).nonzero())
+    assert not torch.equal(first["image"][0], second["image"][again])
+
+
+def test_worker_count_changes_nothing_and_torchs_generator_is_left_alone(dataset):
+    before = torch.get_rng_state()
+    alone = [batch for epoch in (0, 1) for batch in Loader(dataset, 4, 7, True).batches(epoch)]
+    assert torch.equal(torch.get_rng_state(), before)
+    loader = Loader(dataset, 4, 7, True, workers=2)
+    several = [batch for epoch in (0, 1) for batch in loader.batches(epoch)]
+    assert len(alone) == len(several) == 4
+    assert all(equal(a, b) for a, b in zip(alone, several, strict=True))
+
+
+def test_resumes_within_an_epoch_after_breaking_off(dataset):
+    loader = Loader(dataset, 2, 7, True, workers=1)
+    whole = list(loader.batches(3))
+    for _ in loader.batches(4):  # left early: persistent workers must not mix epochs
+        break
+    rest = list(loader.batches(3, start=2))
+    assert len(whole) == 5
+    assert len(rest) == 3
+    assert all(equal(a, b) for a, b in zip(whole[2:], rest, strict=True))
+    assert list(loader.batches(3, start=5)) == []
+
+
+@pytest.mark.parametrize("bucket", [False, True])
+def test_ranks_together_see_what_one_process_sees(dataset, bucket):
+    one = list(Loader(dataset, 4, 5, True, bucket=bucket, target_length=64).batches(1))
+    two = [
+        list(Loader(dataset, 4, 5, True, bucket=bucket, target_length=64, rank=r, world=2).batches(1)) for r in (0, 1)
+    ]
+    for whole, left, right in zip(one, *two, strict=True):
+        assert equal(whole, {name: torch.cat([left[name], right[name]]) for name in whole})
+
+
+def test_evaluation_keeps_order_and_rows(dataset):
+    for world in (1, 2, 3):
+        seen = []
+        for rank in range(world):
+            loader = Loader(dataset, 5, 0, False, rank=rank, world=world)
+            assert loader.steps_per_epoch == 3
+            seen += [int(i) for batch in loader.batches(0) for i in batch["index"]]
+        assert sorted(seen) == list(range(11))
+    assert Loader(dataset, 5, 0, False).order(0) == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10]]
+
+
+def test_training_sets_smaller_than_a_batch(dataset):
+    assert Loader(dataset, 64, 0, True).steps_per_epoch == 1
+    assert len(next(Loader(dataset, 64, 0, True).batches(0))["index"]) == 11
+    shares = [next(Loader(dataset, 64, 0, True, rank=r, world=2).batches(0))["index"] for r in (0, 1)]
+    assert [len(share) for share in shares] == [5, 5]
+
+
+def test_buckets_hold_like_lengths(dataset):
+    lengths = torch.from_numpy(dataset.lengths())
+
+    def spread(bucket):
+        batches = Loader(dataset, 2, 0, True, bucket=bucket).order(0)
+        assert len({row for batch in batches for row in batch}) == 10
+        return sum(int(lengths[batch].max() - lengths[batch].min()) for batch in batches)
+
+    assert spread(True) < 0.5 * spread(False)
+    orders = [Loader(dataset, 2, 0, True, bucket=True).order(epoch) for epoch in range(2)]
+    assert orders[0] != orders[1]
+    assert orders[0] == Loader(dataset, 2, 0, True, bucket=True).order(0)
+
+
+def test_padding(shared, small):
+    free = PlacesFiles(shared, small, train=False)
+    batch = next(Loader(free, 11, 0, False, pad_multiple=10).batches(0))
+    assert batch["mel"].shape[2] == 100  # 91 frames
+    fixed = PlacesFiles(shared, small, train=False, max_frames=50)
+    assert next(Loader(fixed, 11, 0, False, target_length=200).batches(0))["mel"].shape[2] == 200
+    device = PlacesFiles(shared, small, train=False, features="device")
+    values = device_features(next(Loader(device, 11, 0, False, pad_multiple=10).batches(0))).values
+    torch.testing.assert_close(values, batch["mel"], rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_bad_rows_stop_or_are_skipped_and_listed(corpus, small, workers, caplog):
+    (corpus.parent / "wavs" / "2.wav").write_bytes(b"RIFF")
+    (corpus.parent / "images" / "5.png").write_text("no picture")
+    strict = Loader(PlacesFiles(corpus, small, train=False), 4, 0, False, workers=workers)
+    with pytest.raises(SampleError, match=r"^row 2 \(utt2\): .*2\.wav: cannot be decoded"):
+        list(strict.batches(0))
+    loader = Loader(PlacesFiles(corpus, small, train=False, on_error="skip"), 4, 0, False, workers=workers)
+    for epoch in (0, 1):
+        seen = [int(i) for batch in loader.batches(epoch) for i in batch["index"]]
+        assert seen == [0, 1, 3, 4, 6, 7, 8, 9, 10]
+    assert sorted(loader.skipped) == [2, 5]
+    assert "5.png" in loader.skipped[5]
+    assert sum("skipped row" in message for message in caplog.messages) == 2
+
+
+def test_ranks_keep_equal_batches_in_spite_of_bad_rows(corpus, small):
+    (corpus.parent / "wavs" / "2.wav").write_bytes(b"RIFF")
+    dataset = PlacesFiles(corpus, small, train=True, on_error="skip")
+    for rank in (0, 1):
+        for batch in Loader(dataset, 4, 0, True, rank=rank, world=2).batches(0):
+            assert len(batch["index"]) == 2
+            assert 2 not in batch["index"]
+
+
+def test_a_batch_of_bad_rows_is_an_error(corpus, small):
+    for file in (corpus.parent / "wavs").iterdir():
+        file.write_bytes(b"RIFF")
+    loader = Loader(PlacesFiles(corpus, small, train=True, on_error="skip"), 4, 0, True)
+    with pytest.raises(UserError, match=r"no row of a batch could be used, the last: row \d+"):
+        list(loader.batches(0))
+
+
+def test_impossible_sizes(dataset, shared, small):
+    with pytest.raises(ValueError, match="batch_size 3 is for all 2 processes; expected a multiple of 2"):
+        Loader(dataset, 3, 0, True, world=2)
+    with pytest.raises(ValueError, match="batch_size 0"):
+        Loader(dataset, 0, 0, True)
+    with pytest.raises(ValueError, match="target_length is 50 frames while the dataset's max_frames is 60"):
+        Loader(dataset, 4, 0, True, target_length=50)
+    with pytest.raises(UserError, match="11 training rows for 12 processes"):
+        Loader(dataset, 12, 0, True, world=12)

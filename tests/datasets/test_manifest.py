@@ -1,0 +1,141 @@
+"""The published lists: what they mean, and the check at start-up that shows ten problems and counts all."""
+
+import json
+
+import pytest
+
+from datasets.manifest import ManifestError, read_gan_clevr, read_places
+from datasets.records import Records, SpokenCaption, parse_alignment
+
+
+def test_places_format(assets):
+    folder = assets / "formats" / "places"
+    manifest = read_places(folder / "metadata.json", need="files")
+    assert len(manifest.records) == 4
+    first, last = manifest.records[0], manifest.records[3]
+    assert (first.uttid, first.speaker, first.text) == (
+        "SPK000-utterance_1000",
+        "SPK000",
+        "a small red house near a lake",
+    )
+    assert first.alignment[1] == (0.45, 0.72, "SMALL")
+    assert first.audio_path == folder / "audio/wavs/0/utterance_1000.wav"
+    assert first.image_path.is_file()
+    assert last.alignment is None
+
+
+def test_published_pair_names_two_files(assets):
+    folder = assets / "formats" / "places"
+    pair = read_places(folder / "metadata_hdf5.json", need="hdf5")
+    assert pair.audio_hdf5 == folder / "hdf5/audio.h5"
+    assert pair.image_hdf5 == folder / "hdf5/image.h5"
+    assert len(pair.records) == 0
+
+
+def test_home_and_absolute_paths(corpus, monkeypatch, tmp_path):
+    content = json.loads(corpus.read_text())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    content["audio_base_path"] = "~/places/wavs"
+    content["image_base_path"] = str(corpus.parent / "images")
+    elsewhere = tmp_path / "list.json"
+    elsewhere.write_text(json.dumps(content))
+    assert len(read_places(elsewhere, need="files").records) == 11
+
+
+def test_gan_clevr_format(assets):
+    folder = assets / "formats" / "clevrgan"
+    train = read_gan_clevr(folder, "train", images=True)
+    assert [record.uttid for record in train.records] == ["12", "7", "103", "50001"]
+    assert train.records[0].text == "There is a big red metal cube. It is left of a sphere."
+    assert train.records[0].image_path == folder / "images/12.jpg"
+    assert read_gan_clevr(folder, "val", images=False).records[0].image_path is None
+
+
+def test_ten_problems_and_the_count(corpus):
+    content = json.loads(corpus.read_text())
+    for row, entry in enumerate(content["data"]):
+        del entry["wav" if row % 2 else "speaker"]
+    content["data"].append("text")
+    corpus.write_text(json.dumps(content))
+    with pytest.raises(ManifestError) as caught:
+        read_places(corpus, need="files")
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith(f"{corpus}: 12 problems")
+    assert lines[1:3] == ["  row 0 (utt0): lacks speaker", "  row 1 (utt1): lacks wav"]
+    assert len(lines) == 12
+    assert lines[-1] == "  ... and 2 more"
+
+
+def test_missing_files_are_named(corpus):
+    (corpus.parent / "wavs" / "3.wav").unlink()
+    (corpus.parent / "images" / "4.png").unlink()
+    with pytest.raises(ManifestError, match=r"2 problems(.|\n)*row 3 \(utt3\): wav .*3\.wav does not exist") as caught:
+        read_places(corpus, need="files")
+    assert "row 4 (utt4): image" in str(caught.value)
+    assert len(read_places(corpus, need="any").records) == 11
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"wav": None}, "row 2 .*wav is None, expected text"),
+        ({"image": ""}, "row 2 .*image is '', expected text"),
+        ({"text_alignment": "0.1__A"}, r"row 2 .*token '0\.1__A' is not of the form start__WORD__end"),
+        ({"text_alignment": "x__A__0.2"}, r"row 2 .*token 'x__A__0\.2' is not"),
+    ],
+)
+def test_wrong_values_are_named(corpus, change, message):
+    content = json.loads(corpus.read_text())
+    content["data"][2] |= change
+    corpus.write_text(json.dumps(content))
+    with pytest.raises(ManifestError, match=message):
+        read_places(corpus)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "holds a JSON list, expected a mapping"),
+        ("{}", "has no 'data'"),
+        ('{"data": []}', r"has 'data' = \[\]"),
+        ('{"data": {"a": 1}}', "expected a list of rows"),
+        ('{"audio_base_path": 3, "data": [{}]}', "audio_base_path is 3, expected a path"),
+    ],
+)
+def test_wrong_files_are_named(tmp_path, text, message):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(ManifestError, match=message):
+        read_places(path)
+
+
+def test_what_is_missing_is_named(tmp_path, corpus):
+    with pytest.raises(ManifestError, match=r"absent\.json: no such manifest"):
+        read_places(tmp_path / "absent.json")
+    with pytest.raises(ManifestError, match="names no HDF5 pair"):
+        read_places(corpus, need="hdf5")
+    with pytest.raises(ManifestError, match=r"name_list_val\.txt: no such file"):
+        read_gan_clevr(tmp_path, "val", images=False)
+    (tmp_path / "name_list_val.txt").write_text("\n")
+    with pytest.raises(ManifestError, match=r"1 problem; (.|\n)*lists no ids"):
+        read_gan_clevr(tmp_path, "val", images=False)
+    (tmp_path / "name_list_val.txt").write_text("1\n2\n")
+    with pytest.raises(ManifestError, match="4 problems"):
+        read_gan_clevr(tmp_path, "val", images=True)
+
+
+def test_alignment_words_may_hold_underscores():
+    assert parse_alignment(" 0.1__A_B__0.2  0.3__C__D__0.4 ") == [(0.1, 0.2, "A_B"), (0.3, 0.4, "C__D")]
+    assert parse_alignment("") == []
+
+
+def test_packed_records_come_back(tmp_path):
+    captions = [
+        SpokenCaption("a", "s", "t é", [(0.1, 0.25, "T")], tmp_path / "a.wav", None),
+        SpokenCaption("b", alignment=[]),
+    ]
+    packed = Records(iter(captions))
+    assert list(packed) == captions
+    with pytest.raises(IndexError, match="row 2 of 2"):
+        packed[2]
