@@ -13,7 +13,7 @@ A record is what is known of a scene, as plain JSON:
     captions  texts
     instructions  texts, one for each object, in the order of the objects
     box       x, y, width, height of all objects together, pixels
-    spoken    {uttid, speaker, voice, text, samples (their count), words [[start, end, WORD]], phones, likewise}
+    spoken    {uttid, speaker, text, wav, samples (their count), words [[start, end, WORD]], phones, likewise}
 """
 
 import json
