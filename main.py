@@ -102,6 +102,7 @@ def evaluate(
     prepare: Annotated[Callable[..., Path], Offers("dry_folder")] | None = None,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
     launch: Launch = Launch(),  # noqa: ARG001, B008  read by run.py
+    trainer: TrainerSettings | None = None,  # noqa: ARG001  a config that extends a training config keeps its key
 ) -> None:
     """Evaluate trained weights and write the report, without training.
 
@@ -114,6 +115,7 @@ def evaluate(
         prepare: makes the data when they are not there yet.
         run: where the report is written.
         launch: processes on this machine; read by run.py.
+        trainer: not used; a config that extends a training config may keep it.
     """
     device = _start(seed, deterministic=False)
     settings = TrainerSettings(epochs=1)

@@ -101,6 +101,27 @@ def gather_rows(rows: Tensor) -> Tensor:
     return _GatherRows.apply(rows)
 
 
+class _SumOverRanks(torch.autograd.Function):
+    @staticmethod
+    def forward(_ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
+def sum_over_ranks(value: Tensor) -> Tensor:
+    """Sum a tensor over ranks, differentiably; its gradient is summed over ranks too (as in :func:`gather_rows`)."""
+    if world_size() == 1:
+        return value
+    return _SumOverRanks.apply(value)
+
+
 def gather_padded(rows: Tensor, dim: int = -1, value: float = 0.0) -> Tensor:
     """Gather rows whose size along ``dim`` differs between ranks, padded on the right to the largest."""
     if world_size() == 1:

@@ -1,8 +1,8 @@
 """Small speech and image encoders that learn the embedded world on two CPU cores in minutes.
 
-They have the interface of the published encoders (arXiv:1804.01452) and a hundredth of their cost. No layer mixes
-items of a batch and padding is masked throughout, so that an item's features depend neither on its neighbours nor
-on how far it was padded: training with several processes sees what one process sees.
+They have the interface of the published encoders (arXiv:1804.01452) and a hundredth of their cost. Batch norm, over all
+ranks, is what makes triplet losses work from the first step: without it all items share one large mean embedding. In
+evaluation padding is masked throughout, so that the features of an item do not depend on how far it was padded.
 
 Shape letters: B items, D embedding size, T frames, T' pooled frames, C channels.
 """
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.batch_norm import BatchNorm
 from models.speech_maps import SpeechMaps, speech_maps
 
 MEL_BINS = 40
@@ -32,22 +33,6 @@ def embedding_projection(conv: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:
     return conv
 
 
-class FrameNorm(nn.Module):
-    """Layer norm over the channels of each frame, ``(B, C, T)``; unlike group norm it never sees other frames.
-
-    Args:
-        channels: C.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``(B, C, T)``."""
-        return self.norm(x.transpose(1, 2)).transpose(1, 2)
-
-
 class SpeechStage(nn.Module):
     """A strided convolution that halves time, then a residual convolution, ``(B, C_in, T) -> (B, C, ceil(T/2))``.
 
@@ -60,9 +45,9 @@ class SpeechStage(nn.Module):
     def __init__(self, channels_in: int, channels: int, kernel: int) -> None:
         super().__init__()
         self.down = nn.Conv1d(channels_in, channels, kernel, stride=2, padding=kernel // 2)
-        self.down_norm = FrameNorm(channels)
+        self.down_norm = BatchNorm(channels)
         self.conv = nn.Conv1d(channels, channels, kernel, padding=kernel // 2)
-        self.norm = FrameNorm(channels)
+        self.norm = BatchNorm(channels)
 
     def forward(self, x: Tensor, nframes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features and the number of valid frames, ``ceil(nframes / 2)``; frames after them are zero."""
@@ -123,15 +108,15 @@ class ImageStage(nn.Module):
 
     Args:
         channels_in: C_in.
-        channels: C, a multiple of 8.
+        channels: C.
     """
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
         self.down = nn.Conv2d(channels_in, channels, 3, stride=2, padding=1, bias=False)
-        self.down_norm = nn.GroupNorm(8, channels)
+        self.down_norm = BatchNorm(channels)
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm = nn.GroupNorm(8, channels)
+        self.norm = BatchNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Halve the map."""
@@ -144,24 +129,24 @@ class SmallImageEncoder(nn.Module):
 
     Args:
         embedding_dim: D.
-        width: Channels after the stem, a multiple of 8; each of two stages doubles them.
+        width: Channels after the stem; each of two stages doubles them.
         downsample: Image pixels per map cell and side: 16 for 128-pixel images, 8 for 64.
 
     Raises:
-        ValueError: The width is not a positive multiple of 8, or embedding_dim or downsample cannot be built.
+        ValueError: A size is below one or downsample is no multiple of 4.
     """
 
     def __init__(self, embedding_dim: int = 128, width: int = 32, downsample: int = 16) -> None:
         super().__init__()
-        if width < 8 or width % 8 or embedding_dim < 1 or downsample < 4 or downsample % 4:
+        if min(width, embedding_dim) < 1 or downsample < 4 or downsample % 4:
             raise ValueError(
-                "SmallImageEncoder needs a width that is a multiple of 8, a positive embedding_dim and a downsample "
-                f"that is a multiple of 4, got {width}, {embedding_dim} and {downsample}."
+                "SmallImageEncoder needs positive width and embedding_dim and a downsample that is a multiple of 4, "
+                f"got {width}, {embedding_dim} and {downsample}."
             )
         self.embedding_dim = embedding_dim
         stride = downsample // 4
         self.stem = nn.Conv2d(3, width, 2 * stride + 1, stride=stride, padding=stride, bias=False)
-        self.stem_norm = nn.GroupNorm(8, width)
+        self.stem_norm = BatchNorm(width)
         self.stages = nn.Sequential(ImageStage(width, 2 * width), ImageStage(2 * width, 4 * width))
         self.embedder = embedding_projection(nn.Conv2d(4 * width, embedding_dim, 1))
 

@@ -21,7 +21,7 @@ from evaluation.retrieval import Retrieval, write_retrieval
 from models.matchmap import matchmaps
 from models.speech_maps import SpeechMaps
 
-Encode = Callable[[dict[str, Any]], tuple[Tensor, SpeechMaps]]
+Encode = Callable[[dict[str, Any], SpokenCaptions], tuple[Tensor, SpeechMaps]]
 Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
 EXAMPLES = 4  # best and worst queries of each direction in the report
 ANSWERS = 5
@@ -52,7 +52,7 @@ def encode_all(loader: Loader, encode: Encode, limit: int | None = None) -> Enco
 
     Args:
         loader: an evaluation loader.
-        encode: from a batch to image maps (b, D, H, W) and speech maps (b, D, T).
+        encode: from a batch of a dataset to image maps (b, D, H, W) and speech maps (b, D, T).
         limit: number of batches; None for all.
 
     Returns:
@@ -62,7 +62,7 @@ def encode_all(loader: Loader, encode: Encode, limit: int | None = None) -> Enco
     pooling = 1.0
     batches = loader.batches(0)
     for batch in progress(batches, limit or loader.steps_per_epoch, "encoding"):
-        image, speech = encode(batch)
+        image, speech = encode(batch, loader.dataset)
         if "mel" in batch:
             pooling = max(1, round(batch["mel"].shape[-1] / speech.features.shape[-1]))
         rows.append((image.float().cpu(), speech.features.float().cpu(), speech.nframes.cpu(), batch["index"].cpu()))

@@ -19,9 +19,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from config import Offers
 from datasets.features import device_features
+from datasets.samples import SpokenCaptions
 from datasets.speech_image import SpeechImageData
+from datasets.words import Vocabulary
 from engine import distributed
 from engine.context import Context
+from engine.errors import UserError
 from engine.run_folder import RunFolder
 from evaluation.retrieval import Retrieval, recall_metrics, retrieve
 from losses import draw_imposters
@@ -53,6 +56,10 @@ class Similarity:
             return similarity(image, speech, nframes, self.kind, self.measure, self.budget_mb)
 
 
+def _texts(dataset: SpokenCaptions) -> Iterator[str]:
+    return (dataset.record(row).text or "" for row in range(len(dataset)))
+
+
 RankingLoss = Annotated[Callable[..., Tensor], Offers("similarity", "imposters")]
 
 
@@ -61,15 +68,19 @@ class SpeechImage:
 
     Args:
         image_encoder: (b, 3, H0, W0) to (b, D, H, W).
-        speech_encoder: (b, 40, T0), frames to :class:`models.speech_maps.SpeechMaps`.
         ranking: losses on the (B, B) similarity, each used in both directions and added up.
         optimizer: of both encoders' trainable parameters.
+        speech_encoder: (b, 40, T0), frames to :class:`models.speech_maps.SpeechMaps`.
+        text_encoder: instead of it, reads the captions as words: (b, L), words to SpeechMaps.
         similarity: how maps are compared.
         schedule: of the learning rate; constant when None.
         data: given by main.
         device: given by main.
         epochs: given by main.
         max_steps: given by main.
+
+    Raises:
+        UserError: not exactly one of the caption encoders is given, or the encoders' embedding sizes differ.
     """
 
     metric = "recall@10"
@@ -78,26 +89,38 @@ class SpeechImage:
     def __init__(
         self,
         image_encoder: nn.Module,
-        speech_encoder: nn.Module,
         ranking: list[RankingLoss],
         optimizer: Annotated[Callable[..., Optimizer], Offers("params")],
         data: SpeechImageData,
         device: torch.device,
         epochs: int,
         max_steps: int | None = None,
+        speech_encoder: nn.Module | None = None,
+        text_encoder: Annotated[Callable[..., nn.Module], Offers("vocab_size")] | None = None,
         similarity: Similarity = Similarity(),  # noqa: B008  never changed
         schedule: Annotated[Callable[..., LRScheduler], Offers("optimizer", "steps_per_epoch", "total_steps")]
         | None = None,
     ) -> None:
         self.image_encoder = image_encoder.to(device)
-        self.speech_encoder = speech_encoder.to(device)
+        self.vocabulary: Vocabulary | None = None
+        if (speech_encoder is None) == (text_encoder is None):
+            raise UserError("task: give exactly one of speech_encoder and text_encoder")
+        if text_encoder is not None:
+            self.vocabulary = Vocabulary(_texts(data.train_loader.dataset))
+            speech_encoder = text_encoder(vocab_size=len(self.vocabulary))
+        if image_encoder.embedding_dim != speech_encoder.embedding_dim:
+            raise UserError(
+                f"task: the image encoder's maps have {image_encoder.embedding_dim} channels, the caption encoder's "
+                f"{speech_encoder.embedding_dim}; set both embedding_dim to the same number"
+            )
+        self.caption_encoder = speech_encoder.to(device)
         self.ranking = ranking
         self.similarity = similarity
         self.data = data
         self.device = device
         self.batch_size = data.batch_size
         self.steps_per_epoch = data.train_loader.steps_per_epoch
-        self.modules: dict[str, nn.Module] = {"image": self.image_encoder, "speech": self.speech_encoder}
+        self.modules: dict[str, nn.Module] = {"image": self.image_encoder, "speech": self.caption_encoder}
         trainable = [p for module in self.modules.values() for p in module.parameters() if p.requires_grad]
         self.optimizers = {"encoders": optimizer(params=trainable)}
         self.schedulers: dict[str, LRScheduler] = {}
@@ -118,7 +141,7 @@ class SpeechImage:
 
     def train_step(self, batch: dict[str, Any], step: Step) -> dict[str, Tensor | float]:
         """Rank the true pairs of the global batch above the false ones, in both directions."""
-        image, speech = self.encode(batch)
+        image, speech = self.encode(batch, self.data.train_loader.dataset)
         scores = self.global_similarity(image, speech)
         values: dict[str, Tensor | float] = {}
         total = scores.new_zeros(())
@@ -131,11 +154,14 @@ class SpeechImage:
         step.update("encoders", total)
         return {"loss": total, **values}
 
-    def encode(self, batch: dict[str, Any]) -> tuple[Tensor, SpeechMaps]:
-        """Encode a batch: image maps (b, D, H, W), speech maps (b, D, T)."""
+    def encode(self, batch: dict[str, Any], dataset: SpokenCaptions) -> tuple[Tensor, SpeechMaps]:
+        """Encode a batch of a dataset: image maps (b, D, H, W), speech maps (b, D, T)."""
         image = batch["image"].to(self.device, non_blocking=True)
-        mel, nframes = self._mel(batch)
-        return self.image_encoder(image), self.speech_encoder(mel, nframes)
+        if self.vocabulary is None:
+            captions, lengths = self._mel(batch)
+        else:
+            captions, lengths = self.vocabulary.encode([dataset.record(int(row)).text or "" for row in batch["index"]])
+        return self.image_encoder(image), self.caption_encoder(captions.to(self.device), lengths.to(self.device))
 
     def _mel(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the batch's log-mels, computed here when it carries waveforms."""

@@ -50,9 +50,7 @@ def test_resume_in_the_middle_of_an_epoch_is_exact(tmp_path, stop_after):
     assert second.resume()
     second.fit()
     assert torch.equal(weights(whole.task), weights(second.task))
-    averages = [
-        torch.cat([p.flatten() for p in loop.averages["net"].module.parameters()]) for loop in (whole, second)
-    ]
+    averages = [torch.cat([p.flatten() for p in loop.averages["net"].module.parameters()]) for loop in (whole, second)]
     assert torch.equal(*averages)
     assert whole.folder.curves().keys() == second.folder.curves().keys()
     assert whole.folder.curves()["validation/accuracy"] == second.folder.curves()["validation/accuracy"]

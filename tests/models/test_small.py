@@ -19,7 +19,7 @@ def test_speech():
 def test_speech_ignores_neighbours_and_padding():
     """An utterance alone, and the same one padded with 0 dB beside a longer one, have the same valid features."""
     torch.manual_seed(0)
-    network = SmallSpeechEncoder(embedding_dim=8, width=16)
+    network = SmallSpeechEncoder(embedding_dim=8, width=16).eval()
     long = mel(1, 240)
     short = long[:, :, :101]
     batch = torch.cat([long, F.pad(short, (0, 139))])
@@ -37,6 +37,7 @@ def test_image(size, downsample):
     maps = network(torch.randn(2, 3, size, size))
     assert maps.shape == (2, 24, 8, 8)
     check_gradients(network, maps)
+    network.eval()
     alone = network(torch.zeros(1, 3, size, size))
     pair = network(torch.stack([torch.zeros(3, size, size), torch.randn(3, size, size)]))
     assert torch.allclose(alone[0], pair[0], atol=1e-5)
@@ -55,7 +56,7 @@ def test_dot_products_start_near_one():
     [
         (SmallSpeechEncoder, {"kernel": 4}, "an odd kernel, got 128, 64, 3 and 4"),
         (SmallSpeechEncoder, {"stages": 0}, "positive embedding_dim, width and stages"),
-        (SmallImageEncoder, {"width": 20}, "a multiple of 8"),
+        (SmallImageEncoder, {"width": 0}, "positive width and embedding_dim"),
         (SmallImageEncoder, {"downsample": 6}, "a multiple of 4, got 32, 128 and 6"),
     ],
 )

@@ -1,0 +1,45 @@
+"""Starting from trained weights."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from engine import checkpoint
+from engine.errors import UserError
+from engine.initialise import InitFrom, find_checkpoint, load_run, start_from
+
+
+def save(path, module, averages=None):
+    checkpoint.write(path, {"step": 3, "modules": {"net": module.state_dict()}, "averages": averages or {}})
+
+
+def test_averaged_weights_win(tmp_path):
+    net, target = nn.Linear(2, 2), SimpleNamespace(modules={"net": nn.Linear(2, 2)})
+    averaged = {"n_averaged": torch.tensor(1), "module.weight": torch.ones(2, 2), "module.bias": torch.zeros(2)}
+    save(tmp_path / "checkpoints" / "best.pt", net, {"net": averaged})
+    start_from(InitFrom(tmp_path), target)
+    assert torch.equal(target.modules["net"].weight, torch.ones(2, 2))
+
+
+def test_misfits_are_listed_and_refused_unless_allowed(tmp_path):
+    source = nn.ModuleDict({"a": nn.Linear(2, 2), "old": nn.Linear(1, 1)})
+    target = nn.ModuleDict({"a": nn.Linear(2, 3), "new": nn.Linear(1, 1)})
+    save(tmp_path / "c.pt", source)
+    task = SimpleNamespace(modules={"net": target})
+    with pytest.raises(
+        UserError, match=r"(?s)does not fit this model \(6 entries\).*new\.weight: missing.*allow_partial"
+    ):
+        load_run(tmp_path / "c.pt", task)
+    source["a"] = nn.Linear(2, 3)
+    save(tmp_path / "c.pt", source)
+    load_run(tmp_path / "c.pt", task, allow_partial=True)
+    assert torch.equal(target["a"].weight, source["a"].weight)
+
+
+def test_missing_runs_are_named(tmp_path):
+    with pytest.raises(UserError, match="holds no checkpoint"):
+        find_checkpoint(tmp_path)
+    with pytest.raises(UserError, match="there is no checkpoint at"):
+        checkpoint.read(find_checkpoint(tmp_path / "nothing.pt"))

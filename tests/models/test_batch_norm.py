@@ -1,0 +1,55 @@
+"""Batch norm over ranks."""
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from models.batch_norm import BatchNorm
+
+ROWS = 7  # two ranks hold four and three of them
+
+
+def learn(norm, x, share):
+    """One step: outputs, input gradient and statistics; the loss is a sum over the global batch."""
+    x = x[share].clone().requires_grad_()
+    weight = torch.linspace(-1, 1, ROWS)[share].view(-1, 1, 1)
+    y = norm(x)
+    (y.pow(3) * weight).sum().backward()
+    return {
+        "y": y.detach(),
+        "x": x.grad,
+        "weight": norm.weight.grad,
+        "mean": norm.running_mean.clone(),
+        "var": norm.running_var.clone(),
+    }
+
+
+def worker(rank, world, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+    share = slice(0, 4) if rank == 0 else slice(4, 7)
+    result = learn(BatchNorm(3), torch.load(folder / "x.pt", weights_only=True), share)
+    dist.all_reduce(result["weight"])
+    torch.save(result, folder / f"rank{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_ranks_normalise_like_torch_in_one(tmp_path):
+    x = 3 + 2 * torch.randn(ROWS, 3, 5, generator=torch.Generator().manual_seed(0))
+    torch.save(x, tmp_path / "x.pt")
+    expected = learn(nn.BatchNorm1d(3), x, slice(None))
+    torch.multiprocessing.spawn(worker, args=(2, tmp_path), nprocs=2)
+    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    for name in ("y", "x"):
+        torch.testing.assert_close(torch.cat([rank[name] for rank in ranks]), expected[name], rtol=1e-4, atol=1e-5)
+    for name in ("weight", "mean", "var"):
+        for rank in ranks:
+            torch.testing.assert_close(rank[name], expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_alone_it_is_torchs_own():
+    x = torch.randn(4, 3, 5, 6)
+    assert torch.equal(BatchNorm(3)(x), nn.BatchNorm2d(3)(x))
+    with pytest.raises(ValueError, match="takes"):
+        BatchNorm(3)(torch.randn(3))

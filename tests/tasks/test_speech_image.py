@@ -1,0 +1,89 @@
+"""The speech-image task: text instead of speech, features on the device, impossible combinations, losses that fall."""
+
+import json
+
+import pytest
+import torch
+
+import config
+from engine.context import Context
+from engine.errors import UserError
+from engine.run_folder import RunFolder
+from main import Factory
+from tests.conftest import ASSETS
+from trainer import Trainer, TrainerSettings
+
+TINY = ASSETS / "configs" / "tiny.yaml"
+
+
+def build(*overrides):
+    values = config.check(config.load(TINY, list(overrides)))
+
+    def factory(name):
+        node = dict(values[name])
+        return Factory(config.resolve_type(node.pop("type")), node, name)
+
+    torch.manual_seed(0)
+    data = factory("data")(seed=0, rank=0, world_size=1, pin_memory=False)
+    return factory("task")(data=data, device=torch.device("cpu"), seed=0, epochs=40, max_steps=None), values
+
+
+def fit(task, epochs):
+    loop = Trainer(task, TrainerSettings(epochs=epochs), 0, torch.device("cpu"), None)
+    losses = []
+    for epoch in range(epochs):
+        losses += [float(loop.train_step(batch)["loss"]) for batch in task.batches(epoch, 0)]
+    return losses
+
+
+def test_the_loss_falls():
+    task, _ = build("data.batch_size=4", "task.schedule=null", "data.train.image.random_crop=false")
+    losses = fit(task, 30)
+    assert sum(losses[-5:]) < 0.2 * sum(losses[:5]), losses
+
+
+def test_text_instead_of_speech():
+    text = "task.text_encoder={type: models.text_encoders.DavenetText, embedding_dim: 16}"
+    task, _ = build("task.speech_encoder=null", text, "data.batch_size=4", "task.schedule=null")
+    losses = fit(task, 20)
+    assert losses[-1] < losses[0]
+    assert task.evaluate()["n"] == 4
+
+
+def test_features_on_the_device_are_those_of_the_workers():
+    here, _ = build()
+    there, _ = build("data.train.features=device", "data.validation.features=device")
+    dataset = here.data.loaders["validation"].dataset
+    batches = [next(iter(task.data.loaders["validation"].batches(0))) for task in (here, there)]
+    a, b = here._mel(batches[0]), there._mel(batches[1])
+    assert torch.equal(a[1], b[1])
+    for row, frames in enumerate(a[1].tolist()):
+        torch.testing.assert_close(a[0][row, :, :frames], b[0][row, :, :frames], rtol=1e-4, atol=2e-3)
+    assert len(dataset) == 4
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["task.speech_encoder.embedding_dim=8"], "set both embedding_dim to the same number"),
+        (["task.speech_encoder=null"], "exactly one of speech_encoder and text_encoder"),
+    ],
+)
+def test_impossible_combinations(overrides, message):
+    with pytest.raises(UserError, match=message):
+        build(*overrides)
+
+
+def test_the_report_holds_both_directions_and_skipped_rows(tmp_path):
+    task, values = build("data.on_error=skip")
+    task.data.train_loader.dataset.skipped[2] = "row 2: broken"
+    folder = RunFolder(tmp_path)
+    folder.prepare(values, "auto", ["run.py"])
+    metrics = task.report(folder, Context("tiny", values, ["run.py"]))
+    assert metrics["n"] == 4
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "a small red house near a lake" in page
+    rows = (tmp_path / "queries.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 1 + 2 * 4
+    assert "train,2,row 2: broken" in (tmp_path / "skipped.csv").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "retrieval.json").read_text())["n"] == 4
