@@ -42,7 +42,7 @@ _SIDES = {"left": ("to the left of", "left of", "on the left of"), "right": ("to
 _RELATIONS = _SIDES | {"front": ("in front of",), "behind": ("behind",)}
 _RELATIONS["right"] += ("on the right of",)
 _SPOTS = {"left": "on the left", "right": "on the right", "front": "in the front", "behind": "in the back"}
-_TRIES = 60  # drafts for each caption asked for
+_PATIENCE = 400  # drafts in a row that bring nothing new before the search ends
 
 Form = Callable[[Scene, Draws], str | None]
 
@@ -71,10 +71,14 @@ def captions(scene: Scene, count: int, seed: int, style: Style = "mixed") -> lis
         raise SceneError(f"count={count} and seed={seed}; expected at least one caption and a non-negative seed")
     draws = Draws(seed)
     found: dict[str, None] = {}
-    for _ in range(_TRIES * count):
+    stale = 0
+    while stale < _PATIENCE:
         text = draws.pick(_FORMS[style])(scene, draws)
-        if text is not None:
-            found[text] = None
+        if text is None or text in found:
+            stale += 1
+            continue
+        stale = 0
+        found[text] = None
         if len(found) == count:
             return list(found)
     raise SceneError(f"found {len(found)} different {style} captions for a scene, not {count}; ask for fewer")
