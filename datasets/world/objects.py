@@ -24,6 +24,7 @@ HALF_VIEW = 0.345  # tangent of half the field of view
 _RADIUS = {"large": 0.88, "small": 0.5}
 _SCALE = {"cube": 0.76, "sphere": 1.0, "cylinder": 0.84}  # equal radii would make cubes look largest
 _FOOT = {"cube": math.sqrt(2.0), "sphere": 1.0, "cylinder": 1.0}
+_LOWEST_KEY = 2.5
 
 Vector = tuple[float, float, float]
 
@@ -109,6 +110,12 @@ class Scene:
     camera: Camera = Camera((0.0, -9.6, 5.6), (0.0, 0.0, 0.2))
     key: Vector = (-5.0, -2.0, 8.0)
     fill: Vector = (5.5, -7.0, 4.0)
+
+    def __post_init__(self) -> None:
+        if self.key[2] < _LOWEST_KEY:
+            raise SceneError(
+                f"the main light is {self.key[2]} high; expected at least {_LOWEST_KEY}, above all objects"
+            )
 
     def prefix(self, count: int) -> "Scene":
         """Return the scene with its first `count` objects under the same camera and lights.
