@@ -161,5 +161,5 @@ def test_other_impossible_arguments_are_refused():
         project(behind)
     with pytest.raises(SceneError, match="straight down"):
         Camera((0.0, 0.0, 9.0), (0.0, 0.0, 0.0)).axes()
-    with pytest.raises(SceneError, match="main light is 1.0 high; expected at least 2.5"):
+    with pytest.raises(SceneError, match=r"main light is 1\.0 high; expected at least 2\.5"):
         Scene((), key=(0.0, 0.0, 1.0))
