@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from engine.errors import UserError
+from evaluation.counting import count_above
 
-BLOCK = 256
+BLOCK = 128
 Tile = Callable[[slice, slice], Tensor]
 
 
@@ -67,18 +68,21 @@ class _Side:
         self.just_below = torch.nextafter(self.match_score, torch.full_like(self.match_score, -torch.inf))
         return bool(self.matches.all())
 
-    def count(self, tile: Tensor, same: Tensor | None, queries: slice, first: int, buffer: Tensor) -> None:
-        """Count the wrong answers of a tile that come before the right one; without ``same`` all are wrong."""
-        match = self.match[queries, None]
-        if same is None:
-            # All candidates are on one side of the match: equal scores count if they come before it.
-            bound = torch.where(match < first, self.match_score[queries, None], self.just_below[queries, None])
-            # A float result is summed several times faster than a bool one; tiles are small enough to be exact.
-            self.rank[queries] += torch.gt(tile, bound, out=buffer).sum(1).long()
-        else:
-            tile, score = tile.masked_fill(same, -torch.inf), self.match_score[queries, None]
-            index = torch.arange(first, first + tile.shape[1], device=tile.device)
-            self.rank[queries] += ((tile > score) | ((tile == score) & (index < match))).sum(1)
+    def bound(self, queries: slice, first: int) -> Tensor:
+        """What a candidate of a block without right answers must exceed to come before the match."""
+        # All candidates are on one side of the match: equal scores count if they come before it.
+        return torch.where(self.match[queries] < first, self.match_score[queries], self.just_below[queries])
+
+    def count(self, tile: Tensor, same: Tensor, queries: slice, first: int) -> None:
+        """Count the wrong answers of a block with right answers that come before the best right one."""
+        tile, score = tile.masked_fill(same, -torch.inf), self.match_score[queries, None]
+        index = torch.arange(first, first + tile.shape[1], device=tile.device)
+        before = (tile > score) | ((tile == score) & (index < self.match[queries, None]))
+        self.rank[queries] += before.sum(1)
+        self.see_wrong(tile, queries, first)
+
+    def see_wrong(self, tile: Tensor, queries: slice, first: int) -> None:
+        """Note the best wrong answers of a block in which right answers are masked."""
         if self.want_wrong:
             _keep_best(tile, self.wrong_score, self.wrong, queries, first)
 
@@ -145,14 +149,50 @@ def _halves(part: slice) -> list[slice]:
     return [slice(part.start, middle), slice(middle, part.stop)]
 
 
-def _check_finite(tile: Tensor, rows: slice, columns: slice) -> None:
-    """Refuse NaN and infinity; the sum sees them at a fraction of the price of looking at each."""
-    if not bool(tile.sum().isfinite()) and not bool(tile.isfinite().all()):
-        row, column = (~tile.isfinite()).nonzero()[0].tolist()
+def _check_finite(values: Tensor, rows: slice, columns: slice) -> None:
+    bad = ~values.isfinite()
+    if bool(bad.any()):
+        row, column = bad.nonzero()[0].tolist()
         raise RetrievalError(
             f"The similarity of image {rows.start + row} and spoken caption {columns.start + column} is "
-            f"{tile[row, column].item()}, expected a finite number. Look for NaNs in the features of these two items."
+            f"{values[row, column].item()}, expected a finite number. Look for NaNs in the features of these two items."
         )
+
+
+def _find_matches(
+    by_row: _Side, by_column: _Side, values: Tensor, rows: slice, columns: slice, groups: tuple[Tensor, Tensor] | None
+) -> None:
+    """Note the best right answers of a tile in both directions."""
+    if groups is None:
+        both = slice(max(rows.start, columns.start), min(rows.stop, columns.stop))
+        index = torch.arange(both.start, both.stop, device=values.device)
+        scores = values[index - rows.start, index - columns.start]
+        for side in (by_row, by_column):
+            side.match[both], side.match_score[both], side.matches[both] = index, scores, 1
+        return
+    for part, r, c, same in _blocks(values, rows, columns, groups):
+        if same is not None:
+            _check_finite(part, r, c)
+            by_row.find(part, same, r, c.start)
+            by_column.find(part.T, same.T, c, r.start)
+
+
+def _count_block(
+    by_row: _Side, by_column: _Side, values: Tensor, rows: slice, columns: slice, same: Tensor | None
+) -> None:
+    """Add a block of the matrix to the ranks of both directions."""
+    if same is not None:
+        _check_finite(values, rows, columns)
+        by_row.count(values, same, rows, columns.start)
+        by_column.count(values.T, same.T, columns, rows.start)
+        return
+    above = count_above(values, by_row.bound(rows, columns.start), by_column.bound(columns, rows.start))
+    if not above[2]:
+        _check_finite(values, rows, columns)
+    by_row.rank[rows] += above[0]
+    by_column.rank[columns] += above[1]
+    by_row.see_wrong(values, rows, columns.start)
+    by_column.see_wrong(values.T, columns, rows.start)
 
 
 def rank_tiles(
@@ -171,7 +211,7 @@ def rank_tiles(
     Args:
         tile: gives the similarities of a run of rows with a run of columns.
         shape: rows and columns of the whole matrix.
-        step: rows and columns of a tile, with less than 2**24 entries on either side.
+        step: rows and columns of a tile.
         groups: integer labels of rows and columns; equal labels are right answers. None: row i belongs to column i.
         wrong: whether the best wrong answers are wanted as well.
         device: where the tiles are.
@@ -191,12 +231,7 @@ def rank_tiles(
     tiles = [(r, c) for r in _slices(shape[0], step[0]) for c in _slices(shape[1], step[1])]
     for rows, columns in tiles:
         if _may_match(rows, columns, groups):
-            values = tile(rows, columns)
-            _check_finite(values, rows, columns)
-            for part, r, c, same in _blocks(values, rows, columns, groups):
-                if same is not None:
-                    by_row.find(part, same, r, c.start)
-                    by_column.find(part.T, same.T, c, r.start)
+            _find_matches(by_row, by_column, tile(rows, columns), rows, columns, groups)
     for side, name in ((by_row, "image"), (by_column, "spoken caption")):
         if not side.found():
             lonely = (side.matches == 0).nonzero().flatten().tolist()
@@ -204,12 +239,7 @@ def rank_tiles(
                 f"{len(lonely)} queries have no right answer, the first is {name} {lonely[0]}. "
                 "Every label must occur among the images and among the spoken captions."
             )
-    store = torch.empty(step[0] * step[1], dtype=dtype, device=device)
     for rows, columns in tiles:
-        values = tile(rows, columns)
-        _check_finite(values, rows, columns)
-        for part, r, c, same in _blocks(values, rows, columns, groups):
-            buffer = store[: part.numel()].view(part.shape)
-            by_row.count(part, same, r, c.start, buffer)
-            by_column.count(part.T, None if same is None else same.T, c, r.start, buffer.T)
+        for part, r, c, same in _blocks(tile(rows, columns), rows, columns, groups):
+            _count_block(by_row, by_column, part, r, c, same)
     return by_row.result(), by_column.result()

@@ -19,7 +19,7 @@ from models.matchmap import similarity as all_pairs
 
 SimilarityFn = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 RECALLS = (1, 5, 10)
-MATRIX_TILE = (1024, 1024)  # 4 MB: compared and summed within the cache
+MATRIX_TILE = (4096, 4096)  # of a matrix that must be converted or is on a GPU
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def ranks(
         return similarity[rows, columns].to(dtype)
 
     shape = (similarity.shape[0], similarity.shape[1])
-    step = MATRIX_TILE if similarity.device.type == "cpu" else (4096, 4096)
+    whole = similarity.device.type == "cpu" and similarity.dtype == dtype
+    step = shape if whole else MATRIX_TILE
     return Retrieval(*rank_tiles(tile, shape, step, groups, wrong, similarity.device, dtype))
 
 

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation import retrieval
+from evaluation import counting, ranking
 from evaluation.ranking import RetrievalError
-from evaluation.retrieval import query_rows, ranks, recall_metrics, recalls_from_matrix, retrieve, write_retrieval
+from evaluation.retrieval import (
+    Retrieval,
+    query_rows,
+    ranks,
+    recall_metrics,
+    recalls_from_matrix,
+    retrieve,
+    write_retrieval,
+)
 from models.matchmap import similarity
 
 KEYS = ("A_r1", "A_r5", "A_r10", "I_r1", "I_r5", "I_r10")
@@ -45,6 +53,15 @@ def as_rows(direction):
     return list(zip(direction.rank.tolist(), direction.match.tolist(), direction.wrong.tolist(), strict=True))
 
 
+def ranks_in_tiles(table, step, groups=None):
+    return Retrieval(*ranking.rank_tiles(lambda rows, columns: table[rows, columns], table.shape, step, groups))
+
+
+@pytest.fixture(params=[2, 128])
+def small_blocks(request, monkeypatch):
+    monkeypatch.setattr(ranking, "BLOCK", request.param)
+
+
 @pytest.mark.parametrize("name", ["S50", "S12"])
 def test_published_recalls_of_a_matrix(parity, name):
     metrics = recalls_from_matrix(parity[name])
@@ -60,10 +77,9 @@ def test_published_recalls_of_features(parity, chunk):
 
 @pytest.mark.parametrize("levels", [None, 3])
 @pytest.mark.parametrize("step", [(1, 1), (3, 5), (64, 64), (300, 400)])
-def test_pairs_against_sorting(monkeypatch, step, levels):
-    monkeypatch.setattr(retrieval, "MATRIX_TILE", step)
+def test_pairs_against_sorting(small_blocks, step, levels):
     table, ids = scores(17, levels=levels), torch.arange(17)
-    found = ranks(table)
+    found = ranks_in_tiles(table, step)
     assert as_rows(found.speech) == slow_direction(table, ids, ids)
     assert as_rows(found.image) == slow_direction(table.T, ids, ids)
     assert torch.equal(found.speech.match_score, table.diagonal())
@@ -72,15 +88,30 @@ def test_pairs_against_sorting(monkeypatch, step, levels):
 
 @pytest.mark.parametrize("levels", [None, 3])
 @pytest.mark.parametrize("step", [(1, 1), (3, 5), (64, 64), (300, 400)])
-def test_groups_against_sorting(monkeypatch, step, levels):
-    monkeypatch.setattr(retrieval, "MATRIX_TILE", step)
+def test_groups_against_sorting(small_blocks, step, levels):
     table = scores(6, 19, levels, seed=1)
     image_ids = torch.tensor([30, 10, 20, 40, 10, 50])  # picture 10 is there twice
     speech_ids = torch.tensor([10, 20, 30, 40, 50] * 4)[:19]
-    found = ranks(table, image_ids, speech_ids)
+    found = ranks_in_tiles(table, step, (image_ids, speech_ids))
     assert as_rows(found.speech) == slow_direction(table, image_ids, speech_ids)
     assert as_rows(found.image) == slow_direction(table.T, speech_ids, image_ids)
     assert found.speech.matches.tolist() == [4, 4, 4, 4, 4, 3]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 7), (250, 2000), (251, 2001), (777, 4100), (1200, 2003)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_counts_above_bounds(rows, columns, transposed):
+    table = scores(columns, rows, 5).T if transposed else scores(rows, columns, 5)
+    row_bound, column_bound = scores(rows, 1, 5, seed=1)[:, 0], scores(columns, 1, 5, seed=2)[:, 0]
+    by_row, by_column, finite = counting.count_above(table, row_bound, column_bound)
+    assert torch.equal(by_row, (table > row_bound[:, None]).sum(1))
+    assert torch.equal(by_column, (table > column_bound).sum(0))
+    assert finite
+    # Every entry above its bound: no byte of the sums may overflow.
+    low = torch.full((1,), -1.0)
+    by_row, by_column, _ = counting.count_above(table, low.expand(rows), low.expand(columns))
+    assert by_row.eq(columns).all()
+    assert by_column.eq(rows).all()
 
 
 def test_ties_by_hand():
@@ -188,6 +219,7 @@ def test_rows_without_a_wrong_answer():
 def test_scores_must_be_finite(bad, place):
     table = scores(700)
     table[place] = bad
+    assert ranks(scores(700)).speech.rank.max() < 700
     with pytest.raises(RetrievalError, match=f"image {place[0]} and spoken caption {place[1]} is {bad}"):
         ranks(table)
 
