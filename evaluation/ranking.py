@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from engine.errors import UserError
-from evaluation.counting import count_above
+from evaluation.counting import Found, Queries, count_on_cpu, count_with_torch
 
-BLOCK = 128
 Tile = Callable[[slice, slice], Tensor]
 
 
@@ -45,46 +44,38 @@ class Direction:
 
 
 class _Side:
-    """The state of one direction. Tiles come as (queries, candidates) in the order of the candidates."""
+    """The state of one direction."""
 
-    def __init__(self, queries: int, candidates: int, wrong: bool, device: torch.device, dtype: torch.dtype) -> None:
-        self.candidates = candidates
-        self.want_wrong = wrong
-        self.rank = torch.zeros(queries, dtype=torch.int64, device=device)
-        self.matches = torch.zeros(queries, dtype=torch.int64, device=device)
-        self.match = torch.full((queries,), -1, dtype=torch.int64, device=device)
-        self.match_score = torch.full((queries,), -torch.inf, dtype=dtype, device=device)
-        self.wrong = torch.full((queries,), -1, dtype=torch.int64, device=device)
-        self.wrong_score = torch.full((queries,), -torch.inf, dtype=dtype, device=device)
-        self.just_below = self.match_score
+    def __init__(self, labels: Tensor, candidates: int, dtype: torch.dtype) -> None:
+        number, device = len(labels), labels.device
+        self.labels, self.candidates = labels, candidates
+        self.rank = torch.zeros(number, dtype=torch.int64, device=device)
+        self.matches = torch.zeros(number, dtype=torch.int64, device=device)
+        self.match = torch.full((number,), -1, dtype=torch.int64, device=device)
+        self.match_score = torch.full((number,), -torch.inf, dtype=dtype, device=device)
+        self.below = self.match_score
+        self.wrong = torch.full((number,), -1, dtype=torch.int64, device=device)
+        self.wrong_score = torch.full((number,), -torch.inf, dtype=dtype, device=device)
 
     def find(self, tile: Tensor, same: Tensor, queries: slice, first: int) -> None:
-        """Note the best right answers of a tile; ``same`` marks right answers, ``first`` is its first candidate."""
+        """Note the best right answers, marked by ``same``, of a tile (queries, candidates from ``first`` on)."""
         self.matches[queries] += same.sum(1)
-        _keep_best(tile.masked_fill(~same, -torch.inf), self.match_score, self.match, queries, first)
+        best = tile.masked_fill(~same, -torch.inf).max(dim=1)
+        _keep_best(*best, self.match_score[queries], self.match[queries], first)
 
-    def found(self) -> bool:
+    def found_all(self) -> bool:
         """Close the search for right answers; returns whether every query has one."""
-        self.just_below = torch.nextafter(self.match_score, torch.full_like(self.match_score, -torch.inf))
+        self.below = torch.nextafter(self.match_score, torch.full_like(self.match_score, -torch.inf))
         return bool(self.matches.all())
 
-    def bound(self, queries: slice, first: int) -> Tensor:
-        """What a candidate of a block without right answers must exceed to come before the match."""
-        # All candidates are on one side of the match: equal scores count if they come before it.
-        return torch.where(self.match[queries] < first, self.match_score[queries], self.just_below[queries])
+    def known(self, queries: slice) -> Queries:
+        """What counting must know of a run of queries."""
+        return Queries(self.match_score, self.below, self.match, self.labels).part(queries)
 
-    def count(self, tile: Tensor, same: Tensor, queries: slice, first: int) -> None:
-        """Count the wrong answers of a block with right answers that come before the best right one."""
-        tile, score = tile.masked_fill(same, -torch.inf), self.match_score[queries, None]
-        index = torch.arange(first, first + tile.shape[1], device=tile.device)
-        before = (tile > score) | ((tile == score) & (index < self.match[queries, None]))
-        self.rank[queries] += before.sum(1)
-        self.see_wrong(tile, queries, first)
-
-    def see_wrong(self, tile: Tensor, queries: slice, first: int) -> None:
-        """Note the best wrong answers of a block in which right answers are masked."""
-        if self.want_wrong:
-            _keep_best(tile, self.wrong_score, self.wrong, queries, first)
+    def add(self, found: Found, queries: slice, first: int) -> None:
+        """Add what a tile has found."""
+        self.rank[queries] += found.before
+        _keep_best(found.wrong_score, found.wrong, self.wrong_score[queries], self.wrong[queries], first)
 
     def result(self) -> Direction:
         lost = self.wrong < 0
@@ -99,54 +90,15 @@ class _Side:
         )
 
 
-def _keep_best(tile: Tensor, best: Tensor, index: Tensor, queries: slice, first: int) -> None:
-    """Update the best score and its index; among equals the first candidate stays."""
-    value, position = tile.max(dim=1)
-    better = value > best[queries]
-    best[queries] = torch.where(better, value, best[queries])
-    index[queries] = torch.where(better, position + first, index[queries])
+def _keep_best(score: Tensor, position: Tensor, best: Tensor, index: Tensor, first: int) -> None:
+    """Update the best scores and their indices in place; among equals the first candidate stays."""
+    better = score > best
+    best.copy_(torch.where(better, score, best))
+    index.copy_(torch.where(better, position + first, index))
 
 
 def _slices(total: int, step: int) -> Iterator[slice]:
     return (slice(start, min(start + step, total)) for start in range(0, total, step))
-
-
-def _may_match(rows: slice, columns: slice, groups: tuple[Tensor, Tensor] | None) -> bool:
-    """Whether a part of the matrix holds a right answer."""
-    if groups is None:
-        return rows.start < columns.stop and columns.start < rows.stop
-    return bool(torch.isin(groups[0][rows], groups[1][columns]).any())
-
-
-def _same(rows: slice, columns: slice, groups: tuple[Tensor, Tensor] | None, device: torch.device) -> Tensor:
-    """Which entries of a part of the matrix are right answers."""
-    if groups is None:
-        row = torch.arange(rows.start, rows.stop, device=device)
-        return row[:, None] == torch.arange(columns.start, columns.stop, device=device)
-    return groups[0][rows, None] == groups[1][columns]
-
-
-def _blocks(
-    values: Tensor, rows: slice, columns: slice, groups: tuple[Tensor, Tensor] | None
-) -> Iterator[tuple[Tensor, slice, slice, Tensor | None]]:
-    """Quarter a tile until right answers sit in small blocks: the slower way of counting then sees few entries."""
-    if not _may_match(rows, columns, groups):
-        yield values, rows, columns, None
-    elif max(values.shape) <= BLOCK:
-        yield values, rows, columns, _same(rows, columns, groups, values.device)
-    else:
-        for row in _halves(rows):
-            for column in _halves(columns):
-                r = slice(row.start - rows.start, row.stop - rows.start)
-                c = slice(column.start - columns.start, column.stop - columns.start)
-                yield from _blocks(values[r, c], row, column, groups)
-
-
-def _halves(part: slice) -> list[slice]:
-    if part.stop - part.start <= BLOCK:
-        return [part]
-    middle = (part.start + part.stop) // 2
-    return [slice(part.start, middle), slice(middle, part.stop)]
 
 
 def _check_finite(values: Tensor, rows: slice, columns: slice) -> None:
@@ -159,40 +111,21 @@ def _check_finite(values: Tensor, rows: slice, columns: slice) -> None:
         )
 
 
-def _find_matches(
-    by_row: _Side, by_column: _Side, values: Tensor, rows: slice, columns: slice, groups: tuple[Tensor, Tensor] | None
-) -> None:
-    """Note the best right answers of a tile in both directions."""
-    if groups is None:
+def _find_matches(by_row: _Side, by_column: _Side, tile: Tile, rows: slice, columns: slice, aligned: bool) -> None:
+    """Note the best right answers of a tile in both directions; a tile without any is not asked for."""
+    if aligned:
         both = slice(max(rows.start, columns.start), min(rows.stop, columns.stop))
-        index = torch.arange(both.start, both.stop, device=values.device)
-        scores = values[index - rows.start, index - columns.start]
-        for side in (by_row, by_column):
-            side.match[both], side.match_score[both], side.matches[both] = index, scores, 1
-        return
-    for part, r, c, same in _blocks(values, rows, columns, groups):
-        if same is not None:
-            _check_finite(part, r, c)
-            by_row.find(part, same, r, c.start)
-            by_column.find(part.T, same.T, c, r.start)
-
-
-def _count_block(
-    by_row: _Side, by_column: _Side, values: Tensor, rows: slice, columns: slice, same: Tensor | None
-) -> None:
-    """Add a block of the matrix to the ranks of both directions."""
-    if same is not None:
+        if both.start < both.stop:
+            index = torch.arange(both.start, both.stop, device=by_row.rank.device)
+            scores = tile(rows, columns)[index - rows.start, index - columns.start]
+            for side in (by_row, by_column):
+                side.match[both], side.match_score[both], side.matches[both] = index, scores, 1
+    elif bool(torch.isin(by_row.labels[rows], by_column.labels[columns]).any()):
+        same = by_row.labels[rows, None] == by_column.labels[columns]
+        values = tile(rows, columns)
         _check_finite(values, rows, columns)
-        by_row.count(values, same, rows, columns.start)
-        by_column.count(values.T, same.T, columns, rows.start)
-        return
-    above = count_above(values, by_row.bound(rows, columns.start), by_column.bound(columns, rows.start))
-    if not above[2]:
-        _check_finite(values, rows, columns)
-    by_row.rank[rows] += above[0]
-    by_column.rank[columns] += above[1]
-    by_row.see_wrong(values, rows, columns.start)
-    by_column.see_wrong(values.T, columns, rows.start)
+        by_row.find(values, same, rows, columns.start)
+        by_column.find(values.T, same.T, columns, rows.start)
 
 
 def rank_tiles(
@@ -224,22 +157,28 @@ def rank_tiles(
         RetrievalError: if a score is not finite or a query has no right answer.
     """
     device = torch.device(device)
-    if groups is not None:
-        groups = (groups[0].to(device), groups[1].to(device))
-    by_row = _Side(shape[0], shape[1], wrong, device, dtype)
-    by_column = _Side(shape[1], shape[0], wrong, device, dtype)
+    labels = [torch.arange(n) for n in shape] if groups is None else groups
+    by_row = _Side(labels[0].to(device), shape[1], dtype)
+    by_column = _Side(labels[1].to(device), shape[0], dtype)
     tiles = [(r, c) for r in _slices(shape[0], step[0]) for c in _slices(shape[1], step[1])]
     for rows, columns in tiles:
-        if _may_match(rows, columns, groups):
-            _find_matches(by_row, by_column, tile(rows, columns), rows, columns, groups)
+        _find_matches(by_row, by_column, tile, rows, columns, groups is None)
     for side, name in ((by_row, "image"), (by_column, "spoken caption")):
-        if not side.found():
+        if not side.found_all():
             lonely = (side.matches == 0).nonzero().flatten().tolist()
             raise RetrievalError(
                 f"{len(lonely)} queries have no right answer, the first is {name} {lonely[0]}. "
                 "Every label must occur among the images and among the spoken captions."
             )
     for rows, columns in tiles:
-        for part, r, c, same in _blocks(tile(rows, columns), rows, columns, groups):
-            _count_block(by_row, by_column, part, r, c, same)
+        values = tile(rows, columns)
+        known, origin = (by_row.known(rows), by_column.known(columns)), (rows.start, columns.start)
+        if device.type == "cpu":
+            found = count_on_cpu(values, *known, origin, groups is None, wrong)
+        else:
+            found = count_with_torch(values, *known, origin, wrong)
+        if not found[2]:
+            _check_finite(values, rows, columns)
+        by_row.add(found[0], rows, columns.start)
+        by_column.add(found[1], columns, rows.start)
     return by_row.result(), by_column.result()

@@ -19,7 +19,8 @@ from models.matchmap import similarity as all_pairs
 
 SimilarityFn = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 RECALLS = (1, 5, 10)
-MATRIX_TILE = (4096, 4096)  # of a matrix that must be converted or is on a GPU
+CPU_ROWS = 2000  # rows of a matrix looked at together, each a whole row
+GPU_TILE = (4096, 4096)
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,7 @@ def ranks(
         return similarity[rows, columns].to(dtype)
 
     shape = (similarity.shape[0], similarity.shape[1])
-    whole = similarity.device.type == "cpu" and similarity.dtype == dtype
-    step = shape if whole else MATRIX_TILE
+    step = (CPU_ROWS, max(shape[1], 1)) if similarity.device.type == "cpu" else GPU_TILE
     return Retrieval(*rank_tiles(tile, shape, step, groups, wrong, similarity.device, dtype))
 
 

@@ -57,9 +57,10 @@ def ranks_in_tiles(table, step, groups=None):
     return Retrieval(*ranking.rank_tiles(lambda rows, columns: table[rows, columns], table.shape, step, groups))
 
 
-@pytest.fixture(params=[2, 128])
+@pytest.fixture(params=[(2, 16, 1 << 20), (250, 2000, 1 << 20), (3, 8, 0)])
 def small_blocks(request, monkeypatch):
-    monkeypatch.setattr(ranking, "BLOCK", request.param)
+    for name, value in zip(("BAND", "WIDTH", "SEVERAL"), request.param, strict=True):
+        monkeypatch.setattr(counting, name, value)
 
 
 @pytest.mark.parametrize("name", ["S50", "S12"])
@@ -98,20 +99,30 @@ def test_groups_against_sorting(small_blocks, step, levels):
     assert found.speech.matches.tolist() == [4, 4, 4, 4, 4, 3]
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 7), (250, 2000), (251, 2001), (777, 4100), (1200, 2003)])
-@pytest.mark.parametrize("transposed", [False, True])
-def test_counts_above_bounds(rows, columns, transposed):
-    table = scores(columns, rows, 5).T if transposed else scores(rows, columns, 5)
-    row_bound, column_bound = scores(rows, 1, 5, seed=1)[:, 0], scores(columns, 1, 5, seed=2)[:, 0]
-    by_row, by_column, finite = counting.count_above(table, row_bound, column_bound)
-    assert torch.equal(by_row, (table > row_bound[:, None]).sum(1))
-    assert torch.equal(by_column, (table > column_bound).sum(0))
-    assert finite
-    # Every entry above its bound: no byte of the sums may overflow.
-    low = torch.full((1,), -1.0)
-    by_row, by_column, _ = counting.count_above(table, low.expand(rows), low.expand(columns))
-    assert by_row.eq(columns).all()
-    assert by_column.eq(rows).all()
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (7, 3), (251, 2001), (600, 4100), (1200, 2003)])
+@pytest.mark.parametrize("levels", [1, 5, None])
+@pytest.mark.parametrize("aligned", [True, False])
+def test_both_ways_to_count_agree(rows, columns, levels, aligned):
+    table = scores(rows, columns, levels)
+    labels = [torch.arange(rows), torch.arange(columns)]
+    if not aligned:
+        labels = [labels[0] % 400, labels[1] // 3]
+    # Scores no entry exceeds, that every entry exceeds (no byte of the sums may overflow), and in between.
+    for score in (9.0, -9.0, 0.0 if levels is None else 2.0):
+        known = []
+        for own, other in (labels, labels[::-1]):
+            same = own[:, None] == other
+            match = torch.where(same.any(1), same.int().argmax(1), len(other))
+            level = torch.full((len(own),), score)
+            known.append(counting.Queries(level, torch.nextafter(level, level - 1), match, own))
+        fast = counting.count_on_cpu(table, *known, (0, 0), aligned, True)
+        slow = counting.count_with_torch(table, *known, (0, 0), True)
+        assert fast[2] == slow[2] is True
+        for one, other in zip(fast[:2], slow[:2], strict=True):
+            assert torch.equal(one.before, other.before)
+            assert torch.equal(one.wrong_score, other.wrong_score)
+            real = one.wrong_score > -torch.inf
+            assert torch.equal(one.wrong[real], other.wrong[real])
 
 
 def test_ties_by_hand():
