@@ -5,8 +5,8 @@ their time: DC removal over the whole signal, pre-emphasis with the first sample
 symmetric Hamming window, power, Slaney mel bands, decibels below the loudest value with a floor.
 Shape letters: B signals, N samples, T frames, M mel bands.
 
-The transform is ``torch.fft.rfft`` over windowed frames. On one CPU core it was faster than ``torch.stft`` and than
-matrix products with the 400-point DFT (folded by symmetry or not); benchmarks/logmel.py measures it again.
+The transform is ``torch.fft.rfft`` over windowed frames: on one CPU core as quick as ``torch.stft`` at its best, some
+7 times quicker than a matrix product with the 400-point DFT; benchmarks/logmel.py measures it again.
 """
 
 import functools
@@ -22,7 +22,7 @@ from engine.errors import UserError
 
 HOP = 160  # samples: 10 ms
 PAD_DB = 0.0  # the published padding: the loudest value, made harmless by frame counts
-FRAMES_AT_ONCE = {"cpu": 1 << 11, "cuda": 1 << 18}  # transform buffers: cache-sized on CPU, some 2 GB on GPU
+FRAMES_AT_ONCE = {"cpu": 320, "cuda": 1 << 18}  # transform buffers: cache-sized on CPU, some 2 GB on GPU
 
 
 class FeatureError(UserError):
@@ -174,21 +174,19 @@ def device_features(batch: dict[str, Tensor], length: int | None = None) -> Feat
     """Features of a batch that was loaded with ``features: device``, equal to those the workers would have made.
 
     Args:
-        batch: Holds ``waveform`` (B, N), ``nsamples`` (B,) and ``start`` (B,), the first frame of each row's window.
-        length: Frames to keep, the dataset's ``max_frames``; None keeps everything.
+        batch: Holds ``waveform`` (B, N), ``nsamples`` (B,), and the window of each row that the dataset chose: its
+            first frame ``start`` (B,) and its frames ``nframes`` (B,).
+        length: Frames to pad to with 0 dB, the loader's ``target_length``; None keeps as many as the waveforms make.
 
     Returns:
-        Features: values (B, M, min(T, length)) with 0 dB behind a row's end, and the frame counts, on the device of
-        the batch.
+        Features: values (B, M, length) with 0 dB behind a row's end, and the frame counts, on the batch's device.
     """
-    values, nframes = log_mel(batch["waveform"], batch["nsamples"])
-    if length is None or values.shape[-1] <= length:
-        return Features(values, nframes)
-    frames = batch["start"][:, None] + torch.arange(length, device=values.device)
-    kept = (nframes - batch["start"]).clamp(max=length)
-    window = values.gather(2, frames.clamp(max=values.shape[-1] - 1)[:, None].expand(-1, values.shape[1], -1))
-    behind = torch.arange(length, device=values.device) >= kept[:, None]
-    return Features(window.masked_fill(behind[:, None], PAD_DB), kept)
+    values, _ = log_mel(batch["waveform"], batch["nsamples"])
+    steps = torch.arange(length or values.shape[-1], device=values.device)
+    frames = (batch["start"][:, None] + steps).clamp(max=values.shape[-1] - 1)
+    window = values.gather(2, frames[:, None].expand(-1, values.shape[1], -1))
+    behind = steps >= batch["nframes"][:, None]
+    return Features(window.masked_fill_(behind[:, None], PAD_DB), batch["nframes"])
 
 
 def _decibels(
@@ -203,14 +201,12 @@ def _decibels(
 ) -> Features:
     """The whole chain; ``filters`` (n_fft // 2 + 1, M) or None for the bare spectrum."""
     signal = waveform.float() if waveform.dim() == 2 else waveform.float()[None]
-    lengths = _lengths(signal, nsamples if waveform.dim() == 2 else None)
+    nsamples = nsamples if waveform.dim() == 2 else None
+    lengths = _lengths(signal, nsamples)
     nframes = 1 + lengths // hop
-    padded = _reflect(_emphasise(signal, lengths, preemphasis), lengths, n_fft // 2)
-    frames = padded.unfold(1, n_fft, hop)
-    rows = max(1, FRAMES_AT_ONCE.get(signal.device.type, 1 << 18) // frames.shape[1])
-    power = torch.cat([_power(part, _window(window, n_fft, signal.device), filters) for part in frames.split(rows)])
-    behind = torch.arange(power.shape[1], device=signal.device) >= nframes[:, None]
-    level = _below_loudest(power, behind, top_db)
+    padded = _reflected(signal, lengths, n_fft // 2, preemphasis, ragged=nsamples is not None)
+    power = _power(padded.unfold(1, n_fft, hop), _window(window, n_fft, signal.device), filters)
+    level = _below_loudest(power, nframes if nsamples is not None else None, top_db)
     return Features(level, nframes) if waveform.dim() == 2 else Features(level[0], nframes[0])
 
 
@@ -228,33 +224,32 @@ def _lengths(signal: Tensor, nsamples: Tensor | None) -> Tensor:
     return nsamples.to(signal.device)
 
 
-def _emphasise(signal: Tensor, lengths: Tensor, preemphasis: float) -> Tensor:
-    """Takes the mean off and 0.97 of the previous sample; zero behind each row's end."""
-    behind = torch.arange(signal.shape[1], device=signal.device) >= lengths[:, None]
-    signal = signal.masked_fill(behind, 0.0)
+def _reflected(signal: Tensor, lengths: Tensor, pad: int, preemphasis: float, ragged: bool) -> Tensor:
+    """Takes off the mean and the weighted previous sample, and mirrors each row at its own ends.
+
+    A row shorter than the padding is mirrored again and again. ``ragged`` says that rows end before the batch does.
+    """
+    B, N = signal.shape
+    behind = torch.arange(N, device=signal.device) >= lengths[:, None] if ragged else None
+    signal = signal.masked_fill(behind, 0.0) if ragged else signal
     mean = signal.sum(1) / lengths
     if not bool(torch.isfinite(mean).all()):
         bad = (~torch.isfinite(mean)).nonzero()[:, 0].tolist()
         raise FeatureError(f"rows {bad} hold NaN or infinite samples, expected finite ones; read the files again")
-    signal = signal - mean[:, None]
-    return torch.cat([signal[:, :1], signal[:, 1:] - preemphasis * signal[:, :-1]], 1).masked_fill_(behind, 0.0)
-
-
-def _reflect(signal: Tensor, lengths: Tensor, pad: int) -> Tensor:
-    """Mirrors each row at its own ends, again and again where it is shorter than the padding."""
-    B, N = signal.shape
-    period = (2 * (lengths - 1)).clamp(min=1)[:, None]
-
-    def mirrored(positions: Tensor) -> Tensor:
-        inside = positions.remainder(period)
-        return signal.gather(1, torch.minimum(inside, (period - inside) % period).clamp(max=N - 1))
-
+    padded = signal.new_zeros(B, N + 2 * pad)
+    inner = padded[:, pad : pad + N]
+    centred = signal - mean[:, None]
+    inner.copy_(centred)
+    inner[:, 1:].sub_(centred[:, :-1], alpha=preemphasis)
+    if ragged:
+        inner.masked_fill_(behind, 0.0)
     steps = torch.arange(pad, device=signal.device)
-    out = signal.new_zeros(B, N + 2 * pad)
-    out[:, pad : pad + N] = signal
-    out[:, :pad] = mirrored((steps - pad).expand(B, -1))
+    period = (2 * (lengths - 1)).clamp(min=1)[:, None]
     after = lengths[:, None] + steps
-    return out.scatter_(1, after + pad, mirrored(after))
+    edges = torch.cat([(steps - pad).expand(B, -1), after], 1).remainder(period)
+    values = inner.gather(1, torch.minimum(edges, (period - edges) % period))
+    padded[:, :pad] = values[:, :pad]
+    return padded.scatter_(1, after + pad, values[:, pad:])
 
 
 @functools.lru_cache(maxsize=16)
@@ -266,15 +261,26 @@ def _window(length: int, n_fft: int, device: torch.device) -> Tensor:
 
 
 def _power(frames: Tensor, window: Tensor, filters: Tensor | None) -> Tensor:
-    """(B, T, n_fft) to power (B, T, bins or M)."""
-    spectrum = torch.fft.rfft(frames * window)
-    power = spectrum.real.square() + spectrum.imag.square()
-    return power if filters is None else power @ filters
+    """(B, T, n_fft) to power (B, T, bins or M), a block of frames at a time."""
+    B, T, _ = frames.shape
+    power = frames.new_empty(B, T, window.numel() // 2 + 1 if filters is None else filters.shape[1])
+    block = FRAMES_AT_ONCE.get(frames.device.type, 1 << 18)
+    rows = max(1, block // T)
+    for row in range(0, B, rows):
+        for at in range(0, T, block):
+            spectrum = torch.fft.rfft(frames[row : row + rows, at : at + block] * window)
+            part = spectrum.real.square() + spectrum.imag.square()
+            power[row : row + rows, at : at + block] = part if filters is None else part @ filters
+    return power
 
 
-def _below_loudest(power: Tensor, behind: Tensor, top_db: float, floor: float = 1e-10) -> Tensor:
-    """(B, T, M) power to (B, M, T) dB below each row's loudest value, limited to ``top_db``, 0 dB behind its end."""
-    level = 10 * torch.log10(power.clamp_(min=floor))
-    loudest = level.masked_fill(behind[..., None], -math.inf).amax((1, 2), keepdim=True)
-    level = (level - loudest).clamp_(min=-top_db).masked_fill_(behind[..., None], PAD_DB)
+def _below_loudest(power: Tensor, nframes: Tensor | None, top_db: float, floor: float = 1e-10) -> Tensor:
+    """(B, T, M) power to (B, M, T) dB below each row's loudest value, limited to ``top_db``; 0 dB behind its end."""
+    level = power.clamp_(min=floor).log10_().mul_(10)
+    if nframes is None:
+        level = (level - level.amax((1, 2), keepdim=True)).clamp_(min=-top_db)
+        return level.transpose(1, 2).contiguous()
+    behind = (torch.arange(power.shape[1], device=power.device) >= nframes[:, None])[..., None]
+    loudest = level.masked_fill(behind, -math.inf).amax((1, 2), keepdim=True)
+    level = (level - loudest).clamp_(min=-top_db).masked_fill_(behind, PAD_DB)
     return level.transpose(1, 2).contiguous()

@@ -20,21 +20,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import h5py
-import numpy as np
-import torch
 
-from datasets.audio import read_audio
-from datasets.features import cut, log_mel
-from datasets.images import read_image
+from datasets.hdf5_parts import read_outcome, write_audio, write_images, write_part
 from datasets.manifest import ManifestError, read_places
 from datasets.parallel import cores, in_processes, locked, progress
 from datasets.records import Records, SpokenCaption
-from datasets.samples import OnError, SampleError
+from datasets.samples import OnError
 from engine.errors import UserError
 
 log = logging.getLogger(__name__)
 SHARD = 64  # rows: some seconds of work
-BANDS = 40
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ def preprocess(data: HDF5Pair) -> None:
 
     Raises:
         ManifestError: The manifest is wrong, or the folder holds the pair of another one.
-        SampleError: A row cannot be decoded and ``on_error`` is "error".
+        datasets.samples.SampleError: A row cannot be decoded and ``on_error`` is "error".
         UserError: A worker process died, or no row could be decoded.
     """
     records = read_places(data.manifest, need="files").records
@@ -162,98 +157,29 @@ def _part(data: HDF5Pair, first: int) -> Path:
 
 
 def _make_part(data: HDF5Pair, job: tuple[int, list[SpokenCaption]]) -> int:
-    """Prepares the rows of one shard and writes it whole or not at all."""
+    """Prepares the rows of one shard."""
     first, records = job
-    mels, pictures, kept, failures = [], [], [], []
-    for row, record in enumerate(records, first):
-        try:
-            picture = record.image_path.read_bytes()
-            read_image(picture, str(record.image_path))
-            mel = log_mel(torch.from_numpy(read_audio(record.audio_path))).values
-        except (UserError, OSError) as error:
-            failure = SampleError(f"{data.manifest}: row {row} ({record.uttid}): {error}", row)
-            if data.on_error == "error":
-                raise failure from error
-            failures.append(str(failure))
-            continue
-        mels.append(cut(mel, data.max_frames).numpy())
-        pictures.append(np.frombuffer(picture, np.uint8))
-        kept.append(row)
-    path = _part(data, first)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        np.savez(
-            file,
-            mel=np.concatenate([np.zeros((BANDS, 0), np.float32), *mels], axis=1),
-            frames=np.array([mel.shape[1] for mel in mels], np.int64),
-            image=np.concatenate([np.zeros(0, np.uint8), *pictures]),
-            sizes=np.array([len(picture) for picture in pictures], np.int64),
-            kept=np.array(kept, np.int64),
-            failures=np.array(failures, dtype=np.str_),
-        )
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    skipping = data.on_error == "skip"
+    write_part(_part(data, first), first, records, data.max_frames, skipping, str(data.manifest))
     return len(records)
 
 
 def _put_together(data: HDF5Pair, source: dict[str, Any], rows: int) -> None:
     """Writes the two HDF5 files, the list of what was left out, and last the JSON."""
     paths = [_part(data, first) for first in range(0, rows, SHARD)]
-    kept: list[int] = []
-    failures: list[str] = []
-    for path in paths:
-        with np.load(path) as part:
-            kept += part["kept"].tolist()
-            failures += part["failures"].tolist()
+    kept, failures = read_outcome(paths)
     if not kept:
         raise UserError(f"none of the {rows} rows could be decoded, the first: {failures[0]}")
     log.info("writing %s and %s", data.audio.name, data.image.name)
     with _written_whole(data.audio) as file:
-        _write_audio(file, paths, len(kept), data)
+        write_audio(file, paths, len(kept), data.max_frames, None if data.compression == "none" else data.compression)
     with _written_whole(data.image) as file:
-        _write_images(file, paths, len(kept))
+        write_images(file, paths, len(kept))
     data.skipped.unlink(missing_ok=True)
     if failures:
         _write_whole(data.skipped, ("\n".join(failures) + "\n").encode())
         log.warning("%d rows were left out, see %s; the first: %s", len(failures), data.skipped, failures[0])
     _write_whole(data.json, _manifest(data, source, kept))
-
-
-def _write_audio(file: h5py.File, paths: list[Path], count: int, data: HDF5Pair) -> None:
-    """``melspec``, zero behind each caption's end, and ``melspec_len``."""
-    chunks = (
-        {}
-        if data.compression == "none"
-        else {"compression": data.compression, "chunks": (1, BANDS, min(256, data.max_frames))}
-    )
-    shape = (count, BANDS, data.max_frames)
-    melspec = file.create_dataset("melspec", shape, np.float32, fill_time="never", **chunks)
-    lengths = file.create_dataset("melspec_len", (count,), np.int64)
-    at = 0
-    for path in paths:
-        with np.load(path) as part:
-            frames, mel = part["frames"], part["mel"]
-        if not len(frames):
-            continue
-        block = np.zeros((len(frames), BANDS, data.max_frames), np.float32)
-        for row, values in zip(block, np.split(mel, np.cumsum(frames)[:-1], axis=1), strict=True):
-            row[:, : values.shape[1]] = values
-        melspec[at : at + len(block)] = block
-        lengths[at : at + len(block)] = frames
-        at += len(block)
-
-
-def _write_images(file: h5py.File, paths: list[Path], count: int) -> None:
-    """``image``, each row the bytes of a picture file."""
-    images = file.create_dataset("image", (count,), h5py.vlen_dtype(np.uint8))
-    at = 0
-    for path in paths:
-        with np.load(path) as part:
-            sizes, content = part["sizes"], part["image"]
-        for picture in np.split(content, np.cumsum(sizes)[:-1]) if len(sizes) else ():
-            images[at] = picture
-            at += 1
 
 
 def _manifest(data: HDF5Pair, source: dict[str, Any], kept: list[int]) -> bytes:

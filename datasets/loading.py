@@ -105,8 +105,8 @@ class Loader:
             start: Global batches to leave out because they were done before an interruption.
 
         Yields:
-            ``image`` (b, 3, H, W), ``mel`` (b, 40, T) and ``nframes`` (b,), or ``waveform`` (b, N), ``nsamples`` (b,)
-            and ``start`` (b,); ``index`` (b,) rows of the dataset; ``latent`` (b,) where the dataset has it. In
+            ``image`` (b, 3, H, W); ``nframes`` (b,); ``mel`` (b, 40, T), or ``waveform`` (b, N), ``nsamples`` (b,) and
+            ``start`` (b,); ``index`` (b,) rows of the dataset; ``latent`` (b,) where the dataset has it. In
             evaluation a rank without rows in the last global batch yields one batch less than others.
 
         Raises:

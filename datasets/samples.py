@@ -1,8 +1,8 @@
 """What every dataset of spoken captions shares: how a picture and a sound become one sample, and its faults.
 
 A sample is a dict: ``image`` (3, H, W) float32, ``mel`` (40, n) float32 dB without padding, ``nframes`` int, ``index``
-int. With ``features="device"`` it holds ``waveform`` (N,) float32, ``nsamples`` and ``start`` instead of the mel:
-:func:`datasets.features.device_features` makes the same mel of a batch of them.
+int. With ``features="device"`` it holds ``waveform`` (N,) float32, ``nsamples`` and ``start``, the first of its
+``nframes`` frames, instead of the mel: :func:`datasets.features.device_features` makes the same mel of a batch of them.
 """
 
 from abc import ABC, abstractmethod
@@ -127,7 +127,7 @@ class SpokenCaptions(Dataset, ABC):
 
     @abstractmethod
     def _speech(self, index: int) -> Sample:
-        """``mel`` and ``nframes``, or ``waveform``, ``nsamples`` and ``start``."""
+        """``mel`` and ``nframes``, or ``waveform``, ``nsamples``, ``start`` and ``nframes``."""
 
     def _finished(self, mel: Tensor) -> Sample:
         """Cuts and masks a whole spectrogram (40, T)."""

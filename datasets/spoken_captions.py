@@ -40,8 +40,10 @@ class _FromFiles(SpokenCaptions):
         waveform = torch.from_numpy(read_audio(self.records[index].audio_path))
         if self.features == "worker":
             return self._finished(log_mel(waveform).values)
-        start = window_start(count_frames(len(waveform)), self.max_frames, self.random_window)
-        return {"waveform": waveform, "nsamples": len(waveform), "start": start}
+        frames = count_frames(len(waveform))
+        start = window_start(frames, self.max_frames, self.random_window)
+        kept = min(frames, self.max_frames or frames)
+        return {"waveform": waveform, "nsamples": len(waveform), "start": start, "nframes": kept}
 
 
 class PlacesFiles(_FromFiles):

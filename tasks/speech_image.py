@@ -167,7 +167,8 @@ class SpeechImage:
         """Return the batch's log-mels, computed here when it carries waveforms."""
         if "mel" in batch:
             return batch["mel"].to(self.device, non_blocking=True), batch["nframes"].to(self.device, non_blocking=True)
-        waveforms = {name: batch[name].to(self.device, non_blocking=True) for name in ("waveform", "nsamples", "start")}
+        names = ("waveform", "nsamples", "start", "nframes")
+        waveforms = {name: batch[name].to(self.device, non_blocking=True) for name in names}
         with torch.autocast(self.device.type, enabled=False):
             return device_features(waveforms, self.data.target_length)
 

@@ -122,11 +122,13 @@ def test_windows_have_the_published_starts():
 
 def test_device_features_take_the_same_windows():
     waves = torch.randn(3, 8000, generator=torch.Generator().manual_seed(1))
-    batch = {"waveform": waves, "nsamples": torch.tensor([8000, 7000, 1000]), "start": torch.tensor([20, 5, 0])}
-    values, nframes = device_features(batch, 30)
-    assert nframes.tolist() == [30, 30, 7]
+    window = {"start": torch.tensor([20, 5, 0]), "nframes": torch.tensor([30, 30, 7])}
+    batch = {"waveform": waves, "nsamples": torch.tensor([8000, 7000, 1000]), **window}
     whole = log_mel(waves, batch["nsamples"]).values
-    for row, start in enumerate(batch["start"]):
-        torch.testing.assert_close(values[row, :, : nframes[row]], whole[row, :, start : start + nframes[row]])
-    assert (values[2, :, 7:] == 0).all()
-    assert device_features(batch).values.shape == (3, 40, 51)
+    for length in (30, 64, None):
+        values, nframes = device_features(batch, length)
+        assert values.shape == (3, 40, length or 51)
+        assert nframes.tolist() == [30, 30, 7]
+        for row, start in enumerate(batch["start"]):
+            torch.testing.assert_close(values[row, :, : nframes[row]], whole[row, :, start : start + nframes[row]])
+            assert (values[row, :, nframes[row] :] == 0).all()

@@ -1,0 +1,135 @@
+"""Log-mels of spoken captions, from files and from samples, against the librosa pipeline of the published systems.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.logmel --captions 1000
+
+The captions are synthetic, so that nothing is needed. librosa is the baseline only: ``pip install librosa``.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import librosa
+import numpy as np
+import scipy.signal
+import soundfile
+import torch
+from torch import Tensor
+
+from benchmarks.table import Row, best_time, print_table
+from datasets.audio import SAMPLE_RATE, read_audio
+from datasets.features import log_mel
+
+DISTINCT = 50  # files on disk; each is read again until the number of captions is reached
+WINDOW = scipy.signal.windows.hamming(400, sym=True)
+FILTERS = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=400, n_mels=40, fmin=20)
+
+
+def librosa_features(samples: np.ndarray) -> np.ndarray:
+    """The published steps in librosa's calls, (40, T) dB."""
+    samples = samples - samples.mean()
+    samples = np.append(samples[0], samples[1:] - 0.97 * samples[:-1])
+    spectrum = librosa.stft(samples, n_fft=400, hop_length=160, win_length=400, window=WINDOW, pad_mode="reflect")
+    return librosa.power_to_db(np.dot(FILTERS, np.abs(spectrum) ** 2), ref=np.max)
+
+
+def librosa_file(path: Path) -> np.ndarray:
+    """Decode, mix down, resample and compute with librosa."""
+    return librosa_features(librosa.load(path, sr=SAMPLE_RATE)[0])
+
+
+def our_file(path: Path) -> Tensor:
+    """The same through datasets/."""
+    return log_mel(torch.from_numpy(read_audio(path))).values
+
+
+def speech_like(seconds: float, rate: int, seed: int) -> np.ndarray:
+    """Noise with the slope and the pauses of speech, float32."""
+    rng = np.random.default_rng(seed)
+    noise = scipy.signal.lfilter([1.0], [1.0, -0.9], rng.normal(size=int(seconds * rate)))
+    syllables = np.clip(np.sin(2 * np.pi * 4 * np.arange(len(noise)) / rate + seed), 0, 1)
+    return (0.1 * noise * syllables).astype(np.float32)
+
+
+def each(function: Callable[[object], object], items: list) -> Callable[[], None]:
+    """A call of ``function`` on every item."""
+
+    def run() -> None:
+        for item in items:
+            function(item)
+
+    return run
+
+
+def file_rows(folder: Path, args: argparse.Namespace) -> list[Row]:
+    """From files: decode, resample, features."""
+    rows = []
+    for rate, suffix in ((16000, "wav"), (44100, "wav"), (44100, "mp3")):
+        paths = [folder / f"{rate}_{i}.{suffix}" for i in range(min(DISTINCT, args.captions))]
+        for seed, path in enumerate(paths):
+            soundfile.write(path, speech_like(args.seconds, rate, seed), rate)
+        paths = [paths[i % len(paths)] for i in range(args.captions)]
+        difference = np.abs(our_file(paths[0]).numpy() - librosa_file(paths[0])).max()
+        if difference > 0.1:
+            raise RuntimeError(f"The two pipelines differ by {difference:.3f} dB on {paths[0].name}; one has a fault.")
+        ours = best_time(each(our_file, paths), args.repeats)
+        theirs = best_time(each(librosa_file, paths), args.repeats)
+        rows.append(Row(f"files, {rate} Hz {suffix}", ours, theirs, note="decode, resample, features"))
+    return rows
+
+
+def feature_rows(args: argparse.Namespace) -> list[Row]:
+    """From samples: features alone, one by one and in batches, on CPU and GPU."""
+    waves = np.stack([speech_like(args.seconds, SAMPLE_RATE, seed) for seed in range(DISTINCT)])
+    waves = waves[np.arange(args.captions) % DISTINCT]
+    baseline = best_time(each(librosa_features, list(waves)), args.repeats)
+    batch = torch.from_numpy(waves)
+    rows = [
+        Row("features, one by one", best_time(each(log_mel, list(batch)), args.repeats), baseline),
+        Row("features, batches of 32", best_time(each(log_mel, list(batch.split(32))), args.repeats), baseline),
+    ]
+    if torch.cuda.is_available():
+        there = batch.cuda()
+        seconds = best_time(each(log_mel, list(there.split(500))), args.repeats, "cuda")
+        whole = best_time(lambda: log_mel(batch.cuda()).values, args.repeats, "cuda")
+        rows.append(Row("features, batches of 500, GPU", seconds, baseline, note=torch.cuda.get_device_name()))
+        rows.append(Row("with the copy to the GPU", whole, baseline))
+    return rows
+
+
+def transform_rows(args: argparse.Namespace) -> list[Row]:
+    """The transform alone, to show why it is ``torch.fft.rfft``; the baseline is ``torch.stft``."""
+    signal = torch.from_numpy(speech_like(args.seconds, SAMPLE_RATE, 0))
+    window = torch.from_numpy(WINDOW).float()
+    angle = 2 * torch.pi / 400 * torch.arange(400.0, dtype=torch.float64)[:, None] * torch.arange(201)
+    basis = (torch.cat([angle.cos(), -angle.sin()], 1) * window[:, None]).float()
+    frames = signal.unfold(0, 400, 160)
+    ways = {
+        "transform: torch.fft.rfft": lambda: torch.fft.rfft(frames * window),
+        "transform: matrix product": lambda: frames @ basis,
+        "transform: torch.stft": lambda: torch.stft(signal, 400, 160, window=window, center=False, return_complex=True),
+    }
+    times = {name: best_time(way, 20 * args.repeats) for name, way in ways.items()}
+    baseline = times["transform: torch.stft"]
+    return [Row(name, seconds, baseline, note="one caption") for name, seconds in times.items()]
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--captions", type=int, default=1000, help="how many captions (default 1000)")
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of a caption (default 6)")
+    parser.add_argument("--repeats", type=int, default=2, help="timed runs, the best counts (default 2)")
+    parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU (default 1)")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = file_rows(Path(folder), args)
+    rows += feature_rows(args) + transform_rows(args)
+    title = f"log-mels of {args.captions} captions of {args.seconds} s, {args.threads} thread(s); baseline librosa"
+    print_table(title, rows)
+
+
+if __name__ == "__main__":
+    main()
