@@ -218,12 +218,19 @@ def _try_group(group: type, values: dict[str, Any], key_path: str, faults: _Faul
     """Make a dataclass of plain values once, so that its own checks of combinations speak before anything is loaded."""
     from config.build import build_call  # build imports this module's neighbours, not this one
 
-    if any(isinstance(value, dict | list) for value in values.values()):
+    if _holds_node(values):
         return
     try:
         build_call(group, values, key_path)
     except (ValueError, ConfigError) as error:
         faults.add(key_path, str(error).removeprefix(f"{key_path}: "))
+
+
+def _holds_node(value: Any) -> bool:
+    """Whether a call stands anywhere in a value; it may cost much to build."""
+    if isinstance(value, dict):
+        return "type" in value or any(_holds_node(item) for item in value.values())
+    return isinstance(value, list) and any(_holds_node(item) for item in value)
 
 
 def _adapter(annotation: Any) -> TypeAdapter | None:

@@ -75,6 +75,8 @@ class _Schema:
         item = get_args(annotation)[0] if get_origin(annotation) in (list, tuple) and get_args(annotation) else None
         if item is not None:
             return {"type": "array", "items": self.value(item)}
+        if getattr(annotation, "_is_protocol", False):
+            return self._nodes(annotation, ())
         try:
             adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
             return adapter.json_schema()
@@ -105,7 +107,12 @@ class _Schema:
 def _makes(target: Callable[..., Any], product: Any) -> bool:
     """Whether a target surely makes ``product`` (unlike in ``check``, unknown is no)."""
     made = target if inspect.isclass(target) else inspect.signature(target).return_annotation
-    return inspect.isclass(made) and inspect.isclass(product) and made is not type(None) and _fits(target, [product])
+    if not inspect.isclass(made) or not inspect.isclass(product) or made is type(None):
+        return False
+    if getattr(product, "_is_protocol", False):  # members are instance attributes: compare methods by name
+        methods = [name for name in vars(product) if not name.startswith("_") and callable(getattr(product, name))]
+        return bool(methods) and all(callable(getattr(made, name, None)) for name in methods)
+    return _fits(target, [product])
 
 
 def schema() -> dict[str, Any]:

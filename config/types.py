@@ -4,6 +4,7 @@ A config must not be able to run arbitrary code, so a name resolves only when it
 object was defined there (``tasks.attngan.os.system`` is refused although ``os`` is an attribute of that module).
 """
 
+import dataclasses
 import importlib
 import inspect
 import types
@@ -124,6 +125,7 @@ def public_names(module: types.ModuleType) -> list[str]:
         for name, value in vars(module).items()
         if not name.startswith("_")
         and (inspect.isclass(value) or inspect.isfunction(value))
+        and not (inspect.isclass(value) and issubclass(value, BaseException))
         and _allowed(value.__module__ + ".")
     ]
 
@@ -138,11 +140,16 @@ def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
         hints = get_type_hints(function, include_extras=True)
     except NameError:  # a third-party signature whose annotations name things under TYPE_CHECKING
         hints = {}
+    made = {}
+    if inspect.isclass(target) and dataclasses.is_dataclass(target):
+        fields = dataclasses.fields(target)
+        made = {field.name: field.default_factory for field in fields if callable(field.default_factory)}
     found = {}
     for parameter in inspect.signature(target).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        found[parameter.name] = Parameter(parameter.name, hints.get(parameter.name, Any), parameter.default)
+        default = made[parameter.name]() if parameter.name in made else parameter.default
+        found[parameter.name] = Parameter(parameter.name, hints.get(parameter.name, Any), default)
     return found
 
 

@@ -1,0 +1,90 @@
+"""Samples per second of training steps: DAVEnet with VGG16, and the small encoders, on this machine.
+
+``python -m benchmarks.training [--batch-size 8] [--steps 3]`` times whole steps (forward, losses, backward, update) on
+random pictures of 128 pixels and captions of 1,024 frames. The baseline of each row is a plain loop that compares the
+pairs one by one, as the originals do, around the same networks and the same optimiser.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.table import Row, print_table
+from losses import draw_imposters, sampled_triplet
+from models.davenet import DavenetSpeech
+from models.image_encoders import Vgg16Encoder
+from models.matchmap import similarity
+from models.small import SmallImageEncoder, SmallSpeechEncoder
+
+
+def batched_loss(image: Tensor, speech: Tensor, nframes: Tensor, imposters: Tensor) -> Tensor:
+    """Both directions of the sampled triplet from one similarity matrix."""
+    scores = similarity(image, speech, nframes)
+    return sampled_triplet(scores, imposters, 1.0) + sampled_triplet(scores.T, imposters, 1.0)
+
+
+def looped_loss(image: Tensor, speech: Tensor, nframes: Tensor, imposters: Tensor) -> Tensor:
+    """The same value pair by pair."""
+
+    def score(i: int, s: int) -> Tensor:
+        matchmap = torch.einsum("dhw,dt->hwt", image[i], speech[s, :, : int(nframes[s])])
+        return matchmap.flatten(0, 1).amax(0).mean()
+
+    total = image.new_zeros(())
+    for i, imposter in enumerate(imposters.tolist()):
+        own = score(i, i)
+        total = total + (score(i, imposter) - own + 1).clamp(min=0) + (score(imposter, i) - own + 1).clamp(min=0)
+    return total / len(imposters)
+
+
+def time_step(
+    image: nn.Module, speech: nn.Module, loss: Callable[..., Tensor], batch: int, steps: int, device: torch.device
+) -> float:
+    """Return the seconds of one training step, the best of ``steps`` after one to warm up."""
+    image, speech = image.to(device), speech.to(device)
+    optimizer = torch.optim.Adam([*image.parameters(), *speech.parameters()], lr=1e-5)
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randn(batch, 3, 128, 128, generator=generator).to(device)
+    mel = (-40 + 20 * torch.randn(batch, 40, 1024, generator=generator)).to(device)
+    nframes = torch.randint(300, 1024, (batch,), generator=generator).to(device)
+    imposters = draw_imposters(batch, generator).to(device)
+    seconds = []
+    for _ in range(steps + 1):
+        start = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            maps, captions = image(pictures), speech(mel, nframes)
+        value = loss(maps.float(), captions.features.float(), captions.nframes, imposters)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])
+
+
+def main() -> None:
+    """Time both pairs of encoders."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=3)
+    arguments = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pairs = {
+        "DAVEnet large + VGG16": lambda: (Vgg16Encoder(512), DavenetSpeech("large", 512)),
+        "small encoders": lambda: (SmallImageEncoder(128), SmallSpeechEncoder(128)),
+    }
+    rows = []
+    for name, make in pairs.items():
+        ours = time_step(*make(), batched_loss, arguments.batch_size, arguments.steps, device)
+        loop = time_step(*make(), looped_loss, arguments.batch_size, arguments.steps, device)
+        note = f"batch {arguments.batch_size}, {arguments.batch_size / ours:.1f} samples/s; baseline: pairs one by one"
+        rows.append(Row(name, ours, loop, note=note))
+    print_table(f"one training step on {device}", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The run folder: what is kept, and when a run may go on."""
+
+import pytest
+
+from engine.errors import UserError
+from engine.run_folder import RunFolder, run_info
+
+VALUES = {"seed": 1, "task": {"lr": 0.1}, "trainer": {"epochs": 3}, "data": {"workers": 0}}
+
+
+def folder(tmp_path):
+    made = RunFolder(tmp_path / "run")
+    made.prepare(VALUES, "auto", ["run.py"])
+    (made.checkpoints / "last.pt").write_bytes(b"x")
+    return made
+
+
+def test_longer_training_and_more_workers_may_go_on(tmp_path):
+    values = VALUES | {"trainer": {"epochs": 9}, "data": {"workers": 4}}
+    folder(tmp_path).prepare(values, "auto", ["run.py"])
+    assert "epochs: 9" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_other_settings_may_not(tmp_path):
+    made = folder(tmp_path)
+    with pytest.raises(
+        UserError, match=r"(?s)another config:\n  task\.lr: 0\.1 there, 0\.2 now.*run\.resume=overwrite"
+    ):
+        made.prepare(VALUES | {"task": {"lr": 0.2}}, "auto", ["run.py"])
+    with pytest.raises(UserError, match="already holds a run"):
+        made.prepare(VALUES, "never", ["run.py"])
+    made.prepare(VALUES | {"task": {"lr": 0.2}}, "overwrite", ["run.py"])
+    assert not (made.checkpoints / "last.pt").exists()
+
+
+def test_a_cut_history_line_is_left_out(tmp_path, caplog):
+    made = folder(tmp_path)
+    made.append({"step": 1, "epoch": 0, "loss": 2.0})
+    made.append({"step": 2, "epoch": 0, "loss": 1.0})
+    with made.history.open("a") as file:
+        file.write('{"step": 3, "lo')
+    assert made.curves() == {"loss": [(1, 2.0), (2, 1.0)]}
+    assert "left out a damaged line" in caplog.text
+    made.forget_after(1)
+    assert made.curves() == {"loss": [(1, 2.0)]}
+
+
+def test_info_names_what_repeats_a_run():
+    info = run_info(["run.py", "-f", "x"], 3)
+    assert info["seed"] == 3
+    assert info["packages"]["numpy"]
+    assert info["machine"]["cores"] >= 1
+    assert len(info["commit"].removesuffix("+changes")) == 40

@@ -1,0 +1,43 @@
+"""Learning rates step by step."""
+
+import itertools
+
+import pytest
+import torch
+
+from engine.schedules import constant, cosine, step_decay
+
+
+def rates(make, steps, **keywords):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = make(optimizer=optimizer, **keywords)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def test_step_decay_as_published():
+    """x0.95 every 3 epochs: epochs 0-2 at the base rate, 3-5 at 0.95 of it, 6 at 0.95 squared."""
+    found = rates(step_decay, 14, steps_per_epoch=2, every_epochs=3, factor=0.95)
+    assert found[:6] == [2.0] * 6
+    assert found[6:12] == pytest.approx([1.9] * 6)
+    assert found[12:] == pytest.approx([2 * 0.95**2] * 2)
+
+
+def test_cosine_warms_up_and_ends_at_its_final_value():
+    found = rates(cosine, 13, total_steps=12, warmup_steps=3, final=0.1)
+    assert found[:3] == pytest.approx([0.5, 1.0, 1.5])
+    assert found[3] == pytest.approx(2.0)
+    assert found[12] == pytest.approx(0.2)
+    assert all(a > b for a, b in itertools.pairwise(found[3:]))
+
+
+def test_constant_and_errors():
+    assert rates(constant, 3, warmup_steps=1) == pytest.approx([1.0, 2.0, 2.0])
+    with pytest.raises(ValueError, match="expected fewer"):
+        rates(cosine, 1, total_steps=3, warmup_steps=3)
+    with pytest.raises(ValueError, match="expected at least 1"):
+        rates(step_decay, 1, steps_per_epoch=2, every_epochs=0, factor=0.5)
