@@ -18,8 +18,10 @@ from engine.errors import UserError
 from engine.initialise import InitFrom, load_run, start_from
 from engine.logs import RunLog, console, flatten
 from engine.run_folder import RunFolder, RunSettings
+from engine.settings import TrainerSettings
+from engine.task import Task
 from evaluation.report import metrics_table, write_metrics
-from trainer import Task, Trainer, TrainerSettings
+from trainer import Trainer
 
 log = logging.getLogger(__name__)
 

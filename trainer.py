@@ -7,146 +7,25 @@ guard against losses that are not finite. Tasks with several optimisers (GANs) c
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from engine import checkpoint, distributed, seeding
-from engine.context import Context
 from engine.errors import UserError
 from engine.logs import RunLog, Throughput, progress
 from engine.run_folder import RunFolder
+from engine.settings import TrainerSettings
 from engine.stop import StopRequest
-from engine.update import NonFiniteLoss, Precision, Updater, pick_precision
+from engine.task import Task
+from engine.update import NonFiniteLoss, Updater, pick_precision
 
 log = logging.getLogger(__name__)
-
-
-class Step(Protocol):
-    """What a task sees of one optimisation step.
-
-    Attributes:
-        index: optimisation steps done before this one.
-        epoch: 0-based.
-        generator: CPU generator that depends on the seed and ``index`` only, the same on every rank.
-    """
-
-    index: int
-    epoch: int
-    generator: torch.Generator
-
-    def update(self, name: str, loss: Tensor, retain_graph: bool = False) -> None:
-        """Minimise ``loss`` by one step of the optimiser ``name``."""
-
-
-class Task(Protocol):
-    """One training job: built parts, one step, one evaluation.
-
-    Attributes:
-        modules: every network, by name; checkpoints walk this dict.
-        optimizers: by the name that ``step.update`` takes.
-        schedulers: learning-rate schedules by name, stepped once per optimisation step.
-        metric: the key of ``evaluate``'s result that chooses ``best.pt``, larger is better.
-        shown_metrics: the keys that the console line of an evaluation shows.
-        batch_size: samples in a global batch.
-        steps_per_epoch: optimisation steps in an epoch.
-    """
-
-    modules: dict[str, nn.Module]
-    optimizers: dict[str, Optimizer]
-    schedulers: dict[str, LRScheduler]
-    metric: str
-    shown_metrics: tuple[str, ...]
-    batch_size: int
-    steps_per_epoch: int
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Prepare an epoch (modes, curricula)."""
-
-    def batches(self, epoch: int, start: int) -> Iterable[Any]:
-        """Return this rank's batches of an epoch from position ``start`` on."""
-
-    def train_step(self, batch: Any, step: Step) -> dict[str, Tensor | float]:
-        """Run the networks, call ``step.update``, return values to log."""
-
-    def evaluate(self, limit: int | None = None) -> dict[str, float]:
-        """Return metrics over the validation set, or over its first ``limit`` batches; the same on every rank."""
-
-    def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
-        """Evaluate in full on the held-out set, write report and tables (rank 0), return the metrics."""
-
-
-@dataclass
-class EmaSettings:
-    """Exponential moving averages of weights, used for evaluation. Buffers are copied, not averaged.
-
-    Attributes:
-        decay: weight of the old average in each step, such as 0.999.
-        modules: names of the modules to average; all by default.
-    """
-
-    decay: float
-    modules: list[str] | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 < self.decay < 1:
-            raise ValueError(f"decay: found {self.decay}, expected a number between 0 and 1, such as 0.999")
-
-
-@dataclass
-class CheckpointSettings:
-    """When checkpoints are written.
-
-    Attributes:
-        every_epochs: write ``last.pt`` after every so many epochs.
-        every_steps: write it also after every so many optimisation steps.
-        keep: how many numbered copies (``step_*.pt``) stay beside ``last.pt`` and ``best.pt``.
-    """
-
-    every_epochs: int = 1
-    every_steps: int | None = None
-    keep: int = 0
-
-
-@dataclass
-class TrainerSettings:
-    """How a task is trained.
-
-    Attributes:
-        epochs: passes over the training data.
-        max_steps: stop after so many optimisation steps.
-        max_minutes: stop after so many minutes of training, earlier parts of a resumed run included.
-        precision: ``auto`` is bf16 on GPUs that have it, else fp32.
-        compile: compile every module with ``torch.compile``.
-        clip_norm: largest gradient norm of one optimiser.
-        ema: moving averages of the weights.
-        evaluate_every_epochs: epochs between two evaluations; the last epoch is always evaluated.
-        log_every_steps: optimisation steps between two log rows.
-        checkpoint: when checkpoints are written.
-    """
-
-    epochs: int
-    max_steps: int | None = None
-    max_minutes: float | None = None
-    precision: Precision = "auto"
-    compile: bool = False
-    clip_norm: float | None = None
-    ema: EmaSettings | None = None
-    evaluate_every_epochs: int = 1
-    log_every_steps: int = 20
-    checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "evaluate_every_epochs", "log_every_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: found {getattr(self, name)}, expected 1 or more")
 
 
 class Stopped(UserError):
@@ -159,7 +38,7 @@ class Stopped(UserError):
 
 @dataclass
 class _StepView:
-    """The :class:`Step` that tasks receive."""
+    """The :class:`engine.task.Step` that tasks receive."""
 
     index: int
     epoch: int
@@ -175,8 +54,8 @@ class Trainer:
     """Trains a task.
 
     Args:
-        task: see :class:`Task`; its modules are already on ``device``.
-        settings: see :class:`TrainerSettings`.
+        task: see :class:`engine.task.Task`; its modules are already on ``device``.
+        settings: see :class:`engine.settings.TrainerSettings`.
         seed: of the per-step generators.
         device: this rank's device.
         folder: where checkpoints and logs go; None writes nothing.

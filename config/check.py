@@ -208,7 +208,8 @@ def _fits(target: Callable[..., Any], products: list[Any]) -> bool:
     """Whether what ``target`` makes can stand for one of ``products``; true where that cannot be known."""
     made = target if inspect.isclass(target) else inspect.signature(target).return_annotation
     plain = [product for product in products if product is not type(None)]
-    known = [p for p in plain if p is not Any and inspect.isclass(p) and not get_args(p) and not getattr(p, "_is_protocol", False)]
+    known = [p for p in plain if p is not Any and inspect.isclass(p) and not get_args(p)]
+    known = [p for p in known if not getattr(p, "_is_protocol", False)]
     if len(known) != len(plain) or not inspect.isclass(made):
         return True
     return any(issubclass(made, product) for product in known)

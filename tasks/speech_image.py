@@ -8,9 +8,10 @@ Shape letters: B global batch, b batch of this rank, D embedding size, T frames,
 """
 
 import logging
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +27,12 @@ from engine import distributed
 from engine.context import Context
 from engine.errors import UserError
 from engine.run_folder import RunFolder
+from engine.task import Step
 from evaluation.retrieval import Retrieval, recall_metrics, retrieve
 from losses import draw_imposters
 from models.matchmap import Kind, Measure, similarity
 from models.speech_maps import SpeechMaps
 from tasks.retrieval import Encoded, encode_all, write_retrieval_report, write_skipped
-from trainer import Step
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,18 @@ def _texts(dataset: SpokenCaptions) -> Iterator[str]:
 RankingLoss = Annotated[Callable[..., Tensor], Offers("similarity", "imposters")]
 
 
+def leave_out_same_picture(scores: Tensor, pictures: Tensor) -> Tensor:
+    """Lower the scores of pairs that share a picture without being a pair, so that no loss takes them for impostors.
+
+    Args:
+        scores: (B, B), the diagonal holds the pairs.
+        pictures: (B,) a number for each pair's picture.
+    """
+    shared = pictures[:, None] == pictures[None, :]
+    shared.fill_diagonal_(False)
+    return scores.masked_fill(shared, -1e4)
+
+
 class SpeechImage:
     """Trains an image and a speech encoder so that pictures and their spoken captions find each other.
 
@@ -74,6 +87,8 @@ class SpeechImage:
         text_encoder: instead of it, reads the captions as words: (b, L), words to SpeechMaps.
         similarity: how maps are compared.
         schedule: of the learning rate; constant when None.
+        same_picture: whether another caption of the same picture in a batch counts as an impostor (as in the published
+            systems, whose pictures have one caption each) or is left out.
         data: given by main.
         device: given by main.
         epochs: given by main.
@@ -100,7 +115,9 @@ class SpeechImage:
         similarity: Similarity = Similarity(),  # noqa: B008  never changed
         schedule: Annotated[Callable[..., LRScheduler], Offers("optimizer", "steps_per_epoch", "total_steps")]
         | None = None,
+        same_picture: Literal["impostor", "left_out"] = "impostor",
     ) -> None:
+        self.same_picture = same_picture
         self.image_encoder = image_encoder.to(device)
         self.vocabulary: Vocabulary | None = None
         if (speech_encoder is None) == (text_encoder is None):
@@ -143,6 +160,8 @@ class SpeechImage:
         """Rank the true pairs of the global batch above the false ones, in both directions."""
         image, speech = self.encode(batch, self.data.train_loader.dataset)
         scores = self.global_similarity(image, speech)
+        if self.same_picture == "left_out":
+            scores = leave_out_same_picture(scores, self._picture_ids(batch))
         values: dict[str, Tensor | float] = {}
         total = scores.new_zeros(())
         for direction, matrix in (("image_to_speech", scores), ("speech_to_image", scores.T)):
@@ -153,6 +172,13 @@ class SpeechImage:
                 total = total + value
         step.update("encoders", total)
         return {"loss": total, **values}
+
+    def _picture_ids(self, batch: dict[str, Any]) -> Tensor:
+        """Return a number for the picture of every pair of the global batch, (B,) int64."""
+        dataset = self.data.train_loader.dataset
+        paths = [str(dataset.record(int(row)).image_path) for row in batch["index"]]
+        numbers = torch.tensor([zlib.crc32(path.encode()) for path in paths])
+        return distributed.gather_rows(numbers.to(self.device))
 
     def encode(self, batch: dict[str, Any], dataset: SpokenCaptions) -> tuple[Tensor, SpeechMaps]:
         """Encode a batch of a dataset: image maps (b, D, H, W), speech maps (b, D, T)."""

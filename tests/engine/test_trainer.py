@@ -9,9 +9,10 @@ import torch
 from engine import checkpoint
 from engine.errors import UserError
 from engine.run_folder import RunFolder
+from engine.settings import CheckpointSettings, EmaSettings, TrainerSettings
 from engine.update import NonFiniteLoss, Updater, pick_precision
 from tests.engine.toy import ToyTask, weights
-from trainer import CheckpointSettings, EmaSettings, Stopped, Trainer, TrainerSettings
+from trainer import Stopped, Trainer
 
 CPU = torch.device("cpu")
 

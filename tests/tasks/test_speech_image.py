@@ -6,12 +6,15 @@ import pytest
 import torch
 
 import config
+import losses
 from engine.context import Context
 from engine.errors import UserError
 from engine.run_folder import RunFolder
+from engine.settings import TrainerSettings
 from main import Factory
+from tasks.speech_image import leave_out_same_picture
 from tests.conftest import ASSETS
-from trainer import Trainer, TrainerSettings
+from trainer import Trainer
 
 TINY = ASSETS / "configs" / "tiny.yaml"
 
@@ -30,23 +33,23 @@ def build(*overrides):
 
 def fit(task, epochs):
     loop = Trainer(task, TrainerSettings(epochs=epochs), 0, torch.device("cpu"), None)
-    losses = []
+    values = []
     for epoch in range(epochs):
-        losses += [float(loop.train_step(batch)["loss"]) for batch in task.batches(epoch, 0)]
-    return losses
+        values += [float(loop.train_step(batch)["loss"]) for batch in task.batches(epoch, 0)]
+    return values
 
 
 def test_the_loss_falls():
     task, _ = build("data.batch_size=4", "task.schedule=null", "data.train.image.random_crop=false")
-    losses = fit(task, 30)
-    assert sum(losses[-5:]) < 0.2 * sum(losses[:5]), losses
+    values = fit(task, 30)
+    assert sum(values[-5:]) < 0.2 * sum(values[:5]), values
 
 
 def test_text_instead_of_speech():
     text = "task.text_encoder={type: models.text_encoders.DavenetText, embedding_dim: 16}"
     task, _ = build("task.speech_encoder=null", text, "data.batch_size=4", "task.schedule=null")
-    losses = fit(task, 20)
-    assert losses[-1] < losses[0]
+    values = fit(task, 20)
+    assert values[-1] < values[0]
     assert task.evaluate()["n"] == 4
 
 
@@ -87,3 +90,13 @@ def test_the_report_holds_both_directions_and_skipped_rows(tmp_path):
     assert len(rows) == 1 + 2 * 4
     assert "train,2,row 2: broken" in (tmp_path / "skipped.csv").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "retrieval.json").read_text())["n"] == 4
+
+
+def test_other_captions_of_the_same_picture_are_no_impostors():
+    scores = torch.tensor([[1.0, 5.0, 0.5], [5.0, 1.0, 0.2], [0.1, 0.3, 1.0]], requires_grad=True)
+    masked = leave_out_same_picture(scores, torch.tensor([7, 7, 8]))
+    assert losses.margin_triplet(masked, margin=0.4).item() == pytest.approx(0)
+    assert losses.margin_triplet(scores, margin=0.4).item() > 1
+    plain, _ = build("data.batch_size=4")
+    other, _ = build("data.batch_size=4", "task.same_picture=left_out")
+    assert fit(plain, 1) == fit(other, 1)  # four pictures with one caption each

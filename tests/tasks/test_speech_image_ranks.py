@@ -7,10 +7,11 @@ import torch
 import torch.distributed as dist
 
 from config import Factory
+from engine.settings import TrainerSettings
 from losses import sampled_triplet, semi_hard_triplet
 from models.small import SmallImageEncoder, SmallSpeechEncoder
 from tasks.speech_image import Similarity, SpeechImage
-from trainer import Trainer, TrainerSettings
+from trainer import Trainer
 
 BATCH, STEPS = 6, 3
 

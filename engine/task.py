@@ -1,0 +1,66 @@
+"""What the trainer asks of a task, and what a task sees of a step. Protocols: nothing is inherited."""
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from engine.context import Context
+from engine.run_folder import RunFolder
+
+
+class Step(Protocol):
+    """What a task sees of one optimisation step.
+
+    Attributes:
+        index: optimisation steps done before this one.
+        epoch: 0-based.
+        generator: CPU generator that depends on the seed and ``index`` only, the same on every rank.
+    """
+
+    index: int
+    epoch: int
+    generator: torch.Generator
+
+    def update(self, name: str, loss: Tensor, retain_graph: bool = False) -> None:
+        """Minimise ``loss`` by one step of the optimiser ``name``."""
+
+
+class Task(Protocol):
+    """One training job: built parts, one step, one evaluation.
+
+    Attributes:
+        modules: every network, by name; checkpoints walk this dict.
+        optimizers: by the name that ``step.update`` takes.
+        schedulers: learning-rate schedules by name, stepped once per optimisation step.
+        metric: the key of ``evaluate``'s result that chooses ``best.pt``, larger is better.
+        shown_metrics: the keys that the console line of an evaluation shows.
+        batch_size: samples in a global batch.
+        steps_per_epoch: optimisation steps in an epoch.
+    """
+
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, Optimizer]
+    schedulers: dict[str, LRScheduler]
+    metric: str
+    shown_metrics: tuple[str, ...]
+    batch_size: int
+    steps_per_epoch: int
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Prepare an epoch (modes, curricula)."""
+
+    def batches(self, epoch: int, start: int) -> Iterable[Any]:
+        """Return this rank's batches of an epoch from position ``start`` on."""
+
+    def train_step(self, batch: Any, step: Step) -> dict[str, Tensor | float]:
+        """Run the networks, call ``step.update``, return values to log."""
+
+    def evaluate(self, limit: int | None = None) -> dict[str, float]:
+        """Return metrics over the validation set, or over its first ``limit`` batches; the same on every rank."""
+
+    def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
+        """Evaluate in full on the held-out set, write report and tables (rank 0), return the metrics."""
