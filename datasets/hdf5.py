@@ -147,7 +147,7 @@ def _make_parts(data: HDF5Pair, records: Records) -> None:
     jobs = ((first, [records[row] for row in range(first, end)]) for first, end in missing)
     workers = min(data.workers or cores(), len(missing))
     with progress("rows", rows, done) as advance:
-        for count in in_processes(partial(_make_part, data), jobs, workers):
+        for count in in_processes(partial(_make_part, data), jobs, workers, "data.workers"):
             advance(count)
 
 

@@ -32,13 +32,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_processes(function: Callable[[Shard], Result], shards: Iterable[Shard], workers: int) -> Iterator[Result]:
+def in_processes(
+    function: Callable[[Shard], Result], shards: Iterable[Shard], workers: int, setting: str
+) -> Iterator[Result]:
     """Applies a function to shards in processes; results come as they are done.
 
     Args:
         function: Of one shard, at module level.
         shards: What it is applied to.
         workers: Processes, each with one thread; up to 1 works in this process.
+        setting: What the user calls their number.
 
     Yields:
         Results, in any order.
@@ -57,8 +60,8 @@ def in_processes(function: Callable[[Shard], Result], shards: Iterable[Shard], w
     context = multiprocessing.get_context("spawn")  # forking a process that runs torch threads can hang
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
         waiting = iter(shards)
-        running = {pool.submit(function, shard) for shard in islice(waiting, AHEAD * workers)}
         try:
+            running = {pool.submit(function, shard) for shard in islice(waiting, AHEAD * workers)}
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 running |= {pool.submit(function, shard) for shard in islice(waiting, len(done))}
@@ -66,7 +69,7 @@ def in_processes(function: Callable[[Shard], Result], shards: Iterable[Shard], w
         except BrokenProcessPool as error:
             raise UserError(
                 "a worker process died, probably for want of memory; start the same command again (it goes on from "
-                f"here) with fewer than {workers} workers"
+                f"here) with fewer than {setting}={workers}"
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

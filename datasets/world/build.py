@@ -6,27 +6,17 @@ The work is cut into shards. A killed build goes on where it was when started ag
 byte as that of an uninterrupted one. A finished build returns at once; one with other settings is not touched.
 """
 
-import contextlib
 import json
 import logging
-import multiprocessing
-import os
 import shutil
-import signal
-import sys
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from datasets.parallel import cores, in_processes, locked, progress
 from datasets.world.export import WORK
 from datasets.world.files import write_json
 from datasets.world.layouts import GROUND_TRUTH, LAYOUTS
@@ -40,7 +30,6 @@ FORMAT = 1
 _STATE = "world.json"
 _LOCK = ".lock"
 _DRY_SCENES = 40
-_LINES = 10
 
 
 def build(world: World) -> None:
@@ -50,7 +39,8 @@ def build(world: World) -> None:
         world: What to build and where.
 
     Raises:
-        WorldError: The folder holds something else, or a worker died.
+        WorldError: The folder holds something else.
+        UserError: A worker process died.
     """
     ensure_world(world)
     logger.info("%s holds %s", world.folder, _sentence(_read_state(world)["summary"]))
@@ -67,14 +57,15 @@ def ensure_world(world: World, dry_folder: Path | None = None) -> Path:
         The world's folder.
 
     Raises:
-        WorldError: The folder holds something else, or a worker died.
+        WorldError: The folder holds something else.
+        UserError: A worker process died.
     """
     if dry_folder is not None:
         world = replace(world, folder=dry_folder, scenes=min(world.scenes, _DRY_SCENES))
     if _claim(world):
         return world.folder
     world.folder.mkdir(parents=True, exist_ok=True)
-    with _locked(world.folder / _LOCK):
+    with locked(world.folder / _LOCK):
         if _claim(world):
             return world.folder
         write_json(world.folder / _STATE, {"format": FORMAT, "settings": world.settings, "complete": False})
@@ -123,102 +114,20 @@ def _read_state(world: World) -> dict[str, Any]:
     raise WorldError(f"{world.folder / _STATE} cannot be read: delete {world.folder} and build it again.")
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other builds out of the folder; the lock goes with the process, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: nobody to wait for
-        yield
-        return
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.info("another process builds %s; waiting for it", path.parent)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _make_shards(world: World) -> None:
     missing = [shard for shard in range(shard_count(world)) if not shard_path(world, shard).exists()]
     done = world.scenes - sum(min(SHARD, world.scenes - shard * SHARD) for shard in missing)
     if done:
         logger.info("%d of %d scenes are there from an earlier build", done, world.scenes)
-    workers = min(world.workers or len(_cores()), len(missing))
+    workers = min(world.workers or cores(), len(missing))
     start = time.monotonic()
-    with _progress(world.scenes, done) as advance:
-        for count in _run(world, missing, workers):
+    with progress("scenes", world.scenes, done) as advance:
+        for count in in_processes(partial(make_shard, world), missing, workers, "world.workers"):
             advance(count)
     seconds = max(time.monotonic() - start, 1e-9)
     if missing:
         made = world.scenes - done
         logger.info("%d scenes in %.1f s: %.1f scenes/s with %d processes", made, seconds, made / seconds, workers)
-
-
-def _run(world: World, shards: list[int], workers: int) -> Iterator[int]:
-    """Make shards, here or in processes; yields the scenes of each as it is done."""
-    if workers <= 1:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            for shard in shards:
-                yield make_shard(world, shard)
-        finally:
-            torch.set_num_threads(threads)
-        return
-    context = multiprocessing.get_context("spawn")  # forking a process that runs torch threads can hang
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-        futures = [pool.submit(make_shard, world, shard) for shard in shards]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise WorldError(
-                "A process that built the world died, probably for want of memory: start the same command again (it "
-                f"goes on from here) with fewer than world.workers={workers}."
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
-    parent = multiprocessing.parent_process()
-
-    def end_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    if parent is not None:
-        threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def _cores() -> set[int] | range:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return range(os.cpu_count() or 1)
-
-
-@contextlib.contextmanager
-def _progress(total: int, done: int) -> Iterator[Any]:
-    """Yield a function that counts scenes: a bar on a terminal, else about ten lines."""
-    if sys.stderr.isatty():
-        columns = (TextColumn("building the world"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("", total=total, completed=done)
-            yield lambda count: bar.advance(task, count)
-        return
-    state = {"done": done, "told": done * _LINES // total}
-
-    def advance(count: int) -> None:
-        state["done"] += count
-        if state["done"] * _LINES // total > state["told"]:
-            state["told"] = state["done"] * _LINES // total
-            logger.info("%d of %d scenes", state["done"], total)
-
-    yield advance
 
 
 def _finish(world: World) -> dict[str, Any]:

@@ -16,7 +16,7 @@ _NOT_CONTENT = ("folder", "workers")
 
 
 class WorldError(UserError):
-    """A world cannot be built as asked: wrong settings, another world in its folder, or a worker that died."""
+    """A world cannot be built as asked: wrong settings, or something else in its folder."""
 
 
 @dataclass(frozen=True)

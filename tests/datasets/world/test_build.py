@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +17,15 @@ import pytest
 import soundfile
 from PIL import Image
 
+from datasets import parallel
+from datasets.parallel import locked
 from datasets.world import build as building
 from datasets.world.build import build, ensure_world
 from datasets.world.export import KINDS
 from datasets.world.shards import SHARD
 from datasets.world.world import World, WorldError
+from engine.errors import UserError
+from tests.datasets.test_parallel import DyingPool
 
 ROOT = Path(__file__).resolve().parents[3]
 SCENES = 2 * SHARD + 5
@@ -123,7 +126,7 @@ def test_the_style_of_the_captions_is_passed_on(tmp_path):
 
 def test_a_finished_world_returns_at_once_and_stays_as_it_is(world, caplog, monkeypatch):
     before = digest(world)
-    monkeypatch.setattr(building, "_run", lambda *_: pytest.fail("nothing is left to do"))
+    monkeypatch.setattr(building, "in_processes", lambda *_: pytest.fail("nothing is left to do"))
     with caplog.at_level(logging.INFO):
         build(small(world))
     assert f"holds {SCENES} scenes" in caplog.text
@@ -208,10 +211,10 @@ def test_a_second_build_waits_for_the_first(tmp_path, caplog):
     asked = small(tmp_path / "shared", scenes=2)
     asked.folder.mkdir()
     with caplog.at_level(logging.INFO), ThreadPoolExecutor(1) as pool:
-        with building._locked(asked.folder / ".lock"):
+        with locked(asked.folder / ".lock"):
             second = pool.submit(ensure_world, asked)
             deadline = time.monotonic() + 20
-            while "another process builds" not in caplog.text:
+            while "another process works in" not in caplog.text:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             assert not second.done()
@@ -219,18 +222,9 @@ def test_a_second_build_waits_for_the_first(tmp_path, caplog):
     assert len(scenes_of(asked.folder)) == 2
 
 
-def test_a_worker_that_dies_is_told(tmp_path, monkeypatch):
-    class DyingPool(ThreadPoolExecutor):
-        def __init__(self, workers, **_):
-            super().__init__(workers)
-
-        def submit(self, *_):
-            future = Future()
-            future.set_exception(BrokenProcessPool("gone"))
-            return future
-
-    monkeypatch.setattr(building, "ProcessPoolExecutor", DyingPool)
-    with pytest.raises(WorldError, match=r"start the same command again .* with fewer than world\.workers=2"):
+def test_the_settings_name_is_told_when_a_worker_dies(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", DyingPool)
+    with pytest.raises(UserError, match=r"start the same command again .* with fewer than world\.workers=2"):
         ensure_world(small(tmp_path / "dying", workers=2))
 
 
