@@ -25,6 +25,7 @@ Encode = Callable[[dict[str, Any], SpokenCaptions], tuple[Tensor, SpeechMaps]]
 Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
 EXAMPLES = 4  # best and worst queries of each direction in the report
 ANSWERS = 5
+CURVES = ("train/loss", "learning_rate/", "speed/samples_per_second", "validation/recall@", "validation/median_rank")
 FRAME_SECONDS = 0.01
 
 
@@ -136,7 +137,7 @@ def write_retrieval_report(
     report = Report(
         title=f"{context.name}: retrieval among {len(names)} {split} pairs",
         metrics=metrics,
-        curves=folder.curves(),
+        curves={name: points for name, points in folder.curves().items() if name.startswith(CURVES)},
         queries=queries,
         config_yaml=context.config_text,
         info=_info(folder),
