@@ -1,1 +1,1 @@
-"""Speed, run by hand: each module prints one table, ``python -m benchmarks.<name> --help``."""
+"""Speed, run by hand: ``python -m benchmarks.<name>`` prints one table, ``--help`` says of what."""

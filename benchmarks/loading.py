@@ -1,9 +1,11 @@
 """Samples per second of the HDF5 pair against decoding on the fly, on synthetic pairs of a Places-like size.
 
-python -m benchmarks.loading --rows 400 --workers 2
+    python -m benchmarks.loading --workers 2
+
+The pairs are written to a temporary folder first, then their HDF5 pair once, which is timed as well.
 """
 
-import argparse
+import itertools
 import json
 import tempfile
 import time
@@ -11,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
 from PIL import Image
 
-from benchmarks.logmel import speech_like
-from benchmarks.table import Row, print_table
+from benchmarks.sounds import speech_like
+from benchmarks.table import Row, best_time, options, print_table
 from datasets.hdf5 import HDF5Pair, preprocess
 from datasets.images import ImageTransform
 from datasets.loading import Loader
@@ -37,28 +38,30 @@ def write_pairs(folder: Path, rows: int, seconds: float, rate: int) -> Path:
 
 
 def epoch_seconds(dataset: SpokenCaptions, batch_size: int, workers: int, epochs: int) -> float:
-    """The quickest of some epochs, the first left out: it starts the workers."""
+    """The quickest of some epochs; one before them starts the workers."""
     loader = Loader(dataset, batch_size, seed=0, train=True, workers=workers)
-    best = float("inf")
-    for epoch in range(epochs + 1):
-        start = time.perf_counter()
-        count = sum(len(batch["index"]) for batch in loader.batches(epoch))
-        if epoch or not workers:
-            best = min(best, (time.perf_counter() - start) / count)
-    return best * len(dataset)
+    numbers, counts = itertools.count(), []
+
+    def epoch() -> None:
+        counts.append(sum(len(batch["index"]) for batch in loader.batches(next(numbers))))
+
+    return best_time(epoch, epochs) / counts[0] * len(dataset)
 
 
 def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=400, help="pairs (default 400)")
-    parser.add_argument("--seconds", type=float, default=6.0, help="length of a caption (default 6)")
-    parser.add_argument("--rate", type=int, default=44100, help="of the sound files in Hz (default 44100)")
-    parser.add_argument("--workers", type=int, default=2, help="loading processes (default 2)")
-    parser.add_argument("--batch-size", type=int, default=32, help="(default 32)")
-    parser.add_argument("--epochs", type=int, default=2, help="timed epochs, the best counts (default 2)")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
+    """Read the sizes, measure, print the table."""
+    args = options(
+        __doc__,
+        {
+            "rows": (400, "pairs"),
+            "seconds": (6.0, "length of a caption"),
+            "rate": (44100, "of the sound files in Hz"),
+            "workers": (2, "loading processes"),
+            "batch_size": (32, "pairs of a batch"),
+            "epochs": (2, "timed epochs, the best counts"),
+        },
+        threads=1,
+    )
     with tempfile.TemporaryDirectory() as folder:
         manifest = write_pairs(Path(folder), args.rows, args.seconds, args.rate)
         pair = HDF5Pair(manifest, max_frames=2048)
@@ -76,7 +79,7 @@ def main() -> None:
                 rates = f"{args.rows / stored:.0f} samples/s from HDF5, {args.rows / files:.0f} on the fly"
                 rows.append(Row(f"HDF5, {name}, {workers} workers", stored, files, note=rates))
     rows.append(Row("writing the pair", prepared, note="once, all cores"))
-    print_table(f"one epoch of {args.rows} pairs of {args.seconds} s; baseline: on the fly from {args.rate} Hz", rows)
+    print_table(f"One epoch of {args.rows} pairs of {args.seconds} s; baseline: on the fly from {args.rate} Hz", rows)
 
 
 if __name__ == "__main__":

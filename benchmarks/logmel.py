@@ -2,29 +2,41 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.logmel --captions 1000
 
-The captions are synthetic, so that nothing is needed. librosa is the baseline only: ``pip install librosa``.
+The captions are synthetic, so that nothing is needed. librosa is the baseline only, and in no other requirements:
+``pip install -r benchmarks/requirements.txt``.
 """
 
 import argparse
+import functools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import librosa
 import numpy as np
 import scipy.signal
 import soundfile
 import torch
 from torch import Tensor
 
-from benchmarks.table import Row, best_time, print_table
+from benchmarks.sounds import speech_like
+from benchmarks.table import Row, best_time, options, print_table
 from datasets.audio import SAMPLE_RATE, read_audio
 from datasets.features import log_mel
 
+try:
+    import librosa
+except ImportError:  # main() says what to do; --help needs none
+    librosa = None
+
 DISTINCT = 50  # files on disk; each is read again until the number of captions is reached
 WINDOW = scipy.signal.windows.hamming(400, sym=True)
-FILTERS = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=400, n_mels=40, fmin=20)
+
+
+@functools.cache
+def filters() -> np.ndarray:
+    """The mel filters of librosa, (40, 201)."""
+    return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=400, n_mels=40, fmin=20)
 
 
 def librosa_features(samples: np.ndarray) -> np.ndarray:
@@ -32,7 +44,7 @@ def librosa_features(samples: np.ndarray) -> np.ndarray:
     samples = samples - samples.mean()
     samples = np.append(samples[0], samples[1:] - 0.97 * samples[:-1])
     spectrum = librosa.stft(samples, n_fft=400, hop_length=160, win_length=400, window=WINDOW, pad_mode="reflect")
-    return librosa.power_to_db(np.dot(FILTERS, np.abs(spectrum) ** 2), ref=np.max)
+    return librosa.power_to_db(np.dot(filters(), np.abs(spectrum) ** 2), ref=np.max)
 
 
 def librosa_file(path: Path) -> np.ndarray:
@@ -43,14 +55,6 @@ def librosa_file(path: Path) -> np.ndarray:
 def our_file(path: Path) -> Tensor:
     """The same through datasets/."""
     return log_mel(torch.from_numpy(read_audio(path))).values
-
-
-def speech_like(seconds: float, rate: int, seed: int) -> np.ndarray:
-    """Noise with the slope and the pauses of speech, float32."""
-    rng = np.random.default_rng(seed)
-    noise = scipy.signal.lfilter([1.0], [1.0, -0.9], rng.normal(size=int(seconds * rate)))
-    syllables = np.clip(np.sin(2 * np.pi * 4 * np.arange(len(noise)) / rate + seed), 0, 1)
-    return (0.1 * noise * syllables).astype(np.float32)
 
 
 def in_turns(ours: Callable[[Any], object], theirs: Callable[[Any], object], items: list, repeats: int) -> list[float]:
@@ -119,18 +123,22 @@ def transform_rows(args: argparse.Namespace) -> list[Row]:
 
 
 def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--captions", type=int, default=1000, help="how many captions (default 1000)")
-    parser.add_argument("--seconds", type=float, default=6.0, help="length of a caption (default 6)")
-    parser.add_argument("--repeats", type=int, default=2, help="timed runs, the best counts (default 2)")
-    parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU (default 1)")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    """Read the sizes, measure, print the table."""
+    args = options(
+        __doc__,
+        {
+            "captions": (1000, "how many captions"),
+            "seconds": (6.0, "length of a caption"),
+            "repeats": (2, "timed calls, the best counts"),
+        },
+        threads=1,
+    )
+    if librosa is None:
+        raise SystemExit("librosa, the baseline, is not installed: pip install -r benchmarks/requirements.txt")
     with tempfile.TemporaryDirectory() as folder:
         rows = file_rows(Path(folder), args)
     rows += feature_rows(args) + transform_rows(args)
-    title = f"log-mels of {args.captions} captions of {args.seconds} s, {args.threads} thread(s); baseline librosa"
+    title = f"Log-mels of {args.captions} captions of {args.seconds} s, {args.threads} thread(s); baseline librosa"
     print_table(title, rows)
 
 

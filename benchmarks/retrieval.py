@@ -1,16 +1,17 @@
 """Recalls and ranks from a similarity matrix, against top-k lists searched in Python loops, and from features.
 
+    python -m benchmarks.retrieval
+
 The baseline does what the published code does: the ten best of every column and of every row with ``torch.topk``, then
 each list is searched for the match by comparing tensor entries one at a time.
 """
 
-import argparse
 import time
 
 import torch
 from torch import Tensor
 
-from benchmarks.table import Row, best_time, print_table
+from benchmarks.table import Row, best_time, devices, options, print_table
 from evaluation.retrieval import ranks, recall_metrics, recalls_from_matrix, retrieve
 
 
@@ -62,16 +63,10 @@ def read_rate(device: str) -> float:
 
 
 def main() -> None:
-    """Parse the sizes, measure, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--n", type=int, default=10_000, help="pairs")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    rows = [row for d in devices for row in measure(arguments.n, d, arguments.repeats, read_rate(d))]
-    print_table(f"Retrieval over {arguments.n} x {arguments.n}, {arguments.threads} CPU threads", rows)
+    """Read the sizes, measure, print the table."""
+    read = options(__doc__, {"n": (10_000, "pairs"), "repeats": (5, "timed calls, the best counts")})
+    rows = [row for device in devices() for row in measure(read.n, device, read.repeats, read_rate(device))]
+    print_table(f"Retrieval over {read.n} x {read.n}, {read.threads} CPU threads", rows)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
 """All-pairs similarity of image maps and speech maps, against a loop over pairs and against the rate of matmul.
 
+    python -m benchmarks.similarity
+
 The limit is the fastest matmul with the same inner dimension and precision in the same run. It is measured before and
 after each row and the better value counts, because other programs may be using the machine.
 """
 
-import argparse
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from benchmarks.table import Row, best_time, print_table
+from benchmarks.table import Row, best_time, devices, options, print_table
 from models.matchmap import similarity
 
 
@@ -87,24 +88,24 @@ def measure(sizes: Sizes, device: str, repeats: int, loop_pairs: int) -> list[Ro
 
 
 def main() -> None:
-    """Parse the sizes, measure, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--images", type=int, default=500)
-    parser.add_argument("--captions", type=int, default=500)
-    parser.add_argument("--channels", type=int, default=512)
-    parser.add_argument("--side", type=int, default=8, help="image positions along each side")
-    parser.add_argument("--frames", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--loop-pairs", type=int, default=2500, help="pairs the baseline is timed on, then scaled")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    sizes = Sizes(arguments.images, arguments.captions, arguments.channels, arguments.side, arguments.frames)
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    rows = [row for device in devices for row in measure(sizes, device, arguments.repeats, arguments.loop_pairs)]
+    """Read the sizes, measure, print the table."""
+    read = options(
+        __doc__,
+        {
+            "images": (500, "images"),
+            "captions": (500, "spoken captions"),
+            "channels": (512, "channels of both maps"),
+            "side": (8, "image positions along each side"),
+            "frames": (32, "frames of a speech map"),
+            "repeats": (3, "timed calls, the best counts"),
+            "loop_pairs": (2500, "pairs the baseline is timed on, then scaled"),
+        },
+    )
+    sizes = Sizes(read.images, read.captions, read.channels, read.side, read.frames)
+    rows = [row for device in devices() for row in measure(sizes, device, read.repeats, read.loop_pairs)]
     print_table(
         f"All pairs: {sizes.images} images {sizes.channels}x{sizes.side}x{sizes.side}, {sizes.captions} captions "
-        f"{sizes.channels}x{sizes.frames}, {arguments.threads} CPU threads",
+        f"{sizes.channels}x{sizes.frames}, {read.threads} CPU threads",
         rows,
     )
 

@@ -1,12 +1,43 @@
-"""One table for every benchmark, and the clock behind it."""
+"""What every benchmark shares: the command line, the clock and the table."""
 
+import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from rich.console import Console
 from rich.table import Table
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """The docstring as it stands, and every option with its default."""
+
+
+def options(doc: str, sizes: Mapping[str, tuple[int | float, str]], threads: int | None = None) -> argparse.Namespace:
+    """Read the command line and set the number of threads.
+
+    Args:
+        doc: the benchmark's docstring, shown by ``--help``.
+        sizes: default and help of each option, by its name as an attribute.
+        threads: default of ``--threads``; None is torch's own choice.
+
+    Returns:
+        The values of ``sizes``, and ``threads``.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=_Help)
+    for name, (default, meaning) in sizes.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=meaning)
+    chosen = torch.get_num_threads() if threads is None else threads
+    parser.add_argument("--threads", type=int, default=chosen, help="threads of torch on the CPU")
+    read = parser.parse_args()
+    torch.set_num_threads(read.threads)
+    return read
+
+
+def devices() -> list[str]:
+    """Name what to measure on: the CPU, and the GPU where there is one."""
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,18 @@
 """Samples per second of training steps: DAVEnet with VGG16, and the small encoders, on this machine.
 
-``python -m benchmarks.training [--batch-size 8] [--steps 3]`` times whole steps (forward, losses, backward, update) on
-random pictures of 128 pixels and captions of 1,024 frames. The baseline of each row is a plain loop that compares the
-pairs one by one, as the originals do, around the same networks and the same optimiser.
+    python -m benchmarks.training
+
+Whole steps (forward, losses, backward, update) on random pictures of 128 pixels and captions of 1,024 frames, on the
+GPU where there is one. The baseline of each row is a plain loop that compares the pairs one by one, as the originals
+do, around the same networks and the same optimiser.
 """
 
-import argparse
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.table import Row, print_table
+from benchmarks.table import Row, best_time, options, print_table
 from losses import draw_imposters, sampled_triplet
 from models.davenet import DavenetSpeech
 from models.image_encoders import Vgg16Encoder
@@ -51,27 +51,23 @@ def time_step(
     mel = (-40 + 20 * torch.randn(batch, 40, 1024, generator=generator)).to(device)
     nframes = torch.randint(300, 1024, (batch,), generator=generator).to(device)
     imposters = draw_imposters(batch, generator).to(device)
-    seconds = []
-    for _ in range(steps + 1):
-        start = time.perf_counter()
+
+    def step() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             maps, captions = image(pictures), speech(mel, nframes)
         value = loss(maps.float(), captions.features.float(), captions.nframes, imposters)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds[1:])
+
+    return best_time(step, steps, device)
 
 
 def main() -> None:
     """Time both pairs of encoders."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=3)
-    arguments = parser.parse_args()
+    read = options(
+        __doc__, {"batch_size": (8, "pairs of a step"), "steps": (3, "timed steps of each row, the best counts")}
+    )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pairs = {
         "DAVEnet large + VGG16": lambda: (Vgg16Encoder(512), DavenetSpeech("large", 512)),
@@ -79,11 +75,11 @@ def main() -> None:
     }
     rows = []
     for name, make in pairs.items():
-        ours = time_step(*make(), batched_loss, arguments.batch_size, arguments.steps, device)
-        loop = time_step(*make(), looped_loss, arguments.batch_size, arguments.steps, device)
-        note = f"batch {arguments.batch_size}, {arguments.batch_size / ours:.1f} samples/s; baseline: pairs one by one"
+        ours = time_step(*make(), batched_loss, read.batch_size, read.steps, device)
+        loop = time_step(*make(), looped_loss, read.batch_size, read.steps, device)
+        note = f"batch {read.batch_size}, {read.batch_size / ours:.1f} samples/s; baseline: pairs one by one"
         rows.append(Row(name, ours, loop, note=note))
-    print_table(f"one training step on {device}", rows)
+    print_table(f"One training step on {device}, {read.threads} CPU threads", rows)
 
 
 if __name__ == "__main__":

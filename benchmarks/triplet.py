@@ -1,17 +1,18 @@
 """Ranking losses forward and backward, against loops over samples as the published code has them.
 
+    python -m benchmarks.triplet
+
 Two kinds of rows: losses of a given similarity matrix against a loop over its rows, and losses from the maps of the two
 networks against a loop that makes three matchmaps per sample (or, for the semi-hard loss, one per pair).
 """
 
-import argparse
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 import losses
-from benchmarks.table import Row, best_time, print_table
+from benchmarks.table import Row, best_time, devices, options, print_table
 from models.matchmap import aligned_similarity, similarity
 
 MARGIN = 1.0
@@ -126,25 +127,26 @@ def map_rows(image: Tensor, speech: Tensor, repeats: int) -> list[Row]:
 
 
 def main() -> None:
-    """Parse the sizes, measure, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--channels", type=int, default=512)
-    parser.add_argument("--side", type=int, default=8, help="image positions along each side")
-    parser.add_argument("--frames", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    """Read the sizes, measure, print the table."""
+    read = options(
+        __doc__,
+        {
+            "batch": (128, "pairs"),
+            "channels": (512, "channels of both maps"),
+            "side": (8, "image positions along each side"),
+            "frames": (32, "frames of a speech map"),
+            "repeats": (5, "timed calls, the best counts"),
+        },
+    )
     torch.manual_seed(0)
     rows = []
-    for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
+    for device in devices():
         # Scaled so that scores are around 1, as trained networks have them.
-        scale = arguments.channels**-0.25
-        image = scale * torch.randn(arguments.batch, arguments.channels, arguments.side, arguments.side, device=device)
-        speech = scale * torch.randn(arguments.batch, arguments.channels, arguments.frames, device=device)
-        rows += matrix_rows(arguments.batch, device, arguments.repeats) + map_rows(image, speech, arguments.repeats)
-    print_table(f"Losses, forward and backward, {arguments.threads} CPU threads", rows)
+        scale = read.channels**-0.25
+        image = scale * torch.randn(read.batch, read.channels, read.side, read.side, device=device)
+        speech = scale * torch.randn(read.batch, read.channels, read.frames, device=device)
+        rows += matrix_rows(read.batch, device, read.repeats) + map_rows(image, speech, read.repeats)
+    print_table(f"Losses, forward and backward, {read.threads} CPU threads", rows)
 
 
 if __name__ == "__main__":

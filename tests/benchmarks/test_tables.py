@@ -3,7 +3,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks import retrieval, similarity, table, triplet
+from benchmarks import loading, logmel, retrieval, similarity, table, training, triplet
 
 SMALL = ["--channels", "8", "--side", "2", "--frames", "3", "--repeats", "1"]
 
@@ -14,6 +14,7 @@ SMALL = ["--channels", "8", "--side", "2", "--frames", "3", "--repeats", "1"]
         (similarity, ["--images", "6", "--captions", "5", "--loop-pairs", "4", *SMALL], "MISA float32, cpu"),
         (triplet, ["--batch", "6", *SMALL], "hard_negative, cpu"),
         (retrieval, ["--n", "40", "--repeats", "1"], "recalls and ranks, cpu"),
+        (loading, ["--rows", "4", "--batch-size", "2", "--seconds", "0.5", "--workers", "0"], "HDF5, speech alone"),
     ],
 )
 def test_a_benchmark_prints_its_table(module, arguments, expected, monkeypatch, capsys):
@@ -24,6 +25,25 @@ def test_a_benchmark_prints_its_table(module, arguments, expected, monkeypatch, 
     printed = capsys.readouterr().out
     assert expected in printed
     assert "speed-up" in printed
+
+
+@pytest.mark.parametrize("module", [loading, logmel, retrieval, similarity, training, triplet])
+def test_help_says_what_is_measured_and_every_default(module, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [module.__name__, "--help"])
+    monkeypatch.setattr(logmel, "librosa", None)
+    with pytest.raises(SystemExit, match="0"):
+        module.main()
+    printed = capsys.readouterr().out
+    assert module.__doc__.splitlines()[0] in printed
+    assert f"python -m {module.__name__}" in printed
+    assert printed.count("(default:") == printed.count("\n  --") >= 3
+
+
+def test_a_missing_baseline_is_told(monkeypatch):
+    monkeypatch.setattr(logmel, "librosa", None)
+    monkeypatch.setattr(sys, "argv", ["logmel", "--threads", "1"])
+    with pytest.raises(SystemExit, match=r"librosa.* is not installed: pip install -r benchmarks/requirements\.txt"):
+        logmel.main()
 
 
 def test_baselines_compute_the_same():
