@@ -10,10 +10,7 @@ written last: where it is, the pair is complete.
 import hashlib
 import json
 import logging
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +23,7 @@ from datasets.manifest import ManifestError, read_places
 from datasets.parallel import cores, in_processes, locked, progress
 from datasets.records import Records, SpokenCaption
 from datasets.samples import OnError
+from datasets.whole_files import write_whole, written_whole
 from engine.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -133,7 +131,7 @@ def _start_parts(data: HDF5Pair, source: dict[str, Any]) -> None:
         log.info("the manifest or the settings changed: starting over in %s", data.parts)
         shutil.rmtree(data.parts)
     data.parts.mkdir(exist_ok=True)
-    _write_whole(plan, json.dumps(source).encode())
+    write_whole(plan, json.dumps(source).encode())
 
 
 def _make_parts(data: HDF5Pair, records: Records) -> None:
@@ -171,15 +169,15 @@ def _put_together(data: HDF5Pair, source: dict[str, Any], rows: int) -> None:
     if not kept:
         raise UserError(f"none of the {rows} rows could be decoded, the first: {failures[0]}")
     log.info("writing %s and %s", data.audio.name, data.image.name)
-    with _written_whole(data.audio) as file:
+    with written_whole(data.audio) as temporary, h5py.File(temporary, "w") as file:
         write_audio(file, paths, len(kept), data.max_frames, None if data.compression == "none" else data.compression)
-    with _written_whole(data.image) as file:
+    with written_whole(data.image) as temporary, h5py.File(temporary, "w") as file:
         write_images(file, paths, len(kept))
     data.skipped.unlink(missing_ok=True)
     if failures:
-        _write_whole(data.skipped, ("\n".join(failures) + "\n").encode())
+        write_whole(data.skipped, ("\n".join(failures) + "\n").encode())
         log.warning("%d rows were left out, see %s; the first: %s", len(failures), data.skipped, failures[0])
-    _write_whole(data.json, _manifest(data, source, kept))
+    write_whole(data.json, _manifest(data, source, kept))
 
 
 def _manifest(data: HDF5Pair, source: dict[str, Any], kept: list[int]) -> bytes:
@@ -190,26 +188,3 @@ def _manifest(data: HDF5Pair, source: dict[str, Any], kept: list[int]) -> bytes:
     content["data"] = [content["data"][row] for row in kept]
     content |= {"audio_hdf5_path": data.audio.name, "image_hdf5_path": data.image.name, "made_from": source}
     return json.dumps(content, indent=1, ensure_ascii=False).encode()
-
-
-@contextmanager
-def _written_whole(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file that gets its name only when it is complete."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with h5py.File(temporary, "w") as file:
-        yield file
-    _settle(temporary, path)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Writes a file in full or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    _settle(temporary, path)
-
-
-def _settle(temporary: Path, path: Path) -> None:
-    """Puts a file's content on disk, then gives it its name."""
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)

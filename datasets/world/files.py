@@ -1,8 +1,7 @@
-"""Files of a built world: written whole or not at all, and encoded the same way every time."""
+"""Files of a built world, encoded the same way every time."""
 
 import io
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -11,26 +10,12 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from datasets.whole_files import write_whole, written_whole
+
 ImageFormat = Literal["jpg", "png"]
 AudioFormat = Literal["wav", "flac"]
 
 JPEG_QUALITY = 90
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is either there in full or not there at all, also after a power cut.
-
-    Args:
-        path: The file; its folder is made if needed.
-        content: What to write.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def write_media(path: Path, content: bytes) -> None:
@@ -64,14 +49,8 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         path: The file; its folder is made if needed.
         lines: Without line ends.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", newline="\n") as file:
-        for line in lines:
-            file.write(line + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{line}\n" for line in lines)
 
 
 def encode_image(image: np.ndarray, image_format: ImageFormat) -> bytes:

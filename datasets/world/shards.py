@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.whole_files import write_whole
 from datasets.world.captions import captions, instructions
 from datasets.world.export import WORK, Media, Record, group
 from datasets.world.export_birds import CAPTIONS
-from datasets.world.files import write_whole
 from datasets.world.layouts import GROUND_TRUTH, LAYOUTS
 from datasets.world.render import render
 from datasets.world.scenes import sample_scene
