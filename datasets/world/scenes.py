@@ -18,23 +18,8 @@ from datasets.world.objects import (
     SceneError,
     SceneObject,
     Vector,
-    project,
     view,
 )
-
-__all__ = [
-    "COLOURS",
-    "MATERIALS",
-    "MAX_OBJECTS",
-    "SHAPES",
-    "SIZES",
-    "Camera",
-    "Scene",
-    "SceneError",
-    "SceneObject",
-    "project",
-    "sample_scene",
-]
 
 MAX_OBJECTS = 10
 MARGIN = 0.3  # smallest gap between two objects on the ground

@@ -6,8 +6,8 @@ import numpy as np
 
 from datasets.world.export import KINDS, Record
 from datasets.world.export_iclevr import BACKGROUND, SIZE, Turns
+from datasets.world.objects import Scene, project
 from datasets.world.render import render
-from datasets.world.scenes import Scene, project
 
 
 def describe(scene: Scene, instances: np.ndarray) -> Record:

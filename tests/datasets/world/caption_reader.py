@@ -3,7 +3,7 @@
 import itertools
 import re
 
-from datasets.world.scenes import Scene, project
+from datasets.world.objects import Scene, project
 
 WORDS = {
     "size": {"large": "large", "big": "large", "small": "small", "tiny": "small"},

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from datasets.world.captions import captions, instructions
-from datasets.world.scenes import Camera, Scene, SceneError, SceneObject, project, sample_scene
+from datasets.world.objects import Camera, Scene, SceneError, SceneObject, project
+from datasets.world.scenes import sample_scene
 from tests.datasets.world.caption_reader import NUMBERS, WORDS, Phrase, Reading
 
 CAMERA = Camera((0.0, -9.6, 5.6), (0.0, 0.0, 0.2))

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from datasets.world.attributes import attribute_channels, attribute_maps
-from datasets.world.objects import HALF_VIEW
-from datasets.world.render import render
-from datasets.world.scenes import (
+from datasets.world.objects import (
     COLOURS,
+    HALF_VIEW,
     MATERIALS,
     SHAPES,
     SIZES,
@@ -19,8 +18,9 @@ from datasets.world.scenes import (
     SceneError,
     SceneObject,
     project,
-    sample_scene,
 )
+from datasets.world.render import render
+from datasets.world.scenes import sample_scene
 
 LEVEL = Camera((0.0, -8.0, 0.88), (0.0, 0.0, 0.88))  # looks straight at the centre of a large ball at the origin
 

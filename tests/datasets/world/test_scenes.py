@@ -9,19 +9,8 @@ import numpy as np
 import pytest
 
 from datasets.world.draws import Draws
-from datasets.world.scenes import (
-    COLOURS,
-    MATERIALS,
-    MAX_OBJECTS,
-    SHAPES,
-    SIZES,
-    Camera,
-    Scene,
-    SceneError,
-    SceneObject,
-    project,
-    sample_scene,
-)
+from datasets.world.objects import COLOURS, MATERIALS, SHAPES, SIZES, Camera, Scene, SceneError, SceneObject, project
+from datasets.world.scenes import MAX_OBJECTS, sample_scene
 
 SEEDS = range(300)
 PINNED_DRAWS = [625, 897, 775, 225]
