@@ -5,8 +5,10 @@ is cut contiguously over the ranks, so W processes together see what one process
 Shape letters: B batch, T frames, N samples.
 """
 
+import atexit
 import logging
 import signal
+import weakref
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 Batch = dict[str, Any]
 BUCKET_POOL = 50  # batches sorted together: long enough for even lengths, short enough to stay random
 REFILL_TRIES = 100
+GRACE_SECONDS = 30  # a worker outlives a SIGTERM to the whole group so long: the main process saves its checkpoint
 
 
 class Loader:
@@ -85,6 +88,9 @@ class Loader:
             pin_memory=torch.cuda.is_available() if pin_memory == "auto" else pin_memory,
             **several,
         )
+
+        if workers:
+            atexit.register(_end_workers, weakref.ref(self._loader))
 
     @property
     def skipped(self) -> dict[int, str]:
@@ -193,10 +199,17 @@ def _mix(*numbers: int) -> int:
 
 
 def _start_worker(_worker: int) -> None:
-    """One thread a worker; the main process alone answers Ctrl-C and SIGTERM (workers end with it)."""
+    """One thread a worker; the main process alone answers Ctrl-C, and a SIGTERM leaves it time to save."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.alarm(GRACE_SECONDS))
+
+
+def _end_workers(loader: "weakref.ref[DataLoader]") -> None:
+    """Let the workers of a loader that is still there end by themselves, before Python waits for them."""
+    found = loader()
+    if found is not None:
+        found._iterator = None
 
 
 class _Plan:

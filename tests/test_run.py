@@ -24,7 +24,7 @@ def command(tmp_path, *arguments):
 def run(tmp_path, *arguments, **keywords):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        command(tmp_path, *arguments), capture_output=True, text=True, env=environment, timeout=300, **keywords
+        command(tmp_path, *arguments), capture_output=True, text=True, env=environment, timeout=120, **keywords
     )
 
 
@@ -155,3 +155,9 @@ def test_list_and_print_config():
     printed = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
     assert "seed: 5" in printed.stdout
     assert "evaluate_every_epochs: 1" in printed.stdout
+
+
+def test_a_run_with_workers_ends(tmp_path):
+    """Workers outlive a SIGTERM to the group, but must not keep a finished program from ending."""
+    result = run(tmp_path, "data.workers=1", "trainer.epochs=1")
+    assert result.returncode == 0, result.stderr
