@@ -46,8 +46,10 @@ class _StepView:
     updater: Updater
     norms: dict[str, float] = field(default_factory=dict)
 
-    def update(self, name: str, loss: Tensor, retain_graph: bool = False) -> None:
-        self.norms[f"gradient_norm/{name}"] = self.updater(name, loss, retain_graph)
+    def update(
+        self, name: str, loss: Tensor, retain_graph: bool = False, parts: dict[str, Tensor] | None = None
+    ) -> None:
+        self.norms[f"gradient_norm/{name}"] = self.updater(name, loss, retain_graph, parts)
 
 
 class Trainer:
@@ -120,6 +122,9 @@ class Trainer:
         """
         metrics: dict[str, float] = {}
         run_log = RunLog(self.folder, first_step=self.step + 1 if self.step else 0)
+        if self.step == 0:
+            for number, example in enumerate(self.task.examples()):
+                run_log.example(f"example_{number}", 0, *example)
         with StopRequest() as stop:
             while not self.finished:
                 self._train_epoch(run_log, stop)

@@ -1,8 +1,9 @@
 """What the trainer asks of a task, and what a task sees of a step. Protocols: nothing is inherited."""
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -25,8 +26,18 @@ class Step(Protocol):
     epoch: int
     generator: torch.Generator
 
-    def update(self, name: str, loss: Tensor, retain_graph: bool = False) -> None:
-        """Minimise ``loss`` by one step of the optimiser ``name``."""
+    def update(
+        self, name: str, loss: Tensor, retain_graph: bool = False, parts: dict[str, Tensor] | None = None
+    ) -> None:
+        """Minimise ``loss`` by one step of the optimiser ``name``; ``parts`` are named when it is not finite."""
+
+
+class Example(NamedTuple):
+    """One sample for TensorBoard: picture (H, W, 3) uint8, sound (n,) at 16 kHz, text; what is not there is None."""
+
+    image: np.ndarray | None
+    waveform: np.ndarray | None
+    text: str
 
 
 class Task(Protocol):
@@ -61,6 +72,9 @@ class Task(Protocol):
 
     def evaluate(self, limit: int | None = None) -> dict[str, float]:
         """Return metrics over the validation set, or over its first ``limit`` batches; the same on every rank."""
+
+    def examples(self) -> list[Example]:
+        """Return a few samples to show in TensorBoard at the start."""
 
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
         """Evaluate in full on the held-out set, write report and tables (rank 0), return the metrics."""

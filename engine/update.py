@@ -47,13 +47,16 @@ class Updater:
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             yield
 
-    def __call__(self, name: str, loss: Tensor, retain_graph: bool = False) -> float:
+    def __call__(
+        self, name: str, loss: Tensor, retain_graph: bool = False, parts: dict[str, Tensor] | None = None
+    ) -> float:
         """Minimise ``loss`` by one step of optimiser ``name``; only its parameters receive gradients.
 
         Args:
             name: a key of ``optimizers``.
             loss: scalar.
             retain_graph: keep the graph for a further update from the same forward pass.
+            parts: what the loss is made of, for the message when it is not finite.
 
         Returns:
             The total gradient norm before clipping.
@@ -66,14 +69,16 @@ class Updater:
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
         optimizer.zero_grad(set_to_none=True)
         if distributed.any_rank(not math.isfinite(loss.item())):
-            raise NonFiniteLoss(f"the loss of '{name}' is {loss.item()}")
+            raise NonFiniteLoss(f"the loss of '{name}' is {loss.item()}{_listed(parts)}")
         scaler.scale(loss).backward(inputs=parameters, retain_graph=retain_graph)
         distributed.average_gradients(parameters)
         scaler.unscale_(optimizer)
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if not math.isfinite(norm.item()) and self.precision != "fp16":
-            raise NonFiniteLoss(f"the gradient of '{name}' has norm {norm.item()} (its loss is {loss.item():.6g})")
+            raise NonFiniteLoss(
+                f"the gradient of '{name}' has norm {norm.item()} (its loss is {loss.item():.6g}{_listed(parts)})"
+            )
         if self.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.clip_norm, norm)
         scaler.step(optimizer)
@@ -81,6 +86,10 @@ class Updater:
         if self.precision == "fp16" and scaler.get_scale() < 1e-4:
             raise NonFiniteLoss(f"the fp16 gradient of '{name}' stays infinite at every scale; use bf16 or fp32")
         return norm.item()
+
+
+def _listed(parts: dict[str, Tensor] | None) -> str:
+    return "".join(f", {name} {value.detach().item():.6g}" for name, value in (parts or {}).items())
 
 
 def pick_precision(precision: Precision, device: torch.device) -> Precision:

@@ -5,8 +5,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 _too_old='import sys; sys.exit(sys.version_info < (3, 11))'
 _python=""
-for _candidate in "${DRAWL_PYTHON:-}" python3 python3.12 python3.13 python3.11 python; do
-    if [ -n "$_candidate" ] && "$_candidate" -c "$_too_old" >/dev/null 2>&1; then
+for _candidate in ${DRAWL_PYTHON:-python3 python3.12 python3.13 python3.11 python}; do
+    if "$_candidate" -c "$_too_old" >/dev/null 2>&1; then
         _python=$_candidate
         break
     fi
@@ -19,7 +19,7 @@ if [ -x "$VENV_PYTHON" ] && ! "$VENV_PYTHON" -c "$_too_old" >/dev/null 2>&1; the
 fi
 if [ ! -x "$VENV_PYTHON" ]; then
     if [ -z "$_python" ]; then
-        _found=$(python3 --version 2>/dev/null || echo "no python3")
+        _found=$("${DRAWL_PYTHON:-python3}" --version 2>/dev/null || echo "no ${DRAWL_PYTHON:-python3}")
         echo "error: drawl needs Python 3.11 or newer and found $_found; install one, or name it with DRAWL_PYTHON=/path/to/python." >&2
         exit 2
     fi

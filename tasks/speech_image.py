@@ -27,7 +27,7 @@ from engine import distributed
 from engine.context import Context
 from engine.errors import UserError
 from engine.run_folder import RunFolder
-from engine.task import Step
+from engine.task import Example, Step
 from evaluation.retrieval import Retrieval, recall_metrics, retrieve
 from losses import draw_imposters
 from models.matchmap import Kind, Measure, similarity
@@ -162,7 +162,7 @@ class SpeechImage:
         scores = self.global_similarity(image, speech)
         if self.same_picture == "left_out":
             scores = leave_out_same_picture(scores, self._picture_ids(batch))
-        values: dict[str, Tensor | float] = {}
+        values: dict[str, Tensor] = {}
         total = scores.new_zeros(())
         for direction, matrix in (("image_to_speech", scores), ("speech_to_image", scores.T)):
             imposters = draw_imposters(len(matrix), step.generator).to(matrix.device)
@@ -170,7 +170,7 @@ class SpeechImage:
                 value = loss(similarity=matrix, imposters=imposters)
                 values[f"{loss.target.__name__}_{direction}"] = value
                 total = total + value
-        step.update("encoders", total)
+        step.update("encoders", total, parts=values)
         return {"loss": total, **values}
 
     def _picture_ids(self, batch: dict[str, Any]) -> Tensor:
@@ -221,6 +221,12 @@ class SpeechImage:
     def retrieve(self, encoded: Encoded) -> Retrieval:
         """Rank every caption for every picture and the other way round, in bounded memory."""
         return retrieve(encoded.image, encoded.speech, encoded.nframes, self.similarity, device=self.device)
+
+    def examples(self) -> list[Example]:
+        """Return the first three validation pairs."""
+        dataset = self.data.loaders["validation"].dataset
+        rows = range(min(3, len(dataset)))
+        return [Example(dataset.image_u8(row), dataset.waveform(row), dataset.record(row).text or "") for row in rows]
 
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
         """Evaluate the held-out split and write ``report.html``, ``queries.csv`` and ``skipped.csv``."""

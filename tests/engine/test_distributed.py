@@ -1,14 +1,12 @@
 """Gathers and averages over real gloo processes."""
 
 import torch
-import torch.distributed as dist
 
 from engine import distributed
+from tests.ranks import on_two_ranks
 
 
-def worker(rank, world, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+def collect(rank, world):
     uneven = distributed.gather_uneven(torch.full((rank + 1, 2), float(rank)))
     empty = distributed.gather_uneven(torch.ones(3 * rank, 1))
     padded = distributed.gather_padded(torch.full((1, 2 + rank), float(rank + 1)))
@@ -20,28 +18,22 @@ def worker(rank, world, folder):
     norm = torch.nn.BatchNorm1d(2)
     norm.running_mean.fill_(rank)
     distributed.average_running_statistics([norm])
-    torch.save(
-        {
-            "uneven": uneven,
-            "empty": empty,
-            "padded": padded,
-            "used": used.grad,
-            "unused_is_none": unused.grad is None,
-            "partly": partly.grad,
-            "running_mean": norm.running_mean,
-            "any": distributed.any_rank(rank == 1),
-            "none": distributed.any_rank(False),
-            "objects": distributed.gather_objects({"rank": rank}),
-        },
-        folder / f"rank{rank}.pt",
-    )
-    dist.destroy_process_group()
+    return {
+        "uneven": uneven,
+        "empty": empty,
+        "padded": padded,
+        "used": used.grad,
+        "unused_is_none": unused.grad is None,
+        "partly": partly.grad,
+        "running_mean": norm.running_mean,
+        "any": distributed.any_rank(rank == 1),
+        "none": distributed.any_rank(False),
+        "objects": distributed.gather_objects({"rank": rank}),
+    }
 
 
 def test_collectives_of_two_ranks(tmp_path):
-    torch.multiprocessing.spawn(worker, args=(2, tmp_path), nprocs=2)
-    for rank in range(2):
-        got = torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)
+    for got in on_two_ranks(collect, tmp_path):
         assert got["uneven"].tolist() == [[0, 0], [1, 1], [1, 1]]
         assert got["empty"].shape == (3, 1)
         assert got["padded"].tolist() == [[1, 1, 0], [2, 2, 2]]

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine import checkpoint
 from engine.errors import UserError
@@ -34,7 +35,14 @@ def test_loss_falls_and_curves_are_kept(tmp_path):
     assert losses[-1] < 0.5 * losses[0]
     assert metrics["accuracy"] == curves["validation/accuracy"][-1][1]
     assert loop.folder.best.exists()
-    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/loss", "learning_rate/net", "speed/samples_per_second", "validation/accuracy"} <= set(
+        tags["scalars"]
+    )
+    assert tags["images"] == ["example_0/image"]
+    assert tags["audio"] == ["example_0/speech"]
 
 
 @pytest.mark.parametrize("stop_after", [3, 8, 13])
@@ -105,7 +113,9 @@ def test_checkpoints_never_run_code(tmp_path):
 
 def test_non_finite_losses_stop_with_step_and_last_checkpoint(tmp_path):
     loop = make(tmp_path / "run", task=ToyTask(explode_at=10))
-    with pytest.raises(NonFiniteLoss, match=r"step 10, epoch 2: the loss of 'net' is nan; the last good .*last\.pt"):
+    with pytest.raises(
+        NonFiniteLoss, match=r"step 10, epoch 2: the loss of 'net' is nan, squared_error nan; the last good .*last\.pt"
+    ):
         loop.fit()
     before = checkpoint.read(loop.folder.last)["modules"]["net"]
     assert all(torch.isfinite(value).all() for value in before.values())

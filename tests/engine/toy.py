@@ -1,9 +1,11 @@
 """A tiny task for tests of the trainer: regression with batch norm, dropout and two optimisers."""
 
+import numpy as np
 import torch
 from torch import nn
 
 from engine.seeding import seed_all
+from engine.task import Example
 
 
 class ToyTask:
@@ -41,12 +43,15 @@ class ToyTask:
         loss = (guess - target).square().mean()
         if step.index == self.explode_at:
             loss = loss * float("nan")
-        step.update("net", loss)
+        step.update("net", loss, parts={"squared_error": loss})
         judged = (self.critic(guess.detach()) - target).square().mean()
         step.update("critic", judged)
         if self.after_step:
             self.after_step(step.index)
         return {"loss": loss, "critic": judged}
+
+    def examples(self):
+        return [Example(np.zeros((4, 4, 3), np.uint8), np.zeros(160, np.float32), "an example")]
 
     def evaluate(self, limit=None):
         x = torch.randn(64, 3, generator=torch.Generator().manual_seed(7))
