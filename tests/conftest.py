@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,14 @@ def few_threads():
     torch.set_num_threads(min(2, torch.get_num_threads()))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def assets() -> Path:
+    """The folder of tests/assets/README.md."""
     return ASSETS
+
+
+@pytest.fixture
+def published(assets: Path) -> dict[str, torch.Tensor]:
+    """Inputs and outputs of the originals' similarities, losses and recalls, by name."""
+    with np.load(assets / "parity" / "losses_speech.npz") as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 import torch
 
@@ -7,12 +6,6 @@ from losses import LossError
 from models.matchmap import aligned_similarity, similarity
 
 MEASURES = {"dot": ("dot", 0.2), "cos": ("cosine", 0.05)}
-
-
-@pytest.fixture
-def parity(assets):
-    arrays = np.load(assets / "parity" / "losses_speech.npz")
-    return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
 
 
 def matrix(n=6, seed=0):
@@ -29,37 +22,37 @@ def close(actual, expected):
 
 @pytest.mark.parametrize("way", ["I2A", "A2I"])
 @pytest.mark.parametrize("name", ["sampled_triplet", "semihardneg"])
-def test_published_losses_of_a_matrix(parity, name, way):
-    scores = parity["S_loss"].requires_grad_()
+def test_published_losses_of_a_matrix(published, name, way):
+    scores = published["S_loss"].requires_grad_()
     rows = scores if way == "I2A" else scores.T
     if name == "sampled_triplet":
-        loss = losses.sampled_triplet(rows, parity[f"impostors_{way}"], 0.2)
+        loss = losses.sampled_triplet(rows, published[f"impostors_{way}"], 0.2)
     else:
         loss = losses.semi_hard_triplet(rows, 0.2)
     loss.backward()
-    close(loss, parity[f"{name}_{way}"])
-    close(scores.grad, parity[f"{name}_{way}.grad_S"])
+    close(loss, published[f"{name}_{way}"])
+    close(scores.grad, published[f"{name}_{way}.grad_S"])
 
 
 @pytest.mark.parametrize("kind", ["MISA", "SISA", "SIMA"])
-def test_published_sampled_margin_rank(parity, kind):
-    image, speech = parity["image_outputs"].requires_grad_(), parity["audio_outputs"].requires_grad_()
-    scores = similarity(image, speech.squeeze(2), parity["nframes"], kind)
-    loss = losses.sampled_margin_rank(scores, parity["impostor_image"], parity["impostor_audio"], 0.2)
+def test_published_sampled_margin_rank(published, kind):
+    image, speech = published["image_outputs"].requires_grad_(), published["audio_outputs"].requires_grad_()
+    scores = similarity(image, speech.squeeze(2), published["nframes"], kind)
+    loss = losses.sampled_margin_rank(scores, published["impostor_image"], published["impostor_audio"], 0.2)
     loss.backward()
     name = f"wnhsu_sampled_margin_rank_{kind}"
-    close(loss, parity[name])
-    close(image.grad, parity[f"{name}.grad_image"])
-    close(speech.grad, parity[f"{name}.grad_audio"])
+    close(loss, published[name])
+    close(image.grad, published[f"{name}.grad_image"])
+    close(speech.grad, published[f"{name}.grad_audio"])
 
 
-def drawing_losses(parity, image, speech, edited_image, measure, margin):
+def drawing_losses(published, image, speech, edited_image, measure, margin):
     """System 1's losses on the case's maps, in the case's names."""
-    frames = parity["nframes"]
+    frames = published["nframes"]
     scores = similarity(image, speech, frames, measure=measure)
     edited = aligned_similarity(edited_image, speech, frames, measure=measure)
     mining = similarity(image, speech, frames).detach()
-    sampled = (parity["impostor_image"], parity["impostor_audio"])
+    sampled = (published["impostor_image"], published["impostor_audio"])
     return {
         "sampled_margin_rank": lambda: losses.sampled_margin_rank(scores, *sampled, margin),
         "hard_negative": lambda: losses.hard_negative(scores, margin, mining),
@@ -80,29 +73,29 @@ def drawing_losses(parity, image, speech, edited_image, measure, margin):
         "combined_random_sampled_margin_rank",
     ],
 )
-def test_published_drawing_losses(parity, name, measure):
-    image = parity["image_outputs"].requires_grad_()
-    speech = parity["audio_outputs"].requires_grad_()
-    edited_image = parity["negative_outputs"].requires_grad_()
-    loss = drawing_losses(parity, image, speech.squeeze(2), edited_image, *MEASURES[measure])[name]()
+def test_published_drawing_losses(published, name, measure):
+    image = published["image_outputs"].requires_grad_()
+    speech = published["audio_outputs"].requires_grad_()
+    edited_image = published["negative_outputs"].requires_grad_()
+    loss = drawing_losses(published, image, speech.squeeze(2), edited_image, *MEASURES[measure])[name]()
     loss.backward()
     name = f"surisdi_{name}_{measure}"
-    close(loss, parity[name])
-    close(image.grad, parity[f"{name}.grad_image"])
-    close(speech.grad, parity[f"{name}.grad_audio"])
-    if f"{name}.grad_negative" in parity:
-        close(edited_image.grad, parity[f"{name}.grad_negative"])
+    close(loss, published[name])
+    close(image.grad, published[f"{name}.grad_image"])
+    close(speech.grad, published[f"{name}.grad_audio"])
+    if f"{name}.grad_negative" in published:
+        close(edited_image.grad, published[f"{name}.grad_negative"])
     else:
         assert edited_image.grad is None
 
 
 @pytest.mark.parametrize("measure", ["dot", "cos"])
-def test_published_vectorized_negatives(parity, measure):
+def test_published_vectorized_negatives(published, measure):
     kind, margin = MEASURES[measure]
-    speech, frames = parity["audio_outputs"].squeeze(2), parity["nframes"]
-    positives = aligned_similarity(parity["image_outputs"], speech, frames, measure=kind)
-    edited = aligned_similarity(parity["negative_outputs"], speech, frames, measure=kind)
-    close(losses.edited_negatives_each(positives, edited, margin), parity[f"vectorized_negatives_{measure}"])
+    speech, frames = published["audio_outputs"].squeeze(2), published["nframes"]
+    positives = aligned_similarity(published["image_outputs"], speech, frames, measure=kind)
+    edited = aligned_similarity(published["negative_outputs"], speech, frames, measure=kind)
+    close(losses.edited_negatives_each(positives, edited, margin), published[f"vectorized_negatives_{measure}"])
 
 
 def test_losses_against_loops():

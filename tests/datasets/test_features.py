@@ -19,10 +19,8 @@ NAMES = {"a16k": 16000, "b44k": 44100, "c_short": 16000}
 
 
 @pytest.fixture(scope="module")
-def stored():
-    from tests.conftest import ASSETS
-
-    return np.load(ASSETS / "parity" / "logmel.npz")
+def stored(assets):
+    return np.load(assets / "parity" / "logmel.npz")
 
 
 def signal(stored, name):

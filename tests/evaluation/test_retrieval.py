@@ -22,12 +22,6 @@ from models.matchmap import similarity
 KEYS = ("A_r1", "A_r5", "A_r10", "I_r1", "I_r5", "I_r10")
 
 
-@pytest.fixture
-def parity(assets):
-    arrays = np.load(assets / "parity" / "losses_speech.npz")
-    return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-
-
 def scores(rows, columns=None, levels=None, seed=0):
     """Random scores; with ``levels`` only so many different values, so that there are many ties."""
     generator = torch.Generator().manual_seed(seed)
@@ -64,16 +58,18 @@ def small_blocks(request, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["S50", "S12"])
-def test_published_recalls_of_a_matrix(parity, name):
-    metrics = recalls_from_matrix(parity[name])
-    assert [metrics[key] for key in KEYS] == pytest.approx(parity[f"recalls_{name}"].tolist(), rel=1e-12)
+def test_published_recalls_of_a_matrix(published, name):
+    metrics = recalls_from_matrix(published[name])
+    assert [metrics[key] for key in KEYS] == pytest.approx(published[f"recalls_{name}"].tolist(), rel=1e-12)
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 14, 100])
-def test_published_recalls_of_features(parity, chunk):
-    found = retrieve(parity["recall_image"], parity["recall_audio"].squeeze(2), parity["recall_nframes"], chunk=chunk)
+def test_published_recalls_of_features(published, chunk):
+    found = retrieve(
+        published["recall_image"], published["recall_audio"].squeeze(2), published["recall_nframes"], chunk=chunk
+    )
     metrics = recall_metrics(found)
-    assert [metrics[key] for key in KEYS] == pytest.approx(parity["recalls_surisdi"].tolist(), rel=1e-12)
+    assert [metrics[key] for key in KEYS] == pytest.approx(published["recalls_surisdi"].tolist(), rel=1e-12)
 
 
 @pytest.mark.parametrize("levels", [None, 3])

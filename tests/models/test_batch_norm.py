@@ -6,6 +6,7 @@ import torch.distributed as dist
 from torch import nn
 
 from models.batch_norm import BatchNorm
+from tests.ranks import on_two_ranks
 
 ROWS = 7  # two ranks hold four and three of them
 
@@ -25,22 +26,16 @@ def learn(norm, x, share):
     }
 
 
-def worker(rank, world, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
-    share = slice(0, 4) if rank == 0 else slice(4, 7)
-    result = learn(BatchNorm(3), torch.load(folder / "x.pt", weights_only=True), share)
+def learn_share(rank, world, x):
+    result = learn(BatchNorm(3), x, slice(0, 4) if rank == 0 else slice(4, 7))
     dist.all_reduce(result["weight"])
-    torch.save(result, folder / f"rank{rank}.pt")
-    dist.destroy_process_group()
+    return result
 
 
 def test_two_ranks_normalise_like_torch_in_one(tmp_path):
     x = 3 + 2 * torch.randn(ROWS, 3, 5, generator=torch.Generator().manual_seed(0))
-    torch.save(x, tmp_path / "x.pt")
     expected = learn(nn.BatchNorm1d(3), x, slice(None))
-    torch.multiprocessing.spawn(worker, args=(2, tmp_path), nprocs=2)
-    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    ranks = on_two_ranks(learn_share, tmp_path, x)
     for name in ("y", "x"):
         torch.testing.assert_close(torch.cat([rank[name] for rank in ranks]), expected[name], rtol=1e-4, atol=1e-5)
     for name in ("weight", "mean", "var"):

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 import torch
 
@@ -41,12 +40,6 @@ def slow_similarity(image, speech, nframes, kind, measure):
     return result
 
 
-@pytest.fixture
-def parity(assets):
-    arrays = np.load(assets / "parity" / "losses_speech.npz")
-    return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-
-
 @pytest.mark.parametrize("measure", ["dot", "cosine"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_pairs_match_the_definition(kind, measure):
@@ -73,16 +66,16 @@ def test_matchmap_by_hand():
 
 @pytest.mark.parametrize("budget_mb", [512, 1e-4])
 @pytest.mark.parametrize("kind", KINDS)
-def test_published_similarities_and_gradients(parity, kind, budget_mb):
-    image = parity["image_outputs"].requires_grad_()
-    speech = parity["audio_outputs"].requires_grad_()
-    result = similarity(image, speech.squeeze(2), parity["nframes"], kind, budget_mb=budget_mb)
-    (result * parity["grad_S"]).sum().backward()
+def test_published_similarities_and_gradients(published, kind, budget_mb):
+    image = published["image_outputs"].requires_grad_()
+    speech = published["audio_outputs"].requires_grad_()
+    result = similarity(image, speech.squeeze(2), published["nframes"], kind, budget_mb=budget_mb)
+    (result * published["grad_S"]).sum().backward()
     name = PUBLISHED[kind]
     for actual, expected in (
-        (result.detach(), parity[name]),
-        (image.grad, parity[f"{name}.grad_image"]),
-        (speech.grad, parity[f"{name}.grad_audio"]),
+        (result.detach(), published[name]),
+        (image.grad, published[f"{name}.grad_image"]),
+        (speech.grad, published[f"{name}.grad_audio"]),
     ):
         torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)
 

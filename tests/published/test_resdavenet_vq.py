@@ -45,21 +45,14 @@ def test_forward_as_published(tmp_path, image_state, changed):
 
 
 @pytest.fixture(scope="module")
-def case(assets_folder, tmp_path_factory):
+def case(assets, tmp_path_factory):
     """The parity case with its quantisers taken out: entries, flags, nothing else."""
     folder = tmp_path_factory.mktemp("case")
-    case = read_case(assets_folder / "resdavenet_vq.json", folder)
+    case = read_case(assets / "parity" / "resdavenet_vq.json", folder)
     case.hyper["args"]["VQ_turnon"] = "0,0,0,0,0"
     audio = case.spec["files"]["models/best_audio_model.pth"]
     audio["entries"] = [entry for entry in audio["entries"] if ".quant" not in entry[0]]
     return case
-
-
-@pytest.fixture(scope="module")
-def assets_folder():
-    from tests.conftest import ASSETS
-
-    return ASSETS / "parity"
 
 
 def test_published_case_up_to_its_first_quantiser(case):

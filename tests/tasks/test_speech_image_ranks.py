@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from config import Factory
 from engine.settings import TrainerSettings
 from losses import sampled_triplet, semi_hard_triplet
 from models.small import SmallImageEncoder, SmallSpeechEncoder
 from tasks.speech_image import Similarity, SpeechImage
+from tests.ranks import on_two_ranks
 from trainer import Trainer
 
 BATCH, STEPS = 6, 3
@@ -54,19 +54,10 @@ def learn(rank, world, kind):
     }
 
 
-def worker(rank, world, folder, kind):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
-    torch.save(learn(rank, world, kind), folder / f"rank{rank}.pt")
-    dist.destroy_process_group()
-
-
 @pytest.mark.parametrize("kind", ["MISA", "pooled"])
 def test_two_processes_equal_one(tmp_path, kind):
     alone = learn(0, 1, kind)
-    torch.multiprocessing.spawn(worker, args=(2, tmp_path, kind), nprocs=2)
-    for rank in range(2):
-        together = torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)
+    for together in on_two_ranks(learn, tmp_path, kind):
         for name, value in alone.items():
             # Sums run in another order: equal to float32 rounding, relative to the largest entry of each vector.
             scale = value.abs().max()
