@@ -180,6 +180,11 @@ class Trainer:
                 values = self.task.train_step(batch, step)
         except NonFiniteLoss as error:
             raise NonFiniteLoss(f"step {self.step}, epoch {self.epoch + 1}: {error}; {self._last_good()}") from error
+        except RuntimeError as error:
+            if self.settings.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                reason = str(error).splitlines()[0][:200]
+                raise UserError(f"torch.compile failed ({reason}); set trainer.compile: false") from error
+            raise
         for name, average in self.averages.items():
             average.update_parameters(self.task.modules[name])
         for scheduler in self.task.schedulers.values():
@@ -196,8 +201,6 @@ class Trainer:
         return "no checkpoint was written yet; lower the learning rate or set trainer.clip_norm"
 
     def _stop(self, stop: StopRequest) -> None:
-        if self.batch >= self.task.steps_per_epoch:
-            self.epoch, self.batch = self.epoch + 1, 0
         self.save()
         if self.folder is None:
             raise Stopped("stopped; nothing was written", stop.exit_code)

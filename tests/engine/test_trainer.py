@@ -45,7 +45,7 @@ def test_loss_falls_and_curves_are_kept(tmp_path):
     assert tags["audio"] == ["example_0/speech"]
 
 
-@pytest.mark.parametrize("stop_after", [3, 8, 13])
+@pytest.mark.parametrize("stop_after", [3, 7, 8, 13])
 def test_resume_in_the_middle_of_an_epoch_is_exact(tmp_path, stop_after):
     whole = make(tmp_path / "whole", ema=EmaSettings(0.9))
     whole.fit()
