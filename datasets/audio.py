@@ -38,18 +38,19 @@ def resample(samples: np.ndarray, rate: int, target_rate: int) -> np.ndarray:
     return np.pad(resampled, (0, length - len(resampled))).astype(np.float32, copy=False)
 
 
-def read_audio(path: Path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+def read_audio(path: Path, sample_rate: int = SAMPLE_RATE, allow_silence: bool = False) -> np.ndarray:
     """Decodes a sound file to mono at ``sample_rate``.
 
     Args:
         path: A file libsndfile knows (wav, flac, ogg, mp3, ...), with any rate and number of channels.
         sample_rate: Wanted rate in Hz.
+        allow_silence: Take a signal that never changes, as the published features do: their spectrogram is all 0 dB.
 
     Returns:
         (n,) float32, channels averaged, full scale is 1.
 
     Raises:
-        AudioError: The file is missing, cannot be decoded, breaks off, is empty, or holds NaN or infinity.
+        AudioError: The file is missing, cannot be decoded, breaks off, is empty, silent, or holds NaN or infinity.
     """
     try:
         with soundfile.SoundFile(path) as file:
@@ -66,6 +67,10 @@ def read_audio(path: Path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if not math.isfinite(float(np.sum(mono, dtype=np.float64))):
         raise AudioError(f"{path}: holds NaN or infinite samples, expected finite ones; record or convert it again")
+    if not allow_silence and mono.min() == mono.max():
+        raise AudioError(
+            f"{path}: holds only silence ({len(mono)} equal samples), expected sound; record it again or remove it"
+        )
     return resample(np.ascontiguousarray(mono), rate, sample_rate)
 
 

@@ -110,9 +110,9 @@ class SpokenCaptions(Dataset, ABC):
         return np.asarray(self.image.crop(self._picture(index), train=False))
 
     def waveform(self, index: int) -> np.ndarray | None:
-        """The sound, (n,) float32 mono at 16 kHz; None when only features exist."""
+        """The sound to listen to, even silence, (n,) float32 mono at 16 kHz; None when only features exist."""
         path = self.record(index).audio_path
-        return read_audio(path) if path is not None and path.exists() else None
+        return read_audio(path, allow_silence=True) if path is not None and path.exists() else None
 
     def lengths(self) -> np.ndarray:
         """Frames of every row before cutting, (n,) int64, from file headers; 0 where a header cannot be read."""

@@ -66,6 +66,20 @@ def test_unusable_files_are_named(tmp_path):
             read_audio(tmp_path / "nan.wav")
 
 
+@pytest.mark.parametrize("level", [0.0, 0.25])
+def test_silence_is_named(tmp_path, level):
+    """A constant is silence once its mean is taken off; resampling would give it edges."""
+    for rate in (16000, 44100):
+        soundfile.write(tmp_path / "still.wav", np.full(rate // 2, level), rate)
+        with pytest.raises(
+            AudioError, match=rf"still\.wav: holds only silence \({rate // 2} equal samples\), expected"
+        ):
+            read_audio(tmp_path / "still.wav")
+        assert len(read_audio(tmp_path / "still.wav", allow_silence=True)) == 8000
+    soundfile.write(tmp_path / "click.wav", np.array([level] * 999 + [level + 0.1]), 16000)
+    assert len(read_audio(tmp_path / "click.wav")) == 1000
+
+
 def test_broken_off_flac_is_an_error(tmp_path):
     soundfile.write(tmp_path / "a.flac", np.random.default_rng(0).normal(0, 0.1, 48000), 16000)
     whole = (tmp_path / "a.flac").read_bytes()

@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from datasets import hdf5
@@ -81,6 +82,15 @@ def test_bad_rows_stop_or_are_left_out(pair):
     assert [record.uttid for record in records] == [f"utt{row}" for row in range(11) if row != 4]
     with h5py.File(pair.audio) as audio, h5py.File(pair.image) as image:
         assert len(audio["melspec"]) == len(image["image"]) == 10
+
+
+def test_silent_rows_stop_or_are_left_out(pair):
+    soundfile.write(pair.manifest.parent / "wavs" / "4.wav", np.zeros(4000), 16000)
+    with pytest.raises(SampleError, match=r"row 4 \(utt4\): .*4\.wav: holds only silence"):
+        preprocess(pair)
+    preprocess(replace(pair, on_error="skip"))
+    assert "4.wav: holds only silence" in pair.skipped.read_text()
+    assert len(read_places(pair.json, need="files").records) == 10
 
 
 def test_nothing_usable_is_an_error(pair):

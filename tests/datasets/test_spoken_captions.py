@@ -6,6 +6,7 @@ import pickle
 import h5py
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from datasets.augment import SpecAugment
@@ -107,6 +108,18 @@ def test_gan_clevr_ids_are_numbers(assets, tmp_path):
     (tmp_path / "name_list_val.txt").write_text("x7\n")
     with pytest.raises(ManifestError, match=r"ids \['x7'\] are no numbers"):
         GanClevr(tmp_path, "val", None, train=False)
+
+
+def test_silence_is_a_bad_sample(assets, corpus, small, tmp_path):
+    soundfile.write(corpus.parent / "wavs" / "2.wav", np.zeros(4000), 16000)
+    for features in ("worker", "device"):
+        with pytest.raises(SampleError, match=r"row 2 \(utt2\): .*2\.wav: holds only silence"):
+            PlacesFiles(corpus, small, train=False, features=features)[2]
+    (tmp_path / "clevr" / "audio").mkdir(parents=True)
+    (tmp_path / "clevr" / "name_list_val.txt").write_text("7\n")
+    soundfile.write(tmp_path / "clevr" / "audio" / "7.wav", np.zeros(4000), 16000)
+    with pytest.raises(SampleError, match=r"row 0 \(7\): .*7\.wav: holds only silence"):
+        GanClevr(tmp_path / "clevr", "val", None, train=False)[0]
 
 
 def test_bad_samples_name_file_and_row(corpus, small):

@@ -15,7 +15,7 @@ def run(case: Case) -> dict[str, np.ndarray]:
         name, rate = waveform["name"], waveform["sample_rate"]
         path = case.folder / f"{name}.wav"
         soundfile.write(path, case.input(f"pcm_{name}"), rate, subtype="PCM_16")
-        samples = torch.from_numpy(audio.read_audio(path, case.hyper["sample_rate"]))
+        samples = torch.from_numpy(audio.read_audio(path, case.hyper["sample_rate"], allow_silence=True))
         if rate != case.hyper["sample_rate"]:
             outputs[f"resampled_{name}"] = samples.numpy()
         outputs |= {f"{key}_{name}": value for key, value in _outputs(case.hyper, samples).items()}
