@@ -73,11 +73,12 @@ def parse_alignment(text: str) -> list[Word]:
     """
     words = []
     for token in text.split():
-        start, *word, end = token.split("__")
+        start, *word = token.split("__")
+        end = word.pop() if word else ""
         try:
             words.append((float(start), float(end), "__".join(word)))
         except ValueError:
             word = []
         if not word:
-            raise ValueError(f"alignment token {token!r} is not of the form start__WORD__end, times in seconds")
+            raise ValueError(f"text_alignment holds {token!r}, expected start__WORD__end tokens in seconds")
     return words

@@ -80,8 +80,10 @@ def test_missing_files_are_named(corpus):
     [
         ({"wav": None}, "row 2 .*wav is None, expected text"),
         ({"image": ""}, "row 2 .*image is '', expected text"),
-        ({"text_alignment": "0.1__A"}, r"row 2 .*token '0\.1__A' is not of the form start__WORD__end"),
-        ({"text_alignment": "x__A__0.2"}, r"row 2 .*token 'x__A__0\.2' is not"),
+        ({"text_alignment": "0.1__A"}, r"row 2 .*holds '0\.1__A', expected start__WORD__end tokens in seconds"),
+        ({"text_alignment": "x__A__0.2"}, r"row 2 .*text_alignment holds 'x__A__0\.2', expected"),
+        ({"text_alignment": "garbage __ x__y__z"}, r"row 2 \(utt2\): text_alignment holds 'garbage', expected start__"),
+        ({"text_alignment": "0.1__A__0.2 __"}, r"row 2 \(utt2\): text_alignment holds '__', expected start__"),
     ],
 )
 def test_wrong_values_are_named(corpus, change, message):
