@@ -38,6 +38,8 @@ class Loader:
         batch_size: Of the global batch, all ranks together.
         seed: Of order and augmentation.
         train: Shuffle and drop the last, incomplete batch (unless it is the only one); else keep order and all rows.
+            Where ``on_error`` is "skip", training puts the next usable row in a bad one's place, whatever the number of
+            ranks, so that no batch is smaller than the losses and the other ranks expect; evaluation drops the row.
         workers: Loading processes of this rank; 0 loads in the calling process.
         rank: Of this process.
         world: Number of processes.
@@ -76,7 +78,7 @@ class Loader:
         self.bucket = bucket and train
         self._lengths: np.ndarray | None = None
         self._plan: list[list[tuple[int, int]]] = []
-        items = _Items(dataset, seed, refill=train and world > 1 and dataset.on_error == "skip")
+        items = _Items(dataset, seed, refill=train and dataset.on_error == "skip")
         several = {"prefetch_factor": prefetch, "persistent_workers": persistent_workers} if workers else {}
         self._loader = DataLoader(
             items,
@@ -117,16 +119,21 @@ class Loader:
 
         Raises:
             SampleError: A sample cannot be used and the dataset's ``on_error`` is "error".
+            UserError: In training, neither a row nor any of those after it can be used.
         """
         shares = (self._share(rows) for rows in self.order(epoch)[start:])
         self._plan[:] = [[(epoch, row) for row in rows] for rows in shares if rows]
         for batch in self._loader:
-            for failure in batch.pop("failures"):
+            failures, lost = batch.pop("failures"), batch.pop("lost")
+            for failure in failures:
                 self._note(failure)
+            if self.train and lost:
+                raise UserError(
+                    f"no row could be used in place of {lost} of a batch, expected one among the next {REFILL_TRIES}; "
+                    f"mend the files, the last: {failures[-1]}"
+                )
             if "index" in batch:
                 yield batch
-            elif self.train:
-                raise UserError(f"no row of a batch could be used, the last: {list(self.skipped.values())[-1]}")
 
     def order(self, epoch: int) -> list[list[int]]:
         """Rows of every global batch of an epoch."""
@@ -232,7 +239,7 @@ class _Items(Dataset):
         self.dataset, self.seed, self.refill = dataset, seed, refill
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Batch | None, list[SampleError]]:
-        """The sample, or None, and what failed; ``refill`` takes the next usable row, as ranks need equal batches."""
+        """The sample, or None, and what failed; ``refill`` takes the next usable row in place of a bad one."""
         epoch, row = key
         failures: list[SampleError] = []
         before = torch.default_generator.get_state()
@@ -256,10 +263,11 @@ class _Collate:
         self.target_length, self.pad_multiple = target_length, pad_multiple
 
     def __call__(self, items: list[tuple[Batch | None, list[SampleError]]]) -> Batch:
-        """One batch with ``failures``; without other keys when nothing could be used."""
+        """One batch with ``failures`` and the number of samples ``lost``; nothing else when nothing could be used."""
         samples = [sample for sample, _ in items if sample is not None]
         batch: Batch = {name: self._stacked(name, [s[name] for s in samples]) for name in (samples or [{}])[0]}
-        return batch | {"failures": [failure for _, failures in items for failure in failures]}
+        failures = [failure for _, found in items for failure in found]
+        return batch | {"failures": failures, "lost": len(items) - len(samples)}
 
     def _stacked(self, name: str, values: list[Any]) -> Tensor:
         """One entry of the batch, with a leading B."""

@@ -25,7 +25,8 @@ class SpeechImageData:
             batch.
         bucket: put captions of like length into the same training batch.
         prefetch: batches that each worker loads ahead.
-        on_error: ``error`` stops at a sample that cannot be decoded, ``skip`` leaves it out, counts and lists it.
+        on_error: ``error`` stops at a sample that cannot be decoded, ``skip`` leaves it out, counts and lists it;
+            training then takes the next usable row in its place.
         seed: of order and augmentation, given by main.
         rank: given by main.
         world_size: given by main.
