@@ -11,6 +11,13 @@ import torch
 
 from tests.parity.expressions import evaluate
 from tests.parity.fill import fill_state
+from tests.parity.kinds import check_kind
+
+REQUIRED = ("outputs", "rtol", "atol")
+
+
+class CaseError(ValueError):
+    """A case that is not complete."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,13 @@ class Case:
         return self.spec.get("hyper", {})
 
     @property
+    def files(self) -> dict[str, Any]:
+        """The weight files that the case describes."""
+        if not isinstance(self.spec.get("files"), dict):
+            raise CaseError("the case lacks files, expected a mapping from a file's name to its entries")
+        return self.spec["files"]
+
+    @property
     def outputs(self) -> list[str]:
         """Names of the outputs to compare."""
         return list(self.spec["outputs"])
@@ -46,7 +60,10 @@ class Case:
         """The input of that name: from the npz, else the value of its expression."""
         if name in self.arrays:
             return self.arrays[name]
-        return np.asarray(evaluate(self.spec["input_exprs"][name]))
+        expressions = self.spec.get("input_exprs", {})
+        if name not in expressions:
+            raise CaseError(f"the case has no input {name!r}, expected it in its npz or its input_exprs")
+        return np.asarray(evaluate(expressions[name]))
 
     def tensor(self, name: str) -> torch.Tensor:
         """The input as a tensor."""
@@ -54,7 +71,7 @@ class Case:
 
     def state(self, file: str) -> dict[str, torch.Tensor]:
         """The filled state dict of one of the case's files, prefixes included, ``post_fill`` rules applied."""
-        entry = self.spec["files"][file]
+        entry = self.files[file]
         state = fill_state(entry["entries"], self.spec.get("salt", ""))
         for rule in entry.get("post_fill", []):
             if rule["multiply"] != "sqrt(prod(shape[1:]))":
@@ -66,7 +83,7 @@ class Case:
 
     def file_like(self, pattern: str) -> str:
         """The one name under ``files`` that contains ``pattern``."""
-        found = [name for name in self.spec["files"] if pattern in name]
+        found = [name for name in self.files if pattern in name]
         if len(found) != 1:
             raise ValueError(f"{self.name}: expected one file named *{pattern}*, found {found}")
         return found[0]
@@ -78,8 +95,18 @@ def read_case(path: Path, folder: Path) -> Case:
     Args:
         path: The case.
         folder: An empty folder for it.
+
+    Raises:
+        UnknownKindError: It has no kind, or one that is not known.
+        CaseError: It is no mapping, or lacks something that every case has.
     """
     spec = json.loads(path.read_text())
+    if not isinstance(spec, dict):
+        raise CaseError(f"the case is a JSON {type(spec).__name__}, expected a mapping")
+    check_kind(spec.get("kind"))
+    lacking = [name for name in REQUIRED if name not in spec]
+    if lacking:
+        raise CaseError(f"the case lacks {', '.join(lacking)}, expected {', '.join(REQUIRED)}")
     with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
         return Case(path.stem, spec, {name: arrays[name] for name in arrays.files}, folder)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import losses
 from tests.parity import __main__ as parity
 from tests.parity.case import fraction, read_case
 
@@ -74,6 +75,75 @@ def test_an_unknown_kind_is_2(assets, tmp_path, capsys):
     path = copied(assets, tmp_path, "logmel", lambda spec: spec.update(kind="phrenology"))
     assert parity.main([str(path), str(assets / "parity" / "losses_speech.json")]) == 2
     assert "unknown kind 'phrenology'; known are davenet," in capsys.readouterr().err
+
+
+MALFORMED = {
+    "no_files": ('{"kind": "davenet", "outputs": ["image_out"], "rtol": 1, "atol": 1}', 1, "lacks files, expected"),
+    "only_kind": ('{"kind": "davenet"}', 1, "lacks outputs, rtol, atol, expected"),
+    "no_kind": ('{"no": 1}', 2, "no kind; known are davenet,"),
+    "strange_kind": ('{"kind": ["logmel"]}', 2, "unknown kind ['logmel']; known are"),
+    "list": ("[1]", 1, "the case is a JSON list, expected a mapping"),
+    "text": ("garbage", 1, "JSONDecodeError: "),
+    "binary": ("\udcff", 1, "UnicodeDecodeError: "),
+    "no_npz": ('{"kind": "logmel", "outputs": [], "rtol": 1, "atol": 1}', 1, "no_npz.npz"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_case_is_one_line_and_the_others_run(assets, tmp_path, capsys, name):
+    content, status, message = MALFORMED[name]
+    path = tmp_path / f"{name}.json"
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    if name != "no_npz":
+        np.savez(path.with_suffix(".npz"), image_out=np.zeros(1))
+    assert parity.main([str(path), str(assets / "parity" / "losses_speech.json"), "--json"]) == status
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert message in printed.err
+    assert name in printed.err
+    report = json.loads(printed.out)
+    assert all(value is None for value in report[name].values())
+    assert max(report["losses_speech"].values()) <= 1
+
+
+def test_a_group_that_fails_leaves_the_others(assets, tmp_path, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise ArithmeticError("out of\nsteam")
+
+    monkeypatch.setattr(losses, "semi_hard_triplet", fail)
+    path = copied(assets, tmp_path, "losses_speech", lambda spec: spec["hyper"].pop("margin_cos"))
+    assert parity.main([str(path), "--json"]) == 1
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)["losses_speech"]
+    missing = {name for name, value in report.items() if value is None}
+    assert missing == {name for name in report if "semihardneg" in name or "_cos" in name}
+    assert max(value for value in report.values() if value is not None) <= 1
+    lines = printed.err.splitlines()
+    assert "losses_speech, semihardneg_I2A: ArithmeticError: out of steam" in lines
+    assert "losses_speech, surisdi_hard_negative_cos: KeyError: 'margin_cos'" in lines
+    assert len(lines) == 2 + 6
+
+
+@pytest.mark.parametrize("lost", ["mel", "image"])
+def test_an_encoder_without_input_leaves_the_other(assets, tmp_path, capsys, lost):
+    def change(spec):
+        spec.setdefault("input_exprs", {}).pop(lost, None)
+
+    path = copied(assets, tmp_path, "davenet_small", change, lambda stored: stored.pop(lost, None))
+    missing = {"mel": "audio_out", "image": "image_out"}[lost]
+    assert {name for name, (value, _) in parity.run_case(path).items() if value is None} == {missing}
+    assert f"the case has no input {lost!r}" in capsys.readouterr().err
+
+
+def test_silence_is_computed_as_published(assets, tmp_path):
+    def change(spec):
+        spec["hyper"]["waveforms"] = [{"name": "still", "sample_rate": 16000, "samples": 1600}]
+        spec["outputs"] = ["logmel_wnhsu_still"]
+
+    def arrays(stored):
+        stored |= {"pcm_still": np.zeros(1600, np.int16), "logmel_wnhsu_still": np.zeros((40, 11), np.float32)}
+
+    assert parity.run_case(copied(assets, tmp_path, "logmel", change, arrays)) == {"logmel_wnhsu_still": (0.0, "")}
 
 
 def test_no_such_case(tmp_path, capsys):

@@ -13,7 +13,7 @@ from published.resdavenet_vq import QuantisedError
 from published.unpickle import BrokenPickleError, UnsafePickleError
 from tests.models.networks import mel
 from tests.parity.case import read_case
-from tests.parity.kinds import resdavenet_vq as kind
+from tests.parity.kinds import run
 from tests.published.reference import resdavenet, resdavenet_folder
 
 
@@ -57,7 +57,7 @@ def case(assets, tmp_path_factory):
 
 def test_published_case_up_to_its_first_quantiser(case):
     """The image map entirely, and the speech features that enter quant2, against the original's stored values."""
-    outputs = kind.run(case)
+    outputs = run(case)
     assert vars(pickle.loads((case.folder / "args.pkl").read_bytes())) == case.hyper["args"]
     rtol, atol = case.spec["rtol"], case.spec["atol"]
     np.testing.assert_allclose(outputs["image_out"], case.arrays["image_out"], rtol=rtol, atol=atol)

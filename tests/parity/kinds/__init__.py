@@ -1,25 +1,65 @@
-"""How each kind of case is run: one file per kind with ``run(case) -> {output: array}``, imported when needed."""
+"""How each kind of case is run: one file per kind with ``groups(case)``, imported when needed.
+
+``groups`` prepares what its groups share and returns, by name, functions that each make some outputs ``{name: array}``.
+"""
 
 import importlib
+import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tests.parity.case import Case
+if TYPE_CHECKING:
+    from tests.parity.case import Case
 
 KINDS = ("davenet", "resdavenet_vq", "losses_speech", "logmel")
+Arrays = dict[str, np.ndarray]
+Groups = dict[str, Callable[[], Arrays]]
 
 
 class UnknownKindError(ValueError):
     """No file here runs cases of this kind, or of this form of it."""
 
 
-def runner(kind: str) -> Callable[[Case], dict[str, np.ndarray]]:
-    """Return the function that runs cases of a kind.
+def check_kind(kind: Any) -> None:
+    """Refuse a case whose kind is missing or not known.
 
     Raises:
-        UnknownKindError: There is none.
+        UnknownKindError: It is.
     """
     if kind not in KINDS:
-        raise UnknownKindError(f"unknown kind {kind!r}; known are {', '.join(KINDS)}")
-    return importlib.import_module(f"tests.parity.kinds.{kind}").run
+        found = "no kind" if kind is None else f"unknown kind {kind!r}"
+        raise UnknownKindError(f"{found}; known are {', '.join(KINDS)}")
+
+
+def run(case: "Case") -> Arrays:
+    """Make a case's outputs; a group that fails is told in one line on stderr, and its outputs are missing.
+
+    Raises:
+        UnknownKindError: The case has a form of its kind that is not known.
+    """
+    module = importlib.import_module(f"tests.parity.kinds.{case.kind}")
+    outputs: Arrays = {}
+    try:
+        groups = module.groups(case)
+    except UnknownKindError:
+        raise
+    except Exception as error:  # whatever the project raises, other cases still run
+        _tell(case.name, error)
+        return outputs
+    for name, group in groups.items():
+        try:
+            outputs |= group()
+        except Exception as error:
+            _tell(f"{case.name}, {name}", error)
+    return outputs
+
+
+def one_line(error: Exception) -> str:
+    """An error's kind and message without line breaks."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _tell(where: str, error: Exception) -> None:
+    print(f"{where}: {one_line(error)}", file=sys.stderr)  # noqa: T201 (part of a command line tool)

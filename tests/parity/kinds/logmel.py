@@ -1,28 +1,46 @@
 """Log-mel features of WAV files, and the fine spectrogram of the drawing scripts."""
 
+from collections.abc import Callable
+from functools import cache, partial
+
 import numpy as np
 import soundfile
 import torch
+from torch import Tensor
 
 from datasets import audio, features
 from tests.parity.case import Case
+from tests.parity.kinds import Arrays, Groups
 
 
-def run(case: Case) -> dict[str, np.ndarray]:
-    """Write each waveform as 16-bit WAV, read it back and compute what the originals do."""
-    outputs: dict[str, np.ndarray] = {}
+def groups(case: Case) -> Groups:
+    """For each waveform its resampled samples, its log-mels, its fine spectrogram and the edges under zero padding."""
+    chosen = {"samples": _resampled, "log-mel": _log_mel, "rawspec": _fine, "edges": _edges}
+    found: Groups = {}
     for waveform in case.hyper["waveforms"]:
-        name, rate = waveform["name"], waveform["sample_rate"]
-        path = case.folder / f"{name}.wav"
-        soundfile.write(path, case.input(f"pcm_{name}"), rate, subtype="PCM_16")
-        samples = torch.from_numpy(audio.read_audio(path, case.hyper["sample_rate"], allow_silence=True))
-        if rate != case.hyper["sample_rate"]:
-            outputs[f"resampled_{name}"] = samples.numpy()
-        outputs |= {f"{key}_{name}": value for key, value in _outputs(case.hyper, samples).items()}
-    return outputs
+        name = waveform["name"]
+        read = cache(partial(_samples, case, name, waveform["sample_rate"]))
+        for what, compute in chosen.items():
+            found[f"{name} {what}"] = partial(_named, name, compute, case.hyper, read, waveform["sample_rate"])
+    return found
 
 
-def _outputs(hyper: dict, samples: torch.Tensor) -> dict[str, np.ndarray]:
+def _named(name: str, compute: Callable[..., Arrays], hyper: dict, read: Callable[[], Tensor], rate: int) -> Arrays:
+    return {f"{key}_{name}": value for key, value in compute(hyper, read(), rate).items()}
+
+
+def _samples(case: Case, name: str, rate: int) -> Tensor:
+    """The waveform, written as 16-bit WAV and read back."""
+    path = case.folder / f"{name}.wav"
+    soundfile.write(path, case.input(f"pcm_{name}"), rate, subtype="PCM_16")
+    return torch.from_numpy(audio.read_audio(path, case.hyper["sample_rate"], allow_silence=True))
+
+
+def _resampled(hyper: dict, samples: Tensor, rate: int) -> Arrays:
+    return {"resampled": samples.numpy()} if rate != hyper["sample_rate"] else {}
+
+
+def _log_mel(hyper: dict, samples: Tensor, _rate: int) -> Arrays:
     settings = {
         "bands": hyper["n_mels"],
         "f_min": hyper["fmin"],
@@ -35,6 +53,15 @@ def _outputs(hyper: dict, samples: torch.Tensor) -> dict[str, np.ndarray]:
         "top_db": hyper["top_db"],
     }
     values, nframes = features.log_mel(samples, **settings)
+    return {
+        "logmel_surisdi": values.numpy(),
+        "logmel_wnhsu": values.numpy(),
+        "n_frames": np.asarray(int(nframes)),
+        "n_frames_truncated": np.asarray(int(features.pad_or_cut(values, hyper["truncate_to"]).nframes)),
+    }
+
+
+def _fine(hyper: dict, samples: Tensor, _rate: int) -> Arrays:
     raw = hyper["raw_conf"]
     fine = features.log_spectrogram(
         samples,
@@ -44,18 +71,15 @@ def _outputs(hyper: dict, samples: torch.Tensor) -> dict[str, np.ndarray]:
         preemphasis=hyper["preemphasis"],
         top_db=hyper["top_db"],
     ).values
-    return {
-        "logmel_surisdi": values.numpy(),
-        "logmel_wnhsu": values.numpy(),
-        "n_frames": np.asarray(int(nframes)),
-        "n_frames_truncated": np.asarray(int(features.pad_or_cut(values, hyper["truncate_to"]).nframes)),
-        "rawspec": fine[:: hyper["raw_freq_stride"], :: hyper["raw_frame_stride"]].numpy(),
-        "rawspec_shape": np.asarray(fine.shape),
-        "logmel_constantpad_edges": _zero_padded_edges(samples, hyper).numpy(),
-    }
+    strided = fine[:: hyper["raw_freq_stride"], :: hyper["raw_frame_stride"]]
+    return {"rawspec": strided.numpy(), "rawspec_shape": np.asarray(fine.shape)}
 
 
-def _zero_padded_edges(samples: torch.Tensor, hyper: dict) -> torch.Tensor:
+def _edges(hyper: dict, samples: Tensor, _rate: int) -> Arrays:
+    return {"logmel_constantpad_edges": _zero_padded_edges(samples, hyper).numpy()}
+
+
+def _zero_padded_edges(samples: Tensor, hyper: dict) -> Tensor:
     """First and last four frames with zeros around the signal: what the project does not do, for comparison only."""
     centred = samples - samples.mean()
     emphasised = torch.cat([centred[:1], centred[1:] - hyper["preemphasis"] * centred[:-1]])

@@ -1,6 +1,7 @@
 """Similarity matrices, ranking losses with their gradients, and recalls. No weights."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,13 +11,12 @@ import losses
 from evaluation import retrieval
 from models.matchmap import aligned_similarity, similarity
 from tests.parity.case import Case
+from tests.parity.kinds import Arrays, Groups
 
-Arrays = dict[str, np.ndarray]
 
-
-def run(case: Case) -> Arrays:
-    """Compute every group of outputs."""
-    return {**_matrices(case), **_triplets(case), **_wnhsu(case), **_surisdi(case), **_recalls(case)}
+def groups(case: Case) -> Groups:
+    """One group for each matrix, each loss with its gradients, and the recalls of each matrix."""
+    return _matrices(case) | _triplets(case) | _wnhsu(case) | _surisdi(case) | _recalls(case)
 
 
 def _leaves(case: Case) -> dict[str, Tensor]:
@@ -38,59 +38,69 @@ def _with_gradients(
     return outputs
 
 
-def _matrices(case: Case) -> Arrays:
-    nframes, weight = case.tensor("nframes"), case.tensor("grad_S")
-    outputs = {}
-    for name, kind in {"MISA": "MISA", "SISA": "SISA", "SIMA": "SIMA", "pooldot": "pooled"}.items():
+def _matrices(case: Case) -> Groups:
+    def compute(name: str, kind: str) -> Arrays:
+        nframes, weight = case.tensor("nframes"), case.tensor("grad_S")
 
-        def matrix(image: Tensor, audio: Tensor, kind: str = kind, **_: Tensor) -> Tensor:
+        def matrix(image: Tensor, audio: Tensor, **_: Tensor) -> Tensor:
             return similarity(image, audio.squeeze(2), nframes, kind)
 
-        outputs |= _with_gradients(f"S_{name}", _leaves(case), matrix, weight)
-    return outputs
+        return _with_gradients(f"S_{name}", _leaves(case), matrix, weight)
+
+    kinds = {"MISA": "MISA", "SISA": "SISA", "SIMA": "SIMA", "pooldot": "pooled"}
+    return {f"S_{name}": partial(compute, name, kind) for name, kind in kinds.items()}
 
 
-def _triplets(case: Case) -> Arrays:
-    margin = case.hyper["margin"]
-    outputs = {}
-    for way in ("I2A", "A2I"):
-        imposters = case.tensor(f"impostors_{way}")
+def _triplets(case: Case) -> Groups:
+    def sampled(S: Tensor, way: str) -> Tensor:
+        return losses.sampled_triplet(S, case.tensor(f"impostors_{way}"), case.hyper["margin"])
 
-        def sampled(S: Tensor, way: str = way, imposters: Tensor = imposters) -> Tensor:
-            return losses.sampled_triplet(S if way == "I2A" else S.T, imposters, margin)
+    def semi_hard(S: Tensor, way: str) -> Tensor:
+        return losses.semi_hard_triplet(S, case.hyper["margin"], masking="published")
 
-        def semi_hard(S: Tensor, way: str = way) -> Tensor:
-            return losses.semi_hard_triplet(S if way == "I2A" else S.T, margin, masking="published")
+    def compute(name: str, way: str, loss: Callable[[Tensor, str], Tensor]) -> Arrays:
+        leaves = {"S": case.tensor("S_loss").requires_grad_()}
+        return _with_gradients(name, leaves, lambda S: loss(S if way == "I2A" else S.T, way))
 
-        for name, loss in (("sampled_triplet", sampled), ("semihardneg", semi_hard)):
-            outputs |= _with_gradients(f"{name}_{way}", {"S": case.tensor("S_loss").requires_grad_()}, loss)
-    return outputs
-
-
-def _wnhsu(case: Case) -> Arrays:
-    nframes, margin = case.tensor("nframes"), case.hyper["margin"]
-    imposters = case.tensor("impostor_image"), case.tensor("impostor_audio")
-    outputs = {}
-    for kind in ("MISA", "SISA", "SIMA"):
-
-        def loss(image: Tensor, audio: Tensor, kind: str = kind, **_: Tensor) -> Tensor:
-            scores = similarity(image, audio.squeeze(2), nframes, kind, min_frames=0)
-            return losses.sampled_margin_rank(scores, *imposters, margin).reshape(1)
-
-        outputs |= _with_gradients(f"wnhsu_sampled_margin_rank_{kind}", _leaves(case), loss)
-    return outputs
+    chosen = {"sampled_triplet": sampled, "semihardneg": semi_hard}
+    names = {f"{name}_{way}": (way, loss) for way in ("I2A", "A2I") for name, loss in chosen.items()}
+    return {name: partial(compute, name, *how) for name, how in names.items()}
 
 
-def _surisdi(case: Case) -> Arrays:
+def _wnhsu(case: Case) -> Groups:
+    def compute(name: str, kind: str) -> Arrays:
+        imposters = case.tensor("impostor_image"), case.tensor("impostor_audio")
+
+        def loss(image: Tensor, audio: Tensor, **_: Tensor) -> Tensor:
+            scores = similarity(image, audio.squeeze(2), case.tensor("nframes"), kind, min_frames=0)
+            return losses.sampled_margin_rank(scores, *imposters, case.hyper["margin"]).reshape(1)
+
+        return _with_gradients(name, _leaves(case), loss)
+
+    names = {f"wnhsu_sampled_margin_rank_{kind}": kind for kind in ("MISA", "SISA", "SIMA")}
+    return {name: partial(compute, name, kind) for name, kind in names.items()}
+
+
+def _surisdi(case: Case) -> Groups:
     """System 1's losses on MISA with the dot product and with cosine."""
-    outputs: Arrays = {}
+
+    def margin(measure: str) -> float:
+        return case.hyper["margin" if measure == "dot" else "margin_cos"]
+
+    def compute(name: str, loss: Callable[..., Callable[..., Tensor]], measure: str) -> Arrays:
+        return _with_gradients(name, _leaves(case), loss(case, measure, margin(measure)))
+
+    def each(name: str, measure: str) -> Arrays:
+        loss = _edited(case, measure, margin(measure), losses.edited_negatives_each)
+        return {name: loss(**_leaves(case)).detach().numpy()}
+
+    groups: Groups = {}
     for short, measure in {"dot": "dot", "cos": "cosine"}.items():
-        margin = case.hyper["margin" if short == "dot" else "margin_cos"]
-        for name, loss in _surisdi_losses(case, measure, margin).items():
-            outputs |= _with_gradients(f"surisdi_{name}_{short}", _leaves(case), loss)
-        each = _edited(case, measure, margin, losses.edited_negatives_each)
-        outputs[f"vectorized_negatives_{short}"] = each(**_leaves(case)).detach().numpy()
-    return outputs
+        for loss_name, loss in SURISDI.items():
+            name = f"surisdi_{loss_name}_{short}"
+            groups[name] = partial(compute, name, loss, measure)
+        groups[f"vectorized_negatives_{short}"] = partial(each, f"vectorized_negatives_{short}", measure)
+    return groups
 
 
 def _scores(case: Case, image: Tensor, audio: Tensor, measure: str) -> Tensor:
@@ -109,32 +119,45 @@ def _edited(case: Case, measure: str, margin: float, loss: Callable[..., Tensor]
     return compute
 
 
-def _surisdi_losses(case: Case, measure: str, margin: float) -> dict[str, Callable[..., Tensor]]:
-    """Published name to function of the maps; impostors are mined with the dot product also for cosine."""
-    imposters = case.tensor("impostor_image"), case.tensor("impostor_audio")
+def _impostors(case: Case) -> tuple[Tensor, Tensor]:
+    return case.tensor("impostor_image"), case.tensor("impostor_audio")
 
+
+def _sampled(case: Case, measure: str, margin: float) -> Callable[..., Tensor]:
     def sampled(image: Tensor, audio: Tensor, **_: Tensor) -> Tensor:
-        return losses.sampled_margin_rank(_scores(case, image, audio, measure), *imposters, margin).reshape(1)
+        return losses.sampled_margin_rank(_scores(case, image, audio, measure), *_impostors(case), margin).reshape(1)
+
+    return sampled
+
+
+def _hard(case: Case, measure: str, margin: float) -> Callable[..., Tensor]:
+    """Impostors are mined with the dot product also for cosine."""
 
     def hard(image: Tensor, audio: Tensor, **_: Tensor) -> Tensor:
         mining = _scores(case, image, audio, "dot")
         return losses.hard_negative(_scores(case, image, audio, measure), margin, mining).reshape(1)
 
-    return {
-        "sampled_margin_rank": sampled,
-        "hard_negative": hard,
-        "negatives": _edited(case, measure, margin, losses.edited_negatives),
-        "combined_random_hard_negative": _edited(case, measure, margin, losses.edited_and_hard, mined=True),
-        "combined_random_sampled_margin_rank": _edited(case, measure, margin, losses.edited_and_sampled, *imposters),
-    }
+    return hard
 
 
-def _recalls(case: Case) -> Arrays:
-    maps = case.tensor("recall_image"), case.tensor("recall_audio").squeeze(2), case.tensor("recall_nframes")
-    matrices = {"surisdi": similarity(*maps, "MISA", min_frames=0)}
-    matrices |= {name.removeprefix("recalls_"): None for name in case.outputs if name.startswith("recalls_S")}
-    outputs = {}
-    for name, matrix in matrices.items():
-        metrics = retrieval.recall_metrics(retrieval.ranks(case.tensor(name) if matrix is None else matrix))
-        outputs[f"recalls_{name}"] = np.asarray([metrics[key] for key in case.hyper["recall_keys"]])
-    return outputs
+SURISDI: dict[str, Callable[[Case, str, float], Callable[..., Tensor]]] = {
+    "sampled_margin_rank": _sampled,
+    "hard_negative": _hard,
+    "negatives": lambda *how: _edited(*how, losses.edited_negatives),
+    "combined_random_hard_negative": lambda *how: _edited(*how, losses.edited_and_hard, mined=True),
+    "combined_random_sampled_margin_rank": lambda *how: _edited(*how, losses.edited_and_sampled, *_impostors(how[0])),
+}
+
+
+def _recalls(case: Case) -> Groups:
+    def compute(name: str) -> Arrays:
+        if name == "surisdi":
+            maps = case.tensor("recall_image"), case.tensor("recall_audio").squeeze(2), case.tensor("recall_nframes")
+            matrix = similarity(*maps, "MISA", min_frames=0)
+        else:
+            matrix = case.tensor(name)
+        metrics = retrieval.recall_metrics(retrieval.ranks(matrix))
+        return {f"recalls_{name}": np.asarray([metrics[key] for key in case.hyper["recall_keys"]])}
+
+    stored = [name.removeprefix("recalls_") for name in case.outputs if name.startswith("recalls_S")]
+    return {f"recalls_{name}": partial(compute, name) for name in ["surisdi", *stored]}

@@ -4,12 +4,11 @@ import pickle
 from argparse import Namespace
 from collections import OrderedDict
 
-import numpy as np
 import torch
 
 from published import load_published
 from tests.parity.case import Case
-from tests.parity.kinds import UnknownKindError
+from tests.parity.kinds import Arrays, Groups, UnknownKindError
 
 
 def write(case: Case) -> None:
@@ -21,9 +20,8 @@ def write(case: Case) -> None:
         torch.save(OrderedDict(case.state(name)), case.folder / name)
 
 
-@torch.no_grad()
-def run(case: Case) -> dict[str, np.ndarray]:
-    """Load the folder and encode the case's images and log-mels."""
+def groups(case: Case) -> Groups:
+    """Load the folder; encode the case's images, and its log-mels."""
     flags = case.hyper["args"]["VQ_turnon"]
     if any(int(flag) for flag in flags.split(",")):
         raise UnknownKindError(
@@ -31,6 +29,14 @@ def run(case: Case) -> dict[str, np.ndarray]:
         )
     write(case)
     model = load_published("resdavenet_vq", case.folder)
-    image = model.image(case.tensor("image"))[:, :: case.hyper.get("image_channel_stride", 1)]
-    features = model.speech(case.tensor("mel")).features
-    return {"image_out": image.numpy(), "audio_out": features.unsqueeze(2).numpy()}
+
+    @torch.no_grad()
+    def image() -> Arrays:
+        maps = model.image(case.tensor("image"))
+        return {"image_out": maps[:, :: case.hyper.get("image_channel_stride", 1)].numpy()}
+
+    @torch.no_grad()
+    def audio() -> Arrays:
+        return {"audio_out": model.speech(case.tensor("mel")).features.unsqueeze(2).numpy()}
+
+    return {"image": image, "audio": audio}
