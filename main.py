@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 
 import config
 from config import Factory, Offers
@@ -38,6 +39,7 @@ class Launch:
     processes: int | None = None
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 TaskFactory = Annotated[Callable[..., Task], Offers("data", "device", "seed", "epochs", "max_steps")]
 DataFactory = Annotated[Callable[..., Any], Offers("seed", "rank", "world_size", "pin_memory")]
 
@@ -47,7 +49,7 @@ def train(
     data: DataFactory,
     trainer: TrainerSettings,
     context: Context,
-    seed: int = 0,
+    seed: Seed = 0,
     deterministic: bool = False,
     prepare: Annotated[Callable[..., Path], Offers("dry_folder")] | None = None,
     init_from: InitFrom | None = None,
@@ -73,15 +75,17 @@ def train(
         with tempfile.TemporaryDirectory() as folder:
             if prepare is not None:
                 data, task = _prepare_dry(prepare, context, Path(folder))
-            _dry_run(task, data, trainer, init_from, seed, device)
+            _dry_run(without_schedule(task), data, trainer, init_from, seed, device)
         return
     folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
-    if distributed.is_main():
-        folder.prepare(context.values, run.resume, context.command)
-        if prepare is not None:
-            prepare()
+    folder.check(context.values, run.resume)
+    if prepare is not None and distributed.is_main():
+        prepare()
     distributed.barrier()
     built = _build_task(task, data, trainer, seed, device)
+    if distributed.is_main():
+        folder.prepare(context.values, run.resume, context.command)
+    distributed.barrier()
     loop = Trainer(built, trainer, seed, device, folder, context.config_text)
     if not loop.resume() and init_from is not None:
         start_from(init_from, built)
@@ -100,11 +104,12 @@ def evaluate(
     data: DataFactory,
     init_from: InitFrom,
     context: Context,
-    seed: int = 0,
+    seed: Seed = 0,
+    deterministic: bool = False,
     prepare: Annotated[Callable[..., Path], Offers("dry_folder")] | None = None,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
     launch: Launch = Launch(),  # noqa: ARG001, B008  read by run.py
-    trainer: TrainerSettings | None = None,  # noqa: ARG001  a config that extends a training config keeps its key
+    trainer: TrainerSettings | None = None,
 ) -> None:
     """Evaluate trained weights and write the report, without training.
 
@@ -114,17 +119,20 @@ def evaluate(
         init_from: the run folder or checkpoint that holds the weights.
         context: given by run.py.
         seed: of everything random.
+        deterministic: ask torch for repeatable algorithms on GPUs.
         prepare: makes the data when they are not there yet.
         run: where the report is written.
         launch: processes on this machine; read by run.py.
-        trainer: not used; a config that extends a training config may keep it.
+        trainer: as in training; a config that extends a training config keeps it. Nothing is trained.
     """
-    device = _start(seed, deterministic=False)
-    settings = TrainerSettings(epochs=1)
+    device = _start(seed, deterministic)
+    settings = trainer or TrainerSettings(epochs=1)
+    task = without_schedule(task)
     if context.dry_run:
         with tempfile.TemporaryDirectory() as folder:
             if prepare is not None:
                 data, task = _prepare_dry(prepare, context, Path(folder))
+                task = without_schedule(task)
             built = _build_task(task, data, settings, seed, device)
             start_from(init_from, built)
             log.info("dry run: %s", Trainer(built, settings, seed, device, None).evaluate(limit=1))
@@ -135,8 +143,10 @@ def evaluate(
     built = _build_task(task, data, settings, seed, device)
     start_from(init_from, built)
     folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
+    if any(folder.checkpoints.glob("*.pt")):
+        raise UserError(f"{folder.path} holds a training run; give the evaluation another run.name=...")
     if distributed.is_main():
-        folder.prepare(context.values, "overwrite", context.command)
+        folder.prepare(context.values, "auto", context.command)
     distributed.barrier()
     _report(built, Trainer(built, settings, seed, device, None), folder, context)
     show(folder)
@@ -171,6 +181,13 @@ def _build_task(task: Factory, data: Factory, settings: TrainerSettings, seed: i
         count / 1e6, made.steps_per_epoch, made.batch_size,
     )  # fmt: skip
     return made
+
+
+def without_schedule(task: Factory) -> Factory:
+    """Return the task's node without its schedule, which has nothing to do where there is no training to its end."""
+    if not task.takes("schedule"):
+        return task
+    return Factory(task.target, {**task.arguments, "schedule": None}, task.key_path)
 
 
 def _prepare_dry(prepare: Factory, context: Context, folder: Path) -> tuple[Factory, Factory]:
@@ -228,7 +245,7 @@ def _dry_run(
 def finish(task: Task, loop: Trainer, folder: RunFolder, context: Context) -> None:
     """Evaluate the best weights of a run and write metrics and report (call on every rank)."""
     distributed.barrier()
-    load_run(folder.best if folder.best.exists() else folder.last, task)
+    load_run(folder.path, task)
     _report(task, loop, folder, context)
 
 

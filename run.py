@@ -13,6 +13,7 @@ import argparse
 import os
 import signal
 import subprocess
+import time
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ from engine import distributed
 from engine.context import Context
 from engine.errors import UserError
 from engine.logs import set_up_logging
+
+SECOND_RANK_WAITS = 3.0
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -65,8 +68,11 @@ def relaunch(count: int, arguments: list[str]) -> int:
     save their checkpoint once however often the terminal repeats the signal.
     """
     script = str(config.PROJECT_ROOT / "run.py")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", script]
-    environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(count)))}
+    command = [sys.executable, "-m", "engine.launch", "--standalone", f"--nproc-per-node={count}", script]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(count))),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(config.PROJECT_ROOT), os.environ.get("PYTHONPATH")])),
+    }
     child = subprocess.Popen([*command, *arguments], env=environment, start_new_session=True)
     told: list[int] = []
 
@@ -107,18 +113,36 @@ def run(parsed: argparse.Namespace, command: list[str]) -> int:
     return 0
 
 
+def interrupt(number: int, _frame: object) -> None:
+    """End the program as Ctrl-C does, also for SIGTERM; the trainer has a gentler handler while it trains."""
+    raise KeyboardInterrupt(number)
+
+
+def say_last(message: str) -> None:
+    """Print the sentence that ends the program, once: ranks above 0 wait, and rank 0 failing too ends them."""
+    if int(os.environ.get("RANK", 0)) > 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        time.sleep(SECOND_RANK_WAITS)
+    print(message, file=sys.stderr)
+
+
 def main(arguments: list[str]) -> int:
     """Run the command line; faults that a user can mend end in one message and exit code 2."""
     parsed = parse_arguments(arguments)
     set_up_logging()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     try:
         if parsed.list:
             list_configs()
             return 0
         return run(parsed, ["run.py", *arguments])
     except UserError as error:
-        print(f"error: {error}" if not hasattr(error, "exit_code") else str(error), file=sys.stderr)
+        say_last(f"error: {error}" if not hasattr(error, "exit_code") else str(error))
         return getattr(error, "exit_code", 2)
+    except KeyboardInterrupt as stop:
+        say_last("stopped; the same command goes on from what was saved")
+        return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
     finally:
         distributed.stop()
 

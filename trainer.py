@@ -133,6 +133,8 @@ class Trainer:
                     continue
                 metrics = self._evaluate(run_log)
                 self._save_if_due(epoch_ended=True)
+                if distributed.any_rank(stop.requested):
+                    self._stop(stop)
         run_log.close()
         return metrics
 

@@ -32,19 +32,30 @@ class HasModules(Protocol):
     modules: dict[str, nn.Module]
 
 
-def find_checkpoint(path: Path) -> Path:
-    """Return the checkpoint that a run folder or file path means.
+def read_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
+    """Read the checkpoint that a run folder or file path means: of a folder the best, else the last, else the previous.
+
+    Returns:
+        The file used and its state; damaged files of a folder are passed over with a warning.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is none that can be read.
     """
-    if path.is_dir():
-        for name in ("best.pt", "last.pt", "previous.pt"):
-            for folder in (path / "checkpoints", path):
-                if (folder / name).is_file():
-                    return folder / name
-        raise checkpoint.CheckpointError(f"{path} holds no checkpoint (best.pt or last.pt); train it first")
-    return path
+    if not path.is_dir():
+        return path, checkpoint.read(path)
+    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    faults = []
+    for name in ("best.pt", "last.pt", "previous.pt"):
+        if not (folder / name).is_file():
+            continue
+        try:
+            return folder / name, checkpoint.read(folder / name)
+        except checkpoint.CheckpointError as error:
+            log.warning("%s", error)
+            faults.append(str(error))
+    if faults:
+        raise checkpoint.CheckpointError("no checkpoint can be read:\n  " + "\n  ".join(faults))
+    raise checkpoint.CheckpointError(f"{path} holds no checkpoint (best.pt or last.pt); train it first")
 
 
 def load_run(path: Path, task: HasModules, allow_partial: bool = False) -> dict[str, Any]:
@@ -61,8 +72,7 @@ def load_run(path: Path, task: HasModules, allow_partial: bool = False) -> dict[
     Raises:
         UserError: entries are missing, unknown or of another shape (all listed), unless ``allow_partial``.
     """
-    found = find_checkpoint(path)
-    state = checkpoint.read(found)
+    found, state = read_checkpoint(path)
     faults: list[str] = []
     for name, module in task.modules.items():
         if name not in state["modules"]:

@@ -1,6 +1,7 @@
 """What a run tells while it goes: console lines or a progress bar, TensorBoard, and the rows of metrics.jsonl."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -27,7 +28,9 @@ def set_up_logging() -> None:
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
-    logging.basicConfig(level=logging.INFO if is_main() else logging.WARNING, handlers=[handler], force=True)
+    logging.basicConfig(
+        level=logging.INFO if int(os.environ.get("RANK", 0)) == 0 else logging.WARNING, handlers=[handler], force=True
+    )
 
 
 def progress(items: Iterable[Any], total: int, what: str, done: int = 0) -> Iterator[Any]:

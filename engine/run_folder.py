@@ -64,8 +64,24 @@ class RunFolder:
         """The path of the checkpoint with the best value of the task's metric."""
         return self.checkpoints / "best.pt"
 
+    def check(self, values: dict[str, Any], resume: str) -> None:
+        """Refuse to go on in a folder that holds another run; nothing is written.
+
+        Args:
+            values: the complete config.
+            resume: see :class:`RunSettings`.
+
+        Raises:
+            UserError: the folder holds a run of another config, or ``resume`` is ``never`` and it holds any.
+        """
+        if not self.config.exists() or resume == "overwrite":
+            return
+        if resume == "never":
+            raise UserError(f"{self.path} already holds a run; give another run.name, or run.resume=auto to go on")
+        self._check_same(values)
+
     def prepare(self, values: dict[str, Any], resume: str, command: list[str]) -> None:
-        """Make the folder, or agree to continue the one that is there.
+        """Make the folder, or continue the one that is there.
 
         Args:
             values: the complete config.
@@ -73,15 +89,14 @@ class RunFolder:
             command: the command line.
 
         Raises:
-            UserError: the folder holds a run of another config, or ``resume`` is ``never`` and it holds any.
+            UserError: see :meth:`check`.
         """
+        self.check(values, resume)
         if self.config.exists():
-            if resume == "never":
-                raise UserError(f"{self.path} already holds a run; give another run.name, or run.resume=auto to go on")
             if resume == "overwrite":
                 self._clear()
             else:
-                self._check_same(values)
+                self._say_changes(values)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.config.write_text(config.dump(values), encoding="utf-8")
         info = run_info(command, values.get("seed"))
@@ -93,14 +108,25 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
     def _check_same(self, values: dict[str, Any]) -> None:
-        former = config.parse_yaml(self.config.read_text(encoding="utf-8"), str(self.config))
-        differences = [row for row in _differences(former, values) if not _free(row[0])]
+        differences = [row for row in self._changes(values) if not _free(row[0])]
         if differences and any(self.checkpoints.glob("*.pt")):
             shown = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, old, new in differences[:8])
             raise UserError(
                 f"{self.path} holds a run of another config:\n{shown}\n"
                 "give another run.name=..., or run.resume=overwrite to start it again"
             )
+
+    def _changes(self, values: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+        former = config.parse_yaml(self.config.read_text(encoding="utf-8"), str(self.config))
+        return _differences(former, values)
+
+    def _say_changes(self, values: dict[str, Any]) -> None:
+        """Log what differs from the former start and keep that config beside the new one."""
+        changes = self._changes(values)
+        for key, old, new in changes:
+            log.info("%s: %s was %r, is %r now", self.path.name, key, old, new)
+        if changes:
+            self.config.with_name("config_former.yaml").write_bytes(self.config.read_bytes())
 
     def append(self, row: dict[str, Any]) -> None:
         """Add one row to ``metrics.jsonl``."""

@@ -57,6 +57,14 @@ class Similarity:
             return similarity(image, speech, nframes, self.kind, self.measure, self.budget_mb)
 
 
+def _check_data(data: SpeechImageData) -> None:
+    if data.batch_size < 2:
+        raise UserError(f"data.batch_size is {data.batch_size}; ranking needs at least 2 pairs in a batch")
+    for loader in (data.train_loader, *data.loaders.values()):
+        if loader.dataset.image is None:
+            raise UserError("data: a dataset has image: null, but this task looks at pictures; give size and resize")
+
+
 def _texts(dataset: SpokenCaptions) -> Iterator[str]:
     return (dataset.record(row).text or "" for row in range(len(dataset)))
 
@@ -95,7 +103,8 @@ class SpeechImage:
         max_steps: given by main.
 
     Raises:
-        UserError: not exactly one of the caption encoders is given, or the encoders' embedding sizes differ.
+        UserError: not exactly one of the caption encoders is given, the encoders' embedding sizes differ, the data come
+            without pictures, or a batch has no impostors.
     """
 
     metric = "recall@10"
@@ -119,6 +128,7 @@ class SpeechImage:
     ) -> None:
         self.same_picture = same_picture
         self.image_encoder = image_encoder.to(device)
+        _check_data(data)
         self.vocabulary: Vocabulary | None = None
         if (speech_encoder is None) == (text_encoder is None):
             raise UserError("task: give exactly one of speech_encoder and text_encoder")

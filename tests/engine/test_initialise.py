@@ -8,7 +8,7 @@ from torch import nn
 
 from engine import checkpoint
 from engine.errors import UserError
-from engine.initialise import InitFrom, find_checkpoint, load_run, start_from
+from engine.initialise import InitFrom, load_run, read_checkpoint, start_from
 
 
 def save(path, module, averages=None):
@@ -40,6 +40,18 @@ def test_misfits_are_listed_and_refused_unless_allowed(tmp_path):
 
 def test_missing_runs_are_named(tmp_path):
     with pytest.raises(UserError, match="holds no checkpoint"):
-        find_checkpoint(tmp_path)
+        read_checkpoint(tmp_path)
     with pytest.raises(UserError, match="there is no checkpoint at"):
-        checkpoint.read(find_checkpoint(tmp_path / "nothing.pt"))
+        read_checkpoint(tmp_path / "nothing.pt")
+
+
+def test_a_damaged_best_checkpoint_is_passed_over(tmp_path, caplog):
+    for name in ("best", "last"):
+        save(tmp_path / "checkpoints" / f"{name}.pt", nn.Linear(2, 2))
+    best = tmp_path / "checkpoints" / "best.pt"
+    best.write_bytes(best.read_bytes()[:100])
+    assert read_checkpoint(tmp_path)[0].name == "last.pt"
+    assert "truncated" in caplog.text
+    (tmp_path / "checkpoints" / "last.pt").unlink()
+    with pytest.raises(UserError, match="no checkpoint can be read"):
+        read_checkpoint(tmp_path)

@@ -32,7 +32,11 @@ def batches(rank, world):
 def learn(rank, world, kind):
     """Train STEPS steps and return losses, the last gradients and the weights."""
     torch.manual_seed(0)
-    data = SimpleNamespace(batch_size=BATCH, train_loader=SimpleNamespace(steps_per_epoch=STEPS, dataset=None))
+    data = SimpleNamespace(
+        batch_size=BATCH,
+        train_loader=SimpleNamespace(steps_per_epoch=STEPS, dataset=SimpleNamespace(image="64 px")),
+        loaders={},
+    )
     ranking = [Factory(loss, {"margin": 1.0}, "ranking") for loss in (sampled_triplet, semi_hard_triplet)]
     task = SpeechImage(
         image_encoder=SmallImageEncoder(16, 8),

@@ -1,0 +1,30 @@
+"""torchrun without its stack traces: ``python -m engine.launch --nproc-per-node=2 run.py …``.
+
+Starts the ranks with torch's own elastic agent and ends with the exit code of the rank that failed first, so that the
+one sentence which that rank printed stays the last word.
+"""
+
+import logging
+import sys
+
+from torch.distributed import run as torchrun
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+
+def main(arguments: list[str]) -> int:
+    """Run torchrun with its own arguments and return an exit code."""
+    for name in ("torch.distributed.elastic", "torch.distributed.run"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        torchrun.run(torchrun.parse_args(arguments))
+    except ChildFailedError as error:
+        code = error.get_first_failure()[1].exitcode
+        return code if code > 0 else 128 - code
+    except SignalException as error:
+        return 128 + int(error.sigval)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
