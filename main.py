@@ -245,7 +245,8 @@ def _dry_run(
 def finish(task: Task, loop: Trainer, folder: RunFolder, context: Context) -> None:
     """Evaluate the best weights of a run and write metrics and report (call on every rank)."""
     distributed.barrier()
-    load_run(folder.path, task)
+    state = load_run(folder.path, task)
+    log.info("the report is about the weights of step %d", state["step"])
     _report(task, loop, folder, context)
 
 

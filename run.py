@@ -16,7 +16,10 @@ import subprocess
 import time
 from typing import Any
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError:
+    sys.exit(f"{sys.executable} has no torch: run scripts/quickstart.sh once, then source .venv/bin/activate")
 
 import config
 from engine import distributed
@@ -140,6 +143,11 @@ def main(arguments: list[str]) -> int:
     except UserError as error:
         say_last(f"error: {error}" if not hasattr(error, "exit_code") else str(error))
         return getattr(error, "exit_code", 2)
+    except OSError as error:  # a path of the config that cannot be read or written, a full disk
+        if error.filename is None:
+            raise
+        say_last(f"error: {error.filename}: {error.strerror}; check this path in the config")
+        return 2
     except KeyboardInterrupt as stop:
         say_last("stopped; the same command goes on from what was saved")
         return 128 + int(stop.args[0] if stop.args else signal.SIGINT)

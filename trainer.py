@@ -261,7 +261,8 @@ class Trainer:
         metrics = self.evaluate()
         run_log.scalars(self.step, self.epoch, {f"validation/{name}": value for name, value in metrics.items()})
         shown = "  ".join(f"{name} {metrics[name]:.4g}" for name in self.task.shown_metrics)
-        log.info("epoch %d  validation  %s", self.epoch, shown)
+        best = metrics.get(self.task.metric, -math.inf) > self.best
+        log.info("step %d  validation  %s%s", self.step, shown, "  (best so far)" if best else "")
         if self.task.metric not in metrics:
             raise UserError(f"the task's metric '{self.task.metric}' is not among its results: {', '.join(metrics)}")
         if metrics[self.task.metric] > self.best:

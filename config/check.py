@@ -258,6 +258,8 @@ def _check_leaf(annotation: Any, value: Any, key_path: str, faults: _Faults) -> 
         detail = "" if len(arms(annotation)) > 1 or not first["loc"] else f" (at {'.'.join(map(str, first['loc']))})"
         choices = _choices(annotation)
         expected = " or ".join(map(repr, choices)) if choices else describe(annotation)
+        if first["type"].startswith(("greater", "less")):
+            expected += f", {first['msg'].removeprefix('Input should be ')}"
         near = closest(value, [c for c in choices if isinstance(c, str)]) if isinstance(value, str) else ""
         faults.add(key_path, f"found {value!r} ({type(value).__name__}), expected {expected}{detail}{near}")
         return

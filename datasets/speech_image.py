@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Annotated, Literal
 
+from pydantic import Field
+
 from config import Offers
 from datasets.loading import Loader
 from datasets.samples import OnError, SpokenCaptions
@@ -37,10 +39,10 @@ class SpeechImageData:
         self,
         train: Captions,
         validation: Captions,
-        batch_size: int,
+        batch_size: Annotated[int, Field(ge=1)],
         test: Captions | None = None,
-        evaluation_batch_size: int | None = None,
-        workers: int = 0,
+        evaluation_batch_size: Annotated[int, Field(ge=1)] | None = None,
+        workers: Annotated[int, Field(ge=0)] = 0,
         target_length: int | None = None,
         bucket: bool = False,
         prefetch: int = 2,

@@ -1,10 +1,13 @@
 """Learning-rate schedules as functions of the optimisation step."""
 
+import logging
 import math
 from collections.abc import Callable
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+log = logging.getLogger(__name__)
 
 
 def _warm(step: int, warmup_steps: int) -> float:
@@ -45,11 +48,11 @@ def step_decay(
 def cosine(optimizer: Optimizer, total_steps: int, warmup_steps: int = 0, final: float = 0.0) -> LambdaLR:
     """Follow half a cosine from 1 to ``final`` (a fraction of the base rate) after a linear warm-up. arXiv:1608.03983.
 
-    Raises:
-        ValueError: the warm-up is not shorter than the whole.
+    A warm-up as long as the whole run (a trial of a few steps) is shortened to half of it, with a warning.
     """
     if warmup_steps >= total_steps:
-        raise ValueError(f"found warmup_steps={warmup_steps} of {total_steps} steps in all; expected fewer")
+        log.warning("the run has %d steps, so warmup_steps=%d becomes %d", total_steps, warmup_steps, total_steps // 2)
+        warmup_steps = total_steps // 2
     return LambdaLR(optimizer, _cosine_scale(total_steps, warmup_steps, final))
 
 

@@ -137,8 +137,9 @@ def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
         (["trainer.precision=fp16"], "fp16 needs a GPU"),
         (["init_from={path: nowhere}"], "nowhere"),
         (["data.batch_size=1"], "at least 2 pairs"),
-        (["data.batch_size=0"], "batch_size 0"),
-        (["seed=-1"], "seed"),
+        (["data.batch_size=0"], "expected int, greater than or equal to 1"),
+        (["seed=-1"], "found -1 (int), expected int, greater than or equal to 0"),
+        (["data.train.manifest=tests"], "tests"),
         (["data.validation.image=null"], "this task looks at pictures"),
     ],
 )

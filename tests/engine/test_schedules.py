@@ -35,9 +35,9 @@ def test_cosine_warms_up_and_ends_at_its_final_value():
     assert all(a > b for a, b in itertools.pairwise(found[3:]))
 
 
-def test_constant_and_errors():
+def test_constant_and_errors(caplog):
     assert rates(constant, 3, warmup_steps=1) == pytest.approx([1.0, 2.0, 2.0])
-    with pytest.raises(ValueError, match="expected fewer"):
-        rates(cosine, 1, total_steps=3, warmup_steps=3)
+    assert rates(cosine, 5, total_steps=4, warmup_steps=100) == rates(cosine, 5, total_steps=4, warmup_steps=2)
+    assert "warmup_steps=100 becomes 2" in caplog.text
     with pytest.raises(ValueError, match="expected at least 1"):
         rates(step_decay, 1, steps_per_epoch=2, every_epochs=0, factor=0.5)
