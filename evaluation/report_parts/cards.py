@@ -99,7 +99,8 @@ def moments(
 ) -> list[tuple[float, float, str, np.ndarray]]:
     """Up to six moments of a caption that tell most.
 
-    With words these are the ones that some region answers most, in spoken order; without, equal parts.
+    With words these are the ones for which one region stands out most from the whole picture (a word like "and" lights
+    everything alike), in spoken order; without, equal parts.
 
     Args:
         heat: (h, w, t), 0-1.
@@ -119,7 +120,7 @@ def moments(
         first = min(int(start / seconds * t), t - 1)
         last = max(first + 1, round(end / seconds * t))
         found.append((start, end, word, heat[:, :, first:last].mean(axis=2)))
-    answered_most = sorted(found, key=lambda moment: -float(moment[3].max()))[:MOMENTS]
+    answered_most = sorted(found, key=lambda moment: float(moment[3].mean() - moment[3].max()))[:MOMENTS]
     return sorted(answered_most, key=lambda moment: moment[0])
 
 
