@@ -40,6 +40,7 @@ class Launch:
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+CpuThreads = Annotated[int, Field(ge=1)] | None
 TaskFactory = Annotated[Callable[..., Task], Offers("data", "device", "seed", "epochs", "max_steps")]
 DataFactory = Annotated[Callable[..., Any], Offers("seed", "rank", "world_size", "pin_memory")]
 
@@ -55,6 +56,7 @@ def train(
     init_from: InitFrom | None = None,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
     launch: Launch = Launch(),  # noqa: ARG001, B008  read by run.py
+    cpu_threads: CpuThreads = None,
 ) -> None:
     """Train a task, evaluate its best weights, write the report.
 
@@ -69,8 +71,9 @@ def train(
         init_from: weights to start from.
         run: where the run is written and whether it goes on.
         launch: processes on this machine; read by run.py.
+        cpu_threads: threads of torch on the CPU, its own choice when None; with one, a run repeats bit for bit.
     """
-    device = _start(seed, deterministic)
+    device = _start(seed, deterministic, cpu_threads)
     if context.dry_run:
         with tempfile.TemporaryDirectory() as folder:
             if prepare is not None:
@@ -109,6 +112,7 @@ def evaluate(
     prepare: Annotated[Callable[..., Path], Offers("dry_folder")] | None = None,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
     launch: Launch = Launch(),  # noqa: ARG001, B008  read by run.py
+    cpu_threads: CpuThreads = None,
     trainer: TrainerSettings | None = None,
 ) -> None:
     """Evaluate trained weights and write the report, without training.
@@ -123,9 +127,10 @@ def evaluate(
         prepare: makes the data when they are not there yet.
         run: where the report is written.
         launch: processes on this machine; read by run.py.
+        cpu_threads: threads of torch on the CPU, its own choice when None; with one, a run repeats bit for bit.
         trainer: as in training; a config that extends a training config keeps it. Nothing is trained.
     """
-    device = _start(seed, deterministic)
+    device = _start(seed, deterministic, cpu_threads)
     settings = trainer or TrainerSettings(epochs=1)
     task = without_schedule(task)
     if context.dry_run:
@@ -152,8 +157,10 @@ def evaluate(
     show(folder)
 
 
-def _start(seed: int, deterministic: bool) -> torch.device:
+def _start(seed: int, deterministic: bool, cpu_threads: int | None) -> torch.device:
     """Join the other ranks, seed, and choose the device."""
+    if cpu_threads is not None:
+        torch.set_num_threads(cpu_threads)
     device = distributed.pick_device()
     distributed.start(device)
     seeding.seed_all(seed, distributed.rank())
