@@ -90,6 +90,7 @@ class _Band:
         self.mask = np.zeros((height, WIDTH), dtype=bool)
 
     def count(self, aligned: bool, wrong: bool) -> "_Band":
+        """Compare every entry with the bounds of its row and column and add up; returns itself, for the thread pool."""
         with np.errstate(over="ignore", invalid="ignore"):
             for run, mixed in _pieces(self.rows, self.columns, *self.values.shape, self.origin, aligned):
                 block = self.values[:, run]

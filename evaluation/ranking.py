@@ -78,6 +78,7 @@ class _Side:
         _keep_best(found.wrong_score, found.wrong, self.wrong_score[queries], self.wrong[queries], first)
 
     def result(self) -> Direction:
+        """Return the ranks, matches and best wrong answers of all queries, on the CPU."""
         lost = self.wrong < 0
         return Direction(
             self.rank.cpu(),

@@ -155,7 +155,9 @@ def test_birds_pickles_hold_plain_values_only(world):
         def find_class(self, module, name):
             raise AssertionError(f"{module}.{name}")
 
-    for path in (world / "birds").rglob("*.pickle"):
+    paths = list((world / "birds").rglob("*.pickle"))
+    assert {"captions.pickle", "filenames.pickle", "class_info.pickle"} <= {path.name for path in paths}
+    for path in paths:
         Refusing(io.BytesIO(path.read_bytes())).load()
 
 
