@@ -1,21 +1,21 @@
 """The inner loop of ranking: what a tile of a similarity matrix adds to the ranks of its rows and of its columns.
 
-On a CPU a tile is read once, in blocks that stay in the cache while they are compared with the bounds of their rows
-and of their columns; threads share its bands of rows. A comparison writes one byte per entry, and eight bytes are added
-at a time as one 64-bit word; blocks are small enough for no byte to pass 255.
+On a CPU a tile is read once, in bands of whole rows that stay in the cache while they are compared with the bounds of
+their rows and of their columns; threads share the rows. A comparison writes one byte per entry, and eight bytes are
+added at a time as one 64-bit word; bands are small enough for no byte to pass 255.
 """
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-BAND = 250  # rows of a block: at most 255 bytes are added down a column
-WIDTH = 2000  # columns of a block, a multiple of 8: at most 255 words of eight bytes are added along a row
+BAND = 100  # rows of a band, so that its comparisons fit the cache and at most 255 bytes are added down a column
+WORDS = 250  # words of eight bytes that are added along a row, at most 255
 SEVERAL = 1 << 20  # entries above which threads pay
 
 
@@ -57,90 +57,92 @@ class Found(NamedTuple):
     wrong: Tensor | np.ndarray
 
 
-def _pieces(
+def _runs(
     rows: Queries, columns: Queries, height: int, width: int, origin: tuple[int, int], aligned: bool
 ) -> Iterator[tuple[slice, bool]]:
     """Cut a band into runs of columns, and say which runs hold right answers."""
     if aligned:
         left, right = (min(max(row - origin[1], 0), width) for row in (origin[0], origin[0] + height))
-        edges = [*range(0, left, WIDTH), *range(left, right, BAND), *range(right, width, WIDTH), width]
-        yield from ((slice(a, b), left <= a < right) for a, b in pairwise(edges))
+        edges = [0, left, right, width]
+        yield from ((slice(a, b), (a, b) == (left, right)) for a, b in pairwise(edges) if a < b)
         return
-    for start in range(0, width, WIDTH):
-        run = slice(start, min(start + WIDTH, width))
-        if not np.isin(columns.label[run], rows.label).any():
-            yield run, False
-            continue
-        for a in range(run.start, run.stop, BAND):
-            part = slice(a, min(a + BAND, run.stop))
-            yield part, bool(np.isin(columns.label[part], rows.label).any())
+    edges = [*range(0, width, BAND), width]
+    held = [bool(np.isin(columns.label[a:b], rows.label).any()) for a, b in pairwise(edges)]
+    for mixed, run in groupby(zip(held, pairwise(edges), strict=True), key=lambda part: part[0]):
+        ends = [end for _, end in run]
+        yield slice(ends[0][0], ends[-1][1]), mixed
 
 
-class _Band:
-    """Counts of a band of at most BAND rows."""
+class _Share:
+    """Counts of the rows that one thread looks at, a band of them at a time."""
 
     def __init__(self, values: np.ndarray, rows: Queries, columns: Queries, origin: tuple[int, int]) -> None:
-        self.values, self.rows, self.columns, self.origin = values, rows, columns, origin
         height, width = values.shape
-        self.total = np.float64(0)
+        self.values, self.rows, self.columns, self.origin = values, rows, columns, origin
+        self.finite = True
         self.before_rows, self.before_columns = np.zeros(height, np.int64), np.zeros(width, np.int64)
-        self.wrong_score = np.full(height, -np.inf, values.dtype)
-        self.wrong = np.zeros(height, np.int64)
-        self.column_best = np.full(width, -np.inf, values.dtype)
-        self.mask = np.zeros((height, WIDTH), dtype=bool)
+        self.wrong_score, self.wrong = np.full(height, -np.inf, values.dtype), np.zeros(height, np.int64)
+        self.column_best, self.column_wrong = np.full(width, -np.inf, values.dtype), np.zeros(width, np.int64)
 
-    def count(self, aligned: bool, wrong: bool) -> "_Band":
-        """Compare every entry with the bounds of its row and column and add up; returns itself, for the thread pool."""
+    def count(self, aligned: bool, wrong: bool) -> "_Share":
+        """Count every band; returns itself, for the thread pool."""
+        height, width = self.values.shape
+        ahead = np.zeros((min(BAND, height), -(-width // (8 * WORDS)) * 8 * WORDS), dtype=bool)
         with np.errstate(over="ignore", invalid="ignore"):
-            for run, mixed in _pieces(self.rows, self.columns, *self.values.shape, self.origin, aligned):
-                block = self.values[:, run]
-                # The sum sees NaN and infinity; over one axis at a time it is several times faster than over both.
-                self.total += block.sum(axis=0).sum(dtype=np.float64)
-                if mixed:
-                    block = self._mixed(block, run)
-                else:
-                    self._plain(block, run)
-                if wrong:
-                    self._wrong(block, run)
+            for start in range(0, height, BAND):
+                band = slice(start, min(start + BAND, height))
+                self._band(band, ahead[: band.stop - start], aligned, wrong)
+                # The sum sees NaN and infinity; einsum is the fastest way to it, and the band is in the cache by now.
+                self.finite &= bool(np.isfinite(np.einsum("ij->i", self.values[band])).all())
         return self
 
-    def _plain(self, block: np.ndarray, run: slice) -> None:
-        """A block without right answers: every match is on one side of it, so one bound per query will do."""
-        rows, columns, width = self.rows, self.columns.part(run), block.shape[1]
-        row_bound = np.where(rows.match < self.origin[1] + run.start, rows.score, rows.below)
-        column_bound = np.where(columns.match < self.origin[0], columns.score, columns.below)
-        words = self.mask[:, : -(-width // 8) * 8]
-        words[:, width:] = False
-        np.greater(block, row_bound[:, None], out=words[:, :width])
-        sums = np.add.reduce(words.view(np.uint64), axis=1)
-        self.before_rows += sums.view(np.uint8).reshape(len(block), 8).sum(1, dtype=np.int64)
-        np.greater(block, column_bound, out=words[:, :width])
-        self.before_columns[run] = np.add.reduce(words.view(np.uint64), axis=0).view(np.uint8)[:width]
+    def _band(self, band: slice, ahead: np.ndarray, aligned: bool, wrong: bool) -> None:
+        """Compare every entry with the bounds of its row and of its column, and add the results up as words."""
+        values, rows, origin = self.values[band], self.rows.part(band), (self.origin[0] + band.start, self.origin[1])
+        words = ahead.view(np.uint64)
+        blocks = []
+        for run, mixed in _runs(rows, self.columns, *values.shape, origin, aligned):
+            columns, block, corner = self.columns.part(run), values[:, run], (origin[0], origin[1] + run.start)
+            if mixed:
+                right = rows.label[:, None] == columns.label
+                block = np.where(right, -np.inf, block).astype(block.dtype, copy=False)
+            np.greater(block, _bound(rows, corner[1], block.shape[1], mixed), out=ahead[:, run])
+            blocks.append((block, run, _bound(columns, corner[0], len(block), mixed).T))
+        sums = np.add.reduce(words.reshape(len(words), -1, WORDS), axis=2)
+        self.before_rows[band] += sums.view(np.uint8).reshape(len(sums), -1).sum(1, dtype=np.int64)
+        for block, run, bound in blocks:
+            np.greater(block, bound, out=ahead[:, run])
+        self.before_columns += np.add.reduce(words, axis=0).view(np.uint8)[: len(self.before_columns)]
+        for block, run, _ in blocks if wrong else ():
+            self._wrong(block, band, run)
 
-    def _mixed(self, block: np.ndarray, run: slice) -> np.ndarray:
-        """A block with right answers, which it returns as -inf; equal scores count up to the match."""
-        rows, columns = self.rows, self.columns.part(run)
-        block = np.where(rows.label[:, None] == columns.label, -np.inf, block).astype(block.dtype, copy=False)
-        row_index = np.arange(self.origin[0], self.origin[0] + len(block))[:, None]
-        column_index = np.arange(self.origin[1] + run.start, self.origin[1] + run.stop)
-        bound = np.where(column_index < rows.match[:, None], rows.below[:, None], rows.score[:, None])
-        self.before_rows += (block > bound).sum(1)
-        bound = np.where(row_index < columns.match, columns.below, columns.score)
-        self.before_columns[run] = (block > bound).sum(0)
-        return block
-
-    def _wrong(self, block: np.ndarray, run: slice) -> None:
+    def _wrong(self, block: np.ndarray, band: slice, run: slice) -> None:
+        """Note the best wrong answers; among equals the first one stays."""
         index = block.argmax(axis=1)
         score = np.take_along_axis(block, index[:, None], axis=1)[:, 0]
-        better = score > self.wrong_score
-        self.wrong_score[better] = score[better]
-        self.wrong[better] = index[better] + run.start
-        self.column_best[run] = block.max(axis=0)
+        better = score > self.wrong_score[band]
+        self.wrong_score[band][better] = score[better]
+        self.wrong[band][better] = index[better] + run.start
+        best = block.max(axis=0)
+        better = np.flatnonzero(best > self.column_best[run])
+        self.column_best[run][better] = best[better]
+        self.column_wrong[run][better] = (block[:, better] == best[better]).argmax(axis=0) + band.start
 
-    def locate(self, chosen: np.ndarray) -> np.ndarray:
-        """First rows of the chosen columns that hold the column's best wrong answer."""
-        best = self.values[:, chosen] == self.column_best[chosen]
-        return (best & (self.rows.label[:, None] != self.columns.label[chosen])).argmax(axis=0)
+
+def _bound(queries: Queries, first: int, number: int, mixed: bool) -> np.ndarray:
+    """What answers from ``first`` on must pass to come before the right one (q, number or 1).
+
+    Equal scores count up to the match. Where no answer is right, every match is on one side of them all, so that one
+    bound per query will do.
+    """
+    if not mixed:
+        later = queries.match > first
+        number_later = np.count_nonzero(later)
+        if number_later in (0, len(later)):
+            return (queries.below if number_later else queries.score)[:, None]
+        return np.where(later, queries.below, queries.score)[:, None]
+    index = np.arange(first, first + number)
+    return np.where(index < queries.match[:, None], queries.below[:, None], queries.score[:, None])
 
 
 def count_on_cpu(
@@ -148,24 +150,23 @@ def count_on_cpu(
 ) -> tuple[Found, Found, bool]:
     """Count on the CPU, see :func:`count_with_torch`; ``aligned``: right answers are where row equals column."""
     table, rows, columns = values.numpy(), rows.numpy(), columns.numpy()
-    number = -(-len(table) // BAND)
-    edges = [len(table) * k // number for k in range(number + 1)]
-    bands = [_Band(table[a:b], rows.part(slice(a, b)), columns, (origin[0] + a, origin[1])) for a, b in pairwise(edges)]
     threads = torch.get_num_threads() if table.size > SEVERAL else 1
-    if threads == 1:
-        bands = [band.count(aligned, wrong) for band in bands]
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            bands = list(pool.map(lambda band: band.count(aligned, wrong), bands))
-    by_row = [np.concatenate([getattr(b, name) for b in bands]) for name in ("before_rows", "wrong_score", "wrong")]
-    best = np.stack([band.column_best for band in bands])
-    winner = best.argmax(axis=0)
-    index = np.zeros(len(winner), np.int64)
-    for number, band in enumerate(bands if wrong else []):
-        chosen = np.flatnonzero(winner == number)
-        index[chosen] = band.locate(chosen) + edges[number]
-    by_column = (sum(band.before_columns for band in bands), best.max(axis=0), index)
-    finite = bool(np.isfinite(sum(band.total for band in bands)))
+    edges = [len(table) * k // threads for k in range(threads + 1)]
+    shares = [
+        _Share(table[a:b], rows.part(slice(a, b)), columns, (origin[0] + a, origin[1])) for a, b in pairwise(edges)
+    ]
+    with ThreadPoolExecutor(threads) as pool:
+        shares = list(pool.map(lambda share: share.count(aligned, wrong), shares))
+    by_row = [np.concatenate([getattr(s, name) for s in shares]) for name in ("before_rows", "wrong_score", "wrong")]
+    best = np.stack([share.column_best for share in shares])
+    index = np.stack([share.column_wrong + first for share, first in zip(shares, edges, strict=False)])
+    winner = best.argmax(axis=0)[None]
+    by_column = (
+        sum(share.before_columns for share in shares),
+        np.take_along_axis(best, winner, 0)[0],
+        np.take_along_axis(index, winner, 0)[0],
+    )
+    finite = all(share.finite for share in shares)
     return Found(*map(torch.from_numpy, by_row)), Found(*map(torch.from_numpy, by_column)), finite
 
 

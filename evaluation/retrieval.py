@@ -19,7 +19,7 @@ from models.matchmap import similarity as all_pairs
 
 SimilarityFn = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 RECALLS = (1, 5, 10)
-CPU_ROWS = 2000  # rows of a matrix looked at together, each a whole row
+CPU_ROWS = 2000  # rows of a matrix with labels looked at together, each a whole row
 GPU_TILE = (4096, 4096)
 
 
@@ -88,7 +88,8 @@ def ranks(
         return similarity[rows, columns].to(dtype)
 
     shape = (similarity.shape[0], similarity.shape[1])
-    step = (CPU_ROWS, max(shape[1], 1)) if similarity.device.type == "cpu" else GPU_TILE
+    rows = CPU_ROWS if groups is not None else max(shape[0], 1)
+    step = (rows, max(shape[1], 1)) if similarity.device.type == "cpu" else GPU_TILE
     return Retrieval(*rank_tiles(tile, shape, step, groups, wrong, similarity.device, dtype))
 
 

@@ -51,9 +51,9 @@ def ranks_in_tiles(table, step, groups=None):
     return Retrieval(*ranking.rank_tiles(lambda rows, columns: table[rows, columns], table.shape, step, groups))
 
 
-@pytest.fixture(params=[(2, 16, 1 << 20), (250, 2000, 1 << 20), (3, 8, 0)])
+@pytest.fixture(params=[(2, 2, 1 << 20), (100, 250, 1 << 20), (3, 1, 0)])
 def small_blocks(request, monkeypatch):
-    for name, value in zip(("BAND", "WIDTH", "SEVERAL"), request.param, strict=True):
+    for name, value in zip(("BAND", "WORDS", "SEVERAL"), request.param, strict=True):
         monkeypatch.setattr(counting, name, value)
 
 
