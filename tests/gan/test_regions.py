@@ -1,0 +1,106 @@
+"""Regions of a batch against one image at a time with scipy, hand-made maps, and the published resize."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from gan.regions import RegionError, grow, heat, region, resized_region, strongest_region
+
+
+def reference(matchmap, frames, threshold):
+    """One image as the published code has it, connected components by labelling instead of dilation."""
+    matchmap = matchmap[:, :, :frames].transpose(2, 0, 1)
+    frame, row, column = np.unravel_index(matchmap.argmax(), matchmap.shape)
+    best = matchmap.max(axis=0)
+    labelled, _ = ndimage.label(best > threshold * best.max(), structure=np.ones((3, 3)))
+    return labelled == labelled[row, column], (row, column, frame)
+
+
+@pytest.mark.parametrize("threshold", [0.95, 0.5, 0.05])
+@pytest.mark.parametrize("shape", [(8, 8), (5, 9), (12, 3)])
+def test_a_batch_equals_one_image_at_a_time(shape, threshold):
+    generator = torch.Generator().manual_seed(shape[0])
+    maps = torch.rand(16, *shape, 7, generator=generator) ** 3
+    frames = torch.randint(1, 8, (16,), generator=generator)
+    masks, peaks = strongest_region(maps, frames, threshold)
+    for i in range(16):
+        mask, peak = reference(maps[i].numpy(), int(frames[i]), threshold)
+        assert tuple(peaks[i].tolist()) == peak
+        np.testing.assert_array_equal(masks[i].numpy(), mask)
+
+
+def test_a_long_winding_region_is_followed_to_its_end():
+    allowed = torch.zeros(1, 11, 11, dtype=torch.bool)
+    allowed[0, ::4] = True  # rows 0, 4, 8 joined at alternate ends
+    allowed[0, 1:4, 10] = allowed[0, 5:8, 0] = True
+    allowed[0, 10] = True  # not connected
+    grown = grow(allowed, torch.tensor([0]), torch.tensor([0]))
+    expected = allowed.clone()
+    expected[0, 10] = False
+    assert torch.equal(grown, expected)
+
+
+def test_diagonal_neighbours_are_connected():
+    allowed = torch.eye(6, dtype=torch.bool)[None]
+    assert torch.equal(grow(allowed, torch.tensor([3]), torch.tensor([3])), allowed)
+
+
+def test_frames_beyond_the_caption_do_not_count():
+    maps = torch.zeros(2, 3, 4, 5)
+    maps[:, 1, 2, 1] = 1
+    maps[:, 0, 3, 4] = 9
+    peaks = heat(maps, torch.tensor([2, 5])).peaks
+    assert peaks.tolist() == [[1, 2, 1], [0, 3, 4]]
+    assert heat(maps, torch.tensor([0, 0])).peaks[:, 2].tolist() == [0, 0]  # at least one frame
+
+
+def test_the_peak_belongs_to_the_region_even_of_maps_without_positive_values():
+    maps = -torch.rand(4, 5, 6, 3, generator=torch.Generator().manual_seed(1)) - 1
+    maps[3] = 0
+    masks, peaks = strongest_region(maps)
+    assert masks[torch.arange(4), peaks[:, 0], peaks[:, 1]].all()
+    assert masks[3].sum() == 1
+    assert not masks[:3].flatten(1).all(1).any()
+
+
+def test_lower_thresholds_give_larger_regions():
+    found = heat(torch.rand(8, 7, 7, 4, generator=torch.Generator().manual_seed(2)))
+    sizes = [region(found, threshold).sum() for threshold in (0.95, 0.75, 0.5, -1.0)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == 8 * 49
+
+
+@pytest.mark.parametrize("size", [4, 8, 16, 64])
+def test_resizing_rounds_the_half_pixel_bilinear_mean(size):
+    masks = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(3)) > 0.5
+    where = (np.arange(size) + 0.5) * 8 / size - 0.5
+    low = np.floor(where).astype(int)
+    weight = where - low
+    below, above = np.clip(low, 0, 7), np.clip(low + 1, 0, 7)
+    values = masks.numpy().astype(float)
+    rows = values[:, below] * (1 - weight)[None, :, None] + values[:, above] * weight[None, :, None]
+    both = rows[:, :, below] * (1 - weight) + rows[:, :, above] * weight
+    np.testing.assert_array_equal(resized_region(masks, size).numpy(), both >= 0.5)
+
+
+def test_a_region_that_would_vanish_keeps_the_cell_of_its_peak():
+    masks = torch.zeros(2, 8, 8, dtype=torch.bool)
+    masks[0, 5, 2] = True
+    masks[1, 4:6, 2:4] = True
+    assert not resized_region(masks, 4)[0].any()
+    resized = resized_region(masks, 4, torch.tensor([[5, 2], [4, 2]]))
+    assert resized.nonzero().tolist() == [[0, 2, 1], [1, 2, 1]]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: heat(torch.zeros(2, 3, 4)), r"Expected matchmaps \(B, H, W, T\)"),
+        (lambda: heat(torch.zeros(2, 3, 4, 5), torch.ones(3)), r"one value per matchmap, \(2,\), got \(3,\)"),
+        (lambda: strongest_region(torch.zeros(2, 3, 4, 5), threshold=1.5), "at most 1, got 1.5"),
+    ],
+)
+def test_faults_are_named(call, message):
+    with pytest.raises(RegionError, match=message):
+        call()
