@@ -1,0 +1,74 @@
+"""Latents of generators: row i of one fixed table, so that a number names a picture for ever.
+
+As published (``ablate/gantest.py`` of surisdi/learning-by-drawing): the numbers of
+``RandomState(1).standard_normal(n * dim)`` reshaped to (n, dim). A caption file's name is its row, so the order must
+never change; NumPy keeps RandomState's streams frozen.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.errors import UserError
+
+PUBLISHED_SEED = 1
+
+
+class LatentError(UserError, ValueError):
+    """A latent was asked for that does not exist."""
+
+
+def latents(number: int, dim: int, seed: int = PUBLISHED_SEED) -> Tensor:
+    """Return the first rows of the table of latents.
+
+    Args:
+        number: rows; the first are the same whatever their number.
+        dim: numbers in a latent.
+        seed: 1 as published.
+
+    Returns:
+        (number, dim) float32, standard normal.
+    """
+    rows = np.random.RandomState(seed).standard_normal(number * dim).reshape(number, dim)
+    return torch.from_numpy(rows.astype(np.float32))
+
+
+class Latents:
+    """A table of latents from which rows are taken by their ids.
+
+    Args:
+        number: rows.
+        dim: numbers in a latent.
+        seed: 1 as published.
+    """
+
+    def __init__(self, number: int, dim: int, seed: int = PUBLISHED_SEED) -> None:
+        if number < 1 or dim < 1:
+            raise LatentError(f"found number={number} and dim={dim}; expected at least 1 of each")
+        self.table = latents(number, dim, seed)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def take(self, ids: Sequence[int] | Tensor) -> Tensor:
+        """Return the latents of the ids.
+
+        Args:
+            ids: (B,) row numbers.
+
+        Returns:
+            (B, dim) float32.
+
+        Raises:
+            LatentError: an id is no row of the table.
+        """
+        rows = torch.as_tensor(ids, dtype=torch.int64)
+        outside = rows[(rows < 0) | (rows >= len(self.table))]
+        if len(outside):
+            raise LatentError(
+                f"latent id {int(outside[0])} is out of range: there are {len(self.table)} latents, 0 to "
+                f"{len(self.table) - 1}; raise the number of latents or check the captions' names"
+            )
+        return self.table[rows]
