@@ -101,6 +101,8 @@ def read_gan_clevr(
 ) -> Manifest:
     """Reads one split of the GAN-CLEVR layout and checks that its files exist.
 
+    A built set (words_by_drawing/build_synth.yaml) also tells speakers and word times, in ``alignments.jsonl``.
+
     Args:
         folder: Holds ``name_list_<split>.txt``, ``audio/``, ``text/`` and ``images/``.
         split: Which list.
@@ -117,9 +119,12 @@ def read_gan_clevr(
     names = folder / f"name_list_{split}.txt"
     if not names.is_file():
         raise ManifestError(f"{names}: no such file, expected a GAN-CLEVR folder with a list of ids; set the folder")
+    told = _alignments(folder / "alignments.jsonl")
     records = Records(
         SpokenCaption(
             uttid=name,
+            speaker=told.get(name, {}).get("speaker", ""),
+            alignment=told.get(name, {}).get("words"),
             text=_text(folder / "text" / f"{name}.txt"),
             audio_path=folder / "audio" / f"{name}.{audio_extension}",
             image_path=folder / "images" / f"{name}.{image_extension}" if images else None,
@@ -157,6 +162,19 @@ class Folders:
         if folder not in self._listed:
             self._listed[folder] = _files_in(folder)
         return name in self._listed[folder]
+
+
+def _alignments(path: Path) -> dict[str, dict[str, Any]]:
+    """Speaker and words by id; empty where there is no such file, as in the published sets."""
+    if not path.is_file():
+        return {}
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return {row["id"]: row for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ManifestError(
+            f"{path}: is damaged ({error!r}); delete it (it is optional) or build the set again"
+        ) from error
 
 
 def _text(path: Path) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from datasets.active_learning import split_name
 from datasets.audio import read_audio
 from datasets.augment import SpecAugment
 from datasets.features import count_frames, log_mel, window_start
@@ -81,6 +82,8 @@ class PlacesFiles(_FromFiles):
 class GanClevr(_FromFiles):
     """One split of the GAN-CLEVR layout; samples carry ``latent``, the id whose noise vector makes the picture.
 
+    They also carry ``active``: whether the caption was collected for the edited picture (datasets/active_learning.py).
+
     Args:
         folder: Holds ``name_list_<split>.txt``, ``audio/``, ``text/`` and ``images/``.
         split: Which list.
@@ -109,14 +112,15 @@ class GanClevr(_FromFiles):
         features: Literal["worker", "device"] = "worker",
     ) -> None:
         found = read_gan_clevr(folder, split, images=image is not None)
-        wrong = [record.uttid for record in found.records if not record.uttid.isdigit()]
+        wrong = [record.uttid for record in found.records if not split_name(record.uttid)[0].isdigit()]
         if wrong:
             raise ManifestError(f"{found.path}: ids {wrong[:3]} are no numbers; an id is the index of a noise vector")
         super().__init__(found.records, image, train, max_frames, window, spec_augment, on_error, features=features)
 
     def __getitem__(self, index: int) -> Sample:
-        """Reads one sample, as :class:`SpokenCaptions`, with its ``latent``."""
-        return super().__getitem__(index) | {"latent": int(self.records[index].uttid)}
+        """Reads one sample, as :class:`SpokenCaptions`, with its ``latent`` and whether it is ``active``."""
+        latent, active = split_name(self.records[index].uttid)
+        return super().__getitem__(index) | {"latent": int(latent), "active": active}
 
 
 class PlacesHDF5(SpokenCaptions):

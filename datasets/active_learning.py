@@ -1,0 +1,180 @@
+"""Active learning in "Learning Words by Drawing Images" (CVPR 2019): pairs whose edited picture fools the model.
+
+One folder holds one selection, in the layout of surisdi/learning-by-drawing ``active_learning.py``, whose readers work
+on ours. Row j is the same pair in every list, the pair with the largest loss first:
+
+    units.pth         list of (k,) int64 arrays: units of the generator's layer that were ablated
+    a_paths.pth       list of text: ids of the latents, as they stand in the name list
+    a_hmaps.pth       list of (R, R) float32 arrays, 0 or 1: the region inside which they were ablated
+    a_hmaps_eval.pth  likewise: the region around the strongest cell, whose outline annotators see
+    images/<j>_hn.jpg the edited picture with the box of that region in red
+    hm/<j>_hn.jpg     that region
+    cluster/          the clusters with which the units were chosen, where they were
+    active.json       ours: layer, resolution, losses, and what they were made with
+
+What annotators then record describes the EDITED picture. Their captions are added to the GAN-CLEVR folder of the
+training set below ``active/``, because the id of the latent already has a caption there:
+
+    audio/active/<id>.wav    text/active/<id>.txt    and a line ``active/<id>`` in name_list_train.txt
+
+:class:`datasets.spoken_captions.GanClevr` gives such a row ``latent`` <id> and ``active`` True (False for others). In
+training its picture is the edited one (``ActivePairs.find(latent)`` gives mask and units) and its negative the original
+picture: positive and negative change places.
+"""
+
+import json
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from datasets.whole_files import written_whole
+from datasets.world.files import write_json
+from engine.errors import UserError
+
+PREFIX = "active/"
+FILES = {"units": "units.pth", "ids": "a_paths.pth", "regions": "a_hmaps.pth", "shown": "a_hmaps_eval.pth"}
+# NumPy arrays in torch files: they hold values, not code. Files of 2019 use the old name of the module.
+ARRAYS = [
+    np.ndarray,
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "u1", "i1", "i4", "i8", "?")},
+    (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
+    (np._core.multiarray._reconstruct, "numpy._core.multiarray._reconstruct"),
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
+]
+
+
+class ActiveLearningError(UserError):
+    """A selection for active learning that is missing, damaged, or inconsistent."""
+
+
+class ActivePair(NamedTuple):
+    """How one edited picture was made.
+
+    Attributes:
+        latent: id of the noise vector.
+        units: (k,) int64, ablated units of the layer.
+        region: (R, R) float32, 0 or 1: where.
+        shown: (R, R) float32, 0 or 1: what annotators see outlined.
+    """
+
+    latent: int
+    units: np.ndarray
+    region: np.ndarray
+    shown: np.ndarray
+
+
+@dataclass(frozen=True)
+class ActivePairs:
+    """A selection, the largest loss first.
+
+    Attributes:
+        pairs: the edited pictures.
+        layer: the layer of the generator whose units were ablated; None in published folders, whose layer is that of
+            the training config.
+        details: everything else that ``active.json`` tells.
+    """
+
+    pairs: list[ActivePair]
+    layer: str | None
+    details: dict[str, Any]
+
+    def find(self, latent: int) -> ActivePair:
+        """Return the edited picture of a latent; of several the last, as published.
+
+        Raises:
+            ActiveLearningError: There is none.
+        """
+        found = [pair for pair in self.pairs if pair.latent == latent]
+        if not found:
+            raise ActiveLearningError(
+                f"There is no edited picture of latent {latent} among the {len(self.pairs)} of this selection: remove "
+                f"{PREFIX}{latent} from the name list, or give the selection that its caption was collected for."
+            )
+        return found[-1]
+
+
+def split_name(name: str) -> tuple[str, bool]:
+    """Take a line of a name list apart.
+
+    Args:
+        name: ``"123"`` or ``"active/123"``.
+
+    Returns:
+        The latent's id as text, and whether the caption describes the edited picture.
+    """
+    return name.removeprefix(PREFIX), name.startswith(PREFIX)
+
+
+def write_active(folder: Path, pairs: list[ActivePair], layer: str, details: dict[str, Any]) -> None:
+    """Write the lists of a selection (not its pictures).
+
+    Args:
+        folder: Made if missing.
+        pairs: The largest loss first.
+        layer: Of the generator.
+        details: Plain values for ``active.json``.
+    """
+    columns = {
+        "units": [np.asarray(pair.units, np.int64) for pair in pairs],
+        "ids": [str(pair.latent) for pair in pairs],
+        "regions": [np.asarray(pair.region, np.float32) for pair in pairs],
+        "shown": [np.asarray(pair.shown, np.float32) for pair in pairs],
+    }
+    for name, rows in columns.items():
+        with written_whole(folder / FILES[name]) as temporary:
+            torch.save(rows, temporary)
+    write_json(folder / "active.json", {"layer": layer, "pairs": len(pairs), **details})
+
+
+def read_active(folder: Path) -> ActivePairs:
+    """Read a selection, ours or a published one; nothing in it can run code.
+
+    Args:
+        folder: Holds the lists.
+
+    Returns:
+        The selection.
+
+    Raises:
+        ActiveLearningError: A list is missing, damaged, or longer than another; an id is no number.
+    """
+    columns = {name: _read_list(folder / file) for name, file in FILES.items()}
+    lengths = {FILES[name]: len(rows) for name, rows in columns.items()}
+    if len(set(lengths.values())) != 1:
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ActiveLearningError(f"{folder}: the lists differ in length ({told}); make the selection again.")
+    wrong = [name for name in columns["ids"] if not str(name).isdigit()]
+    if wrong:
+        raise ActiveLearningError(
+            f"{folder / FILES['ids']}: {wrong[0]!r} is no number; an id is the index of a noise vector."
+        )
+    details = folder / "active.json"
+    told = json.loads(details.read_text(encoding="utf-8")) if details.is_file() else {}
+    pairs = [
+        ActivePair(int(name), np.asarray(units, np.int64).ravel(), np.asarray(region, np.float32), np.asarray(shown))
+        for units, name, region, shown in zip(*columns.values(), strict=True)
+    ]
+    return ActivePairs(pairs, told.get("layer"), told)
+
+
+def _read_list(path: Path) -> list[Any]:
+    if not path.is_file():
+        raise ActiveLearningError(f"There is no file {path}: give a folder that generate_active_learning wrote.")
+    try:
+        with torch.serialization.safe_globals(ARRAYS):
+            rows = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().splitlines()[0][:120] if str(error) else type(error).__name__
+        raise ActiveLearningError(
+            f"{path} is damaged, or holds more than arrays and text ({reason}); copy it again."
+        ) from error
+    if not isinstance(rows, list):
+        raise ActiveLearningError(f"{path} holds a {type(rows).__name__}, expected a list with a row for each pair.")
+    return rows

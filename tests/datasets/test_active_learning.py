@@ -1,0 +1,77 @@
+"""The lists of an active-learning selection: written, read back, published forms, and what is refused."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.active_learning import ActiveLearningError, ActivePair, read_active, write_active
+from datasets.loading import Loader
+from datasets.spoken_captions import GanClevr
+
+
+def pair(latent, units=(3, 1)):
+    region = np.zeros((8, 8), np.float32)
+    region[2:4, 2:5] = 1
+    return ActivePair(latent, np.array(units), region, region * 0)
+
+
+def test_written_and_read_back(tmp_path):
+    write_active(tmp_path, [pair(5), pair(7, (0,)), pair(5, (2, 4, 6))], "layer4", {"losses": [3.0, 2.0, 1.0]})
+    found = read_active(tmp_path)
+    assert [row.latent for row in found.pairs] == [5, 7, 5]
+    assert found.layer == "layer4"
+    assert found.find(5).units.tolist() == [2, 4, 6]  # the last, as the published dict keeps it
+    np.testing.assert_array_equal(found.find(7).region, pair(7).region)
+    with pytest.raises(ActiveLearningError, match="no edited picture of latent 6 among the 3"):
+        found.find(6)
+
+
+def test_published_forms_are_read(tmp_path):
+    """The original saves lists of units and masks of another resolution, and no active.json."""
+    torch.save([[1, 2]], tmp_path / "units.pth")
+    torch.save(["12"], tmp_path / "a_paths.pth")
+    torch.save([np.ones((128, 128), np.uint8)], tmp_path / "a_hmaps.pth")
+    torch.save([np.ones((128, 128))], tmp_path / "a_hmaps_eval.pth", _use_new_zipfile_serialization=False)
+    found = read_active(tmp_path)
+    assert found.layer is None
+    assert found.find(12).units.tolist() == [1, 2]
+    assert found.find(12).region.shape == (128, 128)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "units.pth").unlink(), "There is no file .*units.pth"),
+        (lambda folder: (folder / "a_hmaps.pth").write_bytes(b"PK\x03\x04cut"), "a_hmaps.pth is damaged"),
+        (lambda folder: torch.save(["1"], folder / "a_paths.pth"), "lists differ in length"),
+        (lambda folder: torch.save(["1", "x"], folder / "a_paths.pth"), "'x' is no number"),
+        (lambda folder: torch.save({"a": 1}, folder / "a_paths.pth"), "holds a dict, expected a list"),
+        (lambda folder: torch.save([shutil.rmtree], folder / "a_paths.pth"), "holds more than arrays and text"),
+    ],
+)
+def test_bad_selections(tmp_path, spoil, message):
+    write_active(tmp_path, [pair(5), pair(7)], "layer4", {})
+    spoil(tmp_path)
+    with pytest.raises(ActiveLearningError, match=message):
+        read_active(tmp_path)
+
+
+def test_captions_below_active_carry_the_latent(assets, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(assets / "formats" / "clevrgan", folder)
+    (folder / "audio" / "active").mkdir()
+    shutil.copy(folder / "audio" / "103.wav", folder / "audio" / "active" / "103.wav")
+    with (folder / "name_list_train.txt").open("a") as file:
+        file.write("\nactive/103\n")
+    (folder / "alignments.jsonl").write_text('{"id": "103", "speaker": "me", "words": [[0.0, 0.5, "A"]]}\n')
+    dataset = GanClevr(folder, "train", None, train=False)
+    loader = Loader(dataset, len(dataset), 0, train=False)
+    batch = next(iter(loader.batches(0)))
+    rows = {dataset.record(i).uttid: i for i in range(len(dataset))}
+    assert batch["latent"][rows["active/103"]] == 103
+    assert batch["active"].sum() == 1
+    assert batch["active"][rows["active/103"]]
+    assert dataset.record(rows["103"]).alignment == [(0.0, 0.5, "A")]
+    assert dataset.record(rows["103"]).speaker == "me"
