@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from engine.errors import UserError
-from published import davenet, resdavenet_vq
+from published import clevr_segmenter, davenet, resdavenet_vq
 from published.speech_image import PublishedSpeechImage
 
 __all__ = ["PublishedSpeechImage", "UnknownKindError", "load_published"]
 
-LOADERS: dict[str, Callable[[Path], PublishedSpeechImage]] = {
+LOADERS: dict[str, Callable[[Path], Any]] = {
+    "clevr_segmenter": clevr_segmenter.load,
     "davenet": davenet.load,
     "resdavenet_vq": resdavenet_vq.load,
 }
@@ -19,17 +21,19 @@ class UnknownKindError(UserError, ValueError):
     """There is no loader for this kind of published checkpoint."""
 
 
-def load_published(kind: str, path: str | Path) -> PublishedSpeechImage:
+def load_published(kind: str, path: str | Path) -> Any:
     """Load the networks of a published checkpoint, in evaluation mode on the CPU.
 
     Args:
         kind: ``davenet`` (surisdi/learning-by-drawing: a ``*.pth.tar`` file, or the folder that holds
             ``model_best_*.pth.tar``) or ``resdavenet_vq`` (wnhsu/ResDAVEnet-VQ: an experiment folder with ``args.pkl``
-            and ``models/``, or one ``audio_model`` file inside it).
+            and ``models/``, or one ``audio_model`` file inside it) give a :class:`PublishedSpeechImage`;
+            ``clevr_segmenter`` (surisdi/learning-by-drawing: the folder of ``seg_encoder.pth`` and ``seg_decoder.pth``)
+            gives a :class:`models.segmenter.AttributeSegmenter`.
         path: The file or folder.
 
     Returns:
-        An object with ``image`` and ``speech`` networks and what the files say about them.
+        The networks as the kind says, and what the files tell about them.
 
     Raises:
         UnknownKindError: There is no such kind.

@@ -111,16 +111,20 @@ def read_case(path: Path, folder: Path) -> Case:
         return Case(path.stem, spec, {name: arrays[name] for name in arrays.files}, folder)
 
 
-def fraction(result: np.ndarray | None, expected: np.ndarray, rtol: float, atol: float) -> tuple[float | None, str]:
+def fraction(
+    result: np.ndarray | None, expected: np.ndarray, rtol: float, atol: float, may_differ: float = 0.0
+) -> tuple[float | None, str]:
     """Largest error as a fraction of its tolerance ``atol + rtol * |expected|``; at most 1 is right.
 
-    Integers and booleans (codes, labels, counts) must be equal: 0 if they are, else 1 plus how many differ.
+    Integers and booleans (codes, labels, counts) must be equal: 0 if they are, else 1 plus how many differ; or, where
+    some may differ, the share that does as a fraction of the share that may.
 
     Args:
         result: What was computed, or None when it is missing.
         expected: What the case stores.
         rtol: Relative tolerance.
         atol: Absolute tolerance.
+        may_differ: Share of the integers that may differ.
 
     Returns:
         The fraction, None when the two cannot be compared, and a remark.
@@ -132,7 +136,10 @@ def fraction(result: np.ndarray | None, expected: np.ndarray, rtol: float, atol:
         return None, f"shape {result.shape}, expected {expected.shape}"
     if expected.dtype.kind in "iub":
         different = int(np.count_nonzero(result != expected))
-        return (float(1 + different), f"{different} entries differ") if different else (0.0, "equal")
+        if not different:
+            return 0.0, "equal"
+        value = different / expected.size / may_differ if may_differ else 1.0 + different
+        return value, f"{different} entries differ"
     if not np.isfinite(result).all() and np.isfinite(expected).all():
         return None, "not finite"
     expected = expected.astype(np.float64)

@@ -11,7 +11,7 @@ from tests.parity import __main__ as parity
 from tests.parity.case import fraction, read_case
 
 ROOT = Path(__file__).parents[2]
-CASES = ["davenet_large", "davenet_small", "losses_speech", "logmel"]
+CASES = ["davenet_large", "davenet_small", "losses_speech", "logmel", "clevr_segmenter"]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -165,6 +165,10 @@ def test_fractions():
     codes = np.array([1, 2, 3])
     assert fraction(codes, codes, 9, 9) == (0.0, "equal")
     assert fraction(codes + np.array([0, 1, 1]), codes, 9, 9) == (3.0, "2 entries differ")
+    assert fraction(codes + np.array([0, 0, 1]), codes, 0, 0, may_differ=0.5) == (
+        pytest.approx(2 / 3),
+        "1 entries differ",
+    )
 
 
 def test_filled_state(assets, tmp_path):
