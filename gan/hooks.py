@@ -1,8 +1,9 @@
 """Edit and read the layers of a network while it runs: blending with masks, for any ``nn.Module``.
 
 An edit replaces a layer's output ``x`` by ``x*(1-a) + v*a`` ("GAN Dissection", arXiv:1811.10597, section 3.2). In the
-published code, ``netdissect/nethook.py`` of CSAILVision/gandissect and of surisdi/learning-by-drawing, two things differ: masks of another resolution are max-pooled without saying so (here: ``resize_mask``), and masks with too few channels
-silently become zero (here: an error). Shape letters: B images, C channels ("units"), H and W rows and columns.
+published code, ``netdissect/nethook.py`` of CSAILVision/gandissect and of surisdi/learning-by-drawing, two things
+differ: masks of another resolution are max-pooled without saying so (here: ``resize_mask``), and masks with too few
+channels silently become zero (here: an error). Shape letters: B images, C channels ("units"), H, W rows and columns.
 """
 
 import difflib
