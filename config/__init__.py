@@ -7,14 +7,17 @@ faults at once, ``build`` makes the objects. Types come from this project and ``
 from config.build import Factory, build, call_entry, takes_context
 from config.check import check
 from config.load import PROJECT_ROOT, Config, dump, find, list_configs, load, parse_yaml, resolve_path, short
-from config.types import ConfigError, Offers, resolve_type
+from config.types import ConfigError, Fault, Offers, resolve_type
+from config.values import RefusedValues, refuse
 
 __all__ = [
     "PROJECT_ROOT",
     "Config",
     "ConfigError",
     "Factory",
+    "Fault",
     "Offers",
+    "RefusedValues",
     "build",
     "call_entry",
     "check",
@@ -23,6 +26,7 @@ __all__ = [
     "list_configs",
     "load",
     "parse_yaml",
+    "refuse",
     "resolve_path",
     "resolve_type",
     "short",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from config.load import resolve_path
-from config.types import ConfigError, arms, offers_of, parameters, resolve_type
+from config.types import ConfigError, bare_arms, item_kinds, offers_of, parameters, resolve_type
 from engine.errors import UserError
 
 
@@ -101,18 +101,16 @@ def build_call(
 
 
 def _build_value(annotation: Any, value: Any, key_path: str) -> Any:
-    members = arms(annotation)
+    members = bare_arms(annotation)
     if isinstance(value, dict):
         return _build_mapping(members, value, key_path)
     if isinstance(value, list):
         for member in members:
-            inner = get_args(member)
-            if get_origin(member) is list and inner:
-                return [_build_value(inner[0], item, f"{key_path}.{i}") for i, item in enumerate(value)]
-            if get_origin(member) is tuple and inner:
-                kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
-                pairs = zip(kinds, value, strict=True)
-                return tuple(_build_value(kind, item, f"{key_path}.{i}") for i, (kind, item) in enumerate(pairs))
+            kinds = item_kinds(member, len(value))
+            if kinds is not None:
+                pairs = enumerate(zip(kinds, value, strict=True))
+                made = [_build_value(kind, item, f"{key_path}.{i}") for i, (kind, item) in pairs]
+                return tuple(made) if get_origin(member) is tuple else made
         return value
     if isinstance(value, str) and Path in members:
         return resolve_path(value)

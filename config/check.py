@@ -5,21 +5,23 @@ import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any, get_args, get_origin
 
-from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
-
-from config.load import Config, resolve_path, short
+from config.load import Config, short
+from config.trial import trial_fault
 from config.types import (
     ConfigError,
     Parameter,
     arms,
     closest,
     describe,
+    fits,
+    item_kinds,
     offers_of,
     parameters,
     resolve_type,
 )
+from config.values import combination_faults, value_faults
 
 RESERVED = ("entry", "description")
 ENTRY_OFFERS = ("context",)
@@ -33,6 +35,20 @@ class _Faults:
 
     def add(self, key_path: str, message: str) -> None:
         self.rows.append((key_path, message))
+
+    def without(self, values: dict[str, Any], key_path: str) -> dict[str, Any]:
+        """Return the mapping at a key path without the keys that have faults, in the mappings below it too."""
+        kept = {}
+        for key, value in values.items():
+            inner = _join(key_path, key)
+            if isinstance(value, dict) and not self._at(inner) and not self._at(f"{inner}.type"):
+                kept[key] = self.without(value, inner)
+            elif not self._at(inner) and not any(path.startswith(inner + ".") for path, _ in self.rows):
+                kept[key] = value
+        return kept
+
+    def _at(self, key_path: str) -> bool:
+        return any(path == key_path for path, _ in self.rows)
 
 
 def check(config: Config) -> dict[str, Any]:
@@ -109,7 +125,22 @@ def _check_call(
             faults.add(_join(key_path, key), f"missing: {name} needs {describe(declared[key].annotation)}")
         else:
             completed[key] = _plain_default(declared[key], _join(key_path, key))
-    return {key: value for key, value in completed.items() if value is not _ABSENT}
+    completed = {key: value for key, value in completed.items() if value is not _ABSENT}
+    _check_combinations(target, completed, key_path, offered, faults)
+    return completed
+
+
+def _check_combinations(
+    target: Callable[..., Any], values: dict[str, Any], key_path: str, offered: tuple[str, ...], faults: _Faults
+) -> None:
+    """Add what a class has against its values together, as far as they have no fault alone."""
+    sound = faults.without(values, key_path)
+    refused = combination_faults(target, sound)
+    for key, message in refused:
+        faults.add(_join(key_path, key), message)
+    message = None if refused else trial_fault(target, sound, offered)
+    if message is not None:
+        faults.add(key_path, message)
 
 
 _ABSENT = object()
@@ -136,19 +167,12 @@ def _check_value(annotation: Any, value: Any, key_path: str, faults: _Faults) ->
     if isinstance(value, dict):
         return _check_mapping(members, value, key_path, faults)
     if isinstance(value, list):
-        items = [item for member in members if (item := _item_annotation(member)) is not None]
-        if items and _may_hold_nodes(items[0]):
-            return [_check_value(items[0], item, f"{key_path}.{i}", faults) for i, item in enumerate(value)]
-    _check_leaf(annotation, value, key_path, faults)
+        kinds = [kinds for member in members if (kinds := item_kinds(member, len(value))) is not None]
+        if kinds and any(map(_may_hold_nodes, kinds[0])):
+            pairs = enumerate(zip(kinds[0], value, strict=True))
+            return [_check_value(kind, item, f"{key_path}.{i}", faults) for i, (kind, item) in pairs]
+    faults.rows += value_faults(annotation, value, key_path)
     return value
-
-
-def _item_annotation(annotation: Any) -> Any:
-    """Return X of ``list[X]`` and ``tuple[X, ...]``."""
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is list or (origin is tuple and len(inner) == 2 and inner[1] is Ellipsis):
-        return inner[0]
-    return None
 
 
 def _may_hold_nodes(annotation: Any) -> bool:
@@ -167,11 +191,7 @@ def _check_mapping(members: list[Any], value: dict[str, Any], key_path: str, fau
         return _check_node(members, value, key_path, faults)
     for member in members:
         if dataclasses.is_dataclass(member):
-            before = len(faults.rows)
-            completed = _check_call(member, value, key_path, (), faults)
-            if len(faults.rows) == before:
-                _try_group(member, completed, key_path, faults)
-            return completed
+            return _check_call(member, value, key_path, (), faults)
     for member in members:
         if get_origin(member) is dict:
             inner = get_args(member)[1]
@@ -197,91 +217,8 @@ def _check_node(members: list[Any], value: dict[str, Any], key_path: str, faults
             products += list(get_args(factory[0])[-1:])
         else:
             products.append(member)
-    if not _fits(target, products):
+    if not fits(target, products):
         expected = " or ".join(describe(product) for product in products)
         faults.add(_join(key_path, "type"), f"found {value['type']}, expected something that makes {expected}")
     arguments = {key: item for key, item in value.items() if key != "type"}
     return {"type": value["type"]} | _check_call(target, arguments, key_path, offered, faults)
-
-
-def _fits(target: Callable[..., Any], products: list[Any]) -> bool:
-    """Whether what ``target`` makes can stand for one of ``products``; true where that cannot be known."""
-    made = target if inspect.isclass(target) else inspect.signature(target).return_annotation
-    plain = [product for product in products if product is not type(None)]
-    known = [p for p in plain if p is not Any and inspect.isclass(p) and not get_args(p)]
-    known = [p for p in known if not getattr(p, "_is_protocol", False)]
-    if len(known) != len(plain) or not inspect.isclass(made):
-        return True
-    return any(issubclass(made, product) for product in known)
-
-
-def _try_group(group: type, values: dict[str, Any], key_path: str, faults: _Faults) -> None:
-    """Make a dataclass of plain values once, so that its own checks of combinations speak before anything is loaded."""
-    from config.build import build_call  # build imports this module's neighbours, not this one
-
-    if _holds_node(values):
-        return
-    try:
-        build_call(group, values, key_path)
-    except (ValueError, ConfigError) as error:
-        faults.add(key_path, str(error).removeprefix(f"{key_path}: "))
-
-
-def _holds_node(value: Any) -> bool:
-    """Whether a call stands anywhere in a value; it may cost much to build."""
-    if isinstance(value, dict):
-        return "type" in value or any(_holds_node(item) for item in value.values())
-    return isinstance(value, list) and any(_holds_node(item) for item in value)
-
-
-def _adapter(annotation: Any) -> TypeAdapter | None:
-    try:
-        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticSchemaGenerationError:
-        return None
-
-
-def _check_leaf(annotation: Any, value: Any, key_path: str, faults: _Faults) -> None:
-    """Check a plain value with pydantic, as strictly as JSON allows (no text to number, no number to flag)."""
-    if annotation is Any:
-        return
-    if offers_of(annotation) or any(offers_of(member) for member in arms(annotation)):
-        faults.add(key_path, f"found {value!r}, expected {describe(annotation)}")
-        return
-    adapter = _adapter(annotation)
-    if adapter is None:
-        return
-    try:
-        adapter.validate_json(json.dumps(value), strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        detail = "" if len(arms(annotation)) > 1 or not first["loc"] else f" (at {'.'.join(map(str, first['loc']))})"
-        choices = _choices(annotation)
-        expected = " or ".join(map(repr, choices)) if choices else describe(annotation)
-        if first["type"].startswith(("greater", "less")):
-            expected += f", {first['msg'].removeprefix('Input should be ')}"
-        near = closest(value, [c for c in choices if isinstance(c, str)]) if isinstance(value, str) else ""
-        faults.add(key_path, f"found {value!r} ({type(value).__name__}), expected {expected}{detail}{near}")
-        return
-    if Path in arms(annotation) and isinstance(value, str):
-        try:
-            resolve_path(value)
-        except ConfigError as error:
-            faults.add(key_path, str(error))
-
-
-def _choices(annotation: Any) -> list[Any]:
-    """Return the values of a ``Literal``, through ``Annotated`` and unions."""
-    from typing import Literal
-
-    found: list[Any] = []
-    for member in arms(annotation):
-        if get_origin(member) is Annotated:
-            found += _choices(get_args(member)[0])
-        elif get_origin(member) is Literal:
-            found += list(get_args(member))
-        elif member is type(None):
-            found.append(None)
-        else:
-            return []
-    return found

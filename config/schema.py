@@ -15,9 +15,9 @@ from typing import Any, get_args, get_origin
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from config.check import ENTRY_OFFERS, _fits
+from config.check import ENTRY_OFFERS
 from config.load import PROJECT_ROOT, list_configs, load
-from config.types import ALLOWED_MODULES, arms, describe, offers_of, parameters, public_names, resolve_type
+from config.types import ALLOWED_MODULES, arms, describe, fits, offers_of, parameters, public_names, resolve_type
 
 OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
 
@@ -112,7 +112,7 @@ def _makes(target: Callable[..., Any], product: Any) -> bool:
     if getattr(product, "_is_protocol", False):  # members are instance attributes: compare methods by name
         methods = [name for name in vars(product) if not name.startswith("_") and callable(getattr(product, name))]
         return bool(methods) and all(callable(getattr(made, name, None)) for name in methods)
-    return _fits(target, [product])
+    return fits(target, [product])
 
 
 def schema() -> dict[str, Any]:

@@ -7,11 +7,12 @@ object was defined there (``tasks.attngan.os.system`` is refused although ``os``
 import dataclasses
 import importlib
 import inspect
+import pkgutil
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from engine.errors import UserError
 
@@ -29,6 +30,19 @@ ALLOWED_MODULES = (
     "torch.optim",
     "trainer",
 )
+
+
+LIMITS = {
+    "gt": "greater than",
+    "ge": "greater than or equal to",
+    "lt": "less than",
+    "le": "less than or equal to",
+    "multiple_of": "a multiple of",
+}
+
+
+Fault = tuple[str, str]
+"""Where, and what was found and expected."""
 
 
 class ConfigError(UserError):
@@ -113,8 +127,6 @@ def _near_module(module_name: str) -> str:
         return ""
     if parent is None or not hasattr(parent, "__path__"):
         return ""
-    import pkgutil
-
     return closest(name, [module.name for module in pkgutil.iter_modules(parent.__path__)])
 
 
@@ -170,8 +182,42 @@ def offers_of(annotation: Any) -> tuple[Any, Offers] | None:
     return None
 
 
+def bare_arms(annotation: Any) -> list[Any]:
+    """Return the alternatives of a union without their limits: ``Annotated[int, Ge(1)] | None`` gives int and None.
+
+    Parameters that take unbuilt nodes keep their :class:`Offers`.
+    """
+    if get_origin(annotation) is Annotated and offers_of(annotation) is None:
+        return bare_arms(get_args(annotation)[0])
+    members = arms(annotation)
+    return members if members == [annotation] else [bare for member in members for bare in bare_arms(member)]
+
+
+def item_kinds(annotation: Any, count: int) -> list[Any] | None:
+    """Return the annotation of each item of a list of ``count``, or None where ``annotation`` is no such list."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is list and inner:
+        return list(inner) * count
+    if origin is tuple and len(inner) == 2 and inner[1] is Ellipsis:
+        return [inner[0]] * count
+    if origin is tuple and len(inner) == count:
+        return list(inner)
+    return None
+
+
+def fits(target: Callable[..., Any], products: list[Any]) -> bool:
+    """Whether what ``target`` makes can stand for one of ``products``; true where that cannot be known."""
+    made = target if inspect.isclass(target) else inspect.signature(target).return_annotation
+    plain = [product for product in products if product is not type(None)]
+    known = [p for p in plain if p is not Any and inspect.isclass(p) and not get_args(p)]
+    known = [p for p in known if not getattr(p, "_is_protocol", False)]
+    if len(known) != len(plain) or not inspect.isclass(made):
+        return True
+    return any(issubclass(made, product) for product in known)
+
+
 def describe(annotation: Any) -> str:
-    """Return a short readable form of an annotation for error messages."""
+    """Return what an annotation expects in the words of YAML, for error messages."""
     offered = offers_of(annotation)
     if offered:
         product = get_args(offered[0])[-1] if get_args(offered[0]) else Any
@@ -181,8 +227,24 @@ def describe(annotation: Any) -> str:
     members = arms(annotation)
     if len(members) > 1:
         return " or ".join(describe(member) for member in members)
-    if get_origin(annotation) is Annotated:
-        return describe(get_args(annotation)[0])
-    if inspect.isclass(annotation) and not get_args(annotation):
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return ", ".join([describe(inner[0]), *_limits(inner[1:])])
+    if origin is Literal:
+        return " or ".join("null" if choice is None else repr(choice) for choice in inner)
+    if origin is list or (origin is tuple and inner[-1] is Ellipsis):
+        return f"a list of {describe(inner[0])}"
+    if origin is tuple:
+        return f"a list of {len(inner)}: {', '.join(map(describe, inner))}"
+    if origin is dict:
+        return f"a mapping of names to {describe(inner[1])}"
+    if inspect.isclass(annotation) and not inner:
         return annotation.__name__
     return str(annotation).replace("typing.", "").replace("pathlib.", "")
+
+
+def _limits(marks: tuple[Any, ...]) -> list[str]:
+    """Return the limits among the marks of ``Annotated`` in words."""
+    parts = [part for mark in marks for part in getattr(mark, "metadata", [mark])]  # pydantic's Field holds several
+    found = [(words, getattr(part, name, None)) for part in parts for name, words in LIMITS.items()]
+    return [f"{words} {limit}" for words, limit in found if limit is not None]

@@ -1,9 +1,13 @@
 """SpecAugment: bands and stretches of a training spectrogram are masked (Park et al., arXiv:1904.08779)."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from pydantic import Field, NonNegativeInt
 from torch import Tensor
 from torchaudio.functional import mask_along_axis
+
+from config import refuse
 
 
 @dataclass(frozen=True)
@@ -19,17 +23,15 @@ class SpecAugment:
         value: What masked cells hold, in dB below the loudest; -80 is silence.
     """
 
-    freq_masks: int
-    freq_width: int
-    time_masks: int
-    time_width: int
-    time_share: float = 0.2
+    freq_masks: NonNegativeInt
+    freq_width: NonNegativeInt
+    time_masks: NonNegativeInt
+    time_width: NonNegativeInt
+    time_share: Annotated[float, Field(gt=0, le=1)] = 0.2
     value: float = -80.0
 
     def __post_init__(self) -> None:
-        counts = (self.freq_masks, self.freq_width, self.time_masks, self.time_width)
-        if min(counts) < 0 or not 0 < self.time_share <= 1:
-            raise ValueError(f"{self}: expected counts and widths from 0 on and a time_share in (0, 1]")
+        refuse(self)
 
     def __call__(self, mel: Tensor) -> Tensor:
         """Masks one spectrogram.

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import h5py
+from pydantic import NonNegativeInt, PositiveInt
 
+from config import refuse
 from datasets.hdf5_parts import read_outcome, write_audio, write_images, write_part
 from datasets.manifest import ManifestError, read_places
 from datasets.parallel import cores, in_processes, locked, progress
@@ -45,15 +47,14 @@ class HDF5Pair:
     """
 
     manifest: Path
-    max_frames: int
+    max_frames: PositiveInt
     folder: Path | None = None
     on_error: OnError = "error"
-    workers: int = 0
+    workers: NonNegativeInt = 0
     compression: Literal["none", "lzf", "gzip"] = "none"
 
     def __post_init__(self) -> None:
-        if self.max_frames < 1 or self.workers < 0:
-            raise ValueError(f"max_frames {self.max_frames}, workers {self.workers}: expected >= 1 and >= 0")
+        refuse(self)
 
     @property
     def json(self) -> Path:

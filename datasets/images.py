@@ -5,15 +5,18 @@ surisdi/learning-by-drawing takes 128 -> centre crop 128 for both. Both normalis
 """
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import PositiveInt
 from torch import Tensor
 from torchvision.transforms import v2
 
+from config import Fault, refuse
 from engine.errors import UserError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -77,14 +80,19 @@ class ImageTransform:
         flip: Mirror half of the training pictures left to right. No published system does, and captions say "left".
     """
 
-    size: int
-    resize: int
+    size: PositiveInt
+    resize: PositiveInt
     random_crop: bool
     flip: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.size <= self.resize:
-            raise ValueError(f"image size is {self.size} and resize {self.resize}, expected 1 <= size <= resize")
+        refuse(self)
+
+    @staticmethod
+    def faults(size: int, resize: int) -> Iterator[Fault]:
+        """Refuse a crop larger than the picture that it is cut from."""
+        if size > resize:
+            yield "size", f"found {size}, expected at most resize, {resize} (pixels)"
 
     def crop(self, image: Image.Image, train: bool) -> Image.Image:
         """Cuts and scales; randomness comes from torch's generator.

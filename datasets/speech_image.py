@@ -1,15 +1,16 @@
 """The three splits of a speech-image job with their loaders: one node of a config."""
 
-from collections.abc import Callable
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt, PositiveInt
 
-from config import Offers
+from config import Fault, Offers
 from datasets.loading import Loader
 from datasets.samples import OnError, SpokenCaptions
 
 Captions = Annotated[Callable[..., SpokenCaptions], Offers("train", "on_error")]
+Node = Mapping[str, Any]
 Split = Literal["validation", "test"]
 
 
@@ -42,10 +43,10 @@ class SpeechImageData:
         batch_size: Annotated[int, Field(ge=1)],
         test: Captions | None = None,
         evaluation_batch_size: Annotated[int, Field(ge=1)] | None = None,
-        workers: Annotated[int, Field(ge=0)] = 0,
-        target_length: int | None = None,
+        workers: NonNegativeInt = 0,
+        target_length: PositiveInt | None = None,
         bucket: bool = False,
-        prefetch: int = 2,
+        prefetch: PositiveInt = 2,
         on_error: OnError = "error",
         seed: int = 0,
         rank: int = 0,
@@ -75,6 +76,17 @@ class SpeechImageData:
         self.loaders: dict[str, Loader] = {"validation": loader(validation, False, size)}
         if test is not None:
             self.loaders["test"] = loader(test, False, size)
+
+    @staticmethod
+    def faults(train: Node, validation: Node, test: Node | None, target_length: int | None) -> Iterator[Fault]:
+        """Refuse datasets whose captions may be longer than what they are padded to (nodes as the config has them)."""
+        for name, node in (("train", train), ("validation", validation), ("test", test)):
+            if target_length is None or "max_frames" not in (node or {}):
+                continue
+            longest = node["max_frames"]
+            if longest is None or longest > target_length:
+                found = "null" if longest is None else longest
+                yield f"{name}.max_frames", f"found {found}, expected at most target_length, {target_length} frames"
 
     @property
     def report_split(self) -> Split:

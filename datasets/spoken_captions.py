@@ -5,7 +5,7 @@ surisdi/learning-by-drawing (GAN-CLEVR). What a sample holds: datasets/samples.p
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,9 @@ import h5py
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import PositiveInt
 
+from config import Fault
 from datasets.active_learning import split_name
 from datasets.audio import read_audio
 from datasets.augment import SpecAugment
@@ -33,6 +35,12 @@ class _FromFiles(SpokenCaptions):
         self.features = features
         if features == "device" and self.spec_augment is not None:
             raise ValueError("spec_augment masks features in the worker; with features: device apply it in the task")
+
+    @staticmethod
+    def faults(spec_augment: object, features: str) -> Iterator[Fault]:
+        """Refuse masks over features that the worker does not compute."""
+        if spec_augment is not None and features == "device":
+            yield "spec_augment", "found with features: device, expected null there, or features: worker"
 
     def _picture(self, index: int) -> Image.Image:
         return read_image(self.records[index].image_path)
@@ -69,7 +77,7 @@ class PlacesFiles(_FromFiles):
         manifest: Path,
         image: ImageTransform | None,
         train: bool,
-        max_frames: int | None = None,
+        max_frames: PositiveInt | None = None,
         window: Window = "first",
         spec_augment: SpecAugment | None = None,
         on_error: OnError = "error",
@@ -105,7 +113,7 @@ class GanClevr(_FromFiles):
         split: Split,
         image: ImageTransform | None,
         train: bool,
-        max_frames: int | None = None,
+        max_frames: PositiveInt | None = None,
         window: Window = "random",
         spec_augment: SpecAugment | None = None,
         on_error: OnError = "error",
@@ -145,7 +153,7 @@ class PlacesHDF5(SpokenCaptions):
         manifest: Path,
         image: ImageTransform | None,
         train: bool,
-        max_frames: int | None = None,
+        max_frames: PositiveInt | None = None,
         window: Window = "first",
         spec_augment: SpecAugment | None = None,
         on_error: OnError = "error",

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable
 
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -14,13 +15,17 @@ def _warm(step: int, warmup_steps: int) -> float:
     return min(1.0, (step + 1) / (warmup_steps + 1))
 
 
-def constant(optimizer: Optimizer, warmup_steps: int = 0) -> LambdaLR:
+def constant(optimizer: Optimizer, warmup_steps: NonNegativeInt = 0) -> LambdaLR:
     """Keep the learning rate, after a linear warm-up of ``warmup_steps`` steps."""
     return LambdaLR(optimizer, lambda step: _warm(step, warmup_steps))
 
 
 def step_decay(
-    optimizer: Optimizer, steps_per_epoch: int, every_epochs: int, factor: float, warmup_steps: int = 0
+    optimizer: Optimizer,
+    steps_per_epoch: int,
+    every_epochs: PositiveInt,
+    factor: PositiveFloat,
+    warmup_steps: NonNegativeInt = 0,
 ) -> LambdaLR:
     """Multiply the learning rate by ``factor`` once every ``every_epochs`` epochs.
 
@@ -45,7 +50,9 @@ def step_decay(
     return LambdaLR(optimizer, scale)
 
 
-def cosine(optimizer: Optimizer, total_steps: int, warmup_steps: int = 0, final: float = 0.0) -> LambdaLR:
+def cosine(
+    optimizer: Optimizer, total_steps: int, warmup_steps: NonNegativeInt = 0, final: NonNegativeFloat = 0.0
+) -> LambdaLR:
     """Follow half a cosine from 1 to ``final`` (a fraction of the base rate) after a linear warm-up. arXiv:1608.03983.
 
     A warm-up as long as the whole run (a trial of a few steps) is shortened to half of it, with a warning.

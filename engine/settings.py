@@ -1,7 +1,11 @@
 """How a task is trained: the ``trainer:`` group of a config."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from config import refuse
 from engine.update import Precision
 
 
@@ -14,12 +18,11 @@ class EmaSettings:
         modules: names of the modules to average; all by default.
     """
 
-    decay: float
+    decay: Annotated[float, Field(gt=0, lt=1)]
     modules: list[str] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.decay < 1:
-            raise ValueError(f"decay: found {self.decay}, expected a number between 0 and 1, such as 0.999")
+        refuse(self)
 
 
 @dataclass
@@ -32,16 +35,12 @@ class CheckpointSettings:
         keep: how many numbered copies (``step_*.pt``) stay beside ``last.pt`` and ``best.pt``.
     """
 
-    every_epochs: int = 1
-    every_steps: int | None = None
-    keep: int = 0
+    every_epochs: PositiveInt = 1
+    every_steps: PositiveInt | None = None
+    keep: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        if self.every_epochs < 1 or (self.every_steps is not None and self.every_steps < 1) or self.keep < 0:
-            raise ValueError(
-                f"found every_epochs={self.every_epochs}, every_steps={self.every_steps}, keep={self.keep}; expected "
-                "at least 1, 1 (or null) and 0"
-            )
+        refuse(self)
 
 
 @dataclass
@@ -61,23 +60,16 @@ class TrainerSettings:
         checkpoint: when checkpoints are written.
     """
 
-    epochs: int
-    max_steps: int | None = None
-    max_minutes: float | None = None
+    epochs: PositiveInt
+    max_steps: PositiveInt | None = None
+    max_minutes: PositiveFloat | None = None
     precision: Precision = "auto"
     compile: bool = False
-    clip_norm: float | None = None
+    clip_norm: PositiveFloat | None = None
     ema: EmaSettings | None = None
-    evaluate_every_epochs: int = 1
-    log_every_steps: int = 20
+    evaluate_every_epochs: PositiveInt = 1
+    log_every_steps: PositiveInt = 20
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "evaluate_every_epochs", "log_every_steps", "max_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name}: found {value}, expected 1 or more")
-        for name in ("max_minutes", "clip_norm"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name}: found {value}, expected a number above 0, or null")
+        refuse(self)

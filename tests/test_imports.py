@@ -12,7 +12,7 @@ OURS = {
 }  # fmt: skip
 ALLOWED = {
     "config": {"engine.errors"},
-    "datasets": {"engine.errors", "config.Offers"},
+    "datasets": {"engine.errors", "config.Fault", "config.Offers", "config.refuse"},
     "engine": {"config", "engine"},
     "evaluation": {"engine.errors", "models"},
     "gan": {"models", "engine"},

@@ -1,10 +1,14 @@
 """What a world is made of: the settings of a build, checked, and the seeds that follow from them."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
+
+from config import Fault, refuse
 from datasets.world.captions import Style
 from datasets.world.export import SPLITS
 from datasets.world.files import AudioFormat, ImageFormat
@@ -16,7 +20,19 @@ _NOT_CONTENT = ("folder", "workers")
 
 
 class WorldError(UserError):
-    """A world cannot be built as asked: wrong settings, or something else in its folder."""
+    """A world cannot be built as asked: something else is in its folder."""
+
+
+def _some(layouts: tuple[LayoutName, ...]) -> tuple[LayoutName, ...]:
+    if not layouts:
+        raise ValueError("at least one of places, gan_clevr, birds, iclevr")
+    return layouts
+
+
+def _shares(splits: tuple[float, float, float]) -> tuple[float, float, float]:
+    if min(splits) < 0 or abs(sum(splits) - 1) > 1e-6:
+        raise ValueError("three shares of train, val and test that add up to 1")
+    return splits
 
 
 @dataclass(frozen=True)
@@ -41,49 +57,33 @@ class World:
         workers: Processes; 0 is one for each core.
 
     Raises:
-        WorldError: A value is out of range.
+        config.RefusedValues: Values are out of range, all of them named.
     """
 
     folder: Path
-    scenes: int
-    seed: int = 0
-    size: int = 128
-    layouts: tuple[LayoutName, ...] = ("places",)
-    captions_per_scene: int = 1
+    scenes: Annotated[int, Field(ge=1, lt=10**6)]
+    seed: NonNegativeInt = 0
+    size: Annotated[int, Field(ge=16, le=2048)] = 128
+    layouts: Annotated[tuple[LayoutName, ...], AfterValidator(_some)] = ("places",)
+    captions_per_scene: Annotated[int, Field(ge=1, le=10)] = 1
     caption_style: Style = "mixed"
-    splits: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    min_objects: int = 1
-    max_objects: int = 5
+    splits: Annotated[tuple[float, float, float], AfterValidator(_shares)] = (0.8, 0.1, 0.1)
+    min_objects: Annotated[int, Field(ge=1, le=5)] = 1
+    max_objects: Annotated[int, Field(ge=1, le=5)] = 5
     centred: bool = False
-    speakers: int = 200
+    speakers: PositiveInt = 200
     audio_format: AudioFormat = "wav"
     image_format: ImageFormat = "jpg"
-    workers: int = 0
+    workers: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        checks = (
-            (1 <= self.scenes < 10**6, f"scenes is {self.scenes}; expected 1 to 999999"),
-            (self.seed >= 0, f"seed is {self.seed}; expected 0 or more"),
-            (16 <= self.size <= 2048, f"size is {self.size}; expected 16 to 2048 pixels"),
-            (len(self.layouts) > 0, "layouts is empty; name at least one of places, gan_clevr, birds, iclevr"),
-            (1 <= self.captions_per_scene <= 10, f"captions_per_scene is {self.captions_per_scene}; expected 1 to 10"),
-            (
-                min(self.splits) >= 0 and abs(sum(self.splits) - 1) < 1e-6,
-                f"splits is {self.splits}; expected three shares of train, val and test that add up to 1",
-            ),
-            (
-                1 <= self.min_objects <= self.max_objects <= 5,
-                f"min_objects is {self.min_objects} and max_objects {self.max_objects}; expected 1 <= min <= max <= 5",
-            ),
-            (self.speakers >= 1, f"speakers is {self.speakers}; expected 1 or more"),
-            (
-                self.workers >= 0,
-                f"workers is {self.workers}; expected 0 (one for each core) or a number",
-            ),
-        )
-        faults = [message for passed, message in checks if not passed]
-        if faults:
-            raise WorldError("The world cannot be built: " + "; ".join(faults) + ".")
+        refuse(self)
+
+    @staticmethod
+    def faults(min_objects: int, max_objects: int) -> Iterator[Fault]:
+        """Refuse a range of objects that holds no number."""
+        if min_objects > max_objects:
+            yield "min_objects", f"found {min_objects}, expected at most max_objects, {max_objects}"
 
     @property
     def settings(self) -> dict[str, Any]:

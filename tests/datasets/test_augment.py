@@ -31,7 +31,7 @@ def test_no_masks_change_nothing():
 
 
 def test_impossible_settings():
-    with pytest.raises(ValueError, match="expected counts and widths from 0 on"):
+    with pytest.raises(ValueError, match=r"found -1 .* greater than or equal to 0"):
         SpecAugment(-1, 8, 0, 8)
-    with pytest.raises(ValueError, match="time_share in"):
+    with pytest.raises(ValueError, match="time_share: found"):
         SpecAugment(1, 8, 1, 8, time_share=0)

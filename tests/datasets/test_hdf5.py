@@ -161,5 +161,5 @@ def test_runs_from_its_config(corpus):
 
 
 def test_impossible_settings(corpus):
-    with pytest.raises(ValueError, match="max_frames 0"):
+    with pytest.raises(ValueError, match="max_frames: found 0"):
         HDF5Pair(corpus, 0)

@@ -104,5 +104,5 @@ def test_denormalise_undoes_normalise():
 
 
 def test_impossible_sizes():
-    with pytest.raises(ValueError, match="size is 224 and resize 200"):
+    with pytest.raises(ValueError, match="size: found 224, expected at most resize, 200"):
         ImageTransform(224, 200, random_crop=False)

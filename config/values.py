@@ -1,0 +1,151 @@
+"""Plain values against annotations, and the combinations of values that a class refuses.
+
+A limit of one value stands in its annotation: ``Annotated[int, Field(ge=1)]``, pydantic's ``PositiveInt``, or a rule
+of our own as ``AfterValidator``. What one value alone cannot tell stands in a static method ``faults`` of the class::
+
+    @staticmethod
+    def faults(min_objects: int, max_objects: int) -> Iterator[Fault]:
+        if min_objects > max_objects:
+            yield "min_objects", f"found {min_objects}, expected at most max_objects, {max_objects}"
+
+Its arguments are keywords of the constructor. :func:`config.check` calls it with what the YAML says (a nested node is a
+mapping, defaults included; what has a fault of its own is left out) before anything is built; :func:`refuse` calls it
+with the attributes of a dataclass.
+"""
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+
+from config.load import resolve_path
+from config.types import ConfigError, Fault, arms, bare_arms, closest, describe, item_kinds, offers_of, parameters
+
+
+class RefusedValues(ConfigError, ValueError):
+    """Values that a class refuses.
+
+    Attributes:
+        faults: the keyword and the fault of each.
+    """
+
+    def __init__(self, name: str, faults: list[Fault]) -> None:
+        super().__init__(f"{name}: " + "; ".join(f"{key}: {message}" for key, message in faults))
+        self.faults = faults
+
+
+def value_faults(annotation: Any, value: Any, key_path: str, strict: bool = True) -> Iterator[Fault]:
+    """Check a value that holds no nodes.
+
+    Args:
+        annotation: what is expected.
+        value: what was found.
+        key_path: where it stands, for messages.
+        strict: a value as YAML gives it, checked as strictly as JSON allows (no text to number, no number to flag);
+            else a Python value.
+
+    Yields:
+        Key path and message; an item of a list or mapping has its own.
+    """
+    if annotation is Any:
+        return
+    if any(offers_of(member) for member in arms(annotation)):
+        yield key_path, f"found {value!r}, expected {describe(annotation)}"
+        return
+    inner = [fault for kind, item, path in _items(annotation, value, key_path)
+             for fault in value_faults(kind, item, path, strict)]  # fmt: skip
+    if inner:
+        yield from inner
+        return
+    error = _refusal(annotation, value, strict)
+    if error is not None:
+        own_rule = error.errors()[0].get("ctx", {}).get("error")
+        expected = str(own_rule) if isinstance(own_rule, ValueError) else describe(annotation)
+        found = "null" if value is None else f"{value!r} ({type(value).__name__})"
+        near = closest(value, _choices(annotation)) if isinstance(value, str) else ""
+        yield key_path, f"found {found}, expected {expected}{near}"
+    elif isinstance(value, str) and Path in bare_arms(annotation):
+        try:
+            resolve_path(value)
+        except ConfigError as unset:
+            yield key_path, str(unset)
+
+
+def _items(annotation: Any, value: Any, key_path: str) -> Iterator[tuple[Any, Any, str]]:
+    """Yield annotation, value and key path of every item, where only one alternative takes items."""
+    members = bare_arms(annotation)
+    if isinstance(value, list | tuple):
+        kinds = [kinds for member in members if (kinds := item_kinds(member, len(value))) is not None]
+        if len(kinds) == 1:
+            yield from (
+                (kind, item, f"{key_path}.{i}") for i, (kind, item) in enumerate(zip(kinds[0], value, strict=True))
+            )
+    if isinstance(value, dict):
+        mappings = [get_args(member)[1] for member in members if get_origin(member) is dict]
+        if len(mappings) == 1:
+            yield from ((mappings[0], item, f"{key_path}.{key}") for key, item in value.items())
+
+
+def _refusal(annotation: Any, value: Any, strict: bool) -> ValidationError | None:
+    try:
+        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticSchemaGenerationError:
+        return None
+    try:
+        if strict:
+            adapter.validate_json(json.dumps(value), strict=True)
+        else:
+            adapter.validate_python(value)
+    except ValidationError as error:
+        return error
+    return None
+
+
+def _choices(annotation: Any) -> list[str]:
+    """Return the words among the values of every ``Literal`` in a union."""
+    literals = [member for member in bare_arms(annotation) if get_origin(member) is Literal]
+    return [choice for member in literals for choice in get_args(member) if isinstance(choice, str)]
+
+
+def combination_faults(target: Callable[..., Any], values: dict[str, Any]) -> list[Fault]:
+    """Ask a class which combinations of its keywords it refuses.
+
+    Args:
+        target: what a node names; the classes that refuse combinations have a static method ``faults``.
+        values: keywords without fault; where one that ``faults`` looks at is not among them, it is not asked.
+
+    Returns:
+        The keyword and the fault of each.
+    """
+    rule = getattr(target, "faults", None)
+    if not inspect.isfunction(rule):
+        return []
+    wanted = list(inspect.signature(rule).parameters)
+    if not set(wanted) <= set(parameters(target)) & set(values):
+        return []
+    return list(rule(**{name: values[name] for name in wanted}))
+
+
+def refuse(instance: Any) -> None:
+    """Refuse a dataclass with impossible values: for its ``__post_init__``.
+
+    Args:
+        instance: of a dataclass; its annotations and its ``faults`` say what is possible.
+
+    Raises:
+        RefusedValues: every fault, by field.
+    """
+    values = {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance)}
+    rows = [
+        fault
+        for name, parameter in parameters(type(instance)).items()
+        for fault in value_faults(parameter.annotation, values[name], name, strict=False)
+    ]
+    faulty = {path.split(".")[0] for path, _ in rows}
+    rows += combination_faults(type(instance), {name: value for name, value in values.items() if name not in faulty})
+    if rows:
+        raise RefusedValues(type(instance).__name__, rows)

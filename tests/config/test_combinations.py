@@ -1,0 +1,127 @@
+"""Limits of values and impossible combinations: in the one list of faults, before anything is built."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import PositiveInt
+
+import config
+from config.values import value_faults
+
+TRAIN = """
+description: a test
+entry: main.train
+prepare: {type: datasets.world.build.ensure_world, world: {folder: w, scenes: 10}}
+data: {type: datasets.speech_image.SpeechImageData, batch_size: 4,
+  train: {type: datasets.spoken_captions.PlacesFiles, manifest: m.json, max_frames: 500,
+    image: {size: 64, resize: 64, random_crop: false}},
+  validation: {type: datasets.spoken_captions.PlacesFiles, manifest: m.json, max_frames: 500, image: null}}
+task: {type: tasks.toy.Toy}
+trainer: {epochs: 2}
+"""
+
+
+def faults_of(tmp_path, *overrides):
+    """The lines of the message, one for each fault; none of the files that the config names exists."""
+    path = tmp_path / "c.yaml"
+    path.write_text(TRAIN, encoding="utf-8")
+    with pytest.raises(config.ConfigError) as error:
+        config.check(config.load(path, ["task={}", *overrides]))
+    return [line.strip() for line in str(error.value).splitlines()[1:]]
+
+
+def test_combinations_of_several_nodes_and_a_typo_are_told_at_once(tmp_path):
+    overrides = {
+        "trainer.epoch=3": "trainer.epoch [command line]: unknown key; did you mean 'epochs'",
+        "trainer.epochs=-1": "trainer.epochs [command line]: found -1 (int), expected int, greater than 0",
+        "trainer.clip_norm=0": "found 0 (int), expected float, greater than 0 or null",
+        "trainer.ema.decay=1.5": "trainer.ema.decay [command line]: found 1.5 (float), expected float, greater",
+        "prepare.world.layouts=[place]": "did you mean 'places'?",
+        "prepare.world.splits=[0.5, 0.1, 0.1]": "found [0.5, 0.1, 0.1] (list), expected three shares of train, val and",
+        "prepare.world.min_objects=4": "min_objects [command line]: found 4, expected at most max_objects, 2",
+        "prepare.world.max_objects=2": "",
+        "data.target_length=400": "data.train.max_frames: found 500, expected at most target_length, 400",
+        "data.train.image.size=128": "data.train.image.size [command line]: found 128, expected at most resize, 64",
+        "data.train.features=device": "",
+        "data.train.spec_augment={freq_masks: 1, freq_width: 4, time_masks: 1, time_width: 9}": "features: worker",
+    }
+    lines = faults_of(tmp_path, *overrides)
+    for message in filter(None, overrides.values()):
+        assert sum(message in line for line in lines) == 1, (message, lines)
+
+
+def test_the_constructors_of_networks_and_optimisers_are_tried(tmp_path):
+    task = (
+        "task={type: tasks.speech_image.SpeechImage,"
+        " image_encoder: {type: models.small.SmallImageEncoder, downsample: 6},"
+        " speech_encoder: {type: models.resdavenet.ResDavenet, layer_widths: [1, 2], kernel: 4},"
+        " ranking: [{type: losses.hard_triplet, margin: 1}],"
+        " optimizer: {type: torch.optim.SGD, lr: 0.1, nesterov: true},"
+        " optimization: {optimizer: {type: torch.optim.Adam, lr: -1.0}}}"
+    )
+    lines = faults_of(tmp_path, task)
+    found = {line.split(" ")[0]: line for line in lines}
+    assert "a multiple of 4, got 32, 128 and 6" in found["task.image_encoder"]
+    assert "five positive layer_widths" in found["task.speech_encoder"]
+    assert any("Invalid learning rate: -1.0" in line or "Nesterov momentum" in line for line in lines)
+
+
+def test_trials_read_no_weights_and_leave_the_random_state(tmp_path):
+    import torch
+
+    path = tmp_path / "c.yaml"
+    path.write_text("description: x\nentry: main.train\n")
+    before = torch.get_rng_state()
+    encoder = {"type": "models.image_encoders.Vgg16Encoder", "pretrained": "nowhere.pth"}
+    with pytest.raises(config.ConfigError) as error:
+        config.check(config.Config(path, {"entry": "main.train", "task": {"image_encoder": encoder}}))
+    assert "nowhere.pth" not in str(error.value)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "where", "message"),
+    [
+        (tuple[Literal["a", "places"], ...], ["place"], "k.0", "expected 'a' or 'places'; did you mean 'places'?"),
+        (list[Literal["places"]] | None, ["places", "plac"], "k.1", "did you mean 'places'?"),
+        (Literal["auto"] | bool, "aut", "k", "found 'aut' (str), expected 'auto' or bool; did you mean 'auto'?"),
+        (dict[str, Literal["MISA"]], {"x": "MIS"}, "k.x", "did you mean 'MISA'?"),
+        (dict[str, list[Literal["MISA"]]], {"x": ["MIS"]}, "k.x.0", "did you mean 'MISA'?"),
+        (tuple[float, float], [1.0], "k", "found [1.0] (list), expected a list of 2: float, float"),
+        (list[int], "x", "k", "expected a list of int"),
+        (Path | None, 3, "k", "found 3 (int), expected Path or null"),
+        (PositiveInt, None, "k", "found null, expected int, greater than 0"),
+    ],
+)
+def test_expectations_are_told_in_words(annotation, value, where, message):
+    ((path, told),) = value_faults(annotation, value, "k")
+    assert path == where
+    assert message in told
+
+
+@dataclass
+class Window:
+    """Two fields that depend on each other."""
+
+    length: PositiveInt
+    hop: PositiveInt
+
+    def __post_init__(self) -> None:
+        config.refuse(self)
+
+    @staticmethod
+    def faults(length: int, hop: int) -> Iterator[config.Fault]:
+        """Refuse gaps."""
+        if hop > length:
+            yield "hop", f"found {hop}, expected at most length, {length}"
+
+
+def test_a_dataclass_refuses_the_same_when_python_makes_it():
+    Window(4, 4)
+    with pytest.raises(config.RefusedValues, match="Window: hop: found 5, expected at most length, 4"):
+        Window(4, 5)
+    with pytest.raises(ValueError, match=r"length: found 0 .*; hop: found -1 "):
+        Window(0, -1)
