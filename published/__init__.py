@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
-from published import clevr_segmenter, davenet, resdavenet_vq
+from published import clevr_segmenter, davenet, progan, resdavenet_vq
 from published.speech_image import PublishedSpeechImage
 
 __all__ = ["PublishedSpeechImage", "UnknownKindError", "load_published"]
@@ -13,6 +13,7 @@ __all__ = ["PublishedSpeechImage", "UnknownKindError", "load_published"]
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "clevr_segmenter": clevr_segmenter.load,
     "davenet": davenet.load,
+    "progan": progan.load,
     "resdavenet_vq": resdavenet_vq.load,
 }
 
@@ -29,7 +30,8 @@ def load_published(kind: str, path: str | Path) -> Any:
             ``model_best_*.pth.tar``) or ``resdavenet_vq`` (wnhsu/ResDAVEnet-VQ: an experiment folder with ``args.pkl``
             and ``models/``, or one ``audio_model`` file inside it) give a :class:`PublishedSpeechImage`;
             ``clevr_segmenter`` (surisdi/learning-by-drawing: the folder of ``seg_encoder.pth`` and ``seg_decoder.pth``)
-            gives a :class:`models.segmenter.AttributeSegmenter`.
+            gives a :class:`models.segmenter.AttributeSegmenter`; ``progan`` (``generator.pth`` of that repository, or
+            older or TensorFlow names) gives a :class:`gan.progan.ProganGenerator`.
         path: The file or folder.
 
     Returns:

@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from tests.parity.case import Case
 
-KINDS = ("davenet", "resdavenet_vq", "losses_speech", "logmel", "clevr_segmenter", "unit_clustering")
+KINDS = ("davenet", "resdavenet_vq", "losses_speech", "logmel", "clevr_segmenter", "unit_clustering", "progan")
 Arrays = dict[str, np.ndarray]
 Groups = dict[str, Callable[[], Arrays]]
 
