@@ -78,7 +78,8 @@ def _camera(draws: Draws) -> Camera:
     return Camera(_around(draws, (0.0, -9.6, 5.6), 0.5), _around(draws, (0.0, 0.0, 0.2), 0.15))
 
 
-def _random_object(draws: Draws, field: float) -> SceneObject:
+def random_object(draws: Draws, field: float) -> SceneObject:
+    """Draw an object whose x and y lie within ``field`` of the origin."""
     return SceneObject(
         shape=draws.pick(SHAPES),
         colour=draws.pick(COLOURS),
@@ -96,22 +97,22 @@ def _with_one_more(scene: Scene, draws: Draws, centred: bool) -> Scene | None:
     The attributes are drawn once, so that rejection does not favour small objects; only the place is tried again.
     """
     field = _CENTRE if centred and not scene.objects else _FIELD
-    fresh = _random_object(draws, field)
+    fresh = random_object(draws, field)
     for _ in range(40):
         free = all(
             math.hypot(fresh.x - other.x, fresh.y - other.y) >= fresh.foot + other.foot + MARGIN
             for other in scene.objects
         )
         grown = replace(scene, objects=(*scene.objects, fresh))
-        if free and _all_visible(grown):
+        if free and all_visible(grown):
             return grown
         x, y = (round(draws.uniform(-field, field), 4) for _ in range(2))
         fresh = replace(fresh, x=x, y=y)
     return None
 
 
-def _all_visible(scene: Scene) -> bool:
-    """Whether all outlines, taken as discs, lie inside the picture and show at least `MIN_VISIBLE` of themselves."""
+def all_visible(scene: Scene, least: float = MIN_VISIBLE) -> bool:
+    """Whether all outlines, taken as discs, lie inside the picture and show at least `least` of themselves."""
     place = view(scene.camera)
     discs = []
     for item in scene.objects:
@@ -121,7 +122,7 @@ def _all_visible(scene: Scene) -> bool:
             return False
         discs.append((depth, x, y, radius))
     discs.sort()
-    return all(_visible_part(disc, discs[:nearer]) >= MIN_VISIBLE for nearer, disc in enumerate(discs))
+    return all(_visible_part(disc, discs[:nearer]) >= least for nearer, disc in enumerate(discs))
 
 
 def _visible_part(disc: tuple[float, ...], nearer: list[tuple[float, ...]]) -> float:

@@ -1,0 +1,59 @@
+"""Losses of generative adversarial networks: pure functions of logits and pictures.
+
+Logits are (B,), larger for pictures taken as real.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def wasserstein_discriminator(real: Tensor, fake: Tensor, drift: float = 0.001) -> Tensor:
+    """Critic loss E[D(fake)] - E[D(real)] + drift * E[D(real)^2].
+
+    Wasserstein GAN: arXiv:1701.07875; the drift term keeps the outputs near zero: arXiv:1710.10196, appendix A.1.
+    """
+    return fake.mean() - real.mean() + drift * real.square().mean()
+
+
+def wasserstein_generator(fake: Tensor) -> Tensor:
+    """Generator loss -E[D(fake)]."""
+    return -fake.mean()
+
+
+def nonsaturating_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Logistic loss E[-log s(D(real))] + E[-log(1 - s(D(fake)))] with the sigmoid s. arXiv:1406.2661."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def nonsaturating_generator(fake: Tensor) -> Tensor:
+    """Generator loss E[-log s(D(fake))] with the sigmoid s. arXiv:1406.2661, section 3."""
+    return F.softplus(-fake).mean()
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    """Two-sided penalty E[(|grad D(x)| - 1)^2] at points between real and generated pictures. arXiv:1704.00028.
+
+    Args:
+        critic: pictures (B, 3, R, R) to logits (B,).
+        real: (B, 3, R, R).
+        fake: (B, 3, R, R), its gradient is not followed.
+        mix: (B,) in 0-1, the share of the generated picture at each point.
+    """
+    points = torch.lerp(real, fake.detach(), mix.view(-1, 1, 1, 1)).requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def r1_penalty(critic: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """Mean squared gradient norm at real pictures, E[|grad D(x)|^2]; weigh it by gamma / 2. arXiv:1801.04406.
+
+    Args:
+        critic: pictures (B, 3, R, R) to logits (B,).
+        real: (B, 3, R, R).
+    """
+    points = real.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    return gradient.square().flatten(1).sum(dim=1).mean()

@@ -1,0 +1,82 @@
+"""What the two players of a GAN minimise, as objects that a config chooses."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from gan import adversarial
+
+Critic = Callable[[Tensor], Tensor]
+Parts = dict[str, Tensor]
+
+
+class Objective(Protocol):
+    """Losses of both players."""
+
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:
+        """Return the terms whose sum the discriminator minimises.
+
+        Args:
+            critic: pictures (B, 3, R, R) to logits (B,).
+            real: (B, 3, R, R).
+            fake: (B, 3, R, R), detached.
+            step: optimisation steps done before.
+            mix: (B,) uniform in 0-1.
+        """
+
+    def generator(self, logits: Tensor) -> Tensor:
+        """Return what the generator minimises, from the logits (B,) of generated pictures."""
+
+
+@dataclass(frozen=True)
+class WassersteinPenalty:
+    """WGAN-GP with a drift term, as the Progressive GAN was published (arXiv:1710.10196, appendix A.1).
+
+    Attributes:
+        penalty: weight of the gradient penalty, 10 as published.
+        drift: weight of the mean squared logit of real pictures, 0.001 as published.
+    """
+
+    penalty: float = 10.0
+    drift: float = 0.001
+
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:  # noqa: ARG002
+        """Return the critic loss and the penalty."""
+        critic_loss = adversarial.wasserstein_discriminator(critic(real), critic(fake), self.drift)
+        with torch.autocast(real.device.type, enabled=False):
+            penalty = adversarial.gradient_penalty(critic, real.float(), fake.float(), mix)
+        return {"wasserstein": critic_loss, "gradient_penalty": self.penalty * penalty}
+
+    def generator(self, logits: Tensor) -> Tensor:
+        """Return the negative mean logit."""
+        return adversarial.wasserstein_generator(logits)
+
+
+@dataclass(frozen=True)
+class NonsaturatingR1:
+    """Non-saturating logistic loss with an R1 penalty at every few steps (arXiv:1801.04406; lazy: arXiv:1912.04958).
+
+    Attributes:
+        gamma_per_pixel: the penalty gamma / 2 * E[|grad D|^2] has gamma = gamma_per_pixel * R^2, which weighs it alike
+            at all resolutions: a coarse pixel stands for several fine ones, so gradients by it are larger.
+        every: steps between two penalties, each counted as many times.
+    """
+
+    gamma_per_pixel: float
+    every: int = 16
+
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:  # noqa: ARG002
+        """Return the logistic loss, and the penalty where it is due."""
+        parts = {"logistic": adversarial.nonsaturating_discriminator(critic(real), critic(fake))}
+        if step % self.every == 0:
+            with torch.autocast(real.device.type, enabled=False):
+                gamma = self.gamma_per_pixel * real.shape[-1] ** 2
+                parts["r1"] = 0.5 * gamma * self.every * adversarial.r1_penalty(critic, real.float())
+        return parts
+
+    def generator(self, logits: Tensor) -> Tensor:
+        """Return the mean of -log s(logit)."""
+        return adversarial.nonsaturating_generator(logits)
