@@ -18,6 +18,7 @@ from engine.context import Context
 from engine.errors import UserError
 from engine.initialise import InitFrom, load_run, start_from
 from engine.logs import RunLog, console, flatten
+from engine.optimization import Length
 from engine.run_folder import RunFolder, RunSettings
 from engine.settings import TrainerSettings
 from engine.task import Task
@@ -41,7 +42,7 @@ class Launch:
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 CpuThreads = Annotated[int, Field(ge=1)] | None
-TaskFactory = Annotated[Callable[..., Task], Offers("data", "device", "seed", "epochs", "max_steps")]
+TaskFactory = Annotated[Callable[..., Task], Offers("data", "device", "seed", "length")]
 DataFactory = Annotated[Callable[..., Any], Offers("seed", "rank", "world_size", "pin_memory")]
 
 
@@ -179,7 +180,7 @@ def _build_task(task: Factory, data: Factory, settings: TrainerSettings, seed: i
         world_size=distributed.world_size(),
         pin_memory=device.type == "cuda",
     )
-    made = task(data=built, device=device, seed=seed, epochs=settings.epochs, max_steps=settings.max_steps)
+    made = task(data=built, device=device, seed=seed, length=Length(settings.epochs, settings.max_steps))
     seeding.seed_all(seed, distributed.rank())
     count = sum(p.numel() for module in made.modules.values() for p in module.parameters() if p.requires_grad)
     log.info(
@@ -192,9 +193,13 @@ def _build_task(task: Factory, data: Factory, settings: TrainerSettings, seed: i
 
 def without_schedule(task: Factory) -> Factory:
     """Return the task's node without its schedule, which has nothing to do where there is no training to its end."""
-    if not task.takes("schedule"):
-        return task
-    return Factory(task.target, {**task.arguments, "schedule": None}, task.key_path)
+    arguments = {
+        key: {**group, "schedule": None} if isinstance(group, dict) and "schedule" in group else group
+        for key, group in task.arguments.items()
+    }
+    if task.takes("schedule"):
+        arguments["schedule"] = None
+    return Factory(task.target, arguments, task.key_path)
 
 
 def _prepare_dry(prepare: Factory, context: Context, folder: Path) -> tuple[Factory, Factory]:

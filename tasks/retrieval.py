@@ -23,6 +23,7 @@ from models.speech_maps import SpeechMaps
 
 Encode = Callable[[dict[str, Any], SpokenCaptions], tuple[Tensor, SpeechMaps]]
 Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
+Picture = Callable[[SpokenCaptions, int], np.ndarray]
 EXAMPLES = 4  # best and worst queries of each direction in the report
 ANSWERS = 5
 CURVES = ("train/loss", "learning_rate/", "speed/samples_per_second", "validation/recall@", "validation/median_rank")
@@ -112,6 +113,7 @@ def write_retrieval_report(
     retrieval: Retrieval,
     compare: Compare,
     split: str,
+    picture: Picture,
 ) -> dict[str, float]:
     """Write ``queries.csv``, ``retrieval.json`` and ``report.html`` of a split.
 
@@ -123,6 +125,7 @@ def write_retrieval_report(
         retrieval: the rankings of them.
         compare: the similarity, for the answers of single queries.
         split: its name, for the title.
+        picture: gives the picture of a row of the dataset, (H, W, 3) uint8.
 
     Returns:
         The metrics.
@@ -130,7 +133,7 @@ def write_retrieval_report(
     names = [dataset.record(int(row)).uttid for row in encoded.index]
     metrics = write_retrieval(folder.path, retrieval, names, names)
     queries = [
-        _query(direction, int(position), dataset, encoded, retrieval, compare)
+        _query(direction, int(position), dataset, encoded, retrieval, compare, picture)
         for direction, side in (("speech_to_image", retrieval.image), ("image_to_speech", retrieval.speech))
         for position in best_and_worst(side.rank.numpy(), EXAMPLES)
     ]
@@ -162,7 +165,13 @@ def _info(folder: RunFolder) -> dict[str, str]:
 
 
 def _query(
-    direction: str, position: int, dataset: SpokenCaptions, encoded: Encoded, retrieval: Retrieval, compare: Compare
+    direction: str,
+    position: int,
+    dataset: SpokenCaptions,
+    encoded: Encoded,
+    retrieval: Retrieval,
+    compare: Compare,
+    picture: Picture,
 ) -> Query:
     """Collect one example: the true pair with its matchmap, and the first answers."""
     spoken = direction == "speech_to_image"
@@ -179,14 +188,14 @@ def _query(
         direction=direction,
         rank=int(side.rank[position]),
         text=record.text or record.uttid,
-        image_u8=dataset.image_u8(row),
+        image_u8=picture(dataset, row),
         waveform=waveform,
         sample_rate=16000,
         matchmap=maps.numpy(),
         seconds=frames * encoded.pooling * FRAME_SECONDS,
         words=record.alignment,
         retrieved=[
-            _answer(dataset, encoded, int(found), scores, correct=int(found) == match)
+            _answer(dataset, encoded, int(found), scores, picture, correct=int(found) == match)
             for found in np.argsort(-scores, kind="stable")[:ANSWERS]
         ],
     )
@@ -203,7 +212,9 @@ def _scores(encoded: Encoded, position: int, spoken: bool, compare: Compare, chu
     return torch.cat(parts).numpy()
 
 
-def _answer(dataset: SpokenCaptions, encoded: Encoded, position: int, scores: np.ndarray, correct: bool) -> Retrieved:
+def _answer(
+    dataset: SpokenCaptions, encoded: Encoded, position: int, scores: np.ndarray, picture: Picture, correct: bool
+) -> Retrieved:
     row = int(encoded.index[position])
     record = dataset.record(row)
-    return Retrieved(dataset.image_u8(row), record.text or record.uttid, float(scores[position]), correct)
+    return Retrieved(picture(dataset, row), record.text or record.uttid, float(scores[position]), correct)

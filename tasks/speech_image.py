@@ -10,12 +10,11 @@ Shape letters: B global batch, b batch of this rank, D embedding size, T frames,
 import logging
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from config import Offers
@@ -26,43 +25,16 @@ from datasets.words import Vocabulary
 from engine import distributed
 from engine.context import Context
 from engine.errors import UserError
+from engine.optimization import Length, Optimization
 from engine.run_folder import RunFolder
 from engine.task import Example, Step
 from evaluation.retrieval import Retrieval, recall_metrics, retrieve
 from losses import draw_imposters
-from models.matchmap import Kind, Measure, similarity
 from models.speech_maps import SpeechMaps
 from tasks.retrieval import Encoded, encode_all, write_retrieval_report, write_skipped
+from tasks.similarity import Similarity, leave_out_same_picture
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Similarity:
-    """How the maps of a picture and of a spoken caption become one number.
-
-    Attributes:
-        kind: MISA (best region for each moment), SISA, SIMA, or pooled.
-        measure: dot product or cosine.
-        budget_mb: memory for intermediate values, in MB.
-    """
-
-    kind: Kind = "MISA"
-    measure: Measure = "dot"
-    budget_mb: float = 512
-
-    def __call__(self, image: Tensor, speech: Tensor, nframes: Tensor) -> Tensor:
-        """Return the similarity (I, S) of maps (I, D, H, W) and (S, D, T); products keep the maps' precision."""
-        with torch.autocast(image.device.type, enabled=False):
-            return similarity(image, speech, nframes, self.kind, self.measure, self.budget_mb)
-
-
-def _check_data(data: SpeechImageData) -> None:
-    if data.batch_size < 2:
-        raise UserError(f"data.batch_size is {data.batch_size}; ranking needs at least 2 pairs in a batch")
-    for loader in (data.train_loader, *data.loaders.values()):
-        if loader.dataset.image is None:
-            raise UserError("data: a dataset has image: null, but this task looks at pictures; give size and resize")
 
 
 def _texts(dataset: SpokenCaptions) -> Iterator[str]:
@@ -72,35 +44,24 @@ def _texts(dataset: SpokenCaptions) -> Iterator[str]:
 RankingLoss = Annotated[Callable[..., Tensor], Offers("similarity", "imposters")]
 
 
-def leave_out_same_picture(scores: Tensor, pictures: Tensor) -> Tensor:
-    """Lower the scores of pairs that share a picture without being a pair, so that no loss takes them for impostors.
-
-    Args:
-        scores: (B, B), the diagonal holds the pairs.
-        pictures: (B,) a number for each pair's picture.
-    """
-    shared = pictures[:, None] == pictures[None, :]
-    shared.fill_diagonal_(False)
-    return scores.masked_fill(shared, -1e4)
-
-
 class SpeechImage:
     """Trains an image and a speech encoder so that pictures and their spoken captions find each other.
 
     Args:
         image_encoder: (b, 3, H0, W0) to (b, D, H, W).
         ranking: losses on the (B, B) similarity, each used in both directions and added up.
-        optimizer: of both encoders' trainable parameters.
+        optimization: optimiser and schedule of both encoders' trainable parameters.
         speech_encoder: (b, 40, T0), frames to :class:`models.speech_maps.SpeechMaps`.
         text_encoder: instead of it, reads the captions as words: (b, L), words to SpeechMaps.
         similarity: how maps are compared.
-        schedule: of the learning rate; constant when None.
         same_picture: whether another caption of the same picture in a batch counts as an impostor (as in the published
             systems, whose pictures have one caption each) or is left out.
         data: given by main.
         device: given by main.
-        epochs: given by main.
-        max_steps: given by main.
+        length: given by main.
+
+    Where the pictures come from is in :meth:`check_data`, :meth:`pictures` and :meth:`picture_u8`, what is learned from
+    a batch in :meth:`loss_parts`: a task with other pictures or losses replaces those and keeps the rest.
 
     Raises:
         UserError: not exactly one of the caption encoders is given, the encoders' embedding sizes differ, the data come
@@ -114,21 +75,20 @@ class SpeechImage:
         self,
         image_encoder: nn.Module,
         ranking: list[RankingLoss],
-        optimizer: Annotated[Callable[..., Optimizer], Offers("params")],
+        optimization: Optimization,
         data: SpeechImageData,
         device: torch.device,
-        epochs: int,
-        max_steps: int | None = None,
+        length: Length,
         speech_encoder: nn.Module | None = None,
         text_encoder: Annotated[Callable[..., nn.Module], Offers("vocab_size")] | None = None,
         similarity: Similarity = Similarity(),  # noqa: B008  never changed
-        schedule: Annotated[Callable[..., LRScheduler], Offers("optimizer", "steps_per_epoch", "total_steps")]
-        | None = None,
         same_picture: Literal["impostor", "left_out"] = "impostor",
     ) -> None:
-        self.same_picture = same_picture
+        self.data, self.device = data, device
+        self.check_data()
+        self.similarity, self.ranking, self.same_picture = similarity, ranking, same_picture
+        self.batch_size, self.steps_per_epoch = data.batch_size, data.train_loader.steps_per_epoch
         self.image_encoder = image_encoder.to(device)
-        _check_data(data)
         self.vocabulary: Vocabulary | None = None
         if (speech_encoder is None) == (text_encoder is None):
             raise UserError("task: give exactly one of speech_encoder and text_encoder")
@@ -141,21 +101,30 @@ class SpeechImage:
                 f"{speech_encoder.embedding_dim}; set both embedding_dim to the same number"
             )
         self.caption_encoder = speech_encoder.to(device)
-        self.ranking = ranking
-        self.similarity = similarity
-        self.data = data
-        self.device = device
-        self.batch_size = data.batch_size
-        self.steps_per_epoch = data.train_loader.steps_per_epoch
         self.modules: dict[str, nn.Module] = {"image": self.image_encoder, "speech": self.caption_encoder}
-        trainable = [p for module in self.modules.values() for p in module.parameters() if p.requires_grad]
-        self.optimizers = {"encoders": optimizer(params=trainable)}
-        self.schedulers: dict[str, LRScheduler] = {}
-        if schedule is not None:
-            total = min(epochs * self.steps_per_epoch, max_steps or epochs * self.steps_per_epoch)
-            self.schedulers["encoders"] = schedule(
-                optimizer=self.optimizers["encoders"], steps_per_epoch=self.steps_per_epoch, total_steps=total
-            )
+        optimizer, schedule = optimization.start(self.modules.values(), self.steps_per_epoch, length)
+        self.optimizers = {"encoders": optimizer}
+        self.schedulers: dict[str, LRScheduler] = {} if schedule is None else {"encoders": schedule}
+
+    # -- where the pictures come from ----------------------------------------------------------------------------
+
+    def check_data(self) -> None:
+        """Raise a UserError when the data cannot serve this task."""
+        if self.data.batch_size < 2:
+            raise UserError(f"data.batch_size is {self.data.batch_size}; ranking needs at least 2 pairs in a batch")
+        for loader in (self.data.train_loader, *self.data.loaders.values()):
+            if loader.dataset.image is None:
+                raise UserError(
+                    "data: a dataset has image: null, but this task looks at pictures; give size and resize"
+                )
+
+    def pictures(self, batch: dict[str, Any], dataset: SpokenCaptions) -> Tensor:  # noqa: ARG002  for other tasks
+        """Return a batch's pictures on the device, (b, 3, H0, W0) normalised."""
+        return batch["image"].to(self.device, non_blocking=True)
+
+    def picture_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
+        """Return the picture of one row as people see it, (H0, W0, 3) uint8."""
+        return dataset.image_u8(row)
 
     # -- training ------------------------------------------------------------------------------------------------
 
@@ -169,19 +138,29 @@ class SpeechImage:
     def train_step(self, batch: dict[str, Any], step: Step) -> dict[str, Tensor | float]:
         """Rank the true pairs of the global batch above the false ones, in both directions."""
         image, speech = self.encode(batch, self.data.train_loader.dataset)
+        values = self.loss_parts(image, speech, batch, step)
+        total = sum(values.values())
+        step.update("encoders", total, parts=values)
+        return {"loss": total, **values}
+
+    def loss_parts(self, image: Tensor, speech: SpeechMaps, batch: dict[str, Any], step: Step) -> dict[str, Tensor]:
+        """Return the parts of the loss by name; their sum is minimised.
+
+        Args:
+            image: maps of this rank's pictures (b, D, H, W).
+            speech: maps of their captions (b, D, T).
+            batch: what they were made of.
+            step: draws random numbers that are the same on every rank.
+        """
         scores = self.global_similarity(image, speech)
         if self.same_picture == "left_out":
             scores = leave_out_same_picture(scores, self._picture_ids(batch))
         values: dict[str, Tensor] = {}
-        total = scores.new_zeros(())
         for direction, matrix in (("image_to_speech", scores), ("speech_to_image", scores.T)):
             imposters = draw_imposters(len(matrix), step.generator).to(matrix.device)
             for loss in self.ranking:
-                value = loss(similarity=matrix, imposters=imposters)
-                values[f"{loss.target.__name__}_{direction}"] = value
-                total = total + value
-        step.update("encoders", total, parts=values)
-        return {"loss": total, **values}
+                values[f"{loss.target.__name__}_{direction}"] = loss(similarity=matrix, imposters=imposters)
+        return values
 
     def _picture_ids(self, batch: dict[str, Any]) -> Tensor:
         """Return a number for the picture of every pair of the global batch, (B,) int64."""
@@ -192,12 +171,15 @@ class SpeechImage:
 
     def encode(self, batch: dict[str, Any], dataset: SpokenCaptions) -> tuple[Tensor, SpeechMaps]:
         """Encode a batch of a dataset: image maps (b, D, H, W), speech maps (b, D, T)."""
-        image = batch["image"].to(self.device, non_blocking=True)
+        return self.image_encoder(self.pictures(batch, dataset)), self.encode_captions(batch, dataset)
+
+    def encode_captions(self, batch: dict[str, Any], dataset: SpokenCaptions) -> SpeechMaps:
+        """Encode what is said in a batch, or written where the task reads: maps (b, D, T)."""
         if self.vocabulary is None:
             captions, lengths = self._mel(batch)
         else:
             captions, lengths = self.vocabulary.encode([dataset.record(int(row)).text or "" for row in batch["index"]])
-        return self.image_encoder(image), self.caption_encoder(captions.to(self.device), lengths.to(self.device))
+        return self.caption_encoder(captions.to(self.device), lengths.to(self.device))
 
     def _mel(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return the batch's log-mels, computed here when it carries waveforms."""
@@ -236,7 +218,10 @@ class SpeechImage:
         """Return the first three validation pairs."""
         dataset = self.data.loaders["validation"].dataset
         rows = range(min(3, len(dataset)))
-        return [Example(dataset.image_u8(row), dataset.waveform(row), dataset.record(row).text or "") for row in rows]
+        return [
+            Example(self.picture_u8(dataset, row), dataset.waveform(row), dataset.record(row).text or "")
+            for row in rows
+        ]
 
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
         """Evaluate the held-out split and write ``report.html``, ``queries.csv`` and ``skipped.csv``."""
@@ -249,4 +234,6 @@ class SpeechImage:
         log.info("evaluating on %d %s pairs", len(encoded.index), split)
         retrieval = self.retrieve(encoded)
         write_skipped(folder.path / "skipped.csv", skipped)
-        return write_retrieval_report(folder, context, loader.dataset, encoded, retrieval, self.similarity, split)
+        return write_retrieval_report(
+            folder, context, loader.dataset, encoded, retrieval, self.similarity, split, self.picture_u8
+        )

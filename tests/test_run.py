@@ -98,7 +98,8 @@ def test_kill_in_the_middle_of_epoch_two_and_resume_is_bit_exact(tmp_path):
 
 def test_two_processes_learn_what_one_learns(tmp_path):
     """gloo on the CPU, started by run.py itself. SGD, since Adam turns rounding of tiny gradients into whole steps."""
-    arguments = ["trainer.epochs=2", "data.batch_size=4", "task.optimizer={type: torch.optim.SGD, lr: 0.05}"]
+    optimizer = "task.optimization.optimizer={type: torch.optim.SGD, lr: 0.05}"
+    arguments = ["trainer.epochs=2", "data.batch_size=4", optimizer]
     assert run(tmp_path, *arguments, "run.name=one").returncode == 0
     two = run(tmp_path, *arguments, "run.name=two", "launch.processes=2")
     assert two.returncode == 0, two.stderr
@@ -167,7 +168,7 @@ def test_evaluation_of_a_run_leaves_it_alone(tmp_path):
     refused = run(tmp_path, *arguments)
     assert refused.returncode == 2
     assert "holds a training run; give the evaluation another run.name" in refused.stderr
-    done = run(tmp_path, *arguments, "run.name=again", "task.schedule.warmup_steps=1000")
+    done = run(tmp_path, *arguments, "run.name=again", "task.optimization.schedule.warmup_steps=1000")
     assert done.returncode == 0, done.stderr
     assert best.exists()
     trained, evaluated = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("tiny", "again"))

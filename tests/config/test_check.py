@@ -23,7 +23,8 @@ task:
   image_encoder: {type: models.small.SmallImageEncoder}
   speech_encoder: {type: models.small.SmallSpeechEncoder, width: 32}
   ranking: [{type: losses.sampled_triplet, margin: 1.0}]
-  optimizer: {type: torch.optim.Adam, lr: 1e-3}
+  optimization:
+    optimizer: {type: torch.optim.Adam, lr: 1e-3}
 trainer: {epochs: 2}
 """
 
@@ -31,7 +32,7 @@ trainer: {epochs: 2}
 def test_a_good_config_is_completed_with_defaults(tmp_path):
     values = config.check(load(tmp_path, TRAIN))
     assert values["task"]["speech_encoder"]["embedding_dim"] == 128
-    assert values["task"]["optimizer"]["betas"] == [0.9, 0.999]
+    assert values["task"]["optimization"]["optimizer"]["betas"] == [0.9, 0.999]
     assert values["trainer"]["checkpoint"] == {"every_epochs": 1, "every_steps": None, "keep": 0}
     assert config.check(config.Config(tmp_path / "again.yaml", values)) == values
 
@@ -43,14 +44,14 @@ def test_a_good_config_is_completed_with_defaults(tmp_path):
         ("trainer.epochs=ten", r"trainer\.epochs \[command line\]: found 'ten' \(str\), expected int"),
         ("trainer.epochs=2.5", r"found 2\.5 \(float\), expected int"),
         ("trainer.epochs=true", r"found True \(bool\), expected int"),
-        ("trainer.epochs=0", r"epochs: found 0, expected 1 or more"),
+        ("trainer.epochs=0", r"trainer\.epochs \[command line\]: found 0 \(int\), expected int, greater than 0"),
         ("trainer.precision=bf15", r"found 'bf15' \(str\), expected 'auto' or .*did you mean 'bf16'"),
         ("task.speech_encoder.widht=3", r"task\.speech_encoder\.widht.*did you mean 'width'"),
         ("task.speech_encoder.type=models.small.SmallSpechEncoder", "did you mean 'SmallSpeechEncoder'"),
         ("task.speech_encoder.type=models.smal.X", r"there is no module 'models\.smal'; did you mean 'small'"),
         ("task.image_encoder=7", r"task\.image_encoder.*found 7"),
-        ("task.optimizer.params=[]", "is given by the program"),
-        ("task.optimizer=3", "expected a node {type: ...} that makes Optimizer"),
+        ("task.optimization.optimizer.params=[]", "is given by the program"),
+        ("task.optimization.optimizer=3", "expected a node {type: ...} that makes Optimizer"),
         ("task.ranking.0.marginn=3", r"task\.ranking\.0\.marginn.*did you mean 'margin'"),
         ("context=3", "is given by the program"),
         ("entry=os.system", "not on the allow-list"),
@@ -65,12 +66,13 @@ def test_faults_are_named(tmp_path, override, message):
 
 
 def test_all_faults_come_at_once(tmp_path):
-    overrides = ["trainer.epochs=x", "trainer.nonsense=1", "task.speech_encoder.width=wide", "task.optimizer.lr=[1]"]
+    task = ["task.speech_encoder.width=wide", "task.optimization.optimizer.lr=[1]"]
+    overrides = ["trainer.epochs=x", "trainer.nonsense=1", *task]
     with pytest.raises(config.ConfigError) as error:
         config.check(load(tmp_path, TRAIN, overrides))
     text = str(error.value)
     assert "4 faults" in text
-    for key in ("trainer.epochs", "trainer.nonsense", "task.speech_encoder.width", "task.optimizer.lr"):
+    for key in ("trainer.epochs", "trainer.nonsense", "task.speech_encoder.width", "task.optimization.optimizer.lr"):
         assert key in text
 
 
@@ -100,7 +102,7 @@ def test_build_makes_objects_and_factories(tmp_path):
     values = config.check(load(tmp_path, TRAIN))
     encoder = config.build(values["task"]["speech_encoder"])
     assert encoder(torch.zeros(1, 40, 64)).features.shape == (1, 128, 8)
-    factory = config.Factory(resolve_type("torch.optim.Adam"), {"lr": 1}, "task.optimizer")
+    factory = config.Factory(resolve_type("torch.optim.Adam"), {"lr": 1}, "task.optimization.optimizer")
     optimizer = factory(params=encoder.parameters(), not_declared=3)
     assert optimizer.param_groups[0]["lr"] == 1
 

@@ -29,7 +29,7 @@ def test_every_config_file_fits(validator):
         ("trainer.epochs", "ten"),
         ("trainer.epoch", 3),
         ("task.speech_encoder.widht", 3),
-        ("task.optimizer.type", "torch.optim.Adamm"),
+        ("task.optimization.optimizer.type", "torch.optim.Adamm"),
         ("data.on_error", "ignore"),
         ("nonsense", 1),
     ],

@@ -9,10 +9,11 @@ import config
 import losses
 from engine.context import Context
 from engine.errors import UserError
+from engine.optimization import Length
 from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
 from main import Factory
-from tasks.speech_image import leave_out_same_picture
+from tasks.similarity import leave_out_same_picture
 from tests.conftest import ASSETS
 from trainer import Trainer
 
@@ -28,7 +29,7 @@ def build(*overrides):
 
     torch.manual_seed(0)
     data = factory("data")(seed=0, rank=0, world_size=1, pin_memory=False)
-    return factory("task")(data=data, device=torch.device("cpu"), seed=0, epochs=40, max_steps=None), values
+    return factory("task")(data=data, device=torch.device("cpu"), seed=0, length=Length(40)), values
 
 
 def fit(task, epochs):
@@ -40,14 +41,14 @@ def fit(task, epochs):
 
 
 def test_the_loss_falls():
-    task, _ = build("data.batch_size=4", "task.schedule=null", "data.train.image.random_crop=false")
+    task, _ = build("data.batch_size=4", "task.optimization.schedule=null", "data.train.image.random_crop=false")
     values = fit(task, 30)
     assert sum(values[-5:]) < 0.2 * sum(values[:5]), values
 
 
 def test_text_instead_of_speech():
     text = "task.text_encoder={type: models.text_encoders.DavenetText, embedding_dim: 16}"
-    task, _ = build("task.speech_encoder=null", text, "data.batch_size=4", "task.schedule=null")
+    task, _ = build("task.speech_encoder=null", text, "data.batch_size=4", "task.optimization.schedule=null")
     values = fit(task, 20)
     assert values[-1] < values[0]
     assert task.evaluate()["n"] == 4

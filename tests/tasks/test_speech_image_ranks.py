@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from config import Factory
+from engine.optimization import Length, Optimization
 from engine.settings import TrainerSettings
 from losses import sampled_triplet, semi_hard_triplet
 from models.small import SmallImageEncoder, SmallSpeechEncoder
-from tasks.speech_image import Similarity, SpeechImage
+from tasks.similarity import Similarity
+from tasks.speech_image import SpeechImage
 from tests.ranks import on_two_ranks
 from trainer import Trainer
 
@@ -42,10 +44,10 @@ def learn(rank, world, kind):
         image_encoder=SmallImageEncoder(16, 8),
         speech_encoder=SmallSpeechEncoder(16, 8),
         ranking=ranking,
-        optimizer=lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9),
+        optimization=Optimization(lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9)),
         data=data,
         device=torch.device("cpu"),
-        epochs=1,
+        length=Length(1),
         similarity=Similarity(kind=kind),
     )
     loop = Trainer(task, TrainerSettings(epochs=1), 5, torch.device("cpu"), None)

@@ -1,0 +1,31 @@
+"""An optimiser takes what may be trained, and its schedule knows where the training ends."""
+
+import pytest
+import torch
+from torch import nn
+
+from engine.optimization import Length, Optimization
+from engine.schedules import cosine
+
+
+@pytest.mark.parametrize(("length", "steps"), [(Length(3), 30), (Length(3, 12), 12), (Length(3, 99), 30)])
+def test_the_length_is_the_shorter_limit(length, steps):
+    assert length.steps(10) == steps
+
+
+def test_frozen_parts_are_left_out_and_the_schedule_ends_with_the_training():
+    moving, frozen = nn.Linear(2, 3), nn.Linear(3, 2).requires_grad_(False)
+    group = Optimization(
+        lambda params: torch.optim.SGD(params, lr=1.0),
+        lambda optimizer, steps_per_epoch, total_steps: cosine(optimizer, total_steps, final=0.25 * steps_per_epoch),
+    )
+    optimizer, schedule = group.start([moving, frozen], 2, Length(9, max_steps=4))
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in moving.parameters()]
+    for _ in range(4):
+        optimizer.step()
+        schedule.step()
+    assert schedule.get_last_lr() == [pytest.approx(0.5)]
+
+
+def test_without_a_schedule_the_rate_is_constant():
+    assert Optimization(torch.optim.Adam).start([nn.Linear(2, 2)], 5, Length(1))[1] is None
