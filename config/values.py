@@ -92,7 +92,8 @@ def _items(annotation: Any, value: Any, key_path: str) -> Iterator[tuple[Any, An
 
 def _refusal(annotation: Any, value: Any, strict: bool) -> ValidationError | None:
     try:
-        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+        arbitrary = None if dataclasses.is_dataclass(annotation) else ConfigDict(arbitrary_types_allowed=True)
+        adapter = TypeAdapter(annotation, config=arbitrary)
     except PydanticSchemaGenerationError:
         return None
     try:

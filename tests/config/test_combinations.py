@@ -1,7 +1,7 @@
 """Limits of values and impossible combinations: in the one list of faults, before anything is built."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -103,11 +103,20 @@ def test_expectations_are_told_in_words(annotation, value, where, message):
 
 
 @dataclass
+class Inner:
+    """A group in a group."""
+
+    size: PositiveInt = 1
+
+
+@dataclass
 class Window:
     """Two fields that depend on each other."""
 
     length: PositiveInt
     hop: PositiveInt
+    inner: Inner = field(default_factory=Inner)
+    other: Inner | None = None
 
     def __post_init__(self) -> None:
         config.refuse(self)
@@ -120,7 +129,9 @@ class Window:
 
 
 def test_a_dataclass_refuses_the_same_when_python_makes_it():
-    Window(4, 4)
+    Window(4, 4, other=Inner(2))
+    with pytest.raises(config.RefusedValues, match="inner: found 3 "):
+        Window(4, 4, inner=3)
     with pytest.raises(config.RefusedValues, match="Window: hop: found 5, expected at most length, 4"):
         Window(4, 5)
     with pytest.raises(ValueError, match=r"length: found 0 .*; hop: found -1 "):
