@@ -79,8 +79,7 @@ def read(path: Path, map_location: str | torch.device = "cpu") -> dict[str, Any]
     except CheckpointError:
         raise
     except Exception as error:  # torch and zipfile raise many kinds for cut or foreign files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is truncated or no checkpoint ({reason}); use an older one") from error
+        raise CheckpointError(f"{path} ({path.stat().st_size} bytes) is truncated or no checkpoint") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} is no checkpoint of this project (format {FORMAT}); published weights load through "
@@ -114,7 +113,13 @@ def read_newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
             log.warning("using the previous checkpoint instead: %s (step %s)", path, state.get("step"))
         return path, state
     if faults:
-        raise CheckpointError("no checkpoint can be read:\n  " + "\n  ".join(faults))
+        copies = sorted(path.name for path in folder.glob("step_*.pt"))
+        other = (
+            f"start a new run from a numbered copy (init_from.path={folder}/{copies[-1]})"
+            if copies
+            else ("run.resume=overwrite starts the run again")
+        )
+        raise CheckpointError("no checkpoint can be read:\n  " + "\n  ".join(faults) + f"\n{other}")
     return None
 
 

@@ -53,7 +53,8 @@ def read_torch_file(path: Path) -> Any:
             return load_file(path)
         except (SafetensorError, OSError) as error:
             raise WeightsError(
-                f"{path} is not a complete safetensors file ({error}): fetch or copy it again."
+                f"{path} ({path.stat().st_size} bytes) is not a complete safetensors file: it is truncated, damaged or "
+                "of another format. Fetch or copy it again."
             ) from error
     try:
         with torch.serialization.safe_globals(NUMPY_VALUES):
@@ -65,18 +66,22 @@ def read_torch_file(path: Path) -> Any:
                 f"{path} holds more than weights and plain values ({refused[1]}) and was not read, since reading it "
                 "could run code: save its state dict alone."
             ) from error
-        raise WeightsError(_damaged(path, error)) from error
+        raise WeightsError(_damaged(path)) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
-        raise WeightsError(_damaged(path, error)) from error
+        raise WeightsError(_damaged(path)) from error
 
 
-def _damaged(path: Path, error: Exception) -> str:
-    told = re.search(r"WeightsUnpickler error: (.+)", str(error))  # what follows torch's advice not to be followed
-    reason = told[1] if told else (str(error).strip() or type(error).__name__).splitlines()[0]
-    return (
-        f"{path} ({path.stat().st_size} bytes) is not a complete torch file: it is truncated, damaged or of another "
-        f"format ({reason[:120]}). Fetch or copy it again."
-    )
+def _damaged(path: Path) -> str:
+    """Say what is known of a file that torch could not read, without the words of the libraries below it."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    if not start:
+        reason = "it is empty"
+    elif start == b"PK":  # torch's zip archives
+        reason = "it is truncated or damaged"
+    else:
+        reason = "it is truncated, damaged or of another format"
+    return f"{path} ({path.stat().st_size} bytes) is not a complete torch file: {reason}. Fetch or copy it again."
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

@@ -64,6 +64,8 @@ def _files(path: Path) -> tuple[Path, Path, Path]:
             speech = _last_epoch(path)
     else:
         speech = path
+    if not speech.exists():
+        raise WeightsError(f"{speech} does not exist: give the experiment folder or its audio_model file.")
     if "audio_model" not in speech.name:
         raise WeightsError(
             f"{speech} is not named like a speech model: give the experiment folder or its audio_model file."

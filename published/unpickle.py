@@ -66,7 +66,8 @@ def read_plain(path: Path) -> Any:
         raise
     except Exception as error:  # a damaged pickle may raise nearly anything
         raise BrokenPickleError(
-            f"{path} is not a complete pickle ({type(error).__name__}: {error}): fetch or copy it again."
+            f"{path} ({path.stat().st_size} bytes) is not a complete pickle of settings: it is truncated, damaged "
+            "or of another format. Fetch or copy it again."
         ) from error
 
 

@@ -42,13 +42,15 @@ def test_truncated(tmp_path, zipped, share):
     os.truncate(tmp_path / "w.pth", int(share * (tmp_path / "w.pth").stat().st_size))
     with pytest.raises(WeightsError, match=r"w.pth \(\d+ bytes\) is not a complete torch file") as caught:
         read_state_dict(tmp_path / "w.pth")
-    assert "\n" not in str(caught.value)
+    told = str(caught.value)
+    assert told.endswith("Fetch or copy it again.")
+    assert not any(word in told for word in ("\n", "(101)", "internal", "Error", "PytorchStreamReader"))
 
 
 def test_truncated_safetensors(tmp_path):
     save_file(dict(STATE), tmp_path / "w.safetensors")
     os.truncate(tmp_path / "w.safetensors", 60)
-    with pytest.raises(WeightsError, match=r"w.safetensors is not a complete safetensors file"):
+    with pytest.raises(WeightsError, match=r"w.safetensors \(60 bytes\) is not a complete safetensors file: it is"):
         read_state_dict(tmp_path / "w.safetensors")
 
 

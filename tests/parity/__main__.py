@@ -75,9 +75,17 @@ def main(arguments: list[str] | None = None) -> int:
             status = max(status, FAILED)
         if not options.json:
             show(name, fractions)
-    if options.json:
-        print(json.dumps(report, indent=1))
+    print(json.dumps(report, indent=1) if options.json else summary(report))
     return status
+
+
+def summary(report: dict[str, dict[str, float | None]]) -> str:
+    """One sentence about all cases; a case without outputs is one that could not be run."""
+    values = [value for outputs in report.values() for value in outputs.values()]
+    right = sum(value is not None and value <= 1 for value in values)
+    idle = sum(not outputs for outputs in report.values())
+    told = f"{right} of {len(values)} outputs in {len(report)} case{'s' * (len(report) != 1)} are within tolerance"
+    return f"{told}; {idle} case{'s' * (idle != 1)} could not be run" if idle else told
 
 
 if __name__ == "__main__":

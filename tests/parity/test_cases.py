@@ -56,7 +56,10 @@ def test_a_wrong_value_fails(assets, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)["losses_speech"]
     assert found["semihardneg_I2A"] == pytest.approx(1e-4 / (1e-6 + 1e-5 * 0.2), rel=0.9)
     assert parity.main([str(path)]) == 1
-    assert "FAIL semihardneg_I2A " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "FAIL semihardneg_I2A " in printed
+    count = len(found)
+    assert printed.splitlines()[-1] == f"{count - 1} of {count} outputs in 1 case are within tolerance"
 
 
 def test_a_missing_output_fails(assets, tmp_path, capsys):
@@ -148,7 +151,9 @@ def test_silence_is_computed_as_published(assets, tmp_path):
 
 def test_no_such_case(tmp_path, capsys):
     assert parity.main([str(tmp_path / "none.json")]) == 1
-    assert "none.json" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "none.json" in printed.err
+    assert printed.out == "0 of 0 outputs in 1 case are within tolerance; 1 case could not be run\n"
 
 
 def test_quantised_form_is_2(assets, capsys):

@@ -138,9 +138,11 @@ def test_files_that_do_not_fit(tmp_path, image_state):
 def test_missing_files(tmp_path, image_state):
     with pytest.raises(WeightsError, match=r"holds neither models/best_audio_model.pth nor models/audio_model.eN.pth"):
         load_published("resdavenet_vq", tmp_path)
+    with pytest.raises(WeightsError, match=r"best_audio_model.pth does not exist: give the experiment folder"):
+        load_published("resdavenet_vq", tmp_path / "models" / "best_audio_model.pth")
+    resdavenet_folder(tmp_path, image_state)
     with pytest.raises(WeightsError, match="not named like a speech model"):
         load_published("resdavenet_vq", tmp_path / "models" / "best_image_model.pth")
-    resdavenet_folder(tmp_path, image_state)
     (tmp_path / "models" / "best_image_model.pth").unlink()
     with pytest.raises(WeightsError, match=r"There is no weight file .*best_image_model.pth"):
         load_published("resdavenet_vq", tmp_path)
