@@ -1,0 +1,49 @@
+"""The frame of a page that needs nothing else: style inline, nothing fetched, no scripts unless given."""
+
+import base64
+import hashlib
+import os
+from html import escape
+from pathlib import Path
+
+PARTS = Path(__file__).parent
+
+
+def document(title: str, body: str, style: str = "", script: str = "") -> str:
+    """A whole HTML page in the style of the reports.
+
+    Args:
+        title: Plain text.
+        body: HTML of what is inside ``main``.
+        style: Further style rules.
+        script: The only script that may run.
+
+    Returns:
+        The page.
+    """
+    shared = (PARTS / "report.css").read_text(encoding="utf-8")
+    policy = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+        policy += f"; script-src 'sha256-{digest}'"
+    ending = f"<script>{script}</script>\n" if script else ""
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{shared}{style}</style>\n</head>\n"
+        f"<body>\n<main>\n<header><h1>{escape(title)}</h1></header>\n{body}</main>\n{ending}</body>\n</html>\n"
+    )
+
+
+def write_page(path: Path, page: str) -> Path:
+    """Write a page beside its place and rename it, so that a reader never sees half of it; makes the folder.
+
+    Returns:
+        ``path``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(page, encoding="utf-8")
+    scratch.replace(path)
+    return path
