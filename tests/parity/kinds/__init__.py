@@ -13,7 +13,17 @@ import numpy as np
 if TYPE_CHECKING:
     from tests.parity.case import Case
 
-KINDS = ("davenet", "resdavenet_vq", "losses_speech", "logmel", "clevr_segmenter", "unit_clustering", "progan")
+KINDS = (
+    "davenet",
+    "resdavenet_vq",
+    "losses_speech",
+    "logmel",
+    "clevr_segmenter",
+    "unit_clustering",
+    "progan",
+    "progan_ablation",
+    "dissection_iou",
+)
 Arrays = dict[str, np.ndarray]
 Groups = dict[str, Callable[[], Arrays]]
 

@@ -1,0 +1,59 @@
+"""Which pixels have which labels, for many pictures at an eighth of a byte each.
+
+Shape letters: N pictures, L labels, H, W of a label map, P = H * W pixels.
+"""
+
+import torch
+from torch import Tensor
+
+
+class PackedMaps:
+    """Bool maps (N, L, H, W), one bit a pixel, written picture by picture.
+
+    Args:
+        pictures: N.
+        labels: L.
+        size: H and W.
+        device: Where the bits lie.
+    """
+
+    def __init__(self, pictures: int, labels: int, size: tuple[int, int], device: torch.device | str = "cpu") -> None:
+        self.size = size
+        self.pixels = size[0] * size[1]
+        self._bits = torch.zeros(pictures, labels, -(-self.pixels // 8), dtype=torch.uint8, device=device)
+        self._shifts = torch.arange(8, dtype=torch.uint8, device=device)
+
+    def __len__(self) -> int:
+        return len(self._bits)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the bits lie."""
+        return self._bits.device
+
+    @property
+    def labels(self) -> int:
+        """L."""
+        return self._bits.shape[1]
+
+    def put(self, first: int, maps: Tensor) -> None:
+        """Write the maps of pictures from ``first`` on, bool (B, L, H, W)."""
+        flat = maps.to(self._bits.device).flatten(2)
+        flat = torch.nn.functional.pad(flat, (0, self._bits.shape[2] * 8 - self.pixels))
+        eights = flat.unflatten(2, (-1, 8)).to(torch.uint8)
+        self._bits[first : first + len(maps)] = (eights << self._shifts).sum(3, dtype=torch.uint8)
+
+    def pictures(self, first: int, last: int) -> Tensor:
+        """Maps of some pictures as bool (last - first, L, P)."""
+        return self._unpacked(self._bits[first:last])
+
+    def label(self, number: int) -> Tensor:
+        """One label's maps of all pictures as bool (N, P)."""
+        return self._unpacked(self._bits[:, number])
+
+    def present(self) -> Tensor:
+        """Which labels occur in which picture, bool (N, L)."""
+        return (self._bits != 0).any(2)
+
+    def _unpacked(self, bits: Tensor) -> Tensor:
+        return ((bits[..., None] >> self._shifts) & 1).bool().flatten(-2)[..., : self.pixels]
