@@ -32,9 +32,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from datasets.whole_files import written_whole
 from datasets.world.files import write_json
 from engine.errors import UserError
+from engine.whole_files import written_whole
 
 PREFIX = "active/"
 FILES = {"units": "units.pth", "ids": "a_paths.pth", "regions": "a_hmaps.pth", "shown": "a_hmaps_eval.pth"}

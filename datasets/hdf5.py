@@ -25,8 +25,8 @@ from datasets.manifest import ManifestError, read_places
 from datasets.parallel import cores, in_processes, locked, progress
 from datasets.records import Records, SpokenCaption
 from datasets.samples import OnError
-from datasets.whole_files import write_whole, written_whole
 from engine.errors import UserError
+from engine.whole_files import write_whole, written_whole
 
 log = logging.getLogger(__name__)
 SHARD = 64  # rows: some seconds of work

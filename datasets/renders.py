@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from datasets.parallel import cores, in_processes, locked, progress
-from datasets.whole_files import write_whole, written_whole
 from datasets.world.near import near_scene
 from datasets.world.objects import Scene
 from datasets.world.render import render
 from engine.errors import UserError
+from engine.whole_files import write_whole, written_whole
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from engine.errors import UserError
+from engine.whole_files import written_whole
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +31,8 @@ def write(path: Path, state: dict[str, Any]) -> None:
         path: the target; a temporary file is made beside it.
         state: tensors, lists, dicts, numbers and text.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
+    with written_whole(path) as temporary, temporary.open("wb") as file:
         torch.save({"format": FORMAT, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_folder(path.parent)
 
 
 def keep_previous(path: Path) -> None:
@@ -48,14 +43,6 @@ def keep_previous(path: Path) -> None:
     link.unlink(missing_ok=True)
     os.link(path, link)
     link.replace(path.with_name("previous.pt"))
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read(path: Path, map_location: str | torch.device = "cpu") -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 
 import config
 from engine.errors import UserError
+from engine.whole_files import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class RunFolder:
             else:
                 self._say_changes(values)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        self.config.write_text(config.dump(values), encoding="utf-8")
+        write_whole(self.config, config.dump(values).encode())
         info = run_info(command, values.get("seed"))
         with (self.path / "info.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(info) + "\n")
@@ -147,7 +148,7 @@ class RunFolder:
     def forget_after(self, step: int) -> None:
         """Drop history rows of later steps than a resumed checkpoint's, which will be written again."""
         rows = [row for row in self.read_history() if row["step"] <= step]
-        self.history.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        write_whole(self.history, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """Return every logged scalar as a list of (step, value)."""

@@ -9,9 +9,9 @@ import pickle
 import re
 from pathlib import Path
 
-from datasets.whole_files import write_whole
 from datasets.world.export import SPLITS, Media, Record, Records
 from datasets.world.files import write_lines, write_media
+from engine.whole_files import write_whole
 
 CAPTIONS = 10
 _EXAMPLES = 20

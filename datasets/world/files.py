@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from datasets.whole_files import write_whole, written_whole
+from engine.whole_files import write_whole, written_whole
 
 ImageFormat = Literal["jpg", "png"]
 AudioFormat = Literal["wav", "flac"]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.whole_files import write_whole
 from datasets.world.captions import captions, instructions
 from datasets.world.export import WORK, Media, Record, group
 from datasets.world.export_birds import CAPTIONS
@@ -22,6 +21,7 @@ from datasets.world.speech import Synthesiser
 from datasets.world.truth import describe, grow
 from datasets.world.voices import voice
 from datasets.world.world import World
+from engine.whole_files import write_whole
 
 SHARD = 32
 

@@ -1,6 +1,6 @@
 import pytest
 
-from datasets.whole_files import write_whole, written_whole
+from engine.whole_files import write_whole, written_whole
 
 
 def test_a_file_is_replaced_only_when_it_is_complete(tmp_path):
