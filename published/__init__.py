@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
-from published import clevr_segmenter, davenet, progan, resdavenet_vq
+from published import clevr_segmenter, clusters, davenet, progan, resdavenet_vq
 from published.speech_image import PublishedSpeechImage
 
 __all__ = ["PublishedSpeechImage", "UnknownKindError", "load_published"]
 
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "clevr_segmenter": clevr_segmenter.load,
+    "clusters": clusters.load,
     "davenet": davenet.load,
     "progan": progan.load,
     "resdavenet_vq": resdavenet_vq.load,
@@ -30,8 +31,10 @@ def load_published(kind: str, path: str | Path) -> Any:
             ``model_best_*.pth.tar``) or ``resdavenet_vq`` (wnhsu/ResDAVEnet-VQ: an experiment folder with ``args.pkl``
             and ``models/``, or one ``audio_model`` file inside it) give a :class:`PublishedSpeechImage`;
             ``clevr_segmenter`` (surisdi/learning-by-drawing: the folder of ``seg_encoder.pth`` and ``seg_decoder.pth``)
-            gives a :class:`models.segmenter.AttributeSegmenter`; ``progan`` (``generator.pth`` of that repository, or
-            older or TensorFlow names) gives a :class:`gan.progan.ProganGenerator`.
+            gives a :class:`models.segmenter.AttributeSegmenter`; ``clusters`` (the folder of ``centroids_0.pth.tar``,
+            ``mean_0.pth.tar`` and ``var_0.pth.tar``) gives :class:`gan.clustering.Clusters`; ``progan``
+            (``generator.pth`` of that repository, or older or TensorFlow-derived names) gives a
+            :class:`gan.progan.ProganGenerator`.
         path: The file or folder.
 
     Returns:
