@@ -11,7 +11,16 @@ from tests.parity import __main__ as parity
 from tests.parity.case import fraction, read_case
 
 ROOT = Path(__file__).parents[2]
-CASES = ["davenet_large", "davenet_small", "losses_speech", "logmel", "clevr_segmenter", "unit_clustering"]
+CASES = [
+    "davenet_large",
+    "davenet_small",
+    "losses_speech",
+    "logmel",
+    "clevr_segmenter",
+    "unit_clustering",
+    "progan_tiny",
+    "progan_128",
+]
 
 
 @pytest.mark.parametrize("name", CASES)

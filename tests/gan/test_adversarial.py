@@ -1,0 +1,89 @@
+import math
+
+import pytest
+import torch
+
+from gan import adversarial
+from gan.objectives import NonsaturatingR1, WassersteinPenalty
+
+SLOPE = torch.tensor([3.0, -4.0, 0.0]).view(1, 3, 1, 1)  # a linear critic's gradient, of norm 5
+
+
+def linear(images):
+    return (images * SLOPE).sum(dim=(1, 2, 3))
+
+
+@pytest.fixture
+def pictures():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, 4, 3, 1, 1, generator=generator)
+
+
+def test_wasserstein_by_hand():
+    real, fake = torch.tensor([1.0, 3.0]), torch.tensor([0.5, -0.5])
+    found = adversarial.wasserstein_discriminator(real, fake, drift=0.1)
+    assert found.item() == pytest.approx(0 - 2 + 0.1 * (1 + 9) / 2)
+    assert adversarial.wasserstein_generator(real).item() == -2
+
+
+def test_nonsaturating_by_hand():
+    zero = torch.zeros(3)
+    assert adversarial.nonsaturating_discriminator(zero, zero).item() == pytest.approx(2 * math.log(2))
+    assert adversarial.nonsaturating_generator(torch.tensor([0.0])).item() == pytest.approx(math.log(2))
+    sure = torch.tensor([50.0])
+    assert adversarial.nonsaturating_discriminator(sure, -sure).item() == pytest.approx(0, abs=1e-6)
+    assert adversarial.nonsaturating_generator(-sure).item() == pytest.approx(50)
+
+
+def test_penalties_of_a_linear_critic(pictures):
+    """Its gradient is the same everywhere: (5 - 1)^2 and 5^2."""
+    real, fake = pictures
+    mix = torch.rand(4, generator=torch.Generator().manual_seed(1))
+    assert adversarial.gradient_penalty(linear, real, fake, mix).item() == pytest.approx(16, rel=1e-5)
+    assert adversarial.r1_penalty(linear, real).item() == pytest.approx(25, rel=1e-5)
+
+
+def test_the_gradient_penalty_is_taken_at_the_mixed_points(pictures):
+    """For D(x) = |x|^2 / 2 the gradient is the point itself."""
+    real, fake = pictures
+    mix = torch.tensor([0.0, 0.25, 0.5, 1.0])
+    points = real + mix.view(-1, 1, 1, 1) * (fake - real)
+    expected = (points.flatten(1).norm(dim=1) - 1).square().mean()
+
+    def critic(images):
+        return images.square().flatten(1).sum(dim=1) / 2
+
+    torch.testing.assert_close(adversarial.gradient_penalty(critic, real, fake, mix), expected)
+    torch.testing.assert_close(adversarial.r1_penalty(critic, real), real.square().flatten(1).sum(dim=1).mean())
+
+
+def test_penalties_reach_the_critics_weights(pictures):
+    real, fake = pictures
+    weight = torch.ones(3, requires_grad=True)
+
+    def critic(images):
+        return (images * weight.view(1, 3, 1, 1)).sum(dim=(1, 2, 3))
+
+    adversarial.r1_penalty(critic, real).backward()
+    torch.testing.assert_close(weight.grad, 2 * torch.ones(3))  # of |w|^2
+    weight.grad = None
+    adversarial.gradient_penalty(critic, real, fake, torch.rand(4)).backward()
+    norm = math.sqrt(3)
+    torch.testing.assert_close(weight.grad, torch.full((3,), 2 * (norm - 1) / norm))  # of (|w| - 1)^2
+
+
+def test_objectives_weigh_their_terms(pictures):
+    real, fake = pictures
+    mix = torch.full((4,), 0.5)
+    terms = WassersteinPenalty(penalty=10, drift=0).discriminator(linear, real, fake, 0, mix)
+    assert terms["gradient_penalty"].item() == pytest.approx(160, rel=1e-5)
+    torch.testing.assert_close(terms["wasserstein"], linear(fake).mean() - linear(real).mean())
+    lazy = NonsaturatingR1(gamma_per_pixel=0.1, every=4)
+    assert lazy.discriminator(linear, real, fake, 4, mix)["r1"].item() == pytest.approx(0.5 * 0.1 * 4 * 25, rel=1e-5)
+    assert set(lazy.discriminator(linear, real, fake, 5, mix)) == {"logistic"}
+    large = real.expand(4, 3, 2, 2)  # twice the side: gamma is four times as large
+    found = lazy.discriminator(linear, large, large, 0, mix)["r1"]
+    assert found.item() == pytest.approx(0.5 * 0.4 * 4 * 100, rel=1e-5)
+    logits = torch.tensor([0.3, -2.0])
+    assert torch.equal(WassersteinPenalty().generator(logits), adversarial.wasserstein_generator(logits))
+    assert torch.equal(lazy.generator(logits), adversarial.nonsaturating_generator(logits))
