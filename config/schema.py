@@ -67,7 +67,7 @@ class _Schema:
     def _one(self, annotation: Any) -> dict[str, Any]:
         factory = offers_of(annotation)
         if factory:
-            return self._nodes(get_args(factory[0])[-1], factory[1].names)
+            return self._nodes((get_args(factory[0]) or (Any,))[-1], factory[1].names)
         if annotation is Path:
             return {"type": "string", "format": "path"}
         if inspect.isclass(annotation) and dataclasses.is_dataclass(annotation):

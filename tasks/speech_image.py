@@ -9,7 +9,7 @@ Shape letters: B global batch, b batch of this rank, D embedding size, T frames,
 
 import logging
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from config import Offers
+from config import Fault, Offers
 from datasets.features import device_features
 from datasets.samples import SpokenCaptions
 from datasets.speech_image import SpeechImageData
@@ -39,6 +39,15 @@ log = logging.getLogger(__name__)
 
 def _texts(dataset: SpokenCaptions) -> Iterator[str]:
     return (dataset.record(row).text or "" for row in range(len(dataset)))
+
+
+Node = Mapping[str, Any]
+
+
+def _channels(node: Node) -> int | None:
+    """Return the channels of an encoder's maps where its node in the config says them."""
+    widths = node.get("layer_widths")
+    return widths[-1] if widths else node.get("embedding_dim")
 
 
 RankingLoss = Annotated[Callable[..., Tensor], Offers("similarity", "imposters")]
@@ -105,6 +114,18 @@ class SpeechImage:
         optimizer, schedule = optimization.start(self.modules.values(), self.steps_per_epoch, length)
         self.optimizers = {"encoders": optimizer}
         self.schedulers: dict[str, LRScheduler] = {} if schedule is None else {"encoders": schedule}
+
+    @staticmethod
+    def faults(image_encoder: Node, speech_encoder: Node | None, text_encoder: Node | None) -> Iterator[Fault]:
+        """Refuse two caption encoders or none, and embeddings of two sizes, as far as the config's nodes tell them."""
+        if (speech_encoder is None) == (text_encoder is None):
+            found = "none" if speech_encoder is None else "both"
+            yield "speech_encoder", f"found {found} of speech_encoder and text_encoder, expected exactly one of them"
+            return
+        name, encoder = ("text_encoder", text_encoder) if speech_encoder is None else ("speech_encoder", speech_encoder)
+        channels, expected = _channels(encoder), _channels(image_encoder)
+        if None not in (channels, expected) and channels != expected:
+            yield name, f"found maps of {channels} channels, expected {expected}, as image_encoder makes"
 
     # -- where the pictures come from ----------------------------------------------------------------------------
 

@@ -69,6 +69,29 @@ def test_the_constructors_of_networks_and_optimisers_are_tried(tmp_path):
     assert any("Invalid learning rate: -1.0" in line or "Nesterov momentum" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("encoders", "message"),
+    [
+        ("", "task.speech_encoder [command line]: found none of speech_encoder and text_encoder, expected exactly one"),
+        ("speech_encoder: *s, text_encoder: {type: models.text_encoders.DavenetText}", "found both of"),
+        ("speech_encoder: *s", "found maps of 64 channels, expected 128, as image_encoder makes"),
+        (
+            "speech_encoder: {type: models.resdavenet.ResDavenet, layer_widths: [1, 2, 3, 4, 5]}",
+            "task.speech_encoder [command line]: found maps of 5 channels, expected 128, as image_encoder makes",
+        ),
+    ],
+)
+def test_encoders_that_do_not_meet_are_told_before_they_are_built(tmp_path, encoders, message):
+    encoders = encoders.replace("*s", "{type: models.small.SmallSpeechEncoder, embedding_dim: 64}")
+    task = (
+        "task={type: tasks.speech_image.SpeechImage, image_encoder: {type: models.small.SmallImageEncoder},"
+        " ranking: [{type: losses.hard_triplet, margin: 1}],"
+        f" optimization: {{optimizer: {{type: torch.optim.SGD, lr: 0.1}}}}, {encoders}}}"
+    )
+    (line,) = faults_of(tmp_path, task)
+    assert message in line
+
+
 def test_trials_read_no_weights_and_leave_the_random_state(tmp_path):
     import torch
 

@@ -69,8 +69,8 @@ def test_features_on_the_device_are_those_of_the_workers():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["task.speech_encoder.embedding_dim=8"], "set both embedding_dim to the same number"),
-        (["task.speech_encoder=null"], "exactly one of speech_encoder and text_encoder"),
+        (["task.speech_encoder.embedding_dim=8"], "found maps of 8 channels, expected"),
+        (["task.speech_encoder=null"], "found none of speech_encoder and text_encoder, expected exactly one"),
     ],
 )
 def test_impossible_combinations(overrides, message):
