@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic_core import SchemaError
 
 from config.check import ENTRY_OFFERS
 from config.load import PROJECT_ROOT, list_configs, load
@@ -80,7 +81,7 @@ class _Schema:
         try:
             adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
             return adapter.json_schema()
-        except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
+        except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, SchemaError):
             return self._nodes(annotation, ())
 
     def _nodes(self, product: Any, offered: tuple[str, ...]) -> dict[str, Any]:

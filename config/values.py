@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic_core import SchemaError
 
 from config.load import resolve_path
 from config.types import ConfigError, Fault, arms, bare_arms, closest, describe, item_kinds, offers_of, parameters
@@ -94,7 +95,7 @@ def _refusal(annotation: Any, value: Any, strict: bool) -> ValidationError | Non
     try:
         arbitrary = None if dataclasses.is_dataclass(annotation) else ConfigDict(arbitrary_types_allowed=True)
         adapter = TypeAdapter(annotation, config=arbitrary)
-    except PydanticSchemaGenerationError:
+    except (PydanticSchemaGenerationError, SchemaError):  # no type that pydantic can check
         return None
     try:
         if strict:
