@@ -33,6 +33,19 @@ def nonsaturating_generator(fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
+def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Pairwise logistic loss E[-log s(D(real_i) - D(fake_i))]: real pictures must score above generated ones.
+
+    Relativistic pairing: arXiv:1807.00734; with penalties on both sides it keeps all modes: arXiv:2501.05441.
+    """
+    return F.softplus(fake - real).mean()
+
+
+def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
+    """Generator loss E[-log s(D(fake_i) - D(real_i))]. arXiv:1807.00734."""
+    return F.softplus(real - fake).mean()
+
+
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
     """Two-sided penalty E[(|grad D(x)| - 1)^2] at points between real and generated pictures. arXiv:1704.00028.
 
@@ -47,13 +60,15 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
-def r1_penalty(critic: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
-    """Mean squared gradient norm at real pictures, E[|grad D(x)|^2]; weigh it by gamma / 2. arXiv:1801.04406.
+def r1_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Mean squared gradient norm E[|grad D(x)|^2]; weigh it by gamma / 2. R1 takes real pictures, R2 generated ones.
+
+    arXiv:1801.04406, section 4.1.
 
     Args:
         critic: pictures (B, 3, R, R) to logits (B,).
-        real: (B, 3, R, R).
+        images: (B, 3, R, R).
     """
-    points = real.detach().requires_grad_()
+    points = images.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
     return gradient.square().flatten(1).sum(dim=1).mean()

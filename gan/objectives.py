@@ -27,8 +27,8 @@ class Objective(Protocol):
             mix: (B,) uniform in 0-1.
         """
 
-    def generator(self, logits: Tensor) -> Tensor:
-        """Return what the generator minimises, from the logits (B,) of generated pictures."""
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        """Return what the generator minimises, from the same pictures, ``fake`` with its graph."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class WassersteinPenalty:
             penalty = adversarial.gradient_penalty(critic, real.float(), fake.float(), mix)
         return {"wasserstein": critic_loss, "gradient_penalty": self.penalty * penalty}
 
-    def generator(self, logits: Tensor) -> Tensor:
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:  # noqa: ARG002
         """Return the negative mean logit."""
-        return adversarial.wasserstein_generator(logits)
+        return adversarial.wasserstein_generator(critic(fake))
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,38 @@ class NonsaturatingR1:
                 parts["r1"] = 0.5 * gamma * self.every * adversarial.r1_penalty(critic, real.float())
         return parts
 
-    def generator(self, logits: Tensor) -> Tensor:
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:  # noqa: ARG002
         """Return the mean of -log s(logit)."""
-        return adversarial.nonsaturating_generator(logits)
+        return adversarial.nonsaturating_generator(critic(fake))
+
+
+@dataclass(frozen=True)
+class RelativisticR1R2:
+    """Relativistic pairing with penalties at real and generated pictures (R3GAN: arXiv:2501.05441).
+
+    Where the non-saturating loss lets a small generator go round the modes (here: one colour after the other), this
+    one keeps them all.
+
+    Attributes:
+        gamma_per_pixel: of both penalties, as in :class:`NonsaturatingR1`.
+        every: steps between two penalties, each counted as many times.
+    """
+
+    gamma_per_pixel: float
+    every: int = 16
+
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:  # noqa: ARG002
+        """Return the pairwise loss, and the penalties where they are due."""
+        parts = {"pairs": adversarial.relativistic_discriminator(critic(real), critic(fake))}
+        if step % self.every == 0:
+            weight = 0.5 * self.gamma_per_pixel * real.shape[-1] ** 2 * self.every
+            with torch.autocast(real.device.type, enabled=False):
+                parts["r1"] = weight * adversarial.r1_penalty(critic, real.float())
+                parts["r2"] = weight * adversarial.r1_penalty(critic, fake.float())
+        return parts
+
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        """Return the pairwise loss of the other side."""
+        with torch.no_grad():
+            real_logits = critic(real)
+        return adversarial.relativistic_generator(real_logits, critic(fake))

@@ -157,7 +157,7 @@ class Progan:
 
         terms = self.objective.discriminator(critic, real, fake.detach(), step.index, mix[share].to(self.device))
         step.update("discriminator", sum(terms.values()), parts=terms)
-        loss = self.objective.generator(critic(fake))
+        loss = self.objective.generator(critic, real, fake)
         step.update("generator", loss)
         progress = {"resolution": float(real.shape[-1]), "alpha": stage.alpha, "images": float(stage.images)}
         return {"generator": loss, **terms, **progress}

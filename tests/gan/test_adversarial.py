@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gan import adversarial
-from gan.objectives import NonsaturatingR1, WassersteinPenalty
+from gan.objectives import NonsaturatingR1, RelativisticR1R2, WassersteinPenalty
 
 SLOPE = torch.tensor([3.0, -4.0, 0.0]).view(1, 3, 1, 1)  # a linear critic's gradient, of norm 5
 
@@ -33,6 +33,16 @@ def test_nonsaturating_by_hand():
     sure = torch.tensor([50.0])
     assert adversarial.nonsaturating_discriminator(sure, -sure).item() == pytest.approx(0, abs=1e-6)
     assert adversarial.nonsaturating_generator(-sure).item() == pytest.approx(50)
+
+
+def test_relativistic_pairs_by_hand():
+    real, fake = torch.tensor([1.0, 2.0]), torch.tensor([0.0, 5.0])
+    found = adversarial.relativistic_discriminator(real, fake)
+    assert found.item() == pytest.approx((math.log(1 + math.exp(-1)) + math.log(1 + math.exp(3))) / 2)
+    assert adversarial.relativistic_generator(real, fake).item() == pytest.approx(
+        (math.log(1 + math.exp(1)) + math.log(1 + math.exp(-3))) / 2
+    )
+    torch.testing.assert_close(adversarial.relativistic_discriminator(real + 7, fake + 7), found)
 
 
 def test_penalties_of_a_linear_critic(pictures):
@@ -84,6 +94,18 @@ def test_objectives_weigh_their_terms(pictures):
     large = real.expand(4, 3, 2, 2)  # twice the side: gamma is four times as large
     found = lazy.discriminator(linear, large, large, 0, mix)["r1"]
     assert found.item() == pytest.approx(0.5 * 0.4 * 4 * 100, rel=1e-5)
-    logits = torch.tensor([0.3, -2.0])
-    assert torch.equal(WassersteinPenalty().generator(logits), adversarial.wasserstein_generator(logits))
-    assert torch.equal(lazy.generator(logits), adversarial.nonsaturating_generator(logits))
+    torch.testing.assert_close(WassersteinPenalty().generator(linear, real, fake), -linear(fake).mean())
+    expected = adversarial.nonsaturating_generator(linear(fake))
+    torch.testing.assert_close(lazy.generator(linear, real, fake), expected)
+
+
+def test_the_relativistic_objective(pictures):
+    real, fake = pictures
+    objective = RelativisticR1R2(gamma_per_pixel=0.1, every=2)
+    terms = objective.discriminator(linear, real, fake, 0, torch.rand(4))
+    assert terms["r1"].item() == pytest.approx(0.5 * 0.1 * 2 * 25, rel=1e-5)
+    assert terms["r2"].item() == pytest.approx(0.5 * 0.1 * 2 * 25, rel=1e-5)
+    assert set(objective.discriminator(linear, real, fake, 1, torch.rand(4))) == {"pairs"}
+    drawn = fake.clone().requires_grad_()
+    objective.generator(linear, real, drawn).backward()
+    assert (drawn.grad * SLOPE).sum() < 0  # the generator raises its own logits
