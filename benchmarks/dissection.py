@@ -1,0 +1,129 @@
+"""Dissection of 1,000 drawings x 512 units x 250 labels: time and peak memory, against a loop over drawings and labels.
+
+    python -m benchmarks.dissection
+
+The generator has the published widths up to the dissected layer (512 units, 8 x 8 cells) and random weights, the labels
+are random blobs on about a tenth of 64 x 64 pixels each. The baseline does what the published code does for each
+drawing and label; it is measured on a few drawings and scaled. The 'iqr' rule is measured on some units and scaled.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.table import Row, devices, options, print_table
+from gan.dissection import dissect_samples
+from gan.latents import latents
+from gan.levels import select_levels, upsampled
+from gan.progan import ProganGenerator
+from gan.samples import Samples, collect
+
+LAYER = "layer4"
+
+
+class Blobs(nn.Module):
+    """Random labels of pictures: smooth random mixtures of the colours, on about a tenth of the pixels each.
+
+    Args:
+        labels: How many.
+        side: Of the label maps, pixels.
+    """
+
+    def __init__(self, labels: int, side: int) -> None:
+        super().__init__()
+        self.labels = [f"label {number}" for number in range(labels)]
+        self.categories = ["random"] * labels
+        self.side = side
+        self.register_buffer("mixture", torch.randn(labels, 3, 3, 3))
+
+    def segment(self, images: Tensor) -> Tensor:
+        """Label maps (B, L, side, side) bool of pictures (B, 3, R, R)."""
+        values = F.conv2d(F.interpolate(images, 16, mode="bilinear"), self.mixture, padding=1)
+        values = F.interpolate(values, self.side, mode="bilinear")
+        spread, middle = torch.std_mean(values, (2, 3), keepdim=True)
+        return values > middle + 1.28 * spread  # beyond this lies a tenth of a bell curve
+
+
+def loop(samples: Samples, levels: Tensor, number: int) -> Tensor:
+    """Pixels where units and labels meet (L, U), drawing by drawing and label by label."""
+    both = torch.zeros(samples.maps.labels, len(levels), dtype=torch.long, device=levels.device)
+    for drawing in range(number):
+        values = upsampled(samples.activations[LAYER][drawing : drawing + 1].to(levels.device), samples.maps.size)
+        on = values[0] > levels[:, None, None]
+        maps = samples.maps.pictures(drawing, drawing + 1)[0].unflatten(1, samples.maps.size)
+        for label in range(len(maps)):
+            if maps[label].any():
+                both[label] += (on & maps[label]).int().flatten(1).sum(1)
+    return both
+
+
+def timed(function: Callable[[], object], device: str) -> tuple[object, float]:
+    """A function's result and how long one call takes, in seconds."""
+    wait = torch.cuda.synchronize if device == "cuda" else (lambda: None)
+    wait()
+    start = time.perf_counter()
+    result = function()
+    wait()
+    return result, time.perf_counter() - start
+
+
+def peak_mb(device: str) -> float:
+    """Largest memory so far in MB: of the process, or what tensors took on the GPU."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e6
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    return kilobytes * 1024 / 1e6
+
+
+def measure(drawings: int, units: int, labels: int, side: int, part: int, few: int, device: str) -> list[Row]:
+    """Rows of one device."""
+    torch.manual_seed(0)
+    generator = ProganGenerator(512, [units, units]).to(device).eval()
+    segmenter = Blobs(labels, side).to(device)
+    before = peak_mb(device)
+    table = latents(drawings, 512)
+    samples, drawn = timed(lambda: collect(generator, segmenter, table, [LAYER]), device)
+    assert isinstance(samples, Samples)
+    rows = [Row(f"draw, segment, keep, {device}", drawn, note=f"peak {peak_mb(device):.0f} MB, {before:.0f} MB before")]
+    found, seconds = timed(lambda: dissect_samples(samples, 0.005, no_label=False), device)
+    levels = found.layers[LAYER].levels.to(device)
+    _, straight = timed(lambda: loop(samples, levels, few), device)
+    sizes = f"{drawings} x {units} x {labels}, {side} x {side} pixels"
+    note = f"{sizes}; peak {peak_mb(device):.0f} MB; loop scaled from {few} drawings"
+    rows.append(Row(f"levels at 0.005, IoU, {device}", seconds, straight * drawings / few, note=note))
+    some = Samples(samples.labels, samples.categories, samples.maps, {LAYER: samples.activations[LAYER][:, :part]})
+    _, chosen = timed(lambda: select_levels(some, LAYER, no_label=False), device)
+    note = f"scaled from {part} units ({chosen:.1f} s); peak {peak_mb(device):.0f} MB"
+    rows.append(Row(f"levels by the iqr rule, {device}", chosen * units / part, note=note))
+    return rows
+
+
+def main() -> None:
+    """Measure and print."""
+    sizes = options(
+        __doc__,
+        {
+            "drawings": (1000, "drawings"),
+            "units": (512, "units of the dissected layer"),
+            "labels": (250, "labels"),
+            "side": (64, "side of the label maps, pixels"),
+            "iqr_units": (16, "units that the 'iqr' rule is measured on"),
+            "loop_drawings": (4, "drawings that the loop is measured on"),
+        },
+    )
+    for device in devices():
+        numbers = sizes.drawings, sizes.units, sizes.labels, sizes.side
+        with torch.no_grad():
+            rows = measure(
+                *numbers, min(sizes.iqr_units, sizes.units), min(sizes.loop_drawings, sizes.drawings), device
+            )
+        print_table(f"dissection on {device}, {sizes.threads} threads", rows)
+
+
+if __name__ == "__main__":
+    main()
