@@ -9,43 +9,27 @@ import hashlib
 import json
 import math
 import os
-import re
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from evaluation.report_parts.cards import card
 from evaluation.report_parts.content import Query, Report, Retrieved
-from evaluation.report_parts.media import RAMP
-from evaluation.report_parts.plots import line_chart, number
+from evaluation.report_parts.labels import curve_name
+from evaluation.report_parts.media import LINE, SHADE
+from evaluation.report_parts.plots import line_chart
+from evaluation.report_parts.tables import metrics_html, metrics_table
 
 __all__ = ["Query", "Report", "Retrieved", "best_and_worst", "metrics_table", "write_metrics", "write_report"]
 
 PARTS = Path(__file__).parent / "report_parts"
 LIMIT_MB = 10.0
-RECALL = re.compile(r"(?P<direction>[AI])_r(?P<k>\d+)")
+CHARTS, LETTERS = 9, 160  # curves and letters of a detail that are not folded
 SECTIONS = {
     "speech_to_image": "Caption given, picture looked for",
     "image_to_speech": "Picture given, caption looked for",
 }
-
-
-class Row(NamedTuple):
-    """One line of the retrieval table; None where there is no value."""
-
-    name: str
-    image: float | None
-    speech: float | None
-    both: float | None
-    chance: float | None
-
-    def show(self, value: float | None) -> str:
-        """A value in this line's unit."""
-        if value is None:
-            return "–"
-        return _percent(value) if self.name.startswith("recall") else number(value)
 
 
 def write_metrics(folder: Path, metrics: dict[str, float]) -> Path:
@@ -61,29 +45,6 @@ def write_metrics(folder: Path, metrics: dict[str, float]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     clean = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
     return _replace(folder / "metrics.json", json.dumps(clean, indent=1) + "\n")
-
-
-def metrics_table(metrics: dict[str, float]) -> str:
-    """Metrics as plain text: recall and median rank of both directions beside chance, then everything else.
-
-    Args:
-        metrics: ``A_r<k>`` (caption found for a picture), ``I_r<k>`` (picture found for a caption), ``median_rank_A``,
-            ``median_rank_I``, ``n``, all optional, and any others.
-
-    Returns:
-        Lines for the terminal.
-    """
-    rows, rest = _rows(metrics)
-    lines = []
-    if rows:
-        pairs = f"{number(metrics['n'])} pairs" if metrics.get("n") else ""
-        lines.append(f"{pairs:14}{'speech → image':>16}{'image → speech':>16}{'both':>10}{'chance':>10}")
-    for row in rows:
-        image, speech, both, chance = map(row.show, row[1:])
-        lines.append(f"{row.name:14}{image:>16}{speech:>16}{both:>10}{chance:>10}")
-    width = max((len(name) for name in rest), default=0)
-    lines.extend(f"{name:{width}}  {number(value)}" for name, value in rest.items())
-    return "\n".join(lines)
 
 
 def best_and_worst(ranks: np.ndarray, each: int = 4) -> list[int]:
@@ -125,13 +86,14 @@ def write_report(path: Path, report: Report) -> Path:
     policy = (
         f"default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     )
-    body = "".join([_heading(report), _metrics(report.metrics), _curves(report), _queries(report), _config(report)])
+    parts = (_heading(report), metrics_html(report.metrics), _sections(report), _curves(report), _queries(report))
+    body = "".join([*parts, _config(report)])
     page = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(report.title)}</title>\n<style>\n{style}</style>\n</head>\n"
-        f'<body data-ramp="{escape(json.dumps(RAMP))}">\n<main>\n{body}</main>\n'
+        f'<body data-shade="{escape(json.dumps(SHADE))}" data-line="{LINE}">\n<main>\n{body}</main>\n'
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,75 +108,38 @@ def _replace(path: Path, text: str) -> Path:
     return path
 
 
-def _rows(metrics: dict[str, float]) -> tuple[list[Row], dict[str, float]]:
-    """Rows of the retrieval table, and the metrics that are in no row."""
-    n = metrics.get("n")
-    rows, used = [], set()
-    for k in sorted({int(match["k"]) for name in metrics if (match := RECALL.fullmatch(name))}):
-        names = [f"I_r{k}", f"A_r{k}", f"recall@{k}"]
-        chance = metrics.get("chance") if k == 10 else None
-        rows.append(Row(f"recall@{k}", *map(metrics.get, names), min(1.0, k / n) if n and chance is None else chance))
-        used.update(names)
-    for kind in ("median", "mean"):
-        names = [f"{kind}_rank_I", f"{kind}_rank_A"]
-        if not metrics.keys().isdisjoint(names):
-            rows.append(Row(f"{kind} rank", *map(metrics.get, names), None, (n + 1) / 2 if n else None))
-            used.update(names)
-    if rows:
-        used.update(["n", "chance"])
-    return rows, {name: value for name, value in metrics.items() if name not in used}
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %" if math.isfinite(value) else "—"
-
-
 def _heading(report: Report) -> str:
-    info = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in report.info.items())
+    info = "".join(f"<dt>{escape(name)}</dt><dd>{_folded(str(value))}</dd>" for name, value in report.info.items())
     return f'<header><h1>{escape(report.title)}</h1><dl class="info">{info}</dl></header>'
 
 
-def _metrics(metrics: dict[str, float]) -> str:
-    if not metrics:
-        return ""
-    rows, rest = _rows(metrics)
-    html = "<section><h2>Metrics</h2>"
-    if rows:
-        n = metrics.get("n")
-        lead = f"Among {number(n)} pairs. " if n else ""
-        html += (
-            f'<p class="lead">{lead}The dark mark on a bar is chance.</p><div class="scroll"><table>'
-            "<thead><tr><th></th>"
-            "<th>speech → image</th><th>image → speech</th><th>both</th><th>chance</th></tr></thead><tbody>"
-        )
-        for row in rows:
-            cells = "".join(_cell(row, value) for value in (row.image, row.speech))
-            cells += f"<td>{row.show(row.both)}</td><td>{row.show(row.chance)}</td>"
-            html += f'<tr><th scope="row">{row.name}</th>{cells}</tr>'
-        html += "</tbody></table></div>"
-    if rest:
-        items = "".join(f"<tr><th>{escape(name)}</th><td>{number(value)}</td></tr>" for name, value in rest.items())
-        html += f'<div class="scroll"><table><tbody>{items}</tbody></table></div>'
-    return html + "</section>"
+def _folded(text: str) -> str:
+    """A detail of the run, folded when it is long."""
+    if len(text) <= LETTERS:
+        return escape(text)
+    return f"<details><summary>{escape(text[: LETTERS // 3])} …</summary>{escape(text)}</details>"
 
 
-def _cell(row: Row, value: float | None) -> str:
-    """A value with a bar on which chance is marked, where it is a share."""
-    if value is None or not math.isfinite(value) or not row.name.startswith("recall"):
-        return f"<td>{row.show(value)}</td>"
-    times = f'<span class="times">{value / row.chance:.1f} × chance</span>' if row.chance else ""
-    mark = f'<i style="left:{100 * row.chance:.2f}%"></i>' if row.chance is not None else ""
-    bar = f'<span class="bar"><b style="width:{100 * min(1.0, max(0.0, value)):.2f}%"></b>{mark}</span>'
-    return f'<td class="value">{row.show(value)}{times}{bar}</td>'
+def _sections(report: Report) -> str:
+    return "".join(f"<section><h2>{escape(heading)}</h2>{html}</section>" for heading, html in report.sections)
 
 
 def _curves(report: Report) -> str:
-    charts = "".join(line_chart(name, points) for name, points in report.curves.items())
-    return f'<section><h2>Training</h2><div class="charts">{charts}</div></section>' if charts else ""
+    named = ((curve_name(logged), points) for logged, points in report.curves.items())
+    charts = [line_chart(name.title, points, "optimisation step", name.percent) for name, points in named]
+    if not charts:
+        return ""
+    html = f'<section><h2>Training</h2><div class="charts">{"".join(charts[:CHARTS])}</div>'
+    if len(charts) > CHARTS:
+        html += (
+            f"<details><summary>{len(charts) - CHARTS} more curves</summary>"
+            f'<div class="charts">{"".join(charts[CHARTS:])}</div></details>'
+        )
+    return f"{html}</section>"
 
 
 def _queries(report: Report) -> str:
-    room = LIMIT_MB * 1e6 - 500_000
+    room = LIMIT_MB * 1e6 - 500_000 - len(_sections(report).encode())
     total = int(report.metrics["n"]) if report.metrics.get("n") else None
     html, left_out = "", 0
     for direction, title in SECTIONS.items():

@@ -27,7 +27,7 @@ Picture = Callable[[SpokenCaptions, int], np.ndarray]
 EXAMPLES = 4  # best and worst queries of each direction in the report
 ANSWERS = 5
 CURVES = ("train/loss", "learning_rate/", "speed/samples_per_second", "validation/recall@", "validation/median_rank")
-FRAME_SECONDS = 0.01
+FRAME_SECONDS, SAMPLE_RATE = 0.01, 16000
 
 
 class Encoded(NamedTuple):
@@ -184,20 +184,25 @@ def _query(
     record = dataset.record(int(encoded.index[speech]))
     row = int(encoded.index[image])
     waveform = dataset.waveform(int(encoded.index[speech]))
+    seconds = frames * encoded.pooling * FRAME_SECONDS
+    whole = 0.0 if waveform is None else len(waveform) / SAMPLE_RATE
+    whole = max(whole, record.alignment[-1][1] if record.alignment else 0.0)
     return Query(
         direction=direction,
         rank=int(side.rank[position]),
         text=record.text or record.uttid,
         image_u8=picture(dataset, row),
         waveform=waveform,
-        sample_rate=16000,
+        sample_rate=SAMPLE_RATE,
         matchmap=maps.numpy(),
-        seconds=frames * encoded.pooling * FRAME_SECONDS,
+        seconds=seconds,
         words=record.alignment,
         retrieved=[
             _answer(dataset, encoded, int(found), scores, picture, correct=int(found) == match)
             for found in np.argsort(-scores, kind="stable")[:ANSWERS]
         ],
+        # Pooling rounds down and a window is 15 ms longer than its step: only more than that was really cut.
+        whole_seconds=whole if whole - seconds > (encoded.pooling + 3) * FRAME_SECONDS else None,
     )
 
 

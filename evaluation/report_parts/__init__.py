@@ -1,1 +1,1 @@
-"""Parts of the HTML report: content (plain data), media (data URIs), plots (SVG), cards (queries), style and script."""
+"""Parts of the HTML report: content (plain data), media (data URIs), plots (SVG), labels, tables, cards, page."""

@@ -6,13 +6,13 @@ from itertools import pairwise
 import numpy as np
 
 from evaluation.report_parts.content import Query, Retrieved
-from evaluation.report_parts.media import LONGEST_SECONDS, flac, jpeg, normalised, overlay, sprite
-from evaluation.report_parts.plots import similarity_curve
+from evaluation.report_parts.labels import WIDTHS, rows_of_words
+from evaluation.report_parts.media import LINE, LONGEST_SECONDS, flac, jpeg, normalised, overlay, sprite
+from evaluation.report_parts.plots import number, similarity_curve
 
 MOMENTS = 6
 STAGE, THUMBNAIL, MOMENT = 288, 96, 132  # longest sides in pixels
-PIXELS_PER_LETTER = 7.5
-CURVE_PIXELS = 560
+SHOWN = 5  # answers; further ones are folded
 
 
 def card(query: Query, total: int | None, with_sound: bool = True) -> str:
@@ -40,7 +40,7 @@ def card(query: Query, total: int | None, with_sound: bool = True) -> str:
         f'<article class="query"><div class="left">{_stage(query, heat)}{_player(query, heat, with_sound)}</div>'
         f'<div class="right"><p class="meta"><strong class="rank {grade}">{rank}</strong> '
         f'{asked}</p><p class="caption" dir="auto">{escape(query.text) or "<em>no written caption</em>"}</p>'
-        f"{_timeline(query, words)}{_moments(query, heat, words)}{_answers(query.retrieved, spoken)}"
+        f"{_cut(query)}{_timeline(query, words)}{_moments(query, heat, words)}{_answers(query.retrieved, spoken)}"
         f"</div></article>"
     )
 
@@ -61,8 +61,9 @@ def _player(query: Query, heat: np.ndarray, with_sound: bool) -> str:
     """Play button, time slider and heat switch; the browser's own controls where scripts do not run."""
     sound, note = "", ""
     if query.waveform is not None and with_sound:
-        sound = f'<audio controls preload="auto" src="{flac(query.waveform, query.sample_rate)}"></audio>'
-        if len(query.waveform) > LONGEST_SECONDS * query.sample_rate:
+        heard = query.waveform[: None if query.whole_seconds is None else round(query.seconds * query.sample_rate)]
+        sound = f'<audio controls preload="auto" src="{flac(heard, query.sample_rate)}"></audio>'
+        if len(heard) > LONGEST_SECONDS * query.sample_rate:
             note = f'<p class="note">sound cut after {LONGEST_SECONDS:.0f} s</p>'
     elif query.waveform is not None:
         note = '<p class="note">sound left out to keep this file small</p>'
@@ -72,7 +73,22 @@ def _player(query: Query, heat: np.ndarray, with_sound: bool) -> str:
         f'{sound}<div class="player">{play}<input type="range" class="time" min="0" max="{query.seconds:.3f}" '
         f'step="{min(step, 0.02):.4f}" value="0" aria-label="moment of the caption in seconds">'
         f'<output class="clock">0.0 s</output>'
-        f'<label class="switch"><input type="checkbox" class="heat" checked> heat</label></div>{note}'
+        f'<label class="switch"><input type="checkbox" class="heat" checked> regions</label></div>'
+        f'<p class="legend" title="the line runs at {100 * LINE:.0f} % of the range of this pair&#39;s similarities">'
+        f'<i class="dim"></i>answers little<i class="line"></i>answers most</p>{note}'
+    )
+
+
+def _cut(query: Query) -> str:
+    """What the model did not hear of a caption, if anything."""
+    if query.whole_seconds is None:
+        return ""
+    lost = " ".join(word for start, _, word in query.words or [] if start >= query.seconds)
+    return (
+        f'<p class="note cut">The caption is cut: the model hears the first {query.seconds:.1f} s of '
+        f"{query.whole_seconds:.1f} s (max_frames)"
+        + (f', not <q dir="auto">{escape(lost)}</q>' if lost else "")
+        + ".</p>"
     )
 
 
@@ -80,18 +96,27 @@ def _timeline(query: Query, words: list[tuple[float, float, str]]) -> str:
     """Similarity of the best region over time, with the words at their places."""
     seconds, best = query.seconds, normalised(query.matchmap, clip=0).max(axis=(0, 1))
     shown = [word for word in words if word[0] < seconds]
-    crowded = any(len(word) * PIXELS_PER_LETTER > (end - start) / seconds * CURVE_PIXELS for start, end, word in shown)
+    wide, narrow = (rows_of_words(shown, seconds, width) for width in WIDTHS)
     labels = "".join(
-        f'<span style="left:{100 * start / seconds:.2f}%;width:{100 * (min(end, seconds) - start) / seconds:.2f}%" '
-        f'data-start="{start:.3f}" data-end="{end:.3f}">{escape(word)}</span>'
-        for start, end, word in shown
+        f'<span class="{_hidden(at.row, "wide")}{_hidden(slim.row, "narrow")}" style="--x:{at.left:.2f}%;'
+        f'--y:{at.row or 0};--slim-x:{slim.left:.2f}%;--slim-y:{slim.row or 0}" '
+        f'data-start="{start:.3f}" data-end="{end:.3f}" title="{start:.2f}–{end:.2f} s" dir="auto">'
+        f"{escape(word)}</span>"
+        for (start, end, word), at, slim in zip(shown, wide, narrow, strict=True)
     )
-    line = f'<div class="words{" slanted" if crowded else ""}">{labels}</div>' if labels else ""
+    lines = (1 + max((place.row or 0 for place in places), default=0) for places in (wide, narrow))
+    style = "--rows:{};--slim-rows:{}".format(*lines)
+    line = f'<div class="words" style="{style}">{labels}</div>' if labels else ""
     return (
         '<div class="timeline"><p class="label">similarity of the best region over time</p>'
         f'<div class="plot" data-seconds="{seconds:.4f}">{similarity_curve(best, shown, seconds)}'
-        f'<i class="cursor"></i></div>{line}<div class="ends"><span>0 s</span><span>{seconds:.1f} s</span></div></div>'
+        f'<i class="cursor"></i></div><div class="ends"><span>0 s</span><span>{seconds:.1f} s</span></div>{line}</div>'
     )
+
+
+def _hidden(row: int | None, screen: str) -> str:
+    """The class of a label that has no room on a screen; the mark of its word in the curve still names it."""
+    return f"not-{screen} " if row is None else ""
 
 
 def moments(
@@ -138,12 +163,19 @@ def _answers(answers: list[Retrieved], spoken: bool) -> str:
     """What was retrieved, best first: pictures for a caption, captions for a picture."""
     if not answers:
         return ""
-    items = "".join(
+    items = [
         f'<li class="{"correct" if answer.correct else "other"}">'
         + ("" if answer.image_u8 is None else f'<img src="{jpeg(answer.image_u8, THUMBNAIL)}" alt="">')
         + f'<span class="text" dir="auto" title="{escape(answer.text)}">{escape(answer.text)}</span>'
-        f'<span class="score">{"✓ match · " if answer.correct else ""}{answer.score:.3g}</span></li>'
+        f'<span class="score">{"✓ match · " if answer.correct else ""}similarity {number(answer.score)}</span></li>'
         for answer in answers
-    )
+    ]
     label = "pictures found, best first" if spoken else "captions found, best first (with their own pictures)"
-    return f'<p class="label">{label}</p><ol class="answers {"pictures" if spoken else "captions"}">{items}</ol>'
+    kind = "pictures" if spoken else "captions"
+    html = f'<p class="label">{label}</p><ol class="answers {kind}">{"".join(items[:SHOWN])}</ol>'
+    if len(items) > SHOWN:
+        html += (
+            f"<details><summary>{len(items) - SHOWN} more</summary>"
+            f'<ol class="answers {kind}" start="{SHOWN + 1}">{"".join(items[SHOWN:])}</ol></details>'
+        )
+    return html

@@ -39,6 +39,7 @@ class Query:
         matchmap: similarity of every region and frame of the true pair, (h, w, t).
         seconds: what the t frames cover, in seconds.
         words: (start, end, word) in seconds, or None without an alignment.
+        whole_seconds: length of the whole caption where the model heard only the first ``seconds`` of it, else None.
         retrieved: the first answers, best first.
     """
 
@@ -52,6 +53,7 @@ class Query:
     seconds: float
     words: list[tuple[float, float, str]] | None
     retrieved: list[Retrieved]
+    whole_seconds: float | None = None
 
     def __post_init__(self) -> None:
         _check_picture(self.image_u8, "Query.image_u8")
@@ -82,6 +84,7 @@ class Report:
         queries: examples in both directions.
         config_yaml: the resolved config.
         info: when, command, commit, versions and the like, in the order they are shown.
+        sections: (heading, HTML) of further parts, made by functions of this package that escape what they show.
     """
 
     title: str
@@ -90,3 +93,4 @@ class Report:
     queries: list[Query] = field(default_factory=list)
     config_yaml: str = ""
     info: dict[str, str] = field(default_factory=dict)
+    sections: list[tuple[str, str]] = field(default_factory=list)

@@ -10,13 +10,9 @@ from PIL import Image
 
 LONGEST_SECONDS = 20.0
 MOST_FRAMES = 160
-# similarity 0-1 -> red, green, blue, opacity: what does not answer is veiled, what answers glows
-RAMP = [
-    (0.00, (18, 22, 34, 0.64)),
-    (0.40, (36, 34, 64, 0.54)),
-    (0.70, (206, 48, 58, 0.48)),
-    (1.00, (255, 160, 8, 0.58)),
-]
+# similarity 0-1 -> opacity of a grey shade: what answers keeps its colours, the rest is only darker
+SHADE = [(0.0, 0.62), (0.3, 0.54), (0.6, 0.0), (1.0, 0.0)]
+LINE = 0.6  # similarity along which the line around the answering region runs
 
 
 def data_uri(kind: str, content: bytes) -> str:
@@ -100,7 +96,7 @@ def sprite(heat: np.ndarray) -> str:
 
 
 def overlay(picture: np.ndarray, heat: np.ndarray, side: int) -> np.ndarray:
-    """A heat map drawn over a picture.
+    """A heat map drawn over a picture: what does not answer is darker, a line runs around what does.
 
     Args:
         picture: (H, W, 3) uint8.
@@ -114,7 +110,15 @@ def overlay(picture: np.ndarray, heat: np.ndarray, side: int) -> np.ndarray:
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     values = Image.fromarray((heat * 255).round().astype(np.uint8)).resize(image.size, Image.Resampling.BILINEAR)
     level = np.asarray(values, np.float32) / 255
-    stops = [stop for stop, _ in RAMP]
-    red, green, blue, opacity = (np.interp(level, stops, [colour[i] for _, colour in RAMP]) for i in range(4))
-    colour, opacity = np.stack([red, green, blue], axis=-1), opacity[..., None]
-    return (np.asarray(image) * (1 - opacity) + colour * opacity).round().astype(np.uint8)
+    shade = np.interp(level, *zip(*SHADE, strict=True))[..., None]
+    drawn = (np.asarray(image) * (1 - shade)).round().astype(np.uint8)
+    inside = level >= LINE
+    drawn[_edge(inside)], drawn[_edge(~inside)] = 255, 0  # a white line with a dark one around it, on any colour
+    return drawn
+
+
+def _edge(region: np.ndarray) -> np.ndarray:
+    """The pixels (h, w) of a region that touch a pixel outside it."""
+    padded = np.pad(region, 1, mode="edge")
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return region & ~inner

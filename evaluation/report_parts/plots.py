@@ -6,8 +6,8 @@ from html import escape
 
 import numpy as np
 
-WIDTH, HEIGHT = 320, 170
-LEFT, RIGHT, TOP, BOTTOM = 50, 12, 10, 24
+WIDTH, HEIGHT = 320, 184
+LEFT, RIGHT, TOP, BOTTOM = 50, 14, 10, 38
 MOST_POINTS = 300
 
 
@@ -40,18 +40,20 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [tuple(part.mean(axis=0).tolist()) for part in np.array_split(np.array(finite), MOST_POINTS)]
 
 
-def line_chart(name: str, points: Sequence[tuple[float, float]]) -> str:
+def line_chart(name: str, points: Sequence[tuple[float, float]], x_label: str = "", percent: bool = False) -> str:
     """One curve with axes.
 
     Args:
         name: what the values are; also the accessible name.
         points: (step, value); values that are not finite are left out.
+        x_label: what the steps are.
+        percent: whether the values are shares, shown in percent.
 
     Returns:
         HTML of a figure, or of a note when there is nothing to draw.
     """
-    kept = thinned(points)
-    title = escape(name)
+    kept = thinned([(x, 100 * y) for x, y in points] if percent else points)
+    title, unit = escape(name), " %" if percent else ""
     if not kept:
         return f'<figure class="chart"><figcaption>{title}</figcaption><p class="note">no finite values</p></figure>'
     xs, ys = zip(*kept, strict=True)
@@ -66,25 +68,27 @@ def line_chart(name: str, points: Sequence[tuple[float, float]]) -> str:
 
     grid = "".join(
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{number(value)}</text>'
+        f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{number(value)}{unit}</text>'
         for value in ticks(y_low, y_high)
         for y in [place(x_low, value)[1]]
     )
     grid += "".join(
-        f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 7}" text-anchor="middle">{number(value)}</text>'
+        f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 22}" text-anchor="middle">{number(value)}</text>'
         for value in ticks(x_low, x_high)
         for x in [place(value, y_low)[0]]
     )
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    grid += f'<text class="tick" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in kept))
     dots = "".join(
         f'<circle class="dot" cx="{place(x, y)[0]:.1f}" cy="{place(x, y)[1]:.1f}" r="{3 if len(kept) > 1 else 4}">'
-        f"<title>{number(x)}: {number(y)}</title></circle>"
+        f"<title>{number(x)}: {number(y)}{unit}</title></circle>"
         for x, y in (kept if len(kept) <= 60 else kept[-1:])
     )
-    last = f'<span class="last">{number(points[-1][1])}</span>'
+    last = f"{number(kept[-1][1])}{unit}"
     return (
-        f'<figure class="chart"><figcaption>{title} {last}</figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}, last value {number(kept[-1][1])}">{grid}'
+        f'<figure class="chart"><figcaption>{title} <span class="last">{last}</span></figcaption>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}, last value {last}">{grid}'
         f'<polyline class="curve" points="{path}"/>{dots}</svg></figure>'
     )
 
@@ -114,8 +118,8 @@ def similarity_curve(values: np.ndarray, words: Sequence[tuple[float, float, str
     points.append(f"1000,{heights[-1]:.1f}")
     bands = "".join(
         f'<rect class="band" x="{1000 * start / seconds:.1f}" y="0" height="100" '
-        f'width="{1000 * max(0.0, min(end, seconds) - start) / seconds:.1f}"/>'
-        for start, end, _ in words
+        f'width="{1000 * max(0.0, min(end, seconds) - start) / seconds:.1f}"><title>{escape(word)}</title></rect>'
+        for start, end, word in words
         if start < seconds
     )
     return (

@@ -1,13 +1,30 @@
 "use strict";
 (() => {
-  const ramp = JSON.parse(document.body.dataset.ramp);
-  const lut = new Uint8ClampedArray(256 * 4);
+  const shade = JSON.parse(document.body.dataset.shade), line = +document.body.dataset.line;
+  const opacity = new Uint8ClampedArray(256);
   for (let v = 0; v < 256; v++) {
     const x = v / 255;
     let k = 0;
-    while (k < ramp.length - 2 && x > ramp[k + 1][0]) k++;
-    const [a, from] = ramp[k], [b, to] = ramp[k + 1], f = (x - a) / (b - a);
-    for (let c = 0; c < 4; c++) lut[4 * v + c] = (from[c] + (to[c] - from[c]) * f) * (c === 3 ? 255 : 1);
+    while (k < shade.length - 2 && x > shade[k + 1][0]) k++;
+    const [a, from] = shade[k], [b, to] = shade[k + 1];
+    opacity[v] = 255 * (from + ((to - from) * (x - a)) / (b - a));
+  }
+
+  // The line where a grid of values at cell centres passes a level, as one path in cells: marching squares.
+  function contour(values, w, h, level) {
+    const path = new Path2D(), last = (n, m) => Math.max(0, Math.min(n - 1, m));
+    const at = (x, y) => values[last(h, y) * w + last(w, x)] - level;
+    for (let y = -1; y < h; y++) for (let x = -1; x < w; x++) {
+      const corners = [[x, y], [x + 1, y], [x + 1, y + 1], [x, y + 1]], cuts = [];
+      for (let k = 0; k < 4; k++) {
+        const [a, b] = [corners[k], corners[(k + 1) % 4]], [u, v] = [at(...a), at(...b)];
+        if (u < 0 === v < 0) continue;
+        const f = u / (u - v);
+        cuts.push([a[0] + f * (b[0] - a[0]) + 0.5, a[1] + f * (b[1] - a[1]) + 0.5]);
+      }
+      for (let k = 0; k + 1 < cuts.length; k += 2) { path.moveTo(...cuts[k]); path.lineTo(...cuts[k + 1]); }
+    }
+    return path;
   }
 
   function heatmap(canvas) {
@@ -35,14 +52,23 @@
       if (!grey) return;
       const at = Math.min(t - 1, Math.max(0, share * t - 0.5));
       const left = Math.floor(at), right = Math.min(t - 1, left + 1), mix = at - left;
+      const values = new Float32Array(w * h);
       for (let y = 0; y < h; y++) for (let x = 0; x < w; x++) {
         const row = y * w * t + x;
-        const v = Math.round(grey[4 * (row + left * w)] * (1 - mix) + grey[4 * (row + right * w)] * mix);
-        for (let c = 0; c < 4; c++) frame.data[4 * (y * w + x) + c] = lut[4 * v + c];
+        const v = grey[4 * (row + left * w)] * (1 - mix) + grey[4 * (row + right * w)] * mix;
+        values[y * w + x] = v / 255;
+        frame.data[4 * (y * w + x) + 3] = opacity[Math.round(v)];
       }
       pen.putImageData(frame, 0, 0);
+      brush.setTransform(1, 0, 0, 1, 0, 0);
       brush.clearRect(0, 0, canvas.width, canvas.height);
       brush.drawImage(small, 0, 0, canvas.width, canvas.height);
+      const sx = canvas.width / w, sy = canvas.height / h, path = new Path2D();
+      path.addPath(contour(values, w, h, line), new DOMMatrix([sx, 0, 0, sy, 0, 0]));
+      for (const [width, colour] of [[7, "#000a"], [3, "#fff"]]) {
+        brush.lineWidth = width; brush.strokeStyle = colour; brush.lineCap = "round";
+        brush.stroke(path);
+      }
     }
     return draw;
   }

@@ -16,6 +16,7 @@ from PIL import Image
 from evaluation import report as report_module
 from evaluation.report import Query, Report, Retrieved, best_and_worst, metrics_table, write_metrics, write_report
 from evaluation.report_parts.cards import moments
+from evaluation.report_parts.labels import curve_name, rows_of_words
 from evaluation.report_parts.media import flac, normalised, overlay, sprite
 from evaluation.report_parts.plots import line_chart, number, thinned, ticks
 
@@ -195,15 +196,85 @@ def test_normalised_is_bounded_whatever_comes():
     assert (np.diff(averaged[0, 0]) >= 0).all()
 
 
-def test_overlay_veils_what_does_not_answer():
-    picture = np.full((32, 32, 3), 200, np.uint8)
+def test_overlay_keeps_the_colours_of_what_answers():
+    picture = np.full((32, 32, 3), (200, 40, 120), np.uint8)
     heat = np.zeros((8, 8), np.float32)
     heat[:4, :4] = 1
     drawn = overlay(picture, heat, 32).astype(int)
     assert drawn.shape == (32, 32, 3)
-    assert drawn[4, 4, 0] > 200  # glows warm
-    assert drawn[4, 4, 2] < 120
-    assert drawn[28, 28].max() < 110
+    np.testing.assert_array_equal(drawn[4, 4], [200, 40, 120])
+    np.testing.assert_allclose(drawn[28, 28], np.array([200, 40, 120]) * 0.38, atol=1)  # darker, the same hue
+    border = drawn[4, 8:24].tolist()
+    assert [255, 255, 255] in border
+    assert [0, 0, 0] in border  # a white line in a dark one
+
+
+def test_labels_of_words_neither_overlap_nor_leave_the_axis():
+    words = [(0.3 * k, 0.3 * k + 0.3, word) for k, word in enumerate(["extraordinary", "a", "SHADOWS"] * 4)]
+    for width in (560.0, 300.0, 60.0):
+        ends = {}
+        places = rows_of_words(words, 3.6, width)
+        for place, (_, _, word) in zip(places, words, strict=True):
+            left, long = place.left * width / 100, min(width, 7 * len(word))
+            assert left >= 0
+            assert left + long <= width + 1e-6
+            if place.row is not None:
+                assert left >= ends.get(place.row, 0)
+                ends[place.row] = left + long
+        assert any(place.row is None for place in places) == (width < 560)
+    assert rows_of_words([(0.0, 1.0, "a")], 1.0, 100.0) == [(46.5, 0)]
+
+
+@pytest.mark.parametrize(
+    ("logged", "title", "percent"),
+    [
+        ("train/loss", "training loss", False),
+        ("validation/recall@10", "recall@10 (validation)", True),
+        ("validation/median_rank_A", "median rank of the caption for a picture (validation)", False),
+        ("test/I_r5", "recall@5 of the picture for a caption (test)", True),
+        ("learning_rate/encoders", "learning rate of the encoders", False),
+        ("train/gradient_norm/encoders", "training: gradient norm, encoders", False),
+        ("speed/data_wait_fraction", "time spent waiting for data", True),
+        ("anything_else", "anything_else", False),
+    ],
+)
+def test_curves_have_names_for_people(logged, title, percent):
+    assert curve_name(logged) == (title, percent)
+
+
+def test_curves_name_axis_and_unit(tmp_path):
+    page = write_report(tmp_path / "r.html", Report("t", curves={"validation/recall@10": [(0, 0.25), (50, 0.5)]}))
+    text = " ".join(read(page).text)
+    assert "optimisation step" in text
+    assert "recall@10 (validation)  50 %" in text
+
+
+def test_a_cut_caption_says_so(tmp_path):
+    one = query(
+        whole_seconds=2.0, words=[(0.1, 0.6, "red"), (1.2, 1.5, "<cube>")], seconds=1.0, waveform=np.ones(32000)
+    )
+    path = write_report(tmp_path / "r.html", Report("t", queries=[one]))
+    text = "".join(read(path).text)
+    assert "the model hears the first 1.0 s of 2.0 s (max_frames), not <cube>." in text
+    sound = re.search('src="(data:audio/flac[^"]*)"', path.read_text(encoding="utf-8"))[1]
+    assert soundfile.info(decoded(sound)).frames == 16000
+    assert "hears the first" not in "".join(read(write_report(path, Report("t", queries=[query()]))).text)
+
+
+def test_long_lists_fold_and_scores_have_a_name(tmp_path):
+    answers = [Retrieved(None, f"answer {k}", 12.345 - k, False) for k in range(9)]
+    made = Report(
+        "t",
+        {f"m{k}": 1.0 for k in range(20)},
+        {f"c{k}": [(0, 1), (1, 2)] for k in range(12)},
+        [query(retrieved=answers)],
+        info={"packages": "torch 2, " * 40, "seed": "1"},
+    )
+    reader = read(write_report(tmp_path / "r.html", made))
+    text = " ".join(reader.text)
+    for shown in ("4 more", "20 more metrics", "3 more curves", "similarity 12.3", "answer 8"):
+        assert shown in text
+    assert reader.tags.count("details") == 4
 
 
 def test_moments_take_the_words_that_are_answered_most():

@@ -1,0 +1,84 @@
+"""Words for people: names of training curves, and where the words of a caption stand under its time axis."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+LETTER, CAPITAL, GAP = 7.0, 9.0, 6.0  # pixels of a letter at the size of the labels, and between two labels
+ROWS = 3
+WIDTHS = (560.0, 300.0)  # pixels of the time axis on a wide and on a narrow screen
+SPLITS = {"train": "training", "validation": "validation", "test": "test"}
+RANKED = {"A": "the caption for a picture", "I": "the picture for a caption"}
+NAMES = {
+    "train/loss": "training loss",
+    "speed/samples_per_second": "training speed (samples per second)",
+    "speed/data_wait_fraction": "time spent waiting for data",
+}
+
+
+class CurveName(NamedTuple):
+    """What a logged value is called, and whether it is a share that reads best in percent."""
+
+    title: str
+    percent: bool
+
+
+def curve_name(logged: str) -> CurveName:
+    """Name a curve for people.
+
+    Args:
+        logged: as the trainer logs it, such as ``validation/recall@10`` or ``learning_rate/encoders``.
+
+    Returns:
+        Its name; one that follows none of the trainer's habits is kept as it is.
+    """
+    head, _, rest = logged.partition("/")
+    percent = rest.startswith(("recall@", "A_r", "I_r")) or rest.endswith("_fraction")
+    if logged in NAMES:
+        return CurveName(NAMES[logged], percent)
+    if head == "learning_rate":
+        return CurveName(f"learning rate of the {_spaced(rest)}", percent)
+    if head not in SPLITS or not rest:
+        return CurveName(logged, percent)
+    split = SPLITS[head]
+    if rest.startswith("recall@"):
+        return CurveName(f"{rest} ({split})", percent)
+    if rank := re.fullmatch(r"(median|mean)_rank_([AI])", rest):
+        return CurveName(f"{rank[1]} rank of {RANKED[rank[2]]} ({split})", percent)
+    if recall := re.fullmatch(r"([AI])_r(\d+)", rest):
+        return CurveName(f"recall@{recall[2]} of {RANKED[recall[1]]} ({split})", percent)
+    return CurveName(f"{split}: {_spaced(rest)}", percent)
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ").replace("/", ", ")
+
+
+class Place(NamedTuple):
+    """Where a label stands: its left edge in percent of the axis, and its row; row None where it finds no room."""
+
+    left: float
+    row: int | None
+
+
+def rows_of_words(words: Sequence[tuple[float, float, str]], seconds: float, width: float) -> list[Place]:
+    """Spread the words of a caption over a few rows below the time axis, so that none overlaps or leaves the axis.
+
+    Args:
+        words: (start, end, word) in seconds, in spoken order.
+        seconds: length of the time axis.
+        width: of the time axis in pixels.
+
+    Returns:
+        A place for each word, centred below its time as far as the edges allow.
+    """
+    free = [0.0] * ROWS
+    places = []
+    for start, end, word in words:
+        long = min(width, sum(CAPITAL if letter.isupper() else LETTER for letter in word))
+        left = min(max(0.0, (start + min(end, seconds)) / 2 / seconds * width - long / 2), width - long)
+        row = next((row for row, edge in enumerate(free) if edge <= left), None)
+        if row is not None:
+            free[row] = left + long + GAP
+        places.append(Place(100 * left / width, row))
+    return places

@@ -1,0 +1,110 @@
+"""Metrics as tables: for the terminal, and for the page with a bar and the chance level for each share."""
+
+import math
+import re
+from html import escape
+from typing import NamedTuple
+
+from evaluation.report_parts.plots import number
+
+RECALL = re.compile(r"(?P<direction>[AI])_r(?P<k>\d+)")
+FURTHER = 12  # metrics besides those of retrieval that are not folded
+
+
+class Row(NamedTuple):
+    """One line of the retrieval table; None where there is no value."""
+
+    name: str
+    image: float | None
+    speech: float | None
+    both: float | None
+    chance: float | None
+
+    def show(self, value: float | None) -> str:
+        """A value in this line's unit."""
+        if value is None:
+            return "–"
+        return _percent(value) if self.name.startswith("recall") else number(value)
+
+
+def metrics_table(metrics: dict[str, float]) -> str:
+    """Metrics as plain text: recall and median rank of both directions beside chance, then everything else.
+
+    Args:
+        metrics: ``A_r<k>`` (caption found for a picture), ``I_r<k>`` (picture found for a caption), ``median_rank_A``,
+            ``median_rank_I``, ``n``, all optional, and any others.
+
+    Returns:
+        Lines for the terminal.
+    """
+    rows, rest = _rows(metrics)
+    lines = []
+    if rows:
+        pairs = f"{number(metrics['n'])} pairs" if metrics.get("n") else ""
+        lines.append(f"{pairs:14}{'speech → image':>16}{'image → speech':>16}{'both':>10}{'chance':>10}")
+    for row in rows:
+        image, speech, both, chance = map(row.show, row[1:])
+        lines.append(f"{row.name:14}{image:>16}{speech:>16}{both:>10}{chance:>10}")
+    width = max((len(name) for name in rest), default=0)
+    lines.extend(f"{name:{width}}  {number(value)}" for name, value in rest.items())
+    return "\n".join(lines)
+
+
+def _rows(metrics: dict[str, float]) -> tuple[list[Row], dict[str, float]]:
+    """Rows of the retrieval table, and the metrics that are in no row."""
+    n = metrics.get("n")
+    rows, used = [], set()
+    for k in sorted({int(match["k"]) for name in metrics if (match := RECALL.fullmatch(name))}):
+        names = [f"I_r{k}", f"A_r{k}", f"recall@{k}"]
+        chance = metrics.get("chance") if k == 10 else None
+        rows.append(Row(f"recall@{k}", *map(metrics.get, names), min(1.0, k / n) if n and chance is None else chance))
+        used.update(names)
+    for kind in ("median", "mean"):
+        names = [f"{kind}_rank_I", f"{kind}_rank_A"]
+        if not metrics.keys().isdisjoint(names):
+            rows.append(Row(f"{kind} rank", *map(metrics.get, names), None, (n + 1) / 2 if n else None))
+            used.update(names)
+    if rows:
+        used.update(["n", "chance"])
+    return rows, {name: value for name, value in metrics.items() if name not in used}
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %" if math.isfinite(value) else "—"
+
+
+def metrics_html(metrics: dict[str, float]) -> str:
+    """The section of the page with all metrics, as :func:`metrics_table` takes them; nothing without metrics."""
+    if not metrics:
+        return ""
+    rows, rest = _rows(metrics)
+    html = "<section><h2>Metrics</h2>"
+    if rows:
+        n = metrics.get("n")
+        lead = f"Among {number(n)} pairs. " if n else ""
+        html += (
+            f'<p class="lead">{lead}The dark mark on a bar is chance.</p><div class="scroll"><table>'
+            "<thead><tr><th></th>"
+            "<th>speech → image</th><th>image → speech</th><th>both</th><th>chance</th></tr></thead><tbody>"
+        )
+        for row in rows:
+            cells = "".join(_cell(row, value) for value in (row.image, row.speech))
+            cells += f"<td>{row.show(row.both)}</td><td>{row.show(row.chance)}</td>"
+            html += f'<tr><th scope="row">{row.name}</th>{cells}</tr>'
+        html += "</tbody></table></div>"
+    if rest:
+        items = "".join(f"<tr><th>{escape(name)}</th><td>{number(value)}</td></tr>" for name, value in rest.items())
+        table = f'<div class="scroll"><table><tbody>{items}</tbody></table></div>'
+        long = len(rest) > FURTHER
+        html += f"<details><summary>{len(rest)} more metrics</summary>{table}</details>" if long else table
+    return html + "</section>"
+
+
+def _cell(row: Row, value: float | None) -> str:
+    """A value with a bar on which chance is marked, where it is a share."""
+    if value is None or not math.isfinite(value) or not row.name.startswith("recall"):
+        return f"<td>{row.show(value)}</td>"
+    times = f'<span class="times">{value / row.chance:.1f} × chance</span>' if row.chance else ""
+    mark = f'<i style="left:{100 * row.chance:.2f}%"></i>' if row.chance is not None else ""
+    bar = f'<span class="bar"><b style="width:{100 * min(1.0, max(0.0, value)):.2f}%"></b>{mark}</span>'
+    return f'<td class="value">{row.show(value)}{times}{bar}</td>'
