@@ -29,15 +29,17 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def download(url: str, target: Path, sha256: str, attempts: int = 4, pause_s: float = 1.0) -> Path:
+def download(url: str, target: Path, sha256: str | None, attempts: int = 4, pause_s: float = 1.0) -> Path:
     """Fetch ``url`` to ``target`` unless it is there already; a broken transfer continues where it stopped.
 
-    The bytes so far lie in ``<target>.part``; the file gets its name after the checksum is right.
+    The bytes so far lie in ``<target>.part``; the file gets its name after the checksum is right. Without a known
+    checksum the length is all that can be checked, and a transfer continues only while the server's file is the same
+    (``If-Range`` with the ETag or date it gave, kept in ``<target>.part.from``).
 
     Args:
         url: http or https address.
         target: Where the file goes; folders are made.
-        sha256: Expected SHA-256 in hexadecimal.
+        sha256: Expected SHA-256 in hexadecimal; None where nobody has published it.
         attempts: How often a connection is tried.
         pause_s: Wait before the second attempt, seconds; doubled for each further one.
 
@@ -52,7 +54,7 @@ def download(url: str, target: Path, sha256: str, attempts: int = 4, pause_s: fl
     if not url.startswith(("http://", "https://")):
         raise DownloadError(f"Cannot download {url!r}: expected an address that starts with http:// or https://.")
     if target.is_file():
-        if sha256_of(target) == sha256.lower():
+        if sha256 is None or sha256_of(target) == sha256.lower():
             return target
         raise DownloadError(
             f"{target} exists with SHA-256 {sha256_of(target)}, expected {sha256}: delete it, or fetch {url} again."
@@ -70,12 +72,18 @@ def download(url: str, target: Path, sha256: str, attempts: int = 4, pause_s: fl
             if attempt == attempts - 1:
                 raise _unreachable(url, target, str(getattr(error, "reason", None) or error)) from error
             time.sleep(pause_s * 2**attempt)
-    found = sha256_of(part)
-    if found != sha256.lower():
+    found = sha256_of(part) if sha256 is not None else None
+    _origin(part).unlink(missing_ok=True)
+    if sha256 is not None and found != sha256.lower():
         part.unlink()
         raise DownloadError(f"{url} has SHA-256 {found}, expected {sha256}: the file there has changed or was damaged.")
     part.replace(target)
     return target
+
+
+def _origin(part: Path) -> Path:
+    """Where the server's name for the version of a partial file is kept."""
+    return part.with_name(part.name + ".from")
 
 
 def _unreachable(url: str, target: Path, reason: str) -> DownloadError:
@@ -87,7 +95,10 @@ def _unreachable(url: str, target: Path, reason: str) -> DownloadError:
 def _fetch(url: str, part: Path) -> None:
     """Append to ``part`` what it lacks, or start it again when the server does not serve ranges."""
     have = part.stat().st_size if part.is_file() else 0
-    request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310 (http and https only)
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    if have and _origin(part).is_file():
+        headers["If-Range"] = _origin(part).read_text(encoding="latin1")
+    request = Request(url, headers=headers)  # noqa: S310 (http and https only)
     try:
         response = urlopen(request, timeout=TIMEOUT_S)  # noqa: S310
     except HTTPError as error:
@@ -98,6 +109,9 @@ def _fetch(url: str, part: Path) -> None:
             _fetch(url, part)
             return
         raise
+    version = response.headers.get("ETag") or response.headers.get("Last-Modified")
+    if version is not None and not version.startswith("W/"):
+        _origin(part).write_text(version, encoding="latin1")
     with response, part.open("ab" if response.status == PARTIAL else "wb") as file:
         expected = response.headers.get("Content-Length")
         received = 0

@@ -1,0 +1,108 @@
+"""Does a repeated word find the pictures that show it? Table 1 of "Learning Words by Drawing Images" (CVPR 2019).
+
+For each attribute word, pictures with the attribute are paired with pictures without it, in the order in which both
+were found; the share of pairs in which the first scores higher is the accuracy, chance is one half. Words of one kind
+are pooled, and the mean is over the four kinds, as in the published ``experiments.py`` (surisdi/learning-by-drawing).
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+
+from engine.errors import UserError
+from evaluation.report_parts.media import jpeg
+
+KINDS = {
+    "colour": ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow"),
+    "material": ("rubber", "metal"),
+    "size": ("large", "small"),
+    "shape": ("cube", "sphere", "cylinder"),
+}
+WORDS = tuple(word for words in KINDS.values() for word in words)
+SEEN, TOO_MUCH, TOO_MUCH_FOR_SIZES, ABSENT = 100, 700, 20000, 10  # pixels of a picture of 128 x 128
+PUBLISHED_PIXELS = 128 * 128
+
+
+class AttributePairsError(UserError, ValueError):
+    """Too few pictures to compare."""
+
+
+def presence(counts: np.ndarray, pixels: int, words: Sequence[str] = WORDS) -> np.ndarray:
+    """Tell from segmented pixels whether attributes are in pictures, by the published limits.
+
+    An attribute is there when more than 100 and fewer than 700 pixels show it (20,000 for sizes, which several objects
+    share), and absent when fewer than 10 do, at 128 x 128 pixels; other sizes scale the limits. Between is unsure.
+
+    Args:
+        counts: (B, len(words)) pixels of each attribute.
+        pixels: of one picture, rows times columns.
+        words: the attributes.
+
+    Returns:
+        (B, len(words)) int: 1 there, -1 absent, 0 unsure.
+    """
+    scale = pixels / PUBLISHED_PIXELS
+    most = np.array([TOO_MUCH_FOR_SIZES if word in KINDS["size"] else TOO_MUCH for word in words]) * scale
+    there = (counts > SEEN * scale) & (counts < most)
+    return there.astype(int) - (counts < ABSENT * scale).astype(int)
+
+
+def attribute_table(
+    scores: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+) -> tuple[dict[str, float], list[list]]:
+    """Accuracies of the words and of their kinds.
+
+    Args:
+        scores: for each word the scores of pictures with it and of pictures without it, in the order they were found.
+
+    Returns:
+        Metrics (``colour``, ``material``, ``size``, ``shape``, ``mean``, one for each word, ``pairs``) and rows of the
+        table: kind, word, accuracy, pairs.
+
+    Raises:
+        AttributePairsError: a kind has no pair at all.
+    """
+    rows: list[list] = []
+    metrics: dict[str, float] = {}
+    for kind, words in KINDS.items():
+        won = total = 0
+        for word in words:
+            having, lacking = (np.asarray(side, float) for side in scores.get(word, ((), ())))
+            pairs = min(len(having), len(lacking))
+            right = int((having[:pairs] > lacking[:pairs]).sum())
+            rows.append([kind, word, right / pairs if pairs else float("nan"), pairs])
+            won, total = won + right, total + pairs
+        if total == 0:
+            raise AttributePairsError(
+                f"No pair of pictures with and without any {kind} was found: look at more, or check the segmenter."
+            )
+        metrics[kind] = won / total
+    metrics["mean"] = float(np.mean([metrics[kind] for kind in KINDS]))
+    metrics |= {f"word {word}": value for _, word, value, _ in rows}
+    return metrics | {"pairs": float(sum(row[3] for row in rows))}, rows
+
+
+def attributes_section(rows: list[list], examples: Mapping[str, Sequence[np.ndarray]]) -> str:
+    """Show the table, each word with the pictures that it answers most.
+
+    Args:
+        rows: of :func:`attribute_table`.
+        examples: pictures (R, R, 3) uint8 for each word, the best first.
+
+    Returns:
+        HTML.
+    """
+    body = ""
+    for kind, word, value, pairs in rows:
+        pictures = "".join(f'<img src="{jpeg(image, 64)}" width="56" alt=""> ' for image in examples.get(word, ()))
+        shown = f"{100 * value:.1f} %" if pairs else "–"
+        body += (
+            f"<tr><td>{escape(kind)}</td><th scope='row'>{escape(word)}</th><td>{shown}</td><td>{pairs}</td>"
+            f"<td>{pictures}</td></tr>"
+        )
+    return (
+        '<p class="lead">How often a picture with the attribute scores higher than one without; chance is 50 %.</p>'
+        '<div class="scroll"><table><thead><tr><th>kind</th><th>word</th><th>accuracy</th><th>pairs</th>'
+        f"<th>pictures that answer most</th></tr></thead><tbody>{body}</tbody></table></div>"
+    )

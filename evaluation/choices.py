@@ -1,0 +1,149 @@
+"""Choices: a spoken caption is scored against its own picture and some negatives, and should prefer its own.
+
+The tests of "Learning Words by Drawing Images" (CVPR 2019): one against nine edited on the fly, one against four with
+one attribute changed, one against one. Public code: surisdi/learning-by-drawing ``experiments.py``.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import UserError
+from evaluation.report_parts.media import flac, jpeg
+
+THUMBNAIL = 160
+
+
+class ChoiceError(UserError, ValueError):
+    """Scores that are no choice."""
+
+
+@dataclass
+class Choice:
+    """One caption and the scores of its candidates.
+
+    Attributes:
+        name: of the caption.
+        text: what it says.
+        scores: (K,), the first is that of its own picture.
+        labels: K - 1 words on how each negative differs.
+        pictures: K pictures (R, R, 3) uint8 to show, or empty.
+        waveform: (n,) at 16 kHz to hear, or None.
+    """
+
+    name: str
+    text: str
+    scores: np.ndarray
+    labels: list[str] = field(default_factory=list)
+    pictures: list[np.ndarray] = field(default_factory=list)
+    waveform: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.scores.ndim != 1 or len(self.scores) < 2 or not np.isfinite(self.scores).all():
+            raise ChoiceError(f"{self.name}: scores {self.scores}; expected finite ones of a picture and its negatives")
+
+    @property
+    def rank(self) -> int:
+        """0-based rank of the caption's own picture; a negative with the very same score counts as preferred."""
+        return int((self.scores[1:] >= self.scores[0]).sum())
+
+
+def choice_metrics(choices: Sequence[Choice], ks: Sequence[int]) -> dict[str, float]:
+    """Recall among the candidates.
+
+    Args:
+        choices: at least one.
+        ks: recall@k for these; beyond the number of candidates they are left out.
+
+    Returns:
+        ``recall@k``, ``chance@k``, ``mean_rank`` (0-based), ``margin`` (mean of own score less best negative),
+        ``candidates`` (mean number) and ``n``; and for each label of negatives ``beats <label>``: how often the own
+        picture wins against those.
+
+    Raises:
+        ChoiceError: there is none.
+    """
+    if not choices:
+        raise ChoiceError("There is no caption to test: every one was left out, or the list is empty.")
+    ranks = np.array([choice.rank for choice in choices])
+    sizes = np.array([len(choice.scores) for choice in choices])
+    metrics: dict[str, float] = {}
+    for k in ks:
+        if k < sizes.max():
+            metrics[f"recall@{k}"] = float((ranks < k).mean())
+            metrics[f"chance@{k}"] = float(np.minimum(1, k / sizes).mean())
+    metrics["mean_rank"] = float(ranks.mean())
+    metrics["margin"] = float(np.mean([choice.scores[0] - choice.scores[1:].max() for choice in choices]))
+    wins: dict[str, list[bool]] = {}
+    for choice in choices:
+        for label, score in zip(choice.labels, choice.scores[1:], strict=False):
+            wins.setdefault(label.split(":")[0], []).append(bool(choice.scores[0] > score))
+    metrics |= {f"beats {label}": float(np.mean(won)) for label, won in sorted(wins.items())}
+    return metrics | {"candidates": float(sizes.mean()), "n": float(len(choices))}
+
+
+def write_choices(path: Path, choices: Sequence[Choice]) -> Path:
+    """Write one CSV row for each caption: name, text, rank, and the score and label of every candidate."""
+    most = max(len(choice.scores) for choice in choices)
+    header = ["name", "text", "rank", "score"]
+    header += [f"{what}_{number}" for number in range(1, most) for what in ("score", "label")]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        for choice in choices:
+            row = [choice.name, choice.text, choice.rank, f"{choice.scores[0]:.6g}"]
+            labels = [*choice.labels, *[""] * len(choice.scores)]
+            for score, label in zip(choice.scores[1:], labels, strict=False):
+                row += [f"{score:.6g}", label]
+            writer.writerow(row)
+    return path
+
+
+def choices_section(choices: Sequence[Choice]) -> str:
+    """Show choices: the caption with its sound, and its candidates in the order of their scores.
+
+    Args:
+        choices: those with pictures.
+
+    Returns:
+        HTML; what is right has a frame.
+    """
+    return "".join(_card(choice) for choice in choices if choice.pictures)
+
+
+def _card(choice: Choice) -> str:
+    sound = f'<audio controls src="{flac(choice.waveform, 16000)}"></audio>' if choice.waveform is not None else ""
+    labels = ["its own picture", *choice.labels, *[""] * len(choice.scores)]
+    items = "".join(
+        f'<li class="{"correct" if index == 0 else "other"}">'
+        f'<img src="{jpeg(choice.pictures[index], THUMBNAIL)}" alt="">'
+        f'<span class="text">{escape(labels[index])}</span><span class="score">{choice.scores[index]:.4g}</span></li>'
+        for index in np.argsort(-choice.scores, kind="stable")
+    )
+    grade = "hit" if choice.rank == 0 else "miss"
+    return (
+        f'<article class="choice"><p class="meta"><strong class="rank {grade}">rank {choice.rank + 1} of '
+        f"{len(choice.scores)}</strong> {escape(choice.name)}</p>"
+        f'<p class="caption" dir="auto">{escape(choice.text)}</p>'
+        f'{sound}<ol class="answers pictures">{items}</ol></article>'
+    )
+
+
+def best_and_worst(choices: Sequence[Choice], each: int = 4) -> list[Choice]:
+    """Choose examples to show: the clearest right ones and the clearest wrong ones.
+
+    Args:
+        choices: any number.
+        each: of either kind.
+
+    Returns:
+        Best first.
+    """
+    margins = np.array([choice.scores[0] - choice.scores[1:].max() for choice in choices])
+    order = np.argsort(-margins, kind="stable")
+    picked = order if len(order) <= 2 * each else np.concatenate([order[:each], order[-each:]])
+    return [choices[index] for index in picked]

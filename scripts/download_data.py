@@ -1,0 +1,42 @@
+"""Fetch the published data and models of "Learning Words by Drawing Images"; called by download_data.sh.
+
+Without names: the name lists and recordings of both sets, as the original's download_data.sh does. Everything resumes.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from engine.errors import UserError  # noqa: E402
+from published.drawing_files import BASIC, FILES, MODELS, SERVER, fetch, read_checksums  # noqa: E402
+
+GROUPS = {"basic": BASIC, "models": MODELS, "all": tuple(FILES)}
+
+
+def main(arguments: list[str]) -> int:
+    """Fetch what the command line names; faults end in one sentence and exit code 2."""
+    parser = argparse.ArgumentParser(prog="download_data.sh", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=["basic"], help=f"{', '.join(GROUPS)}, or of {', '.join(FILES)}")
+    parser.add_argument("--data", type=Path, default=ROOT / "data", help="folder of the data sets (data/)")
+    parser.add_argument("--models", type=Path, default=ROOT / "downloads", help="folder of the models (downloads/)")
+    parser.add_argument("--server", default=SERVER, help=f"another address with the same layout ({SERVER})")
+    parser.add_argument("--checksums", type=Path, help="SHA-256 of the files, as sha256sum writes them")
+    parser.add_argument("--attempts", type=int, default=4, help="how often a connection is tried (4)")
+    parsed = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    names = [name for asked in parsed.names for name in GROUPS.get(asked, (asked,))]
+    try:
+        checksums = read_checksums(parsed.checksums) if parsed.checksums else None
+        fetch(names, parsed.data, parsed.models, parsed.server.rstrip("/"), checksums, parsed.attempts)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

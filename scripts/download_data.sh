@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Fetch the published data and models of "Learning Words by Drawing Images": scripts/download_data.sh [basic|models|all|NAME ...]
+# Resumes where it stopped; --help lists names and options.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+[ -x "$python" ] || python=python3
+exec "$python" scripts/download_data.py "$@"

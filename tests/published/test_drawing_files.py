@@ -1,0 +1,154 @@
+"""Published files from a local server: ranges, breaks, checksums, archives, and what is said offline."""
+
+import hashlib
+import io
+import runpy
+import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from published.download import DownloadError
+from published.drawing_files import BASIC, FILES, MODELS, fetch, read_checksums, unpack
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def archive(*names):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = len(name)
+            tar.addfile(info, io.BytesIO(name.encode()))
+    return buffer.getvalue()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves the server's ``files``; breaks off half-way ``breaks`` times; each file has an ETag of its content."""
+
+    def do_GET(self):
+        self.server.asked.append((self.path, self.headers.get("Range")))
+        content = self.server.files.get(self.path)
+        if content is None:
+            self.send_error(404)
+            return
+        tag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
+        asked, condition = self.headers.get("Range"), self.headers.get("If-Range")
+        start = int(asked[6:-1]) if asked and condition in (None, tag) else 0
+        self.send_response(206 if start else 200)
+        self.send_header("ETag", tag)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        rest = content[start:]
+        if self.server.breaks:
+            self.server.breaks -= 1
+            rest = rest[: len(rest) // 2]
+        self.wfile.write(rest)
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.asked, running.breaks = [], 0
+        running.files = {
+            "/files/generator.pth": bytes(range(256)) * 500,
+            "/data/list_natural_test.txt": b"12\n7\n",
+            "/data/audio_natural.tar.gz": archive("audio_natural/12.wav", "audio_natural/deep/7.wav"),
+        }
+        running.url = f"http://127.0.0.1:{running.server_port}"
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def get(server, folder, *names, **more):
+    return fetch(names, folder / "data", folder / "models", server.url, pause_s=0, **more)
+
+
+def test_the_published_layout(server, tmp_path):
+    server.breaks = 1
+    get(server, tmp_path, "generator", "list_natural_test", "audio_natural")
+    folder = tmp_path / "data" / "audio_clevrgan_natural"
+    assert (tmp_path / "models" / "generator.pth").read_bytes() == server.files["/files/generator.pth"]
+    assert (folder / "name_list_test.txt").read_text() == "12\n7\n"
+    assert (folder / "audio" / "12.wav").read_text() == "audio_natural/12.wav"
+    assert (folder / "audio" / "deep" / "7.wav").exists()
+    assert sorted(path.name for path in folder.iterdir()) == ["SHA256SUMS", "audio", "name_list_test.txt"]
+    assert server.asked[:2] == [("/files/generator.pth", None), ("/files/generator.pth", "bytes=64000-")]
+    count = len(server.asked)
+    get(server, tmp_path, "generator", "list_natural_test", "audio_natural")
+    assert len(server.asked) == count
+    noted = read_checksums(tmp_path / "models" / "SHA256SUMS")
+    assert noted == {"generator.pth": hashlib.sha256(server.files["/files/generator.pth"]).hexdigest()}
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_from_its_start(server, tmp_path):
+    server.breaks = 1
+    with pytest.raises(DownloadError, match="Could not download"):
+        get(server, tmp_path, "generator", attempts=1)
+    server.files["/files/generator.pth"] = b"new" * 50000
+    get(server, tmp_path, "generator")
+    assert (tmp_path / "models" / "generator.pth").read_bytes() == b"new" * 50000
+
+
+def test_known_checksums(server, tmp_path):
+    sums = tmp_path / "sums"
+    sums.write_text(f"{'0' * 64}  generator.pth\n\n{'a' * 64} *folder/other.bin\n")
+    known = read_checksums(sums)
+    assert known == {"generator.pth": "0" * 64, "other.bin": "a" * 64}
+    with pytest.raises(DownloadError, match=f"expected {'0' * 64}: the file there has changed or was damaged"):
+        get(server, tmp_path, "generator", checksums=known)
+    sums.write_text("nonsense\n")
+    with pytest.raises(DownloadError, match="line 1: 'nonsense'; expected a SHA-256"):
+        read_checksums(sums)
+
+
+def test_offline_and_unknown(server, tmp_path):
+    with pytest.raises(DownloadError, match="no published file 'nothing': choose among list_natural_train"):
+        get(server, tmp_path, "nothing")
+    with pytest.raises(DownloadError, match="the server answered 404"):
+        get(server, tmp_path, "seg_encoder")
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(DownloadError, match=r"Could not download http://\S+/files/generator.pth .* at .*generator.pth"):
+        get(server, tmp_path, "generator", attempts=1)
+
+
+def test_the_script_says_it_in_one_sentence(server, tmp_path, capsys):
+    script = runpy.run_path(str(ROOT / "scripts" / "download_data.py"))
+    options = ["--models", str(tmp_path / "m"), "--data", str(tmp_path / "d"), "--server", server.url + "/"]
+    assert script["main"]([*options, "generator", "list_natural_test"]) == 0
+    assert (tmp_path / "m" / "generator.pth").exists()
+    assert (tmp_path / "d" / "audio_clevrgan_natural" / "name_list_test.txt").exists()
+    assert script["main"]([*options, "models"]) == 2
+    assert capsys.readouterr().err.startswith("error: Could not download")
+
+
+def test_bad_archives(tmp_path):
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(archive("top/../../evil"))
+    with pytest.raises(DownloadError, match="cannot be unpacked into"):
+        unpack(path, tmp_path / "out")
+    path.write_bytes(archive("top/fine.txt")[:-20])
+    with pytest.raises(DownloadError, match="fetch it again"):
+        unpack(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "evil").exists()
+    path.write_bytes(archive("loose"))
+    with pytest.raises(DownloadError, match="holds no files inside a folder"):
+        unpack(path, tmp_path / "out")
+
+
+def test_groups():
+    assert len(BASIC) == 8  # six lists and two archives of sound, as the original's script
+    assert set(MODELS) == {"generator", "seg_encoder", "seg_decoder", "negatives", "repetition_audios"}
+    assert len({file.target for file in FILES.values()}) == len(FILES)
