@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 import config
 from config import Factory, Offers
-from engine import distributed, seeding
+from engine import distributed
+from engine.assemble import build_task, prepare_dry, start, without_schedule
 from engine.context import Context
 from engine.errors import UserError
 from engine.initialise import InitFrom, load_run, start_from
 from engine.logs import RunLog, console, flatten
-from engine.optimization import Length
 from engine.run_folder import RunFolder, RunSettings
 from engine.settings import TrainerSettings
 from engine.task import Task
@@ -37,7 +37,7 @@ class Launch:
             numbers win when it launched the program.
     """
 
-    processes: int | None = None
+    processes: PositiveInt | None = None
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -74,11 +74,11 @@ def train(
         launch: processes on this machine; read by run.py.
         cpu_threads: threads of torch on the CPU, its own choice when None; with one, a run repeats bit for bit.
     """
-    device = _start(seed, deterministic, cpu_threads)
+    device = start(seed, deterministic, cpu_threads)
     if context.dry_run:
         with tempfile.TemporaryDirectory() as folder:
             if prepare is not None:
-                data, task = _prepare_dry(prepare, context, Path(folder))
+                data, task = prepare_dry(prepare, context, Path(folder))
             _dry_run(without_schedule(task), data, trainer, init_from, seed, device)
         return
     folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
@@ -86,7 +86,7 @@ def train(
     if prepare is not None and distributed.is_main():
         prepare()
     distributed.barrier()
-    built = _build_task(task, data, trainer, seed, device)
+    built = build_task(task, data, trainer, seed, device)
     if distributed.is_main():
         folder.prepare(context.values, run.resume, context.command)
     distributed.barrier()
@@ -131,22 +131,22 @@ def evaluate(
         cpu_threads: threads of torch on the CPU, its own choice when None; with one, a run repeats bit for bit.
         trainer: as in training; a config that extends a training config keeps it. Nothing is trained.
     """
-    device = _start(seed, deterministic, cpu_threads)
+    device = start(seed, deterministic, cpu_threads)
     settings = trainer or TrainerSettings(epochs=1)
     task = without_schedule(task)
     if context.dry_run:
         with tempfile.TemporaryDirectory() as folder:
             if prepare is not None:
-                data, task = _prepare_dry(prepare, context, Path(folder))
+                data, task = prepare_dry(prepare, context, Path(folder))
                 task = without_schedule(task)
-            built = _build_task(task, data, settings, seed, device)
+            built = build_task(task, data, settings, seed, device)
             start_from(init_from, built)
             log.info("dry run: %s", Trainer(built, settings, seed, device, None).evaluate(limit=1))
         return
     if prepare is not None and distributed.is_main():
         prepare()
     distributed.barrier()
-    built = _build_task(task, data, settings, seed, device)
+    built = build_task(task, data, settings, seed, device)
     start_from(init_from, built)
     folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
     if any(folder.checkpoints.glob("*.pt")):
@@ -158,79 +158,6 @@ def evaluate(
     show(folder)
 
 
-def _start(seed: int, deterministic: bool, cpu_threads: int | None) -> torch.device:
-    """Join the other ranks, seed, and choose the device."""
-    if cpu_threads is not None:
-        torch.set_num_threads(cpu_threads)
-    device = distributed.pick_device()
-    distributed.start(device)
-    seeding.seed_all(seed, distributed.rank())
-    torch.set_float32_matmul_precision("high")
-    if deterministic:
-        seeding.make_deterministic()
-    return device
-
-
-def _build_task(task: Factory, data: Factory, settings: TrainerSettings, seed: int, device: torch.device) -> Task:
-    """Build data and task; the weights are drawn from the same seed on every rank."""
-    torch.manual_seed(seed)
-    built = data(
-        seed=seed,
-        rank=distributed.rank(),
-        world_size=distributed.world_size(),
-        pin_memory=device.type == "cuda",
-    )
-    made = task(data=built, device=device, seed=seed, length=Length(settings.epochs, settings.max_steps))
-    seeding.seed_all(seed, distributed.rank())
-    count = sum(p.numel() for module in made.modules.values() for p in module.parameters() if p.requires_grad)
-    log.info(
-        "%s on %s, %d process%s: %.2f M trainable parameters, %d steps of %d samples per epoch",
-        type(made).__name__, device, distributed.world_size(), "es" * (distributed.world_size() > 1),
-        count / 1e6, made.steps_per_epoch, made.batch_size,
-    )  # fmt: skip
-    return made
-
-
-def without_schedule(task: Factory) -> Factory:
-    """Return the task's node without its schedule, which has nothing to do where there is no training to its end."""
-    arguments = {
-        key: {**group, "schedule": None} if isinstance(group, dict) and "schedule" in group else group
-        for key, group in task.arguments.items()
-    }
-    if task.takes("schedule"):
-        arguments["schedule"] = None
-    return Factory(task.target, arguments, task.key_path)
-
-
-def _prepare_dry(prepare: Factory, context: Context, folder: Path) -> tuple[Factory, Factory]:
-    """Point data and task at a small temporary preparation when the real one is missing."""
-    real = _folder_of(prepare.arguments)
-    if real is None or real.exists():
-        return _factories(context)
-    log.info("dry run: %s is not there yet, a small stand-in is made in a temporary folder", real)
-    prepare(dry_folder=folder)
-    context.redirect(real, folder)
-    return _factories(context)
-
-
-def _folder_of(arguments: dict[str, Any]) -> Path | None:
-    """Return the first ``folder`` in the arguments of a preparation."""
-    for key, value in arguments.items():
-        if key == "folder":
-            return config.resolve_path(value)
-        if isinstance(value, dict) and (found := _folder_of(value)):
-            return found
-    return None
-
-
-def _factories(context: Context) -> tuple[Factory, Factory]:
-    def factory(name: str) -> Factory:
-        node = dict(context.values[name])
-        return Factory(config.resolve_type(node.pop("type")), node, name)
-
-    return factory("data"), factory("task")
-
-
 def _dry_run(
     task: Factory,
     data: Factory,
@@ -240,7 +167,7 @@ def _dry_run(
     device: torch.device,
 ) -> None:
     """Make one optimisation step and evaluate one batch."""
-    built = _build_task(task, data, settings, seed, device)
+    built = build_task(task, data, settings, seed, device)
     loop = Trainer(built, settings, seed, device, None)
     if init_from is not None:
         start_from(init_from, built)

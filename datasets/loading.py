@@ -6,27 +6,26 @@ Shape letters: B batch, T frames, N samples.
 """
 
 import atexit
+import functools
 import logging
 import signal
+import warnings
 import weakref
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from datasets.features import HOP, PAD_DB, count_frames
+from datasets.batches import REFILL_TRIES, Batch, Collate, Items, mix
+from datasets.parallel import cores
 from datasets.samples import SampleError, SpokenCaptions
 from engine.errors import UserError
 
 log = logging.getLogger(__name__)
-Batch = dict[str, Any]
 BUCKET_POOL = 50  # batches sorted together: long enough for even lengths, short enough to stay random
-REFILL_TRIES = 100
 GRACE_SECONDS = 30  # a worker outlives a SIGTERM to the whole group so long: the main process saves its checkpoint
 
 
@@ -78,19 +77,21 @@ class Loader:
         self.bucket = bucket and train
         self._lengths: np.ndarray | None = None
         self._plan: list[list[tuple[int, int]]] = []
-        items = _Items(dataset, seed, refill=train and dataset.on_error == "skip")
+        items = Items(dataset, seed, refill=train and dataset.on_error == "skip")
         several = {"prefetch_factor": prefetch, "persistent_workers": persistent_workers} if workers else {}
-        self._loader = DataLoader(
-            items,
-            batch_sampler=_Plan(self._plan),
-            collate_fn=_Collate(target_length, pad_multiple),
-            num_workers=workers,
-            worker_init_fn=_start_worker,
-            generator=torch.Generator(),  # its own: an epoch's start must not move the run's random state
-            pin_memory=torch.cuda.is_available() if pin_memory == "auto" else pin_memory,
-            **several,
-        )
-
+        _note_many_workers(workers)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*worker processes in total")  # said above in our words
+            self._loader = DataLoader(
+                items,
+                batch_sampler=_Plan(self._plan),
+                collate_fn=Collate(target_length, pad_multiple),
+                num_workers=workers,
+                worker_init_fn=_start_worker,
+                generator=torch.Generator(),  # its own: an epoch's start must not move the run's random state
+                pin_memory=torch.cuda.is_available() if pin_memory == "auto" else pin_memory,
+                **several,
+            )
         if workers:
             atexit.register(_end_workers, weakref.ref(self._loader))
 
@@ -140,7 +141,7 @@ class Loader:
         count, size = len(self.dataset), self.batch_size
         if not self.train:
             return [list(range(first, min(first + size, count))) for first in range(0, count, size)]
-        generator = torch.Generator().manual_seed(_mix(self.seed, epoch))
+        generator = torch.Generator().manual_seed(mix(self.seed, epoch))
         rows = torch.randperm(count, generator=generator)
         if self.bucket:
             rows = self._bucketed(rows)
@@ -200,9 +201,11 @@ def _check_sizes(
         )
 
 
-def _mix(*numbers: int) -> int:
-    """One well-mixed 63-bit seed of several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+@functools.cache
+def _note_many_workers(workers: int) -> None:
+    """Says once that there are more loading processes than cores; it works, but is rarely quicker."""
+    if workers > cores():
+        log.warning("workers is %d for %d cores; as many as there are cores load as quickly", workers, cores())
 
 
 def _start_worker(_worker: int) -> None:
@@ -230,61 +233,3 @@ class _Plan:
 
     def __len__(self) -> int:
         return len(self.plan)
-
-
-class _Items(Dataset):
-    """Samples by (epoch, row), each with its own random state; failures are returned, so that they cross processes."""
-
-    def __init__(self, dataset: SpokenCaptions, seed: int, refill: bool) -> None:
-        self.dataset, self.seed, self.refill = dataset, seed, refill
-
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Batch | None, list[SampleError]]:
-        """The sample, or None, and what failed; ``refill`` takes the next usable row in place of a bad one."""
-        epoch, row = key
-        failures: list[SampleError] = []
-        before = torch.default_generator.get_state()
-        try:
-            for step in range(min(REFILL_TRIES, len(self.dataset)) if self.refill else 1):
-                tried = (row + step) % len(self.dataset)
-                torch.default_generator.manual_seed(_mix(self.seed, epoch, tried))
-                try:
-                    return self.dataset[tried], failures
-                except SampleError as failure:
-                    failures.append(failure)
-        finally:
-            torch.default_generator.set_state(before)
-        return None, failures
-
-
-class _Collate:
-    """Stacks samples and pads what has a length."""
-
-    def __init__(self, target_length: int | None, pad_multiple: int) -> None:
-        self.target_length, self.pad_multiple = target_length, pad_multiple
-
-    def __call__(self, items: list[tuple[Batch | None, list[SampleError]]]) -> Batch:
-        """One batch with ``failures`` and the number of samples ``lost``; nothing else when nothing could be used."""
-        samples = [sample for sample, _ in items if sample is not None]
-        batch: Batch = {name: self._stacked(name, [s[name] for s in samples]) for name in (samples or [{}])[0]}
-        failures = [failure for _, found in items for failure in found]
-        return batch | {"failures": failures, "lost": len(items) - len(samples)}
-
-    def _stacked(self, name: str, values: list[Any]) -> Tensor:
-        """One entry of the batch, with a leading B."""
-        if name == "mel":
-            longest = max(value.shape[1] for value in values)
-            length = self.target_length or _rounded_up(longest, self.pad_multiple)
-            batch = values[0].new_full((len(values), values[0].shape[0], length), PAD_DB)
-            for row, value in zip(batch, values, strict=True):
-                row[:, : value.shape[1]] = value
-            return batch
-        if name == "waveform":
-            padded = pad_sequence(values, batch_first=True)
-            frames = _rounded_up(count_frames(padded.shape[1]), self.pad_multiple)
-            return F.pad(padded, (0, frames * HOP - 1 - padded.shape[1]))  # the most samples that make these frames
-        return torch.stack(values) if isinstance(values[0], Tensor) else torch.tensor(values)
-
-
-def _rounded_up(length: int, multiple: int) -> int:
-    """The next multiple."""
-    return -(-length // multiple) * multiple

@@ -194,3 +194,10 @@ def test_impossible_sizes(dataset, shared, small):
         Loader(dataset, 4, 0, True, target_length=50)
     with pytest.raises(UserError, match="11 training rows for 12 processes"):
         Loader(dataset, 12, 0, True, world=12)
+
+
+def test_more_workers_than_cores_are_told_once_in_our_words(dataset, caplog, recwarn):
+    Loader(dataset, 2, 0, True, workers=997)
+    Loader(dataset, 2, 0, False, workers=997)
+    assert caplog.text.count("workers is 997 for") == 1
+    assert [warning for warning in recwarn if "worker processes" in str(warning.message)] == []

@@ -1,0 +1,90 @@
+"""From a checked config to a task on a device: what training and evaluation share before they begin."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import config
+from config import Factory
+from engine import distributed, seeding
+from engine.context import Context
+from engine.optimization import Length
+from engine.settings import TrainerSettings
+from engine.task import Task
+
+log = logging.getLogger(__name__)
+
+
+def start(seed: int, deterministic: bool, cpu_threads: int | None) -> torch.device:
+    """Join the other ranks, seed, and choose the device."""
+    if cpu_threads is not None:
+        torch.set_num_threads(cpu_threads)
+    device = distributed.pick_device()
+    distributed.start(device)
+    seeding.seed_all(seed, distributed.rank())
+    torch.set_float32_matmul_precision("high")
+    if deterministic:
+        seeding.make_deterministic()
+    return device
+
+
+def build_task(task: Factory, data: Factory, settings: TrainerSettings, seed: int, device: torch.device) -> Task:
+    """Build data and task; the weights are drawn from the same seed on every rank."""
+    torch.manual_seed(seed)
+    built = data(
+        seed=seed,
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+        pin_memory=device.type == "cuda",
+    )
+    made = task(data=built, device=device, seed=seed, length=Length(settings.epochs, settings.max_steps))
+    seeding.seed_all(seed, distributed.rank())
+    count = sum(p.numel() for module in made.modules.values() for p in module.parameters() if p.requires_grad)
+    log.info(
+        "%s on %s, %d process%s: %.2f M trainable parameters, %d steps of %d samples per epoch",
+        type(made).__name__, device, distributed.world_size(), "es" * (distributed.world_size() > 1),
+        count / 1e6, made.steps_per_epoch, made.batch_size,
+    )  # fmt: skip
+    return made
+
+
+def without_schedule(task: Factory) -> Factory:
+    """Return the task's node without its schedule, which has nothing to do where there is no training to its end."""
+    arguments = {
+        key: {**group, "schedule": None} if isinstance(group, dict) and "schedule" in group else group
+        for key, group in task.arguments.items()
+    }
+    if task.takes("schedule"):
+        arguments["schedule"] = None
+    return Factory(task.target, arguments, task.key_path)
+
+
+def prepare_dry(prepare: Factory, context: Context, folder: Path) -> tuple[Factory, Factory]:
+    """Point data and task at a small temporary preparation when the real one is missing."""
+    real = _folder_of(prepare.arguments)
+    if real is None or real.exists():
+        return _factories(context)
+    log.info("dry run: %s is not there yet, a small stand-in is made in a temporary folder", real)
+    prepare(dry_folder=folder)
+    context.redirect(real, folder)
+    return _factories(context)
+
+
+def _folder_of(arguments: dict[str, Any]) -> Path | None:
+    """Return the first ``folder`` in the arguments of a preparation."""
+    for key, value in arguments.items():
+        if key == "folder":
+            return config.resolve_path(value)
+        if isinstance(value, dict) and (found := _folder_of(value)):
+            return found
+    return None
+
+
+def _factories(context: Context) -> tuple[Factory, Factory]:
+    def factory(name: str) -> Factory:
+        node = dict(context.values[name])
+        return Factory(config.resolve_type(node.pop("type")), node, name)
+
+    return factory("data"), factory("task")
