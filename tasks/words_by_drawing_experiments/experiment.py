@@ -1,0 +1,168 @@
+"""What every experiment does before and after its own part: read weights and data, write metrics, tables and report."""
+
+import csv
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import config
+from config import Offers
+from datasets.features import PAD_DB
+from datasets.samples import Sample, SpokenCaptions
+from engine import distributed, seeding
+from engine.context import Context
+from engine.errors import UserError
+from engine.logs import console
+from engine.run_folder import RunFolder, RunSettings
+from evaluation.report import Query, Report, metrics_table, write_metrics, write_report
+from gan.images import picture
+from models.speech_maps import SpeechMaps
+from tasks.words_by_drawing_experiments.model import ModelSource, Trained, load_model
+from tasks.words_by_drawing_experiments.pictures import LatentTable, Pictures
+
+log = logging.getLogger(__name__)
+DataNode = Annotated[Callable[..., SpokenCaptions], Offers("train", "on_error")]
+DRY_ROWS = 2
+
+
+@dataclass
+class Experiment:
+    """Weights, captions and pictures of an experiment, and the folder that its results go to.
+
+    Attributes:
+        model: the trained encoders; None for jobs that need none.
+        dataset: the captions.
+        pictures: their pictures.
+        folder: the run.
+        context: the config.
+        device: where everything runs.
+    """
+
+    model: Trained | None
+    dataset: SpokenCaptions
+    pictures: Pictures
+    folder: RunFolder
+    context: Context
+    device: torch.device
+
+    def picture_u8(self, row: int) -> np.ndarray:
+        """The picture of a row, (R, R, 3) uint8."""
+        return picture(self.pictures.images([row])[0]).numpy()
+
+    def rows(self, count: int | None) -> range:
+        """The first ``count`` rows of the captions (all when None), two in a dry run."""
+        most = min(len(self.dataset), count or len(self.dataset))
+        return range(min(most, DRY_ROWS) if self.context.dry_run else most)
+
+    def sample(self, row: int) -> Sample:
+        """The features of one caption: ``mel`` (40, T0) and ``nframes``."""
+        return self.dataset[row]
+
+    def encode_speech(self, rows: Sequence[int]) -> SpeechMaps:
+        """Encode the captions of some rows together."""
+        samples = [self.sample(row) for row in rows]
+        longest = max(sample["mel"].shape[1] for sample in samples)
+        mels = [F.pad(sample["mel"], (0, longest - sample["mel"].shape[1]), value=PAD_DB) for sample in samples]
+        return self.model.encode_speech(torch.stack(mels), torch.tensor([sample["nframes"] for sample in samples]))
+
+    def finish(
+        self,
+        title: str,
+        metrics: dict[str, float],
+        sections: Sequence[tuple[str, str]] = (),
+        queries: Sequence[Query] = (),
+    ) -> None:
+        """Write metrics.json and report.html and show where they are; a dry run only logs."""
+        if self.context.dry_run:
+            log.info("dry run: %s", {name: round(value, 4) for name, value in metrics.items()})
+            return
+        write_metrics(self.folder.path, metrics)
+        report = Report(
+            title=f"{self.context.name}: {title}",
+            metrics=metrics,
+            queries=list(queries),
+            sections=list(sections),
+            config_yaml=self.context.config_text,
+            info=({"weights": self.model.name} if self.model else {}) | _info(self.folder),
+        )
+        write_report(self.folder.path / "report.html", report)
+        self.show(metrics)
+
+    def show(self, metrics: dict[str, float]) -> None:
+        """Print the metrics and where everything is."""
+        console.print(metrics_table(metrics), highlight=False, markup=False)
+        for name in ("report.html", "metrics.json"):
+            path = self.folder.path / name
+            if path.exists():
+                console.print(f"{name:<14}{config.short(path)}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def opened(
+    context: Context,
+    run: RunSettings,
+    data: DataNode,
+    model: ModelSource | None = None,
+    generator: nn.Module | None = None,
+    latents: LatentTable | None = None,
+    seed: int = 0,
+) -> Iterator[Experiment]:
+    """Read what an experiment needs and make its run folder; a dry run gets a temporary one.
+
+    Args:
+        context: given by run.py.
+        run: where results go.
+        data: dataset node.
+        model: where the weights come from.
+        generator: draws the pictures; None to read files.
+        latents: which latents the ids mean.
+        seed: of everything random.
+
+    Yields:
+        The experiment.
+
+    Raises:
+        UserError: weights, captions or pictures are missing or do not fit, or the folder holds a training run.
+    """
+    device = distributed.pick_device()
+    seeding.seed_all(seed, 0)
+    trained = load_model(model, device) if model is not None else None
+    dataset = data(train=False, on_error="error")
+    pictures = Pictures(dataset, generator, latents or LatentTable(), device)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) if context.dry_run else config.resolve_path(run.folder) / (run.name or context.name)
+        folder = RunFolder(path)
+        if any(folder.checkpoints.glob("*.pt")):
+            raise UserError(f"{folder.path} holds a training run; give the experiment another run.name=...")
+        folder.prepare(context.values, "auto", context.command)
+        yield Experiment(trained, dataset, pictures, folder, context, device)
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _info(folder: RunFolder) -> dict[str, str]:
+    """Return the start of the run as readable rows."""
+    last = json.loads((folder.path / "info.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    machine = last["machine"]
+    return {
+        "started": last["started"],
+        "command": " ".join(last["command"]),
+        "commit": last["commit"] or "not in git",
+        "machine": f"{machine['cores']} cores, {machine['gpu'] or 'no GPU'}, {machine['system']}",
+    }

@@ -1,0 +1,217 @@
+"""Find negatives that change exactly one attribute of one thing: ``run.py -f words_by_drawing/make_negatives.yaml``.
+
+For each picture, units of one layer are switched off at random (with a random probability) in the region of one thing,
+many times; an edited picture is taken when the segmenter sees one attribute changed, nothing else, and no other
+negative of that picture changed the same thing to the same label. The result is a file in the published layout, see
+published/negatives.py. Pictures for which too few are found are left out and counted.
+"""
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.context import Context
+from engine.errors import UserError
+from engine.logs import progress
+from engine.run_folder import RunSettings
+from evaluation.choices import Choice, choices_section
+from gan.hooks import Edit, edited
+from gan.images import picture
+from gan.redraw import Positives, generate
+from gan.scene_description import SeenObject
+from models.segmentation import Segmenter
+from published.negatives import Negative, write_negatives
+from tasks.words_by_drawing_experiments.descriptions import Change, changes, things
+from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened, write_table
+from tasks.words_by_drawing_experiments.pictures import LatentTable
+from tasks.words_by_drawing_experiments.recall_selected import check_layer, same_labels
+
+log = logging.getLogger(__name__)
+LEAST_SURE = 0.6  # share of a thing's pixels that must agree on each attribute, before and after
+FEWEST, MOST = 0.05, 0.6  # probability of a unit to be switched off
+SHOWN = 8
+
+
+def make_negatives(
+    data: DataNode,
+    generator: nn.Module,
+    segmenter: Segmenter,
+    context: Context,
+    layer: str = "layer4",
+    latents: LatentTable = LatentTable(),  # noqa: B008  never changed
+    pictures: Annotated[int, Field(ge=1)] | None = None,
+    negatives: Annotated[int, Field(ge=1)] = 4,
+    attempts: Annotated[int, Field(ge=1)] = 640,
+    batch_size: Annotated[int, Field(ge=1)] = 32,
+    seed: Annotated[int, Field(ge=0)] = 0,
+    output: Path | None = None,
+    run: RunSettings = RunSettings(),  # noqa: B008  never changed
+) -> None:
+    """Search the negatives of a set's pictures and write them to a file.
+
+    Args:
+        data: dataset of the captions whose pictures are edited.
+        generator: draws and redraws the pictures.
+        segmenter: says what changed.
+        context: given by run.py.
+        layer: of the generator, whose units are switched off.
+        latents: which latents the captions' ids mean.
+        pictures: how many are tried, all when None.
+        negatives: of each picture, all different; 4 as published.
+        attempts: edited pictures tried for each picture before it is left out.
+        batch_size: drawn at a time.
+        seed: of the edits.
+        output: the file; ``negatives.pth.tar`` in the run folder when None.
+        run: where the report is written.
+
+    Raises:
+        UserError: Captions or layers are missing or do not fit, or no picture has enough negatives.
+    """
+    check_layer(generator, layer)
+    with opened(context, run, data, None, generator, latents, seed) as experiment:
+        if isinstance(segmenter, nn.Module):
+            segmenter.to(experiment.device).eval()
+        search = Search(generator, segmenter, layer, negatives, attempts, batch_size, seed)
+        rows = experiment.rows(pictures)
+        found: dict[int, list[Found]] = {}
+        for row in progress(rows, len(rows), "pictures"):
+            name = experiment.pictures.ids[row]
+            taken = search(name, experiment.pictures.latents_of([row]))
+            if len(taken) == negatives:
+                found[name] = taken
+        _finish(experiment, found, len(rows), output)
+
+
+class Found(NamedTuple):
+    """A negative, what it changed, and its picture (3, R, R)."""
+
+    negative: Negative
+    change: Change
+    image: Tensor
+
+
+class Search:
+    """Looks for the negatives of one picture.
+
+    Args:
+        generator: (B, latent_dim) to (B, 3, R, R).
+        segmenter: says what changed.
+        layer: whose units are switched off.
+        wanted: negatives of a picture.
+        attempts: edited pictures before it gives up.
+        batch_size: drawn at a time.
+        seed: with the picture's id it decides everything random.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        segmenter: Segmenter,
+        layer: str,
+        wanted: int,
+        attempts: int,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self.generator, self.segmenter, self.layer = generator, segmenter, layer
+        self.wanted, self.attempts, self.batch_size, self.seed = wanted, attempts, batch_size, seed
+
+    @torch.no_grad()
+    def __call__(self, name: int, latent: Tensor) -> list[Found]:
+        """Return the negatives of a picture: ``wanted`` of them, or fewer when it gave up.
+
+        Args:
+            name: the latent's id.
+            latent: (1, latent_dim).
+        """
+        positive = generate(self.generator, latent, [self.layer])
+        labels = self.segmenter.segment(positive.images)[0]
+        before = things(labels)
+        sure = [number for number, thing in enumerate(before) if thing.sureness >= LEAST_SURE]
+        found: dict[tuple[int, str, str], Found] = {}
+        if not sure:
+            return []
+        places = {number: _position(labels, before[number]) for number in sure}
+        regions = {number: same_labels(labels, places[number], f"id {name}") for number in sure}
+        draws = np.random.default_rng([self.seed, name])
+        for _ in range(-(-self.attempts // self.batch_size)):
+            chosen = draws.choice(sure, self.batch_size)
+            units = self._units(draws, positive.shapes[self.layer][0])
+            images = self._draw(positive, [regions[number] for number in chosen], units)
+            for index, map_after in enumerate(self.segmenter.segment(images)):
+                change = _one_change(before, things(map_after), int(chosen[index]))
+                if change is None or (key := (change.thing, change.kind, change.after)) in found:
+                    continue
+                negative = Negative(places[change.thing], units[index].cpu())
+                found[key] = Found(negative, change, images[index].cpu())
+                if len(found) == self.wanted:
+                    return list(found.values())
+        return list(found.values())
+
+    def _units(self, draws: np.random.Generator, channels: int) -> Tensor:
+        """Draw units to switch off, (batch_size, C) of 0 and 1."""
+        shares = draws.uniform(FEWEST, MOST, (self.batch_size, 1))
+        return torch.from_numpy((draws.random((self.batch_size, channels)) < shares).astype(np.float32))
+
+    def _draw(self, positive: Positives, regions: list[Tensor], units: Tensor) -> Tensor:
+        """Draw the picture with units switched off, each set in its region (H, W)."""
+        size = positive.shapes[self.layer][1:]
+        masks = F.interpolate(torch.stack(regions)[:, None].float(), size, mode="area")
+        with edited(self.generator, {self.layer: Edit(masks * units.to(masks)[:, :, None, None])}):
+            return self.generator(positive.latents.expand(len(regions), -1))
+
+
+def _position(labels: Tensor, thing: SeenObject) -> tuple[int, int]:
+    """Return the pixel nearest to a thing's middle that has the labels of most of its pixels."""
+    rows, columns = np.nonzero(thing.mask)
+    vectors = labels[:, rows, columns].cpu().numpy().T
+    _, which, counts = np.unique(vectors, axis=0, return_inverse=True, return_counts=True)
+    typical = which.ravel() == counts.argmax()
+    rows, columns = rows[typical], columns[typical]
+    nearest = int(((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2).argmin())
+    return int(rows[nearest]), int(columns[nearest])
+
+
+def _one_change(before: list[SeenObject], after: list[SeenObject], edited_thing: int) -> Change | None:
+    """Return the one attribute that changed, of the thing that was edited and no other."""
+    found = changes(before, after)
+    if found is None or len(found) != 1 or found[0].thing != edited_thing:
+        return None
+    return found[0] if min(thing.sureness for thing in after) >= LEAST_SURE else None
+
+
+def _finish(experiment: Experiment, found: dict[int, list[Found]], tried: int, output: Path | None) -> None:
+    """Write the file, the table, the metrics and the report."""
+    if not found:
+        raise UserError(
+            f"None of {tried} pictures has enough negatives that change one attribute: raise attempts, take another "
+            "layer, or check that the segmenter belongs to this generator."
+        )
+    path = output or experiment.folder.path / "negatives.pth.tar"
+    if experiment.context.dry_run:
+        path = experiment.folder.path / "negatives.pth.tar"
+    write_negatives(path, {name: [one.negative for one in rows] for name, rows in found.items()})
+    kinds = Counter(one.change.kind for rows in found.values() for one in rows)
+    metrics = {"pictures": float(len(found)), "left_out": float(tried - len(found))}
+    metrics |= {f"negatives {kind}": float(count) for kind, count in sorted(kinds.items())}
+    table = [[name, *one.change, int(one.negative.units.sum())] for name, rows in found.items() for one in rows]
+    header = ["id", "thing", "kind", "before", "after", "units"]
+    write_table(experiment.folder.path / "negatives.csv", header, table)
+    rows = {experiment.pictures.ids[row]: row for row in range(len(experiment.dataset))}
+    shown = [_example(experiment, rows[name], found[name]) for name in list(found)[:SHOWN]]
+    log.info("%d pictures of %d have their negatives; the others are left out", len(found), tried)
+    experiment.finish(f"negatives of {len(found)} pictures", metrics, [("Examples", choices_section(shown))])
+
+
+def _example(experiment: Experiment, row: int, found: list[Found]) -> Choice:
+    images = [experiment.picture_u8(row), *(picture(one.image).numpy() for one in found)]
+    labels = [f"{one.change.kind}: {one.change.before} to {one.change.after}" for one in found]
+    record = experiment.dataset.record(row)
+    return Choice(record.uttid, record.text, np.zeros(len(images)), labels, images)

@@ -1,0 +1,168 @@
+"""The trained encoders that an experiment is about, from a run folder or from a published checkpoint.
+
+Shape letters: I pictures, S spoken captions, D embedding size, H, W image map, T frames, R pixels a side.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import config
+from datasets.features import PAD_DB
+from engine.errors import UserError
+from engine.initialise import load_run
+from gan.images import encoder_input
+from models.matchmap import matchmaps
+from models.speech_maps import SpeechMaps
+from published import load_published
+from tasks.similarity import Similarity
+
+log = logging.getLogger(__name__)
+PUBLISHED_FRAMES = 2048  # captions are padded to this length in the published evaluation
+
+
+class ModelError(UserError):
+    """Weights for an experiment that are not there or are of another kind."""
+
+
+@dataclass
+class ModelSource:
+    """Where the trained encoders come from; give one of the two.
+
+    Attributes:
+        run: a run folder of a speech-image or drawing task (its best weights), or one of its checkpoint files.
+        published: a checkpoint of surisdi/learning-by-drawing (``model_best_*.pth.tar``), or its folder.
+    """
+
+    run: Path | None = None
+    published: Path | None = None
+
+
+@dataclass
+class Trained:
+    """Both encoders in evaluation mode, and how their maps are compared.
+
+    Attributes:
+        image: (I, 3, R, R) normalised to (I, D, H, W).
+        speech: (S, 40, T0), frames to SpeechMaps.
+        similarity: of maps.
+        target_length: frames that captions are padded to; longer ones stay as they are.
+        device: where both are.
+        name: what they are called in reports.
+    """
+
+    image: nn.Module
+    speech: nn.Module
+    similarity: Similarity
+    target_length: int | None
+    device: torch.device
+    name: str
+
+    def __post_init__(self) -> None:
+        for module in (self.image, self.speech):
+            module.eval().requires_grad_(False).to(self.device)
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """The encoders by the names that checkpoints use."""
+        return {"image": self.image, "speech": self.speech}
+
+    @torch.no_grad()
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Encode pictures (I, 3, R, R) in [-1, 1] as maps (I, D, H, W)."""
+        return self.image(encoder_input(images.to(self.device)))
+
+    @torch.no_grad()
+    def encode_speech(self, mel: Tensor, nframes: Tensor) -> SpeechMaps:
+        """Encode log-mels (S, 40, T0) with (S,) valid frames, padded as in training."""
+        missing = (self.target_length or 0) - mel.shape[-1]
+        if missing > 0:
+            mel = nn.functional.pad(mel, (0, missing), value=PAD_DB)
+        return self.speech(mel.to(self.device), nframes.to(self.device))
+
+    @torch.no_grad()
+    def score(self, images: Tensor, speech: SpeechMaps) -> Tensor:
+        """Score candidate pictures for spoken captions: what every choice experiment does.
+
+        Args:
+            images: (I, 3, R, R) in [-1, 1].
+            speech: maps of S captions.
+
+        Returns:
+            (I, S) on the CPU.
+        """
+        return self.similarity(self.encode_images(images), speech.features, speech.nframes).float().cpu()
+
+    @torch.no_grad()
+    def matchmap(self, image: Tensor, mel: Tensor, nframes: int) -> tuple[Tensor, float]:
+        """Compare one picture (3, R, R) with one caption (40, T0).
+
+        Returns:
+            The matchmap (H, W, T) of the valid frames on the CPU, and the seconds that one frame covers.
+        """
+        speech = self.encode_speech(mel[None], torch.tensor([nframes]))
+        length = max(mel.shape[-1], self.target_length or 0)
+        seconds = 0.01 * max(1, round(length / speech.features.shape[-1]))
+        maps = matchmaps(self.encode_images(image[None]), speech.features, self.similarity.measure)[0]
+        return maps[..., : max(1, int(speech.nframes[0]))].float().cpu(), seconds
+
+
+def load_model(source: ModelSource, device: torch.device) -> Trained:
+    """Load the encoders of an experiment.
+
+    Args:
+        source: where from.
+        device: where to.
+
+    Returns:
+        The encoders.
+
+    Raises:
+        ModelError: None or both places are given, the run is none of this project or reads text.
+        UserError: The weights are missing, damaged, or of another network.
+    """
+    if (source.run is None) == (source.published is None):
+        raise ModelError("model: give exactly one of model.run (a run folder) and model.published (a .pth.tar file)")
+    if source.published is not None:
+        found = load_published("davenet", source.published)
+        return Trained(found.image, found.speech, Similarity(), PUBLISHED_FRAMES, device, source.published.name)
+    values = _run_config(source.run)
+    task = values["task"]
+    image, speech = (_encoder(task, name, source.run) for name in ("image_encoder", "speech_encoder"))
+    similarity = Similarity(**(task.get("similarity") or {}))
+    target_length = (values.get("data") or {}).get("target_length")
+    trained = Trained(image, speech, similarity, target_length, device, source.run.name)
+    state = load_run(source.run, trained)
+    log.info("weights from %s (step %d)", config.short(source.run), state["step"])
+    return trained
+
+
+def _run_config(run: Path) -> dict[str, Any]:
+    """Read the config of the run that a folder or checkpoint file belongs to."""
+    folders = [run] if run.is_dir() else [run.parent, run.parent.parent]
+    path = next((folder / "config.yaml" for folder in folders if (folder / "config.yaml").is_file()), None)
+    if path is None:
+        raise ModelError(
+            f"There is no trained run at {run}: expected a run folder with config.yaml and checkpoints/; train one "
+            "first, or set model.run to one that exists."
+        )
+    values = config.parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    if not isinstance(values.get("task"), dict) or not values["task"].get("image_encoder"):
+        raise ModelError(f"{path} is no config of a speech-image run: it has no task.image_encoder; give another run.")
+    return values
+
+
+def _encoder(task: dict[str, Any], name: str, run: Path) -> nn.Module:
+    node = task.get(name)
+    if not node:
+        raise ModelError(f"{run} has no task.{name} (it reads written captions); these experiments need speech.")
+    if "pretrained" in node:  # its weights are in the checkpoint
+        node = {**node, "pretrained": None}
+    try:
+        return config.build(node, f"task.{name}")
+    except TypeError as error:
+        raise ModelError(f"task.{name} of {run} was written by another version of this project: {error}") from error

@@ -1,0 +1,83 @@
+"""The pictures of a set of spoken captions: its files, or what the generator draws from the captions' latents.
+
+Shape letters: B pictures, R pixels a side.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from datasets.active_learning import split_name
+from datasets.samples import SpokenCaptions
+from engine.errors import UserError
+from gan.latents import PUBLISHED_SEED, Latents
+
+
+@dataclass
+class LatentTable:
+    """Which latents the captions' ids mean.
+
+    Attributes:
+        number: rows of the table; ids beyond are an error. None for as many as the captions need.
+        seed: of the table; 1 as published.
+    """
+
+    number: int | None = None
+    seed: int = PUBLISHED_SEED
+
+
+class Pictures:
+    """Pictures by row of a dataset. With a generator they are drawn, else they are read from files.
+
+    Args:
+        dataset: captions; with a generator their names are ids of latents.
+        generator: (B, latent_dim) to (B, 3, R, R), with ``latent_dim``; None to read files.
+        table: which latents.
+        device: where the generator runs.
+
+    Raises:
+        UserError: neither a generator nor pictures, or a caption's name is no id.
+        LatentError: when drawn: an id is out of range.
+    """
+
+    def __init__(
+        self, dataset: SpokenCaptions, generator: nn.Module | None, table: LatentTable, device: torch.device
+    ) -> None:
+        self.dataset = dataset
+        self.device = device
+        self.generator = generator
+        if generator is None:
+            if dataset.image is None:
+                raise UserError("data has image: null and there is no generator; give one of the two")
+            return
+        self.generator = generator.eval().requires_grad_(False).to(device)
+        names = [split_name(dataset.record(row).uttid)[0] for row in range(len(dataset))]
+        wrong = [name for name in names if not name.isdigit()]
+        if wrong:
+            raise UserError(
+                f"caption {wrong[0]!r} has no latent's id for a name, so that no generator can draw its picture; give "
+                "a set in the GAN-CLEVR layout, or generator: null to read picture files"
+            )
+        self.ids = [int(name) for name in names]
+        self.latents = Latents(table.number or max(self.ids) + 1, generator.latent_dim, table.seed)
+
+    def latents_of(self, rows: Sequence[int]) -> Tensor:
+        """Return the latents (B, latent_dim) of rows, on the device."""
+        if self.generator is None:
+            raise UserError("this experiment edits pictures: set generator to the one that draws them")
+        return self.latents.take([self.ids[row] for row in rows]).to(self.device)
+
+    @torch.no_grad()
+    def images(self, rows: Sequence[int]) -> Tensor:
+        """Return the pictures of rows, (B, 3, R, R) in about [-1, 1] on the device."""
+        if self.generator is not None:
+            return self.generator(self.latents_of(rows))
+        return torch.stack([from_u8(self.dataset.image_u8(row)) for row in rows]).to(self.device)
+
+
+def from_u8(image: np.ndarray) -> Tensor:
+    """Turn a picture (R, R, 3) uint8 into (3, R, R) float in [-1, 1]."""
+    return torch.from_numpy(np.array(image)).movedim(-1, 0).float() / 127.5 - 1

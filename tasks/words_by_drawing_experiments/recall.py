@@ -1,0 +1,84 @@
+"""Recall among one picture and nine negatives edited on the fly: ``python run.py -f words_by_drawing/recall.yaml``.
+
+Published as the experiment ``recall`` of surisdi/learning-by-drawing: 200 captions, each unit of each layer is switched
+off with a probability that starts at 0.4. Here the nine negatives of a caption are drawn together.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from engine.context import Context
+from engine.logs import progress
+from engine.run_folder import RunSettings
+from evaluation.choices import Choice
+from gan.editing import random_edits
+from gan.hooks import layer_named
+from gan.redraw import Positives, generate
+from gan.regions import heat
+from tasks.words_by_drawing_experiments.choosing import choose, finish_choices
+from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened
+from tasks.words_by_drawing_experiments.model import ModelSource
+from tasks.words_by_drawing_experiments.pictures import LatentTable
+
+KS = (1, 5)
+
+
+def recall(
+    model: ModelSource,
+    data: DataNode,
+    generator: nn.Module,
+    context: Context,
+    layers: list[str],
+    latents: LatentTable = LatentTable(),  # noqa: B008  never changed
+    captions: Annotated[int, Field(ge=1)] | None = 200,
+    negatives: Annotated[int, Field(ge=1)] = 9,
+    probability: Annotated[float, Field(gt=0, le=1)] = 0.4,
+    max_retries: Annotated[int, Field(ge=0)] = 19,
+    seed: Annotated[int, Field(ge=0)] = 0,
+    run: RunSettings = RunSettings(),  # noqa: B008  never changed
+) -> None:
+    """Choose the picture of each caption among itself and negatives edited where the caption's answer is strongest.
+
+    Args:
+        model: the trained encoders, which also say where to edit.
+        data: dataset of the held-out captions.
+        generator: draws and redraws the pictures.
+        context: given by run.py.
+        layers: of the generator, whose units are switched off.
+        latents: which latents the captions' ids mean.
+        captions: how many, 200 as published; None for all.
+        negatives: of each caption.
+        probability: of each unit to be switched off, 0.4 as published.
+        max_retries: attempts after the first until a picture has changed enough.
+        seed: of the edits.
+        run: where the report is written.
+
+    Raises:
+        UserError: Weights, captions or layers are missing or do not fit.
+    """
+    for layer in layers:
+        layer_named(generator, layer)
+    source = torch.Generator().manual_seed(seed)
+
+    def choices(experiment: Experiment) -> Iterator[Choice]:
+        rows = experiment.rows(captions)
+        for row in progress(rows, len(rows), "captions"):
+            positives = generate(generator, experiment.pictures.latents_of([row]), layers)
+            sample = experiment.sample(row)
+            maps, _ = experiment.model.matchmap(positives.images[0], sample["mel"], sample["nframes"])
+            repeated = Positives(
+                positives.latents.expand(negatives, -1),
+                positives.images.expand(negatives, -1, -1, -1),
+                positives.shapes,
+            )
+            found = heat(maps.to(experiment.device).expand(negatives, -1, -1, -1))
+            edits = random_edits(generator, repeated, found, source, max_retries, probability)
+            candidates = torch.cat([positives.images, edits.images])
+            yield choose(experiment, row, candidates, [f"edited: changed by {change:.2f}" for change in edits.change])
+
+    with opened(context, run, data, model, generator, latents, seed) as experiment:
+        finish_choices(experiment, choices(experiment), f"1 picture against {negatives} edited ones", KS)

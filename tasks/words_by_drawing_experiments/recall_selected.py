@@ -1,0 +1,154 @@
+"""The semantic test of the paper: one picture against negatives that each change one attribute.
+
+``python run.py -f words_by_drawing/recall_selected.yaml``; the negatives come from a file in the published layout
+(``negatives.pth.tar``), made by ``words_by_drawing/make_negatives.yaml`` or downloaded. Chance of recall@1 is 0.2.
+Captions that the file has negatives for but the set does not (natural speech) are left out and counted, as published.
+"""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.context import Context
+from engine.logs import progress
+from engine.run_folder import RunSettings
+from evaluation.choices import Choice
+from gan.hooks import Edit, edited, layer_named
+from gan.redraw import generate
+from models.segmentation import Segmenter
+from published.negatives import Negative, NegativesError, read_negatives
+from tasks.words_by_drawing_experiments.choosing import choose, finish_choices
+from tasks.words_by_drawing_experiments.descriptions import first_change
+from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened
+from tasks.words_by_drawing_experiments.model import ModelSource
+from tasks.words_by_drawing_experiments.pictures import LatentTable
+
+log = logging.getLogger(__name__)
+KS = (1, 3)
+
+
+def recall_selected(
+    model: ModelSource,
+    data: DataNode,
+    generator: nn.Module,
+    segmenter: Segmenter,
+    negatives: Path,
+    context: Context,
+    layer: str = "layer4",
+    latents: LatentTable = LatentTable(),  # noqa: B008  never changed
+    captions: Annotated[int, Field(ge=1)] | None = None,
+    run: RunSettings = RunSettings(),  # noqa: B008  never changed
+) -> None:
+    """Choose the picture of each caption among itself and its stored negatives.
+
+    Args:
+        model: the trained encoders.
+        data: dataset of the held-out captions.
+        generator: draws and redraws the pictures; the file's own one.
+        segmenter: finds the region around a negative's position; the file's own one.
+        negatives: file in the published layout.
+        context: given by run.py.
+        layer: of the generator, that the file was made for; layer4 as published, whatever was edited in training.
+        latents: which latents the captions' ids mean.
+        captions: how many of the file's, all when None.
+        run: where the report is written.
+
+    Raises:
+        UserError: Weights, captions or negatives are missing or do not fit the generator.
+    """
+    stored = read_negatives(negatives)
+    check_layer(generator, layer)
+
+    def choices(experiment: Experiment) -> Iterator[Choice]:
+        rows = {experiment.pictures.ids[row]: row for row in range(len(experiment.dataset))}
+        wanted = [name for name in stored if name in rows][: captions or len(stored)]
+        absent = len(stored) - sum(name in rows for name in stored)
+        if absent:
+            log.info("%d of the %d pictures in %s have no caption in this set", absent, len(stored), negatives.name)
+        if context.dry_run:
+            wanted = wanted[:2]
+        for name in progress(wanted, len(wanted), "captions"):
+            latent = experiment.pictures.latents_of([rows[name]])
+            candidates = redraw_negatives(generator, segmenter, latent, stored[name], layer, f"{negatives}: id {name}")
+            changes = [first_change(segmenter, candidates[0], image) for image in candidates[1:]]
+            yield choose(experiment, rows[name], candidates, changes)
+
+    with opened(context, run, data, model, generator, latents) as experiment:
+        if isinstance(segmenter, nn.Module):
+            segmenter.to(experiment.device).eval()
+        title = "1 picture against negatives with one attribute changed"
+        finish_choices(experiment, choices(experiment), title, KS)
+
+
+def check_layer(generator: nn.Module, layer: str) -> None:
+    """Refuse a layer that the generator has not.
+
+    Raises:
+        LayerNameError: There is none of that name; lists those that there are.
+    """
+    layer_named(generator, layer)
+
+
+@torch.no_grad()
+def redraw_negatives(
+    generator: nn.Module, segmenter: Segmenter, latent: Tensor, stored: list[Negative], layer: str, name: str
+) -> Tensor:
+    """Draw a picture and its stored negatives.
+
+    Args:
+        generator: (B, latent_dim) to (B, 3, R, R).
+        segmenter: labels the picture.
+        latent: (1, latent_dim).
+        stored: K - 1 negatives.
+        layer: whose units they switch off.
+        name: of the entry, for messages.
+
+    Returns:
+        (K, 3, R, R), the picture first.
+
+    Raises:
+        NegativesError: A position lies outside the picture, or the layer has another number of units.
+    """
+    positive = generate(generator, latent, [layer])
+    channels, rows, columns = positive.shapes[layer]
+    labels = segmenter.segment(positive.images)[0]
+    masks = []
+    for negative in stored:
+        if len(negative.units) != channels:
+            raise NegativesError(
+                f"{name} has {len(negative.units)} units, but {layer} of this generator has {channels}: it was made "
+                "for another generator or layer."
+            )
+        region = same_labels(labels, negative.position, name)
+        # as cv2.INTER_AREA: a cell at the border of the region is switched off by the share that lies inside
+        region = F.interpolate(region[None, None].float(), (rows, columns), mode="area")[0]
+        masks.append(negative.units.to(region).view(-1, 1, 1) * region)
+    with edited(generator, {layer: Edit(torch.stack(masks))}):
+        images = generator(latent.expand(len(stored), -1))
+    return torch.cat([positive.images, images])
+
+
+def same_labels(labels: Tensor, position: tuple[int, int], name: str) -> Tensor:
+    """Return the pixels (H, W) bool that have all the labels of one.
+
+    Args:
+        labels: (L, H, W) bool.
+        position: row and column.
+        name: of the entry, for messages.
+
+    Raises:
+        NegativesError: The position lies outside the picture.
+    """
+    row, column = position
+    if row >= labels.shape[1] or column >= labels.shape[2]:
+        raise NegativesError(
+            f"{name}: position {position} lies outside the segmented picture of {labels.shape[1]} x {labels.shape[2]}: "
+            "it was made for another generator or segmenter."
+        )
+    return (labels == labels[:, row, column][:, None, None]).all(0)

@@ -1,0 +1,63 @@
+"""One picture against one negative that no generator drew: ``python run.py -f words_by_drawing/test_synthetic.yaml``.
+
+Published as test_synthetic: rendered or stored negatives; of several one is drawn at random. Chance is one half.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from datasets.negative_pictures import NegativePictures
+from datasets.world.draws import Draws
+from engine.context import Context
+from engine.logs import progress
+from engine.run_folder import RunSettings
+from evaluation.choices import Choice
+from tasks.words_by_drawing_experiments.choosing import choose, finish_choices
+from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened
+from tasks.words_by_drawing_experiments.model import ModelSource
+from tasks.words_by_drawing_experiments.pictures import LatentTable, from_u8
+
+
+def one_against_one(
+    model: ModelSource,
+    data: DataNode,
+    negatives: NegativePictures,
+    context: Context,
+    generator: nn.Module | None = None,
+    latents: LatentTable = LatentTable(),  # noqa: B008  never changed
+    captions: Annotated[int, Field(ge=1)] | None = None,
+    seed: Annotated[int, Field(ge=0)] = 0,
+    run: RunSettings = RunSettings(),  # noqa: B008  never changed
+) -> None:
+    """Choose the picture of each caption between itself and one negative.
+
+    Args:
+        model: the trained encoders.
+        data: dataset of the held-out captions.
+        negatives: gives the negatives of a picture.
+        context: given by run.py.
+        generator: draws the captions' own pictures; None to read files.
+        latents: which latents the captions' ids mean.
+        captions: how many, all when None.
+        seed: of what is drawn.
+        run: where the report is written.
+
+    Raises:
+        UserError: Weights, captions or negatives are missing.
+    """
+
+    def choices(experiment: Experiment) -> Iterator[Choice]:
+        rows = experiment.rows(captions)
+        for row in progress(rows, len(rows), "captions"):
+            own = experiment.pictures.images([row])[0].cpu()
+            found = negatives(experiment.dataset.record(row), experiment.picture_u8(row), seed * 1_000_003 + row)
+            chosen = Draws(seed, row).pick(found)
+            candidates = torch.stack([own, from_u8(chosen.image)])
+            yield choose(experiment, row, candidates, [chosen.label])
+
+    with opened(context, run, data, model, generator, latents, seed) as experiment:
+        finish_choices(experiment, choices(experiment), "1 picture against 1 negative", (1,))

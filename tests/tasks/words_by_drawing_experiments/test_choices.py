@@ -1,0 +1,198 @@
+"""Evaluation, recall, stored negatives and their making, one against one: on a tiny generator and random weights."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import UserError
+from evaluation.choices import Choice, ChoiceError, choice_metrics
+from gan.redraw import generate
+from published.negatives import Negative, NegativesError, read_negatives, write_negatives
+from tasks.words_by_drawing_experiments.descriptions import changes, first_change, things
+from tasks.words_by_drawing_experiments.evaluate import evaluate
+from tasks.words_by_drawing_experiments.make_negatives import make_negatives
+from tasks.words_by_drawing_experiments.model import ModelSource
+from tasks.words_by_drawing_experiments.pictures import LatentTable
+from tasks.words_by_drawing_experiments.recall import recall
+from tasks.words_by_drawing_experiments.recall_selected import recall_selected, redraw_negatives
+
+
+def metrics(context):
+    return json.loads((context.folder / "metrics.json").read_text())
+
+
+def test_ranks_and_ties():
+    """Own score 2: three higher, one equal (counts as preferred), one lower: rank 4 of 6."""
+    choice = Choice("a", "", np.array([2.0, 3, 4, 5, 2, 1]), ["colour: x", "colour: y", "size: z"])
+    assert choice.rank == 4
+    other = Choice("b", "", np.array([9.0, 1, 1, 1, 1, 1]))
+    found = choice_metrics([choice, other], (1, 5, 6))
+    assert found["recall@1"] == 0.5
+    assert found["recall@5"] == 1.0
+    assert "recall@6" not in found
+    assert found["chance@1"] == pytest.approx(1 / 6)
+    assert found["beats colour"] == 0
+    assert found["mean_rank"] == 2
+    with pytest.raises(ChoiceError, match="no caption to test"):
+        choice_metrics([], (1,))
+    with pytest.raises(ChoiceError, match="expected finite"):
+        Choice("c", "", np.array([1.0, np.nan]))
+
+
+def test_evaluate_draws_the_pictures(trained_run, captions, context, generator):
+    evaluate(ModelSource(run=trained_run), captions(), context, generator, pairs=6, batch_size=4, run=context.settings)
+    found = metrics(context)
+    assert found["n"] == 6
+    assert found["A_r10"] == 1.0
+    rows = (context.folder / "queries.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * 6
+    assert (context.folder / "report.html").exists()
+
+
+def test_evaluate_reads_picture_files(trained_run, captions, context):
+    checkpoint = trained_run / "checkpoints" / "best.pt"
+    evaluate(ModelSource(run=checkpoint), captions(True), context, pairs=None, run=context.settings)
+    assert metrics(context)["n"] == 8
+
+
+def test_recall_with_edited_negatives_repeats(trained_run, captions, context, generator):
+    def run(name):
+        context.settings.name = name
+        recall(
+            ModelSource(run=trained_run),
+            captions(),
+            generator,
+            context,
+            layers=["layer3", "layer4"],
+            captions=3,
+            max_retries=2,
+            run=context.settings,
+        )
+        return json.loads((context.settings.folder / name / "metrics.json").read_text())
+
+    found = run("one")
+    assert found["candidates"] == 10
+    assert found["n"] == 3
+    assert 0 <= found["recall@1"] <= found["recall@5"] <= 1
+    assert run("two") == found
+    rows = (context.settings.folder / "one" / "choices.csv").read_text().splitlines()
+    assert len(rows) == 4
+    assert "own picture" in (context.settings.folder / "one" / "report.html").read_text()
+
+
+def test_made_negatives_change_one_attribute_and_are_used(trained_run, captions, context, generator, segmenter):
+    """With this segmenter only the colour of the one thing can change and everything else must stay."""
+    node, path = captions(), context.settings.folder / "negatives.pth.tar"
+    context.settings.name = "making"
+    make_negatives(node, generator, segmenter, context, negatives=1, attempts=64, output=path, run=context.settings)
+    stored = read_negatives(path)
+    assert stored
+    made = json.loads((context.settings.folder / "making" / "metrics.json").read_text())
+    assert made["pictures"] == len(stored) == 8 - made["left_out"]
+    table = torch.from_numpy(np.random.RandomState(1).standard_normal(50002 * 8).reshape(-1, 8)).float()
+    for name, rows in stored.items():
+        images = redraw_negatives(generator, segmenter, table[name : name + 1], rows, "layer4", str(name))
+        told = [first_change(segmenter, images[0], image) for image in images[1:]]
+        assert all(text.startswith("colour: ") for text in told)
+        assert len(told) == 1
+    context.settings.name = "result"
+    model = ModelSource(run=trained_run)
+    recall_selected(model, node, generator, segmenter, path, context, run=context.settings)
+    found = metrics(context)
+    assert found["candidates"] == 2
+    assert found["n"] == len(stored)
+    assert 0 <= found["beats colour"] <= 1
+
+
+def test_region_of_a_negative_is_what_has_the_labels_of_its_position(generator, segmenter):
+    """All units off outside the thing change only the border; the middle of the picture stays."""
+    latent = torch.ones(1, 8)
+    before = generate(generator, latent, ["layer8"]).images[0]
+    rows = [Negative((0, 0), torch.ones(8))]
+    after = redraw_negatives(generator, segmenter, latent, rows, "layer8", "x")[1]
+    assert torch.equal(before[:, 2:-2, 2:-2], after[:, 2:-2, 2:-2])
+    assert not torch.equal(before[:, :2], after[:, :2])
+
+
+def test_changes_between_pictures(segmenter):
+    images = torch.zeros(3, 3, 16, 16)
+    images[0, 0], images[1, 2], images[2, 0] = 1, 1, 0.5
+    red, blue, red_too = (things(labels) for labels in segmenter.segment(images))
+    assert changes(red, red_too) == []
+    (change,) = changes(red, blue)
+    assert (change.kind, change.before, change.after) == ("colour", "red", "blue")
+    assert changes(red, []) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1], "holds a list, expected a dict"),
+        ({}, "holds nothing, expected a dict"),
+        ({"x": []}, "'x' is no id"),
+        ({"1": []}, "expected a list of"),
+        ({"1": [(3, torch.ones(4))]}, r"expected \(position, units\)"),
+        ({"1": [((1, -2), torch.ones(4))]}, "expected a row and a column"),
+        ({"1": [((1, 2), torch.full((4,), 0.5))]}, "units of 0 or 1"),
+        ({"1": [((1, 2), torch.ones(4))], "2": [((1, 2), torch.ones(5))]}, r"\[4, 5\] units"),
+        ({"1": [((1, 2), print)]}, "holds more than weights"),
+    ],
+)
+def test_malformed_negatives(tmp_path, content, message):
+    torch.save(content, tmp_path / "negatives.pth.tar")
+    with pytest.raises(UserError, match=message):
+        read_negatives(tmp_path / "negatives.pth.tar")
+
+
+def test_published_forms_of_negatives(tmp_path):
+    """The old torch format, positions as NumPy arrays or tensors; a truncated and a missing file."""
+    path = tmp_path / "negatives.pth.tar"
+    units = torch.tensor([0.0, 1.0])
+    content = {"7": [(np.array([3, 4]), units), (torch.tensor([5.0, 6.0]), units)], "2": [([1, 2], units)]}
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    found = read_negatives(path)
+    assert list(found) == [7, 2]
+    assert [row.position for row in found[7]] == [(3, 4), (5, 6)]
+    again = read_negatives(write_negatives(tmp_path / "copy.pth.tar", found))
+    assert again.keys() == found.keys()
+    assert torch.equal(again[7][0].units, units)
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(UserError, match="is not a complete torch file"):
+        read_negatives(path)
+    with pytest.raises(UserError, match="There is no weight file"):
+        read_negatives(tmp_path / "other.pth.tar")
+
+
+def test_negatives_of_another_generator(generator, segmenter):
+    rows = [Negative((1, 1), torch.ones(5))]
+    with pytest.raises(NegativesError, match="has 5 units, but layer4 of this generator has 12"):
+        redraw_negatives(generator, segmenter, torch.ones(1, 8), rows, "layer4", "id 3")
+    with pytest.raises(NegativesError, match=r"position \(99, 1\) lies outside"):
+        redraw_negatives(generator, segmenter, torch.ones(1, 8), [Negative((99, 1), torch.ones(12))], "layer4", "id 3")
+
+
+def test_what_is_missing_is_said(trained_run, captions, context, generator):
+    def attempt(source, node, **more):
+        evaluate(source, node, context, run=context.settings, **more)
+
+    with pytest.raises(UserError, match="exactly one of"):
+        attempt(ModelSource(), captions(), generator=generator)
+    with pytest.raises(UserError, match="There is no trained run at"):
+        attempt(ModelSource(run=trained_run.parent / "other"), captions(), generator=generator)
+    with pytest.raises(UserError, match="There is no weight file"):
+        attempt(ModelSource(published=trained_run / "model_best_x.pth.tar"), captions(), generator=generator)
+    with pytest.raises(UserError, match="give one of the two"):
+        attempt(ModelSource(run=trained_run), captions())
+    with pytest.raises(UserError, match="latent id 103 is out of range: there are 100 latents"):
+        attempt(ModelSource(run=trained_run), captions(), generator=generator, latents=LatentTable(number=100))
+    (captions.folder / "audio" / "103.wav").unlink()
+    with pytest.raises(UserError, match=r"103.*does not exist"):
+        attempt(ModelSource(run=trained_run), captions(), generator=generator)
+    best = trained_run / "checkpoints" / "best.pt"
+    best.write_bytes(best.read_bytes()[:500])
+    with pytest.raises(UserError, match="truncated or no checkpoint"):
+        attempt(ModelSource(run=trained_run), captions(), generator=generator)
+    with pytest.raises(UserError, match="no layer 'layer99'"):
+        recall(ModelSource(run=best), captions(), generator, context, layers=["layer99"], run=context.settings)

@@ -1,0 +1,65 @@
+"""One against one: rendered, stored and altered negatives, and the whole experiment on a small world."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from config import Factory
+from datasets.negative_pictures import AlteredNegatives, RenderedNegatives, StoredNegatives
+from datasets.records import SpokenCaption
+from datasets.spoken_captions import PlacesFiles
+from datasets.world.build import ensure_world
+from datasets.world.world import World
+from engine.errors import UserError
+from tasks.words_by_drawing_experiments.model import ModelSource
+from tasks.words_by_drawing_experiments.synthetic import one_against_one
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    return ensure_world(World(folder / "w", scenes=6, size=32, splits=(0.0, 0.0, 1.0), max_objects=2, workers=1))
+
+
+def test_rendered_negatives_change_one_attribute(world, trained_run, context):
+    image = {"size": 32, "resize": 32, "random_crop": False}
+    data = Factory(
+        PlacesFiles, {"manifest": str(world / "places" / "test.json"), "image": image, "max_frames": 256}, "data"
+    )
+    negatives = RenderedNegatives(world, ["colour"])
+    one_against_one(ModelSource(run=trained_run), data, negatives, context, run=context.settings)
+    found = json.loads((context.folder / "metrics.json").read_text())
+    assert found["n"] == 6
+    assert found["chance@1"] == 0.5
+    assert found["recall@1"] == found["beats colour"]
+    dataset = data(train=False, on_error="error")
+    picture = dataset.image_u8(0)
+    (negative,) = negatives(dataset.record(0), picture, 3)
+    assert negative.image.shape == picture.shape
+    changed = np.abs(negative.image.astype(int) - picture).max(2) > 40
+    assert 0 < changed.mean() < 0.5
+    assert negatives(dataset.record(0), picture, 3)[0].label == negative.label
+    with pytest.raises(UserError, match="is not of the world"):
+        negatives(SpokenCaption("other"), picture, 3)
+    with pytest.raises(UserError, match=r"holds no scenes\.jsonl"):
+        RenderedNegatives(world / "places")
+
+
+def test_stored_and_altered_negatives(tmp_path):
+    picture = np.zeros((8, 8, 3), np.uint8)
+    picture[:4, :, 0] = 90
+    upside, grey = AlteredNegatives(["upside_down", "grey"])(SpokenCaption("7"), picture, 0)
+    assert (upside.image == picture[::-1]).all()
+    assert grey.image[0, 0].tolist() == [30, 30, 30]
+    for name in ("7.png", "7_a.png", "71.png"):
+        Image.fromarray(np.full((4, 4, 3), 9, np.uint8)).save(tmp_path / name)
+    stored = StoredNegatives(tmp_path)
+    found = stored(SpokenCaption("7"), picture, 0)
+    assert len(found) == 2
+    assert found[0].image.shape == (8, 8, 3)
+    with pytest.raises(UserError, match=r"has no 8\.jpg"):
+        stored(SpokenCaption("8"), picture, 0)
+    with pytest.raises(UserError, match="there is no folder"):
+        StoredNegatives(tmp_path / "none")
