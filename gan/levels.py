@@ -117,8 +117,7 @@ def _unit_values(samples: Samples, layer: str, budget_mb: float) -> Iterator[Ten
     activations = samples.activations[layer]
     each = 4 * COPIES * len(samples) * samples.maps.pixels
     for part in activations.split(max(1, int(budget_mb * 2**20 / each)), 1):
-        maps = upsampled(part.to(samples.maps.device), samples.maps.size)
-        yield maps.transpose(0, 1).reshape(part.shape[1], -1)
+        yield upsampled(part.to(samples.maps.device), samples.maps.size).transpose(0, 1).reshape(part.shape[1], -1)
 
 
 def _pixels(samples: Samples, number: int) -> Tensor:
@@ -142,7 +141,7 @@ def _label_shares(samples: Samples, no_label: bool, values: Tensor, levels: Tens
             shares.append(_share_above(values[:, pixels], levels))
             continue
         counts = _counts(bins[:, pixels])
-        shares.append((1 - counts.cumsum(1)[:, :-1] / len(pixels)).flip(1))
+        shares.append((1 - counts.cumsum(1)[:, :-1].double() / len(pixels)).flip(1))
     return torch.stack(shares)
 
 
@@ -150,7 +149,7 @@ def _counts(bins: Tensor) -> Tensor:
     """How often each of the F + 1 bins occurs in each row of bins (U, n)."""
     rows = torch.arange(len(bins), device=bins.device, dtype=bins.dtype)[:, None] * (FRACTIONS + 1)
     counts = torch.bincount((bins + rows).flatten(), minlength=len(bins) * (FRACTIONS + 1))
-    return counts.unflatten(0, (len(bins), -1)).double()
+    return counts.unflatten(0, (len(bins), -1))
 
 
 def _share_above(values: Tensor, levels: Tensor) -> Tensor:

@@ -138,7 +138,7 @@ class StreamingQuantiles:
         if self._bins is None:
             return sorted_quantiles(self._sorted(), wanted)
         rank = (wanted * self.count).expand(self.units, -1).contiguous()
-        upto = self._bins.cumsum(1, dtype=torch.float64)
+        upto = self._bins.cumsum(1).double()  # summed as integers: exact, and repeatable on GPUs
         bins = torch.searchsorted(upto, rank).clamp(max=BINS - 1)
         held = self._bins.gather(1, bins).double()
         inside = (rank - (upto.gather(1, bins) - held)) / held.clamp(min=1)
@@ -168,7 +168,7 @@ class StreamingQuantiles:
         held = self._bins.gather(1, bins).double()
         low, high = _edges(bins)
         inside = ((values.double() - low) / (high - low)).clamp(0, 1)
-        position = (self._bins.cumsum(1, dtype=torch.float64).gather(1, bins) - held * (1 - inside)) / self.count
+        position = (self._bins.cumsum(1).gather(1, bins) - held * (1 - inside)) / self.count
         position = torch.where(values >= self._high[:, None], 1.0, position)
         return torch.where(values < self._low[:, None], 0.0, position)
 

@@ -6,7 +6,6 @@ Shape letters: N drawings, U units, h, w of a layer, L labels, H, W of a label m
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +46,7 @@ class Samples:
     @classmethod
     def from_tensors(
         cls, activations: dict[str, Tensor], maps: Tensor, labels: list[str], categories: list[str]
-    ) -> Any:
+    ) -> "Samples":
         """Samples of activations (N, U, h, w) and label maps, bool (N, L, H, W), that are at hand.
 
         Raises:
