@@ -18,7 +18,7 @@ from engine.assemble import build_task, prepare_dry, start, without_schedule
 from engine.context import Context
 from engine.errors import UserError
 from engine.initialise import InitFrom, load_run, start_from
-from engine.logs import RunLog, console, flatten
+from engine.logs import RunLog, console, flatten, short_list
 from engine.run_folder import RunFolder, RunSettings
 from engine.settings import TrainerSettings
 from engine.task import Task
@@ -141,7 +141,8 @@ def evaluate(
                 task = without_schedule(task)
             built = build_task(task, data, settings, seed, device)
             start_from(init_from, built)
-            log.info("dry run: %s", Trainer(built, settings, seed, device, None).evaluate(limit=1))
+            metrics = Trainer(built, settings, seed, device, None).evaluate(limit=1)
+            log.info("dry run: one evaluation batch  %s", short_list(metrics))
         return
     if prepare is not None and distributed.is_main():
         prepare()
@@ -175,9 +176,9 @@ def _dry_run(
     for module in built.modules.values():
         module.train()
     values = loop.train_step(next(iter(built.batches(0, 0))))
-    log.info("dry run: one step  %s", "  ".join(f"{name} {float(value):.4g}" for name, value in values.items()))
+    log.info("dry run: one step  %s", short_list(values))
     metrics = loop.evaluate(limit=1)
-    log.info("dry run: one evaluation batch  %s", "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+    log.info("dry run: one evaluation batch  %s", short_list(metrics))
     log.info("dry run: fine, nothing was written")
 
 

@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from engine import checkpoint, distributed, seeding
 from engine.errors import UserError
-from engine.logs import RunLog, Throughput, progress
+from engine.logs import RunLog, Throughput, progress, short_list
 from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
 from engine.stop import StopRequest
@@ -216,8 +216,8 @@ class Trainer:
             values[f"learning_rate/{name}"] = optimizer.param_groups[0]["lr"]
         values |= {f"speed/{name}": value for name, value in throughput.read().items()}
         run_log.scalars(self.step, self.epoch, values)
-        losses = "  ".join(f"{name[6:]} {value:.4f}" for name, value in values.items() if name.startswith("train/"))
-        losses = losses.replace("gradient_norm/", "|g| ")
+        trained = {name.removeprefix("train/"): value for name, value in values.items() if name.startswith("train/")}
+        losses = short_list({name.replace("gradient_norm/", "|g| "): value for name, value in trained.items()})
         log.info(
             "epoch %d  step %d  %s  %.0f samples/s  (%.0f %% waiting for data)",
             self.epoch + 1, self.step, losses, values["speed/samples_per_second"],

@@ -46,6 +46,17 @@ def progress(items: Iterable[Any], total: int, what: str, done: int = 0) -> Iter
             bar.advance(task)
 
 
+def short_list(values: dict[str, Any], width: int = 90) -> str:
+    """Return ``name value`` pairs for one line of a log: the first ones, and how many did not fit into ``width``."""
+    shown = ""
+    for done, (name, value) in enumerate(values.items()):
+        pair = f"{'  ' if shown else ''}{name} {float(value):.4g}"
+        if shown and len(shown) + len(pair) > width:
+            return f"{shown}  (and {len(values) - done} more)"
+        shown += pair
+    return shown
+
+
 class RunLog:
     """Writes scalars, pictures and sounds of one run; on ranks other than 0 every method does nothing.
 
