@@ -51,7 +51,9 @@ def strongest_cells(matchmap: np.ndarray, share: float = SHARE) -> np.ndarray:
     return values >= order[max(0, count - 1)]
 
 
-def frames(image: np.ndarray, matchmap: np.ndarray, step: float, seconds: float) -> list[np.ndarray]:
+def frames(
+    image: np.ndarray, matchmap: np.ndarray, step: float, seconds: float, share: float = SHARE
+) -> list[np.ndarray]:
     """Colour a picture by its matchmap, moment by moment.
 
     Args:
@@ -59,6 +61,7 @@ def frames(image: np.ndarray, matchmap: np.ndarray, step: float, seconds: float)
         matchmap: (h, w, t).
         step: what one of the t frames covers, seconds.
         seconds: length of the video; the matchmap's last frame stays where it is longer.
+        share: of the matchmap's sum that the coloured cells hold.
 
     Returns:
         Frames of 25 a second, (H', W', 3) uint8 with even sides; small pictures are enlarged.
@@ -71,7 +74,7 @@ def frames(image: np.ndarray, matchmap: np.ndarray, step: float, seconds: float)
             f"a matchmap {matchmap.shape} for {seconds} seconds in steps of {step}; expected (h, w, t), both above 0"
         )
     picture = even(enlarged(image))
-    kept = strongest_cells(matchmap)
+    kept = strongest_cells(matchmap, share)
     level = np.where(kept, np.maximum(matchmap, 0), 0)
     level = level / max(float(level.max()), 1e-9)
     shown: dict[int, np.ndarray] = {}

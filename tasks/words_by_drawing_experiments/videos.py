@@ -29,6 +29,7 @@ def videos(
     generator: nn.Module | None = None,
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
     count: Annotated[int, Field(ge=1)] | None = 20,
+    share: Annotated[float, Field(gt=0, le=1)] = 0.1,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
     """Write one mp4 for each caption: its matchmap over its picture while it is spoken.
@@ -40,6 +41,7 @@ def videos(
         generator: draws the pictures; None to read files.
         latents: which latents the captions' ids mean.
         count: how many captions, all when None.
+        share: of the matchmap that is coloured: the strongest cells that hold this part of its sum, 0.1 as published.
         run: where the videos are written.
 
     Raises:
@@ -53,7 +55,7 @@ def videos(
             name = f"{query_name(experiment, row)}.mp4"
             seconds = min(len(query.waveform) / SAMPLE_RATE, experiment.sample(row)["nframes"] * FRAME_SECONDS)
             step = query.seconds / query.matchmap.shape[-1]
-            pictures = frames(query.image_u8, query.matchmap, step, seconds)
+            pictures = frames(query.image_u8, query.matchmap, step, seconds, share)
             write_video(experiment.folder.path / "videos" / name, pictures, query.waveform, SAMPLE_RATE)
             table.append([name, f"{seconds:.2f}", len(pictures), query.text])
             if len(queries) < IN_REPORT:

@@ -79,7 +79,7 @@ def test_the_layout_is_published_and_says_what_is_seen(tmp_path):
 
 
 def test_a_killed_build_goes_on_and_gives_the_same_bytes(tmp_path, monkeypatch):
-    whole, cut = settings(tmp_path / "whole"), settings(tmp_path / "cut")
+    whole, cut = settings(tmp_path / "whole"), settings(tmp_path / "cut", workers=2)
     ensure_built(whole, GENERATOR, SEGMENTER)
     monkeypatch.setattr(synthetic_captions, "_finish", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
@@ -114,7 +114,7 @@ def test_a_dry_run_builds_a_few_elsewhere(tmp_path):
 
 
 def test_what_is_left_out(tmp_path):
-    (seen,) = [seen_objects(HalvesSegmenter().segment(torch.zeros(1, 3, 16, 16))[0].float())]
+    (seen,) = [seen_objects(HalvesSegmenter().segment(torch.full((1, 3, 16, 16), 0.0015))[0].float())]
     assert len(seen) == 2
     assert why_not(settings(tmp_path), seen) is None
     assert why_not(settings(tmp_path, max_objects=1), seen) == "too full: 2 objects"
