@@ -1,0 +1,86 @@
+"""Generators that come with the project: ``NAME.safetensors`` with the weights, ``NAME.json`` with how they were made.
+
+``tasks/progan_export.py`` writes both from a training run.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from gan.progan import ProganError, ProganGenerator
+from models.weights import load_strictly, read_state_dict
+
+FOLDER = Path(__file__).parent
+
+
+class ShippedError(ProganError):
+    """There is no such generator, or its files do not fit each other."""
+
+
+def names(folder: Path = FOLDER) -> list[str]:
+    """List the generators of a folder."""
+    return sorted(path.stem for path in folder.glob("*.json") if path.with_suffix(".safetensors").exists())
+
+
+def card(name: str, folder: Path = FOLDER) -> dict[str, Any]:
+    """Return how a generator was made: its shape, config, seed, pictures seen and figures.
+
+    Raises:
+        ShippedError: there is none of that name, or its description cannot be read.
+    """
+    path = folder / f"{name}.json"
+    if name not in names(folder):
+        known = ", ".join(names(folder)) or "none"
+        raise ShippedError(f"there is no generator {name!r} in {folder} (there: {known}); train and export one")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and {"latent_dim", "widths"} <= content.keys():
+            return content
+    except ValueError:
+        pass
+    raise ShippedError(f"{path} does not describe a generator (latent_dim, widths): restore it or export again")
+
+
+def load(name: str = "progan_world", folder: Path = FOLDER) -> ProganGenerator:
+    """Load a generator that comes with the project, in evaluation mode on the CPU.
+
+    Args:
+        name: of its files.
+        folder: that holds them.
+
+    Raises:
+        ShippedError: there is none of that name, or its description cannot be read.
+        WeightsError: the weights are damaged or do not fit the description.
+    """
+    content = card(name, folder)
+    model = ProganGenerator(content["latent_dim"], content["widths"])
+    path = folder / f"{name}.safetensors"
+    load_strictly(model, read_state_dict(path), str(path))
+    return model.eval()
+
+
+def save(model: ProganGenerator, name: str, made: Mapping[str, Any], folder: Path = FOLDER) -> Path:
+    """Write a generator and how it was made.
+
+    Args:
+        model: the generator.
+        name: of the files.
+        made: plain JSON.
+        folder: where they go.
+
+    Returns:
+        The file of the weights.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.safetensors"
+    weights = {key: value.detach().cpu().to(torch.float32).contiguous() for key, value in model.state_dict().items()}
+    save_file(weights, path)
+    path.chmod(0o644)
+    shape = {"latent_dim": model.latent_dim, "widths": model.widths, "resolution": model.resolution}
+    text = json.dumps({**shape, **made}, indent=1)
+    path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    return path
