@@ -2,7 +2,8 @@
 
 Public code: surisdi/learning-by-drawing ``clusterer.py`` (``get_datapoints``). A pair gives one product of features, at
 the strongest cell of its matchmap, and one image feature (one speech feature) for each run of neighbouring cells
-(frames) whose mean (largest) answer exceeds half of the best. As published cells are neighbours in reading order.
+(frames) whose mean (largest) answer exceeds half of the best. As published cells are neighbours in reading order. The
+best itself always counts: encoders whose features may be negative, unlike the published ones, can have nothing above.
 
 Shape letters: B pairs, D feature units, H, W image map, T frames, P places.
 """
@@ -124,7 +125,8 @@ class Datapoints:
 
 def _points(features: Tensor, answers: Tensor, first: int) -> Points:
     """Take the features in the middle of each run of strong answers: (B, D, P) features, (B, P) answers."""
-    pair, place = run_middles(answers > SHARE * answers.amax(1, keepdim=True))
+    best = answers.amax(1, keepdim=True)
+    pair, place = run_middles((answers > SHARE * best) | (answers == best))
     return Points(features[pair, :, place].cpu(), pair.cpu() + first, place.cpu())
 
 

@@ -63,6 +63,15 @@ def test_no_more_than_asked_for():
     assert len(datapoints.image.pair) <= 5
 
 
+def test_the_best_cell_counts_even_where_all_answers_are_negative():
+    image, speech, frames = maps()
+    datapoints = Datapoints()
+    datapoints.add(-image, speech, frames, list("abcdef"))
+    assert datapoints.image.pair.tolist() == datapoints.speech.pair.tolist() == list(range(6))
+    means = torch.stack([(image[i].flatten(1).T @ speech[i, :, : frames[i]]).mean(1) for i in range(6)])
+    assert datapoints.image.place.tolist() == means.argmin(1).tolist()
+
+
 def test_middles_of_runs():
     marks = torch.tensor([[1, 1, 0, 1, 1, 1, 0, 1], [0, 1, 1, 0, 0, 0, 0, 0]]).bool()
     pair, place = run_middles(marks)

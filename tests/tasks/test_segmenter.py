@@ -13,7 +13,8 @@ from tasks.segmenter import attribute_cross_entropy
 ROOT = Path(__file__).parents[2]
 TINY = [
     "data.train_scenes=16", "data.batch_size=8", "data.validation_scenes=4", "data.test_scenes=4", "data.size=32",
-    "task.segmenter.network.widths=[6,8,8]", "trainer.epochs=3", "task.optimization.schedule=null",
+    "task.segmenter.network.widths=[6,8,8]", "trainer.epochs=3", "trainer.log_every_steps=1",
+    "task.optimization.schedule=null",
 ]  # fmt: skip
 
 
