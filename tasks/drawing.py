@@ -1,0 +1,163 @@
+"""Pictures that the task draws itself: a caption names a row of the table of latents, a generator does the rest.
+
+Shape letters: b pairs of this rank, R pixels a side.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from datasets.active_learning import ActivePair, read_active, split_name
+from datasets.samples import SpokenCaptions
+from engine.errors import UserError
+from gan.editing import units_off
+from gan.hooks import layer_named
+from gan.images import picture
+from gan.latents import PUBLISHED_SEED, Latents
+from gan.redraw import Positives, generate, redraw
+
+
+@dataclass
+class Drawing:
+    """The generator that draws the pictures, and the table of latents that the captions' names are rows of.
+
+    Attributes:
+        generator: (B, latent_dim) to (B, 3, R, R); it is not trained.
+        latents: rows of the table, 200,000 as published; a caption beyond is an error. None: as many as the captions
+            need, with the same rows.
+        seed: of the table, 1 as published.
+    """
+
+    generator: nn.Module
+    latents: PositiveInt | None = None
+    seed: int = PUBLISHED_SEED
+
+
+class Drawn(NamedTuple):
+    """The pictures of a batch.
+
+    Attributes:
+        positives: what the generator makes of the latents.
+        images: (b, 3, R, R) what the captions are about: the same, but the edited picture for captions that were
+            collected for one (active learning).
+        active: (b,) bool, where that is so.
+    """
+
+    positives: Positives
+    images: Tensor
+    active: Tensor
+
+
+class Studio:
+    """Draws the pictures of datasets that name latents.
+
+    Args:
+        drawing: generator and latents.
+        datasets: every dataset whose pictures will be asked for.
+        layers: of the generator, that may be edited.
+        active_learning: selection of edited pictures that captions below ``active/`` describe.
+        device: where the generator runs.
+
+    Raises:
+        UserError: a dataset reads picture files, a caption's name is no id, a layer is unknown, or active learning goes
+            with more than one layer or another one than the selection's.
+        LatentError: a caption's id is beyond the table.
+    """
+
+    def __init__(
+        self,
+        drawing: Drawing,
+        datasets: Iterable[SpokenCaptions],
+        layers: Sequence[str],
+        active_learning: Path | None,
+        device: torch.device,
+    ) -> None:
+        self.generator = drawing.generator.to(device).eval().requires_grad_(False)
+        for name in layers:
+            layer_named(self.generator, name)
+        self.layers, self.device = list(layers), device
+        ids = [latent for dataset in datasets for latent in _ids(dataset)]
+        table = Latents(drawing.latents or max(ids) + 1, self.generator.latent_dim, drawing.seed)
+        table.take(ids)
+        self.latents = table
+        self.active = _active_pairs(active_learning, self.layers)
+
+    def draw(self, batch: Mapping[str, Any]) -> Drawn:
+        """Draw a batch's pictures.
+
+        Args:
+            batch: with ``latent`` (b,) ids and ``active`` (b,) bool.
+        """
+        ids = batch["latent"]
+        positives = generate(self.generator, self.latents.take(ids).to(self.device), self.layers)
+        active = batch["active"].to(self.device) if "active" in batch else torch.zeros_like(ids, dtype=torch.bool)
+        active = active.to(self.device)
+        if not active.any():
+            return Drawn(positives, positives.images, active)
+        images = positives.images.clone()
+        images[active] = self._collected(positives, active, ids)
+        return Drawn(positives, images, active)
+
+    def picture_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
+        """Draw the picture of one row, (R, R, 3) uint8."""
+        name, active = split_name(dataset.record(row).uttid)
+        drawn = self.draw({"latent": torch.tensor([int(name)]), "active": torch.tensor([active])})
+        return picture(drawn.images[0]).numpy()
+
+    def _collected(self, positives: Positives, active: Tensor, ids: Tensor) -> Tensor:
+        """Draw the edited pictures that captions were collected for."""
+        pairs = [self._pair(int(latent)) for latent in ids[active.cpu()]]
+        masks = torch.stack([torch.from_numpy(pair.region) > 0.5 for pair in pairs]).to(self.device)
+        layer = self.layers[0]
+        channels = positives.shapes[layer][0]
+        units = torch.cat([units_off(torch.from_numpy(pair.units)[None], channels) for pair in pairs])
+        chosen = Positives(positives.latents[active], positives.images[active], positives.shapes)
+        return redraw(self.generator, chosen, masks, {layer: units.to(self.device)})
+
+    def _pair(self, latent: int) -> ActivePair:
+        if latent not in self.active:
+            raise UserError(
+                f"there is a caption active/{latent}, but no edited picture of latent {latent} among the "
+                f"{len(self.active)} of task.editing.active_learning; give the selection that it was collected for"
+            )
+        return self.active[latent]
+
+
+def _ids(dataset: SpokenCaptions) -> list[int]:
+    """The latents that a dataset names."""
+    if dataset.image is not None:
+        raise UserError(
+            "data: a dataset reads picture files (image), but task.drawing draws the pictures; set image: null, or "
+            "drawing: null to train on the files"
+        )
+    names = [split_name(dataset.record(row).uttid)[0] for row in range(len(dataset))]
+    wrong = [name for name in names if not name.isdigit()]
+    if wrong:
+        raise UserError(
+            f"caption {wrong[0]!r} is not named by a latent's id, so that its picture cannot be drawn; give sets in "
+            "the GAN-CLEVR layout, or drawing: null with picture files"
+        )
+    return [int(name) for name in names]
+
+
+def _active_pairs(folder: Path | None, layers: Sequence[str]) -> dict[int, ActivePair]:
+    """The selection by latent; of several edits of one latent the last, as published."""
+    if folder is None:
+        return {}
+    selection = read_active(folder)
+    if len(layers) != 1:
+        raise UserError(
+            f"task.editing.layers is {list(layers)}; active learning keeps the units of one layer: name only that one"
+        )
+    if selection.layer is not None and selection.layer != layers[0]:
+        raise UserError(
+            f"{folder} holds edits of {selection.layer}, but task.editing.layers is {list(layers)}; set it to "
+            f"[{selection.layer}]"
+        )
+    return {pair.latent: pair for pair in selection.pairs}

@@ -1,0 +1,231 @@
+"""Clusters of feature units while a task learns, and which of the generator's units draw each: renewed now and then.
+
+"Learning Words by Drawing Images" (CVPR 2019); published: surisdi/learning-by-drawing ``clusterer.py`` and
+``trainer.py`` (``optimize_neurons``). What was found lives in buffers of a module, so that checkpoints keep it.
+
+Shape letters: K clusters, D embedding size, n ranked units of a layer.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from engine import distributed
+from engine.errors import UserError
+from gan.cluster_segmenter import ClusterSegmenter
+from gan.clustering import CLUSTERS, DATAPOINTS, Clusters, load_clusters
+from gan.datapoints import Datapoints
+from gan.dissection import dissect
+from gan.images import encoder_input
+from gan.latents import latents
+from gan.redraw import generate
+from gan.unit_ranking import rank_units
+from models.speech_maps import SpeechMaps
+from tasks.drawing import Studio
+
+log = logging.getLogger(__name__)
+LATENT_SEED, LEVEL_SEED = 1, 2  # of the drawings that are dissected, and of those that choose the levels; as published
+
+
+@dataclass
+class Clustering:
+    """When and how feature units are clustered and the generator is dissected.
+
+    Attributes:
+        epochs_clustering: epochs from one clustering to the next; 10 as published.
+        datapoints: pairs that are looked at, 10,000 as published.
+        clusters: groups that the units are put into, 250 as published; only those with more than 3 units are kept.
+        samples: drawings that the generator is dissected with, 1,000 as published.
+        load: file of clusters to use instead of finding some (the published ``path_cluster_load``); the generator is
+            dissected with them once.
+        excluded_units: units of the generator that are never switched off, by layer: those that only carry noise (35,
+            221, 280 and 496 of the published generator).
+    """
+
+    epochs_clustering: PositiveInt = 10
+    datapoints: PositiveInt = DATAPOINTS
+    clusters: PositiveInt = CLUSTERS
+    samples: PositiveInt = 1000
+    load: Path | None = None
+    excluded_units: dict[str, list[NonNegativeInt]] = field(default_factory=dict)
+
+
+class FoundClusters(NamedTuple):
+    """What clustering and dissection found.
+
+    Attributes:
+        centroids: (K, D).
+        mean: (D,) of image features.
+        std: (D,) their standard deviation.
+        units: layer to (K, n) int64, units of each cluster, the best first.
+    """
+
+    centroids: Tensor
+    mean: Tensor
+    std: Tensor
+    units: dict[str, Tensor]
+
+
+class ClusterBuffers(nn.Module):
+    """Room for what was found, of one shape whatever the number of clusters.
+
+    Args:
+        most: largest number of clusters.
+        dim: D.
+        ranked: n of each layer.
+    """
+
+    def __init__(self, most: int, dim: int, ranked: Mapping[str, int]) -> None:
+        super().__init__()
+        self.layers = list(ranked)
+        self.register_buffer("epoch", torch.tensor(-1))
+        self.register_buffer("count", torch.tensor(0))
+        self.register_buffer("centroids", torch.zeros(most, dim))
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("std", torch.zeros(dim))
+        for layer, number in ranked.items():
+            self.register_buffer(f"units_{layer}", torch.zeros(most, number, dtype=torch.int64))
+
+    def put(self, epoch: int, found: FoundClusters) -> None:
+        """Keep what was found at the start of an epoch, in place."""
+        number = len(found.centroids)
+        self.epoch.fill_(epoch)
+        self.count.fill_(number)
+        self.centroids[:number] = found.centroids
+        self.mean.copy_(found.mean)
+        self.std.copy_(found.std)
+        for layer in self.layers:
+            self.get_buffer(f"units_{layer}")[:number] = found.units[layer]
+
+    def get(self) -> FoundClusters | None:
+        """Return what was found last; None when nothing was."""
+        number = int(self.count)
+        if number == 0:
+            return None
+        units = {layer: self.get_buffer(f"units_{layer}")[:number] for layer in self.layers}
+        return FoundClusters(self.centroids[:number], self.mean, self.std, units)
+
+
+class DrawingClusters:
+    """Finds clusters of feature units and the generator's units that draw them, when it is time.
+
+    Args:
+        settings: when and how.
+        dim: D, of the encoders.
+        studio: draws the pictures, and says which layers will be edited.
+
+    Raises:
+        UserError: excluded units that the generator does not have, or fewer feature units than clusters.
+        ClusteringError: the clusters to load are another model's.
+    """
+
+    def __init__(self, settings: Clustering, dim: int, studio: Studio) -> None:
+        self.settings, self.studio = settings, studio
+        one = generate(studio.generator, studio.latents.take([0]).to(studio.device), studio.layers)
+        channels = {layer: shape[0] for layer, shape in one.shapes.items()}
+        _check_excluded(settings.excluded_units, channels)
+        self.loaded = load_clusters(settings.load, dim) if settings.load is not None else None
+        most = settings.clusters if self.loaded is None else len(self.loaded.centroids)
+        if self.loaded is None and most > dim:
+            raise UserError(
+                f"task.editing.clustering.clusters is {most}, but the encoders have {dim} feature units; expected at "
+                f"most {dim}, and far fewer for clusters of several units"
+            )
+        ranked = {name: number - len(set(settings.excluded_units.get(name, ()))) for name, number in channels.items()}
+        self.found = ClusterBuffers(most, dim, ranked).to(studio.device)
+
+    def due(self, epoch: int) -> bool:
+        """Whether to find clusters at the start of an epoch; not a second time when a run is resumed within it."""
+        last = int(self.found.epoch)
+        if last < 0:
+            return True
+        return self.loaded is None and last != epoch and epoch % self.settings.epochs_clustering == 0
+
+    def renew(
+        self,
+        epoch: int,
+        batches: Iterable[dict[str, Any]],
+        encode: Callable[[dict[str, Any]], tuple[Tensor, SpeechMaps]],
+        image_encoder: nn.Module,
+    ) -> None:
+        """Cluster feature units and dissect the generator.
+
+        Args:
+            epoch: whose start it is.
+            batches: this rank's pairs.
+            encode: from a batch to image maps (b, D, H, W) and speech maps.
+            image_encoder: the one of ``encode``, in evaluation mode.
+
+        Raises:
+            ClusteringError: there are no pairs, or features are not finite.
+        """
+        clusters = self.loaded or collect(batches, encode, self.settings.datapoints).cluster(self.settings.clusters)
+        number = len(clusters.centroids)
+        if number:
+            units = self._rank(clusters, image_encoder)
+            log.info("epoch %d: %d clusters of feature units, generator dissected with them", epoch + 1, number)
+        else:
+            units = {layer: self.found.get_buffer(f"units_{layer}")[:0] for layer in self.studio.layers}
+            log.warning(
+                "epoch %d: no cluster has more than 3 feature units, negatives get random units until the next "
+                "clustering; train with loss_type: regular first and start from that (init_from)",
+                epoch + 1,
+            )
+        self.found.put(epoch, FoundClusters(*(clusters.centroids, clusters.mean, clusters.std), units))
+        distributed.broadcast_modules([self.found])
+
+    def _rank(self, clusters: Clusters, image_encoder: nn.Module) -> dict[str, Tensor]:
+        """Rank the units of each layer for each cluster, (K, n) int64, the best first."""
+        segmenter = ClusterSegmenter(image_encoder, clusters, encoder_input)
+        generator, samples = self.studio.generator, self.settings.samples
+        drawn, others = (latents(samples, generator.latent_dim, seed) for seed in (LATENT_SEED, LEVEL_SEED))
+        found = dissect(generator, segmenter, drawn, self.studio.layers, level_latents=others, examples=1)
+        return rank_units(found, self.settings.excluded_units)
+
+
+@torch.no_grad()
+def collect(
+    batches: Iterable[dict[str, Any]], encode: Callable[[dict[str, Any]], tuple[Tensor, SpeechMaps]], most: int
+) -> Datapoints:
+    """Take datapoints of pairs until there are enough, or no pairs are left; the same on every rank.
+
+    Args:
+        batches: this rank's, with ``index`` (b,) rows of the dataset, which name the pairs.
+        encode: from a batch to image maps (b, D, H, W) and speech maps.
+        most: pairs.
+    """
+    points = Datapoints(most)
+    for batch in batches:
+        image, speech = encode(batch)
+        rows = distributed.gather_rows(batch["index"].to(image.device))
+        points.add(
+            distributed.gather_rows(image),
+            distributed.gather_padded(speech.features),
+            distributed.gather_rows(speech.nframes),
+            [str(row) for row in rows.tolist()],
+        )
+        if points.full:
+            break
+    return points
+
+
+def _check_excluded(excluded: Mapping[str, list[int]], channels: Mapping[str, int]) -> None:
+    """Refuse excluded units that are not there, and excluding all."""
+    for layer, units in excluded.items():
+        if layer not in channels:
+            raise UserError(
+                f"task.editing.clustering.excluded_units names {layer!r}, expected one of the edited layers "
+                f"{list(channels)}"
+            )
+        beyond = [unit for unit in units if unit >= channels[layer]]
+        if beyond or len(set(units)) >= channels[layer]:
+            raise UserError(
+                f"task.editing.clustering.excluded_units of {layer} is {units}; the layer has the units 0 to "
+                f"{channels[layer] - 1}, and one at least must be left"
+            )

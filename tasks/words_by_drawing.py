@@ -1,0 +1,236 @@
+"""Learn words by drawing images: triplets whose negatives a generator draws, changed where the caption's answer is.
+
+"Learning Words by Drawing Images" (CVPR 2019, Suris et al.); public code surisdi/learning-by-drawing ``trainer.py`` and
+``losses.py``. ``python run.py -f words_by_drawing/train_random.yaml`` (and train_clusters, train_regular, train_both).
+
+Shape letters: B global batch, b batch of this rank, D embedding size, T frames, H, W image map, R pixels a side.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeInt
+from torch import Tensor, nn
+
+from config import Fault, Offers
+from datasets.samples import SpokenCaptions
+from datasets.speech_image import SpeechImageData
+from engine import distributed
+from engine.errors import UserError
+from engine.optimization import Length, Optimization
+from engine.task import Step
+from gan.editing import MAX_RETRIES, Share, at_peaks, cluster_edits, cluster_similarities, random_edits
+from gan.images import encoder_input
+from gan.redraw import Negatives
+from gan.regions import heat
+from losses import draw_imposters, edited_and_hard, edited_negatives, hard_negative, sampled_margin_rank
+from models.matchmap import aligned_similarity, matchmaps
+from models.speech_maps import SpeechMaps
+from tasks.drawing import Drawing, Drawn, Studio
+from tasks.drawing_clusters import Clustering, DrawingClusters
+from tasks.similarity import Similarity
+from tasks.speech_image import SpeechImage
+
+LossType = Literal["regular", "negatives_edited", "negatives_hard", "negatives_both"]
+EDITED = ("negatives_edited", "negatives_both")
+Node = Mapping[str, Any]
+
+
+@dataclass
+class Editing:
+    """How negatives are drawn.
+
+    Attributes:
+        layers: of the generator, whose units are switched off.
+        max_retries: attempts after the first until a negative has changed enough; with 19 cluster edits end as
+            published, whose loops have no bound.
+        clustering: choose the units by clusters; None: at random.
+        active_learning: selection of edited pictures whose captions stand below ``active/`` in the data.
+    """
+
+    layers: Annotated[list[str], Field(min_length=1)]
+    max_retries: NonNegativeInt = MAX_RETRIES
+    clustering: Clustering | None = None
+    active_learning: Path | None = None
+
+
+def _undrawable(loss_type: str, drawing: Any, editing: Any) -> Iterator[Fault]:
+    """Name what edited negatives lack."""
+    needed = {"drawing": (drawing, "the generator"), "editing": (editing, "the layers, as {layers: [layer4]}")}
+    for key, (value, expected) in needed.items():
+        if loss_type in EDITED and value is None:
+            yield key, f"found null with loss_type {loss_type}, whose negatives are drawn; expected {expected}"
+
+
+class WordsByDrawing(SpeechImage):
+    """Trains both encoders on pairs of captions and pictures that a generator draws or that are read from files.
+
+    Args:
+        image_encoder: (b, 3, R, R) to (b, D, H, W).
+        loss_type: as published: ``regular`` a sampled impostor; ``negatives_edited`` that and the edited picture;
+            ``negatives_hard`` that and the hardest impostor of the batch; ``negatives_both`` that and the harder of
+            edited picture and hardest impostor, each of the two sums cut at ``largest_loss``.
+        optimization: optimiser and schedule of both encoders' trainable parameters.
+        speech_encoder: (b, 40, T0), frames to SpeechMaps.
+        text_encoder: instead of it, reads the captions as words.
+        drawing: draws the pictures; None: they are read from files (the published ``loading_image``).
+        editing: how negatives are drawn; needed with the edited losses.
+        margin: how much better a match must be, in units of similarity.
+        largest_loss: of ``negatives_both``; there is no gradient beyond, as published. None leaves the sums alone.
+        similarity: how maps are compared; where to edit is always chosen by the dot product, as published.
+        data: given by main.
+        device: given by main.
+        length: given by main.
+
+    Raises:
+        UserError: parts that do not fit each other.
+        LayerNameError: the generator has no such layer.
+    """
+
+    def __init__(
+        self,
+        image_encoder: nn.Module,
+        loss_type: LossType,
+        optimization: Optimization,
+        data: SpeechImageData,
+        device: torch.device,
+        length: Length,
+        speech_encoder: nn.Module | None = None,
+        text_encoder: Annotated[Callable[..., nn.Module], Offers("vocab_size")] | None = None,
+        drawing: Drawing | None = None,
+        editing: Editing | None = None,
+        margin: Annotated[float, Field(ge=0)] = 1.0,
+        largest_loss: Annotated[float, Field(gt=0)] | None = 5.0,
+        similarity: Similarity = Similarity(),  # noqa: B008  never changed
+    ) -> None:
+        self.loss_type, self.margin, self.largest_loss = loss_type, margin, largest_loss
+        self.editing = editing
+        self.studio: Studio | None = None
+        if drawing is not None:
+            sets = [data.train_loader.dataset, *(loader.dataset for loader in data.loaders.values())]
+            layers = editing.layers if editing is not None else []
+            active = editing.active_learning if editing is not None else None
+            self.studio = Studio(drawing, sets, layers, active, device)
+        for key, message in _undrawable(loss_type, drawing, editing):
+            raise UserError(f"task.{key}: {message}")
+        super().__init__(
+            image_encoder, [], optimization, data, device, length, speech_encoder, text_encoder, similarity
+        )
+        self.clusters: DrawingClusters | None = None
+        if editing is not None and editing.clustering is not None and loss_type in EDITED:
+            self.clusters = DrawingClusters(editing.clustering, image_encoder.embedding_dim, self.studio)
+            self.modules["clusters"] = self.clusters.found
+
+    @staticmethod
+    def faults(
+        image_encoder: Node,
+        speech_encoder: Node | None,
+        text_encoder: Node | None,
+        loss_type: str,
+        drawing: Node | None,
+        editing: Node | None,
+    ) -> Iterator[Fault]:
+        """Refuse what SpeechImage refuses, and edited negatives that nobody can draw (nodes as the config has them)."""
+        yield from SpeechImage.faults(image_encoder, speech_encoder, text_encoder)
+        yield from _undrawable(loss_type, drawing, editing)
+
+    # -- where the pictures come from ----------------------------------------------------------------------------
+
+    def check_data(self) -> None:
+        """Raise a UserError when the data cannot serve this task."""
+        if self.studio is None:
+            super().check_data()
+        elif self.data.batch_size < 2:
+            raise UserError(f"data.batch_size is {self.data.batch_size}; ranking needs at least 2 pairs in a batch")
+
+    def pictures(self, batch: dict[str, Any], dataset: SpokenCaptions) -> Tensor:
+        """Return a batch's pictures on the device, (b, 3, R, R) normalised, drawn where there is a generator."""
+        if self.studio is None:
+            return super().pictures(batch, dataset)
+        drawn = batch["drawn"] if "drawn" in batch else self.studio.draw(batch)
+        return encoder_input(drawn.images)
+
+    def picture_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
+        """Return the picture of one row as people see it, (R, R, 3) uint8."""
+        return super().picture_u8(dataset, row) if self.studio is None else self.studio.picture_u8(dataset, row)
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Cluster the feature units anew when it is time."""
+        if self.clusters is None or not self.clusters.due(epoch):
+            return
+        loader = self.data.train_loader
+        modes = {module: module.training for module in self.modules.values()}
+        for module in modes:
+            module.eval()
+        pairs = loader.batches(epoch)
+        self.clusters.renew(epoch, pairs, lambda batch: self.encode(batch, loader.dataset), self.image_encoder)
+        for module, training in modes.items():
+            module.train(training)
+
+    def train_step(self, batch: dict[str, Any], step: Step) -> dict[str, Tensor | float]:
+        """Draw, compare, and draw negatives where the loss wants them."""
+        notes: dict[str, Tensor | float] = {}
+        if self.studio is not None:
+            batch = batch | {"drawn": self.studio.draw(batch), "notes": notes}
+        return super().train_step(batch, step) | notes
+
+    def loss_parts(self, image: Tensor, speech: SpeechMaps, batch: dict[str, Any], step: Step) -> dict[str, Tensor]:
+        """Return the parts of the published loss; their sum is minimised."""
+        scores = self.global_similarity(image, speech)
+        imposters = [draw_imposters(len(scores), step.generator).to(scores.device) for _ in range(2)]
+        parts = {"regular": sampled_margin_rank(scores, *imposters, self.margin)}
+        if self.loss_type == "negatives_hard":
+            parts["hard"] = hard_negative(scores, self.margin)
+        if self.loss_type in EDITED:
+            edited = self.edited_similarity(image, speech, batch, step)
+            if self.loss_type == "negatives_edited":
+                parts["edited"] = edited_negatives(scores, edited, self.margin)
+            else:
+                parts["edited_or_hard"] = edited_and_hard(scores, edited, self.margin)
+                parts = {name: value.clamp(max=self.largest_loss) for name, value in parts.items()}
+        return parts
+
+    def edited_similarity(self, image: Tensor, speech: SpeechMaps, batch: dict[str, Any], step: Step) -> Tensor:
+        """Draw this rank's negatives and compare them with their captions.
+
+        Returns:
+            (B,) similarity of each caption of the global batch with its negative, the same on every rank.
+        """
+        drawn: Drawn = batch["drawn"]
+        negatives = self.negatives(image, speech, drawn, step.generator)
+        told = {"change": negatives.change.mean(), "retries": negatives.retries.float().mean()}
+        batch["notes"].update({f"negatives/{name}": value for name, value in told.items()})
+        # A caption collected for an edited picture has the picture before the edit as its negative.
+        images = torch.where(drawn.active[:, None, None, None], drawn.positives.images, negatives.images)
+        maps = self.image_encoder(encoder_input(images))
+        with torch.autocast(self.device.type, enabled=False):
+            kind, measure = self.similarity.kind, self.similarity.measure
+            edited = aligned_similarity(maps.float(), speech.features.float(), speech.nframes, kind, measure)
+        return distributed.gather_rows(edited)
+
+    @torch.no_grad()
+    def negatives(self, image: Tensor, speech: SpeechMaps, drawn: Drawn, generator: torch.Generator) -> Negatives:
+        """Edit this rank's pictures where their captions' answers are strongest.
+
+        Args:
+            image: maps (b, D, H, W).
+            speech: maps of the captions (b, D, T).
+            drawn: the pictures.
+            generator: the same on every rank.
+        """
+        with torch.autocast(self.device.type, enabled=False):
+            found = heat(matchmaps(image.float(), speech.features.float()), speech.nframes)
+        share = Share(distributed.rank() * len(image), distributed.world_size() * len(image))
+        model, retries = self.studio.generator, self.editing.max_retries
+        clusters = None if self.clusters is None else self.clusters.found.get()
+        if clusters is None:
+            return random_edits(model, drawn.positives, found, generator, retries, share=share)
+        features = at_peaks(image.float(), found.peaks)
+        near = cluster_similarities(features, clusters.centroids, clusters.mean, clusters.std)
+        return cluster_edits(model, drawn.positives, found, near, clusters.units, generator, retries, share)
