@@ -15,13 +15,14 @@ SIDE = 120  # pixels of a picture
 LIMIT_BYTES = 24_000_000  # of all sounds on the page
 STYLE = """
 .clusters { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(520px, 100%), 1fr)); gap: 16px; }
+.clusters { margin-top: 16px; }
 .cluster { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 14px 16px; }
 .cluster h2 { margin: 0; font-size: 17px; overflow-wrap: anywhere; }
 .cluster .meta { color: var(--soft); font-size: 13px; }
 .regions { display: grid; grid-template-columns: repeat(auto-fill, 88px); gap: 4px; margin: 10px 0; }
 .regions img { width: 88px; height: 88px; display: block; border-radius: 4px; }
 .snippets { display: grid; grid-template-columns: max-content 1fr; gap: 4px 10px; align-items: center; }
-.snippets audio { height: 30px; width: 100%; min-width: 180px; }
+.snippets audio { display: block; height: 30px; width: 100%; min-width: 180px; }
 .snippets span { font-size: 13px; overflow-wrap: anywhere; }
 """
 
@@ -116,7 +117,7 @@ def lit(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
     soft = Image.fromarray(mask.astype(np.uint8) * 255).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     inside = np.asarray(soft) > 127
     edge = inside ^ (inside & _shifted(inside))
-    result = np.where(inside[..., None], image, image * 0.3)
+    result = np.where(inside[..., None], image, image * 0.42)
     result[edge] = (255, 170, 20)
     return result.clip(0, 255).astype(np.uint8)
 
@@ -143,7 +144,7 @@ def _card(card: ClusterCard, sounds: str) -> str:
 def _snippets(snippets: Sequence[Snippet]) -> str:
     rows = "".join(
         f'<span dir="auto" title="{escape(snippet.text)}">{escape(snippet.word) or "–"}</span>'
-        f'<audio controls preload="none" src="{flac(snippet.waveform, snippet.sample_rate)}"></audio>'
+        f'<audio controls preload="metadata" src="{flac(snippet.waveform, snippet.sample_rate)}"></audio>'
         for snippet in snippets
     )
     return f'<div class="snippets">{rows}</div>' if rows else ""
