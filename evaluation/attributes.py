@@ -6,6 +6,7 @@ are pooled, and the mean is over the four kinds, as in the published ``experimen
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
@@ -20,32 +21,53 @@ KINDS = {
     "shape": ("cube", "sphere", "cylinder"),
 }
 WORDS = tuple(word for words in KINDS.values() for word in words)
-SEEN, TOO_MUCH, TOO_MUCH_FOR_SIZES, ABSENT = 100, 700, 20000, 10  # pixels of a picture of 128 x 128
 PUBLISHED_PIXELS = 128 * 128
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many pixels make an attribute there or absent, told for pictures of 128 x 128; other sizes scale them.
+
+    The published values are for CLEVR's far scenes, where 700 pixels are more than one object.
+
+    Attributes:
+        seen: more than this many must show it.
+        most: and fewer than this many.
+        most_of_sizes: the same for large and small, which several objects share.
+        absent: it is absent when fewer show it; between, the picture is not used.
+    """
+
+    seen: float = 100
+    most: float = 700
+    most_of_sizes: float = 20000
+    absent: float = 10
 
 
 class AttributePairsError(UserError, ValueError):
     """Too few pictures to compare."""
 
 
-def presence(counts: np.ndarray, pixels: int, words: Sequence[str] = WORDS) -> np.ndarray:
-    """Tell from segmented pixels whether attributes are in pictures, by the published limits.
-
-    An attribute is there when more than 100 and fewer than 700 pixels show it (20,000 for sizes, which several objects
-    share), and absent when fewer than 10 do, at 128 x 128 pixels; other sizes scale the limits. Between is unsure.
+def presence(
+    counts: np.ndarray,
+    pixels: int,
+    words: Sequence[str] = WORDS,
+    limits: Limits = Limits(),
+) -> np.ndarray:
+    """Tell from segmented pixels whether attributes are in pictures.
 
     Args:
         counts: (B, len(words)) pixels of each attribute.
         pixels: of one picture, rows times columns.
         words: the attributes.
+        limits: the published ones by default.
 
     Returns:
         (B, len(words)) int: 1 there, -1 absent, 0 unsure.
     """
     scale = pixels / PUBLISHED_PIXELS
-    most = np.array([TOO_MUCH_FOR_SIZES if word in KINDS["size"] else TOO_MUCH for word in words]) * scale
-    there = (counts > SEEN * scale) & (counts < most)
-    return there.astype(int) - (counts < ABSENT * scale).astype(int)
+    most = np.array([limits.most_of_sizes if word in KINDS["size"] else limits.most for word in words]) * scale
+    there = (counts > limits.seen * scale) & (counts < most)
+    return there.astype(int) - (counts < limits.absent * scale).astype(int)
 
 
 def attribute_table(

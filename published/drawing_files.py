@@ -12,6 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gan.progan import ProganGenerator
+from models.segmenter import AttributeSegmenter
+from published import clevr_segmenter, progan
 from published.download import DownloadError, download, sha256_of
 
 log = logging.getLogger(__name__)
@@ -108,6 +111,40 @@ def fetch(
             unpack(source, target)
             source.unlink()
     return made
+
+
+def fetched_generator(folder: Path = Path("downloads")) -> ProganGenerator:
+    """Load the published generator, which is fetched first when it is not in the folder.
+
+    Args:
+        folder: of the models.
+
+    Returns:
+        The generator, in evaluation mode on the CPU.
+
+    Raises:
+        DownloadError: It is not there and cannot be fetched; names address and target.
+        WeightsError: The file is damaged.
+    """
+    fetch(["generator"], folder, folder)
+    return progan.load(folder / FILES["generator"].target)
+
+
+def fetched_segmenter(folder: Path = Path("downloads")) -> AttributeSegmenter:
+    """Load the published attribute segmenter, which is fetched first when it is not in the folder.
+
+    Args:
+        folder: of the models.
+
+    Returns:
+        The segmenter, in evaluation mode on the CPU.
+
+    Raises:
+        DownloadError: It is not there and cannot be fetched; names address and target.
+        WeightsError: A file is damaged.
+    """
+    fetch(["seg_encoder", "seg_decoder"], folder, folder)
+    return clevr_segmenter.load(folder)
 
 
 def read_checksums(path: Path) -> dict[str, str]:

@@ -26,7 +26,7 @@ from gan.hooks import Edit, edited
 from gan.images import picture
 from gan.redraw import Positives, generate
 from gan.scene_description import SeenObject
-from models.segmentation import Segmenter
+from models.segmentation import ATTRIBUTE_GROUPS, Segmenter
 from published.negatives import Negative, write_negatives
 from tasks.words_by_drawing_experiments.descriptions import Change, changes, things
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened, write_table
@@ -145,8 +145,10 @@ class Search:
             chosen = draws.choice(sure, self.batch_size)
             units = self._units(draws, positive.shapes[self.layer][0])
             images = self._draw(positive, [regions[number] for number in chosen], units)
-            for index, map_after in enumerate(self.segmenter.segment(images)):
-                change = _one_change(before, things(map_after), int(chosen[index]))
+            after = self.segmenter.segment(images)
+            masks = torch.from_numpy(np.stack([before[number].mask for number in chosen])).to(after.device)
+            for index in promising(labels, after, masks):
+                change = _one_change(before, things(after[index]), int(chosen[index]))
                 if change is None or (key := (change.thing, change.kind, change.after)) in found:
                     continue
                 negative = Negative(places[change.thing], units[index].cpu())
@@ -166,6 +168,24 @@ class Search:
         masks = F.interpolate(torch.stack(regions)[:, None].float(), size, mode="area")
         with edited(self.generator, {self.layer: Edit(masks * units.to(masks)[:, :, None, None])}):
             return self.generator(positive.latents.expand(len(regions), -1))
+
+
+def promising(labels: Tensor, after: Tensor, masks: Tensor) -> list[int]:
+    """Find the edited pictures that are worth describing thing by thing, which takes most of the time.
+
+    Args:
+        labels: (L, H, W) bool, of the original.
+        after: (N, L, H, W) bool, of the edited pictures.
+        masks: (N, H, W) bool, the thing that was edited in each.
+
+    Returns:
+        Numbers of those in which one attribute of most of the thing's pixels differs.
+    """
+    before, now = ((maps & masks[:, None]).flatten(2).sum(2) for maps in (labels[None], after))
+    differing = sum(
+        (before[:, group.channels].argmax(1) != now[:, group.channels].argmax(1)).int() for group in ATTRIBUTE_GROUPS
+    )
+    return torch.nonzero(differing == 1)[:, 0].tolist()
 
 
 def _position(labels: Tensor, thing: SeenObject) -> tuple[int, int]:

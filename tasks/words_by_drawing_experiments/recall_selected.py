@@ -62,6 +62,11 @@ def recall_selected(
     Raises:
         UserError: Weights, captions or negatives are missing or do not fit the generator.
     """
+    if not negatives.is_file():
+        raise NegativesError(
+            f"There is no file of negatives at {negatives}: make one with words_by_drawing/make_negatives.yaml, or "
+            "fetch the published one with scripts/download_data.sh negatives."
+        )
     stored = read_negatives(negatives)
     check_layer(generator, layer)
 

@@ -27,7 +27,7 @@ from engine.context import Context
 from engine.errors import UserError
 from engine.logs import progress
 from engine.run_folder import RunSettings
-from evaluation.attributes import WORDS, attribute_table, attributes_section, presence
+from evaluation.attributes import WORDS, Limits, attribute_table, attributes_section, presence
 from models.segmentation import Segmenter
 from models.speech_maps import SpeechMaps
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened, write_table
@@ -53,6 +53,7 @@ def repeated_attributes(
     speech: Literal["synthetic", "amt"] = "synthetic",
     voices: Annotated[int, Field(ge=1)] = 1,
     images: Path | None = None,
+    limits: Limits = Limits(),  # noqa: B008  never changed
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
     """Compare how pictures with and without an attribute answer its word.
@@ -69,6 +70,7 @@ def repeated_attributes(
         speech: which of the published recordings.
         voices: speakers who say each word when it is synthesised; scores are averaged over them.
         images: ``images.json`` of an earlier run, so that models are compared on the same pictures.
+        limits: pixels from which an attribute is there, or absent.
         run: where the report is written.
 
     Raises:
@@ -79,7 +81,7 @@ def repeated_attributes(
             segmenter.to(experiment.device).eval()
         spoken = {word: list(_spoken(experiment.model, word, audio, speech, voices)) for word in WORDS}
         each = 4 if context.dry_run else pictures_each
-        listed = _read_list(images, experiment) if images else find_pictures(experiment, segmenter, each)
+        listed = _read_list(images, experiment) if images else find_pictures(experiment, segmenter, each, limits)
         write_json(experiment.folder.path / "images.json", _named(experiment, listed))
         scores = _scores(experiment, listed, spoken)
         metrics, rows = attribute_table({word: _sides(listed[word], scores[word]) for word in WORDS})
@@ -90,13 +92,14 @@ def repeated_attributes(
 
 
 @torch.no_grad()
-def find_pictures(experiment: Experiment, segmenter: Segmenter, each: int) -> Listed:
+def find_pictures(experiment: Experiment, segmenter: Segmenter, each: int, limits: Limits) -> Listed:
     """Choose pictures with and without each attribute, in the order of the set, until there are enough.
 
     Args:
         experiment: its pictures.
         segmenter: labels them.
         each: with a word, and without.
+        limits: pixels from which an attribute is there, or absent.
 
     Returns:
         Rows for each word; fewer where the set has no more.
@@ -108,7 +111,7 @@ def find_pictures(experiment: Experiment, segmenter: Segmenter, each: int) -> Li
         batch = rows[first : first + BATCH]
         maps = segmenter.segment(experiment.pictures.images(batch))
         counts = maps[:, channels].flatten(2).sum(2).cpu().numpy()
-        for row, there in zip(batch, presence(counts, maps[0, 0].numel()), strict=True):
+        for row, there in zip(batch, presence(counts, maps[0, 0].numel(), limits=limits), strict=True):
             for word, value in zip(WORDS, there, strict=True):
                 side = listed[word]["with" if value > 0 else "without"]
                 if value != 0 and len(side) < each:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.errors import UserError
+from published import drawing_files
 from published.download import DownloadError
 from published.drawing_files import BASIC, FILES, MODELS, fetch, read_checksums, unpack
 
@@ -146,6 +148,15 @@ def test_bad_archives(tmp_path):
     path.write_bytes(archive("loose"))
     with pytest.raises(DownloadError, match="holds no files inside a folder"):
         unpack(path, tmp_path / "out")
+
+
+def test_the_published_generator_is_fetched_when_it_is_missing(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing_files.fetch, "__defaults__", (server.url, None, 1, 0.0))
+    with pytest.raises(UserError, match=r"generator.pth \(128000 bytes\) is not a complete torch file"):
+        drawing_files.fetched_generator(tmp_path)
+    assert server.asked == [("/files/generator.pth", None)]
+    with pytest.raises(DownloadError, match=r"seg_encoder.pth \(the server answered 404"):
+        drawing_files.fetched_segmenter(tmp_path)
 
 
 def test_groups():

@@ -12,7 +12,7 @@ from gan.redraw import generate
 from published.negatives import Negative, NegativesError, read_negatives, write_negatives
 from tasks.words_by_drawing_experiments.descriptions import changes, first_change, things
 from tasks.words_by_drawing_experiments.evaluate import evaluate
-from tasks.words_by_drawing_experiments.make_negatives import make_negatives
+from tasks.words_by_drawing_experiments.make_negatives import make_negatives, promising
 from tasks.words_by_drawing_experiments.model import ModelSource
 from tasks.words_by_drawing_experiments.pictures import LatentTable
 from tasks.words_by_drawing_experiments.recall import recall
@@ -126,6 +126,22 @@ def test_changes_between_pictures(segmenter):
     assert changes(red, []) is None
 
 
+def test_only_promising_edits_are_described():
+    """One thing of 4 pixels; an edit is promising when most of its pixels change one attribute and no other."""
+
+    def labelled(*channels):
+        maps = torch.zeros(18, 2, 2, dtype=torch.bool)
+        maps[list(channels)] = True
+        return maps
+
+    original = labelled(0, 2, 4, 9)  # large, rubber, cube, red
+    same, blue, small_blue = original.clone(), labelled(0, 2, 4, 10), labelled(1, 2, 4, 10)
+    little = original.clone()
+    little[9, 0, 0], little[10, 0, 0] = False, True
+    masks = torch.ones(4, 2, 2, dtype=torch.bool)
+    assert promising(original, torch.stack([same, blue, small_blue, little]), masks) == [1]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -194,5 +210,23 @@ def test_what_is_missing_is_said(trained_run, captions, context, generator):
     best.write_bytes(best.read_bytes()[:500])
     with pytest.raises(UserError, match="truncated or no checkpoint"):
         attempt(ModelSource(run=trained_run), captions(), generator=generator)
+    with pytest.raises(UserError, match=r"no file of negatives at .*download_data\.sh negatives"):
+        missing = trained_run / "negatives.pth.tar"
+        recall_selected(ModelSource(run=best), captions(), generator, None, missing, context, run=context.settings)
     with pytest.raises(UserError, match="no layer 'layer99'"):
         recall(ModelSource(run=best), captions(), generator, context, layers=["layer99"], run=context.settings)
+
+
+def test_a_dry_run_leaves_nothing(trained_run, captions, context, generator):
+    context.dry_run = True
+    recall(
+        ModelSource(run=trained_run), captions(), generator, context, layers=["layer4"], negatives=2, max_retries=0,
+        run=context.settings,
+    )  # fmt: skip
+    assert not context.folder.exists()
+
+
+def test_a_folder_with_a_training_run_is_not_written_to(trained_run, captions, context, generator):
+    context.settings.name = "trained"
+    with pytest.raises(UserError, match="holds a training run"):
+        evaluate(ModelSource(run=trained_run), captions(), context, generator, run=context.settings)
