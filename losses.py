@@ -177,6 +177,30 @@ def margin_triplet(similarity: Tensor, margin: float = 1.0) -> Tensor:
     return losses.sum() / (len(losses) * (len(losses) - 1))
 
 
+def masked_margin_softmax(similarity: Tensor, margin: float = 0.0, temperature: float = 1.0) -> Tensor:
+    """Return the cross-entropy of the match against all B - 1 impostors of each row, the match lowered by a margin.
+
+    With margin 0 it is InfoNCE (arXiv:1807.03748); masked margin softmax is Ilharco et al., arXiv:1909.08782, where the
+    margin grows during training. Every impostor pulls from the first step on, the near ones most.
+
+    Args:
+        similarity: (B, B).
+        margin: what is taken off the match before the softmax.
+        temperature: similarities are divided by it.
+
+    Returns:
+        Loss ().
+
+    Raises:
+        LossError: if B is below 2, the matrix is not square, or the temperature is not positive.
+    """
+    if temperature <= 0:
+        raise LossError(f"The temperature is {temperature}, expected a positive number, e.g. 1 or 0.07.")
+    positives = _positives(similarity)
+    logits = (similarity - torch.diag_embed(torch.full_like(positives, margin))) / temperature
+    return torch.nn.functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
 def sampled_margin_rank(
     similarity: Tensor, image_imposters: Tensor, speech_imposters: Tensor, margin: float = 1.0
 ) -> Tensor:

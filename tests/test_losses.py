@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -158,6 +160,15 @@ def test_imposters_are_uniform_over_the_others():
     assert (counts[~torch.eye(5, dtype=torch.bool)] - 0.25).abs().max() < 0.03
     again = losses.draw_imposters(5, torch.Generator().manual_seed(5))
     assert torch.equal(again, draws[0])
+
+
+def test_masked_margin_softmax_by_hand():
+    scores = torch.tensor([[2.0, 0.0], [1.0, 3.0]], dtype=torch.float64)
+    rows = [-math.log(math.exp(1.5) / (math.exp(1.5) + 1)), -math.log(math.exp(2.5) / (math.exp(2.5) + math.exp(1)))]
+    assert losses.masked_margin_softmax(scores, margin=0.5).item() == pytest.approx(sum(rows) / 2)
+    assert losses.masked_margin_softmax(10 * scores, 5.0, temperature=10).item() == pytest.approx(sum(rows) / 2)
+    with pytest.raises(LossError, match="temperature is 0"):
+        losses.masked_margin_softmax(scores, temperature=0)
 
 
 @pytest.mark.parametrize(
