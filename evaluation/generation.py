@@ -17,6 +17,7 @@ from scipy import linalg
 from torch import Tensor, nn
 
 from engine.errors import UserError
+from models.segmentation import Segmenter
 
 
 class GenerationError(UserError, ValueError):
@@ -71,6 +72,27 @@ class RandomFeatures(nn.Module):
         mean = F.adaptive_avg_pool2d(maps, 2)
         spread = (F.adaptive_avg_pool2d(maps.square(), 2) - mean.square()).clamp_min(0).sqrt()
         return torch.cat([mean.flatten(1), spread.flatten(1)], dim=1)
+
+
+class LabelFeatures:
+    """The share of pixels with each label in the cells of a grid: which attributes a picture shows, and where.
+
+    Args:
+        segmenter: says which labels a pixel has.
+        name: which segmenter, for the protocol.
+        cells: rows and columns of the grid; D is labels * cells^2.
+    """
+
+    resize = "none"
+
+    def __init__(self, segmenter: Segmenter, name: str = "attribute segmenter", cells: int = 2) -> None:
+        self.segmenter, self.cells = segmenter, cells
+        self.name = f"shares of {len(segmenter.labels)} labels in {cells} x {cells} cells, {name}"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return (B, L * cells^2) features of (B, 3, R, R) uint8."""
+        maps = self.segmenter.segment(images.float().div(127.5).sub(1)).float()
+        return F.adaptive_avg_pool2d(maps, self.cells).flatten(1)
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

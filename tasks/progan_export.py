@@ -18,7 +18,7 @@ from datasets.renders import Renders
 from engine.context import Context
 from engine.errors import UserError
 from engine.initialise import read_checkpoint
-from evaluation.generation import FeatureNetwork, features_of, frechet_distance, to_uint8
+from evaluation.generation import FeatureNetwork, FrechetDistance, features_of, frechet_distance, to_uint8
 from gan import shipped
 from gan.growth import Growth, Phase
 from gan.latents import latents
@@ -56,7 +56,7 @@ def averaged_generator(state: dict[str, Any], source: Path) -> tuple[ProganGener
 def export(
     run_folder: Path,
     data: Path,
-    features: FeatureNetwork,
+    features: list[FeatureNetwork],
     context: Context,
     images: int = 5000,
     name: str = "progan_world",
@@ -68,7 +68,7 @@ def export(
     Args:
         run_folder: of the training, or a checkpoint.
         data: folder of the renders it was trained on, whose validation split is compared with.
-        features: what pictures are compared by.
+        features: what pictures are compared by; each gives a figure.
         context: given by run.py.
         images: generated pictures that are compared.
         name: of the files written.
@@ -84,10 +84,8 @@ def export(
     stage = Growth([Phase(**phase) for phase in values["task"]["phases"]]).at(state["step"])
     pictures = draw(model, images)
     real = [resized(batch, model.resolution) for batch in renders.validation_batches(BATCH)]
-    distance = frechet_distance(
-        features_of(pictures.split(BATCH), features), features_of(real, features), features, model.resolution
-    )
-    log.info("step %d, %d real pictures seen: %s", state["step"], stage.images, distance)
+    figures = [measured(pictures, real, network) for network in features]
+    log.info("step %d, %d real pictures seen: %s", state["step"], stage.images, "; ".join(map(str, figures)))
     if context.dry_run:
         return
     made = {
@@ -96,7 +94,7 @@ def export(
         "steps": state["step"],
         "training_minutes": round(state["seconds"] / 60, 1),
         "seed": values.get("seed", 0),
-        "frechet_distance": distance.as_dict(),
+        "frechet_distances": [figure.as_dict() for figure in figures],
         "config": {key: values[key] for key in ("description", "prepare", "task", "trainer") if key in values},
         "how": "python run.py -f gan/export.yaml, from the moving average of the weights",
     }
@@ -105,6 +103,12 @@ def export(
     if samples is not None:
         samples.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(tiled(pictures)).save(samples)
+
+
+def measured(generated: torch.Tensor, real: list[torch.Tensor], network: FeatureNetwork) -> FrechetDistance:
+    """Compare generated pictures (N, 3, R, R) uint8 with batches of real ones."""
+    a, b = features_of(generated.split(BATCH), network), features_of(real, network)
+    return frechet_distance(a, b, network, generated.shape[-1])
 
 
 @torch.no_grad()

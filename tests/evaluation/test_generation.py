@@ -8,6 +8,7 @@ from scipy import linalg
 from evaluation import inception
 from evaluation.generation import (
     GenerationError,
+    LabelFeatures,
     RandomFeatures,
     features_of,
     frechet,
@@ -91,6 +92,22 @@ def test_random_features_tell_pictures_apart_and_name_the_protocol():
     }
     assert dark.shape == (64, 64)
     np.testing.assert_array_equal(features_of([pictures(64, 10)[:16]], RandomFeatures(width=8, size=16)), dark[:16])
+
+
+def test_label_features_are_shares_of_pixels_in_cells():
+    class Bright:
+        labels = ("bright", "all")
+        categories = ("light", "light")
+
+        def segment(self, images):
+            return torch.stack([images.mean(dim=1) > 0, images.mean(dim=1) > -2], dim=1)
+
+    images = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+    images[0, :, :2, 2:] = 255  # the whole upper right quarter
+    images[0, :, 3, 0] = 255  # a quarter of the lower left one
+    network = LabelFeatures(Bright(), "by hand")
+    assert network(images).tolist() == [[0, 1, 0.25, 0, 1, 1, 1, 1]]
+    assert network.name == "shares of 2 labels in 2 x 2 cells, by hand"
 
 
 def test_nothing_to_measure():

@@ -199,7 +199,12 @@ def test_a_training_through_the_command_line(trained):
 def run_export(trained, renders, folder, **changes):
     context = type("Context", (), {"dry_run": False})()
     network = RandomFeatures(width=8, size=16)
-    arguments = {"run_folder": trained / "checkpoints" / "last.pt", "data": renders, "features": network, "images": 24}
+    arguments = {
+        "run_folder": trained / "checkpoints" / "last.pt",
+        "data": renders,
+        "features": [network],
+        "images": 24,
+    }
     export(**(arguments | {"context": context, "name": "tiny", "folder": folder} | changes))
 
 
@@ -215,8 +220,8 @@ def test_the_averaged_generator_is_exported_and_loads(trained, renders, tmp_path
     card = shipped.card("tiny", tmp_path)
     assert card["images_seen"] == 24
     assert card["seed"] == 0
-    assert card["frechet_distance"]["generated"] == 24
-    assert card["frechet_distance"]["real"] == 12
+    (distance,) = card["frechet_distances"]
+    assert (distance["generated"], distance["real"], distance["resolution"]) == (24, 12, 16)
     assert card["config"]["task"]["generator"]["widths"] == [8, 8, 4]
     assert Image.open(tmp_path / "grid.png").size == (12 * 16, 2 * 16)
 
