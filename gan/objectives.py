@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gan import adversarial
+from gan.progan import ProganError
 
 Critic = Callable[[Tensor], Tensor]
 Parts = dict[str, Tensor]
@@ -92,16 +93,35 @@ class RelativisticR1R2:
     Attributes:
         gamma_per_pixel: of both penalties, as in :class:`NonsaturatingR1`.
         every: steps between two penalties, each counted as many times.
+        final_gamma_per_pixel: what it falls to, geometrically; a discriminator that is held back less sees finer
+            differences, which only helps once the coarse ones are learned. None keeps it.
+        fall: first and last optimisation step of the fall.
     """
 
     gamma_per_pixel: float
     every: int = 16
+    final_gamma_per_pixel: float | None = None
+    fall: tuple[int, int] = (0, 1)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fall[0] < self.fall[1]:
+            raise ProganError(
+                f"fall: found {list(self.fall)}, expected two optimisation steps, the first before the last"
+            )
+
+    def gamma(self, step: int) -> float:
+        """Return the gamma per pixel of an optimisation step."""
+        if self.final_gamma_per_pixel is None:
+            return self.gamma_per_pixel
+        start, end = self.fall
+        done = min(1.0, max(0.0, (step - start) / (end - start)))
+        return self.gamma_per_pixel ** (1 - done) * self.final_gamma_per_pixel**done
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:  # noqa: ARG002
         """Return the pairwise loss, and the penalties where they are due."""
         parts = {"pairs": adversarial.relativistic_discriminator(critic(real), critic(fake))}
         if step % self.every == 0:
-            weight = 0.5 * self.gamma_per_pixel * real.shape[-1] ** 2 * self.every
+            weight = 0.5 * self.gamma(step) * real.shape[-1] ** 2 * self.every
             with torch.autocast(real.device.type, enabled=False):
                 parts["r1"] = weight * adversarial.r1_penalty(critic, real.float())
                 parts["r2"] = weight * adversarial.r1_penalty(critic, fake.float())

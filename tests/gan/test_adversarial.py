@@ -5,6 +5,7 @@ import torch
 
 from gan import adversarial
 from gan.objectives import NonsaturatingR1, RelativisticR1R2, WassersteinPenalty
+from gan.progan import ProganError
 
 SLOPE = torch.tensor([3.0, -4.0, 0.0]).view(1, 3, 1, 1)  # a linear critic's gradient, of norm 5
 
@@ -109,3 +110,14 @@ def test_the_relativistic_objective(pictures):
     drawn = fake.clone().requires_grad_()
     objective.generator(linear, real, drawn).backward()
     assert (drawn.grad * SLOPE).sum() < 0  # the generator raises its own logits
+
+
+def test_the_relativistic_penalty_falls_geometrically(pictures):
+    objective = RelativisticR1R2(gamma_per_pixel=0.1, every=1, final_gamma_per_pixel=0.001, fall=(10, 20))
+    found = [objective.gamma(step) for step in (0, 10, 15, 20, 99)]
+    assert found == pytest.approx([0.1, 0.1, 0.01, 0.001, 0.001])
+    real, fake = pictures
+    terms = objective.discriminator(linear, real, fake, 15, torch.rand(4))
+    assert terms["r2"].item() == pytest.approx(0.5 * 0.01 * 25, rel=1e-5)
+    with pytest.raises(ProganError, match=r"fall: found \[5, 5\]"):
+        RelativisticR1R2(0.1, fall=(5, 5))
