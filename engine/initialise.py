@@ -58,13 +58,15 @@ def read_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
     raise checkpoint.CheckpointError(f"{path} holds no checkpoint (best.pt or last.pt); train it first")
 
 
-def load_run(path: Path, task: HasModules, allow_partial: bool = False) -> dict[str, Any]:
+def load_run(path: Path, task: HasModules, allow_partial: bool = False, weights_only: bool = False) -> dict[str, Any]:
     """Load the weights of a checkpoint into a task's modules; averaged weights where there are any.
 
     Args:
         path: a run folder or a checkpoint file.
         task: its ``modules`` receive the weights.
         allow_partial: see :class:`InitFrom`.
+        weights_only: leave alone the modules without parameters: what they hold (clusters of feature units) belongs to
+            the run that found it.
 
     Returns:
         The checkpoint's state.
@@ -75,6 +77,8 @@ def load_run(path: Path, task: HasModules, allow_partial: bool = False) -> dict[
     found, state = read_checkpoint(path)
     faults: list[str] = []
     for name, module in task.modules.items():
+        if weights_only and not any(True for _ in module.parameters()):
+            continue
         if name not in state["modules"]:
             faults.append(f"{name}: not in the checkpoint, which has {', '.join(state['modules'])}")
             continue
@@ -114,5 +118,5 @@ def load_fitting(module: nn.Module, weights: dict[str, Tensor]) -> list[str]:
 
 def start_from(init_from: InitFrom, task: HasModules) -> None:
     """Load ``init_from`` into a task and say so."""
-    state = load_run(init_from.path, task, init_from.allow_partial)
+    state = load_run(init_from.path, task, init_from.allow_partial, weights_only=True)
     log.info("weights from %s (step %d)", init_from.path, state["step"])

@@ -55,3 +55,18 @@ def test_a_damaged_best_checkpoint_is_passed_over(tmp_path, caplog):
     (tmp_path / "checkpoints" / "last.pt").unlink()
     with pytest.raises(UserError, match="no checkpoint can be read"):
         read_checkpoint(tmp_path)
+
+
+def test_what_is_no_weight_stays_with_the_run_that_found_it(tmp_path):
+    counter = nn.Module()
+    counter.register_buffer("count", torch.tensor(5))
+    save(tmp_path / "c.pt", counter)
+    own = nn.Module()
+    own.register_buffer("count", torch.tensor(0))
+    task = SimpleNamespace(modules={"net": own})
+    load_run(tmp_path / "c.pt", task, weights_only=True)
+    assert int(own.count) == 0
+    load_run(tmp_path / "c.pt", task)
+    assert int(own.count) == 5
+    # A module of that kind need not be in the checkpoint that training starts from.
+    start_from(InitFrom(tmp_path / "c.pt"), SimpleNamespace(modules={"net": counter, "found": own}))

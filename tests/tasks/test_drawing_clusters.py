@@ -1,0 +1,127 @@
+"""Clusters while a task learns: found when due, kept by checkpoints, used by negatives; settings that cannot be."""
+
+import logging
+
+import pytest
+import torch
+
+from engine.errors import UserError
+from engine.settings import TrainerSettings
+from gan.clustering import ClusteringError, Clusters, save_clusters
+from gan.redraw import Positives
+from tasks.drawing_clusters import ClusterBuffers, Clustering, FoundClusters
+from tasks.words_by_drawing import Editing
+from tests.tasks.drawing_data import DIM, make_data, make_task, write_captions
+from trainer import Trainer
+
+SMALL = {"clusters": 3, "datapoints": 6, "samples": 6}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Six captions of latents 0 to 5."""
+    return write_captions(tmp_path_factory.mktemp("captions"), [str(number) for number in range(6)])
+
+
+def task_with(folder, loss_type="negatives_edited", **settings):
+    clustering = Clustering(**(SMALL | settings))
+    return make_task(make_data(folder), loss_type, editing=Editing(["layer4"], 1, clustering))
+
+
+def found(number=2, dim=DIM, units=12):
+    units = torch.stack([torch.randperm(units) for _ in range(number)])
+    return FoundClusters(torch.rand(number, dim), torch.rand(dim), torch.rand(dim), {"layer4": units})
+
+
+@pytest.mark.parametrize("loss_type", ["negatives_edited", "negatives_both"])
+def test_negatives_switch_off_units_of_clusters(folder, loss_type):
+    task = task_with(folder, loss_type, excluded_units={"layer4": [3, 7]})
+    loop = Trainer(task, TrainerSettings(epochs=1), 0, torch.device("cpu"), None)
+    task.image_encoder.train()
+    task.begin_epoch(0)
+    assert task.image_encoder.training
+    clusters = task.clusters.found.get()
+    assert clusters is not None
+    assert clusters.centroids.shape[1] == DIM
+    torch.testing.assert_close(clusters.centroids.sum(1), torch.ones(len(clusters.centroids)))
+    assert clusters.units["layer4"].shape == (len(clusters.centroids), 10)
+    assert not torch.isin(clusters.units["layer4"], torch.tensor([3, 7])).any()
+    batch = next(iter(task.batches(0, 0)))
+    values = loop.train_step(batch)
+    assert torch.isfinite(values["loss"])
+    drawn = task.studio.draw(batch)
+    image, speech = task.encode(batch, task.data.train_loader.dataset)
+    negatives = task.negatives(image, speech, drawn, torch.Generator().manual_seed(0))
+    assert (negatives.clusters >= 0).all()
+    assert not negatives.units["layer4"][:, [3, 7]].any()
+
+
+def test_clusters_are_found_when_they_are_due(folder):
+    task = task_with(folder, epochs_clustering=3)
+    clusters = task.clusters
+    assert clusters.due(0)
+    assert clusters.due(1)  # nothing was found yet
+    clusters.found.put(1, found())
+    assert [clusters.due(epoch) for epoch in range(1, 7)] == [False, False, True, False, False, True]
+    clusters.found.put(3, found())
+    assert not clusters.due(3)  # a run that is resumed in this epoch
+
+
+def test_checkpoints_keep_the_clusters_whatever_their_number(folder):
+    task = task_with(folder)
+    task.clusters.found.put(4, found(number=2))
+    fresh = task_with(folder)
+    fresh.modules["clusters"].load_state_dict(task.modules["clusters"].state_dict())
+    kept, original = fresh.clusters.found.get(), task.clusters.found.get()
+    assert len(kept.centroids) == 2
+    assert torch.equal(kept.centroids, original.centroids)
+    assert torch.equal(kept.units["layer4"], original.units["layer4"])
+    assert int(fresh.clusters.found.epoch) == 4
+
+
+def test_without_clusters_units_are_random(folder, caplog):
+    task = task_with(folder, clusters=DIM)  # every feature unit alone
+    with caplog.at_level(logging.WARNING):
+        task.begin_epoch(0)
+    assert "no cluster has more than 3 feature units" in caplog.text
+    assert task.clusters.found.get() is None
+    assert not task.clusters.due(0)
+    batch = next(iter(task.batches(0, 0)))
+    image, speech = task.encode(batch, task.data.train_loader.dataset)
+    drawn = task.studio.draw(batch)
+    assert isinstance(drawn.positives, Positives)
+    negatives = task.negatives(image, speech, drawn, torch.Generator().manual_seed(0))
+    assert negatives.clusters.tolist() == [-1] * 6
+
+
+def test_clusters_from_a_file_are_used_and_not_found_anew(folder, tmp_path):
+    centroids = torch.zeros(2, DIM, dtype=torch.float64)
+    centroids[0, :4] = centroids[1, 4:8] = 0.25
+    saved = Clusters(centroids, torch.zeros(DIM, dtype=torch.float64), torch.ones(DIM, dtype=torch.float64))
+    path = save_clusters(saved, tmp_path / "clusters.safetensors")
+    task = task_with(folder, load=path, epochs_clustering=1)
+    task.begin_epoch(0)
+    torch.testing.assert_close(task.clusters.found.get().centroids, centroids.float())
+    assert not task.clusters.due(1)
+    other = Clusters(*(torch.ones(2, 8, dtype=torch.float64)[: 2 - k].squeeze(0) for k in (0, 1, 1)))
+    path = save_clusters(other, tmp_path / "others.safetensors")
+    with pytest.raises(ClusteringError, match="clusters have 8 feature units, the model 16: they are another model's"):
+        task_with(folder, load=path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"clusters": 99}, "clusters is 99, but the encoders have 16 feature units"),
+        ({"excluded_units": {"layer2": [1]}}, r"names 'layer2', expected one of the edited layers \['layer4'\]"),
+        ({"excluded_units": {"layer4": [12]}}, r"layer4 is \[12\]; the layer has the units 0 to 11"),
+        ({"excluded_units": {"layer4": list(range(12))}}, "one at least must be left"),
+    ],
+)
+def test_impossible_settings_are_named(folder, settings, message):
+    with pytest.raises(UserError, match=message):
+        task_with(folder, **settings)
+
+
+def test_nothing_is_there_before_the_first_clustering():
+    assert ClusterBuffers(3, 4, {"layer4": 5}).get() is None

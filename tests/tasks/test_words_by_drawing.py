@@ -1,0 +1,205 @@
+"""The learning task of system 1: every loss learns, ranks agree, active pairs change places, faults are named."""
+
+import numpy as np
+import pytest
+import torch
+
+import losses
+from datasets.active_learning import ActivePair, write_active
+from datasets.images import ImageTransform
+from engine.errors import UserError
+from engine.optimization import Optimization
+from engine.settings import TrainerSettings
+from gan.hooks import LayerNameError
+from gan.images import encoder_input, picture
+from gan.latents import LatentError, latents
+from gan.redraw import generate
+from tasks.drawing import Drawing
+from tasks.words_by_drawing import Editing
+from tests.ranks import on_two_ranks
+from tests.tasks.drawing_data import LATENT_DIM, make_data, make_generator, make_task, write_captions
+from trainer import Trainer
+
+LOSSES = ["regular", "negatives_edited", "negatives_hard", "negatives_both"]
+EDITING = Editing(layers=["layer3", "layer4"], max_retries=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Six captions of latents 0 to 5."""
+    return write_captions(tmp_path_factory.mktemp("captions"), [str(number) for number in range(6)])
+
+
+def fit(task, epochs):
+    loop = Trainer(task, TrainerSettings(epochs=epochs), 0, torch.device("cpu"), None)
+    values = []
+    for epoch in range(epochs):
+        task.begin_epoch(epoch)
+        values += [loop.train_step(batch) for batch in task.batches(epoch, 0)]
+    return values
+
+
+@pytest.mark.parametrize("loss_type", LOSSES)
+def test_every_loss_learns_the_pairs(folder, loss_type):
+    task = make_task(make_data(folder), loss_type, editing=EDITING)
+    values = fit(task, 25)
+    first, last = (sum(float(value["loss"]) for value in part) / 4 for part in (values[:4], values[-4:]))
+    assert last < 0.6 * first
+    assert task.evaluate()["n"] == 6
+    parts = {
+        "regular": {"regular"},
+        "negatives_edited": {"regular", "edited"},
+        "negatives_hard": {"regular", "hard"},
+        "negatives_both": {"regular", "edited_or_hard"},
+    }[loss_type]
+    assert {name for name in values[0] if "/" not in name} == parts | {"loss"}
+    if loss_type in ("negatives_edited", "negatives_both"):
+        assert 0 <= float(values[0]["negatives/retries"]) <= 1
+        assert float(values[0]["negatives/change"]) > 0
+
+
+def test_losses_are_the_published_formulas(folder):
+    task = make_task(make_data(folder), "negatives_both", editing=EDITING, margin=2.0, largest_loss=0.5)
+    batch = next(iter(task.batches(0, 0)))
+    batch |= {"drawn": task.studio.draw(batch), "notes": {}}
+
+    class Step:
+        generator = torch.Generator().manual_seed(4)
+
+    image, speech = task.encode(batch, task.data.train_loader.dataset)
+    scores = task.global_similarity(image, speech)
+    source = torch.Generator().manual_seed(4)
+    imposters = [losses.draw_imposters(6, source) for _ in range(2)]
+    state = source.get_state()
+    edited = task.edited_similarity(image, speech, batch, type("Step", (), {"generator": source}))
+    for loss_type, name, expected in [
+        ("regular", "regular", losses.sampled_margin_rank(scores, *imposters, 2.0)),
+        ("negatives_hard", "hard", losses.hard_negative(scores, 2.0)),
+        ("negatives_edited", "edited", losses.edited_negatives(scores, edited, 2.0)),
+        ("negatives_both", "edited_or_hard", losses.edited_and_hard(scores, edited, 2.0).clamp(max=0.5)),
+    ]:
+        task.loss_type = loss_type
+        Step.generator.manual_seed(4)
+        parts = task.loss_parts(image, speech, batch, Step)
+        torch.testing.assert_close(parts[name], expected)
+    assert float(parts["regular"].detach()) == 0.5
+    assert not torch.equal(state, source.get_state())
+
+
+def test_pictures_are_those_of_the_latents(folder):
+    data = make_data(folder)
+    task = make_task(data, "regular")
+    batch = next(iter(data.train_loader.batches(0)))
+    generator = make_generator()
+    expected = generate(generator, latents(6, LATENT_DIM)[batch["latent"]]).images
+    torch.testing.assert_close(task.pictures(batch, data.train_loader.dataset), encoder_input(expected))
+    dataset = data.train_loader.dataset
+    assert dataset.record(2).uttid == "2"
+    shown = task.picture_u8(dataset, 2)
+    assert shown.shape == (16, 16, 3)
+    np.testing.assert_array_equal(shown, picture(generate(generator, latents(3, LATENT_DIM)[2:]).images[0]).numpy())
+    assert len(task.examples()) == 3
+
+
+def test_nothing_of_the_generator_is_trained(folder):
+    task = make_task(make_data(folder), "negatives_edited", editing=EDITING)
+    before = {name: value.clone() for name, value in task.studio.generator.state_dict().items()}
+    fit(task, 2)
+    assert all(torch.equal(value, before[name]) for name, value in task.studio.generator.state_dict().items())
+    assert "generator" not in task.modules
+    assert not any(layer._forward_hooks for layer in task.studio.generator.modules())
+
+
+def learn(rank, world, folder):
+    """Three steps of this rank's share with two losses; what was learned."""
+    learned = {}
+    for loss_type in ("regular", "negatives_edited"):
+        # Not Adam: it divides rounding errors by gradients that are themselves nothing but rounding errors.
+        plain = Optimization(lambda params: torch.optim.SGD(params, lr=0.01, momentum=0.9))
+        task = make_task(make_data(folder, rank=rank, world=world), loss_type, editing=EDITING, optimization=plain)
+        values = fit(task, 3)
+        weights = [p.detach().flatten() for name in ("image", "speech") for p in task.modules[name].parameters()]
+        learned[f"{loss_type} losses"] = torch.stack([value["loss"] for value in values])
+        learned[f"{loss_type} weights"] = torch.cat(weights)
+    return learned
+
+
+def test_two_ranks_learn_what_one_process_learns(folder, tmp_path):
+    alone = learn(0, 1, folder)
+    for together in on_two_ranks(learn, tmp_path, folder):
+        for name, value in alone.items():
+            scale = value.abs().max()
+            torch.testing.assert_close(together[name] / scale, value / scale, rtol=1e-4, atol=1e-4, msg=name)
+
+
+def active_folder(path, layer="layer4"):
+    """A selection with one edited picture, of latent 1: all units of a layer off in the left half."""
+    region = np.zeros((16, 16), np.float32)
+    region[:, :8] = 1
+    pair = ActivePair(1, np.arange(12), region, region)
+    write_active(path, [pair], layer, {})
+    return path
+
+
+def test_captions_of_edited_pictures_swap_positive_and_negative(tmp_path):
+    data = make_data(write_captions(tmp_path, ["0", "1", "active/1"]), batch_size=3)
+    editing = Editing(["layer4"], max_retries=0, active_learning=active_folder(tmp_path / "selection"))
+    task = make_task(data, "negatives_edited", editing=editing)
+    seen = []
+    task.image_encoder.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].clone()))
+    (batch,) = task.batches(0, 0)
+    row = int(batch["active"].nonzero())
+    other = int(((batch["latent"] == 1) & ~batch["active"]).nonzero())
+    Trainer(task, TrainerSettings(epochs=1), 0, torch.device("cpu"), None).train_step(batch)
+    positives, negatives = seen
+    torch.testing.assert_close(negatives[row], positives[other])  # the picture before the edit
+    assert not torch.allclose(positives[row], positives[other])
+    difference = (positives[row] - positives[other]).abs().mean((0, 1))
+    assert difference[:4].min() > difference[12:].max()  # edited in the left half
+    dataset = data.train_loader.dataset
+    names = [dataset.record(index).uttid for index in range(3)]
+    assert names[2] == "active/1"
+    assert not np.array_equal(task.picture_u8(dataset, 1), task.picture_u8(dataset, 2))
+
+
+def with_images(folder):
+    data = make_data(folder)
+    data.train_loader.dataset.image = ImageTransform(size=16, resize=16, random_crop=False)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("loss_type", "changed", "error", "message"),
+    [
+        (
+            "negatives_edited",
+            {"editing": Editing(["layer9"])},
+            LayerNameError,
+            "layer9.*layer1, layer2.*layer6, output",
+        ),
+        ("negatives_edited", {}, UserError, r"task.editing: found null with loss_type negatives_edited"),
+        ("negatives_both", {"drawing": None, "editing": EDITING}, UserError, "task.drawing: found null"),
+        ("regular", {"drawing": None}, UserError, "image: null"),
+        ("regular", {"drawing": Drawing(make_generator(), latents=4)}, LatentError, "id [45] is out of range"),
+    ],
+)
+def test_faults_are_named(folder, loss_type, changed, error, message):
+    with pytest.raises(error, match=message):
+        make_task(make_data(folder), loss_type, **changed)
+
+
+def test_data_that_do_not_fit_the_generator_are_named(folder, tmp_path):
+    with pytest.raises(UserError, match=r"reads picture files.*set image: null"):
+        make_task(with_images(folder), "regular")
+    one = make_data(folder, batch_size=1)
+    with pytest.raises(UserError, match="batch_size is 1; ranking needs at least 2"):
+        make_task(one, "regular")
+    selection = active_folder(tmp_path, layer="layer3")
+    with pytest.raises(UserError, match=r"holds edits of layer3, but task.editing.layers is \['layer4'\]"):
+        make_task(make_data(folder), "negatives_edited", editing=Editing(["layer4"], active_learning=selection))
+    with pytest.raises(UserError, match="active learning keeps the units of one layer"):
+        make_task(make_data(folder), "negatives_edited", editing=Editing(["layer3", "layer4"], 0, None, selection))
+    lacking = make_data(write_captions(tmp_path / "more", ["0", "active/2"]), batch_size=2)
+    task = make_task(lacking, "negatives_edited", editing=Editing(["layer3"], 0, None, selection))
+    with pytest.raises(UserError, match="a caption active/2, but no edited picture of latent 2 among the 1"):
+        fit(task, 1)
