@@ -1,0 +1,24 @@
+"""Both sides of the benchmark of edited negatives draw the same pictures."""
+
+import torch
+
+from benchmarks.edited_negatives import ATTEMPTS, LAYER, Job, batched_negatives, compare, looped_negatives
+from gan.images import encoder_input
+from gan.progan import ProganGenerator
+from gan.redraw import generate
+from models.small import SmallImageEncoder, SmallSpeechEncoder
+
+
+def test_a_batch_and_one_image_at_a_time_draw_the_same_negatives():
+    job = Job(
+        3, torch.device("cpu"), ProganGenerator(8, [8, 8, 4]), SmallImageEncoder(16, 8, 4), SmallSpeechEncoder(16, 8)
+    )
+    positives = generate(job.generator, job.latents, [LAYER])
+    with torch.no_grad():
+        image, speech = job.image(encoder_input(positives.images)), job.speech(job.mel, job.nframes)
+    ours = batched_negatives(job, [1, 2], positives, image, speech)
+    torch.testing.assert_close(ours, looped_negatives(job, [1, 2], positives.images, image, speech))
+    assert not torch.equal(ours, positives.images)
+    rows = compare(job, 1)
+    assert len(rows) == 2 * len(ATTEMPTS)
+    assert all(row.seconds > 0 and row.baseline > 0 for row in rows)
