@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from engine.errors import UserError
-from evaluation.counting import Found, Queries, count_on_cpu, count_with_torch
+from evaluation.counting import Found, count_on_cpu, count_with_torch
+from evaluation.queries import Queries
 
 Tile = Callable[[slice, slice], Tensor]
 

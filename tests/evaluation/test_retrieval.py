@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation import counting, ranking
+from evaluation import bands, counting, ranking
 from evaluation.ranking import RetrievalError
 from evaluation.retrieval import (
     Retrieval,
@@ -53,8 +53,8 @@ def ranks_in_tiles(table, step, groups=None):
 
 @pytest.fixture(params=[(2, 2, 1 << 20), (100, 250, 1 << 20), (3, 1, 0)])
 def small_blocks(request, monkeypatch):
-    for name, value in zip(("BAND", "WORDS", "SEVERAL"), request.param, strict=True):
-        monkeypatch.setattr(counting, name, value)
+    for module, name, value in zip((bands, bands, counting), ("BAND", "WORDS", "SEVERAL"), request.param, strict=True):
+        monkeypatch.setattr(module, name, value)
 
 
 @pytest.mark.parametrize("name", ["S50", "S12"])
