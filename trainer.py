@@ -348,7 +348,7 @@ class Trainer:
         checkpoint.write(self.folder.last, state)
         keep = self.settings.checkpoint.keep
         if keep:
-            checkpoint.write(self.folder.checkpoints / f"step_{self.step:09d}.pt", state)
+            checkpoint.write(self.folder.checkpoints / checkpoint.step_name(self.step), state)
             checkpoint.prune(self.folder.checkpoints, keep)
 
     def _save_if_due(self, epoch_ended: bool = False) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from engine import distributed
 from engine.errors import UserError
 from engine.whole_files import written_whole
 
@@ -76,38 +77,68 @@ def read(path: Path, map_location: str | torch.device = "cpu") -> dict[str, Any]
 
 
 def read_newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Read ``last.pt``; when it is damaged or missing, say so and read ``previous.pt``.
+    """Read ``last.pt``; when it is damaged or missing, say so and read the newest other one (call on every rank).
+
+    Rank 0 decides which file is used. A damaged ``last.pt`` becomes ``last.damaged.pt``: left where it is, it would
+    take the place of the good ``previous.pt`` at the next save.
 
     Args:
         folder: a run's checkpoint folder.
 
     Returns:
-        The file used and its state, or None when the folder holds neither file.
+        The file used and its state, or None when the folder holds none.
 
     Raises:
-        CheckpointError: files are there but none can be read.
+        CheckpointError: files are there but none can be read; they stay as they are.
     """
-    candidates = [path for path in (folder / "last.pt", folder / "previous.pt") if path.exists()]
-    faults = []
-    for path in candidates:
-        try:
-            state = read(path)
-        except CheckpointError as error:
-            log.warning("%s", error)
-            faults.append(str(error))
-            continue
-        if faults:
-            log.warning("using the previous checkpoint instead: %s (step %s)", path, state.get("step"))
-        return path, state
+    found, faults = _find_newest(folder) if distributed.is_main() else (None, [])
+    path, faults = distributed.gather_objects((found[0] if found else None, faults))[0]
+    if path is not None:
+        return found or (path, read(path))
     if faults:
-        copies = sorted(path.name for path in folder.glob("step_*.pt"))
-        other = (
-            f"start a new run from a numbered copy (init_from.path={folder}/{copies[-1]})"
-            if copies
-            else ("run.resume=overwrite starts the run again")
-        )
-        raise CheckpointError("no checkpoint can be read:\n  " + "\n  ".join(faults) + f"\n{other}")
+        listed = "\n  ".join(faults)
+        raise CheckpointError(f"no checkpoint can be read:\n  {listed}\nrun.resume=overwrite starts the run again")
     return None
+
+
+def _find_newest(folder: Path) -> tuple[tuple[Path, dict[str, Any]] | None, list[str]]:
+    """Return the newest checkpoint that can be read, and what is wrong with the others."""
+    faults: list[str] = []
+    last, previous = folder / "last.pt", folder / "previous.pt"
+    state = _try_read(last, faults)
+    if state is not None:
+        return (last, state), faults
+    path, state = previous, _try_read(previous, faults)
+    for copy in sorted(folder.glob("step_*.pt"), reverse=True):
+        if state is not None and copy.name <= step_name(state["step"]):
+            break
+        newer = _try_read(copy, faults)
+        if newer is not None:
+            path, state = copy, newer
+            break
+    if state is None:
+        return None, faults
+    if last.exists():
+        last.replace(last.with_name("last.damaged.pt"))
+    if faults:
+        log.warning("using the newest good checkpoint instead: %s (step %s)", path, state.get("step"))
+    return (path, state), faults
+
+
+def _try_read(path: Path, faults: list[str]) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        return read(path)
+    except CheckpointError as error:
+        log.warning("%s", error)
+        faults.append(str(error))
+        return None
+
+
+def step_name(step: int) -> str:
+    """Return the file name of the numbered copy of a step; names sort as steps do."""
+    return f"step_{step:09d}.pt"
 
 
 def prune(folder: Path, keep: int) -> None:

@@ -74,7 +74,56 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_previous(tmp_path, caplog):
     assert again.resume()
     assert again.step < loop.step
     assert "truncated or no checkpoint" in caplog.text
-    assert "using the previous checkpoint instead" in caplog.text
+    assert "using the newest good checkpoint instead" in caplog.text
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_damaged_last_checkpoint_never_replaces_the_good_previous(tmp_path, monkeypatch):
+    loop = make(tmp_path / "run", checkpoint=CheckpointSettings(every_steps=5))
+    loop.fit()
+    folder = loop.folder.checkpoints
+    cut(loop.folder.last)
+    good = checkpoint.read(folder / "previous.pt")["step"]
+    again = make(tmp_path / "run", epochs=4)
+    assert again.resume()
+    assert (folder / "last.damaged.pt").exists()
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:  # the process ends while it writes the next checkpoint
+        patch.setattr(torch, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            again.save()
+    third = make(tmp_path / "run", epochs=4)
+    assert third.resume()
+    assert third.step == good
+    third.fit()
+    assert checkpoint.read(loop.folder.last)["step"] == third.step
+
+
+def test_numbered_copies_are_tried_too(tmp_path):
+    loop = make(tmp_path / "run", checkpoint=CheckpointSettings(every_steps=5, keep=3))
+    loop.fit()
+    folder = loop.folder.checkpoints
+    first, second, third = sorted(folder.glob("step_*.pt"))
+    cut(loop.folder.last)
+    newest = make(tmp_path / "run")
+    assert newest.resume()
+    assert newest.step == loop.step  # the copy is newer than previous.pt
+    cut(third)
+    cut(folder / "previous.pt")
+    older = make(tmp_path / "run")
+    assert older.resume()
+    assert second.name == checkpoint.step_name(older.step)
+    cut(second)
+    cut(first)
+    for _ in range(2):  # an error does not make the files look like no run
+        with pytest.raises(checkpoint.CheckpointError, match=r"no checkpoint can be read"):
+            make(tmp_path / "run").resume()
 
 
 def test_a_flipped_bit_is_found(tmp_path):
