@@ -42,7 +42,7 @@ class Launch:
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 CpuThreads = Annotated[int, Field(ge=1)] | None
-TaskFactory = Annotated[Callable[..., Task], Offers("data", "device", "seed", "length")]
+TaskFactory = Annotated[Callable[..., Task], Offers("data", "device", "seed", "length", "folder", "dry_run")]
 DataFactory = Annotated[Callable[..., Any], Offers("seed", "rank", "world_size", "pin_memory")]
 
 
@@ -82,21 +82,23 @@ def train(
             _dry_run(without_schedule(task), data, trainer, init_from, seed, device)
         return
     folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
-    folder.check(context.values, run.resume)
+    folder.check(context.values, run.resume_now)
     if prepare is not None and distributed.is_main():
         prepare()
     distributed.barrier()
-    built = build_task(task, data, trainer, seed, device)
+    built = build_task(task, data, trainer, seed, device, folder)
     if distributed.is_main():
-        folder.prepare(context.values, run.resume, context.command)
+        folder.prepare(context.values, run.resume_now, context.command)
     distributed.barrier()
     loop = Trainer(built, trainer, seed, device, folder, context.config_text)
     if not loop.resume() and init_from is not None:
         start_from(init_from, built)
         loop.restart_averages()
     was_finished = loop.finished
+    if not was_finished and distributed.is_main():
+        folder.metrics.unlink(missing_ok=True)  # those of a shorter run; a kill before the report must not leave them
     loop.fit()
-    if was_finished and (folder.path / "metrics.json").exists():
+    if was_finished and folder.metrics.exists():
         log.info("%s is finished; nothing was trained (run.resume=overwrite starts it again)", folder.path)
     else:
         finish(built, loop, folder, context)
@@ -139,21 +141,23 @@ def evaluate(
             if prepare is not None:
                 data, task = prepare_dry(prepare, context, Path(folder))
                 task = without_schedule(task)
-            built = build_task(task, data, settings, seed, device)
+            built = build_task(task, data, settings, seed, device, dry_run=True)
             start_from(init_from, built)
             metrics = Trainer(built, settings, seed, device, None).evaluate(limit=1)
             log.info("dry run: one evaluation batch  %s", short_list(metrics))
         return
+    folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
+    if any(folder.checkpoints.glob("*.pt")):
+        raise UserError(f"{folder.path} holds a training run; give the evaluation another run.name=...")
+    folder.check(context.values, run.resume_now)
     if prepare is not None and distributed.is_main():
         prepare()
     distributed.barrier()
     built = build_task(task, data, settings, seed, device)
     start_from(init_from, built)
-    folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
-    if any(folder.checkpoints.glob("*.pt")):
-        raise UserError(f"{folder.path} holds a training run; give the evaluation another run.name=...")
     if distributed.is_main():
-        folder.prepare(context.values, "auto", context.command)
+        folder.prepare(context.values, run.resume_now, context.command)
+        folder.metrics.unlink(missing_ok=True)
     distributed.barrier()
     _report(built, Trainer(built, settings, seed, device, None), folder, context)
     show(folder)
@@ -168,7 +172,7 @@ def _dry_run(
     device: torch.device,
 ) -> None:
     """Make one optimisation step and evaluate one batch."""
-    built = build_task(task, data, settings, seed, device)
+    built = build_task(task, data, settings, seed, device, dry_run=True)
     loop = Trainer(built, settings, seed, device, None)
     if init_from is not None:
         start_from(init_from, built)
@@ -208,12 +212,12 @@ def show(folder: RunFolder) -> None:
     """Print the metrics table and where everything is."""
     if not distributed.is_main():
         return
-    metrics = json.loads((folder.path / "metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
     console.print(metrics_table(metrics), highlight=False, markup=False)
     rows = {
         "report": folder.path / "report.html",
         "checkpoint": folder.best if folder.best.exists() else None,
-        "metrics": folder.path / "metrics.json",
+        "metrics": folder.metrics,
     }
     for name, path in rows.items():
         if path is not None and path.exists():

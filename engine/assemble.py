@@ -11,6 +11,7 @@ from config import Factory
 from engine import distributed, seeding
 from engine.context import Context
 from engine.optimization import Length
+from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
 from engine.task import Task
 
@@ -30,8 +31,26 @@ def start(seed: int, deterministic: bool, cpu_threads: int | None) -> torch.devi
     return device
 
 
-def build_task(task: Factory, data: Factory, settings: TrainerSettings, seed: int, device: torch.device) -> Task:
-    """Build data and task; the weights are drawn from the same seed on every rank."""
+def build_task(
+    task: Factory,
+    data: Factory,
+    settings: TrainerSettings,
+    seed: int,
+    device: torch.device,
+    folder: RunFolder | None = None,
+    dry_run: bool = False,
+) -> Task:
+    """Build data and task; the weights are drawn from the same seed on every rank.
+
+    Args:
+        task: node.
+        data: node.
+        settings: how long training is.
+        seed: of weights and data.
+        device: where the task runs.
+        folder: where a task may leave files of its own while it trains; None where nothing is written.
+        dry_run: whether a task should do at a small size what only has to be seen to work.
+    """
     torch.manual_seed(seed)
     built = data(
         seed=seed,
@@ -39,7 +58,8 @@ def build_task(task: Factory, data: Factory, settings: TrainerSettings, seed: in
         world_size=distributed.world_size(),
         pin_memory=device.type == "cuda",
     )
-    made = task(data=built, device=device, seed=seed, length=Length(settings.epochs, settings.max_steps))
+    length = Length(settings.epochs, settings.max_steps)
+    made = task(data=built, device=device, seed=seed, length=length, folder=folder, dry_run=dry_run)
     seeding.seed_all(seed, distributed.rank())
     count = sum(p.numel() for module in made.modules.values() for p in module.parameters() if p.requires_grad)
     log.info(

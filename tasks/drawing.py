@@ -104,11 +104,14 @@ class Studio:
         images[active] = self._collected(positives, active, ids)
         return Drawn(positives, images, active)
 
+    def image(self, dataset: SpokenCaptions, row: int) -> Tensor:
+        """Draw the picture of one row, (3, R, R) in about [-1, 1]."""
+        name, active = split_name(dataset.record(row).uttid)
+        return self.draw({"latent": torch.tensor([int(name)]), "active": torch.tensor([active])}).images[0]
+
     def picture_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
         """Draw the picture of one row, (R, R, 3) uint8."""
-        name, active = split_name(dataset.record(row).uttid)
-        drawn = self.draw({"latent": torch.tensor([int(name)]), "active": torch.tensor([active])})
-        return picture(drawn.images[0]).numpy()
+        return picture(self.image(dataset, row)).numpy()
 
     def _collected(self, positives: Positives, active: Tensor, ids: Tensor) -> Tensor:
         """Draw the edited pictures that captions were collected for."""

@@ -8,9 +8,9 @@ Shape letters: K clusters, D embedding size, n ranked units of a layer.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
@@ -27,9 +27,14 @@ from gan.latents import latents
 from gan.redraw import generate
 from gan.unit_ranking import rank_units
 from models.speech_maps import SpeechMaps
+from published import load_published
+from tasks.cluster_buffers import ClusterBuffers, FoundClusters
+from tasks.cluster_record import FILE
 from tasks.drawing import Studio
 
 log = logging.getLogger(__name__)
+DRY_PAIRS, DRY_SAMPLES = 64, 4
+CLUSTER_FOLDER = "cluster"  # of an active-learning selection, as published
 LATENT_SEED, LEVEL_SEED = 1, 2  # of the drawings that are dissected, and of those that choose the levels; as published
 
 
@@ -42,8 +47,9 @@ class Clustering:
         datapoints: pairs that are looked at, 10,000 as published.
         clusters: groups that the units are put into, 250 as published; only those with more than 3 units are kept.
         samples: drawings that the generator is dissected with, 1,000 as published.
-        load: file of clusters to use instead of finding some (the published ``path_cluster_load``); the generator is
-            dissected with them once.
+        load: file of clusters to use instead of finding some (the published ``path_cluster_load``), or a folder of
+            published ones; the generator is dissected with them once. None with active learning: the clusters that the
+            selection was made with, where there are any.
         excluded_units: units of the generator that are never switched off, by layer: those that only carry noise (35,
             221, 280 and 496 of the published generator).
     """
@@ -55,61 +61,14 @@ class Clustering:
     load: Path | None = None
     excluded_units: dict[str, list[NonNegativeInt]] = field(default_factory=dict)
 
+    def for_dry_run(self) -> "Clustering":
+        """Return the same at a size that shows in seconds whether everything fits."""
+        return replace(self, datapoints=min(self.datapoints, DRY_PAIRS), samples=min(self.samples, DRY_SAMPLES))
 
-class FoundClusters(NamedTuple):
-    """What clustering and dissection found.
-
-    Attributes:
-        centroids: (K, D).
-        mean: (D,) of image features.
-        std: (D,) their standard deviation.
-        units: layer to (K, n) int64, units of each cluster, the best first.
-    """
-
-    centroids: Tensor
-    mean: Tensor
-    std: Tensor
-    units: dict[str, Tensor]
-
-
-class ClusterBuffers(nn.Module):
-    """Room for what was found, of one shape whatever the number of clusters.
-
-    Args:
-        most: largest number of clusters.
-        dim: D.
-        ranked: n of each layer.
-    """
-
-    def __init__(self, most: int, dim: int, ranked: Mapping[str, int]) -> None:
-        super().__init__()
-        self.layers = list(ranked)
-        self.register_buffer("epoch", torch.tensor(-1))
-        self.register_buffer("count", torch.tensor(0))
-        self.register_buffer("centroids", torch.zeros(most, dim))
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("std", torch.zeros(dim))
-        for layer, number in ranked.items():
-            self.register_buffer(f"units_{layer}", torch.zeros(most, number, dtype=torch.int64))
-
-    def put(self, epoch: int, found: FoundClusters) -> None:
-        """Keep what was found at the start of an epoch, in place."""
-        number = len(found.centroids)
-        self.epoch.fill_(epoch)
-        self.count.fill_(number)
-        self.centroids[:number] = found.centroids
-        self.mean.copy_(found.mean)
-        self.std.copy_(found.std)
-        for layer in self.layers:
-            self.get_buffer(f"units_{layer}")[:number] = found.units[layer]
-
-    def get(self) -> FoundClusters | None:
-        """Return what was found last; None when nothing was."""
-        number = int(self.count)
-        if number == 0:
-            return None
-        units = {layer: self.get_buffer(f"units_{layer}")[:number] for layer in self.layers}
-        return FoundClusters(self.centroids[:number], self.mean, self.std, units)
+    def with_selection(self, active_learning: Path | None) -> "Clustering":
+        """Return the same with the clusters of an active-learning selection, unless others are to be loaded."""
+        folder = None if active_learning is None else active_learning / CLUSTER_FOLDER
+        return self if self.load is not None or folder is None or not folder.is_dir() else replace(self, load=folder)
 
 
 class DrawingClusters:
@@ -130,7 +89,7 @@ class DrawingClusters:
         one = generate(studio.generator, studio.latents.take([0]).to(studio.device), studio.layers)
         channels = {layer: shape[0] for layer, shape in one.shapes.items()}
         _check_excluded(settings.excluded_units, channels)
-        self.loaded = load_clusters(settings.load, dim) if settings.load is not None else None
+        self.loaded = read_clusters(settings.load, dim) if settings.load is not None else None
         most = settings.clusters if self.loaded is None else len(self.loaded.centroids)
         if self.loaded is None and most > dim:
             raise UserError(
@@ -153,7 +112,7 @@ class DrawingClusters:
         batches: Iterable[dict[str, Any]],
         encode: Callable[[dict[str, Any]], tuple[Tensor, SpeechMaps]],
         image_encoder: nn.Module,
-    ) -> None:
+    ) -> tuple[Clusters, Datapoints]:
         """Cluster feature units and dissect the generator.
 
         Args:
@@ -162,10 +121,14 @@ class DrawingClusters:
             encode: from a batch to image maps (b, D, H, W) and speech maps.
             image_encoder: the one of ``encode``, in evaluation mode.
 
+        Returns:
+            The clusters, and the datapoints of the pairs, which name them.
+
         Raises:
             ClusteringError: there are no pairs, or features are not finite.
         """
-        clusters = self.loaded or collect(batches, encode, self.settings.datapoints).cluster(self.settings.clusters)
+        points = collect(batches, encode, self.settings.datapoints)
+        clusters = self.loaded or points.cluster(self.settings.clusters)
         number = len(clusters.centroids)
         if number:
             units = self._rank(clusters, image_encoder)
@@ -179,6 +142,7 @@ class DrawingClusters:
             )
         self.found.put(epoch, FoundClusters(*(clusters.centroids, clusters.mean, clusters.std), units))
         distributed.broadcast_modules([self.found])
+        return clusters, points
 
     def _rank(self, clusters: Clusters, image_encoder: nn.Module) -> dict[str, Tensor]:
         """Rank the units of each layer for each cluster, (K, n) int64, the best first."""
@@ -187,6 +151,25 @@ class DrawingClusters:
         drawn, others = (latents(samples, generator.latent_dim, seed) for seed in (LATENT_SEED, LEVEL_SEED))
         found = dissect(generator, segmenter, drawn, self.studio.layers, level_latents=others, examples=1)
         return rank_units(found, self.settings.excluded_units)
+
+
+def read_clusters(path: Path, dim: int) -> Clusters:
+    """Read clusters of a file, or of a folder that holds ``clusters.safetensors`` or published ones.
+
+    Args:
+        path: file or folder.
+        dim: D of the model that they are for.
+
+    Raises:
+        UserError: they are missing or damaged, or another model's.
+    """
+    if not path.is_dir():
+        return load_clusters(path, dim)
+    if (path / FILE).is_file():
+        return load_clusters(path / FILE, dim)
+    clusters = load_published("clusters", path)
+    clusters.check(dim)
+    return clusters
 
 
 @torch.no_grad()

@@ -1,9 +1,7 @@
 """Retrieval of a whole split: encode it over all ranks, and write what the rankings say."""
 
-import csv
 import json
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +12,7 @@ from datasets.loading import Loader
 from datasets.samples import SpokenCaptions
 from engine import distributed
 from engine.context import Context
+from engine.errors import UserError
 from engine.logs import progress
 from engine.run_folder import RunFolder
 from evaluation.report import Query, Report, Retrieved, best_and_worst, write_report
@@ -38,14 +37,14 @@ class Encoded(NamedTuple):
         speech: (N, D, T).
         nframes: (N,) valid frames of T.
         index: (N,) rows of the dataset.
-        pooling: input frames of 10 ms for each of the T frames.
+        pooling: input frames of 10 ms for each of the T frames; None where the T are words.
     """
 
     image: Tensor
     speech: Tensor
     nframes: Tensor
     index: Tensor
-    pooling: float
+    pooling: int | None
 
 
 @torch.no_grad()
@@ -58,24 +57,40 @@ def encode_all(loader: Loader, encode: Encode, limit: int | None = None) -> Enco
         limit: number of batches; None for all.
 
     Returns:
-        The maps of every rank's rows, the same on every rank, each row once.
+        The maps of every rank's rows, the same on every rank, each row once; a rank may have none of its own.
+
+    Raises:
+        UserError: no row of the split can be used.
     """
     rows: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-    pooling = 1.0
+    pooling: int | None = None
     batches = loader.batches(0)
     for batch in progress(batches, limit or loader.steps_per_epoch, "encoding"):
         image, speech = encode(batch, loader.dataset)
-        if "mel" in batch:
-            pooling = max(1, round(batch["mel"].shape[-1] / speech.features.shape[-1]))
+        pooling = speech.pooling
         rows.append((image.float().cpu(), speech.features.float().cpu(), speech.nframes.cpu(), batch["index"].cpu()))
         if limit is not None and len(rows) >= limit:
             break
-    image, nframes, index = (torch.cat([row[i] for row in rows]) for i in (0, 2, 3))
-    speech = _stack_padded([row[1] for row in rows])
+    share = _concatenated(rows) if rows else None
     if distributed.world_size() > 1:
-        image, speech, nframes, index = _gather(image, speech, nframes, index)
+        share, pooling = _gather(share, pooling)
+    if share is None:
+        raise UserError(_nothing_usable(loader))
+    image, speech, nframes, index = share
     order = index.argsort()
     return Encoded(image[order], speech[order], nframes[order], index[order], pooling)
+
+
+def _concatenated(rows: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> list[Tensor]:
+    """Put the batches of this rank together: images, speech, frame counts, indices."""
+    image, nframes, index = (torch.cat([row[i] for row in rows]) for i in (0, 2, 3))
+    return [image, _stack_padded([row[1] for row in rows]), nframes, index]
+
+
+def _nothing_usable(loader: Loader) -> str:
+    """Say that a split holds no row that can be encoded, with one reason."""
+    reason = next(iter(loader.skipped.values()), "rank 0 of them met none of its own")
+    return f"none of the {len(loader.dataset)} rows to evaluate on could be used; mend the files, one is: {reason}"
 
 
 def _stack_padded(parts: list[Tensor]) -> Tensor:
@@ -84,25 +99,21 @@ def _stack_padded(parts: list[Tensor]) -> Tensor:
     return torch.cat([torch.nn.functional.pad(part, (0, longest - part.shape[-1])) for part in parts])
 
 
-def _gather(*tensors: Tensor) -> list[Tensor]:
-    """Concatenate every rank's rows; the speech maps may differ in length."""
+def _gather(share: list[Tensor] | None, pooling: int | None) -> tuple[list[Tensor] | None, int | None]:
+    """Concatenate every rank's rows; the speech maps may differ in length, and a rank may have no rows (None)."""
     device = distributed.pick_device() if torch.distributed.get_backend() == "nccl" else torch.device("cpu")
-    lengths = distributed.gather_objects(tensors[1].shape[-1])
-    image, speech, *others = tensors
-    speech = torch.nn.functional.pad(speech, (0, max(lengths) - speech.shape[-1]))
-    return [distributed.gather_uneven(tensor.to(device)).cpu() for tensor in (image, speech, *others)]
-
-
-def write_skipped(path: Path, rows: list[tuple[str, int, str]]) -> None:
-    """Write what could not be used (split, row, reason), each once; no file when everything could."""
-    unique = sorted(set(rows))
-    if not unique:
-        path.unlink(missing_ok=True)
-        return
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["split", "row", "reason"])
-        writer.writerows(unique)
+    told = None if share is None else ([tensor.shape[1:] for tensor in share], pooling)
+    known = [one for one in distributed.gather_objects(told) if one is not None]
+    if not known:
+        return None, None
+    shapes, pooling = known[0]
+    if share is None:
+        kinds = (torch.float32, torch.float32, torch.int64, torch.int64)
+        share = [torch.zeros(0, *shape, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True)]
+    longest = max(shapes[1][-1] for shapes, _ in known)
+    image, speech, *others = share
+    speech = torch.nn.functional.pad(speech, (0, longest - speech.shape[-1]))
+    return [distributed.gather_uneven(tensor.to(device)).cpu() for tensor in (image, speech, *others)], pooling
 
 
 def write_retrieval_report(
@@ -114,6 +125,7 @@ def write_retrieval_report(
     compare: Compare,
     split: str,
     picture: Picture,
+    sections: Sequence[tuple[str, str]] = (),
 ) -> dict[str, float]:
     """Write ``queries.csv``, ``retrieval.json`` and ``report.html`` of a split.
 
@@ -126,6 +138,7 @@ def write_retrieval_report(
         compare: the similarity, for the answers of single queries.
         split: its name, for the title.
         picture: gives the picture of a row of the dataset, (H, W, 3) uint8.
+        sections: heading and HTML of further parts of the report.
 
     Returns:
         The metrics.
@@ -142,6 +155,7 @@ def write_retrieval_report(
         metrics=metrics,
         curves={name: points for name, points in folder.curves().items() if name.startswith(CURVES)},
         queries=queries,
+        sections=list(sections),
         config_yaml=context.config_text,
         info=_info(folder),
     )

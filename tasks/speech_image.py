@@ -19,7 +19,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from config import Fault, Offers
 from datasets.features import device_features
-from datasets.samples import SpokenCaptions
+from datasets.samples import SampleError, SpokenCaptions
+from datasets.skipped import merge_skipped
 from datasets.speech_image import SpeechImageData
 from datasets.words import Vocabulary
 from engine import distributed
@@ -31,10 +32,12 @@ from engine.task import Example, Step
 from evaluation.retrieval import Retrieval, recall_metrics, retrieve
 from losses import draw_imposters
 from models.speech_maps import SpeechMaps
-from tasks.retrieval import Encoded, encode_all, write_retrieval_report, write_skipped
+from tasks.retrieval import Encoded, encode_all, write_retrieval_report
 from tasks.similarity import Similarity, leave_out_same_picture
 
 log = logging.getLogger(__name__)
+EXAMPLES = 3  # pairs in TensorBoard
+SKIPPED = "skipped.csv"
 
 
 def _texts(dataset: SpokenCaptions) -> Iterator[str]:
@@ -68,6 +71,7 @@ class SpeechImage:
         data: given by main.
         device: given by main.
         length: given by main.
+        folder: given by main; the run folder, where rows that cannot be used are listed as they are found.
 
     Where the pictures come from is in :meth:`check_data`, :meth:`pictures` and :meth:`picture_u8`, what is learned from
     a batch in :meth:`loss_parts`: a task with other pictures or losses replaces those and keeps the rest.
@@ -92,8 +96,11 @@ class SpeechImage:
         text_encoder: Annotated[Callable[..., nn.Module], Offers("vocab_size")] | None = None,
         similarity: Similarity = Similarity(),  # noqa: B008  never changed
         same_picture: Literal["impostor", "left_out"] = "impostor",
+        folder: RunFolder | None = None,
     ) -> None:
         self.data, self.device = data, device
+        if folder is not None:
+            data.keep_skipped(folder.path / SKIPPED)
         self.check_data()
         self.similarity, self.ranking, self.same_picture = similarity, ranking, same_picture
         self.batch_size, self.steps_per_epoch = data.batch_size, data.train_loader.steps_per_epoch
@@ -236,25 +243,39 @@ class SpeechImage:
         return retrieve(encoded.image, encoded.speech, encoded.nframes, self.similarity, device=self.device)
 
     def examples(self) -> list[Example]:
-        """Return the first three validation pairs."""
-        dataset = self.data.loaders["validation"].dataset
-        rows = range(min(3, len(dataset)))
-        return [
-            Example(self.picture_u8(dataset, row), dataset.waveform(row), dataset.record(row).text or "")
-            for row in rows
-        ]
+        """Return the first three validation pairs that can be read.
+
+        Raises:
+            SampleError: one cannot, and ``data.on_error`` is "error".
+        """
+        loader = self.data.loaders["validation"]
+        dataset, found = loader.dataset, []
+        for row in range(len(dataset)):
+            if len(found) == EXAMPLES:
+                break
+            record = dataset.record(row)
+            try:
+                found.append(Example(self.picture_u8(dataset, row), dataset.waveform(row), record.text or ""))
+            except UserError as error:
+                loader.note(SampleError(f"row {row} ({record.uttid}): {error}", row))
+        return found
 
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
         """Evaluate the held-out split and write ``report.html``, ``queries.csv`` and ``skipped.csv``."""
         split = self.data.report_split
         loader = self.data.loaders[split]
         encoded = encode_all(loader, self.encode)
+        sections = self.report_sections(folder)
         skipped = [row for rows in distributed.gather_objects(self.data.skipped) for row in rows]
         if not distributed.is_main():
             return {}
         log.info("evaluating on %d %s pairs", len(encoded.index), split)
         retrieval = self.retrieve(encoded)
-        write_skipped(folder.path / "skipped.csv", skipped)
+        merge_skipped(folder.path / SKIPPED, skipped)
         return write_retrieval_report(
-            folder, context, loader.dataset, encoded, retrieval, self.similarity, split, self.picture_u8
+            folder, context, loader.dataset, encoded, retrieval, self.similarity, split, self.picture_u8, sections
         )
+
+    def report_sections(self, folder: RunFolder) -> list[tuple[str, str]]:  # noqa: ARG002  for other tasks
+        """Return further sections of the report, heading and HTML each (called on every rank)."""
+        return []

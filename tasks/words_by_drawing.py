@@ -22,6 +22,7 @@ from datasets.speech_image import SpeechImageData
 from engine import distributed
 from engine.errors import UserError
 from engine.optimization import Length, Optimization
+from engine.run_folder import RunFolder
 from engine.task import Step
 from gan.editing import MAX_RETRIES, Share, at_peaks, cluster_edits, cluster_similarities, random_edits
 from gan.images import encoder_input
@@ -34,6 +35,7 @@ from tasks.drawing import Drawing, Drawn, Studio
 from tasks.drawing_clusters import Clustering, DrawingClusters
 from tasks.similarity import Similarity
 from tasks.speech_image import SpeechImage
+from tasks.training_pairs import TrainingPairs
 
 LossType = Literal["regular", "negatives_edited", "negatives_hard", "negatives_both"]
 EDITED = ("negatives_edited", "negatives_both")
@@ -85,6 +87,8 @@ class WordsByDrawing(SpeechImage):
         data: given by main.
         device: given by main.
         length: given by main.
+        folder: given by main; the run folder, where clusters are left as they are found.
+        dry_run: given by main; clusters and dissects at a small size.
 
     Raises:
         UserError: parts that do not fit each other.
@@ -106,7 +110,10 @@ class WordsByDrawing(SpeechImage):
         margin: Annotated[float, Field(ge=0)] = 1.0,
         largest_loss: Annotated[float, Field(gt=0)] | None = 5.0,
         similarity: Similarity = Similarity(),  # noqa: B008  never changed
+        folder: RunFolder | None = None,
+        dry_run: bool = False,
     ) -> None:
+        self.folder = folder
         self.loss_type, self.margin, self.largest_loss = loss_type, margin, largest_loss
         self.editing = editing
         self.studio: Studio | None = None
@@ -122,8 +129,12 @@ class WordsByDrawing(SpeechImage):
         )
         self.clusters: DrawingClusters | None = None
         if editing is not None and editing.clustering is not None and loss_type in EDITED:
-            self.clusters = DrawingClusters(editing.clustering, image_encoder.embedding_dim, self.studio)
+            clustering = editing.clustering.with_selection(editing.active_learning)
+            clustering = clustering.for_dry_run() if dry_run else clustering
+            self.clusters = DrawingClusters(clustering, image_encoder.embedding_dim, self.studio)
             self.modules["clusters"] = self.clusters.found
+            spoken = self.vocabulary is None
+            self.pairs = TrainingPairs(data, self.encode, self.image_encoder, self.studio, spoken)
 
     @staticmethod
     def faults(
@@ -164,14 +175,16 @@ class WordsByDrawing(SpeechImage):
         """Cluster the feature units anew when it is time."""
         if self.clusters is None or not self.clusters.due(epoch):
             return
-        loader = self.data.train_loader
         modes = {module: module.training for module in self.modules.values()}
         for module in modes:
             module.eval()
-        pairs = loader.batches(epoch)
-        self.clusters.renew(epoch, pairs, lambda batch: self.encode(batch, loader.dataset), self.image_encoder)
+        self.pairs.renew(self.clusters, epoch, self.folder)
         for module, training in modes.items():
             module.train(training)
+
+    def report_sections(self, folder: RunFolder) -> list[tuple[str, str]]:
+        """Name the clusters and link to their pages."""
+        return [] if self.clusters is None else self.pairs.report(self.clusters, folder)
 
     def train_step(self, batch: dict[str, Any], step: Step) -> dict[str, Tensor | float]:
         """Draw, compare, and draw negatives where the loss wants them."""

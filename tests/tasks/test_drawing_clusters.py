@@ -1,17 +1,25 @@
 """Clusters while a task learns: found when due, kept by checkpoints, used by negatives; settings that cannot be."""
 
+import dataclasses
+import json
 import logging
 
 import pytest
 import torch
 
+from datasets.active_learning import write_active
+from engine.context import Context
 from engine.errors import UserError
+from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
 from gan.clustering import ClusteringError, Clusters, save_clusters
 from gan.redraw import Positives
-from tasks.drawing_clusters import ClusterBuffers, Clustering, FoundClusters
+from tasks.cluster_buffers import ClusterBuffers, FoundClusters
+from tasks.cluster_record import DatasetPairs
+from tasks.drawing import Drawing, Studio
+from tasks.drawing_clusters import DRY_PAIRS, DRY_SAMPLES, Clustering, read_clusters
 from tasks.words_by_drawing import Editing
-from tests.tasks.drawing_data import DIM, make_data, make_task, write_captions
+from tests.tasks.drawing_data import DIM, make_data, make_generator, make_task, write_captions
 from trainer import Trainer
 
 SMALL = {"clusters": 3, "datapoints": 6, "samples": 6}
@@ -23,9 +31,9 @@ def folder(tmp_path_factory):
     return write_captions(tmp_path_factory.mktemp("captions"), [str(number) for number in range(6)])
 
 
-def task_with(folder, loss_type="negatives_edited", **settings):
+def task_with(folder, loss_type="negatives_edited", given=None, **settings):
     clustering = Clustering(**(SMALL | settings))
-    return make_task(make_data(folder), loss_type, editing=Editing(["layer4"], 1, clustering))
+    return make_task(make_data(folder), loss_type, editing=Editing(["layer4"], 1, clustering), **(given or {}))
 
 
 def found(number=2, dim=DIM, units=12):
@@ -121,6 +129,66 @@ def test_clusters_from_a_file_are_used_and_not_found_anew(folder, tmp_path):
 def test_impossible_settings_are_named(folder, settings, message):
     with pytest.raises(UserError, match=message):
         task_with(folder, **settings)
+
+
+def test_the_run_folder_keeps_clusters_names_and_pages(folder, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    task = task_with(folder, given={"folder": run})
+    task.begin_epoch(2)
+    kept = run.path / "clusters" / "epoch_003"
+    found = task.clusters.found.get().centroids
+    torch.testing.assert_close(read_clusters(kept, DIM).centroids.float(), found)
+    again = task_with(folder, load=kept / "clusters.safetensors")
+    again.begin_epoch(0)
+    assert torch.equal(again.clusters.found.get().centroids, found)
+    names = json.loads((kept / "names.json").read_text())
+    assert [len(entry["units"]) for entry in names] == (found > 0).sum(1).tolist()
+    page = (kept / "clusters.html").read_text()
+    assert page.count("data:audio/flac") >= len(names)  # the captions have sound, but no word times
+    assert page.count("data:image/jpeg") >= len(names)
+    run.prepare({"seed": 0}, "auto", ["run.py"])
+    for module in task.modules.values():
+        module.eval()
+    task.report(run, Context("words_by_drawing/test", {"seed": 0}, ["run.py"]))
+    report = (run.path / "report.html").read_text()
+    for name in ("epoch_003", "report"):
+        assert f'href="clusters/{name}/clusters.html"' in report
+        assert (run.path / "clusters" / name / "clusters.html").is_file()
+
+
+def test_sounds_and_word_times_of_cut_captions_are_left_out(folder):
+    dataset = make_data(folder).train_loader.dataset
+    draw = Studio(Drawing(make_generator()), [dataset], [], None, torch.device("cpu")).image
+    words = [(0.0, 0.2, "a"), (0.2, 0.39, "tone")]
+    dataset.records = [dataclasses.replace(record, alignment=words) for record in dataset.records]
+    pairs = DatasetPairs(["4"], dataset, draw, torch.nn.Identity())
+    assert pairs.words(0) == words
+    assert pairs.waveform(0).shape == (6400,)
+    assert pairs.text(0) == "caption 4"
+    pairs.longest = 20
+    assert pairs.words(0) is None
+    assert pairs.waveform(0) is None
+    read = DatasetPairs(["4"], dataset, draw, torch.nn.Identity(), spoken=False)
+    assert read.words(0) is None
+    assert read.waveform(0) is None
+
+
+def test_a_dry_run_looks_at_little(folder):
+    task = task_with(folder, given={"dry_run": True}, datapoints=10000, samples=1000)
+    assert (task.clusters.settings.datapoints, task.clusters.settings.samples) == (DRY_PAIRS, DRY_SAMPLES)
+
+
+def test_clusters_of_a_selection_are_used(folder, tmp_path):
+    centroids = torch.zeros(1, DIM, dtype=torch.float64)
+    centroids[0, :4] = 0.25
+    saved = Clusters(centroids, torch.zeros(DIM, dtype=torch.float64), torch.ones(DIM, dtype=torch.float64))
+    save_clusters(saved, tmp_path / "cluster" / "clusters.safetensors")
+    write_active(tmp_path, [], "layer4", {})
+    editing = Editing(["layer4"], 1, Clustering(**SMALL), active_learning=tmp_path)
+    task = make_task(make_data(folder), "negatives_edited", editing=editing)
+    task.begin_epoch(0)
+    torch.testing.assert_close(task.clusters.found.get().centroids, centroids.float())
+    assert not task.clusters.due(10)
 
 
 def test_nothing_is_there_before_the_first_clustering():

@@ -15,6 +15,7 @@ from gan.images import encoder_input, picture
 from gan.latents import LatentError, latents
 from gan.redraw import generate
 from tasks.drawing import Drawing
+from tasks.drawing_clusters import Clustering
 from tasks.words_by_drawing import Editing
 from tests.ranks import on_two_ranks
 from tests.tasks.drawing_data import LATENT_DIM, make_data, make_generator, make_task, write_captions
@@ -22,6 +23,7 @@ from trainer import Trainer
 
 LOSSES = ["regular", "negatives_edited", "negatives_hard", "negatives_both"]
 EDITING = Editing(layers=["layer3", "layer4"], max_retries=1)
+CLUSTERED = Editing(["layer4"], 1, Clustering(epochs_clustering=2, datapoints=6, clusters=3, samples=6))
 
 
 @pytest.fixture(scope="module")
@@ -111,17 +113,22 @@ def test_nothing_of_the_generator_is_trained(folder):
 
 
 def learn(rank, world, folder):
-    """Three steps of this rank's share with two losses; what was learned."""
+    """Three steps of this rank's share, with two losses and with clusters; what was learned."""
     learned = {}
-    for loss_type in ("regular", "negatives_edited"):
+    for case, loss_type, editing in [
+        ("regular", "regular", EDITING),
+        ("random", "negatives_edited", EDITING),
+        ("clusters", "negatives_edited", CLUSTERED),
+    ]:
         # Not Adam: it divides rounding errors by gradients that are themselves nothing but rounding errors.
         plain = Optimization(lambda params: torch.optim.SGD(params, lr=0.01, momentum=0.9))
-        task = make_task(make_data(folder, rank=rank, world=world), loss_type, editing=EDITING, optimization=plain)
+        task = make_task(make_data(folder, rank=rank, world=world), loss_type, editing=editing, optimization=plain)
         values = fit(task, 3)
         weights = [p.detach().flatten() for name in ("image", "speech") for p in task.modules[name].parameters()]
-        learned[f"{loss_type} losses"] = torch.stack([value["loss"] for value in values])
-        learned[f"{loss_type} weights"] = torch.cat(weights)
-    return learned
+        learned[f"{case} losses"] = torch.stack([value["loss"] for value in values])
+        learned[f"{case} weights"] = torch.cat(weights)
+    found = task.clusters.found.get()
+    return learned | {"centroids": found.centroids, "units": found.units["layer4"].float()}
 
 
 def test_two_ranks_learn_what_one_process_learns(folder, tmp_path):

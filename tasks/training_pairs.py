@@ -1,0 +1,84 @@
+"""The training pairs of a task that draws its pictures, as clustering and the page about clusters look at them.
+
+Shape letters: b pairs of this rank, D feature units, H, W image map, T frames.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from datasets.samples import SpokenCaptions
+from datasets.speech_image import SpeechImageData
+from engine import distributed
+from engine.run_folder import RunFolder
+from gan.cluster_names import ClusterName
+from gan.clustering import Clusters
+from gan.datapoints import Datapoints
+from models.speech_maps import SpeechMaps
+from tasks.cluster_record import DatasetPairs, clusters_section, write_clusters
+from tasks.drawing import Studio
+from tasks.drawing_clusters import DrawingClusters, collect
+
+FRAME_SECONDS = 0.01
+Encode = Callable[[dict[str, Any], SpokenCaptions], tuple[Tensor, SpeechMaps]]
+
+
+class TrainingPairs:
+    """Finds clusters among the training pairs and writes about them.
+
+    Args:
+        data: whose training pairs are looked at.
+        encode: from a batch of a dataset to image maps (b, D, H, W) and speech maps (b, D, T).
+        image_encoder: the one of ``encode``.
+        studio: draws the pictures.
+        spoken: whether the captions are heard; else they are read.
+    """
+
+    def __init__(
+        self, data: SpeechImageData, encode: Encode, image_encoder: nn.Module, studio: Studio, spoken: bool
+    ) -> None:
+        self.data, self.studio, self.spoken = data, studio, spoken
+        self.image_encoder = image_encoder
+        self._encode = encode
+        self.pooling = 1
+
+    def batches(self, epoch: int) -> Iterator[dict[str, Any]]:
+        """Return this rank's training batches of an epoch."""
+        return self.data.train_loader.batches(epoch)
+
+    def encode(self, batch: dict[str, Any]) -> tuple[Tensor, SpeechMaps]:
+        """Encode a training batch, and note how many input frames one frame of its speech maps covers."""
+        image, speech = self._encode(batch, self.data.train_loader.dataset)
+        frames = batch["mel"].shape[-1] if "mel" in batch else self.data.target_length or 0
+        self.pooling = max(1, round(frames / speech.features.shape[-1]))
+        return image, speech
+
+    def renew(self, clusters: DrawingClusters, epoch: int, folder: RunFolder | None) -> None:
+        """Find clusters at the start of an epoch, and leave them in the run folder if there is one (on every rank)."""
+        found, points = clusters.renew(epoch, self.batches(epoch), self.encode, self.image_encoder)
+        if folder is not None:
+            self._write(folder, f"epoch_{epoch + 1:03d}", found, points)
+
+    def report(self, clusters: DrawingClusters, folder: RunFolder) -> list[tuple[str, str]]:
+        """Name the clusters of the reported weights anew and link to every page about clusters (on every rank).
+
+        Returns:
+            A section of the report on rank 0, if clusters were found; else nothing.
+        """
+        found = clusters.found.get()
+        if found is None:
+            return []
+        points = collect(self.batches(int(clusters.found.epoch)), self.encode, clusters.settings.datapoints)
+        names = self._write(folder, "report", found.clusters, points)
+        return [clusters_section(folder.path, names)] if distributed.is_main() else []
+
+    def _write(self, folder: RunFolder, name: str, clusters: Clusters, points: Datapoints) -> list[ClusterName]:
+        """Write clusters, names and page on rank 0, where the names are returned."""
+        if not distributed.is_main():
+            return []
+        dataset = self.data.train_loader.dataset
+        pairs = DatasetPairs(points.names, dataset, self.studio.image, self.image_encoder, self.spoken)
+        title = f"{folder.path.name}: clusters of feature units, {name.replace('_', ' ')}"
+        seconds = FRAME_SECONDS * self.pooling
+        return write_clusters(folder.path / "clusters" / name, title, clusters, points, pairs, seconds)
