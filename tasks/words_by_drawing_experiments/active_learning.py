@@ -15,37 +15,30 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from datasets.active_learning import ActivePair, write_active
 from engine.context import Context
-from engine.errors import UserError
-from engine.initialise import read_checkpoint
 from engine.logs import progress
 from engine.run_folder import RunSettings
 from evaluation.choices import Choice, choices_section
-from gan.editing import at_peaks, cluster_edits, cluster_similarities, random_edits
+from gan.clustering import save_clusters
 from gan.hooks import layer_named
 from gan.images import picture
 from gan.redraw import generate
 from gan.regions import heat, resized_region
 from losses import edited_negatives_each
 from models.matchmap import aligned_similarity, matchmaps
+from tasks.cluster_buffers import FoundClusters
+from tasks.cluster_record import FILE
+from tasks.drawing_clusters import CLUSTER_FOLDER
+from tasks.words_by_drawing_experiments.clusters import edit, read_clusters
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened, write_table
 from tasks.words_by_drawing_experiments.model import ModelSource
 from tasks.words_by_drawing_experiments.pictures import LatentTable
 
 log = logging.getLogger(__name__)
 SHOWN = 12
-
-
-class Clusters(NamedTuple):
-    """Clusters of a drawing run: centroids (K, D), mean (D,), std (D,), units (K, n) of the layer, the best first."""
-
-    centroids: Tensor
-    mean: Tensor
-    std: Tensor
-    units: Tensor
 
 
 class Edited(NamedTuple):
@@ -94,36 +87,15 @@ def generate_active_learning(
     """
     layer_named(generator, layer)
     with opened(context, run, data, model, generator, latents, seed) as experiment:
-        clusters = read_clusters(model, layer) if units == "clusters" else None
+        clusters = read_clusters(model, [layer]) if units == "clusters" else None
         chosen: list[Edited] = []
         for edited in edit_all(experiment, generator, layer, clusters, batch_size, margin, max_retries, seed):
             chosen.append(edited)
             if len(chosen) >= 2 * pairs + 1000:  # pictures of all training pairs would not fit in memory
                 chosen = _largest(chosen, pairs)
         _write(experiment, _largest(chosen, pairs), layer, units, model)
-
-
-def read_clusters(model: ModelSource, layer: str) -> Clusters:
-    """Read the clusters that a drawing run keeps in its checkpoints.
-
-    Args:
-        model: the run.
-        layer: of the generator.
-
-    Raises:
-        UserError: It is a published checkpoint, or the run has no clusters, or none for this layer.
-    """
-    if model.run is None:
-        raise UserError("model.published holds no clusters; give a run of this project, or units: random")
-    path, state = read_checkpoint(model.run)
-    found = state["modules"].get("clusters")
-    if found is None or int(found["count"]) == 0:
-        raise UserError(f"{path} holds no clusters; train with task.editing.clustering, or set units: random")
-    if f"units_{layer}" not in found:
-        layers = [name.removeprefix("units_") for name in found if name.startswith("units_")]
-        raise UserError(f"{path} ranks the units of {', '.join(layers)}, not of {layer!r}; set layer to one of those")
-    number = int(found["count"])
-    return Clusters(found["centroids"][:number], found["mean"], found["std"], found[f"units_{layer}"][:number])
+        if clusters is not None:  # training with the captions collected goes on with the same clusters
+            save_clusters(clusters.clusters, experiment.folder.path / CLUSTER_FOLDER / FILE)
 
 
 @torch.no_grad()
@@ -131,7 +103,7 @@ def edit_all(
     experiment: Experiment,
     generator: nn.Module,
     layer: str,
-    clusters: Clusters | None,
+    clusters: FoundClusters | None,
     batch_size: int,
     margin: float,
     max_retries: int,
@@ -160,12 +132,7 @@ def edit_all(
         maps = model.encode_images(positives.images)
         found = heat(matchmaps(maps, speech.features), speech.nframes)
         source = torch.Generator().manual_seed(seed * 1_000_003 + first)
-        if clusters is None:
-            edits = random_edits(generator, positives, found, source, max_retries)
-        else:
-            features = at_peaks(maps, found.peaks)
-            near = cluster_similarities(features, clusters.centroids, clusters.mean, clusters.std)
-            edits = cluster_edits(generator, positives, found, near, {layer: clusters.units}, source, max_retries)
+        edits = edit(generator, positives, found, maps, clusters, source, max_retries)
         kind, measure = model.similarity.kind, model.similarity.measure
         before = aligned_similarity(maps, speech.features, speech.nframes, kind, measure)
         after = aligned_similarity(model.encode_images(edits.images), speech.features, speech.nframes, kind, measure)

@@ -1,11 +1,12 @@
 """Recall among one picture and nine negatives edited on the fly: ``python run.py -f words_by_drawing/recall.yaml``.
 
 Published as the experiment ``recall`` of surisdi/learning-by-drawing: 200 captions, each unit of each layer is switched
-off with a probability that starts at 0.4. Here the nine negatives of a caption are drawn together.
+off with a probability that starts at 0.4. Here the nine negatives of a caption are drawn together, and may also be
+edited with a run's clusters, the first with the nearest cluster, the second with the one after, and so on.
 """
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -15,11 +16,11 @@ from engine.context import Context
 from engine.logs import progress
 from engine.run_folder import RunSettings
 from evaluation.choices import Choice
-from gan.editing import random_edits
 from gan.hooks import layer_named
 from gan.redraw import Positives, generate
 from gan.regions import heat
 from tasks.words_by_drawing_experiments.choosing import choose, finish_choices
+from tasks.words_by_drawing_experiments.clusters import edit, read_clusters
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened
 from tasks.words_by_drawing_experiments.model import ModelSource
 from tasks.words_by_drawing_experiments.pictures import LatentTable
@@ -33,6 +34,7 @@ def recall(
     generator: nn.Module,
     context: Context,
     layers: list[str],
+    edits: Literal["random", "clusters"] = "random",
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
     captions: Annotated[int, Field(ge=1)] | None = 200,
     negatives: Annotated[int, Field(ge=1)] = 9,
@@ -49,10 +51,11 @@ def recall(
         generator: draws and redraws the pictures.
         context: given by run.py.
         layers: of the generator, whose units are switched off.
+        edits: with random units as published, or with those of the run's clusters.
         latents: which latents the captions' ids mean.
         captions: how many, 200 as published; None for all.
         negatives: of each caption.
-        probability: of each unit to be switched off, 0.4 as published.
+        probability: of each unit to be switched off, 0.4 as published; not for clusters.
         max_retries: attempts after the first until a picture has changed enough.
         seed: of the edits.
         run: where the report is written.
@@ -63,6 +66,7 @@ def recall(
     for layer in layers:
         layer_named(generator, layer)
     source = torch.Generator().manual_seed(seed)
+    clusters = read_clusters(model, layers) if edits == "clusters" else None
 
     def choices(experiment: Experiment) -> Iterator[Choice]:
         rows = experiment.rows(captions)
@@ -70,15 +74,16 @@ def recall(
             positives = generate(generator, experiment.pictures.latents_of([row]), layers)
             sample = experiment.sample(row)
             maps, _ = experiment.model.matchmap(positives.images[0], sample["mel"], sample["nframes"])
+            features = experiment.model.encode_images(positives.images).expand(negatives, -1, -1, -1)
             repeated = Positives(
                 positives.latents.expand(negatives, -1),
                 positives.images.expand(negatives, -1, -1, -1),
                 positives.shapes,
             )
             found = heat(maps.to(experiment.device).expand(negatives, -1, -1, -1))
-            edits = random_edits(generator, repeated, found, source, max_retries, probability)
-            candidates = torch.cat([positives.images, edits.images])
-            yield choose(experiment, row, candidates, [f"edited: changed by {change:.2f}" for change in edits.change])
+            edited = edit(generator, repeated, found, features, clusters, source, max_retries, probability, apart=True)
+            candidates = torch.cat([positives.images, edited.images])
+            yield choose(experiment, row, candidates, [f"edited: changed by {change:.2f}" for change in edited.change])
 
     with opened(context, run, data, model, generator, latents, seed) as experiment:
         finish_choices(experiment, choices(experiment), f"1 picture against {negatives} edited ones", KS)

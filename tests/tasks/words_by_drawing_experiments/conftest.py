@@ -81,3 +81,19 @@ def context(tmp_path):
     made.settings = RunSettings(folder=tmp_path / "runs", name="result")
     made.folder = tmp_path / "runs" / "result"
     return made
+
+
+def with_clusters(run, count=2):
+    """Put clusters of a 16-dimensional model and a generator with 12 units in layer4 into a run's checkpoint."""
+    path = run / "checkpoints" / "best.pt"
+    state = checkpoint.read(path)
+    torch.manual_seed(2)
+    state["modules"]["clusters"] = {
+        "epoch": torch.tensor(0),
+        "count": torch.tensor(count),
+        "centroids": torch.rand(5, 16),
+        "mean": torch.zeros(16),
+        "std": torch.ones(16),
+        "units_layer4": torch.stack([torch.randperm(12) for _ in range(5)]),
+    }
+    checkpoint.write(path, {key: value for key, value in state.items() if key != "format"})

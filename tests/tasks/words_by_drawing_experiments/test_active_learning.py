@@ -14,8 +14,10 @@ from gan.editing import units_off
 from gan.images import picture
 from gan.latents import latents
 from gan.redraw import generate, redraw
+from tasks.drawing_clusters import Clustering, read_clusters
 from tasks.words_by_drawing_experiments.active_learning import generate_active_learning, outlined
 from tasks.words_by_drawing_experiments.model import ModelSource
+from tests.tasks.words_by_drawing_experiments.conftest import with_clusters
 
 
 def select(run, captions, context, generator, **more):
@@ -23,21 +25,6 @@ def select(run, captions, context, generator, **more):
         ModelSource(run=run), captions(), generator, context, pairs=3, batch_size=4, run=context.settings, **more
     )
     return read_active(context.folder)
-
-
-def with_clusters(run, count=2):
-    path = run / "checkpoints" / "best.pt"
-    state = checkpoint.read(path)
-    torch.manual_seed(2)
-    state["modules"]["clusters"] = {
-        "epoch": torch.tensor(0),
-        "count": torch.tensor(count),
-        "centroids": torch.rand(5, 16),
-        "mean": torch.zeros(16),
-        "std": torch.ones(16),
-        "units_layer4": torch.stack([torch.randperm(12) for _ in range(5)]),
-    }
-    checkpoint.write(path, {key: value for key, value in state.items() if key != "format"})
 
 
 def test_the_worst_pairs_are_written_and_can_be_drawn_again(trained_run, captions, context, generator):
@@ -66,6 +53,10 @@ def test_units_come_from_the_runs_clusters(trained_run, captions, context, gener
     with_clusters(trained_run)
     found = select(trained_run, captions, context, generator, max_retries=1)
     assert all(len(pair.units) == 12 for pair in found.pairs)  # the first attempt takes 140 units of the best
+    kept = Clustering().with_selection(context.folder)
+    centroids = checkpoint.read(trained_run / "checkpoints" / "best.pt")["modules"]["clusters"]["centroids"][:2]
+    torch.testing.assert_close(read_clusters(kept.load, 16).centroids.float(), centroids)
+    assert Clustering(load=trained_run).with_selection(context.folder).load == trained_run
     with pytest.raises(UserError, match="ranks the units of layer4, not of 'layer3'"):
         select(trained_run, captions, context, generator, layer="layer3")
     with pytest.raises(UserError, match="no layer 'layer99'"):

@@ -10,6 +10,7 @@ from engine.errors import UserError
 from evaluation.choices import Choice, ChoiceError, choice_metrics
 from gan.redraw import generate
 from published.negatives import Negative, NegativesError, read_negatives, write_negatives
+from tasks.words_by_drawing_experiments.clusters import one_cluster_each
 from tasks.words_by_drawing_experiments.descriptions import changes, first_change, things
 from tasks.words_by_drawing_experiments.evaluate import evaluate
 from tasks.words_by_drawing_experiments.make_negatives import make_negatives, promising
@@ -17,6 +18,7 @@ from tasks.words_by_drawing_experiments.model import ModelSource
 from tasks.words_by_drawing_experiments.pictures import LatentTable
 from tasks.words_by_drawing_experiments.recall import recall
 from tasks.words_by_drawing_experiments.recall_selected import recall_selected, redraw_negatives
+from tests.tasks.words_by_drawing_experiments.conftest import with_clusters
 
 
 def metrics(context):
@@ -80,6 +82,25 @@ def test_recall_with_edited_negatives_repeats(trained_run, captions, context, ge
     rows = (context.settings.folder / "one" / "choices.csv").read_text().splitlines()
     assert len(rows) == 4
     assert "own picture" in (context.settings.folder / "one" / "report.html").read_text()
+
+
+def test_recall_with_the_clusters_of_the_run(trained_run, captions, context, generator):
+    def run(**more):
+        arguments = {"layers": ["layer4"], "captions": 2, "negatives": 3, "max_retries": 0, "run": context.settings}
+        recall(ModelSource(run=trained_run), captions(), generator, context, edits="clusters", **(arguments | more))
+
+    with pytest.raises(UserError, match=r"holds no clusters; train with task\.editing\.clustering"):
+        run()
+    with_clusters(trained_run)
+    run()
+    assert metrics(context)["candidates"] == 4
+    with pytest.raises(UserError, match="ranks the units of layer4, not of 'layer3'"):
+        run(layers=["layer3"])
+
+
+def test_each_negative_starts_from_another_cluster():
+    near = torch.tensor([[0.5, 2.0, 1.0]]).expand(4, -1)
+    assert one_cluster_each(near).argmax(1).tolist() == [1, 2, 0, 1]
 
 
 def test_made_negatives_change_one_attribute_and_are_used(trained_run, captions, context, generator, segmenter):
