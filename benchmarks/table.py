@@ -1,13 +1,18 @@
 """What every benchmark shares: the command line, the clock and the table."""
 
 import argparse
+import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
+
+ROWS_FILE = "DRAWL_BENCHMARK_ROWS"  # environment variable: a file to which rows are appended as JSON lines
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -91,7 +96,7 @@ def _seconds(value: float | None) -> str:
 
 
 def print_table(title: str, rows: Sequence[Row]) -> None:
-    """Print the rows: name, time, baseline, speed-up, fraction of the limit, note.
+    """Print the rows: name, time, baseline, speed-up, fraction of the limit, note; :data:`ROWS_FILE` gets them too.
 
     Args:
         title: what was measured and on what.
@@ -106,3 +111,6 @@ def print_table(title: str, rows: Sequence[Row]) -> None:
         limit = "-" if row.limit is None else f"{row.limit:.0%}"
         table.add_row(row.name, _seconds(row.seconds), _seconds(row.baseline), gain, limit, row.note)
     Console(width=140).print(table)
+    if ROWS_FILE in os.environ:
+        with Path(os.environ[ROWS_FILE]).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)

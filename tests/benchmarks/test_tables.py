@@ -1,8 +1,10 @@
+import subprocess
 import sys
 
 import pytest
 import torch
 
+from benchmarks import __main__ as everything
 from benchmarks import loading, logmel, retrieval, similarity, table, training, triplet
 
 SMALL = ["--channels", "8", "--side", "2", "--frames", "3", "--repeats", "1"]
@@ -58,3 +60,30 @@ def test_a_row_shows_gain_and_limit(capsys):
     printed = capsys.readouterr().out
     for text in ("Title", "500.00 ms", "2.00 s", "4.0x", "75%", "why"):
         assert text in printed
+
+
+def test_all_rows_come_in_one_table(monkeypatch, capsys):
+    def run(command, env, **_):
+        name = command[-1].removeprefix("benchmarks.")
+        if name == "triplet":
+            return subprocess.CompletedProcess(command, 1)
+        with monkeypatch.context() as process:
+            process.setenv(table.ROWS_FILE, env[table.ROWS_FILE])
+            table.print_table(name, [table.Row(f"{name} row", 0.5, 1.0)])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(everything.subprocess, "run", run)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "retrieval", "triplet", "similarity"])
+    assert everything.main() == 1
+    printed, errors = capsys.readouterr()
+    last = printed[printed.index("All of them") :]
+    assert "retrieval row" in last
+    assert "similarity row" in last
+    assert errors == "failed: triplet\n"
+
+
+def test_a_benchmark_that_is_not_there(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "retreival"])
+    with pytest.raises(SystemExit, match="2"):
+        everything.main()
+    assert "no benchmark retreival; choose among logmel" in capsys.readouterr().err
