@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 # Keys that may differ between a run and its continuation: they change how long or where it runs, not what it learns.
 FREE_KEYS = ("trainer.epochs", "trainer.max_", "trainer.log_", "trainer.checkpoint", "run.", "launch.", "report")
 FREE_ENDINGS = ("workers", "prefetch", "budget_mb", "cpu_threads")
+REPORT_FILES = ("metrics.json", "report.html", "queries.csv", "retrieval.json", "skipped.csv")
 
 
 @dataclass
@@ -33,12 +34,17 @@ class RunSettings:
         folder: the parent of all runs.
         name: the run's own folder below it; by default the config's name.
         resume: ``auto`` continues what is there, ``never`` refuses a folder that holds a run, ``overwrite`` deletes
-            its checkpoints and logs first.
+            its checkpoints, logs and report first. Workers that torchrun starts again go on whatever this says.
     """
 
     folder: Path = Path("runs")
     name: str | None = None
     resume: Literal["auto", "never", "overwrite"] = "auto"
+
+    @property
+    def resume_now(self) -> Literal["auto", "never", "overwrite"]:
+        """``resume`` of this process: what torchrun starts again goes on, since the first attempt obeyed it."""
+        return "auto" if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) else self.resume
 
 
 class RunFolder:
@@ -54,6 +60,7 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
         self.config = path / "config.yaml"
         self.history = path / "metrics.jsonl"
+        self.metrics = path / "metrics.json"
 
     @property
     def last(self) -> Path:
@@ -105,7 +112,8 @@ class RunFolder:
             file.write(json.dumps(info) + "\n")
 
     def _clear(self) -> None:
-        for path in [*self.checkpoints.glob("*.pt*"), *self.tensorboard.glob("events.*"), self.history]:
+        reports = [self.path / name for name in REPORT_FILES]
+        for path in [*self.checkpoints.glob("*.pt*"), *self.tensorboard.glob("events.*"), self.history, *reports]:
             path.unlink(missing_ok=True)
 
     def _check_same(self, values: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.errors import UserError
-from engine.run_folder import RunFolder, run_info
+from engine.run_folder import REPORT_FILES, RunFolder, RunSettings, run_info
 
 VALUES = {"seed": 1, "task": {"lr": 0.1}, "trainer": {"epochs": 3}, "data": {"workers": 0}}
 
@@ -31,6 +31,26 @@ def test_other_settings_may_not(tmp_path):
         made.prepare(VALUES, "never", ["run.py"])
     made.prepare(VALUES | {"task": {"lr": 0.2}}, "overwrite", ["run.py"])
     assert not (made.checkpoints / "last.pt").exists()
+
+
+def test_overwrite_leaves_nothing_of_the_former_report(tmp_path):
+    made = folder(tmp_path)
+    for name in REPORT_FILES:
+        (made.path / name).write_text("old")
+    made.prepare(VALUES, "overwrite", ["run.py"])
+    assert sorted(path.name for path in made.path.iterdir()) == ["checkpoints", "config.yaml", "info.jsonl"]
+
+
+def test_what_torchrun_starts_again_goes_on(monkeypatch):
+    assert [RunSettings(resume=how).resume_now for how in ("auto", "never", "overwrite")] == [
+        "auto",
+        "never",
+        "overwrite",
+    ]
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    assert RunSettings(resume="overwrite").resume_now == "overwrite"
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert RunSettings(resume="overwrite").resume_now == RunSettings(resume="never").resume_now == "auto"
 
 
 def test_a_cut_history_line_is_left_out(tmp_path, caplog):

@@ -1,0 +1,79 @@
+"""What main does around training: which metrics a run folder shows, and when it refuses."""
+
+import json
+import signal
+
+import pytest
+import torch
+
+import config
+import main
+import run
+from engine.context import Context
+from engine.errors import UserError
+from tests.test_run import TINY
+
+
+@pytest.fixture(autouse=True)
+def same_random_state():
+    """Runs in this process seed everything; what comes after must not notice."""
+    with torch.random.fork_rng():
+        yield
+
+
+def call(tmp_path, *overrides):
+    loaded = config.load(TINY, [f"run.folder={tmp_path}", *overrides])
+    values = config.check(loaded)
+    config.call_entry(values, context=Context(loaded.name, values, ["run.py"], dry_run=False))
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("go_on", ["run.resume=auto", "run.resume=overwrite"])
+def test_a_kill_before_the_report_leaves_no_metrics_of_the_shorter_run(tmp_path, monkeypatch, caplog, go_on):
+    caplog.set_level("INFO")
+    metrics = tmp_path / "tiny" / "metrics.json"
+    call(tmp_path, "trainer.epochs=1")
+    metrics.write_text(json.dumps({"of": "the shorter run"}))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(main, "finish", killed)
+        call(tmp_path, "trainer.epochs=2", go_on)
+    assert not metrics.exists()
+    call(tmp_path, "trainer.epochs=2")
+    assert "nothing was trained" not in caplog.text
+    assert json.loads(metrics.read_text())["n"] == 4
+    call(tmp_path, "trainer.epochs=2")
+    assert "nothing was trained" in caplog.text
+
+
+def test_an_evaluation_obeys_run_resume(tmp_path, monkeypatch):
+    call(tmp_path, "trainer.epochs=1")
+    arguments = ["entry=main.evaluate", f"init_from.path={tmp_path}/tiny", "run.name=again"]
+    call(tmp_path, *arguments)
+    folder = tmp_path / "again"
+    (folder / "skipped.csv").write_text("old")
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"again already holds a run"):
+        patch.setattr(main, "build_task", killed)  # it is refused before anything is built
+        call(tmp_path, *arguments, "run.resume=never")
+    call(tmp_path, *arguments, "run.resume=overwrite")
+    assert not (folder / "skipped.csv").exists()
+    assert len((folder / "info.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dry-run"], "stopped; a dry run leaves nothing\n"),
+        ([], "stopped; the same command goes on from what was saved (an evaluation starts again)\n"),
+    ],
+)
+def test_sigterm_says_what_is_left(monkeypatch, capsys, arguments, message):
+    def stopped(*_):
+        raise KeyboardInterrupt(signal.SIGTERM)
+
+    monkeypatch.setattr(run, "run", stopped)
+    monkeypatch.setattr(run.signal, "signal", lambda *_: None)
+    assert run.main(["-f", TINY, *arguments]) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err.endswith(message)
