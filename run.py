@@ -149,7 +149,8 @@ def main(arguments: list[str]) -> int:
         say_last(f"error: {error.filename}: {error.strerror}; check this path in the config")
         return 2
     except KeyboardInterrupt as stop:
-        say_last("stopped; the same command goes on from what was saved (an evaluation starts again)")
+        saved = "the same command goes on from what was saved (an evaluation starts again)"
+        say_last(f"stopped; {'a dry run leaves nothing' if parsed.dry_run else saved}")
         return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
     finally:
         distributed.stop()
