@@ -194,6 +194,11 @@ class PlacesHDF5(SpokenCaptions):
         mel = _readable(name, lambda: file["melspec"][index])[:, :frames]
         if not np.isfinite(mel).all():
             raise UserError(f"{name}: holds NaN or infinite values; make the file again")
+        if mel.min() == mel.max():  # the published writers leave zeros where decoding failed; silence is as constant
+            raise UserError(
+                f"{name}: holds nothing but {mel.flat[0]:g}, silence or a recording that could not be decoded when the "
+                "file was made; make it again without that row"
+            )
         return self._finished(torch.from_numpy(np.ascontiguousarray(mel, dtype=np.float32)))
 
 

@@ -140,6 +140,7 @@ def test_bad_hdf5_rows_are_named(pair, small):
         file["melspec_len"][1] = 0
         file["melspec"][2, 3, 4] = np.nan
         file["melspec_len"][4] = 257
+        file["melspec"][5] = 0  # what the published writers leave where decoding failed
     with h5py.File(pair.with_name("train_image.h5"), "r+") as file:
         file["image"][3] = np.zeros(10, np.uint8)
     dataset = PlacesHDF5(pair, small, train=False)
@@ -148,6 +149,7 @@ def test_bad_hdf5_rows_are_named(pair, small):
         2: r"melspec\[2\]: holds NaN",
         3: r"image\[3\]: cannot be decoded",
         4: r"melspec\[4\]: melspec_len is 257",
+        5: r"melspec\[5\]: holds nothing but 0, silence or a recording that could not be decoded",
     }.items():
         with pytest.raises(SampleError, match=rf"row {row} \(utt{row}\): .*{message}"):
             dataset[row]
