@@ -11,7 +11,7 @@ import logging
 import signal
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -75,6 +75,7 @@ class Loader:
         self.batch_size, self.seed, self.train = batch_size, seed, train
         self.rank, self.world = rank, world
         self.bucket = bucket and train
+        self.on_skip: Callable[[int, str], None] = lambda _row, _reason: None
         self._lengths: np.ndarray | None = None
         self._plan: list[list[tuple[int, int]]] = []
         items = Items(dataset, seed, refill=train and dataset.on_error == "skip")
@@ -127,7 +128,7 @@ class Loader:
         for batch in self._loader:
             failures, lost = batch.pop("failures"), batch.pop("lost")
             for failure in failures:
-                self._note(failure)
+                self.note(failure)
             if self.train and lost:
                 raise UserError(
                     f"no row could be used in place of {lost} of a batch, expected one among the next {REFILL_TRIES}; "
@@ -164,13 +165,21 @@ class Loader:
             rows = rows[: len(rows) - len(rows) % self.world]
         return rows[self.rank * len(rows) // self.world : (self.rank + 1) * len(rows) // self.world]
 
-    def _note(self, failure: SampleError) -> None:
-        """Stops at an unusable sample, or lists it."""
+    def note(self, failure: SampleError) -> None:
+        """Stops at an unusable sample, or lists it.
+
+        Args:
+            failure: What was found.
+
+        Raises:
+            SampleError: The dataset's ``on_error`` is "error".
+        """
         if self.dataset.on_error == "error":
             raise failure
         if failure.index not in self.dataset.skipped:
             self.dataset.skipped[failure.index] = str(failure)
             log.warning("skipped %s (%d so far)", failure, len(self.dataset.skipped))
+            self.on_skip(failure.index, str(failure))
 
 
 def _check_sizes(

@@ -1,6 +1,8 @@
 """The three splits of a speech-image job with their loaders: one node of a config."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -8,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from config import Fault, Offers
 from datasets.loading import Loader
 from datasets.samples import OnError, SpokenCaptions
+from datasets.skipped import SkippedFile
 
 Captions = Annotated[Callable[..., SpokenCaptions], Offers("train", "on_error")]
 Node = Mapping[str, Any]
@@ -92,6 +95,16 @@ class SpeechImageData:
     def report_split(self) -> Split:
         """The split that the final report is about."""
         return "test" if "test" in self.loaders else "validation"
+
+    def keep_skipped(self, path: Path) -> None:
+        """List rows that cannot be used in a file as they are found (on every rank).
+
+        Args:
+            path: ``skipped.csv`` of the run.
+        """
+        file = SkippedFile(path)
+        for split, loader in {"train": self.train_loader, **self.loaders}.items():
+            loader.on_skip = partial(file.add, split)
 
     @property
     def skipped(self) -> list[tuple[str, int, str]]:

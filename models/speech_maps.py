@@ -15,10 +15,12 @@ class SpeechMaps(NamedTuple):
     Attributes:
         features: ``(B, D, T')`` float.
         nframes: ``(B,)`` int64, valid frames of each item among T' (the rest comes from padding).
+        pooling: Input frames that each of the T' covers; None where T' counts words.
     """
 
     features: Tensor
     nframes: Tensor
+    pooling: int | None = None
 
 
 def pooled_lengths(nframes: Tensor | None, frames_in: int, frames_out: int, batch: int | None = None) -> Tensor | None:
@@ -42,8 +44,13 @@ def pooled_lengths(nframes: Tensor | None, frames_in: int, frames_out: int, batc
         raise ValueError(f"Pooled lengths need at least one frame on both sides, got {frames_in} in, {frames_out} out.")
     if nframes is None:
         return None if batch is None else torch.full((batch,), frames_out, dtype=torch.int64)
-    ratio = max(1, round(frames_in / frames_out))
+    ratio = pooling_ratio(frames_in, frames_out)
     return torch.div(nframes.long(), ratio, rounding_mode="floor").clamp(max=frames_out)
+
+
+def pooling_ratio(frames_in: int, frames_out: int) -> int:
+    """Return how many of T frames each of T' covers, ``round(T / T')`` and at least 1."""
+    return max(1, round(frames_in / frames_out))
 
 
 def speech_maps(features: Tensor, nframes: Tensor | None, frames_in: int) -> SpeechMaps:
@@ -56,6 +63,9 @@ def speech_maps(features: Tensor, nframes: Tensor | None, frames_in: int) -> Spe
 
     Returns:
         The maps; ``nframes`` lies on the device of ``features``.
+
+    Raises:
+        ValueError: A padded length is below one.
     """
     lengths = pooled_lengths(nframes, frames_in, features.shape[-1], batch=features.shape[0])
-    return SpeechMaps(features, lengths.to(features.device))
+    return SpeechMaps(features, lengths.to(features.device), pooling_ratio(frames_in, features.shape[-1]))

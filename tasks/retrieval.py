@@ -10,6 +10,7 @@ from torch import Tensor
 
 from datasets.loading import Loader
 from datasets.samples import SpokenCaptions
+from datasets.words import words as split_words
 from engine import distributed
 from engine.context import Context
 from engine.errors import UserError
@@ -89,7 +90,7 @@ def _concatenated(rows: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> list[Ten
 
 def _nothing_usable(loader: Loader) -> str:
     """Say that a split holds no row that can be encoded, with one reason."""
-    reason = next(iter(loader.skipped.values()), "rank 0 of them met none of its own")
+    reason = next(iter(loader.skipped.values()), "see the warnings of the other processes")
     return f"none of the {len(loader.dataset)} rows to evaluate on could be used; mend the files, one is: {reason}"
 
 
@@ -197,27 +198,41 @@ def _query(
     scores = _scores(encoded, position, spoken, compare)
     record = dataset.record(int(encoded.index[speech]))
     row = int(encoded.index[image])
-    waveform = dataset.waveform(int(encoded.index[speech]))
-    seconds = frames * encoded.pooling * FRAME_SECONDS
-    whole = 0.0 if waveform is None else len(waveform) / SAMPLE_RATE
-    whole = max(whole, record.alignment[-1][1] if record.alignment else 0.0)
+    heard = _heard if encoded.pooling is not None else _read
     return Query(
         direction=direction,
         rank=int(side.rank[position]),
         text=record.text or record.uttid,
         image_u8=picture(dataset, row),
-        waveform=waveform,
         sample_rate=SAMPLE_RATE,
         matchmap=maps.numpy(),
-        seconds=seconds,
-        words=record.alignment,
         retrieved=[
             _answer(dataset, encoded, int(found), scores, picture, correct=int(found) == match)
             for found in np.argsort(-scores, kind="stable")[:ANSWERS]
         ],
-        # Pooling rounds down and a window is 15 ms longer than its step: only more than that was really cut.
-        whole_seconds=whole if whole - seconds > (encoded.pooling + 3) * FRAME_SECONDS else None,
+        **heard(dataset, int(encoded.index[speech]), frames, encoded.pooling),
     )
+
+
+def _heard(dataset: SpokenCaptions, row: int, frames: int, pooling: int) -> dict[str, Any]:
+    """Return what a query says about the time of a spoken caption, of which the model heard ``frames``."""
+    waveform, words = dataset.waveform(row), dataset.record(row).alignment
+    seconds = frames * pooling * FRAME_SECONDS
+    whole = 0.0 if waveform is None else len(waveform) / SAMPLE_RATE
+    whole = max(whole, words[-1][1] if words else 0.0)
+    # Pooling rounds down and a window is 15 ms longer than its step: only more than that was really cut.
+    cut = whole - seconds > (pooling + 3) * FRAME_SECONDS
+    return {"waveform": waveform, "seconds": seconds, "words": words, "whole_seconds": whole if cut else None}
+
+
+def _read(dataset: SpokenCaptions, row: int, frames: int, _pooling: None) -> dict[str, Any]:
+    """Return the words of a written caption, which has no time: each is one frame."""
+    words = split_words(dataset.record(row).text or "")[:frames]
+    return {
+        "waveform": None,
+        "seconds": None,
+        "words": [(float(at), at + 1.0, word) for at, word in enumerate(words)],
+    }
 
 
 def _scores(encoded: Encoded, position: int, spoken: bool, compare: Compare, chunk: int = 256) -> np.ndarray:

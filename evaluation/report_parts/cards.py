@@ -37,7 +37,8 @@ def card(query: Query, total: int | None, with_sound: bool = True) -> str:
     grade = "hit" if query.rank < 10 else "miss"
     rank = f"rank {query.rank + 1}" + (f" of {total}" if total else "")
     return (
-        f'<article class="query"><div class="left">{_stage(query, heat)}{_player(query, heat, with_sound)}</div>'
+        f'<article class="query"><div class="left">{_stage(query, heat)}'
+        f"{_legend() if query.seconds is None else _player(query, heat, with_sound)}</div>"
         f'<div class="right"><p class="meta"><strong class="rank {grade}">{rank}</strong> '
         f'{asked}</p><p class="caption" dir="auto">{escape(query.text) or "<em>no written caption</em>"}</p>'
         f"{_cut(query)}{_timeline(query, words)}{_moments(query, heat, words)}{_answers(query.retrieved, spoken)}"
@@ -73,9 +74,14 @@ def _player(query: Query, heat: np.ndarray, with_sound: bool) -> str:
         f'{sound}<div class="player">{play}<input type="range" class="time" min="0" max="{query.seconds:.3f}" '
         f'step="{min(step, 0.02):.4f}" value="0" aria-label="moment of the caption in seconds">'
         f'<output class="clock">0.0 s</output>'
-        f'<label class="switch"><input type="checkbox" class="heat" checked> regions</label></div>'
+        f'<label class="switch"><input type="checkbox" class="heat" checked> regions</label></div>{_legend()}{note}'
+    )
+
+
+def _legend() -> str:
+    return (
         f'<p class="legend" title="the line runs at {100 * LINE:.0f} % of the range of this pair&#39;s similarities">'
-        f'<i class="dim"></i>answers little<i class="line"></i>answers most</p>{note}'
+        f'<i class="dim"></i>answers little<i class="line"></i>answers most</p>'
     )
 
 
@@ -93,7 +99,9 @@ def _cut(query: Query) -> str:
 
 
 def _timeline(query: Query, words: list[tuple[float, float, str]]) -> str:
-    """Similarity of the best region over time, with the words at their places."""
+    """Similarity of the best region over time, with the words at their places; nothing where there is no time."""
+    if query.seconds is None:
+        return ""
     seconds, best = query.seconds, normalised(query.matchmap, clip=0).max(axis=(0, 1))
     shown = [word for word in words if word[0] < seconds]
     wide, narrow = (rows_of_words(shown, seconds, width) for width in WIDTHS)
@@ -130,7 +138,7 @@ def moments(
     Args:
         heat: (h, w, t), 0-1.
         words: (start, end, word) in seconds, possibly none.
-        seconds: what the t frames cover.
+        seconds: what the t frames cover, or t where words are counted in frames.
 
     Returns:
         (start, end, label, mean heat map (h, w)) of each moment.
@@ -150,10 +158,12 @@ def moments(
 
 
 def _moments(query: Query, heat: np.ndarray, words: list[tuple[float, float, str]]) -> str:
+    length = heat.shape[2] if query.seconds is None else query.seconds
+    unit = "words" if query.seconds is None else "s"
     frames = "".join(
         f'<figure><img src="{jpeg(overlay(query.image_u8, frame, MOMENT), MOMENT)}" alt="">'
-        f'<figcaption dir="auto">{escape(word) or f"{start:.1f}–{end:.1f} s"}</figcaption></figure>'
-        for start, end, word, frame in moments(heat, words, query.seconds)
+        f'<figcaption dir="auto">{escape(word) or f"{start:.1f}–{end:.1f} {unit}"}</figcaption></figure>'
+        for start, end, word, frame in moments(heat, words, length)
     )
     label = "the words answered most, and where" if words else "which region answers which moment"
     return f'<p class="label">{label}</p><div class="moments">{frames}</div>'

@@ -37,8 +37,8 @@ class Query:
         waveform: the spoken caption, (n,) float in -1..1, or None when only features are at hand.
         sample_rate: of the waveform, in Hz.
         matchmap: similarity of every region and frame of the true pair, (h, w, t).
-        seconds: what the t frames cover, in seconds.
-        words: (start, end, word) in seconds, or None without an alignment.
+        seconds: what the t frames cover, in seconds; None for a caption that is read, which has no time.
+        words: (start, end, word) in seconds, or in frames where there is no time; None without an alignment.
         whole_seconds: length of the whole caption where the model heard only the first ``seconds`` of it, else None.
         retrieved: the first answers, best first.
     """
@@ -50,7 +50,7 @@ class Query:
     waveform: np.ndarray | None
     sample_rate: int
     matchmap: np.ndarray
-    seconds: float
+    seconds: float | None
     words: list[tuple[float, float, str]] | None
     retrieved: list[Retrieved]
     whole_seconds: float | None = None
@@ -62,7 +62,7 @@ class Query:
                 _check_picture(answer.image_u8, "Retrieved.image_u8")
         if self.matchmap.ndim != 3 or 0 in self.matchmap.shape:
             raise ValueError(f"Query.matchmap has shape {self.matchmap.shape}: expected (h, w, t), none of them 0.")
-        if not self.seconds > 0:
+        if self.seconds is not None and not self.seconds > 0:
             raise ValueError(f"Query.seconds is {self.seconds}: expected the length of the caption, above 0.")
         if self.waveform is not None and self.waveform.ndim != 1:
             raise ValueError(f"Query.waveform has shape {self.waveform.shape}: expected (n,), one channel.")

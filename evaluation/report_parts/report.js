@@ -77,7 +77,9 @@
     const canvas = card.querySelector("canvas"), slider = card.querySelector(".time"), clock = card.querySelector(".clock");
     const plot = card.querySelector(".plot"), cursor = card.querySelector(".cursor"), audio = card.querySelector("audio");
     const button = card.querySelector(".play"), words = card.querySelectorAll(".words span");
-    const seconds = +plot.dataset.seconds, draw = heatmap(canvas);
+    const draw = heatmap(canvas), peak = (+canvas.dataset.peak + 0.5) / +canvas.dataset.t;
+    if (!plot) { draw(peak); return; } // a written caption has no time
+    const seconds = +plot.dataset.seconds;
     function show(time) {
       slider.value = time;
       clock.textContent = time.toFixed(1) + " s";
@@ -123,7 +125,7 @@
         audio.play();
       });
     }
-    show(((+canvas.dataset.peak + 0.5) / +canvas.dataset.t) * seconds);
+    show(peak * seconds);
   }
 
   document.documentElement.classList.add("scripted");

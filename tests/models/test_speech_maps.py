@@ -24,6 +24,7 @@ def test_no_lengths():
     assert pooled_lengths(None, 100, 10, batch=2).tolist() == [10, 10]
     maps = speech_maps(torch.zeros(3, 4, 10), None, 100)
     assert maps.nframes.tolist() == [10, 10, 10]
+    assert maps.pooling == 10
 
 
 def test_nothing_left():

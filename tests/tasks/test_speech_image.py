@@ -1,18 +1,23 @@
 """The speech-image task: text instead of speech, features on the device, impossible combinations, losses that fall."""
 
 import json
+import shutil
 
 import pytest
 import torch
 
 import config
 import losses
+import run
+from datasets.samples import SampleError
+from datasets.skipped import read_skipped
 from engine.context import Context
 from engine.errors import UserError
 from engine.optimization import Length
 from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
 from main import Factory
+from tasks.retrieval import encode_all
 from tasks.similarity import leave_out_same_picture
 from tests.conftest import ASSETS
 from trainer import Trainer
@@ -20,7 +25,7 @@ from trainer import Trainer
 TINY = ASSETS / "configs" / "tiny.yaml"
 
 
-def build(*overrides):
+def build(*overrides, folder=None):
     values = config.check(config.load(TINY, list(overrides)))
 
     def factory(name):
@@ -29,7 +34,7 @@ def build(*overrides):
 
     torch.manual_seed(0)
     data = factory("data")(seed=0, rank=0, world_size=1, pin_memory=False)
-    return factory("task")(data=data, device=torch.device("cpu"), seed=0, length=Length(40)), values
+    return factory("task")(data=data, device=torch.device("cpu"), seed=0, length=Length(40), folder=folder), values
 
 
 def fit(task, epochs):
@@ -57,13 +62,14 @@ def test_text_instead_of_speech():
 def test_features_on_the_device_are_those_of_the_workers():
     here, _ = build()
     there, _ = build("data.train.features=device", "data.validation.features=device")
-    dataset = here.data.loaders["validation"].dataset
     batches = [next(iter(task.data.loaders["validation"].batches(0))) for task in (here, there)]
     a, b = here._mel(batches[0]), there._mel(batches[1])
+    assert "mel" in batches[0]
+    assert "mel" not in batches[1]
     assert torch.equal(a[1], b[1])
     for row, frames in enumerate(a[1].tolist()):
         torch.testing.assert_close(a[0][row, :, :frames], b[0][row, :, :frames], rtol=1e-4, atol=2e-3)
-    assert len(dataset) == 4
+        assert a[0][row, :, :frames].std() > 1
 
 
 @pytest.mark.parametrize(
@@ -101,3 +107,85 @@ def test_other_captions_of_the_same_picture_are_no_impostors():
     plain, _ = build("data.batch_size=4")
     other, _ = build("data.batch_size=4", "task.same_picture=left_out")
     assert fit(plain, 1) == fit(other, 1)  # four pictures with one caption each
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A manifest of the four pairs whose rows 0 and 2 cannot be decoded."""
+    source = ASSETS / "formats" / "places"
+    folder = tmp_path / "places"
+    shutil.copytree(source, folder)
+    content = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    for row in (0, 2):
+        (folder / content["audio_base_path"] / content["data"][row]["wav"]).write_bytes(b"no sound")
+    return folder / "metadata.json"
+
+
+def test_examples_are_those_that_load(broken):
+    override = f"data.validation.manifest={broken}"
+    task, _ = build(override, "data.on_error=skip")
+    assert [example.text for example in task.examples()] == [
+        task.data.loaders["validation"].dataset.record(row).text for row in (1, 3)
+    ]
+    assert sorted(task.data.loaders["validation"].skipped) == [0, 2]
+    task, _ = build(override)
+    with pytest.raises(SampleError, match=r"row 0 \(.*cannot be decoded"):
+        task.examples()
+
+
+def test_a_run_skips_bad_validation_rows(broken, tmp_path):
+    arguments = [f"data.validation.manifest={broken}", "data.on_error=skip", f"run.folder={tmp_path}"]
+    assert run.run(run.parse_arguments(["-f", str(TINY), "trainer.epochs=1", *arguments]), ["run.py"]) == 0
+    assert json.loads((tmp_path / "tiny" / "metrics.json").read_text())["n"] == 2
+    assert [found[:2] for found in read_skipped(tmp_path / "tiny" / "skipped.csv")] == [
+        ("validation", 0),
+        ("validation", 2),
+    ]
+
+
+def test_skipped_rows_are_listed_as_they_are_found_and_stay_after_a_new_start(broken, tmp_path):
+    override = f"data.validation.manifest={broken}"
+    folder = RunFolder(tmp_path / "run")
+    task, values = build(override, "data.on_error=skip", folder=folder)
+    task.evaluate()
+    listed = tmp_path / "run" / "skipped.csv"
+    assert [found[:2] for found in read_skipped(listed)] == [("validation", 0), ("validation", 2)]
+    listed.write_bytes(listed.read_bytes() + b"validation,1")  # a line that a kill has cut
+    again, _ = build(override, "data.on_error=skip", folder=folder)
+    again.evaluate()
+    assert len(read_skipped(listed)) == 2
+    mended, _ = build("data.on_error=skip", folder=folder)
+    folder.prepare(values, "auto", ["run.py"])
+    mended.report(folder, Context("tiny", values, ["run.py"]))
+    assert len(read_skipped(listed)) == 2
+
+
+def test_no_usable_row_is_one_clear_sentence(broken):
+    for row in (1, 3):
+        content = json.loads(broken.read_text(encoding="utf-8"))
+        (broken.parent / content["audio_base_path"] / content["data"][row]["wav"]).write_bytes(b"no sound")
+    task, _ = build(f"data.validation.manifest={broken}", "data.on_error=skip")
+    with pytest.raises(UserError, match=r"none of the 4 rows to evaluate on could be used; mend the files, one is"):
+        task.evaluate()
+
+
+def test_times_are_the_same_wherever_features_are_made():
+    pooling = []
+    for features in ("worker", "device"):
+        task, _ = build(f"data.train.features={features}", f"data.validation.features={features}")
+        pooling.append(encode_all(task.data.loaders["validation"], task.encode).pooling)
+    assert pooling == [8, 8]
+
+
+def test_written_captions_have_words_but_no_time_axis(tmp_path):
+    text = "task.text_encoder={type: models.text_encoders.DavenetText, embedding_dim: 16}"
+    task, values = build("task.speech_encoder=null", text)
+    folder = RunFolder(tmp_path)
+    folder.prepare(values, "auto", ["run.py"])
+    task.report(folder, Context("tiny", values, ["run.py"]))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert '<figcaption dir="auto">lake</figcaption>' in page
+    body = page.split("<body")[1].split("<script>")[0]
+    assert 'class="timeline"' not in body
+    assert 'type="range"' not in body
+    assert "<audio" not in body
