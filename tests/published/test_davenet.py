@@ -103,5 +103,5 @@ def test_missing_and_truncated_files(tmp_path, image_state):
 
 
 def test_unknown_kind(tmp_path):
-    with pytest.raises(UnknownKindError, match="no published kind 'dalle': choose one of .*davenet, "):
+    with pytest.raises(UnknownKindError, match=r"no published kind 'dalle': choose one of .*davenet, "):
         load_published("dalle", tmp_path)
