@@ -104,7 +104,15 @@ class SpokenCaptions(Dataset, ABC):
         return self.records[index]
 
     def image_u8(self, index: int) -> np.ndarray:
-        """The picture as the model sees it in evaluation, (H, W, 3) uint8."""
+        """The picture as the model sees it in evaluation, (H, W, 3) uint8.
+
+        Args:
+            index: Row of the dataset.
+
+        Raises:
+            ValueError: The dataset was built without pictures.
+            UserError: The picture cannot be decoded; names the file.
+        """
         if self.image is None:
             raise ValueError("this dataset was built without pictures")
         return np.asarray(self.image.crop(self._picture(index), train=False))

@@ -116,14 +116,30 @@ class _SumOverRanks(torch.autograd.Function):
 
 
 def sum_over_ranks(value: Tensor) -> Tensor:
-    """Sum a tensor over ranks, differentiably; its gradient is summed over ranks too (as in :func:`gather_rows`)."""
+    """Sum a tensor over ranks, differentiably; its gradient is summed over ranks too (as in :func:`gather_rows`).
+
+    Args:
+        value: any shape, the same on every rank.
+
+    Returns:
+        The same shape and the same values on every rank.
+    """
     if world_size() == 1:
         return value
     return _SumOverRanks.apply(value)
 
 
 def gather_padded(rows: Tensor, dim: int = -1, value: float = 0.0) -> Tensor:
-    """Gather rows whose size along ``dim`` differs between ranks, padded on the right to the largest."""
+    """Gather rows whose size along ``dim`` differs between ranks, padded on the right to the largest, differentiably.
+
+    Args:
+        rows: (b, ...), on every rank the same shape except along ``dim``.
+        dim: which size may differ, not the first.
+        value: what is padded with.
+
+    Returns:
+        (b * world_size, ...) in rank order, along ``dim`` as large as on the rank with most.
+    """
     if world_size() == 1:
         return rows
     size = torch.tensor(rows.shape[dim], device=rows.device)

@@ -31,7 +31,19 @@ class Found(NamedTuple):
 def count_on_cpu(
     values: Tensor, rows: Queries, columns: Queries, origin: tuple[int, int], aligned: bool, wrong: bool
 ) -> tuple[Found, Found, bool]:
-    """Count on the CPU, see :func:`count_with_torch`; ``aligned``: right answers are where row equals column."""
+    """Count on the CPU, a share of the rows for each of torch's threads.
+
+    Args:
+        values: similarities (r, c), float32 or float64.
+        rows: what is known of the rows, (r,) each.
+        columns: what is known of the columns, (c,) each.
+        origin: first row and first column of the tile in the whole matrix.
+        aligned: whether the right answers are where row equals column.
+        wrong: whether the best wrong answers are wanted.
+
+    Returns:
+        What the tile adds to its rows and to its columns, and False if it may hold NaN or infinity.
+    """
     table, rows, columns = values.numpy(), rows.numpy(), columns.numpy()
     threads = torch.get_num_threads() if table.size > SEVERAL else 1
     edges = [len(table) * k // threads for k in range(threads + 1)]

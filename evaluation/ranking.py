@@ -144,16 +144,17 @@ def rank_tiles(
     Tiles with right answers are asked for twice, the others once.
 
     Args:
-        tile: gives the similarities of a run of rows with a run of columns.
-        shape: rows and columns of the whole matrix.
+        tile: gives the similarities (r, c) of a run of r rows with a run of c columns.
+        shape: rows R and columns C of the whole matrix.
         step: rows and columns of a tile.
-        groups: integer labels of rows and columns; equal labels are right answers. None: row i belongs to column i.
+        groups: integer labels of rows (R,) and columns (C,); equal labels are right answers. None: row i belongs to
+            column i.
         wrong: whether the best wrong answers are wanted as well.
         device: where the tiles are.
         dtype: floating type of the tiles, float32 or float64.
 
     Returns:
-        Ranks of columns for each row, and of rows for each column.
+        Ranks of columns for each row, R queries, and of rows for each column, C queries.
 
     Raises:
         RetrievalError: if a score is not finite or a query has no right answer.

@@ -41,7 +41,14 @@ class SpeechBlock(nn.Module):
             self.shortcut.append(nn.BatchNorm1d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the block."""
+        """Apply the block.
+
+        Args:
+            x: ``(B, C_in, T)``.
+
+        Returns:
+            ``(B, C, ceil(T / stride))``, not negative.
+        """
         residual = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
         return F.relu(residual + self.shortcut(x))
 

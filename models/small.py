@@ -50,7 +50,15 @@ class SpeechStage(nn.Module):
         self.norm = BatchNorm(channels)
 
     def forward(self, x: Tensor, nframes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the features and the number of valid frames, ``ceil(nframes / 2)``; frames after them are zero."""
+        """Apply the stage.
+
+        Args:
+            x: ``(B, C_in, T)``, zero after the valid frames.
+            nframes: ``(B,)`` valid frames of each item.
+
+        Returns:
+            Features ``(B, C, ceil(T / 2))``, zero after the valid frames, and their numbers ``ceil(nframes / 2)``.
+        """
         x = F.relu(self.down_norm(self.down(x)))
         nframes = (nframes + 1) // 2
         mask = frame_mask(nframes, x.shape[-1])
@@ -119,7 +127,14 @@ class ImageStage(nn.Module):
         self.norm = BatchNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Halve the map."""
+        """Apply the stage.
+
+        Args:
+            x: ``(B, C_in, H, W)``.
+
+        Returns:
+            ``(B, C, ceil(H / 2), ceil(W / 2))``, not negative.
+        """
         x = F.relu(self.down_norm(self.down(x)))
         return F.relu(x + self.norm(self.conv(x)))
 

@@ -117,7 +117,18 @@ def as_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def strip_prefix(state: Mapping[str, Tensor], prefix: str = "module.") -> dict[str, Tensor]:
-    """Remove DataParallel's prefix from the names that have it; all of them or none must."""
+    """Remove DataParallel's prefix from the names that have it.
+
+    Args:
+        state: Tensors by name.
+        prefix: What is removed.
+
+    Returns:
+        The same tensors without the prefix.
+
+    Raises:
+        WeightsError: Only some names have it.
+    """
     with_prefix = [name for name in state if name.startswith(prefix)]
     if with_prefix and len(with_prefix) != len(state):
         other = next(name for name in state if not name.startswith(prefix))

@@ -137,7 +137,11 @@ class SpeechImage:
     # -- where the pictures come from ----------------------------------------------------------------------------
 
     def check_data(self) -> None:
-        """Raise a UserError when the data cannot serve this task."""
+        """Look whether the data can serve this task.
+
+        Raises:
+            UserError: a batch is smaller than 2 pairs, or a dataset has no pictures.
+        """
         if self.data.batch_size < 2:
             raise UserError(f"data.batch_size is {self.data.batch_size}; ranking needs at least 2 pairs in a batch")
         for loader in (self.data.train_loader, *self.data.loaders.values()):
@@ -198,11 +202,27 @@ class SpeechImage:
         return distributed.gather_rows(numbers.to(self.device))
 
     def encode(self, batch: dict[str, Any], dataset: SpokenCaptions) -> tuple[Tensor, SpeechMaps]:
-        """Encode a batch of a dataset: image maps (b, D, H, W), speech maps (b, D, T)."""
+        """Encode the pairs of a batch.
+
+        Args:
+            batch: as :meth:`datasets.loading.Loader.batches` yields them.
+            dataset: what it was drawn from.
+
+        Returns:
+            Image maps (b, D, H, W) and speech maps (b, D, T), on the device.
+        """
         return self.image_encoder(self.pictures(batch, dataset)), self.encode_captions(batch, dataset)
 
     def encode_captions(self, batch: dict[str, Any], dataset: SpokenCaptions) -> SpeechMaps:
-        """Encode what is said in a batch, or written where the task reads: maps (b, D, T)."""
+        """Encode what is said in a batch, or written where the task reads.
+
+        Args:
+            batch: holds ``mel`` (b, 40, T0) in dB or ``waveform`` (b, N) at 16 kHz; where the task reads, ``index``.
+            dataset: holds the texts.
+
+        Returns:
+            Maps (b, D, T), on the device.
+        """
         if self.vocabulary is None:
             captions, lengths = self._mel(batch)
         else:
@@ -220,6 +240,10 @@ class SpeechImage:
 
     def global_similarity(self, image: Tensor, speech: SpeechMaps) -> Tensor:
         """Compare this rank's pictures with every rank's speech and gather the rows.
+
+        Args:
+            image: maps of this rank's pictures (b, D, H, W).
+            speech: maps of this rank's captions (b, D, T); T may differ between ranks.
 
         Returns:
             (B, B) of the global batch, the same on every rank, differentiable into every rank's maps.

@@ -99,13 +99,24 @@ def group(scene_id: str) -> str:
 
 
 def ground_truth_media(root: Path, record: Record, media: Media) -> None:
-    """Write the instance mask, ``masks/<group>/<id>.png``: 8-bit grey, 0 background, k the k-th object."""
+    """Write the instance mask, ``masks/<group>/<id>.png``: 8-bit grey, 0 background, k the k-th object.
+
+    Args:
+        root: Folder of the layout.
+        record: What is known of the scene.
+        media: Its picture and sound.
+    """
     mask = encode_image(media.instances.astype(np.uint8), "png")
     write_media(root / "masks" / group(record["id"]) / f"{record['id']}.png", mask)
 
 
 def ground_truth_finish(root: Path, records: Records) -> None:
-    """Write ``scenes.jsonl``: one record a line, without the phones, which are in the layouts."""
+    """Write ``scenes.jsonl``: one record a line, without the phones, which are in the layouts.
+
+    Args:
+        root: Folder of the layout.
+        records: Gives all records anew, in the order of the scenes.
+    """
 
     def lines() -> Iterator[str]:
         for record in records():
@@ -117,7 +128,13 @@ def ground_truth_finish(root: Path, records: Records) -> None:
 
 
 def places_media(root: Path, record: Record, media: Media) -> None:
-    """Write ``images/<group>/<id>.jpg`` and ``audio/wavs/<group>/<uttid>.wav``, or in the other formats."""
+    """Write ``images/<group>/<id>.jpg`` and ``audio/wavs/<group>/<uttid>.wav``, or in the other formats.
+
+    Args:
+        root: Folder of the layout.
+        record: What is known of the scene.
+        media: Its picture and sound.
+    """
     write_media(root / "images" / record["image"], media.picture(media.image_format))
     for index, item in enumerate(record["spoken"]):
         write_media(root / "audio" / item["wav"], media.sound(index, media.audio_format))
@@ -127,6 +144,10 @@ def places_finish(root: Path, records: Records) -> None:
     """Write ``train.json``, ``val.json``, ``test.json`` (base paths relative to them) and ``phones.jsonl``.
 
     ``phones.jsonl`` is ours: {"uttid", "phones": [[start, end, phone], ...]} in seconds, a line for each utterance.
+
+    Args:
+        root: Folder of the layout.
+        records: Gives all records anew, in the order of the scenes.
     """
     for split in SPLITS:
         data = [
@@ -159,7 +180,13 @@ def alignment(words: list[tuple[float, float, str]]) -> str:
 
 
 def clevrgan_media(root: Path, record: Record, media: Media) -> None:
-    """Write ``images/<n>.jpg``, ``audio/<n>.wav`` and ``text/<n>.txt`` with the first caption; n has no zeros."""
+    """Write ``images/<n>.jpg``, ``audio/<n>.wav`` and ``text/<n>.txt`` with the first caption; n has no zeros.
+
+    Args:
+        root: Folder of the layout.
+        record: What is known of the scene.
+        media: Its picture and sound.
+    """
     name = str(int(record["id"]))
     write_media(root / "images" / f"{name}.jpg", media.picture("jpg"))
     write_media(root / "audio" / f"{name}.wav", media.sound(0, "wav"))
@@ -167,7 +194,12 @@ def clevrgan_media(root: Path, record: Record, media: Media) -> None:
 
 
 def clevrgan_finish(root: Path, records: Records) -> None:
-    """Write ``name_list_{train,val,test}.txt``."""
+    """Write ``name_list_{train,val,test}.txt``.
+
+    Args:
+        root: Folder of the layout.
+        records: Gives all records anew, in the order of the scenes.
+    """
     for split in SPLITS:
         names = (str(int(record["id"])) for record in records() if record["split"] == split)
         write_lines(root / f"name_list_{split}.txt", names)

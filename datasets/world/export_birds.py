@@ -19,14 +19,25 @@ _PROTOCOL = 2  # the published files come from Python 2
 
 
 def birds_media(root: Path, record: Record, media: Media) -> None:
-    """Write ``CUB_200_2011/images/<class>/<name>.jpg`` and ``text/<class>/<name>.txt``, ten captions, one a line."""
+    """Write ``CUB_200_2011/images/<class>/<name>.jpg`` and ``text/<class>/<name>.txt``, ten captions, one a line.
+
+    Args:
+        root: Folder of the layout.
+        record: What is known of the scene.
+        media: Its picture and sound.
+    """
     key = _key(record)
     write_media(root / "CUB_200_2011" / "images" / f"{key}.jpg", media.picture("jpg"))
     write_media(root / "text" / f"{key}.txt", "".join(f"{text}\n" for text in record["captions"][:CAPTIONS]).encode())
 
 
 def birds_finish(root: Path, records: Records) -> None:
-    """Write images.txt, bounding_boxes.txt, filenames and class_info pickles, captions.pickle and the examples."""
+    """Write images.txt, bounding_boxes.txt, filenames and class_info pickles, captions.pickle and the examples.
+
+    Args:
+        root: Folder of the layout.
+        records: Gives all records anew, in the order of the scenes.
+    """
     entries = [(record["split"], _key(record), record["box"], record["captions"][:CAPTIONS]) for record in records()]
     cub = root / "CUB_200_2011"
     write_lines(cub / "images.txt", (f"{number} {key}.jpg" for number, (_, key, _, _) in enumerate(entries, 1)))

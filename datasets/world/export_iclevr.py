@@ -39,7 +39,16 @@ class Turns:
 
 
 def iclevr_media(root: Path, record: Record, media: Media) -> None:
-    """Keep a scene's turns until `iclevr_finish` gathers them."""
+    """Keep a scene's turns until `iclevr_finish` gathers them.
+
+    Args:
+        root: Folder of the layout.
+        record: What is known of the scene.
+        media: Its picture and sound.
+
+    Raises:
+        ValueError: The scene was rendered without turns.
+    """
     if media.turns is None:
         raise ValueError(f"scene {record['id']} was rendered without turns, which i-CLEVR needs")
     buffer = io.BytesIO()
@@ -48,7 +57,12 @@ def iclevr_media(root: Path, record: Record, media: Media) -> None:
 
 
 def iclevr_finish(root: Path, records: Records) -> None:
-    """Write `clevr_{split}.h5`, `clevr_obj_{split}.h5` and `objects.txt`."""
+    """Write `clevr_{split}.h5`, `clevr_obj_{split}.h5` and `objects.txt`.
+
+    Args:
+        root: Folder of the layout.
+        records: Gives all records anew, in the order of the scenes.
+    """
     write_lines(root / "objects.txt", KINDS)
     for split in SPLITS:
         names = [f"clevr_{split}.h5", f"clevr_obj_{split}.h5"]

@@ -67,7 +67,14 @@ def shade(table: Table, slots: int, surface: Surface, light: Tensor) -> Tensor:
 
 
 def tone(colour: Tensor) -> Tensor:
-    """Turn linear colours into display values in 0-1."""
+    """Turn linear colours into display values.
+
+    Args:
+        colour: (3, ...) linear, any range; cut to 0-1.
+
+    Returns:
+        The same shape, in 0-1, with a gamma of 2.
+    """
     return colour.clamp(0.0, 1.0).sqrt()
 
 
