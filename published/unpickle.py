@@ -20,6 +20,10 @@ class BrokenPickleError(UserError, ValueError):
     """A pickle is missing, truncated, or holds something else than expected."""
 
 
+class _Unfinished:
+    """Stands for a value whose parts are being looked at."""
+
+
 class _PlainUnpickler(pickle.Unpickler):
     """Finds one class, by a private stand-in, so that a hostile file cannot reach the real one."""
 
@@ -61,7 +65,8 @@ def read_plain(path: Path) -> Any:
         raise BrokenPickleError(f"{path} has {path.stat().st_size} bytes, expected settings of less than {LARGEST}.")
     unpickler = _PlainUnpickler(path.read_bytes(), path)
     try:
-        return _plain(unpickler.load(), unpickler.namespace)
+        value = unpickler.load()
+        return _Plainer(unpickler.namespace)(value)
     except UserError:
         raise
     except Exception as error:  # a damaged pickle may raise nearly anything
@@ -71,17 +76,35 @@ def read_plain(path: Path) -> Any:
         ) from error
 
 
-def _plain(value: Any, stand_in: type) -> Any:
-    """Check that everything is a plain value and put real namespaces where the stand-in is."""
-    if type(value) in PLAIN:
-        return value
-    if type(value) in (list, tuple, set, frozenset):
-        return type(value)(_plain(item, stand_in) for item in value)
-    if type(value) is dict:
-        return {_plain(key, stand_in): _plain(item, stand_in) for key, item in value.items()}
-    if type(value) is stand_in:
-        return argparse.Namespace(**{key: _plain(item, stand_in) for key, item in vars(value).items()})
-    raise ValueError(f"a {type(value).__name__} is not a plain value")
+class _Plainer:
+    """Checks that everything is a plain value and puts real namespaces where the stand-in is.
+
+    What a file refers to again and again is looked at once and stays shared, so that a small file cannot grow.
+    """
+
+    def __init__(self, stand_in: type) -> None:
+        self.stand_in = stand_in
+        self.done: dict[int, Any] = {}  # by id of what was read, which the reader keeps alive
+
+    def __call__(self, value: Any) -> Any:
+        if type(value) in PLAIN:
+            return value
+        if id(value) not in self.done:
+            self.done[id(value)] = _Unfinished
+            self.done[id(value)] = self._checked(value)
+        found = self.done[id(value)]
+        if found is _Unfinished:
+            raise ValueError("a value holds itself")
+        return found
+
+    def _checked(self, value: Any) -> Any:
+        if type(value) in (list, tuple, set, frozenset):
+            return type(value)(map(self, value))
+        if type(value) is dict:
+            return {self(key): self(item) for key, item in value.items()}
+        if type(value) is self.stand_in:
+            return argparse.Namespace(**{key: self(item) for key, item in vars(value).items()})
+        raise ValueError(f"a {type(value).__name__} is not a plain value")
 
 
 def read_namespace(path: Path) -> argparse.Namespace:

@@ -90,6 +90,18 @@ def test_truncated(tmp_path, length):
         read_namespace(path)
 
 
+def test_shared_values_stay_shared(tmp_path):
+    value = nested = []
+    for _ in range(60):
+        nested = [nested, nested]
+    read = read_plain(written(tmp_path, {"nested": nested, "again": nested}))
+    assert read["nested"] is read["again"]
+    assert read["nested"][0] is read["nested"][1]
+    value.append(value)
+    with pytest.raises(BrokenPickleError, match="is not a complete pickle of settings"):
+        read_plain(written(tmp_path, value))
+
+
 def test_missing_and_something_else(tmp_path):
     with pytest.raises(BrokenPickleError, match=r"There is no file .*args.pkl"):
         read_namespace(tmp_path / "args.pkl")
