@@ -54,14 +54,66 @@ def test_imports_follow_the_folder_map(top, path):
         assert any(name == rule or name.startswith(rule + ".") for rule in allowed), f"{path.name} imports {name}"
 
 
+UNPICKLER = ROOT / "published" / "unpickle.py"  # the restricted one
+
+
+def unsafe(source, restricted=False):
+    """Yield what a source reads, or makes names for, that could run code from a file.
+
+    Args:
+        source: Python.
+        restricted: Whether it may derive an unpickler.
+    """
+    for node in ast.walk(ast.parse(source)):
+        keywords = {k.arg: getattr(k.value, "value", "?") for k in node.keywords} if isinstance(node, ast.Call) else {}
+        name = dotted(node.func) if isinstance(node, ast.Call) else dotted(node)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                if f"{node.module}.{alias.name}" in ("torch.load", "pickle.load", "pickle.loads", "pickle.Unpickler"):
+                    yield f"from {node.module} import {alias.name}"
+        if isinstance(node, ast.Call) and name == "torch.load" and keywords.get("weights_only") is not True:
+            yield "torch.load without weights_only=True"
+        if name in ("pickle.load", "pickle.loads") and isinstance(node, ast.Call):
+            yield "plain pickle"
+        if name == "pickle.Unpickler" and not isinstance(node, ast.Call) and not restricted:
+            yield "an unpickler"
+        if keywords.get("allow_pickle", False) is not False:
+            yield "allow_pickle=True"
+
+
+def dotted(node):
+    """Return ``owner.name`` of an attribute of a plain name, else nothing."""
+    return (
+        f"{node.value.id}.{node.attr}" if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) else ""
+    )
+
+
 def test_nothing_unsafe_is_read():
-    """No plain pickle and no torch.load without weights_only, outside the restricted unpickler."""
+    """No plain pickle, no torch.load without weights_only, no pickled arrays, outside the restricted unpickler."""
     for _, path in sources():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-                continue
-            owner = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
-            if owner == "torch" and node.func.attr == "load":
-                keywords = {k.arg: getattr(k.value, "value", None) for k in node.keywords}
-                assert keywords.get("weights_only") is True, f"{path}: torch.load without weights_only=True"
-            assert not (owner == "pickle" and node.func.attr in ("load", "loads")), f"{path}: plain pickle"
+        found = list(unsafe(path.read_text(encoding="utf-8"), restricted=path == UNPICKLER))
+        assert not found, f"{path}: {found}"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch\ntorch.load(f)",
+        "import torch\ntorch.load(f, weights_only=False)",
+        "from torch import load\nload(f)",
+        "from pickle import loads as read",
+        "import pickle\npickle.load(f)",
+        "import pickle\nclass Mine(pickle.Unpickler): pass",
+        "import pickle\npickle.Unpickler(f).load()",
+        "import numpy as np\nnp.load(f, allow_pickle=True)",
+        "import numpy as np\nnp.load(f, allow_pickle=flag)",
+    ],
+)
+def test_unsafe_reading_is_seen(source):
+    assert list(unsafe(source))
+
+
+def test_safe_reading_is_left_alone():
+    safe = "import torch, numpy as np\ntorch.load(f, weights_only=True)\nnp.load(f, allow_pickle=False)\nnp.load(f)"
+    assert not list(unsafe(safe))
+    assert not list(unsafe("import pickle\nclass Mine(pickle.Unpickler): pass", restricted=True))
