@@ -125,7 +125,16 @@ class WordsByDrawing(SpeechImage):
         for key, message in _undrawable(loss_type, drawing, editing):
             raise UserError(f"task.{key}: {message}")
         super().__init__(
-            image_encoder, [], optimization, data, device, length, speech_encoder, text_encoder, similarity
+            image_encoder,
+            [],
+            optimization,
+            data,
+            device,
+            length,
+            speech_encoder,
+            text_encoder,
+            similarity,
+            folder=folder,
         )
         self.clusters: DrawingClusters | None = None
         if editing is not None and editing.clustering is not None and loss_type in EDITED:
