@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from config import Factory
+from engine.errors import UserError
 from engine.optimization import Length, Optimization
 from engine.settings import TrainerSettings
 from losses import sampled_triplet, semi_hard_triplet
 from models.small import SmallImageEncoder, SmallSpeechEncoder
+from models.speech_maps import speech_maps
+from tasks.retrieval import encode_all
 from tasks.similarity import Similarity
 from tasks.speech_image import SpeechImage
 from tests.ranks import on_two_ranks
@@ -68,3 +71,42 @@ def test_two_processes_equal_one(tmp_path, kind):
             # Sums run in another order: equal to float32 rounding, relative to the largest entry of each vector.
             scale = value.abs().max()
             torch.testing.assert_close(together[name] / scale, value / scale, rtol=1e-5, atol=1e-5)
+
+
+def encode_shares(rank, _world, rows):
+    """Encode what each rank got; rank r has ``rows[r]`` rows."""
+    first = sum(rows[:rank])
+    share = torch.arange(first, first + rows[rank])
+    found = {"index": share, "mel": share[:, None, None].expand(-1, 40, 64 + 8 * rank).float()}
+    loader = SimpleNamespace(
+        batches=lambda _epoch: iter([found] if len(share) else []), steps_per_epoch=1, dataset=range(4), skipped={}
+    )
+
+    def encode(batch, _dataset):
+        mel = batch["mel"]
+        return mel[:, :2, :3, None], speech_maps(mel[:, :2, ::8], torch.full((len(mel),), mel.shape[-1]), mel.shape[-1])
+
+    try:
+        encoded = encode_all(loader, encode)
+    except UserError as error:
+        return {"error": str(error)}
+    return encoded._asdict()
+
+
+SHARES = [(3, 0), (0, 3), (2, 1), (0, 0)]
+
+
+def encode_all_shares(rank, world):
+    return {str(rows): encode_shares(rank, world, rows) for rows in SHARES}
+
+
+def test_a_rank_may_have_no_rows(tmp_path):
+    for found in on_two_ranks(encode_all_shares, tmp_path):
+        for rows in SHARES[:3]:
+            encoded = found[str(rows)]
+            assert encoded["index"].tolist() == [0, 1, 2], rows
+            assert encoded["image"][:, 0, 0, 0].tolist() == [0, 1, 2]
+            assert encoded["speech"][:, 0, 0].tolist() == [0, 1, 2]
+            assert encoded["speech"].shape[:2] == (3, 2)
+            assert encoded["pooling"] == 8
+        assert found[str(SHARES[3])]["error"].startswith("none of the 4 rows to evaluate on could be used")
