@@ -76,7 +76,8 @@ class _Schema:
         item = get_args(annotation)[0] if get_origin(annotation) in (list, tuple) and get_args(annotation) else None
         if item is not None:
             return {"type": "array", "items": self.value(item)}
-        if getattr(annotation, "_is_protocol", False):
+        made_in_code = hasattr(annotation, "_fields")  # named tuples, of arrays for instance
+        if made_in_code or getattr(annotation, "_is_protocol", False):
             return self._nodes(annotation, ())
         try:
             adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
