@@ -1,6 +1,7 @@
 """Training steps with edited negatives: a whole batch at once against one image at a time, as the original does it.
 
-    python -m benchmarks.edited_negatives
+    python -m benchmarks.edited_negatives                # about a minute
+    python -m benchmarks.edited_negatives --everything 1 # eight attempts too, and the whole step for each
 
 A whole step: draw the pictures from their latents, encode them and the captions, find each pair's strongest region,
 draw negatives with 140 units of layer4 switched off there until they have changed enough, encode those, compute both
@@ -34,7 +35,8 @@ from models.speech_maps import SpeechMaps
 MARGIN = 1.0
 WIDTHS = [512, 512, 512, 256, 128, 64]
 LAYER = "layer4"
-ATTEMPTS = {"first attempt enough": [1], "1 to 4 attempts": [1, 3, 1, 2, 1, 4, 1, 1], "8 attempts": [8]}
+TYPICAL, LONGEST = "1 to 4 attempts", "8 attempts"
+ATTEMPTS = {"first attempt enough": [1], TYPICAL: [1, 3, 1, 2, 1, 4, 1, 1], LONGEST: [8]}
 
 
 class Job:
@@ -156,13 +158,15 @@ def _dilated(allowed: np.ndarray, row: int, column: int) -> np.ndarray:
         grown = wider
 
 
-def compare(job: Job, repeats: int) -> list[Row]:
-    """Time both sides for each number of attempts."""
+def compare(job: Job, repeats: int, everything: bool = True) -> list[Row]:
+    """Time both sides for each number of attempts, or the negatives for two of them and the step for one."""
     with torch.no_grad():
         positives = generate(job.generator, job.latents, [LAYER])
         image, speech = job.image(encoder_input(positives.images)), job.speech(job.mel, job.nframes)
     rows = []
     for name, attempts in ATTEMPTS.items():
+        if not everything and name == LONGEST:
+            continue
         drawn = sum(attempts[i % len(attempts)] for i in range(len(image)))
         pairs = {
             "negatives": (
@@ -172,6 +176,8 @@ def compare(job: Job, repeats: int) -> list[Row]:
             "step": (partial(batched, job, attempts), partial(one_by_one, job, attempts)),
         }
         for part, sides in pairs.items():
+            if not everything and part == "step" and name != TYPICAL:
+                continue
             ours, loop = (best_time(side, repeats, job.device) for side in sides)
             rows.append(Row(f"{part}, {name}", ours, loop, note=f"{drawn} negatives drawn for {len(image)} pairs"))
     return rows
@@ -179,9 +185,14 @@ def compare(job: Job, repeats: int) -> list[Row]:
 
 def main() -> None:
     """Measure and print."""
-    chosen = options(__doc__, {"batch": (8, "pairs in a batch"), "repeats": (1, "timed steps of each kind")})
+    sizes = {
+        "batch": (8, "pairs in a batch"),
+        "repeats": (1, "timed calls of each kind"),
+        "everything": (0, "1: all rows, which takes some minutes"),
+    }
+    chosen = options(__doc__, sizes)
     for device in devices():
-        rows = compare(Job(chosen.batch, torch.device(device)), chosen.repeats)
+        rows = compare(Job(chosen.batch, torch.device(device)), chosen.repeats, bool(chosen.everything))
         print_table(f"Training with edited negatives, {LAYER}, {device}, {chosen.threads} thread(s)", rows)
 
 
