@@ -212,6 +212,47 @@ def test_an_update_reaches_only_its_own_parameters_and_clips():
     assert torch.allclose(a, torch.tensor([1 - 0.6, 1 - 0.8]), atol=1e-4)
 
 
+def test_a_gradient_that_is_not_finite_leaves_the_weights_alone():
+    a = torch.nn.Parameter(torch.zeros(2))
+    updater = Updater({"a": torch.optim.SGD([a], lr=1.0)}, "fp32", CPU, clip_norm=1.0)
+    with pytest.raises(NonFiniteLoss, match=r"the gradient of 'a' has norm nan \(its loss is 0, part 0\)"):
+        updater("a", a.sum() * 0 + a.abs().sqrt().sum(), parts={"part": a.detach().sum()})
+    assert torch.equal(a, torch.zeros(2))
+
+
+def test_a_dead_fp16_scale_ends_the_run():
+    class Halving:
+        """Behaves as a gradient scaler whose gradients are infinite at every scale: steps are skipped."""
+
+        factor = 1.0
+
+        def scale(self, loss):
+            return loss * self.factor
+
+        def unscale_(self, optimizer):
+            pass
+
+        def step(self, optimizer):
+            pass
+
+        def update(self):
+            self.factor /= 2
+
+        def get_scale(self):
+            return self.factor
+
+    a = torch.nn.Parameter(torch.full((2,), 3.0))
+    updater = Updater({"a": torch.optim.SGD([a], lr=1.0)}, "fp16", CPU, clip_norm=None)
+    updater.scalers["a"] = Halving()
+    updates = 0
+    with pytest.raises(NonFiniteLoss, match="fp16 gradient of 'a' stays infinite at every scale; use bf16 or fp32"):
+        for _ in range(50):
+            assert updater("a", a.sum()) > 0
+            updates += 1
+    assert updates == 13  # 2 ** -14 is the first scale below 1e-4
+    assert torch.equal(a, torch.full((2,), 3.0))
+
+
 def test_precision_is_checked():
     assert pick_precision("auto", CPU) == "fp32"
     with pytest.raises(UserError, match="fp16 needs a GPU"):
