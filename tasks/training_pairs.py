@@ -50,8 +50,7 @@ class TrainingPairs:
     def encode(self, batch: dict[str, Any]) -> tuple[Tensor, SpeechMaps]:
         """Encode a training batch, and note how many input frames one frame of its speech maps covers."""
         image, speech = self._encode(batch, self.data.train_loader.dataset)
-        frames = batch["mel"].shape[-1] if "mel" in batch else self.data.target_length or 0
-        self.pooling = max(1, round(frames / speech.features.shape[-1]))
+        self.pooling = speech.pooling or 1
         return image, speech
 
     def renew(self, clusters: DrawingClusters, epoch: int, folder: RunFolder | None) -> None:
