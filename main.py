@@ -17,7 +17,7 @@ from engine import distributed
 from engine.assemble import build_task, prepare_dry, start, without_schedule
 from engine.context import Context
 from engine.errors import UserError
-from engine.initialise import InitFrom, load_run, start_from
+from engine.initialise import InitFrom, checkpoint_files, load_run, start_from
 from engine.logs import RunLog, console, flatten, short_list
 from engine.run_folder import RunFolder, RunSettings
 from engine.settings import TrainerSettings
@@ -83,6 +83,8 @@ def train(
         return
     folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
     folder.check(context.values, run.resume_now)
+    if init_from is not None and not any(folder.checkpoints.glob("*.pt")):
+        checkpoint_files(init_from.path)  # before anything takes time
     if prepare is not None and distributed.is_main():
         prepare()
     distributed.barrier()
@@ -135,6 +137,7 @@ def evaluate(
     """
     device = start(seed, deterministic, cpu_threads)
     settings = trainer or TrainerSettings(epochs=1)
+    checkpoint_files(init_from.path)  # before anything takes time
     task = without_schedule(task)
     if context.dry_run:
         with tempfile.TemporaryDirectory() as folder:

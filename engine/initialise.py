@@ -32,8 +32,27 @@ class HasModules(Protocol):
     modules: dict[str, nn.Module]
 
 
+def checkpoint_files(path: Path) -> list[Path]:
+    """Return the checkpoints that a run folder or file path may mean: of a folder the best, the last, the previous.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise checkpoint.CheckpointError(
+            f"there is no checkpoint at {path}; give a run folder or a .pt file that exists"
+        )
+    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    found = [folder / name for name in ("best.pt", "last.pt", "previous.pt") if (folder / name).is_file()]
+    if not found:
+        raise checkpoint.CheckpointError(f"{path} holds no checkpoint (best.pt or last.pt); train it first")
+    return found
+
+
 def read_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
-    """Read the checkpoint that a run folder or file path means: of a folder the best, else the last, else the previous.
+    """Read the first of :func:`checkpoint_files` that can be read.
 
     Returns:
         The file used and its state; damaged files of a folder are passed over with a warning.
@@ -41,21 +60,19 @@ def read_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
     Raises:
         CheckpointError: there is none that can be read.
     """
-    if not path.is_dir():
+    files = checkpoint_files(path)
+    if files == [path]:
         return path, checkpoint.read(path)
-    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
     faults = []
-    for name in ("best.pt", "last.pt", "previous.pt"):
-        if not (folder / name).is_file():
-            continue
+    for file in files:
         try:
-            return folder / name, checkpoint.read(folder / name)
+            return file, checkpoint.read(file)
         except checkpoint.CheckpointError as error:
             log.warning("%s", error)
             faults.append(str(error))
-    if faults:
-        raise checkpoint.CheckpointError("no checkpoint can be read:\n  " + "\n  ".join(faults))
-    raise checkpoint.CheckpointError(f"{path} holds no checkpoint (best.pt or last.pt); train it first")
+    raise checkpoint.CheckpointError(
+        "no checkpoint can be read; train that run again, or give another path:\n  " + "\n  ".join(faults)
+    )
 
 
 def load_run(path: Path, task: HasModules, allow_partial: bool = False, weights_only: bool = False) -> dict[str, Any]:

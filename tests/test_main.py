@@ -77,3 +77,10 @@ def test_sigterm_says_what_is_left(monkeypatch, capsys, arguments, message):
     monkeypatch.setattr(run.signal, "signal", lambda *_: None)
     assert run.main(["-f", TINY, *arguments]) == 128 + signal.SIGTERM
     assert capsys.readouterr().err.endswith(message)
+
+
+@pytest.mark.parametrize("entry", ["main.train", "main.evaluate"])
+def test_a_missing_checkpoint_is_told_before_anything_is_built(tmp_path, monkeypatch, entry):
+    monkeypatch.setattr(main, "build_task", killed)
+    with pytest.raises(UserError, match=r"there is no checkpoint at .*nope; give a run folder"):
+        call(tmp_path, f"entry={entry}", f"init_from.path={tmp_path}/nope")
