@@ -25,6 +25,7 @@ picture: positive and negative change places.
 import json
 import pickle
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,6 +53,10 @@ ARRAYS = [
 
 class ActiveLearningError(UserError):
     """A selection for active learning that is missing, damaged, or inconsistent."""
+
+
+class LatentNameError(UserError, ValueError):
+    """A caption whose picture a generator should draw, but whose name is no latent's id."""
 
 
 class ActivePair(NamedTuple):
@@ -110,6 +115,26 @@ def split_name(name: str) -> tuple[str, bool]:
         The latent's id as text, and whether the caption describes the edited picture.
     """
     return name.removeprefix(PREFIX), name.startswith(PREFIX)
+
+
+def latent_ids(names: Iterable[str]) -> list[int]:
+    """Return the latents that captions are named by.
+
+    Args:
+        names: lines of a name list.
+
+    Raises:
+        LatentNameError: A name is no id.
+    """
+    names = list(names)
+    ids = [split_name(name)[0] for name in names]
+    wrong = [name for name, latent in zip(names, ids, strict=True) if not latent.isdigit()]
+    if wrong:
+        raise LatentNameError(
+            f"{len(wrong)} of {len(names)} captions are not named by a latent's id, the first is {wrong[0]!r}, so that "
+            "no generator can draw their pictures; give a set in the GAN-CLEVR layout, or read picture files"
+        )
+    return [int(latent) for latent in ids]
 
 
 def write_active(folder: Path, pairs: list[ActivePair], layer: str, details: dict[str, Any]) -> None:

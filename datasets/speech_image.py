@@ -60,6 +60,7 @@ class SpeechImageData:
         self.target_length = target_length
 
         def loader(node: Callable[..., SpokenCaptions], training: bool, size: int) -> Loader:
+            """Load one split with the settings that all splits share; ``size`` pairs in a global batch."""
             return Loader(
                 node(train=training, on_error=on_error),
                 size,

@@ -80,6 +80,7 @@ def random_edits(
     nobody = torch.full((batch,), -1, device=masks.device)
 
     def propose(attempt: int, rows: Tensor) -> Proposal:
+        """Say what to try on the images ``rows`` (r,): masks (r, H, W), units off per layer (r, C), bars (r,)."""
         uniform = draws.attempt(attempt)
         units = {name: uniform(channels)[rows] < probability for name, (channels, *_) in positives.shapes.items()}
         bar.sub_(RANDOM_BAR_STEP * (uniform(1)[:, 0] < RANDOM_BAR_CHANCE))
@@ -126,6 +127,7 @@ def cluster_edits(
     weights = _weights(similarities, nearest)
 
     def propose(attempt: int, rows: Tensor) -> Proposal:
+        """Say what to try on the images ``rows`` (r,): masks (r, H, W), units off per layer (r, C), bars (r,)."""
         clusters = (nearest if attempt == 0 else _drawn(weights, draws.attempt(attempt)(1)))[rows]
         chosen = {}
         for name, ranking in rankings.items():

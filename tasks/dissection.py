@@ -76,13 +76,7 @@ def dissect(
     """
     for layer in [*layers, *excluded_units]:
         layer_named(generator, layer)
-    dim = getattr(generator, "latent_dim", None)
-    if not isinstance(dim, int):
-        raise DissectionError(f"{type(generator).__name__} has no latent_dim; expected a generator that tells it")
-    device = distributed.pick_device()
-    generator = generator.to(device).eval()
-    if isinstance(segmenter, nn.Module):
-        segmenter.to(device).eval()
+    generator, segmenter, dim = _ready(generator, segmenter)
     number = min(samples, DRY_SAMPLES) if context.dry_run else samples
     table = latents(number, dim, seed)
     drawn = collect(generator, segmenter, table, layers, batch_size, budget_mb)
@@ -91,21 +85,26 @@ def dissect(
         others = collect(generator, segmenter, latents(number, dim, level_seed), layers, batch_size, budget_mb)
     found = dissect_samples(drawn, threshold, others, no_label, examples, budget_mb / 4)
     ranked = rank_units(found, excluded_units)
-    metrics = figures(found)
     if context.dry_run:
-        log.info("dry run: %s", metrics)
+        log.info("dry run: %s", figures(found))
         return
     folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
     folder.prepare(context.values, run.resume, context.command)
-    _write(folder, context, found, ranked, metrics)
-    views = [_layer_view(found, drawn, layer, ranked[layer], generator, table.to(device)) for layer in layers]
+    table = table.to(distributed.pick_device())
+    views = [_layer_view(found, drawn, layer, ranked[layer], generator, table) for layer in layers]
     info = {"drawings": str(number), "threshold": str(threshold), "command": " ".join(context.command)}
-    write_dissection_report(
-        folder.path / "report.html", f"{context.name}: which unit draws what", views, info, context.config_text
-    )
-    console.print(metrics_table(metrics), highlight=False, markup=False)
-    for name in ("report.html", "dissect.json", "units.json", "metrics.json"):
-        console.print(f"{name:<14}{config.short(folder.path / name)}", highlight=False, soft_wrap=True)
+    _write(folder, context, found, ranked, views, info)
+
+
+def _ready(generator: nn.Module, segmenter: Segmenter) -> tuple[nn.Module, Segmenter, int]:
+    """Both in evaluation mode on this process's device, and the length of a latent."""
+    dim = getattr(generator, "latent_dim", None)
+    if not isinstance(dim, int):
+        raise DissectionError(f"{type(generator).__name__} has no latent_dim; expected a generator that tells it")
+    device = distributed.pick_device()
+    if isinstance(segmenter, nn.Module):
+        segmenter.to(device).eval()
+    return generator.to(device).eval(), segmenter, dim
 
 
 def figures(found: Dissection) -> dict[str, float]:
@@ -132,15 +131,27 @@ def _drawing(found: Dissection, layer: str) -> tuple[Tensor, Tensor]:
 
 
 def _write(
-    folder: RunFolder, context: Context, found: Dissection, ranked: dict[str, Tensor], metrics: dict[str, float]
+    folder: RunFolder,
+    context: Context,
+    found: Dissection,
+    ranked: dict[str, Tensor],
+    views: list[LayerView],
+    info: dict[str, str],
 ) -> None:
+    """Write the files of the run folder, then print the figures and where the files are."""
     # clusters are called c_2, c_3, ... as published: then "no label" is c_1
     no_label_name = "c_1" if found.labels[1:2] == ["c_2"] else NO_LABEL
     write_dissection(folder.path, found, context.name, no_label_name, {"config": context.name})
     first = int(found.labels[0] == NO_LABEL)
     units = {layer: dict(zip(found.labels[first:], rows.tolist(), strict=True)) for layer, rows in ranked.items()}
     write_whole(folder.path / "units.json", (json.dumps(units) + "\n").encode())
+    metrics = figures(found)
     write_metrics(folder.path, metrics)
+    title = f"{context.name}: which unit draws what"
+    write_dissection_report(folder.path / "report.html", title, views, info, context.config_text)
+    console.print(metrics_table(metrics), highlight=False, markup=False)
+    for name in ("report.html", "dissect.json", "units.json", "metrics.json"):
+        console.print(f"{name:<14}{config.short(folder.path / name)}", highlight=False, soft_wrap=True)
 
 
 def _layer_view(

@@ -13,7 +13,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from datasets.active_learning import ActivePair, read_active, split_name
+from datasets.active_learning import ActivePair, latent_ids, read_active, split_name
 from datasets.samples import SpokenCaptions
 from engine.errors import UserError
 from gan.editing import units_off
@@ -139,14 +139,7 @@ def _ids(dataset: SpokenCaptions) -> list[int]:
             "data: a dataset reads picture files (image), but task.drawing draws the pictures; set image: null, or "
             "drawing: null to train on the files"
         )
-    names = [split_name(dataset.record(row).uttid)[0] for row in range(len(dataset))]
-    wrong = [name for name in names if not name.isdigit()]
-    if wrong:
-        raise UserError(
-            f"caption {wrong[0]!r} is not named by a latent's id, so that its picture cannot be drawn; give sets in "
-            "the GAN-CLEVR layout, or drawing: null with picture files"
-        )
-    return [int(name) for name in names]
+    return latent_ids(dataset.record(row).uttid for row in range(len(dataset)))
 
 
 def _active_pairs(folder: Path | None, layers: Sequence[str]) -> dict[int, ActivePair]:

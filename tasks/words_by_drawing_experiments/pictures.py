@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from datasets.active_learning import split_name
+from datasets.active_learning import latent_ids
 from datasets.samples import SpokenCaptions
 from engine.errors import UserError
 from gan.latents import PUBLISHED_SEED, Latents
@@ -54,14 +54,7 @@ class Pictures:
                 raise UserError("data has image: null and there is no generator; give one of the two")
             return
         self.generator = generator.eval().requires_grad_(False).to(device)
-        names = [split_name(dataset.record(row).uttid)[0] for row in range(len(dataset))]
-        wrong = [name for name in names if not name.isdigit()]
-        if wrong:
-            raise UserError(
-                f"caption {wrong[0]!r} has no latent's id for a name, so that no generator can draw its picture; give "
-                "a set in the GAN-CLEVR layout, or generator: null to read picture files"
-            )
-        self.ids = [int(name) for name in names]
+        self.ids = latent_ids(dataset.record(row).uttid for row in range(len(dataset)))
         self.latents = Latents(table.number or max(self.ids) + 1, generator.latent_dim, table.seed)
 
     def latents_of(self, rows: Sequence[int]) -> Tensor:

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.active_learning import ActiveLearningError, ActivePair, read_active, write_active
+from datasets.active_learning import (
+    ActiveLearningError,
+    ActivePair,
+    LatentNameError,
+    latent_ids,
+    read_active,
+    write_active,
+)
 from datasets.loading import Loader
 from datasets.spoken_captions import GanClevr
 
@@ -75,3 +82,9 @@ def test_captions_below_active_carry_the_latent(assets, tmp_path):
     assert batch["active"][rows["active/103"]]
     assert dataset.record(rows["103"]).alignment == [(0.0, 0.5, "A")]
     assert dataset.record(rows["103"]).speaker == "me"
+
+
+def test_captions_are_named_by_latents():
+    assert latent_ids(["12", "active/7", "0"]) == [12, 7, 0]
+    with pytest.raises(LatentNameError, match=r"2 of 3 captions are not named by a latent's id, the first is 'a_1'"):
+        latent_ids(["12", "a_1", "active/"])

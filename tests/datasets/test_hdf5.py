@@ -59,7 +59,11 @@ def test_several_processes_write_the_same(pair, monkeypatch):
     several = replace(pair, folder=pair.manifest.parent / "other", workers=2)
     preprocess(several)
     with h5py.File(pair.audio) as one, h5py.File(several.audio) as two:
+        assert len(one["melspec"]) == len(read_places(pair.manifest, need="files").records)
         np.testing.assert_array_equal(one["melspec"][:], two["melspec"][:])
+        np.testing.assert_array_equal(one["melspec_len"][:], two["melspec_len"][:])
+    with h5py.File(pair.image) as one, h5py.File(several.image) as two:
+        assert [row.tobytes() for row in one["image"]] == [row.tobytes() for row in two["image"]]
 
 
 def test_a_finished_pair_is_left_alone(pair, tmp_path):

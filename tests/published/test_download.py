@@ -1,19 +1,18 @@
 import hashlib
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from published.download import DownloadError, download
+from tests.published.serving import BreakingHandler, serving
 
 CONTENT = bytes(range(256)) * 2000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(BreakingHandler):
     """Serves CONTENT; the server's attributes say whether it knows ranges and how often it breaks off half-way."""
 
-    def do_GET(self):
+    def answer(self):
         self.server.asked.append(self.headers.get("Range"))
         if self.path != "/file.bin":
             self.send_error(404)
@@ -24,30 +23,13 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes */{len(CONTENT)}")
             self.end_headers()
             return
-        rest = CONTENT[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(rest)))
-        self.end_headers()
-        if self.server.breaks:
-            self.server.breaks -= 1
-            rest = rest[: len(rest) // 2]
-        self.wfile.write(rest)
-        self.close_connection = True
-
-    def log_message(self, *_):
-        pass
+        self.send_from(CONTENT, start)
 
 
 @pytest.fixture
 def server():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.asked, running.breaks, running.ranges = [], 0, True
-        running.url = f"http://127.0.0.1:{running.server_port}"
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
-        thread.start()
+    with serving(Handler, ranges=True) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def test_download_once(server, tmp_path):

@@ -4,8 +4,6 @@ import hashlib
 import io
 import runpy
 import tarfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from engine.errors import UserError
 from published import drawing_files
 from published.download import DownloadError
 from published.drawing_files import BASIC, FILES, MODELS, fetch, read_checksums, unpack
+from tests.published.serving import BreakingHandler, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,10 +27,10 @@ def archive(*names):
     return buffer.getvalue()
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(BreakingHandler):
     """Serves the server's ``files``; breaks off half-way ``breaks`` times; each file has an ETag of its content."""
 
-    def do_GET(self):
+    def answer(self):
         self.server.asked.append((self.path, self.headers.get("Range")))
         content = self.server.files.get(self.path)
         if content is None:
@@ -40,36 +39,18 @@ class Handler(BaseHTTPRequestHandler):
         tag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
         asked, condition = self.headers.get("Range"), self.headers.get("If-Range")
         start = int(asked[6:-1]) if asked and condition in (None, tag) else 0
-        self.send_response(206 if start else 200)
-        self.send_header("ETag", tag)
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        rest = content[start:]
-        if self.server.breaks:
-            self.server.breaks -= 1
-            rest = rest[: len(rest) // 2]
-        self.wfile.write(rest)
-        self.close_connection = True
-
-    def log_message(self, *_):
-        pass
+        self.send_from(content, start, ETag=tag)
 
 
 @pytest.fixture
 def server():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.asked, running.breaks = [], 0
-        running.files = {
-            "/files/generator.pth": bytes(range(256)) * 500,
-            "/data/list_natural_test.txt": b"12\n7\n",
-            "/data/audio_natural.tar.gz": archive("audio_natural/12.wav", "audio_natural/deep/7.wav"),
-        }
-        running.url = f"http://127.0.0.1:{running.server_port}"
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
-        thread.start()
+    files = {
+        "/files/generator.pth": bytes(range(256)) * 500,
+        "/data/list_natural_test.txt": b"12\n7\n",
+        "/data/audio_natural.tar.gz": archive("audio_natural/12.wav", "audio_natural/deep/7.wav"),
+    }
+    with serving(Handler, files=files) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def get(server, folder, *names, **more):
