@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from config.load import Config, short
+from config.faults import Faults, join
+from config.load import Config
 from config.trial import trial_fault
 from config.types import (
     ConfigError,
@@ -17,38 +18,17 @@ from config.types import (
     describe,
     fits,
     item_kinds,
+    offered_names,
     offers_of,
     parameters,
     resolve_type,
 )
-from config.values import combination_faults, value_faults
+from config.values import combination_faults, given_faults, value_faults
 
 RESERVED = ("entry", "description")
 ENTRY_OFFERS = ("context",)
-
-
-class _Faults:
-    """Collects ``(key path, message)``."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[str, str]] = []
-
-    def add(self, key_path: str, message: str) -> None:
-        self.rows.append((key_path, message))
-
-    def without(self, values: dict[str, Any], key_path: str) -> dict[str, Any]:
-        """Return the mapping at a key path without the keys that have faults, in the mappings below it too."""
-        kept = {}
-        for key, value in values.items():
-            inner = _join(key_path, key)
-            if isinstance(value, dict) and not self._at(inner) and not self._at(f"{inner}.type"):
-                kept[key] = self.without(value, inner)
-            elif not self._at(inner) and not any(path.startswith(inner + ".") for path, _ in self.rows):
-                kept[key] = value
-        return kept
-
-    def _at(self, key_path: str) -> bool:
-        return any(path == key_path for path, _ in self.rows)
+Offered = tuple[str, ...] | None
+"""Keywords that the program gives; None where that is not known."""
 
 
 def check(config: Config) -> dict[str, Any]:
@@ -63,34 +43,27 @@ def check(config: Config) -> dict[str, Any]:
     Raises:
         ConfigError: one message with every fault: file, key path, found, expected, nearest valid name.
     """
-    faults = _Faults()
+    faults = Faults()
     values = config.values
     completed: dict[str, Any] = {key: values[key] for key in RESERVED if key in values}
     if not isinstance(values.get("description"), str):
         faults.add("description", "missing: one line that says what this config does")
+    target = None
     if "entry" not in values:
         faults.add("entry", "missing: the dotted path of the function to call, such as main.train")
     else:
         target = _target(values["entry"], "entry", faults)
-        if target is not None:
-            arguments = {key: value for key, value in values.items() if key not in RESERVED}
-            completed |= _check_call(target, arguments, "", ENTRY_OFFERS, faults)
+    arguments = {key: value for key, value in values.items() if key not in RESERVED}
+    if target is None:
+        _check_unbound(arguments, "", faults)
+    else:
+        completed |= _check_call(target, arguments, "", ENTRY_OFFERS, faults)
     if faults.rows:
-        raise ConfigError(_message(config, faults))
+        raise ConfigError(faults.message(config))
     return completed
 
 
-def _message(config: Config, faults: _Faults) -> str:
-    count = len(faults.rows)
-    lines = [f"{short(config.path)}: {count} fault{'s' if count > 1 else ''}"]
-    for key_path, message in faults.rows:
-        origin = config.origin(key_path)
-        where = "" if origin == short(config.path) else f" [{origin}]"
-        lines.append(f"  {key_path}{where}: {message}")
-    return "\n".join(lines)
-
-
-def _target(dotted: Any, key_path: str, faults: _Faults) -> Callable[..., Any] | None:
+def _target(dotted: Any, key_path: str, faults: Faults) -> Callable[..., Any] | None:
     try:
         return resolve_type(dotted)
     except ConfigError as error:
@@ -98,49 +71,73 @@ def _target(dotted: Any, key_path: str, faults: _Faults) -> Callable[..., Any] |
         return None
 
 
-def _join(key_path: str, key: str) -> str:
-    return f"{key_path}.{key}" if key_path else key
-
-
 def _check_call(
-    target: Callable[..., Any], arguments: dict[str, Any], key_path: str, offered: tuple[str, ...], faults: _Faults
+    target: Callable[..., Any], arguments: dict[str, Any], key_path: str, offered: Offered, faults: Faults
 ) -> dict[str, Any]:
     """Check the keywords of one call; return them with the defaults of those not given."""
     declared = parameters(target)
-    settable = [name for name in declared if name not in offered]
+    settable = [name for name in declared if name not in (offered or ())]
     name = f"{target.__module__}.{target.__qualname__}"
     completed: dict[str, Any] = {}
     for key, value in arguments.items():
-        inner = _join(key_path, key)
-        if key in offered:
+        inner = join(key_path, key)
+        if key in (offered or ()):
             faults.add(inner, f"is given by the program when {name} is built; remove it")
         elif key not in declared:
             faults.add(inner, f"unknown key{closest(key, settable)} ({name} takes {', '.join(settable) or 'nothing'})")
+            _check_unbound(value, inner, faults)
         else:
             completed[key] = _check_value(declared[key].annotation, value, inner, faults)
     for key in settable:
         if key in arguments:
             continue
         if declared[key].required:
-            faults.add(_join(key_path, key), f"missing: {name} needs {describe(declared[key].annotation)}")
+            if offered is None:  # perhaps the owner gives it
+                continue
+            faults.add(join(key_path, key), f"missing: {name} needs {describe(declared[key].annotation)}")
         else:
-            completed[key] = _plain_default(declared[key], _join(key_path, key))
+            completed[key] = _plain_default(declared[key], join(key_path, key))
     completed = {key: value for key, value in completed.items() if value is not _ABSENT}
     _check_combinations(target, completed, key_path, offered, faults)
+    _check_given(declared, completed, key_path, faults)
     return completed
 
 
+def _check_unbound(value: Any, key_path: str, faults: Faults) -> None:
+    """Check the nodes in a value whose owner is not known: each against its own signature."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
+        return
+    if "type" in value:
+        _check_node(None, value, key_path, faults)
+        return
+    for key, item in value.items():
+        _check_unbound(item, join(key_path, str(key)), faults)
+
+
 def _check_combinations(
-    target: Callable[..., Any], values: dict[str, Any], key_path: str, offered: tuple[str, ...], faults: _Faults
+    target: Callable[..., Any], values: dict[str, Any], key_path: str, offered: Offered, faults: Faults
 ) -> None:
     """Add what a class has against its values together, as far as they have no fault alone."""
-    sound = faults.without(values, key_path)
-    refused = combination_faults(target, sound)
-    for key, message in refused:
-        faults.add(_join(key_path, key), message)
-    message = None if refused else trial_fault(target, sound, offered)
+    refused = combination_faults(target, faults.without(values, key_path, husks=True))
+    message = None if refused else trial_fault(target, faults.without(values, key_path), offered or ())
+    for key, told in refused:
+        faults.add(join(key_path, key), told)
     if message is not None:
         faults.add(key_path, message)
+
+
+def _check_given(declared: dict[str, Parameter], values: dict[str, Any], key_path: str, faults: Faults) -> None:
+    """Add what nodes have against those that stand beside them, which their owner will give them."""
+    beside = faults.without(values, key_path, husks=True)
+    for key, node in beside.items():
+        given = {name: beside[name] for name in offered_names(declared[key].annotation) if name in beside}
+        if not given or not isinstance(node, dict) or "type" not in node:
+            continue
+        for path, message in given_faults(resolve_type(node["type"]), node, given):
+            place = path if path.split(".")[0] in given else join(key, path)
+            faults.add(join(key_path, place), message)
 
 
 _ABSENT = object()
@@ -150,7 +147,7 @@ def _plain_default(parameter: Parameter, key_path: str) -> Any:
     """Return a default as YAML would write it, or ``_ABSENT`` for one that YAML cannot."""
     default = parameter.default
     if dataclasses.is_dataclass(default) and not inspect.isclass(default):
-        return _check_call(type(default), {}, key_path, (), _Faults())
+        return _check_call(type(default), {}, key_path, (), Faults())
     if isinstance(default, Path):
         return str(default)
     try:
@@ -159,7 +156,7 @@ def _plain_default(parameter: Parameter, key_path: str) -> Any:
         return _ABSENT
 
 
-def _check_value(annotation: Any, value: Any, key_path: str, faults: _Faults) -> Any:
+def _check_value(annotation: Any, value: Any, key_path: str, faults: Faults) -> Any:
     """Check one value against its annotation; return it with defaults filled in."""
     members = arms(annotation)
     if value is None and (type(None) in members or annotation is Any):
@@ -185,7 +182,7 @@ def _may_hold_nodes(annotation: Any) -> bool:
     )
 
 
-def _check_mapping(members: list[Any], value: dict[str, Any], key_path: str, faults: _Faults) -> Any:
+def _check_mapping(members: list[Any], value: dict[str, Any], key_path: str, faults: Faults) -> Any:
     """Check a mapping: a node, a dataclass group, or a plain ``dict[str, X]``."""
     if "type" in value:
         return _check_node(members, value, key_path, faults)
@@ -195,30 +192,34 @@ def _check_mapping(members: list[Any], value: dict[str, Any], key_path: str, fau
     for member in members:
         if get_origin(member) is dict:
             inner = get_args(member)[1]
-            return {key: _check_value(inner, item, _join(key_path, key), faults) for key, item in value.items()}
+            return {key: _check_value(inner, item, join(key_path, key), faults) for key, item in value.items()}
         if member is Any or member is dict:
             return value
     expected = " or ".join(describe(member) for member in members)
     hint = "" if not any(offers_of(member) for member in members) else " (add 'type: ...')"
     faults.add(key_path, f"found a mapping with the keys {', '.join(value) or 'none'}, expected {expected}{hint}")
+    _check_unbound(value, key_path, faults)
     return value
 
 
-def _check_node(members: list[Any], value: dict[str, Any], key_path: str, faults: _Faults) -> Any:
-    target = _target(value["type"], _join(key_path, "type"), faults)
-    if target is None:
-        return value
-    offered: tuple[str, ...] = ()
-    products = []
-    for member in members:
-        factory = offers_of(member)
-        if factory:
-            offered += factory[1].names
-            products += list(get_args(factory[0])[-1:])
-        else:
-            products.append(member)
-    if not fits(target, products):
-        expected = " or ".join(describe(product) for product in products)
-        faults.add(_join(key_path, "type"), f"found {value['type']}, expected something that makes {expected}")
+def _check_node(members: list[Any] | None, value: dict[str, Any], key_path: str, faults: Faults) -> Any:
+    """Check a node whose owner expects one of ``members``; None where the owner is not known."""
+    target = _target(value["type"], join(key_path, "type"), faults)
     arguments = {key: item for key, item in value.items() if key != "type"}
+    if target is None:
+        _check_unbound(arguments, key_path, faults)
+        return value
+    offered: Offered = None
+    if members is not None:
+        offered = tuple(name for member in members for name in offered_names(member))
+        products = [product for member in members for product in _products(member)]
+        if not fits(target, products):
+            expected = " or ".join(describe(product) for product in products)
+            faults.add(join(key_path, "type"), f"found {value['type']}, expected something that makes {expected}")
     return {"type": value["type"]} | _check_call(target, arguments, key_path, offered, faults)
+
+
+def _products(member: Any) -> list[Any]:
+    """Return what a node for this alternative of an annotation should make."""
+    factory = offers_of(member)
+    return [member] if factory is None else list(get_args(factory[0])[-1:])

@@ -182,6 +182,12 @@ def offers_of(annotation: Any) -> tuple[Any, Offers] | None:
     return None
 
 
+def offered_names(annotation: Any) -> tuple[str, ...]:
+    """Return the keywords that the owner of a parameter will give to the unbuilt node that it asks for, if it does."""
+    found = [offers_of(member) for member in arms(annotation)]
+    return tuple(name for offer in found if offer is not None for name in offer[1].names)
+
+
 def bare_arms(annotation: Any) -> list[Any]:
     """Return the alternatives of a union without their limits: ``Annotated[int, Ge(1)] | None`` gives int and None.
 

@@ -11,6 +11,14 @@ of our own as ``AfterValidator``. What one value alone cannot tell stands in a s
 Its arguments are keywords of the constructor. :func:`config.check` calls it with what the YAML says (a nested node is a
 mapping, defaults included; what has a fault of its own is left out) before anything is built; :func:`refuse` calls it
 with the attributes of a dataclass.
+
+A class that is given objects by its owner (:class:`config.Offers`) may have a second static method, ``given_faults``.
+Its arguments are keywords of the constructor, and such keywords as the YAML holds a node for beside the class's own::
+
+    @staticmethod
+    def given_faults(data: Node) -> Iterator[Fault]:
+        if data.get("batch_size") == 1:
+            yield "data.batch_size", "found 1, expected at least 2"
 """
 
 import dataclasses
@@ -123,13 +131,30 @@ def combination_faults(target: Callable[..., Any], values: dict[str, Any]) -> li
     Returns:
         The keyword and the fault of each.
     """
-    rule = getattr(target, "faults", None)
+    return _asked(target, "faults", {name: values[name] for name in parameters(target) if name in values})
+
+
+def given_faults(target: Callable[..., Any], values: dict[str, Any], given: dict[str, Any]) -> list[Fault]:
+    """Ask a class which combinations of its keywords with those that its owner gives it refuses.
+
+    Args:
+        target: what a node names.
+        values: keywords of the node without fault.
+        given: what the owner gives, as the config has it.
+
+    Returns:
+        The keyword and the fault of each.
+    """
+    return _asked(target, "given_faults", values | given)
+
+
+def _asked(target: Callable[..., Any], name: str, values: dict[str, Any]) -> list[Fault]:
+    """Return what a static method of a class says against values; nothing where one that it looks at is missing."""
+    rule = getattr(target, name, None)
     if not inspect.isfunction(rule):
         return []
     wanted = list(inspect.signature(rule).parameters)
-    if not set(wanted) <= set(parameters(target)) & set(values):
-        return []
-    return list(rule(**{name: values[name] for name in wanted}))
+    return list(rule(**{key: values[key] for key in wanted})) if set(wanted) <= set(values) else []
 
 
 def refuse(instance: Any) -> None:

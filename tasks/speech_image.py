@@ -37,6 +37,7 @@ from tasks.similarity import Similarity, leave_out_same_picture
 
 log = logging.getLogger(__name__)
 EXAMPLES = 3  # pairs in TensorBoard
+FEWEST_PAIRS = 2  # in a batch: a pair and an impostor
 SKIPPED = "skipped.csv"
 
 
@@ -51,6 +52,21 @@ def _channels(node: Node) -> int | None:
     """Return the channels of an encoder's maps where its node in the config says them."""
     widths = node.get("layer_widths")
     return widths[-1] if widths else node.get("embedding_dim")
+
+
+def few_pairs(data: Node) -> Iterator[Fault]:
+    """Yield the fault of a ``data`` node whose batches hold no impostors."""
+    size = data.get("batch_size", FEWEST_PAIRS)
+    if size < FEWEST_PAIRS:
+        yield "data.batch_size", f"found {size}, expected at least {FEWEST_PAIRS}: pairs are ranked among each other"
+
+
+def no_pictures(data: Node) -> Iterator[Fault]:
+    """Yield the faults of the splits of a ``data`` node that have no pictures."""
+    for split in ("train", "validation", "test"):
+        node = data.get(split) or {}
+        if "image" in node and node["image"] is None:
+            yield f"data.{split}.image", "found null, but this task looks at pictures; expected size and resize"
 
 
 RankingLoss = Annotated[Callable[..., Tensor], Offers("similarity", "imposters")]
@@ -134,6 +150,12 @@ class SpeechImage:
         if None not in (channels, expected) and channels != expected:
             yield name, f"found maps of {channels} channels, expected {expected}, as image_encoder makes"
 
+    @staticmethod
+    def given_faults(data: Node) -> Iterator[Fault]:
+        """Refuse batches without impostors, and data without pictures (the config's node beside the task)."""
+        yield from few_pairs(data)
+        yield from no_pictures(data)
+
     # -- where the pictures come from ----------------------------------------------------------------------------
 
     def check_data(self) -> None:
@@ -142,8 +164,8 @@ class SpeechImage:
         Raises:
             UserError: a batch is smaller than 2 pairs, or a dataset has no pictures.
         """
-        if self.data.batch_size < 2:
-            raise UserError(f"data.batch_size is {self.data.batch_size}; ranking needs at least 2 pairs in a batch")
+        for key, message in few_pairs({"batch_size": self.data.batch_size}):
+            raise UserError(f"{key}: {message}")
         for loader in (self.data.train_loader, *self.data.loaders.values()):
             if loader.dataset.image is None:
                 raise UserError(

@@ -34,7 +34,7 @@ from models.speech_maps import SpeechMaps
 from tasks.drawing import Drawing, Drawn, Studio
 from tasks.drawing_clusters import Clustering, DrawingClusters
 from tasks.similarity import Similarity
-from tasks.speech_image import SpeechImage
+from tasks.speech_image import SpeechImage, few_pairs, no_pictures
 from tasks.training_pairs import TrainingPairs
 
 LossType = Literal["regular", "negatives_edited", "negatives_hard", "negatives_both"]
@@ -158,14 +158,22 @@ class WordsByDrawing(SpeechImage):
         yield from SpeechImage.faults(image_encoder, speech_encoder, text_encoder)
         yield from _undrawable(loss_type, drawing, editing)
 
+    @staticmethod
+    def given_faults(data: Node, drawing: Node | None) -> Iterator[Fault]:
+        """Refuse batches without impostors, and data without pictures where none are drawn."""
+        yield from few_pairs(data)
+        if drawing is None:
+            yield from no_pictures(data)
+
     # -- where the pictures come from ----------------------------------------------------------------------------
 
     def check_data(self) -> None:
         """Raise a UserError when the data cannot serve this task."""
         if self.studio is None:
             super().check_data()
-        elif self.data.batch_size < 2:
-            raise UserError(f"data.batch_size is {self.data.batch_size}; ranking needs at least 2 pairs in a batch")
+            return
+        for key, message in few_pairs({"batch_size": self.data.batch_size}):
+            raise UserError(f"{key}: {message}")
 
     def pictures(self, batch: dict[str, Any], dataset: SpokenCaptions) -> Tensor:
         """Return a batch's pictures on the device, (b, 3, R, R) normalised, drawn where there is a generator."""

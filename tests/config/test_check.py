@@ -17,7 +17,7 @@ TRAIN = """
 description: a test
 entry: main.train
 data: {type: datasets.speech_image.SpeechImageData, train: &set {type: datasets.spoken_captions.PlacesFiles,
-  manifest: m.json, image: null}, validation: *set, batch_size: 4}
+  manifest: m.json, image: {size: 64, resize: 64, random_crop: false}}, validation: *set, batch_size: 4}
 task:
   type: tasks.speech_image.SpeechImage
   image_encoder: {type: models.small.SmallImageEncoder}

@@ -18,7 +18,8 @@ prepare: {type: datasets.world.build.ensure_world, world: {folder: w, scenes: 10
 data: {type: datasets.speech_image.SpeechImageData, batch_size: 4,
   train: {type: datasets.spoken_captions.PlacesFiles, manifest: m.json, max_frames: 500,
     image: {size: 64, resize: 64, random_crop: false}},
-  validation: {type: datasets.spoken_captions.PlacesFiles, manifest: m.json, max_frames: 500, image: null}}
+  validation: {type: datasets.spoken_captions.PlacesFiles, manifest: m.json, max_frames: 500,
+    image: {size: 64, resize: 64, random_crop: false}}}
 task: {type: tasks.toy.Toy}
 trainer: {epochs: 2}
 """
@@ -90,6 +91,75 @@ def test_encoders_that_do_not_meet_are_told_before_they_are_built(tmp_path, enco
     )
     (line,) = faults_of(tmp_path, task)
     assert message in line
+
+
+@pytest.mark.parametrize(
+    ("task", "overrides", "told"),
+    [
+        ("tasks.speech_image.SpeechImage", ["batch_size=1"], "data.batch_size [command line]: found 1, expected at"),
+        ("tasks.speech_image.SpeechImage", ["train.image=null"], "data.train.image [command line]: found null, but"),
+        ("tasks.words_by_drawing.WordsByDrawing", ["batch_size=1"], "data.batch_size [command line]: found 1, exp"),
+        ("tasks.words_by_drawing.WordsByDrawing", ["train.image=null"], "data.train.image [command line]: found null"),
+    ],
+)
+def test_data_that_a_task_cannot_use_are_told_before_they_are_loaded(tmp_path, task, overrides, told):
+    """Whatever else is wrong with the task or the data; none of the files exists."""
+    task = f"task={{type: {task}, image_encoder: {{type: models.small.SmallImageEncoder, width: thin}}}}"
+    lines = faults_of(tmp_path, task, "data.workers=-1", *(f"data.{override}" for override in overrides))
+    assert sum(told in line for line in lines) == 1, lines
+    assert any("data.workers" in line for line in lines)
+    assert any("task.image_encoder.width" in line for line in lines)
+
+
+def test_a_task_that_draws_its_pictures_needs_none_in_the_data(tmp_path):
+    drawn = "task={type: tasks.words_by_drawing.WordsByDrawing, drawing: {generator: x}}"
+    lines = faults_of(tmp_path, drawn, "data.train.image=null")
+    assert lines
+    assert not any(line.startswith("data.") for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("override", "near"),
+    [
+        ("task.type=tasks.speech_image.SpechImage", "task.type [command line]: 'tasks.speech_image.SpechImage' does"),
+        ("entry=main.trian", "entry [command line]: 'main.trian' does not exist; did you mean 'train'?"),
+        ("data.type=datasets.speech_imag.SpeechImageData", "data.type [command line]: 'datasets.speech_imag.SpeechIm"),
+    ],
+)
+def test_an_unknown_type_hides_no_other_fault(tmp_path, override, near):
+    """Below it and elsewhere; keywords that an unknown owner would give are not missed."""
+    task = (
+        "task={type: tasks.speech_image.SpeechImage, image_encoder: {type: models.small.SmallImageEncoder, width: 2.5},"
+        " optimization: {optimizer: {type: torch.optim.SGD, lrr: 0.1}},"
+        " ranking: [{type: losses.hard_triplet, margin: wide}]}"
+    )
+    others = ["data.train.max_frames=0", "data.validation.type=datasets.spoken_captions.PlaceFiles"]
+    lines = faults_of(tmp_path, task, override, *others)
+    for told in (
+        near,
+        "task.image_encoder.width [command line]: found 2.5 (float), expected int",
+        "task.optimization.optimizer.lrr [command line]: unknown key; did you mean 'lr'?",
+        "task.ranking.0.margin [command line]: found 'wide' (str), expected float",
+        "data.train.max_frames [command line]: found 0 (int), expected int, greater than 0",
+        "data.validation.type [command line]: 'datasets.spoken_captions.PlaceFiles' does not exist; did you mean",
+    ):
+        assert sum(told in line for line in lines) == 1, (told, lines)
+    assert not any("missing" in line for line in lines if "task.ranking" in line or "task.optimization.opt" in line)
+
+
+def test_nodes_below_an_unknown_key_and_beside_an_unknown_encoder_are_checked(tmp_path):
+    task = (
+        "task={type: tasks.speech_image.SpeechImage, image_encoder: {type: models.small.SmalImageEncoder},"
+        " speech_encodr: {type: models.small.SmallSpeechEncoder, widht: 3}}"
+    )
+    lines = faults_of(tmp_path, task)
+    for told in (
+        "task.image_encoder.type [command line]: 'models.small.SmalImageEncoder' does not exist; did you mean 'SmallIm",
+        "task.speech_encodr [command line]: unknown key; did you mean 'speech_encoder'?",
+        "task.speech_encodr.widht [command line]: unknown key; did you mean 'width'?",
+        "task.speech_encoder [command line]: found none of speech_encoder and text_encoder, expected exactly one",
+    ):
+        assert sum(told in line for line in lines) == 1, (told, lines)
 
 
 def test_trials_read_no_weights_and_leave_the_random_state(tmp_path):

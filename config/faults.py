@@ -1,0 +1,53 @@
+"""The one list of faults of a config, and what of a mapping has none."""
+
+from typing import Any
+
+from config.load import Config, short
+
+
+def join(key_path: str, key: str) -> str:
+    """Return the key path of ``key`` in the mapping at ``key_path``."""
+    return f"{key_path}.{key}" if key_path else key
+
+
+class Faults:
+    """Collects ``(key path, message)``."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str]] = []
+
+    def add(self, key_path: str, message: str) -> None:
+        """Note a fault."""
+        self.rows.append((key_path, message))
+
+    def without(self, values: dict[str, Any], key_path: str, husks: bool = False) -> dict[str, Any]:
+        """Return a mapping without the keys that have faults, in the mappings below it too.
+
+        Args:
+            values: the mapping.
+            key_path: where it stands.
+            husks: keep an empty mapping for a node of unknown type: that there is one is known, not what is in it.
+        """
+        kept: dict[str, Any] = {}
+        for key, value in values.items():
+            inner = join(key_path, key)
+            if isinstance(value, dict) and not self._at(inner) and not self._at(f"{inner}.type"):
+                kept[key] = self.without(value, inner, husks)
+            elif isinstance(value, dict) and husks and not self._at(inner):
+                kept[key] = {}
+            elif not self._at(inner) and not any(path.startswith(inner + ".") for path, _ in self.rows):
+                kept[key] = value
+        return kept
+
+    def _at(self, key_path: str) -> bool:
+        return any(path == key_path for path, _ in self.rows)
+
+    def message(self, config: Config) -> str:
+        """Return the list as text: file, and a line for each fault with its key path and where that was set."""
+        count = len(self.rows)
+        lines = [f"{short(config.path)}: {count} fault{'s' if count > 1 else ''}"]
+        for key_path, message in self.rows:
+            origin = config.origin(key_path)
+            where = "" if origin == short(config.path) else f" [{origin}]"
+            lines.append(f"  {key_path}{where}: {message}")
+        return "\n".join(lines)
