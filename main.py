@@ -93,7 +93,7 @@ def train(
         folder.prepare(context.values, run.resume_now, context.command)
     distributed.barrier()
     loop = Trainer(built, trainer, seed, device, folder, context.config_text)
-    if not loop.resume() and init_from is not None:
+    if not loop.saver.resume() and init_from is not None:
         start_from(init_from, built)
         loop.restart_averages()
     was_finished = loop.finished
@@ -205,7 +205,7 @@ def _report(task: Task, loop: Trainer, folder: RunFolder, context: Context) -> N
     if not distributed.is_main():
         return
     write_metrics(folder.path, metrics)
-    run_log = RunLog(folder, first_step=loop.step + 1)
+    run_log = RunLog(folder, first_step=loop.at.step + 1)
     run_log.config(context.config_text, metrics)
     run_log.hyperparameters(flatten(context.values), metrics)
     run_log.close()

@@ -8,6 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine import checkpoint
+from engine.averages import averaged_weights
 from engine.errors import UserError
 from engine.run_folder import RunFolder
 from engine.settings import CheckpointSettings, EmaSettings, TrainerSettings
@@ -56,7 +57,7 @@ def test_resume_in_the_middle_of_an_epoch_is_exact(tmp_path, stop_after):
     assert stopped.value.exit_code == 128 + signal.SIGTERM
     torch.manual_seed(99)  # whatever the new process drew before
     second = make(tmp_path / "parts", ema=EmaSettings(0.9), task=ToyTask(seed=5))
-    assert second.resume()
+    assert second.saver.resume()
     second.fit()
     assert torch.equal(weights(whole.task), weights(second.task))
     averages = [torch.cat([p.flatten() for p in loop.averages["net"].module.parameters()]) for loop in (whole, second)]
@@ -71,8 +72,8 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_previous(tmp_path, caplog):
     last = loop.folder.last
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
     again = make(tmp_path / "run")
-    assert again.resume()
-    assert again.step < loop.step
+    assert again.saver.resume()
+    assert again.at.step < loop.at.step
     assert "truncated or no checkpoint" in caplog.text
     assert "using the newest good checkpoint instead" in caplog.text
 
@@ -88,7 +89,7 @@ def test_a_damaged_last_checkpoint_never_replaces_the_good_previous(tmp_path, mo
     cut(loop.folder.last)
     good = checkpoint.read(folder / "previous.pt")["step"]
     again = make(tmp_path / "run", epochs=4)
-    assert again.resume()
+    assert again.saver.resume()
     assert (folder / "last.damaged.pt").exists()
 
     def killed(*_):
@@ -97,12 +98,12 @@ def test_a_damaged_last_checkpoint_never_replaces_the_good_previous(tmp_path, mo
     with monkeypatch.context() as patch:  # the process ends while it writes the next checkpoint
         patch.setattr(torch, "save", killed)
         with pytest.raises(KeyboardInterrupt):
-            again.save()
+            again.saver.save()
     third = make(tmp_path / "run", epochs=4)
-    assert third.resume()
-    assert third.step == good
+    assert third.saver.resume()
+    assert third.at.step == good
     third.fit()
-    assert checkpoint.read(loop.folder.last)["step"] == third.step
+    assert checkpoint.read(loop.folder.last)["step"] == third.at.step
 
 
 def test_numbered_copies_are_tried_too(tmp_path):
@@ -112,18 +113,18 @@ def test_numbered_copies_are_tried_too(tmp_path):
     first, second, third = sorted(folder.glob("step_*.pt"))
     cut(loop.folder.last)
     newest = make(tmp_path / "run")
-    assert newest.resume()
-    assert newest.step == loop.step  # the copy is newer than previous.pt
+    assert newest.saver.resume()
+    assert newest.at.step == loop.at.step  # the copy is newer than previous.pt
     cut(third)
     cut(folder / "previous.pt")
     older = make(tmp_path / "run")
-    assert older.resume()
-    assert second.name == checkpoint.step_name(older.step)
+    assert older.saver.resume()
+    assert second.name == checkpoint.step_name(older.at.step)
     cut(second)
     cut(first)
     for _ in range(2):  # an error does not make the files look like no run
         with pytest.raises(checkpoint.CheckpointError, match=r"no checkpoint can be read"):
-            make(tmp_path / "run").resume()
+            make(tmp_path / "run").saver.resume()
 
 
 def test_a_flipped_bit_is_found(tmp_path):
@@ -174,7 +175,7 @@ def test_non_finite_losses_stop_with_step_and_last_checkpoint(tmp_path):
 def test_budgets_and_numbered_checkpoints(tmp_path):
     loop = make(tmp_path / "run", max_steps=11, checkpoint=CheckpointSettings(every_steps=2, keep=2))
     loop.fit()
-    assert loop.step == 11
+    assert loop.at.step == 11
     assert sorted(p.name for p in loop.folder.checkpoints.glob("step_*.pt")) == [
         "step_000000010.pt",
         "step_000000011.pt",
@@ -186,7 +187,7 @@ def test_averages_are_evaluated_and_swapped_back():
     loop = make(ema=EmaSettings(0.99))
     loop.fit()
     live = weights(loop.task).clone()
-    with loop.averaged_weights():
+    with averaged_weights(loop.task.modules, loop.averages):
         assert not torch.equal(weights(loop.task), live)
     assert torch.equal(weights(loop.task), live)
     with pytest.raises(UserError, match=r"ema\.modules: found \['nett'\]"):
@@ -199,7 +200,7 @@ def test_other_networks_are_refused(tmp_path):
     other.modules["net"] = torch.nn.Linear(3, 1)
     loop = make(tmp_path / "run", task=other)
     with pytest.raises(UserError, match=r"modules 'net' does not fit this config"):
-        loop.resume()
+        loop.saver.resume()
 
 
 def test_an_update_reaches_only_its_own_parameters_and_clips():

@@ -69,7 +69,7 @@ def steps(loop, number):
     """Train so many steps from where the loop is."""
     values = []
     for _ in range(number):
-        epoch, place = divmod(loop.step, loop.task.steps_per_epoch)
+        epoch, place = divmod(loop.at.step, loop.task.steps_per_epoch)
         values.append(loop.train_step(next(iter(loop.task.batches(epoch, place)))))
     return values
 
@@ -119,10 +119,10 @@ def test_a_resumed_run_is_the_uninterrupted_one(renders, tmp_path):
     steps(whole, 5)
     first = loop_of(make(renders), RunFolder(tmp_path))
     steps(first, 2)
-    first.save()
+    first.saver.save()
     second = loop_of(make(renders), RunFolder(tmp_path))
-    assert second.resume()
-    assert second.step == 2
+    assert second.saver.resume()
+    assert second.at.step == 2
     steps(second, 3)
     assert torch.equal(weights(second), weights(whole))
 

@@ -1,0 +1,179 @@
+"""The state of a training: what its exact continuation needs, when it is written, how a run goes on from it.
+
+How a checkpoint file is written and read safely is in checkpoint.py.
+"""
+
+import logging
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch.optim.swa_utils import AveragedModel
+
+from engine import checkpoint, distributed, seeding
+from engine.errors import UserError
+from engine.run_folder import RunFolder
+from engine.settings import CheckpointSettings
+from engine.task import Task
+from engine.update import Updater
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Position:
+    """How far a training has come.
+
+    Attributes:
+        step: optimisation steps done.
+        epoch: epochs done.
+        batch: batches done of the current epoch.
+        seconds: training time, earlier parts of a resumed run included.
+        best: the best value of the task's metric so far.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    best: float = -math.inf
+
+
+@dataclass
+class TrainingState:
+    """Everything of a training that changes with it.
+
+    Attributes:
+        at: how far it has come.
+        task: its modules, optimisers and schedules.
+        averages: moving averages of the modules' weights.
+        updater: its gradient scalers.
+        seed: of random states that a checkpoint does not hold.
+        config_text: the resolved config, kept in every checkpoint.
+    """
+
+    at: Position
+    task: Task
+    averages: dict[str, AveragedModel]
+    updater: Updater
+    seed: int
+    config_text: str
+
+    def _parts(self) -> dict[str, dict[str, Any]]:
+        """Everything with a state of its own, by kind and name."""
+        return {
+            "modules": self.task.modules,
+            "averages": self.averages,
+            "optimizers": self.task.optimizers,
+            "schedulers": self.task.schedulers,
+            "scalers": self.updater.scalers,
+        }
+
+    def collect(self) -> dict[str, Any]:
+        """Return what a checkpoint holds (call on every rank)."""
+        distributed.average_running_statistics(self.task.modules.values())
+        parts = {
+            kind: {name: part.state_dict() for name, part in named.items()} for kind, named in self._parts().items()
+        }
+        random = distributed.gather_objects(seeding.random_state())
+        return {**asdict(self.at), "config": self.config_text, **parts, "random": random}
+
+    def restore(self, state: dict[str, Any], source: str) -> None:
+        """Continue from a state that :meth:`collect` returned.
+
+        Args:
+            state: of the same networks and optimisers.
+            source: where it comes from, for messages.
+
+        Raises:
+            UserError: the state belongs to other networks or optimisers.
+        """
+        for kind, named in self._parts().items():
+            if set(state[kind]) != set(named):
+                raise UserError(f"{source} holds the {kind} {sorted(state[kind])}, this config has {sorted(named)}")
+            for name, part in named.items():
+                try:
+                    part.load_state_dict(state[kind][name])
+                except (RuntimeError, ValueError) as error:
+                    reason = " ".join(str(error).split())[:600]
+                    raise UserError(f"{source}: {kind} '{name}' does not fit this config: {reason}") from error
+        for name in asdict(self.at):
+            setattr(self.at, name, state[name])
+        self._restore_random(state["random"], source)
+
+    def _restore_random(self, states: list[dict[str, Any]], source: str) -> None:
+        """Set this rank's random state; begin it anew when the states are those of another number of ranks."""
+        if len(states) == distributed.world_size():
+            seeding.set_random_state(states[distributed.rank()])
+            return
+        log.warning(
+            "%s was written by %d processes, this run has %d: random states start anew",
+            source, len(states), distributed.world_size(),
+        )  # fmt: skip
+        seeding.seed_all(self.seed + self.at.step, distributed.rank())
+
+
+class Saver:
+    """Writes the checkpoints of a run and goes on from them; without a folder it does neither.
+
+    Args:
+        state: what is saved.
+        folder: the run.
+        settings: when, and how many copies stay.
+    """
+
+    def __init__(self, state: TrainingState, folder: RunFolder | None, settings: CheckpointSettings) -> None:
+        self.state, self.folder, self.settings = state, folder, settings
+
+    def resume(self) -> bool:
+        """Continue from the run folder's newest readable checkpoint; return whether there was one.
+
+        Raises:
+            CheckpointError: there are checkpoints, but none can be read.
+            UserError: it belongs to other networks or optimisers.
+        """
+        if self.folder is None:
+            return False
+        found = checkpoint.read_newest(self.folder.checkpoints)
+        if found is None:
+            return False
+        path, state = found
+        self.state.restore(state, str(path))
+        at = self.state.at
+        if distributed.is_main():
+            self.folder.forget_after(at.step)
+        log.info("resumed from %s: step %d, epoch %d, batch %d", path, at.step, at.epoch + 1, at.batch)
+        return True
+
+    def save(self) -> None:
+        """Write ``last.pt`` (the one before becomes ``previous.pt``), and a numbered copy when asked for."""
+        state = self.state.collect()
+        if self.folder is None or not distributed.is_main():
+            return
+        checkpoint.keep_previous(self.folder.last)
+        checkpoint.write(self.folder.last, state)
+        if self.settings.keep:
+            checkpoint.write(self.folder.checkpoints / checkpoint.step_name(self.state.at.step), state)
+            checkpoint.prune(self.folder.checkpoints, self.settings.keep)
+
+    def save_best(self, metrics: dict[str, float]) -> None:
+        """Write ``best.pt``, which also holds the metrics that made it the best."""
+        state = self.state.collect()
+        if self.folder is not None and distributed.is_main():
+            checkpoint.write(self.folder.best, {**state, "metrics": metrics})
+
+    def after_step(self) -> None:
+        """Save where the settings ask for it between the ends of epochs."""
+        if self.settings.every_steps is not None and self.state.at.step % self.settings.every_steps == 0:
+            self.save()
+
+    def after_epoch(self, last: bool) -> None:
+        """Save after the epochs that the settings name, and after the ``last`` one."""
+        if last or self.state.at.epoch % self.settings.every_epochs == 0:
+            self.save()
+
+    def last_good(self) -> str:
+        """Say where a run that cannot go on left its last checkpoint."""
+        if self.folder is not None and self.folder.last.exists():
+            return f"the last good checkpoint is {self.folder.last}"
+        return "no checkpoint was written yet"
