@@ -46,7 +46,8 @@ class SyntheticSet:
         folder: where it is written.
         pictures: latents that are looked at, from row 0 on; some of them are left out.
         seed: of captions and voices; the pictures follow from the latents alone.
-        caption_style: full names every object, short one or two, mixed is both and counts.
+        caption_style: complete names all attributes and the place of every object, full some of every object,
+            short one or two objects, mixed is the last two and counts.
         splits: shares of train, val and test.
         speakers: how many voices there are.
         least_sureness: pictures in which the segmenter's confidence in any attribute is below are left out; None for

@@ -22,11 +22,11 @@ from datasets.world.phrases import (
     unique,
     with_article,
 )
-from datasets.world.relations import Relation, places, relations, spot
+from datasets.world.relations import Place, Relation, places, relations, spot
 
 __all__ = ["captions", "instructions"]
 
-Style = Literal["full", "short", "mixed"]
+Style = Literal["complete", "full", "short", "mixed"]
 
 _OPENERS = (  # before a singular, before a plural
     ("there is", "there are"),
@@ -42,6 +42,7 @@ _SIDES = {"left": ("to the left of", "left of", "on the left of"), "right": ("to
 _RELATIONS = _SIDES | {"front": ("in front of",), "behind": ("behind",)}
 _RELATIONS["right"] += ("on the right of",)
 _SPOTS = {"left": "on the left", "right": "on the right", "front": "in the front", "behind": "in the back"}
+_MIDDLE = ("in the middle", "in the center")
 _PATIENCE = 400  # drafts in a row that bring nothing new before the search ends
 
 Form = Callable[[Scene, Draws], str | None]
@@ -54,8 +55,9 @@ def captions(scene: Scene, count: int, seed: int, style: Style = "mixed") -> lis
         scene: One to ten objects.
         count: How many different captions.
         seed: Non-negative; the same scene, seed and style give the same captions, and a smaller count their beginning.
-        style: "full" names every object with at least colour and shape, "short" one or two objects, "mixed" is both
-            in turn by chance, and counts such as "three red things".
+        style: "complete" names every object with all its attributes and says where it is, "full" names every object
+            with at least colour and shape, "short" one or two objects, "mixed" is both of the last in turn by chance,
+            and counts such as "three red things".
 
     Returns:
         `count` different texts in lower case, without punctuation but commas and without digits.
@@ -107,6 +109,25 @@ def _phrases(scene: Scene, draws: Draws) -> list[tuple[int, str]]:
         words = tuple(description(item, ("colour", "shape", *extras[kind])).items())
         groups[words] = groups.get(words, 0) + 1
     return [(number, counted(number, dict(words), draws)) for words, number in groups.items()]
+
+
+def _everything(scene: Scene, draws: Draws) -> str:
+    """A small red metal cube on the left and a large blue rubber ball in the back; twins are counted, not placed."""
+    parts, numbers = [], []
+    for index, place in draws.shuffled(list(enumerate(places(scene)))):
+        words = description(scene.objects[index], ATTRIBUTES)
+        twins = fitting(scene, words)
+        if index == twins[0]:
+            where = "" if len(twins) > 1 else f" {_where(place, draws)}"
+            parts.append(counted(len(twins), words, draws) + where)
+            numbers.append(len(twins))
+    return _open(joined(parts, draws), draws, plural=numbers[0] > 1)
+
+
+def _where(place: Place, draws: Draws) -> str:
+    """In the back on the left."""
+    sides = [_SPOTS[side] for side in spot(place) if side]
+    return " ".join(sides) or draws.pick(_MIDDLE)
 
 
 def _list(scene: Scene, draws: Draws) -> str:
@@ -195,7 +216,7 @@ def _placed(scene: Scene, draws: Draws) -> str | None:
     """A red cube on the left."""
     index = draws.below(len(scene.objects))
     along, across = spot(places(scene)[index])
-    where = draws.pick([_SPOTS[side] for side in (along, across) if side] or ["in the middle", "in the center"])
+    where = draws.pick([_SPOTS[side] for side in (along, across) if side] or _MIDDLE)
     if draws.chance(0.4):
         words = unique(scene, index, draws)
         return None if words is None else f"the {noun(words, draws)} is {where}"
@@ -220,4 +241,9 @@ def _pair(scene: Scene, draws: Draws) -> str | None:
 
 _FULL: tuple[Form, ...] = (_list, _list, _list, _numbered_list, _list_in_order, _list_and_relation)
 _SHORT: tuple[Form, ...] = (_one, _two, _related, _related, _definite_relation, _placed, _pair)
-_FORMS: dict[str, tuple[Form, ...]] = {"full": _FULL, "short": _SHORT, "mixed": (*_FULL, *_SHORT, _number)}
+_FORMS: dict[str, tuple[Form, ...]] = {
+    "complete": (_everything,),
+    "full": _FULL,
+    "short": _SHORT,
+    "mixed": (*_FULL, *_SHORT, _number),
+}

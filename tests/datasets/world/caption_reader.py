@@ -36,8 +36,8 @@ class Phrase:
     """A noun phrase: "a" and a number with attributes, or "the"."""
 
     def __init__(self, text: str) -> None:
-        tokens = text.split()
-        article, *rest = tokens
+        text, self.bounds = _without_spots(text)
+        article, *rest = text.split()
         if article in ("a", "an"):
             assert article == ("an" if rest[0][0] in "aeiou" else "a"), text
         self.definite = article == "the"
@@ -57,7 +57,17 @@ class Phrase:
         assert noun in WORDS["shape"] or noun in ("object", "thing"), text
 
     def fits(self, scene: Scene) -> list[int]:
-        return [k for k, o in enumerate(scene.objects) if all(getattr(o, n) == v for n, v in self.wanted.items())]
+        named = [k for k, o in enumerate(scene.objects) if all(getattr(o, n) == v for n, v in self.wanted.items())]
+        where = project(scene, 1)
+        return [k for k in named if all(a < where[k][0] < b and c < where[k][1] < d for a, b, c, d in self.bounds)]
+
+
+def _without_spots(text: str) -> tuple[str, list[tuple[float, float, float, float]]]:
+    bounds = []
+    for pattern, limits in SPOTS.items():
+        text, found = re.subn(rf" {pattern}\b", "", text)
+        bounds += [limits] * found
+    return text, bounds
 
 
 class Reading:
@@ -84,9 +94,9 @@ class Reading:
         if related is not None:
             return related
         for pattern, (left, right, top, bottom) in SPOTS.items():
-            spot = re.search(rf"(?: is)? {pattern}$", text)
+            spot = re.search(rf"^the .* is {pattern}$", text)
             if spot:
-                found = self._candidates(text[: spot.start()])
+                found = self._candidates(text.removesuffix(spot[0][spot[0].rindex(" is ") :]))
                 return any(left < x < right and top < y < bottom for x, y, _ in self.places[found])
         return self._list([Phrase(part) for part in re.split(r",? and |, ", text)])
 

@@ -30,7 +30,7 @@ def scenes():
     return [sample_scene(seed) for seed in range(120)]
 
 
-@pytest.mark.parametrize("style", ["full", "short", "mixed"])
+@pytest.mark.parametrize("style", ["complete", "full", "short", "mixed"])
 def test_every_caption_is_true(scenes, style):
     for seed, scene in enumerate(scenes):
         for text in captions(scene, 8, seed, style):
@@ -46,6 +46,8 @@ def test_every_caption_is_true(scenes, style):
         "a red cube to the right of a blue ball",
         "the blue sphere is left of the red block",
         "a red cube on the right",
+        "a red cube on the right and a blue ball on the right",
+        "a red cube in the front on the left and a blue ball",
         "three objects, a red cube and a blue ball",
         "from left to right a blue ball and a red cube",
         "a red cube and a blue ball, the blue ball is on the left of the red cube",
@@ -67,6 +69,7 @@ def test_the_reader_refuses_what_is_false(text):
         "there is a big red cube and a tiny shiny blue ball",
         "a red cube to the left of a blue ball",
         "a red cube on the left",
+        "a blue ball on the right and a red cube on the left",
         "two objects, a red cube and a blue ball made of metal",
         "from left to right, a red cube and a blue ball",
         "a red cube and a blue ball, with the blue ball behind the red cube",
@@ -84,6 +87,14 @@ def test_full_captions_name_every_object_by_colour_and_shape(scenes):
             assert all({"colour", "shape"} <= set(phrase.wanted) for phrase in phrases), text
 
 
+def test_complete_captions_name_every_attribute_and_place_of_all_that_have_no_twin(scenes):
+    for seed, scene in enumerate(scenes):
+        for text in captions(scene, 4, seed, "complete"):
+            phrases = Reading(scene, text).mentioned
+            assert sum(phrase.number for phrase in phrases) == len(scene.objects), text
+            assert all(len(phrase.wanted) == 4 and bool(phrase.bounds) == (phrase.number == 1) for phrase in phrases)
+
+
 def test_short_captions_name_one_or_two_objects(scenes):
     for seed, scene in enumerate(scenes):
         for text in captions(scene, 5, seed, "short"):
@@ -93,7 +104,7 @@ def test_short_captions_name_one_or_two_objects(scenes):
 
 def test_captions_are_distinct_and_many():
     lonely = Scene((RED,), CAMERA)
-    for style in ("full", "short", "mixed"):
+    for style in ("complete", "full", "short", "mixed"):
         for seed in range(20):
             assert len(set(captions(lonely, 10, seed, style))) == 10
     texts = [text for seed in range(100) for text in captions(sample_scene(seed), 10, seed)]
@@ -195,7 +206,7 @@ def test_instructions_vary_with_the_seed_only_when_asked():
 
 def test_impossible_arguments_are_refused():
     scene = Scene((RED,), CAMERA)
-    with pytest.raises(SceneError, match="style='long'; expected one of full, short, mixed"):
+    with pytest.raises(SceneError, match="style='long'; expected one of complete, full, short, mixed"):
         captions(scene, 1, 0, "long")
     with pytest.raises(SceneError, match="empty scene has no captions"):
         captions(Scene(()), 1, 0)
