@@ -30,9 +30,38 @@ if [ ! -x "$VENV_PYTHON" ]; then
     }
 fi
 
+# What pip does in lines for a log: one for each package and for the steps that take long, without the metadata files.
+_line_per_package() {
+    local line
+    while IFS= read -r line; do
+        line=${line#"${line%%[! ]*}"}
+        case $line in
+        *.metadata*) ;;
+        "Downloading "* | "Using cached "* | "Processing "* | "Building wheel"*) echo "  $line" ;;
+        "Installing collected packages: "*) echo "  unpacking all of them (a minute or two, torch is large)" ;;
+        esac
+    done
+}
+
+_install() {
+    if [ -t 1 ]; then # pip shows its progress bars
+        "$VENV_PYTHON" -m pip install --disable-pip-version-check -r requirements.txt
+    else
+        PYTHONUNBUFFERED=1 "$VENV_PYTHON" -m pip install --disable-pip-version-check -r requirements.txt |
+            _line_per_package
+        return "${PIPESTATUS[0]}"
+    fi
+}
+
 if ! cmp -s requirements.txt .venv/installed-requirements.txt; then
-    echo "installing requirements.txt into .venv (about three minutes the first time)"
-    "$VENV_PYTHON" -m pip install --quiet --disable-pip-version-check -r requirements.txt || {
+    if [ -f .venv/installed-requirements.txt ]; then
+        echo "installing into .venv what is new in requirements.txt"
+    else
+        echo "installing $(grep -c == requirements.txt) packages and what they need into .venv, torch among them: on Linux"
+        echo "about 3 GB to download and 6 GB on the disk (torch with its CUDA libraries, used or not), far less on macOS;"
+        echo "three minutes on a fast connection, ten at 5 MB/s. It is done once."
+    fi
+    _install || {
         echo "error: the packages of requirements.txt could not be installed; see pip's message above." >&2
         exit 2
     }
