@@ -4,26 +4,24 @@ The page holds metrics with chance levels, training curves and example queries w
 map, all inline: no network, no server, at most 10 MB, readable in light and dark, on paper and without scripts.
 """
 
-import base64
-import hashlib
 import json
 import math
-import os
 from html import escape
 from pathlib import Path
 
 import numpy as np
 
+from engine.whole_files import write_whole
 from evaluation.report_parts.cards import card
 from evaluation.report_parts.content import Query, Report, Retrieved
 from evaluation.report_parts.labels import curve_name
 from evaluation.report_parts.media import LINE, SHADE
+from evaluation.report_parts.page import PARTS, document, write_page
 from evaluation.report_parts.plots import line_chart
 from evaluation.report_parts.tables import metrics_html, metrics_table
 
 __all__ = ["Query", "Report", "Retrieved", "best_and_worst", "metrics_table", "write_metrics", "write_report"]
 
-PARTS = Path(__file__).parent / "report_parts"
 LIMIT_MB = 10.0
 CHARTS, LETTERS = 9, 160  # curves and letters of a detail that are not folded
 SECTIONS = {
@@ -42,9 +40,10 @@ def write_metrics(folder: Path, metrics: dict[str, float]) -> Path:
     Returns:
         The file.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     clean = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-    return _replace(folder / "metrics.json", json.dumps(clean, indent=1) + "\n")
+    path = folder / "metrics.json"
+    write_whole(path, (json.dumps(clean, indent=1) + "\n").encode())
+    return path
 
 
 def best_and_worst(ranks: np.ndarray, each: int = 4) -> list[int]:
@@ -79,38 +78,16 @@ def write_report(path: Path, report: Report) -> Path:
     Returns:
         ``path``.
     """
-    style = (PARTS / "report.css").read_text(encoding="utf-8")
+    parts = (metrics_html(report.metrics), _sections(report), _curves(report), _queries(report), _config(report))
     script = (PARTS / "report.js").read_text(encoding="utf-8")
-    # only this very script may run, and nothing may be fetched, whatever a caption or a config contains
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    policy = (
-        f"default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    )
-    parts = (_heading(report), metrics_html(report.metrics), _sections(report), _curves(report), _queries(report))
-    body = "".join([*parts, _config(report)])
-    page = (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(report.title)}</title>\n<style>\n{style}</style>\n</head>\n"
-        f'<body data-shade="{escape(json.dumps(SHADE))}" data-line="{LINE}">\n<main>\n{body}</main>\n'
-        f"<script>{script}</script>\n</body>\n</html>\n"
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return _replace(path, page)
+    settings = f'data-shade="{escape(json.dumps(SHADE))}" data-line="{LINE}"'
+    page = document(report.title, "".join(parts), script=script, details=_details(report), attributes=settings)
+    return write_page(path, page)
 
 
-def _replace(path: Path, text: str) -> Path:
-    """Write beside the file and rename, so that a reader never sees half of it."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
-    return path
-
-
-def _heading(report: Report) -> str:
+def _details(report: Report) -> str:
     info = "".join(f"<dt>{escape(name)}</dt><dd>{_folded(str(value))}</dd>" for name, value in report.info.items())
-    return f'<header><h1>{escape(report.title)}</h1><dl class="info">{info}</dl></header>'
+    return f'<dl class="info">{info}</dl>'
 
 
 def _folded(text: str) -> str:

@@ -8,7 +8,6 @@ and picture and sound are written by one call, so that they stay together.
 Shape letters: h, w cells, t frames of the matchmap, H, W pixels.
 """
 
-import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -19,6 +18,7 @@ import soundfile
 from PIL import Image
 
 from engine.errors import UserError
+from engine.whole_files import written_whole
 
 FPS = 25
 SHARE = 0.1  # of the matchmap's sum that the coloured cells hold
@@ -130,16 +130,16 @@ def write_video(path: Path, pictures: list[np.ndarray], waveform: np.ndarray, sa
     if not pictures or any(side % 2 for side in pictures[0].shape[:2]):
         found = pictures[0].shape if pictures else "no frame"
         raise VideoError(f"{path}: {found}; expected at least one frame (H, W, 3) with even sides")
-    path.parent.mkdir(parents=True, exist_ok=True)
     length = round(len(pictures) / FPS * sample_rate)
     sound = np.pad(waveform[:length], (0, max(0, length - len(waveform))))
     height, width = pictures[0].shape[:2]
-    with tempfile.TemporaryDirectory() as folder:
-        wav, part = Path(folder) / "sound.wav", path.with_name(f".{path.stem}.{os.getpid()}.mp4")
+    with tempfile.TemporaryDirectory() as folder, written_whole(path) as part:
+        wav = Path(folder) / "sound.wav"
         soundfile.write(wav, sound, sample_rate, subtype="PCM_16")
         writer = imageio_ffmpeg.write_frames(
             str(part), (width, height), fps=FPS, codec="libx264", quality=7, macro_block_size=1,
-            audio_path=str(wav), audio_codec="aac", ffmpeg_log_level="error", output_params=["-movflags", "+faststart"],
+            audio_path=str(wav), audio_codec="aac", ffmpeg_log_level="error",
+            output_params=["-movflags", "+faststart", "-f", "mp4"],
         )  # fmt: skip
         try:
             writer.send(None)
@@ -147,7 +147,5 @@ def write_video(path: Path, pictures: list[np.ndarray], waveform: np.ndarray, sa
                 writer.send(np.ascontiguousarray(picture))
             writer.close()
         except (OSError, subprocess.SubprocessError, RuntimeError) as error:
-            part.unlink(missing_ok=True)
             raise VideoError(f"{path}: ffmpeg could not write the video ({str(error).strip()[:200]})") from error
-        part.replace(path)
     return path

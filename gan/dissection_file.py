@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.whole_files import write_whole
 from gan.dissection import NO_LABEL, Dissection, LayerDissection
 from gan.unit_ranking import best_labels
 
@@ -188,9 +189,6 @@ def _label_rankings(names: list[str], metric: str, scores: Tensor) -> list[dict[
 
 
 def _write(folder: Path, record: dict[str, Any]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "dissect.json"
-    scratch = path.with_suffix(".json.part")
-    scratch.write_text(json.dumps(record, allow_nan=False) + "\n", encoding="utf-8")
-    scratch.replace(path)
+    write_whole(path, (json.dumps(record, allow_nan=False) + "\n").encode())
     return path

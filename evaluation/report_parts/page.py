@@ -2,21 +2,24 @@
 
 import base64
 import hashlib
-import os
 from html import escape
 from pathlib import Path
+
+from engine.whole_files import write_whole
 
 PARTS = Path(__file__).parent
 
 
-def document(title: str, body: str, style: str = "", script: str = "") -> str:
-    """A whole HTML page in the style of the reports.
+def document(title: str, body: str, style: str = "", script: str = "", details: str = "", attributes: str = "") -> str:
+    """A whole HTML page in the style of the reports; only its own script may run, and nothing may be fetched.
 
     Args:
         title: Plain text.
         body: HTML of what is inside ``main``.
         style: Further style rules.
         script: The only script that may run.
+        details: HTML below the title.
+        attributes: Of ``body``, as HTML; the script finds its settings there.
 
     Returns:
         The page.
@@ -27,23 +30,22 @@ def document(title: str, body: str, style: str = "", script: str = "") -> str:
         digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
         policy += f"; script-src 'sha256-{digest}'"
     ending = f"<script>{script}</script>\n" if script else ""
+    attributes = f" {attributes}" if attributes else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{shared}{style}</style>\n</head>\n"
-        f"<body>\n<main>\n<header><h1>{escape(title)}</h1></header>\n{body}</main>\n{ending}</body>\n</html>\n"
+        f"<body{attributes}>\n<main>\n<header><h1>{escape(title)}</h1>{details}</header>\n"
+        f"{body}</main>\n{ending}</body>\n</html>\n"
     )
 
 
 def write_page(path: Path, page: str) -> Path:
-    """Write a page beside its place and rename it, so that a reader never sees half of it; makes the folder.
+    """Write a page, so that a reader never sees half of it; makes the folder.
 
     Returns:
         ``path``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(page, encoding="utf-8")
-    scratch.replace(path)
+    write_whole(path, page.encode())
     return path
