@@ -1,17 +1,15 @@
 """The inner loop of ranking: what a tile of a similarity matrix adds to the ranks of its rows and of its columns."""
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from evaluation.bands import Share
 from evaluation.queries import Queries
 
-SEVERAL = 1 << 20  # entries above which threads pay
+LARGE = 1 << 21  # entries of a tile from which compiled code pays
 
 
 class Found(NamedTuple):
@@ -29,29 +27,31 @@ class Found(NamedTuple):
 
 
 def count_on_cpu(
-    values: Tensor, rows: Queries, columns: Queries, origin: tuple[int, int], aligned: bool, wrong: bool
+    values: Tensor, rows: Queries, columns: Queries, origin: tuple[int, int], wrong: bool
 ) -> tuple[Found, Found, bool]:
-    """Count on the CPU, a share of the rows for each of torch's threads.
+    """Count on the CPU in compiled code, a share of the rows for each of torch's threads.
 
     Args:
         values: similarities (r, c), float32 or float64.
         rows: what is known of the rows, (r,) each.
         columns: what is known of the columns, (c,) each.
         origin: first row and first column of the tile in the whole matrix.
-        aligned: whether the right answers are where row equals column.
         wrong: whether the best wrong answers are wanted.
 
     Returns:
-        What the tile adds to its rows and to its columns, and False if it may hold NaN or infinity.
+        What the tile adds to its rows and to its columns, and False if it holds NaN or infinity.
     """
+    from evaluation.counting_loop import Share  # compiled code: half a second that small evaluations need not wait
+
     table, rows, columns = values.numpy(), rows.numpy(), columns.numpy()
-    threads = torch.get_num_threads() if table.size > SEVERAL else 1
+    threads = torch.get_num_threads()
     edges = [len(table) * k // threads for k in range(threads + 1)]
-    shares = [
-        Share(table[a:b], rows.part(slice(a, b)), columns, (origin[0] + a, origin[1])) for a, b in pairwise(edges)
-    ]
+
+    def share(a: int, b: int) -> Share:
+        return Share(table[a:b], rows.part(slice(a, b)), columns, (origin[0] + a, origin[1]), wrong)
+
     with ThreadPoolExecutor(threads) as pool:
-        shares = list(pool.map(lambda share: share.count(aligned, wrong), shares))
+        shares = list(pool.map(share, edges[:-1], edges[1:]))
     by_row = [np.concatenate([getattr(s, name) for s in shares]) for name in ("before_rows", "wrong_score", "wrong")]
     best = np.stack([share.column_best for share in shares])
     index = np.stack([share.column_wrong + first for share, first in zip(shares, edges, strict=False)])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import UserError
-from evaluation.counting import Found, count_on_cpu, count_with_torch
+from evaluation.counting import LARGE, Found, count_on_cpu, count_with_torch
 from evaluation.queries import Queries
 
 Tile = Callable[[slice, slice], Tensor]
@@ -113,6 +113,12 @@ def _check_finite(values: Tensor, rows: slice, columns: slice) -> None:
         )
 
 
+def _small_labels(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Number the labels, so that 32 bits hold them."""
+    numbers = torch.unique(torch.cat([rows, columns]), return_inverse=True)[1].int()
+    return numbers[: len(rows)], numbers[len(rows) :]
+
+
 def _find_matches(by_row: _Side, by_column: _Side, tile: Tile, rows: slice, columns: slice, aligned: bool) -> None:
     """Note the best right answers of a tile in both directions; a tile without any is not asked for."""
     if aligned:
@@ -160,7 +166,7 @@ def rank_tiles(
         RetrievalError: if a score is not finite or a query has no right answer.
     """
     device = torch.device(device)
-    labels = [torch.arange(n) for n in shape] if groups is None else groups
+    labels = [torch.arange(n, dtype=torch.int32) for n in shape] if groups is None else _small_labels(*groups)
     by_row = _Side(labels[0].to(device), shape[1], dtype)
     by_column = _Side(labels[1].to(device), shape[0], dtype)
     tiles = [(r, c) for r in _slices(shape[0], step[0]) for c in _slices(shape[1], step[1])]
@@ -176,10 +182,8 @@ def rank_tiles(
     for rows, columns in tiles:
         values = tile(rows, columns)
         known, origin = (by_row.known(rows), by_column.known(columns)), (rows.start, columns.start)
-        if device.type == "cpu":
-            found = count_on_cpu(values, *known, origin, groups is None, wrong)
-        else:
-            found = count_with_torch(values, *known, origin, wrong)
+        count = count_on_cpu if device.type == "cpu" and values.numel() >= LARGE else count_with_torch
+        found = count(values, *known, origin, wrong)
         if not found[2]:
             _check_finite(values, rows, columns)
         by_row.add(found[0], rows, columns.start)
