@@ -13,6 +13,7 @@ from numpy import int32
 
 from evaluation.queries import Queries
 
+Array = np.ndarray
 WHOLE = {"nogil": True, "cache": True}
 NO_NANS = {"nnan", "nsz"}  # what a row may be taken to hold once it was found finite
 
@@ -60,7 +61,15 @@ class Share:
 
 
 @njit(**WHOLE)
-def _count(values, rows, columns, order, origin, before_rows, before_columns):
+def _count(
+    values: Array,
+    rows: Queries,
+    columns: Queries,
+    order: Array,
+    origin: tuple[int, int],
+    before_rows: Array,
+    before_columns: Array,
+) -> bool:
     """Count for all rows; returns whether all entries are finite.
 
     ``columns.below`` is changed: it is what an answer must pass to come before a column's match, and from the match's
@@ -85,7 +94,9 @@ def _count(values, rows, columns, order, origin, before_rows, before_columns):
 
 
 @njit(**WHOLE)
-def _count_row(row, passed, label, bound, labels, before_columns, largest):
+def _count_row(
+    row: Array, passed: float, label: int, bound: Array, labels: Array, before_columns: Array, largest: float
+) -> tuple[int, int]:
     """Count the wrong answers above ``passed`` along a row, and note those above the columns' bounds.
 
     Returns:
@@ -101,7 +112,15 @@ def _count_row(row, passed, label, bound, labels, before_columns, largest):
 
 
 @njit(**WHOLE)
-def _best_wrong(values, row_labels, column_labels, row_best, row_wrong, column_best, column_wrong):
+def _best_wrong(
+    values: Array,
+    row_labels: Array,
+    column_labels: Array,
+    row_best: Array,
+    row_wrong: Array,
+    column_best: Array,
+    column_wrong: Array,
+) -> None:
     """Note the best wrong answer of every row and column; among equals the first one stays."""
     for i in range(values.shape[0]):
         row, label = values[i], row_labels[i]
@@ -113,7 +132,8 @@ def _best_wrong(values, row_labels, column_labels, row_best, row_wrong, column_b
 
 
 @njit(**WHOLE, fastmath=NO_NANS)
-def _best_of_row(row, label, labels, column_best, column_wrong, i):
+def _best_of_row(row: Array, label: int, labels: Array, column_best: Array, column_wrong: Array, i: int) -> float:
+    """Return the best wrong answer of row ``i``, and note it for the columns where it is their best so far."""
     best = row.dtype.type(-np.inf)
     for j in range(len(row)):
         value = row[j] if labels[j] != label else row.dtype.type(-np.inf)
