@@ -4,6 +4,9 @@ The first argument is a similarity matrix (B, B): rows are queries, column i is 
 mean over rows and goes one way, from rows to columns; the other way is the same loss of ``similarity.T``. System 1's
 losses go both ways at once, as published, and take image rows and speech columns.
 
+One file for all of them, longer than others here but flat: pure functions of a line to five of arithmetic, in four
+groups that only look upwards. Similarity is in models/matchmap.py, the drawing of impostors in tasks/imposters.py.
+
 Sources: wnhsu/ResDAVEnet-VQ ``steps/util.py`` (sampled and semi-hard triplets, arXiv:1911.09602) and
 surisdi/learning-by-drawing ``losses.py`` (hard and edited negatives).
 """
@@ -18,6 +21,9 @@ from engine.errors import UserError
 
 class LossError(UserError, ValueError):
     """A batch on which a ranking loss is not defined."""
+
+
+# -- what the losses are made of -------------------------------------------------------------------------------
 
 
 def _positives(similarity: Tensor) -> Tensor:
@@ -48,25 +54,6 @@ def _others(similarity: Tensor) -> Tensor:
     return similarity.masked_fill(own, -torch.inf)
 
 
-def draw_imposters(n: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw for each row another row of the batch, all others equally likely.
-
-    Args:
-        n: pairs in the batch, at least 2.
-        generator: source of randomness on the CPU; torch's own when None.
-
-    Returns:
-        Indices (n,) int64 on the CPU, none equal to its own row.
-
-    Raises:
-        LossError: if n is below 2.
-    """
-    if n < 2:
-        raise LossError(f"An impostor needs at least 2 pairs, got {n}. Raise the batch size.")
-    draws = torch.randint(n - 1, (n,), generator=generator)
-    return draws + (draws >= torch.arange(n))
-
-
 def hinge(positives: Tensor, imposters: Tensor, margin: float) -> Tensor:
     """Return the mean of max(0, imposter - positive + margin), the building block of the losses below.
 
@@ -83,12 +70,31 @@ def hinge(positives: Tensor, imposters: Tensor, margin: float) -> Tensor:
     return (imposters - positives + margin).relu().mean()
 
 
+def hardest(similarity: Tensor) -> Tensor:
+    """Return the best other column of each row, the lowest among equals.
+
+    Args:
+        similarity: (B, B).
+
+    Returns:
+        Indices (B,) int64.
+
+    Raises:
+        LossError: if B is below 2 or the matrix is not square.
+    """
+    _positives(similarity)
+    return _others(similarity.detach()).argmax(dim=1)
+
+
+# -- one way: from rows to columns -----------------------------------------------------------------------------
+
+
 def sampled_triplet(similarity: Tensor, imposters: Tensor, margin: float = 1.0) -> Tensor:
     """Return the mean hinge against one given impostor per row.
 
     Args:
         similarity: (B, B).
-        imposters: column of each row's impostor (B,) int64, e.g. from :func:`draw_imposters`.
+        imposters: column of each row's impostor (B,) int64, drawn by the task.
         margin: how much better a match must be.
 
     Returns:
@@ -126,22 +132,6 @@ def semi_hard_triplet(
         raise LossError(f"Unknown masking {masking!r}: use 'published' or 'proper'.")
     best = similarity.masked_fill(~eligible, -torch.inf).max(dim=1).values
     return hinge(positives, best, margin)
-
-
-def hardest(similarity: Tensor) -> Tensor:
-    """Return the best other column of each row, the lowest among equals.
-
-    Args:
-        similarity: (B, B).
-
-    Returns:
-        Indices (B,) int64.
-
-    Raises:
-        LossError: if B is below 2 or the matrix is not square.
-    """
-    _positives(similarity)
-    return _others(similarity.detach()).argmax(dim=1)
 
 
 def hard_triplet(similarity: Tensor, margin: float = 1.0) -> Tensor:
@@ -201,6 +191,9 @@ def masked_margin_softmax(similarity: Tensor, margin: float = 0.0, temperature: 
     return torch.nn.functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
+# -- both ways at once: system 1 -------------------------------------------------------------------------------
+
+
 def sampled_margin_rank(
     similarity: Tensor, image_imposters: Tensor, speech_imposters: Tensor, margin: float = 1.0
 ) -> Tensor:
@@ -240,6 +233,9 @@ def hard_negative(similarity: Tensor, margin: float = 1.0, mining: Tensor | None
     """
     mining = similarity if mining is None else mining
     return sampled_margin_rank(similarity, hardest(mining.T), hardest(mining), margin)
+
+
+# -- against edited images: system 1 ---------------------------------------------------------------------------
 
 
 def edited_negatives_each(positives: Tensor, edited: Tensor, margin: float = 1.0) -> Tensor:

@@ -26,11 +26,12 @@ from gan.images import encoder_input
 from gan.progan import ProganGenerator, sizes
 from gan.redraw import Positives, Proposal, generate, redraw_until
 from gan.regions import THRESHOLD, heat, region
-from losses import draw_imposters, edited_negatives, sampled_margin_rank
+from losses import edited_negatives, sampled_margin_rank
 from models.davenet import DavenetSpeech
 from models.image_encoders import Vgg16Encoder
 from models.matchmap import aligned_similarity, matchmaps, similarity
 from models.speech_maps import SpeechMaps
+from tasks.imposters import draw_imposters
 
 MARGIN = 1.0
 WIDTHS = [512, 512, 512, 256, 128, 64]

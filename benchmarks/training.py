@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.table import Row, best_time, options, print_table
-from losses import draw_imposters, sampled_triplet
+from losses import sampled_triplet
 from models.davenet import DavenetSpeech
 from models.image_encoders import Vgg16Encoder
 from models.matchmap import similarity
 from models.small import SmallImageEncoder, SmallSpeechEncoder
+from tasks.imposters import draw_imposters
 
 
 def batched_loss(image: Tensor, speech: Tensor, nframes: Tensor, imposters: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 import losses
 from benchmarks.table import Row, best_time, devices, options, print_table
 from models.matchmap import aligned_similarity, similarity
+from tasks.imposters import draw_imposters
 
 MARGIN = 1.0
 
@@ -70,7 +71,7 @@ def backward(compute: Callable[[], Tensor], leaves: list[Tensor]) -> Callable[[]
 def matrix_rows(n: int, device: str, repeats: int) -> list[Row]:
     """Losses of a given matrix."""
     scores = torch.randn(n, n, device=device, requires_grad=True)
-    chosen = losses.draw_imposters(n).to(device)
+    chosen = draw_imposters(n).to(device)
     picks = chosen.tolist()
     pairs = {
         "sampled_triplet": (
@@ -93,7 +94,7 @@ def map_rows(image: Tensor, speech: Tensor, repeats: int) -> list[Row]:
     """Losses from maps (B, D, H, W) and (B, D, T)."""
     n, device = len(image), image.device
     leaves = [image.requires_grad_(), speech.requires_grad_()]
-    first, second = losses.draw_imposters(n).to(device), losses.draw_imposters(n).to(device)
+    first, second = draw_imposters(n).to(device), draw_imposters(n).to(device)
     with torch.no_grad():
         scores = similarity(image, speech)
     hard_image, hard_speech = losses.hardest(scores.T).tolist(), losses.hardest(scores).tolist()

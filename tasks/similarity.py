@@ -26,15 +26,3 @@ class Similarity:
         """Return the similarity (I, S) of maps (I, D, H, W) and (S, D, T); products keep the maps' precision."""
         with torch.autocast(image.device.type, enabled=False):
             return similarity(image, speech, nframes, self.kind, self.measure, self.budget_mb)
-
-
-def leave_out_same_picture(scores: Tensor, pictures: Tensor) -> Tensor:
-    """Lower the scores of pairs that share a picture without being a pair, so that no loss takes them for impostors.
-
-    Args:
-        scores: (B, B), the diagonal holds the pairs.
-        pictures: (B,) a number for each pair's picture.
-    """
-    shared = pictures[:, None] == pictures[None, :]
-    shared.fill_diagonal_(False)
-    return scores.masked_fill(shared, -1e4)

@@ -30,10 +30,10 @@ from engine.optimization import Length, Optimization
 from engine.run_folder import RunFolder
 from engine.task import Example, Step
 from evaluation.retrieval import Retrieval, recall_metrics, retrieve
-from losses import draw_imposters
 from models.speech_maps import SpeechMaps
+from tasks.imposters import draw_imposters, leave_out_same_picture
 from tasks.retrieval import Encoded, encode_all, write_retrieval_report
-from tasks.similarity import Similarity, leave_out_same_picture
+from tasks.similarity import Similarity
 
 log = logging.getLogger(__name__)
 EXAMPLES = 3  # pairs in TensorBoard

@@ -28,11 +28,12 @@ from gan.editing import MAX_RETRIES, Share, at_peaks, cluster_edits, cluster_sim
 from gan.images import encoder_input
 from gan.redraw import Negatives
 from gan.regions import heat
-from losses import draw_imposters, edited_and_hard, edited_negatives, hard_negative, sampled_margin_rank
+from losses import edited_and_hard, edited_negatives, hard_negative, sampled_margin_rank
 from models.matchmap import aligned_similarity, matchmaps
 from models.speech_maps import SpeechMaps
 from tasks.drawing import Drawing, Drawn, Studio
 from tasks.drawing_clusters import Clustering, DrawingClusters
+from tasks.imposters import draw_imposters
 from tasks.similarity import Similarity
 from tasks.speech_image import SpeechImage, few_pairs, no_pictures
 from tasks.training_pairs import TrainingPairs

@@ -16,6 +16,7 @@ from gan.latents import LatentError, latents
 from gan.redraw import generate
 from tasks.drawing import Drawing
 from tasks.drawing_clusters import Clustering
+from tasks.imposters import draw_imposters
 from tasks.words_by_drawing import Editing
 from tests.ranks import on_two_ranks
 from tests.tasks.drawing_data import LATENT_DIM, make_data, make_generator, make_task, write_captions
@@ -71,7 +72,7 @@ def test_losses_are_the_published_formulas(folder):
     image, speech = task.encode(batch, task.data.train_loader.dataset)
     scores = task.global_similarity(image, speech)
     source = torch.Generator().manual_seed(4)
-    imposters = [losses.draw_imposters(6, source) for _ in range(2)]
+    imposters = [draw_imposters(6, source) for _ in range(2)]
     state = source.get_state()
     edited = task.edited_similarity(image, speech, batch, type("Step", (), {"generator": source}))
     for loss_type, name, expected in [
@@ -199,7 +200,7 @@ def test_data_that_do_not_fit_the_generator_are_named(folder, tmp_path):
     with pytest.raises(UserError, match=r"reads picture files.*set image: null"):
         make_task(with_images(folder), "regular")
     one = make_data(folder, batch_size=1)
-    with pytest.raises(UserError, match="batch_size is 1; ranking needs at least 2"):
+    with pytest.raises(UserError, match="batch_size: found 1, expected at least 2"):
         make_task(one, "regular")
     selection = active_folder(tmp_path, layer="layer3")
     with pytest.raises(UserError, match=r"holds edits of layer3, but task.editing.layers is \['layer4'\]"):
