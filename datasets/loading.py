@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from datasets.batch_sizes import check_sizes, small_set
 from datasets.batches import REFILL_TRIES, Batch, Collate, Items, mix
 from datasets.parallel import cores
 from datasets.samples import SampleError, SpokenCaptions
@@ -70,7 +71,7 @@ class Loader:
         persistent_workers: bool = True,
         pin_memory: bool | Literal["auto"] = "auto",
     ) -> None:
-        _check_sizes(dataset, batch_size, train, rank, world, target_length, pad_multiple)
+        check_sizes(dataset, batch_size, train, rank, world, target_length, pad_multiple)
         self.dataset = dataset
         self.batch_size, self.seed, self.train = batch_size, seed, train
         self.rank, self.world = rank, world
@@ -106,6 +107,18 @@ class Loader:
         """Global batches in an epoch."""
         full, rest = divmod(len(self.dataset), self.batch_size)
         return full if self.train and full else full + bool(rest)
+
+    @property
+    def samples_per_step(self) -> int:
+        """Samples in a full global batch of training: fewer than ``batch_size`` where the whole set has fewer."""
+        count = len(self.dataset)
+        return min(self.batch_size, count - count % self.world)
+
+    def note_small_set(self) -> None:
+        """Warns, on rank 0, where the training set does not fill one batch."""
+        told = small_set(self.dataset, self.batch_size, self.samples_per_step, self.world)
+        if told and self.rank == 0:
+            log.warning(told)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Loads this rank's part of an epoch.
@@ -175,39 +188,11 @@ class Loader:
             SampleError: The dataset's ``on_error`` is "error".
         """
         if self.dataset.on_error == "error":
-            raise failure
+            raise SampleError(f"{failure} (or leave such rows out with data.on_error=skip)", failure.index)
         if failure.index not in self.dataset.skipped:
             self.dataset.skipped[failure.index] = str(failure)
             log.warning("skipped %s (%d so far)", failure, len(self.dataset.skipped))
             self.on_skip(failure.index, str(failure))
-
-
-def _check_sizes(
-    dataset: SpokenCaptions,
-    batch_size: int,
-    train: bool,
-    rank: int,
-    world: int,
-    target_length: int | None,
-    pad_multiple: int,
-) -> None:
-    """Refuses sizes that do not fit together."""
-    if len(dataset) == 0:
-        raise UserError("the dataset is empty, expected at least one row; look at the manifest")
-    if batch_size < 1 or pad_multiple < 1 or not 0 <= rank < world:
-        raise ValueError(
-            f"batch_size {batch_size}, pad_multiple {pad_multiple}, rank {rank} of {world}: expected sizes from 1 on "
-            "and a rank below the number of processes"
-        )
-    if train and batch_size % world:
-        raise ValueError(f"batch_size {batch_size} is for all {world} processes; expected a multiple of {world}")
-    if train and len(dataset) < world:
-        raise UserError(f"{len(dataset)} training rows for {world} processes; expected at least one row each")
-    if target_length is not None and (dataset.max_frames is None or dataset.max_frames > target_length):
-        raise ValueError(
-            f"target_length is {target_length} frames while the dataset's max_frames is {dataset.max_frames}; "
-            "expected max_frames up to target_length, so that every caption fits"
-        )
 
 
 @functools.cache

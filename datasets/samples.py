@@ -8,6 +8,7 @@ int. With ``features="device"`` it holds ``waveform`` (N,) float32, ``nsamples``
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch.utils.data import Dataset
 
 from datasets.audio import count_samples, read_audio
 from datasets.augment import SpecAugment
-from datasets.features import HOP, cut
+from datasets.features import HOP
 from datasets.images import ImageTransform
 from datasets.records import SpokenCaption
 from engine.errors import UserError
@@ -31,7 +32,7 @@ class SampleError(UserError):
     """One sample that cannot be used.
 
     Args:
-        message: Names file and row, and says what is wrong.
+        message: Names file, row and list, and says what is wrong.
         index: Row in the dataset.
     """
 
@@ -49,6 +50,7 @@ class SpokenCaptions(Dataset, ABC):
     Args:
         records: One per row.
         image: How pictures are cut and scaled; None for samples without pictures.
+        source: The file that lists them, for messages.
         train: Whether random crops, random windows and masks are drawn (from torch's generator).
         max_frames: Longer captions are cut to this many frames; None keeps everything.
         window: Which frames are kept in training: the first, or a random window (surisdi/learning-by-drawing).
@@ -56,6 +58,9 @@ class SpokenCaptions(Dataset, ABC):
         on_error: What a loader does with a sample that cannot be decoded: stop, or skip, count and list it.
 
     Raises:
+    Attributes:
+        split: What its owner calls it, such as "validation", for messages; "" until it says so.
+
         ValueError: ``max_frames`` is below 1.
     """
 
@@ -63,6 +68,7 @@ class SpokenCaptions(Dataset, ABC):
         self,
         records: Sequence[SpokenCaption],
         image: ImageTransform | None,
+        source: Path,
         train: bool,
         max_frames: int | None,
         window: Window,
@@ -73,6 +79,7 @@ class SpokenCaptions(Dataset, ABC):
             raise ValueError(f"max_frames is {max_frames}, expected at least 1 frame of 10 ms")
         self.records = records
         self.image = image
+        self.source, self.split = source, ""
         self.train = train
         self.max_frames = max_frames
         self.random_window = train and window == "random"
@@ -87,7 +94,7 @@ class SpokenCaptions(Dataset, ABC):
         """Reads one sample.
 
         Raises:
-            SampleError: Its picture or sound cannot be used; names file and row.
+            SampleError: Its picture or sound cannot be used; names file, row, list and split.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"row {index} of {len(self)}")
@@ -97,7 +104,12 @@ class SpokenCaptions(Dataset, ABC):
                 sample["image"] = self.image(self._picture(index), self.train)
             return sample | self._speech(index)
         except UserError as error:
-            raise SampleError(f"row {index} ({self.record(index).uttid}): {error}", index) from error
+            raise self.unusable(index, error) from error
+
+    def unusable(self, index: int, error: UserError) -> SampleError:
+        """What to raise for a row: says which it is, in which list and of which split, and what is wrong with it."""
+        place = f"the {self.split} split, {self.source}" if self.split else self.source
+        return SampleError(f"row {index} ({self.record(index).uttid}) of {place}: {error}", index)
 
     def record(self, index: int) -> SpokenCaption:
         """What is known of a row besides its picture and sound."""

@@ -59,13 +59,15 @@ class SpeechImageData:
         self.batch_size = batch_size
         self.target_length = target_length
 
-        def loader(node: Callable[..., SpokenCaptions], training: bool, size: int) -> Loader:
+        def loader(split: str, node: Callable[..., SpokenCaptions], size: int) -> Loader:
             """Load one split with the settings that all splits share; ``size`` pairs in a global batch."""
+            dataset = node(train=split == "train", on_error=on_error)
+            dataset.split = split
             return Loader(
-                node(train=training, on_error=on_error),
+                dataset,
                 size,
                 seed,
-                training,
+                split == "train",
                 workers=workers,
                 rank=rank,
                 world=world_size,
@@ -75,11 +77,11 @@ class SpeechImageData:
                 pin_memory=pin_memory,
             )
 
-        self.train_loader = loader(train, True, batch_size)
+        self.train_loader = loader("train", train, batch_size)
         size = evaluation_batch_size or batch_size
-        self.loaders: dict[str, Loader] = {"validation": loader(validation, False, size)}
+        self.loaders: dict[str, Loader] = {"validation": loader("validation", validation, size)}
         if test is not None:
-            self.loaders["test"] = loader(test, False, size)
+            self.loaders["test"] = loader("test", test, size)
 
     @staticmethod
     def faults(train: Node, validation: Node, test: Node | None, target_length: int | None) -> Iterator[Fault]:

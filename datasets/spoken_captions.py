@@ -84,7 +84,8 @@ class PlacesFiles(_FromFiles):
         features: Literal["worker", "device"] = "worker",
     ) -> None:
         records = read_places(manifest, need="files").records
-        super().__init__(records, image, train, max_frames, window, spec_augment, on_error, features=features)
+        args = (records, manifest, image, train, max_frames, window, spec_augment, on_error)
+        super().__init__(*args, features=features)
 
 
 class GanClevr(_FromFiles):
@@ -123,7 +124,8 @@ class GanClevr(_FromFiles):
         wrong = [record.uttid for record in found.records if not split_name(record.uttid)[0].isdigit()]
         if wrong:
             raise ManifestError(f"{found.path}: ids {wrong[:3]} are no numbers; an id is the index of a noise vector")
-        super().__init__(found.records, image, train, max_frames, window, spec_augment, on_error, features=features)
+        args = (found.records, found.path, image, train, max_frames, window, spec_augment, on_error)
+        super().__init__(*args, features=features)
 
     def __getitem__(self, index: int) -> Sample:
         """Reads one sample, as :class:`SpokenCaptions`, with its ``latent`` and whether it is ``active``."""
@@ -163,7 +165,7 @@ class PlacesHDF5(SpokenCaptions):
         rows = read_places(texts).records if texts is not None else pair.records
         count = _check_pair(pair.path, pair.audio_hdf5, pair.image_hdf5, len(rows) if rows else None)
         records = rows or Records(SpokenCaption(uttid=str(row)) for row in range(count))
-        super().__init__(records, image, train, max_frames, window, spec_augment, on_error)
+        super().__init__(records, pair.path, image, train, max_frames, window, spec_augment, on_error)
         self._paths = {"audio": pair.audio_hdf5, "image": pair.image_hdf5}
         self._open: dict[tuple[int, str], h5py.File] = {}
 

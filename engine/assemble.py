@@ -63,9 +63,9 @@ def build_task(
     seeding.seed_all(seed, distributed.rank())
     count = sum(p.numel() for module in made.modules.values() for p in module.parameters() if p.requires_grad)
     log.info(
-        "%s on %s, %d process%s: %.2f M trainable parameters, %d steps of %d samples per epoch",
+        "%s on %s, %d process%s: %.2f M trainable parameters, %d step%s of %d samples per epoch",
         type(made).__name__, device, distributed.world_size(), "es" * (distributed.world_size() > 1),
-        count / 1e6, made.steps_per_epoch, made.batch_size,
+        count / 1e6, made.steps_per_epoch, "s" * (made.steps_per_epoch != 1), made.batch_size,
     )  # fmt: skip
     return made
 

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from config import Fault, Offers
-from datasets.features import device_features
-from datasets.samples import SampleError, SpokenCaptions
+from datasets.samples import SpokenCaptions
 from datasets.skipped import merge_skipped
 from datasets.speech_image import SpeechImageData
 from datasets.words import Vocabulary
@@ -119,7 +118,9 @@ class SpeechImage:
             data.keep_skipped(folder.path / SKIPPED)
         self.check_data()
         self.similarity, self.ranking, self.same_picture = similarity, ranking, same_picture
-        self.batch_size, self.steps_per_epoch = data.batch_size, data.train_loader.steps_per_epoch
+            data.train_loader.note_small_set()
+        loader = data.train_loader
+        self.batch_size, self.steps_per_epoch = loader.samples_per_step, loader.steps_per_epoch
         self.image_encoder = image_encoder.to(device)
         self.vocabulary: Vocabulary | None = None
         if (speech_encoder is None) == (text_encoder is None):
@@ -303,7 +304,7 @@ class SpeechImage:
             try:
                 found.append(Example(self.picture_u8(dataset, row), dataset.waveform(row), record.text or ""))
             except UserError as error:
-                loader.note(SampleError(f"row {row} ({record.uttid}): {error}", row))
+                loader.note(dataset.unusable(row, error))
         return found
 
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from datasets.augment import SpecAugment
-from datasets.features import device_features
 from datasets.loading import Loader
 from datasets.samples import SampleError
 from datasets.spoken_captions import PlacesFiles
@@ -111,6 +110,20 @@ def test_training_sets_smaller_than_a_batch(dataset):
 
 
 def test_buckets_hold_like_lengths(dataset):
+def test_a_training_set_smaller_than_a_batch_is_told_with_a_way_out(dataset, shared, caplog):
+    Loader(dataset, 11, 0, True).note_small_set()
+    Loader(dataset, 64, 0, True, rank=1, world=2).note_small_set()
+    assert caplog.messages == []
+    Loader(dataset, 64, 0, True, world=2).note_small_set()
+    (message,) = caplog.messages
+    assert message == (
+        f"{shared} lists 11 pairs to train on, expected at least data.batch_size=64: every epoch is one step with a "
+        "batch of 10, so there is little training; give data.batch_size=2 (5 steps an epoch) or more pairs"
+    )
+    Loader(dataset, 64, 0, True, world=8).note_small_set()
+    assert caplog.messages[1].endswith("with a batch of 8, so there is little training; give more pairs")
+
+
     lengths = torch.from_numpy(dataset.lengths())
 
     def spread(bucket):
@@ -139,9 +152,13 @@ def test_padding(shared, small):
 def test_bad_rows_stop_or_are_skipped_and_listed(corpus, small, workers, caplog):
     (corpus.parent / "wavs" / "2.wav").write_bytes(b"RIFF")
     (corpus.parent / "images" / "5.png").write_text("no picture")
-    strict = Loader(PlacesFiles(corpus, small, train=False), 4, 0, False, workers=workers)
-    with pytest.raises(SampleError, match=r"^row 2 \(utt2\): .*2\.wav: cannot be decoded"):
-        list(strict.batches(0))
+    dataset = PlacesFiles(corpus, small, train=False)
+    with pytest.raises(SampleError, match=r"^row 2 \(utt2\) of .*: .*2\.wav: cannot be decoded"):
+        list(Loader(dataset, 4, 0, False, workers=workers).batches(0))
+    dataset.split = "validation"
+    place = rf"^row 2 \(utt2\) of the validation split, {corpus}: .*2\.wav: .*data.on_error=skip\)$"
+    with pytest.raises(SampleError, match=place):
+        list(Loader(dataset, 4, 0, False, workers=workers).batches(0))
     loader = Loader(PlacesFiles(corpus, small, train=False, on_error="skip"), 4, 0, False, workers=workers)
     for epoch in (0, 1):
         seen = [int(i) for batch in loader.batches(epoch) for i in batch["index"]]

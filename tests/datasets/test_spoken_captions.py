@@ -10,7 +10,6 @@ import soundfile
 import torch
 
 from datasets.augment import SpecAugment
-from datasets.features import device_features
 from datasets.hdf5 import HDF5Pair, preprocess
 from datasets.images import ImageTransform
 from datasets.manifest import ManifestError
@@ -113,12 +112,12 @@ def test_gan_clevr_ids_are_numbers(assets, tmp_path):
 def test_silence_is_a_bad_sample(assets, corpus, small, tmp_path):
     soundfile.write(corpus.parent / "wavs" / "2.wav", np.zeros(4000), 16000)
     for features in ("worker", "device"):
-        with pytest.raises(SampleError, match=r"row 2 \(utt2\): .*2\.wav: holds only silence"):
+        with pytest.raises(SampleError, match=r"row 2 \(utt2\) of .*: .*2\.wav: holds only silence"):
             PlacesFiles(corpus, small, train=False, features=features)[2]
     (tmp_path / "clevr" / "audio").mkdir(parents=True)
     (tmp_path / "clevr" / "name_list_val.txt").write_text("7\n")
     soundfile.write(tmp_path / "clevr" / "audio" / "7.wav", np.zeros(4000), 16000)
-    with pytest.raises(SampleError, match=r"row 0 \(7\): .*7\.wav: holds only silence"):
+    with pytest.raises(SampleError, match=r"row 0 \(7\) of .*: .*7\.wav: holds only silence"):
         GanClevr(tmp_path / "clevr", "val", None, train=False)[0]
 
 
@@ -126,10 +125,10 @@ def test_bad_samples_name_file_and_row(corpus, small):
     (corpus.parent / "wavs" / "2.wav").write_bytes(b"")
     (corpus.parent / "images" / "5.png").write_text("no picture")
     dataset = PlacesFiles(corpus, small, train=False)
-    with pytest.raises(SampleError, match=r"row 2 \(utt2\): .*2\.wav: .*the file is empty") as caught:
+    with pytest.raises(SampleError, match=r"row 2 \(utt2\) of .*: .*2\.wav: .*the file is empty") as caught:
         dataset[2]
     assert pickle.loads(pickle.dumps(caught.value)).index == 2
-    with pytest.raises(SampleError, match=r"row 5 \(utt5\): .*5\.png: cannot be decoded"):
+    with pytest.raises(SampleError, match=r"row 5 \(utt5\) of .*: .*5\.png: cannot be decoded"):
         dataset[5]
     with pytest.raises(IndexError, match="row 11 of 11"):
         dataset[11]
@@ -151,7 +150,7 @@ def test_bad_hdf5_rows_are_named(pair, small):
         4: r"melspec\[4\]: melspec_len is 257",
         5: r"melspec\[5\]: holds nothing but 0, silence or a recording that could not be decoded",
     }.items():
-        with pytest.raises(SampleError, match=rf"row {row} \(utt{row}\): .*{message}"):
+        with pytest.raises(SampleError, match=rf"row {row} \(utt{row}\) of .*: .*{message}"):
             dataset[row]
 
 

@@ -23,6 +23,7 @@ from tests.conftest import ASSETS
 from trainer import Trainer
 
 TINY = ASSETS / "configs" / "tiny.yaml"
+PICTURE = "max_frames: 256, image: {size: 32, resize: 32, random_crop: false}"
 
 
 def build(*overrides, folder=None):
@@ -129,8 +130,27 @@ def test_examples_are_those_that_load(broken):
     ]
     assert sorted(task.data.loaders["validation"].skipped) == [0, 2]
     task, _ = build(override)
-    with pytest.raises(SampleError, match=r"row 0 \(.*cannot be decoded"):
+    with pytest.raises(SampleError, match=rf"row 0 \(.* of the validation split, {broken}: .*\.wav: cannot be decoded"):
         task.examples()
+
+
+def test_a_damaged_sound_is_told_with_file_row_manifest_and_split(broken):
+    for split in ("train", "test"):
+        node = f"{{type: datasets.spoken_captions.PlacesFiles, manifest: {broken}, {PICTURE}}}"
+        task, _ = build(f"data.{split}={node}")
+        loader = {"train": task.data.train_loader, **task.data.loaders}[split]
+        place = rf"row [02] \(.*\) of the {split} split, {broken}: /.*\.wav: cannot be decoded"
+        with pytest.raises(SampleError, match=place):
+            list(loader.batches(0))
+
+
+def test_a_training_set_smaller_than_a_batch_is_one_step_of_what_there_is(caplog, tmp_path):
+    task, _ = build("data.batch_size=64", folder=RunFolder(tmp_path))
+    assert (task.batch_size, task.steps_per_epoch) == (4, 1)  # what the log says, and what samples/s counts
+    assert "metadata.json lists 4 pairs to train on, expected at least data.batch_size=64" in caplog.text
+    caplog.clear()
+    build("data.batch_size=64")  # nothing is trained in an evaluation
+    assert caplog.text == ""
 
 
 def test_a_run_skips_bad_validation_rows(broken, tmp_path):
