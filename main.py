@@ -81,8 +81,9 @@ def train(
                 data, task = prepare_dry(prepare, context, Path(folder))
             _dry_run(without_schedule(task), data, trainer, init_from, seed, device)
         return
-    folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
+    folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name), run.resume)
     folder.check(context.values, run.resume_now)
+    context.after_stop = folder.after_stop
     if init_from is not None and not any(folder.checkpoints.glob("*.pt")):
         checkpoint_files(init_from.path)  # before anything takes time
     if prepare is not None and distributed.is_main():
@@ -149,10 +150,11 @@ def evaluate(
             metrics = Trainer(built, settings, seed, device, None).evaluate(limit=1)
             log.info("dry run: one evaluation batch  %s", short_list(metrics))
         return
-    folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
+    folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name), run.resume)
     if any(folder.checkpoints.glob("*.pt")):
         raise UserError(f"{folder.path} holds a training run; give the evaluation another run.name=...")
     folder.check(context.values, run.resume_now)
+    context.after_stop = lambda: folder.after_stop("evaluation")
     if prepare is not None and distributed.is_main():
         prepare()
     distributed.barrier()

@@ -112,7 +112,15 @@ def run(parsed: argparse.Namespace, command: list[str]) -> int:
             f"{config.short(loaded.path)} is valid; {values['entry']} has no training step to try, so nothing was run"
         )
         return 0
-    config.call_entry(values, context=Context(loaded.name, values, command, parsed.dry_run))
+    context = Context(loaded.name, values, command, parsed.dry_run)
+    try:
+        config.call_entry(values, context=context)
+    except KeyboardInterrupt as stop:
+        if parsed.dry_run:
+            stop.add_note("a dry run leaves nothing")
+        elif context.after_stop is not None:
+            stop.add_note(context.after_stop())
+        raise
     return 0
 
 
@@ -149,8 +157,8 @@ def main(arguments: list[str]) -> int:
         say_last(f"error: {error.filename}: {error.strerror}; check this path in the config")
         return 2
     except KeyboardInterrupt as stop:
-        saved = "the same command goes on from what was saved (an evaluation starts again)"
-        say_last(f"stopped; {'a dry run leaves nothing' if parsed.dry_run else saved}")
+        notes = getattr(stop, "__notes__", ["the same command does what was not finished"])
+        say_last(f"stopped; {notes[-1]}")
         return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
     finally:
         distributed.stop()

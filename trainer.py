@@ -194,9 +194,7 @@ class Trainer:
         self.saver.save()
         if self.folder is None:
             raise Stopped("stopped; nothing was written", stop.exit_code)
-        raise Stopped(
-            f"stopped after step {self.at.step}; the same command goes on from {self.folder.last}", stop.exit_code
-        )
+        raise Stopped(f"stopped after step {self.at.step}; {self.folder.after_stop()}", stop.exit_code)
 
     def _log(self, run_log: RunLog, logged: dict[str, list[Tensor | float]], throughput: Throughput) -> None:
         values = {f"train/{name}": sum(float(v) for v in series) / len(series) for name, series in logged.items()}

@@ -1,5 +1,6 @@
 """What run.py knows and an entry function may want: the config itself, the command line, and whether to write."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ class Context:
         values: the complete resolved config.
         command: the command line.
         dry_run: build everything, run one step, write nothing.
+        after_stop: set by an entry that knows what the same command does after an interruption.
     """
 
     name: str
     values: dict[str, Any]
     command: list[str]
     dry_run: bool = False
+    after_stop: Callable[[], str] | None = None
 
     @property
     def config_text(self) -> str:

@@ -52,10 +52,12 @@ class RunFolder:
 
     Args:
         path: the folder.
+        resume: what the command asks for, see :class:`RunSettings`; decides what it does after a stop.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, resume: str = "auto") -> None:
+        self.path, self.resume = path, resume
+        self.prepared = False
         self.checkpoints = path / "checkpoints"
         self.tensorboard = path / "tensorboard"
         self.config = path / "config.yaml"
@@ -105,11 +107,27 @@ class RunFolder:
                 self._clear()
             else:
                 self._say_changes(values)
+        self.prepared = True
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         write_whole(self.config, config.dump(values).encode())
         info = run_info(command, values.get("seed"))
         with (self.path / "info.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(info) + "\n")
+
+    def after_stop(self, what: str = "training") -> str:
+        """Say what the command does when it is given again after a stop at this moment.
+
+        Args:
+            what: what was stopped, ``training`` or ``evaluation``.
+        """
+        other = self.prepared and self.resume != "auto"  # given again as it is, it would delete or refuse what is here
+        saved = any(self.checkpoints.glob("*.pt")) and (self.prepared or self.resume == "auto")
+        if saved:
+            place = self.last if self.last.exists() else self.checkpoints
+            return f"the same command{' with run.resume=auto' * other} goes on from {place}"
+        refused = other and self.resume == "never"
+        nothing = "no checkpoint was saved yet; " if what == "training" else ""
+        return f"{nothing}the same command{' with run.resume=auto' * refused} starts the {what} from the beginning"
 
     def _clear(self) -> None:
         reports = [self.path / name for name in REPORT_FILES]

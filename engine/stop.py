@@ -49,5 +49,5 @@ class StopRequest:
             self._since = time.monotonic()
             os.write(2, b"\nstopping: saving a checkpoint after this step (once more to exit at once)\n")
         elif not launched_by_torchrun() or time.monotonic() - self._since > ECHO_SECONDS:
-            os.write(2, b"\nexit at once, nothing saved\n")
+            os.write(2, b"\nexit at once: what came after the last checkpoint is lost\n")
             os._exit(128 + number)

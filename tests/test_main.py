@@ -62,21 +62,52 @@ def test_an_evaluation_obeys_run_resume(tmp_path, monkeypatch):
     assert len((folder / "info.jsonl").read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--dry-run"], "stopped; a dry run leaves nothing\n"),
-        ([], "stopped; the same command goes on from what was saved (an evaluation starts again)\n"),
-    ],
-)
-def test_sigterm_says_what_is_left(monkeypatch, capsys, arguments, message):
-    def stopped(*_):
+def stopped_at(monkeypatch, capsys, place, *arguments):
+    """What run.py says last when SIGTERM comes as ``place`` of main is called."""
+
+    def stopped(*_, **__):
         raise KeyboardInterrupt(signal.SIGTERM)
 
-    monkeypatch.setattr(run, "run", stopped)
+    with monkeypatch.context() as patch:
+        patch.setattr(main, place, stopped)
+        patch.setattr(run.signal, "signal", lambda *_: None)
+        assert run.main(["-f", TINY, *arguments]) == 128 + signal.SIGTERM
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_stop_before_the_first_checkpoint_promises_none(tmp_path, monkeypatch, capsys):
+    begin = "stopped; no checkpoint was saved yet; the same command starts the training from the beginning"
+    folder = f"run.folder={tmp_path}"
+    assert stopped_at(monkeypatch, capsys, "build_task", folder) == begin
+    assert stopped_at(monkeypatch, capsys, "Trainer", folder) == begin
+    again = begin.replace("command", "command with run.resume=auto")  # as it is, it would be refused now
+    assert stopped_at(monkeypatch, capsys, "Trainer", f"run.folder={tmp_path}/new", "run.resume=never") == again
+    assert stopped_at(monkeypatch, capsys, "_dry_run", folder, "--dry-run") == "stopped; a dry run leaves nothing"
+
+
+def test_a_stop_after_checkpoints_names_them_and_the_command_that_uses_them(tmp_path, monkeypatch, capsys):
+    folder, last = f"run.folder={tmp_path}", tmp_path / "tiny" / "checkpoints" / "last.pt"
+    short = ["trainer.epochs=1", folder]
+    goes_on = f"stopped; the same command goes on from {last}"
+    assert stopped_at(monkeypatch, capsys, "finish", *short) == goes_on
+    assert stopped_at(monkeypatch, capsys, "build_task", *short) == goes_on
+    over = [*short, "run.resume=overwrite"]
+    assert "starts the training from the beginning" in stopped_at(monkeypatch, capsys, "build_task", *over)
+    told = stopped_at(monkeypatch, capsys, "finish", *over)
+    assert told == f"stopped; the same command with run.resume=auto goes on from {last}"
+    evaluate = ["entry=main.evaluate", f"init_from.path={tmp_path}/tiny", folder, "run.name=again"]
+    told = stopped_at(monkeypatch, capsys, "_report", *evaluate)
+    assert told == "stopped; the same command starts the evaluation from the beginning"
+
+
+def test_a_stopped_entry_that_says_nothing_promises_little(tmp_path, monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt(signal.SIGTERM)
+
+    monkeypatch.setattr(run.config, "call_entry", stopped)
     monkeypatch.setattr(run.signal, "signal", lambda *_: None)
-    assert run.main(["-f", TINY, *arguments]) == 128 + signal.SIGTERM
-    assert capsys.readouterr().err.endswith(message)
+    assert run.main(["-f", "world/build.yaml", f"world.folder={tmp_path}"]) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err.endswith("stopped; the same command does what was not finished\n")
 
 
 @pytest.mark.parametrize("entry", ["main.train", "main.evaluate"])
