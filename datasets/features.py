@@ -140,55 +140,6 @@ def log_spectrogram(
     return _decibels(waveform, nsamples, None, window, hop, n_fft, preemphasis, top_db)
 
 
-def pad_or_cut(values: Tensor, length: int, random_window: bool = False) -> Features:
-    """Brings a spectrogram to a fixed number of frames as published: 0 dB on the right, or a window of it.
-
-    Args:
-        values: (M, T) in dB.
-        length: Wanted number of frames.
-        random_window: Cut a random window (training of surisdi/learning-by-drawing), not the first frames. Its start
-            is drawn from torch's generator in 0..T-length-1, the published range, so the last window is never taken.
-
-    Returns:
-        Features: values (M, length) and the valid frames, min(T, length).
-    """
-    values = cut(values, length, random_window)
-    nframes = torch.tensor(values.shape[-1])
-    return Features(F.pad(values, (0, length - values.shape[-1]), value=PAD_DB), nframes)
-
-
-def cut(values: Tensor, length: int | None, random_window: bool = False) -> Tensor:
-    """The cutting half of :func:`pad_or_cut`: (M, T) to (M, min(T, length)); None keeps everything."""
-    start = window_start(values.shape[-1], length, random_window)
-    return values if length is None else values[:, start : start + length]
-
-
-def window_start(frames: int, length: int | None, random_window: bool = False) -> int:
-    """First frame of the window that :func:`cut` keeps; draws from torch's generator only when it has a choice."""
-    if length is None or frames <= length or not random_window:
-        return 0
-    return int(torch.randint(0, frames - length, ()))
-
-
-def device_features(batch: dict[str, Tensor], length: int | None = None) -> Features:
-    """Features of a batch that was loaded with ``features: device``, equal to those the workers would have made.
-
-    Args:
-        batch: Holds ``waveform`` (B, N), ``nsamples`` (B,), and the window of each row that the dataset chose: its
-            first frame ``start`` (B,) and its frames ``nframes`` (B,).
-        length: Frames to pad to with 0 dB, the loader's ``target_length``; None keeps as many as the waveforms make.
-
-    Returns:
-        Features: values (B, M, length) with 0 dB behind a row's end, and the frame counts, on the batch's device.
-    """
-    values, _ = log_mel(batch["waveform"], batch["nsamples"])
-    steps = torch.arange(length or values.shape[-1], device=values.device)
-    frames = (batch["start"][:, None] + steps).clamp(max=values.shape[-1] - 1)
-    window = values.gather(2, frames[:, None].expand(-1, values.shape[1], -1))
-    behind = steps >= batch["nframes"][:, None]
-    return Features(window.masked_fill_(behind[:, None], PAD_DB), batch["nframes"])
-
-
 def _decibels(
     waveform: Tensor,
     nsamples: Tensor | None,

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from datasets.audio import read_audio
-from datasets.features import cut, log_mel
+from datasets.features import log_mel
 from datasets.images import read_image
 from datasets.records import SpokenCaption
 from datasets.samples import SampleError
+from datasets.windows import cut
 from engine.errors import UserError
 
 BANDS = 40

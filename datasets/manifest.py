@@ -1,9 +1,9 @@
-"""Readers of the published lists of spoken captions, and the check that runs before anything is loaded.
+"""Reads the published list of spoken captions and checks it before anything is loaded.
 
 Places Audio JSON (wnhsu/ResDAVEnet-VQ): ``image_base_path``, ``audio_base_path`` and ``data``, a list of ``uttid``,
 ``speaker``, ``asr_text``, ``wav``, ``image`` and perhaps ``text_alignment``; or ``audio_hdf5_path`` and
-``image_hdf5_path``; or both. GAN-CLEVR (surisdi/learning-by-drawing): ``name_list_<split>.txt`` with one id a line.
-Relative paths are relative to the folder of the file that names them; ``~`` is expanded.
+``image_hdf5_path``; or both. Relative paths are relative to the folder of the file that names them; ``~`` is expanded.
+The other published layout, GAN-CLEVR, is read in gan_clevr.py.
 """
 
 import json
@@ -18,7 +18,6 @@ from engine.errors import UserError
 
 PROBLEMS_SHOWN = 10
 FIELDS = ("uttid", "speaker", "asr_text", "wav", "image")
-Split = Literal["train", "val", "test"]
 
 
 class ManifestError(UserError):
@@ -27,10 +26,10 @@ class ManifestError(UserError):
 
 @dataclass(frozen=True)
 class Manifest:
-    """A Places JSON as read.
+    """A list of spoken captions as read.
 
     Args:
-        path: The JSON file.
+        path: The file.
         records: One per row; empty when the file names only an HDF5 pair.
         audio_hdf5: Features, None when the file does not name them.
         image_hdf5: Pictures, None when the file does not name them.
@@ -96,47 +95,6 @@ def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Ma
     return Manifest(path, records, *pair)
 
 
-def read_gan_clevr(
-    folder: Path, split: Split, images: bool, audio_extension: str = "wav", image_extension: str = "jpg"
-) -> Manifest:
-    """Reads one split of the GAN-CLEVR layout and checks that its files exist.
-
-    A built set (words_by_drawing/build_synth.yaml) also tells speakers and word times, in ``alignments.jsonl``.
-
-    Args:
-        folder: Holds ``name_list_<split>.txt``, ``audio/``, ``text/`` and ``images/``.
-        split: Which list.
-        images: Whether the pictures must exist; systems that make them with a GAN need none.
-        audio_extension: Without dot.
-        image_extension: Without dot.
-
-    Returns:
-        The manifest; texts are "" where ``text/<id>.txt`` is missing.
-
-    Raises:
-        ManifestError: No list, an empty list or missing files: the first ten problems and the count.
-    """
-    names = folder / f"name_list_{split}.txt"
-    if not names.is_file():
-        raise ManifestError(f"{names}: no such file, expected a GAN-CLEVR folder with a list of ids; set the folder")
-    told = _alignments(folder / "alignments.jsonl")
-    records = Records(
-        SpokenCaption(
-            uttid=name,
-            speaker=told.get(name, {}).get("speaker", ""),
-            alignment=told.get(name, {}).get("words"),
-            text=_text(folder / "text" / f"{name}.txt"),
-            audio_path=folder / "audio" / f"{name}.{audio_extension}",
-            image_path=folder / "images" / f"{name}.{image_extension}" if images else None,
-        )
-        for name in names.read_text().split()
-    )
-    folders = Folders()
-    missing = (problem for row, record in enumerate(records) for problem in folders.missing(row, record))
-    report_problems(names, missing if records else ["lists no ids"])
-    return Manifest(names, records)
-
-
 class Folders:
     """Tells which files exist; lists each folder once, which is quick for millions of files."""
 
@@ -162,24 +120,6 @@ class Folders:
         if folder not in self._listed:
             self._listed[folder] = _files_in(folder)
         return name in self._listed[folder]
-
-
-def _alignments(path: Path) -> dict[str, dict[str, Any]]:
-    """Speaker and words by id; empty where there is no such file, as in the published sets."""
-    if not path.is_file():
-        return {}
-    try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return {row["id"]: row for row in rows}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ManifestError(
-            f"{path}: is damaged ({error!r}); delete it (it is optional) or build the set again"
-        ) from error
-
-
-def _text(path: Path) -> str:
-    """A caption's text, "" where there is none."""
-    return path.read_text(errors="replace").strip() if path.is_file() else ""
 
 
 def _files_in(folder: str) -> set[str]:

@@ -2,7 +2,7 @@
 
 A sample is a dict: ``image`` (3, H, W) float32, ``mel`` (40, n) float32 dB without padding, ``nframes`` int, ``index``
 int. With ``features="device"`` it holds ``waveform`` (N,) float32, ``nsamples`` and ``start``, the first of its
-``nframes`` frames, instead of the mel: :func:`datasets.features.device_features` makes the same mel of a batch of them.
+``nframes`` frames, instead of the mel: :func:`datasets.windows.device_features` makes the same mel of a batch of them.
 """
 
 from abc import ABC, abstractmethod
@@ -21,6 +21,7 @@ from datasets.augment import SpecAugment
 from datasets.features import HOP
 from datasets.images import ImageTransform
 from datasets.records import SpokenCaption
+from datasets.windows import cut
 from engine.errors import UserError
 
 Sample = dict[str, Any]
@@ -49,26 +50,26 @@ class SpokenCaptions(Dataset, ABC):
 
     Args:
         records: One per row.
-        image: How pictures are cut and scaled; None for samples without pictures.
         source: The file that lists them, for messages.
+        image: How pictures are cut and scaled; None for samples without pictures.
         train: Whether random crops, random windows and masks are drawn (from torch's generator).
         max_frames: Longer captions are cut to this many frames; None keeps everything.
         window: Which frames are kept in training: the first, or a random window (surisdi/learning-by-drawing).
         spec_augment: Masks drawn over training spectrograms.
         on_error: What a loader does with a sample that cannot be decoded: stop, or skip, count and list it.
 
-    Raises:
     Attributes:
         split: What its owner calls it, such as "validation", for messages; "" until it says so.
 
+    Raises:
         ValueError: ``max_frames`` is below 1.
     """
 
     def __init__(
         self,
         records: Sequence[SpokenCaption],
-        image: ImageTransform | None,
         source: Path,
+        image: ImageTransform | None,
         train: bool,
         max_frames: int | None,
         window: Window,
@@ -78,8 +79,8 @@ class SpokenCaptions(Dataset, ABC):
         if max_frames is not None and max_frames < 1:
             raise ValueError(f"max_frames is {max_frames}, expected at least 1 frame of 10 ms")
         self.records = records
-        self.image = image
         self.source, self.split = source, ""
+        self.image = image
         self.train = train
         self.max_frames = max_frames
         self.random_window = train and window == "random"

@@ -19,11 +19,13 @@ from config import Fault
 from datasets.active_learning import split_name
 from datasets.audio import read_audio
 from datasets.augment import SpecAugment
-from datasets.features import count_frames, log_mel, window_start
+from datasets.features import count_frames, log_mel
+from datasets.gan_clevr import Split, read_gan_clevr
 from datasets.images import ImageTransform, read_image
-from datasets.manifest import ManifestError, Split, read_gan_clevr, read_places
+from datasets.manifest import ManifestError, read_places
 from datasets.records import Records, SpokenCaption
 from datasets.samples import OnError, Sample, SpokenCaptions, Window
+from datasets.windows import window_start
 from engine.errors import UserError
 
 

@@ -21,6 +21,7 @@ from config import Fault, Offers
 from datasets.samples import SpokenCaptions
 from datasets.skipped import merge_skipped
 from datasets.speech_image import SpeechImageData
+from datasets.windows import device_features
 from datasets.words import Vocabulary
 from engine import distributed
 from engine.context import Context
@@ -30,8 +31,9 @@ from engine.run_folder import RunFolder
 from engine.task import Example, Step
 from evaluation.retrieval import Retrieval, recall_metrics, retrieve
 from models.speech_maps import SpeechMaps
+from tasks.encoding import Encoded, encode_all
 from tasks.imposters import draw_imposters, leave_out_same_picture
-from tasks.retrieval import Encoded, encode_all, write_retrieval_report
+from tasks.retrieval import write_retrieval_report
 from tasks.similarity import Similarity
 
 log = logging.getLogger(__name__)
@@ -116,9 +118,9 @@ class SpeechImage:
         self.data, self.device = data, device
         if folder is not None:
             data.keep_skipped(folder.path / SKIPPED)
+            data.train_loader.note_small_set()
         self.check_data()
         self.similarity, self.ranking, self.same_picture = similarity, ranking, same_picture
-            data.train_loader.note_small_set()
         loader = data.train_loader
         self.batch_size, self.steps_per_epoch = loader.samples_per_step, loader.steps_per_epoch
         self.image_encoder = image_encoder.to(device)

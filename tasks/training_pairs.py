@@ -3,12 +3,11 @@
 Shape letters: b pairs of this rank, D feature units, H, W image map, T frames.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
 
-from datasets.samples import SpokenCaptions
 from datasets.speech_image import SpeechImageData
 from engine import distributed
 from engine.run_folder import RunFolder
@@ -19,9 +18,9 @@ from models.speech_maps import SpeechMaps
 from tasks.cluster_record import DatasetPairs, clusters_section, write_clusters
 from tasks.drawing import Studio
 from tasks.drawing_clusters import DrawingClusters, collect
+from tasks.encoding import Encode
 
 FRAME_SECONDS = 0.01
-Encode = Callable[[dict[str, Any], SpokenCaptions], tuple[Tensor, SpeechMaps]]
 
 
 class TrainingPairs:

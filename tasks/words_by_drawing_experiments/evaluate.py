@@ -13,7 +13,8 @@ from engine.run_folder import RunSettings
 from evaluation.report import write_metrics
 from evaluation.retrieval import retrieve
 from models.speech_maps import SpeechMaps
-from tasks.retrieval import Encoded, encode_all, write_retrieval_report
+from tasks.encoding import Encoded, encode_all
+from tasks.retrieval import write_retrieval_report
 from tasks.words_by_drawing_experiments.experiment import DRY_ROWS, DataNode, opened
 from tasks.words_by_drawing_experiments.model import ModelSource
 from tasks.words_by_drawing_experiments.pictures import LatentTable

@@ -7,6 +7,7 @@ from datasets.augment import SpecAugment
 from datasets.loading import Loader
 from datasets.samples import SampleError
 from datasets.spoken_captions import PlacesFiles
+from datasets.windows import device_features
 from engine.errors import UserError
 from tests.datasets.conftest import write_corpus
 
@@ -109,7 +110,6 @@ def test_training_sets_smaller_than_a_batch(dataset):
     assert [len(share) for share in shares] == [5, 5]
 
 
-def test_buckets_hold_like_lengths(dataset):
 def test_a_training_set_smaller_than_a_batch_is_told_with_a_way_out(dataset, shared, caplog):
     Loader(dataset, 11, 0, True).note_small_set()
     Loader(dataset, 64, 0, True, rank=1, world=2).note_small_set()
@@ -124,6 +124,7 @@ def test_a_training_set_smaller_than_a_batch_is_told_with_a_way_out(dataset, sha
     assert caplog.messages[1].endswith("with a batch of 8, so there is little training; give more pairs")
 
 
+def test_buckets_hold_like_lengths(dataset):
     lengths = torch.from_numpy(dataset.lengths())
 
     def spread(bucket):

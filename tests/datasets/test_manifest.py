@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from datasets.manifest import ManifestError, read_gan_clevr, read_places
+from datasets.gan_clevr import read_gan_clevr
+from datasets.manifest import ManifestError, read_places
 from datasets.records import Records, SpokenCaption, parse_alignment
 
 

@@ -15,6 +15,7 @@ from datasets.images import ImageTransform
 from datasets.manifest import ManifestError
 from datasets.samples import SampleError
 from datasets.spoken_captions import GanClevr, PlacesFiles, PlacesHDF5
+from datasets.windows import device_features
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from engine.optimization import Length
 from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
 from main import Factory
+from tasks.encoding import encode_all
 from tasks.imposters import leave_out_same_picture
-from tasks.retrieval import encode_all
 from tests.conftest import ASSETS
 from trainer import Trainer
 

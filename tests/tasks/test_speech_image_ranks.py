@@ -12,7 +12,7 @@ from engine.settings import TrainerSettings
 from losses import sampled_triplet, semi_hard_triplet
 from models.small import SmallImageEncoder, SmallSpeechEncoder
 from models.speech_maps import speech_maps
-from tasks.retrieval import encode_all
+from tasks.encoding import encode_all
 from tasks.similarity import Similarity
 from tasks.speech_image import SpeechImage
 from tests.ranks import on_two_ranks
@@ -39,7 +39,9 @@ def learn(rank, world, kind):
     torch.manual_seed(0)
     data = SimpleNamespace(
         batch_size=BATCH,
-        train_loader=SimpleNamespace(steps_per_epoch=STEPS, dataset=SimpleNamespace(image="64 px")),
+        train_loader=SimpleNamespace(
+            steps_per_epoch=STEPS, samples_per_step=BATCH, dataset=SimpleNamespace(image="64 px")
+        ),
         loaders={},
     )
     ranking = [Factory(loss, {"margin": 1.0}, "ranking") for loss in (sampled_triplet, semi_hard_triplet)]
