@@ -13,7 +13,17 @@ from pathlib import Path
 
 from benchmarks.table import ROWS_FILE, Row, print_table
 
-NAMES = ("logmel", "loading", "similarity", "triplet", "retrieval", "training", "edited_negatives", "dissection")
+NAMES = (
+    "logmel",
+    "world",
+    "loading",
+    "similarity",
+    "triplet",
+    "retrieval",
+    "training",
+    "edited_negatives",
+    "dissection",
+)
 
 
 def main() -> int:

@@ -1,0 +1,62 @@
+"""Scenes per second of an embedded world, one core: whole builds, and pictures in batches against one by one.
+
+    python -m benchmarks.world --threads 1
+
+A whole scene is drawn at random, rendered at 128 pixels, described, spoken with word and phone times, and written with
+its masks as a Places set. Text and speech have no batched form; their share shows what the pictures leave.
+"""
+
+import tempfile
+from pathlib import Path
+
+from benchmarks.table import Row, best_time, devices, options, print_table
+from datasets.world.captions import captions
+from datasets.world.render import render
+from datasets.world.scenes import Scene, sample_scene
+from datasets.world.shards import SHARD, make_shard
+from datasets.world.speech import Synthesiser
+from datasets.world.voices import voice
+from datasets.world.world import World
+
+
+def build_row(scenes: int, size: int, repeats: int) -> Row:
+    """A whole build in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(folder=Path(folder), scenes=scenes, size=size)
+        seconds = best_time(lambda: [make_shard(world, shard) for shard in range(scenes // SHARD)], repeats)
+    return Row(f"{scenes} whole scenes, cpu", seconds, note=f"{scenes / seconds:.0f} scenes/s, pictures, speech, files")
+
+
+def render_row(drawn: list[Scene], size: int, repeats: int, device: str) -> Row:
+    """Pictures alone."""
+    together = best_time(lambda: render(drawn, size, device), repeats, device)
+    single = best_time(lambda: [render([scene], size, device) for scene in drawn], repeats, device)
+    return Row(f"their pictures, {device}", together, single, note=f"{len(drawn) / together:.0f}/s; one by one")
+
+
+def speech_row(drawn: list[Scene], repeats: int) -> Row:
+    """Spoken captions alone."""
+    texts = [captions(scene, 1, seed, "mixed")[0] for seed, scene in enumerate(drawn)]
+
+    def speak() -> None:
+        for seed, text in enumerate(texts):
+            Synthesiser().speak(text, voice(seed))
+
+    seconds = best_time(speak, repeats)
+    return Row("their spoken captions, cpu", seconds, note=f"{len(texts) / seconds:.0f}/s, with word and phone times")
+
+
+def main() -> None:
+    """Read the sizes, measure, print the table."""
+    sizes = {"scenes": (4 * SHARD, "scenes, in whole shards"), "size": (128, "pixels a side"), "repeats": (3, "calls")}
+    read = options(__doc__, sizes, threads=1)
+    scenes = max(SHARD, read.scenes // SHARD * SHARD)
+    drawn = [sample_scene(seed, 1, 5, False) for seed in range(scenes)]
+    rows = [build_row(scenes, read.size, read.repeats)]
+    rows += [render_row(drawn, read.size, read.repeats, device) for device in devices()]
+    rows += [speech_row(drawn, read.repeats)]
+    print_table(f"Embedded world, {read.size} pixels, {read.threads} CPU thread(s)", rows)
+
+
+if __name__ == "__main__":
+    main()
