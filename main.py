@@ -18,7 +18,7 @@ from engine.assemble import build_task, prepare_dry, start, without_schedule
 from engine.context import Context
 from engine.errors import UserError
 from engine.initialise import InitFrom, checkpoint_files, load_run, start_from
-from engine.logs import RunLog, console, flatten, short_list
+from engine.logs import RunLog, console, flatten
 from engine.run_folder import RunFolder, RunSettings
 from engine.settings import TrainerSettings
 from engine.task import Task
@@ -148,7 +148,7 @@ def evaluate(
             built = build_task(task, data, settings, seed, device, dry_run=True)
             start_from(init_from, built)
             metrics = Trainer(built, settings, seed, device, None).evaluate(limit=1)
-            log.info("dry run: one evaluation batch  %s", short_list(metrics))
+            log.info("dry run: one evaluation batch\n%s", metrics_table(metrics))
         return
     folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name), run.resume)
     if any(folder.checkpoints.glob("*.pt")):
@@ -185,9 +185,9 @@ def _dry_run(
     for module in built.modules.values():
         module.train()
     values = loop.train_step(next(iter(built.batches(0, 0))))
-    log.info("dry run: one step  %s", short_list(values))
+    log.info("dry run: one step  %s", "  ".join(f"{name} {float(value):.4g}" for name, value in values.items()))
     metrics = loop.evaluate(limit=1)
-    log.info("dry run: one evaluation batch  %s", short_list(metrics))
+    log.info("dry run: one evaluation batch\n%s", metrics_table(metrics))
     log.info("dry run: fine, nothing was written")
 
 

@@ -203,10 +203,11 @@ class Trainer:
         values |= {f"speed/{name}": value for name, value in throughput.read().items()}
         run_log.scalars(self.at.step, self.at.epoch, values)
         trained = {name.removeprefix("train/"): value for name, value in values.items() if name.startswith("train/")}
-        losses = short_list({name.replace("gradient_norm/", "|g| "): value for name, value in trained.items()})
+        named = {name.replace("gradient_norm/", "|g| "): value for name, value in trained.items()}
+        losses = short_list(named, rest="in metrics.jsonl")
         log.info(
-            "epoch %d  step %d  %s  %.0f samples/s  (%.0f %% waiting for data)",
-            self.at.epoch + 1, self.at.step, losses, values["speed/samples_per_second"],
+            "epoch %d/%d  step %d  %s  %.0f samples/s  (%.0f %% waiting for data)",
+            self.at.epoch + 1, self.settings.epochs, self.at.step, losses, values["speed/samples_per_second"],
             100 * values["speed/data_wait_fraction"],
         )  # fmt: skip
 

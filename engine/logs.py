@@ -18,6 +18,7 @@ from engine.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 console = Console(stderr=True)
+FEW = 2  # values that a line shows although they do not fit
 
 
 def set_up_logging() -> None:
@@ -46,15 +47,25 @@ def progress(items: Iterable[Any], total: int, what: str, done: int = 0) -> Iter
             bar.advance(task)
 
 
-def short_list(values: dict[str, Any], width: int = 90) -> str:
-    """Return ``name value`` pairs for one line of a log: the first ones, and how many did not fit into ``width``."""
-    shown = ""
-    for done, (name, value) in enumerate(values.items()):
-        pair = f"{'  ' if shown else ''}{name} {float(value):.4g}"
-        if shown and len(shown) + len(pair) > width:
-            return f"{shown}  (and {len(values) - done} more)"
-        shown += pair
-    return shown
+def short_list(values: dict[str, Any], width: int = 100, rest: str = "") -> str:
+    """Return ``name value`` pairs for one line of a log.
+
+    Args:
+        values: the most important first.
+        width: letters that the line should keep to. Where only one or two pairs are beyond, they are shown all the
+            same: a remark that they are missing is hardly shorter and tells less.
+        rest: where the pairs can be read that are not shown, such as ``in metrics.jsonl``.
+    """
+    pairs = [f"{name} {float(value):.4g}" for name, value in values.items()]
+    shown = pairs[:1]
+    for pair in pairs[1:]:
+        if len("  ".join([*shown, pair])) > width:
+            break
+        shown.append(pair)
+    left_out = len(pairs) - len(shown)
+    if left_out <= FEW:
+        return "  ".join(pairs)
+    return f"{'  '.join(shown)}  and {left_out} more{' ' * bool(rest)}{rest}"
 
 
 class RunLog:
