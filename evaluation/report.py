@@ -14,16 +14,15 @@ import numpy as np
 from engine.whole_files import write_whole
 from evaluation.report_parts.cards import card
 from evaluation.report_parts.content import Query, Report, Retrieved
-from evaluation.report_parts.labels import curve_name
+from evaluation.report_parts.curves import training_section
 from evaluation.report_parts.media import LINE, SHADE
 from evaluation.report_parts.page import PARTS, document, write_page
-from evaluation.report_parts.plots import line_chart
 from evaluation.report_parts.tables import metrics_html, metrics_table
 
 __all__ = ["Query", "Report", "Retrieved", "best_and_worst", "metrics_table", "write_metrics", "write_report"]
 
 LIMIT_MB = 10.0
-CHARTS, LETTERS = 9, 160  # curves and letters of a detail that are not folded
+LETTERS = 160  # of a detail that are not folded
 SECTIONS = {
     "speech_to_image": "Caption given, picture looked for",
     "image_to_speech": "Picture given, caption looked for",
@@ -78,7 +77,13 @@ def write_report(path: Path, report: Report) -> Path:
     Returns:
         ``path``.
     """
-    parts = (metrics_html(report.metrics), _sections(report), _curves(report), _queries(report), _config(report))
+    parts = (
+        metrics_html(report.metrics),
+        _sections(report),
+        training_section(report.curves),
+        _queries(report),
+        _config(report),
+    )
     script = (PARTS / "report.js").read_text(encoding="utf-8")
     settings = f'data-shade="{escape(json.dumps(SHADE))}" data-line="{LINE}"'
     page = document(report.title, "".join(parts), script=script, details=_details(report), attributes=settings)
@@ -99,20 +104,6 @@ def _folded(text: str) -> str:
 
 def _sections(report: Report) -> str:
     return "".join(f"<section><h2>{escape(heading)}</h2>{html}</section>" for heading, html in report.sections)
-
-
-def _curves(report: Report) -> str:
-    named = ((curve_name(logged), points) for logged, points in report.curves.items())
-    charts = [line_chart(name.title, points, "optimisation step", name.percent) for name, points in named]
-    if not charts:
-        return ""
-    html = f'<section><h2>Training</h2><div class="charts">{"".join(charts[:CHARTS])}</div>'
-    if len(charts) > CHARTS:
-        html += (
-            f"<details><summary>{len(charts) - CHARTS} more curves</summary>"
-            f'<div class="charts">{"".join(charts[CHARTS:])}</div></details>'
-        )
-    return f"{html}</section>"
 
 
 def _queries(report: Report) -> str:

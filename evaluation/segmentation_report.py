@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from evaluation.report_parts.curves import training_section
 from evaluation.report_parts.media import jpeg
 from evaluation.report_parts.page import document, write_page
-from evaluation.report_parts.plots import line_chart
 from models.segmentation import ATTRIBUTE_GROUPS, GROUPS
 
 SIDE = 148  # pixels of a panel
@@ -96,9 +96,7 @@ def write_segmentation_report(
     Returns:
         ``path``.
     """
-    charts = "".join(line_chart(name, points) for name, points in (curves or {}).items())
-    body = _figures(metrics) + _labels(by_label) + _examples(overlays)
-    body += f'<section><h2>Training</h2><div class="charts">{charts}</div></section>' if charts else ""
+    body = _figures(metrics) + _labels(by_label) + _examples(overlays) + training_section(curves or {})
     if config_yaml:
         body += (
             f"<section><h2>Config</h2><details><summary>the resolved config</summary><pre>{escape(config_yaml)}</pre>"

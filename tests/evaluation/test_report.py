@@ -249,6 +249,24 @@ def test_curves_name_axis_and_unit(tmp_path):
     assert "recall@10 (validation)  50 %" in text
 
 
+def test_what_was_logged_once_is_a_line_instead_of_a_chart(tmp_path):
+    curves = {
+        "train/loss": [(1, 2.0), (2, 1.0)],
+        "validation/recall@10": [(50, 0.125)],
+        "validation/median_rank_A": [(50, 7.0), (100, math.nan)],
+        "train/never": [(50, math.inf)],
+    }
+    reader = read(write_report(tmp_path / "r.html", Report("t", curves=curves)))
+    text = " ".join(" ".join(reader.text).split())
+    assert reader.tags.count("figure") == reader.tags.count("svg") == 1
+    assert "logged only once value optimisation step recall@10 (validation) 12.5 % 50 " in text
+    assert "median rank of the caption for a picture (validation) 7 50 training: never no finite value –" in text
+    only = read(write_report(tmp_path / "o.html", Report("t", curves={"train/loss": [(1, 2.0)]})))
+    assert "figure" not in only.tags
+    assert "training loss" in only.text
+    assert "logged only once" not in " ".join(read(write_report(tmp_path / "n.html", Report("t"))).text)
+
+
 def test_a_cut_caption_says_so(tmp_path):
     one = query(
         whole_seconds=2.0, words=[(0.1, 0.6, "red"), (1.2, 1.5, "<cube>")], seconds=1.0, waveform=np.ones(32000)
