@@ -1,6 +1,6 @@
 """Losses of generative adversarial networks: pure functions of logits and pictures.
 
-Logits are (B,), larger for pictures taken as real.
+Logits are (B,), larger for pictures taken as real, or (B, K) of K discriminators, whose losses add up.
 """
 
 from collections.abc import Callable
@@ -10,27 +10,32 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def _mean(terms: Tensor) -> Tensor:
+    """Average over the batch, add over discriminators."""
+    return terms.sum() / len(terms)
+
+
 def wasserstein_discriminator(real: Tensor, fake: Tensor, drift: float = 0.001) -> Tensor:
     """Critic loss E[D(fake)] - E[D(real)] + drift * E[D(real)^2].
 
     Wasserstein GAN: arXiv:1701.07875; the drift term keeps the outputs near zero: arXiv:1710.10196, appendix A.1.
     """
-    return fake.mean() - real.mean() + drift * real.square().mean()
+    return _mean(fake) - _mean(real) + drift * _mean(real.square())
 
 
 def wasserstein_generator(fake: Tensor) -> Tensor:
     """Generator loss -E[D(fake)]."""
-    return -fake.mean()
+    return -_mean(fake)
 
 
 def nonsaturating_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Logistic loss E[-log s(D(real))] + E[-log(1 - s(D(fake)))] with the sigmoid s. arXiv:1406.2661."""
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
+    return _mean(F.softplus(-real)) + _mean(F.softplus(fake))
 
 
 def nonsaturating_generator(fake: Tensor) -> Tensor:
     """Generator loss E[-log s(D(fake))] with the sigmoid s. arXiv:1406.2661, section 3."""
-    return F.softplus(-fake).mean()
+    return _mean(F.softplus(-fake))
 
 
 def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -38,19 +43,19 @@ def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 
     Relativistic pairing: arXiv:1807.00734; with penalties on both sides it keeps all modes: arXiv:2501.05441.
     """
-    return F.softplus(fake - real).mean()
+    return _mean(F.softplus(fake - real))
 
 
 def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
     """Generator loss E[-log s(D(fake_i) - D(real_i))]. arXiv:1807.00734."""
-    return F.softplus(real - fake).mean()
+    return _mean(F.softplus(real - fake))
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
     """Two-sided penalty E[(|grad D(x)| - 1)^2] at points between real and generated pictures. arXiv:1704.00028.
 
     Args:
-        critic: pictures (B, 3, R, R) to logits (B,).
+        critic: pictures (B, 3, R, R) to logits.
         real: (B, 3, R, R).
         fake: (B, 3, R, R), its gradient is not followed.
         mix: (B,) in 0-1, the share of the generated picture at each point.
@@ -66,7 +71,7 @@ def r1_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     arXiv:1801.04406, section 4.1.
 
     Args:
-        critic: pictures (B, 3, R, R) to logits (B,).
+        critic: pictures (B, 3, R, R) to logits.
         images: (B, 3, R, R).
     """
     points = images.detach().requires_grad_()

@@ -154,11 +154,16 @@ class SmallSegmenter(nn.Module):
             nn.Conv2d(joined, 4 * labels, 1), nn.PixelShuffle(2),
         )  # fmt: skip
 
-    def forward(self, image: Tensor) -> Scores:
-        """Score normalised images ``(B, 3, H, W)`` at their own size; there is no deep head."""
+    def features(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode normalised images ``(B, 3, H, W)`` at half, quarter and eighth resolution, ``widths`` channels."""
         half = self.at_half(image)
         quarter = self.at_quarter(half)
-        coarse = self.from_eighth(self.at_eighth(quarter))
+        return half, quarter, self.at_eighth(quarter)
+
+    def forward(self, image: Tensor) -> Scores:
+        """Score normalised images ``(B, 3, H, W)`` at their own size; there is no deep head."""
+        half, quarter, eighth = self.features(image)
+        coarse = self.from_eighth(eighth)
         coarse = self.smooth(self.from_quarter(quarter) + _resized(coarse, quarter.shape[2:]))
         scores = self.head(torch.cat([half, _resized(coarse, half.shape[2:])], 1))
         return Scores(scores[..., : image.shape[2], : image.shape[3]], None)
@@ -185,6 +190,10 @@ class AttributeSegmenter(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
+    def normalised(self, images: Tensor) -> Tensor:
+        """Turn pictures ``(B, 3, R, R)`` in [-1, 1] into what the network takes."""
+        return ((images.clamp(-1, 1) + 1) / 2 - self.mean) / self.std
+
     def forward(self, images: Tensor) -> Scores:
         """Score pictures.
 
@@ -202,7 +211,7 @@ class AttributeSegmenter(nn.Module):
         if min(own) < SMALLEST:
             raise SegmentationError(f"pictures of {own} pixels; expected at least {SMALLEST} pixels a side")
         size = (self.side, self.side) if self.side else own
-        scores = self.network(((images.clamp(-1, 1) + 1) / 2 - self.mean) / self.std)
+        scores = self.network(self.normalised(images))
         return Scores(*(None if part is None else _resized(part, size) for part in scores))
 
     @torch.no_grad()

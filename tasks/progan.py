@@ -102,7 +102,9 @@ class Progan:
         self.modules = {"generator": self.generator, "discriminator": self.discriminator}
         self.optimizers = {
             "generator": generator_optimizer(params=list(self.generator.parameters())),
-            "discriminator": discriminator_optimizer(params=list(self.discriminator.parameters())),
+            "discriminator": discriminator_optimizer(
+                params=[value for value in self.discriminator.parameters() if value.requires_grad]
+            ),
         }
         self.schedulers: dict[str, Any] = {}
         self._real_features: np.ndarray | None = None
