@@ -144,7 +144,7 @@ def cluster_similarities(features: Tensor, centroids: Tensor, mean: Tensor, std:
     """Compare image features with clusters of feature units.
 
     Args:
-        features: (B, D) image features at the peaks, of :func:`at_peaks`.
+        features: (B, D) image features at the peaks, of :func:`gan.regions.at_peaks`.
         centroids: (K, D).
         mean: (D,) of the features of many images.
         std: (D,) their standard deviation.
@@ -162,19 +162,6 @@ def cluster_similarities(features: Tensor, centroids: Tensor, mean: Tensor, std:
         )
     mean, std, centroids = (value.to(features) for value in (mean, std, centroids))
     return (features - mean) / (std + 1e-8) @ centroids.T
-
-
-def at_peaks(features: Tensor, peaks: Tensor) -> Tensor:
-    """Pick the image feature of each pair's strongest cell.
-
-    Args:
-        features: (B, D, H, W).
-        peaks: (B, 3) int64 row, column, frame.
-
-    Returns:
-        (B, D).
-    """
-    return features[torch.arange(len(features), device=features.device), :, peaks[:, 0], peaks[:, 1]]
 
 
 def units_off(ranked: Tensor, channels: int) -> Tensor:

@@ -66,6 +66,19 @@ def heat(matchmap: Tensor, nframes: Tensor | None = None) -> Heat:
     return Heat(matchmap.amax(dim=3), peaks)
 
 
+def at_peaks(features: Tensor, peaks: Tensor) -> Tensor:
+    """Pick the image feature of each pair's strongest cell.
+
+    Args:
+        features: (B, D, H, W).
+        peaks: (B, 3) int64 row, column, frame.
+
+    Returns:
+        (B, D).
+    """
+    return features[torch.arange(len(features), device=features.device), :, peaks[:, 0], peaks[:, 1]]
+
+
 def region(found: Heat, threshold: float = THRESHOLD) -> Tensor:
     """Grow the connected region of each strongest cell among the cells above a share of the maximum.
 
@@ -85,26 +98,6 @@ def region(found: Heat, threshold: float = THRESHOLD) -> Tensor:
     largest = found.values.amax(dim=(1, 2), keepdim=True)
     allowed = found.values > largest - (1 - threshold) * largest.abs()
     return grow(allowed, found.peaks[:, 0], found.peaks[:, 1])
-
-
-def strongest_region(
-    matchmap: Tensor, nframes: Tensor | None = None, threshold: float = THRESHOLD
-) -> tuple[Tensor, Tensor]:
-    """Return the connected region of the strongest cell of each matchmap.
-
-    Args:
-        matchmap: (B, H, W, T).
-        nframes: (B,) valid frames; None for all T.
-        threshold: Share of the maximum that a cell must exceed.
-
-    Returns:
-        Masks (B, H, W) bool and peaks (B, 3) int64 (row, column, frame).
-
-    Raises:
-        RegionError: The shapes do not fit or the threshold is above one.
-    """
-    found = heat(matchmap, nframes)
-    return region(found, threshold), found.peaks
 
 
 def grow(allowed: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine import distributed
 from models.matchmap import Kind, Measure, similarity
+from models.speech_maps import SpeechMaps
 
 
 @dataclass
@@ -26,3 +28,17 @@ class Similarity:
         """Return the similarity (I, S) of maps (I, D, H, W) and (S, D, T); products keep the maps' precision."""
         with torch.autocast(image.device.type, enabled=False):
             return similarity(image, speech, nframes, self.kind, self.measure, self.budget_mb)
+
+    def of_all_ranks(self, image: Tensor, speech: SpeechMaps) -> Tensor:
+        """Compare this rank's pictures with every rank's captions and gather the rows.
+
+        Args:
+            image: maps of this rank's pictures (b, D, H, W).
+            speech: maps of this rank's captions (b, D, T); T may differ between ranks.
+
+        Returns:
+            (B, B) of the global batch, the same on every rank, differentiable into every rank's maps.
+        """
+        features = distributed.gather_padded(speech.features)
+        nframes = distributed.gather_rows(speech.nframes)
+        return distributed.gather_rows(self(image, features, nframes))

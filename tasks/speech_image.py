@@ -9,7 +9,7 @@ Shape letters: B global batch, b batch of this rank, D embedding size, T frames,
 
 import logging
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -21,8 +21,6 @@ from config import Fault, Offers
 from datasets.samples import SpokenCaptions
 from datasets.skipped import merge_skipped
 from datasets.speech_image import SpeechImageData
-from datasets.windows import device_features
-from datasets.words import Vocabulary
 from engine import distributed
 from engine.context import Context
 from engine.errors import UserError
@@ -31,45 +29,16 @@ from engine.run_folder import RunFolder
 from engine.task import Example, Step
 from evaluation.retrieval import Retrieval, recall_metrics, retrieve
 from models.speech_maps import SpeechMaps
+from tasks.captions import Captions
 from tasks.encoding import Encoded, encode_all
+from tasks.fitting import Node, few_pairs, no_pictures, unlike_encoders
 from tasks.imposters import draw_imposters, leave_out_same_picture
 from tasks.retrieval import write_retrieval_report
 from tasks.similarity import Similarity
 
 log = logging.getLogger(__name__)
 EXAMPLES = 3  # pairs in TensorBoard
-FEWEST_PAIRS = 2  # in a batch: a pair and an impostor
 SKIPPED = "skipped.csv"
-
-
-def _texts(dataset: SpokenCaptions) -> Iterator[str]:
-    return (dataset.record(row).text or "" for row in range(len(dataset)))
-
-
-Node = Mapping[str, Any]
-
-
-def _channels(node: Node) -> int | None:
-    """Return the channels of an encoder's maps where its node in the config says them."""
-    widths = node.get("layer_widths")
-    return widths[-1] if widths else node.get("embedding_dim")
-
-
-def few_pairs(data: Node) -> Iterator[Fault]:
-    """Yield the fault of a ``data`` node whose batches hold no impostors."""
-    size = data.get("batch_size", FEWEST_PAIRS)
-    if size < FEWEST_PAIRS:
-        yield "data.batch_size", f"found {size}, expected at least {FEWEST_PAIRS}: pairs are ranked among each other"
-
-
-def no_pictures(data: Node) -> Iterator[Fault]:
-    """Yield the faults of the splits of a ``data`` node that have no pictures."""
-    for split in ("train", "validation", "test"):
-        node = data.get(split) or {}
-        if "image" in node and node["image"] is None:
-            yield f"data.{split}.image", "found null, but this task looks at pictures; expected size and resize"
-
-
 RankingLoss = Annotated[Callable[..., Tensor], Offers("similarity", "imposters")]
 
 
@@ -124,34 +93,23 @@ class SpeechImage:
         loader = data.train_loader
         self.batch_size, self.steps_per_epoch = loader.samples_per_step, loader.steps_per_epoch
         self.image_encoder = image_encoder.to(device)
-        self.vocabulary: Vocabulary | None = None
-        if (speech_encoder is None) == (text_encoder is None):
-            raise UserError("task: give exactly one of speech_encoder and text_encoder")
-        if text_encoder is not None:
-            self.vocabulary = Vocabulary(_texts(data.train_loader.dataset))
-            speech_encoder = text_encoder(vocab_size=len(self.vocabulary))
-        if image_encoder.embedding_dim != speech_encoder.embedding_dim:
+        training = data.train_loader.dataset
+        self.captions = Captions(speech_encoder, text_encoder, training, data.target_length, device)
+        found, expected = self.captions.encoder.embedding_dim, image_encoder.embedding_dim
+        if found != expected:
             raise UserError(
-                f"task: the image encoder's maps have {image_encoder.embedding_dim} channels, the caption encoder's "
-                f"{speech_encoder.embedding_dim}; set both embedding_dim to the same number"
+                f"task: the image encoder's maps have {expected} channels, the caption encoder's {found}; set both "
+                "embedding_dim to the same number"
             )
-        self.caption_encoder = speech_encoder.to(device)
-        self.modules: dict[str, nn.Module] = {"image": self.image_encoder, "speech": self.caption_encoder}
+        self.modules: dict[str, nn.Module] = {"image": self.image_encoder, "speech": self.captions.encoder}
         optimizer, schedule = optimization.start(self.modules.values(), self.steps_per_epoch, length)
         self.optimizers = {"encoders": optimizer}
         self.schedulers: dict[str, LRScheduler] = {} if schedule is None else {"encoders": schedule}
 
     @staticmethod
     def faults(image_encoder: Node, speech_encoder: Node | None, text_encoder: Node | None) -> Iterator[Fault]:
-        """Refuse two caption encoders or none, and embeddings of two sizes, as far as the config's nodes tell them."""
-        if (speech_encoder is None) == (text_encoder is None):
-            found = "none" if speech_encoder is None else "both"
-            yield "speech_encoder", f"found {found} of speech_encoder and text_encoder, expected exactly one of them"
-            return
-        name, encoder = ("text_encoder", text_encoder) if speech_encoder is None else ("speech_encoder", speech_encoder)
-        channels, expected = _channels(encoder), _channels(image_encoder)
-        if None not in (channels, expected) and channels != expected:
-            yield name, f"found maps of {channels} channels, expected {expected}, as image_encoder makes"
+        """Refuse two caption encoders or none, and embeddings of two sizes."""
+        yield from unlike_encoders(image_encoder, speech_encoder, text_encoder)
 
     @staticmethod
     def given_faults(data: Node) -> Iterator[Fault]:
@@ -209,7 +167,7 @@ class SpeechImage:
             batch: what they were made of.
             step: draws random numbers that are the same on every rank.
         """
-        scores = self.global_similarity(image, speech)
+        scores = self.similarity.of_all_ranks(image, speech)
         if self.same_picture == "left_out":
             scores = leave_out_same_picture(scores, self._picture_ids(batch))
         values: dict[str, Tensor] = {}
@@ -236,46 +194,7 @@ class SpeechImage:
         Returns:
             Image maps (b, D, H, W) and speech maps (b, D, T), on the device.
         """
-        return self.image_encoder(self.pictures(batch, dataset)), self.encode_captions(batch, dataset)
-
-    def encode_captions(self, batch: dict[str, Any], dataset: SpokenCaptions) -> SpeechMaps:
-        """Encode what is said in a batch, or written where the task reads.
-
-        Args:
-            batch: holds ``mel`` (b, 40, T0) in dB or ``waveform`` (b, N) at 16 kHz; where the task reads, ``index``.
-            dataset: holds the texts.
-
-        Returns:
-            Maps (b, D, T), on the device.
-        """
-        if self.vocabulary is None:
-            captions, lengths = self._mel(batch)
-        else:
-            captions, lengths = self.vocabulary.encode([dataset.record(int(row)).text or "" for row in batch["index"]])
-        return self.caption_encoder(captions.to(self.device), lengths.to(self.device))
-
-    def _mel(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Return the batch's log-mels, computed here when it carries waveforms."""
-        if "mel" in batch:
-            return batch["mel"].to(self.device, non_blocking=True), batch["nframes"].to(self.device, non_blocking=True)
-        names = ("waveform", "nsamples", "start", "nframes")
-        waveforms = {name: batch[name].to(self.device, non_blocking=True) for name in names}
-        with torch.autocast(self.device.type, enabled=False):
-            return device_features(waveforms, self.data.target_length)
-
-    def global_similarity(self, image: Tensor, speech: SpeechMaps) -> Tensor:
-        """Compare this rank's pictures with every rank's speech and gather the rows.
-
-        Args:
-            image: maps of this rank's pictures (b, D, H, W).
-            speech: maps of this rank's captions (b, D, T); T may differ between ranks.
-
-        Returns:
-            (B, B) of the global batch, the same on every rank, differentiable into every rank's maps.
-        """
-        features = distributed.gather_padded(speech.features)
-        nframes = distributed.gather_rows(speech.nframes)
-        return distributed.gather_rows(self.similarity(image, features, nframes))
+        return self.image_encoder(self.pictures(batch, dataset)), self.captions.encode(batch, dataset)
 
     # -- evaluation ----------------------------------------------------------------------------------------------
 

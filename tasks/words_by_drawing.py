@@ -6,14 +6,12 @@
 Shape letters: B global batch, b batch of this rank, D embedding size, T frames, H, W image map, R pixels a side.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from config import Fault, Offers
@@ -24,41 +22,22 @@ from engine.errors import UserError
 from engine.optimization import Length, Optimization
 from engine.run_folder import RunFolder
 from engine.task import Step
-from gan.editing import MAX_RETRIES, Share, at_peaks, cluster_edits, cluster_similarities, random_edits
 from gan.images import encoder_input
 from gan.redraw import Negatives
-from gan.regions import heat
 from losses import edited_and_hard, edited_negatives, hard_negative, sampled_margin_rank
-from models.matchmap import aligned_similarity, matchmaps
+from models.matchmap import aligned_similarity
 from models.speech_maps import SpeechMaps
 from tasks.drawing import Drawing, Drawn, Studio
-from tasks.drawing_clusters import Clustering, DrawingClusters
+from tasks.drawing_clusters import DrawingClusters
+from tasks.drawing_negatives import Editing
+from tasks.fitting import Node, few_pairs, no_pictures
 from tasks.imposters import draw_imposters
 from tasks.similarity import Similarity
-from tasks.speech_image import SpeechImage, few_pairs, no_pictures
+from tasks.speech_image import SpeechImage
 from tasks.training_pairs import TrainingPairs
 
 LossType = Literal["regular", "negatives_edited", "negatives_hard", "negatives_both"]
 EDITED = ("negatives_edited", "negatives_both")
-Node = Mapping[str, Any]
-
-
-@dataclass
-class Editing:
-    """How negatives are drawn.
-
-    Attributes:
-        layers: of the generator, whose units are switched off.
-        max_retries: attempts after the first until a negative has changed enough; with 19 cluster edits end as
-            published, whose loops have no bound.
-        clustering: choose the units by clusters; None: at random.
-        active_learning: selection of edited pictures whose captions stand below ``active/`` in the data.
-    """
-
-    layers: Annotated[list[str], Field(min_length=1)]
-    max_retries: NonNegativeInt = MAX_RETRIES
-    clustering: Clustering | None = None
-    active_learning: Path | None = None
 
 
 def _undrawable(loss_type: str, drawing: Any, editing: Any) -> Iterator[Fault]:
@@ -143,8 +122,7 @@ class WordsByDrawing(SpeechImage):
             clustering = clustering.for_dry_run() if dry_run else clustering
             self.clusters = DrawingClusters(clustering, image_encoder.embedding_dim, self.studio)
             self.modules["clusters"] = self.clusters.found
-            spoken = self.vocabulary is None
-            self.pairs = TrainingPairs(data, self.encode, self.image_encoder, self.studio, spoken)
+            self.pairs = TrainingPairs(data, self.encode, self.image_encoder, self.studio, self.captions.spoken)
 
     @staticmethod
     def faults(
@@ -213,7 +191,7 @@ class WordsByDrawing(SpeechImage):
 
     def loss_parts(self, image: Tensor, speech: SpeechMaps, batch: dict[str, Any], step: Step) -> dict[str, Tensor]:
         """Return the parts of the published loss; their sum is minimised."""
-        scores = self.global_similarity(image, speech)
+        scores = self.similarity.of_all_ranks(image, speech)
         imposters = [draw_imposters(len(scores), step.generator).to(scores.device) for _ in range(2)]
         parts = {"regular": sampled_margin_rank(scores, *imposters, self.margin)}
         if self.loss_type == "negatives_hard":
@@ -245,23 +223,7 @@ class WordsByDrawing(SpeechImage):
             edited = aligned_similarity(maps.float(), speech.features.float(), speech.nframes, kind, measure)
         return distributed.gather_rows(edited)
 
-    @torch.no_grad()
     def negatives(self, image: Tensor, speech: SpeechMaps, drawn: Drawn, generator: torch.Generator) -> Negatives:
-        """Edit this rank's pictures where their captions' answers are strongest.
-
-        Args:
-            image: maps (b, D, H, W).
-            speech: maps of the captions (b, D, T).
-            drawn: the pictures.
-            generator: the same on every rank.
-        """
-        with torch.autocast(self.device.type, enabled=False):
-            found = heat(matchmaps(image.float(), speech.features.float()), speech.nframes)
-        share = Share(distributed.rank() * len(image), distributed.world_size() * len(image))
-        model, retries = self.studio.generator, self.editing.max_retries
+        """Edit this rank's pictures where their captions' answers are strongest, see :meth:`Editing.negatives`."""
         clusters = None if self.clusters is None else self.clusters.found.get()
-        if clusters is None:
-            return random_edits(model, drawn.positives, found, generator, retries, share=share)
-        features = at_peaks(image.float(), found.peaks)
-        near = cluster_similarities(features, clusters.centroids, clusters.mean, clusters.std)
-        return cluster_edits(model, drawn.positives, found, near, clusters.units, generator, retries, share)
+        return self.editing.negatives(self.studio.generator, drawn, image, speech, clusters, generator)

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from engine.errors import UserError
 from engine.initialise import read_checkpoint
-from gan.editing import at_peaks, cluster_edits, cluster_similarities, random_edits
+from gan.editing import cluster_edits, cluster_similarities, random_edits
 from gan.redraw import Negatives, Positives
-from gan.regions import Heat
+from gan.regions import Heat, at_peaks
 from tasks.cluster_buffers import FoundClusters
 from tasks.words_by_drawing_experiments.model import ModelSource
 

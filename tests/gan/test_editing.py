@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from gan import editing
-from gan.editing import Share, at_peaks, cluster_edits, cluster_similarities, random_edits, units_off
+from gan.editing import Share, cluster_edits, cluster_similarities, random_edits, units_off
 from gan.hooks import Edit, LayerNameError, MaskError, edited
 from gan.images import encoder_input
 from gan.progan import ProganGenerator
 from gan.redraw import EditingError, generate, redraw, relative_change
-from gan.regions import heat, region, resized_region
+from gan.regions import at_peaks, heat, region, resized_region
 
 BATCH, CLUSTERS = 6, 3
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from gan.regions import RegionError, grow, heat, region, resized_region, strongest_region
+from gan.regions import RegionError, grow, heat, region, resized_region
 
 
 def reference(matchmap, frames, threshold):
@@ -23,7 +23,8 @@ def test_a_batch_equals_one_image_at_a_time(shape, threshold):
     generator = torch.Generator().manual_seed(shape[0])
     maps = torch.rand(16, *shape, 7, generator=generator) ** 3
     frames = torch.randint(1, 8, (16,), generator=generator)
-    masks, peaks = strongest_region(maps, frames, threshold)
+    found = heat(maps, frames)
+    masks, peaks = region(found, threshold), found.peaks
     for i in range(16):
         mask, peak = reference(maps[i].numpy(), int(frames[i]), threshold)
         assert tuple(peaks[i].tolist()) == peak
@@ -58,7 +59,8 @@ def test_frames_beyond_the_caption_do_not_count():
 def test_the_peak_belongs_to_the_region_even_of_maps_without_positive_values():
     maps = -torch.rand(4, 5, 6, 3, generator=torch.Generator().manual_seed(1)) - 1
     maps[3] = 0
-    masks, peaks = strongest_region(maps)
+    found = heat(maps)
+    masks, peaks = region(found), found.peaks
     assert masks[torch.arange(4), peaks[:, 0], peaks[:, 1]].all()
     assert masks[3].sum() == 1
     assert not masks[:3].flatten(1).all(1).any()
@@ -98,7 +100,7 @@ def test_a_region_that_would_vanish_keeps_the_cell_of_its_peak():
     [
         (lambda: heat(torch.zeros(2, 3, 4)), r"Expected matchmaps \(B, H, W, T\)"),
         (lambda: heat(torch.zeros(2, 3, 4, 5), torch.ones(3)), r"one value per matchmap, \(2,\), got \(3,\)"),
-        (lambda: strongest_region(torch.zeros(2, 3, 4, 5), threshold=1.5), "at most 1, got 1.5"),
+        (lambda: region(heat(torch.zeros(2, 3, 4, 5)), threshold=1.5), "at most 1, got 1.5"),
     ],
 )
 def test_faults_are_named(call, message):

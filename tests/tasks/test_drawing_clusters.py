@@ -18,7 +18,7 @@ from tasks.cluster_buffers import ClusterBuffers, FoundClusters
 from tasks.cluster_record import DatasetPairs
 from tasks.drawing import Drawing, Studio
 from tasks.drawing_clusters import DRY_PAIRS, DRY_SAMPLES, Clustering, read_clusters
-from tasks.words_by_drawing import Editing
+from tasks.drawing_negatives import Editing
 from tests.tasks.drawing_data import DIM, make_data, make_generator, make_task, write_captions
 from trainer import Trainer
 

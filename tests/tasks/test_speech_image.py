@@ -64,7 +64,7 @@ def test_features_on_the_device_are_those_of_the_workers():
     here, _ = build()
     there, _ = build("data.train.features=device", "data.validation.features=device")
     batches = [next(iter(task.data.loaders["validation"].batches(0))) for task in (here, there)]
-    a, b = here._mel(batches[0]), there._mel(batches[1])
+    a, b = here.captions.mel(batches[0]), there.captions.mel(batches[1])
     assert "mel" in batches[0]
     assert "mel" not in batches[1]
     assert torch.equal(a[1], b[1])

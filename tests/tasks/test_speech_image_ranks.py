@@ -39,6 +39,7 @@ def learn(rank, world, kind):
     torch.manual_seed(0)
     data = SimpleNamespace(
         batch_size=BATCH,
+        target_length=None,
         train_loader=SimpleNamespace(
             steps_per_epoch=STEPS, samples_per_step=BATCH, dataset=SimpleNamespace(image="64 px")
         ),

@@ -16,8 +16,8 @@ from gan.latents import LatentError, latents
 from gan.redraw import generate
 from tasks.drawing import Drawing
 from tasks.drawing_clusters import Clustering
+from tasks.drawing_negatives import Editing
 from tasks.imposters import draw_imposters
-from tasks.words_by_drawing import Editing
 from tests.ranks import on_two_ranks
 from tests.tasks.drawing_data import LATENT_DIM, make_data, make_generator, make_task, write_captions
 from trainer import Trainer
@@ -70,7 +70,7 @@ def test_losses_are_the_published_formulas(folder):
         generator = torch.Generator().manual_seed(4)
 
     image, speech = task.encode(batch, task.data.train_loader.dataset)
-    scores = task.global_similarity(image, speech)
+    scores = task.similarity.of_all_ranks(image, speech)
     source = torch.Generator().manual_seed(4)
     imposters = [draw_imposters(6, source) for _ in range(2)]
     state = source.get_state()

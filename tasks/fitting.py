@@ -1,0 +1,45 @@
+"""What of a config's parts does not fit together, told from their nodes before anything is built.
+
+For the tasks that compare pictures and captions; ``faults`` and ``given_faults`` (config/values.py) yield from these.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from config import Fault
+
+FEWEST_PAIRS = 2  # in a batch: a pair and an impostor
+Node = Mapping[str, Any]
+
+
+def few_pairs(data: Node) -> Iterator[Fault]:
+    """Yield the fault of a ``data`` node whose batches hold no impostors."""
+    size = data.get("batch_size", FEWEST_PAIRS)
+    if size < FEWEST_PAIRS:
+        yield "data.batch_size", f"found {size}, expected at least {FEWEST_PAIRS}: pairs are ranked among each other"
+
+
+def no_pictures(data: Node) -> Iterator[Fault]:
+    """Yield the faults of the splits of a ``data`` node that have no pictures."""
+    for split in ("train", "validation", "test"):
+        node = data.get(split) or {}
+        if "image" in node and node["image"] is None:
+            yield f"data.{split}.image", "found null, but this task looks at pictures; expected size and resize"
+
+
+def unlike_encoders(image_encoder: Node, speech_encoder: Node | None, text_encoder: Node | None) -> Iterator[Fault]:
+    """Yield the fault of two caption encoders or none, or of embeddings of two sizes, as far as the nodes tell them."""
+    if (speech_encoder is None) == (text_encoder is None):
+        found = "none" if speech_encoder is None else "both"
+        yield "speech_encoder", f"found {found} of speech_encoder and text_encoder, expected exactly one of them"
+        return
+    name, encoder = ("text_encoder", text_encoder) if speech_encoder is None else ("speech_encoder", speech_encoder)
+    channels, expected = _channels(encoder), _channels(image_encoder)
+    if None not in (channels, expected) and channels != expected:
+        yield name, f"found maps of {channels} channels, expected {expected}, as image_encoder makes"
+
+
+def _channels(node: Node) -> int | None:
+    """Return the channels of an encoder's maps where its node says them."""
+    widths = node.get("layer_widths")
+    return widths[-1] if widths else node.get("embedding_dim")
