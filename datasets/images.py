@@ -134,16 +134,3 @@ def normalise(pixels: Tensor) -> Tensor:
     """
     scaled = pixels.movedim(-1, -3).float() / 255
     return v2.functional.normalize(scaled, list(IMAGENET_MEAN), list(IMAGENET_STD))
-
-
-def denormalise(images: Tensor) -> Tensor:
-    """Undoes :func:`normalise`.
-
-    Args:
-        images: (..., 3, H, W) float.
-
-    Returns:
-        (..., H, W, 3) uint8.
-    """
-    mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return ((images.float() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1)

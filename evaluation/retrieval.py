@@ -1,15 +1,11 @@
-"""Retrieval between images and spoken captions: ranks, recalls and tables, over any number of pairs.
+"""Retrieval between images and spoken captions: ranks and recalls, over any number of pairs.
 
 Names follow the published logs (wnhsu/ResDAVEnet-VQ ``calc_recalls``): A_ is the spoken caption found for an image,
 I_ the image found for a spoken caption; r1, r5 and r10 are the fractions of queries with a right answer in the first k.
 """
 
-import csv
-import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -184,84 +180,3 @@ def recalls_from_matrix(similarity: Tensor) -> dict[str, float]:
         RetrievalError: see :func:`ranks`.
     """
     return recall_metrics(ranks(similarity, wrong=False))
-
-
-def query_rows(
-    retrieval: Retrieval, image_names: Sequence[str] | None = None, speech_names: Sequence[str] | None = None
-) -> list[dict[str, object]]:
-    """Return one row per query and direction, for tables and reports.
-
-    Args:
-        retrieval: ranks.
-        image_names: name of each image, its index when None.
-        speech_names: name of each spoken caption, its index when None.
-
-    Returns:
-        Dictionaries with ``direction``, ``query``, ``query_name``, ``rank`` (1 is best), ``match``, ``match_name``,
-        ``match_score``, ``wrong``, ``wrong_name`` and ``wrong_score`` (the last three None where there is none).
-    """
-    rows: list[dict[str, object]] = []
-    for title, side, queries, answers in (
-        ("image_to_speech", retrieval.speech, image_names, speech_names),
-        ("speech_to_image", retrieval.image, speech_names, image_names),
-    ):
-        columns = zip(
-            side.rank.tolist(),
-            side.match.tolist(),
-            side.match_score.tolist(),
-            side.wrong.tolist(),
-            side.wrong_score.tolist(),
-            strict=True,
-        )
-        for query, (rank, match, match_score, wrong, wrong_score) in enumerate(columns):
-            lost = wrong < 0 or math.isnan(wrong_score)
-            rows.append(
-                {
-                    "direction": title,
-                    "query": query,
-                    "query_name": _name(queries, query),
-                    "rank": rank + 1,
-                    "match": match,
-                    "match_name": _name(answers, match),
-                    "match_score": match_score,
-                    "wrong": None if lost else wrong,
-                    "wrong_name": None if lost else _name(answers, wrong),
-                    "wrong_score": None if lost else wrong_score,
-                }
-            )
-    return rows
-
-
-def _name(names: Sequence[str] | None, index: int) -> str:
-    return str(index) if names is None else str(names[index])
-
-
-def write_retrieval(
-    folder: Path,
-    retrieval: Retrieval,
-    image_names: Sequence[str] | None = None,
-    speech_names: Sequence[str] | None = None,
-) -> dict[str, float]:
-    """Write ``retrieval.json`` (metrics) and ``queries.csv`` (one row per query and direction) into a folder.
-
-    Args:
-        folder: made if missing.
-        retrieval: ranks.
-        image_names: name of each image, its index when None.
-        speech_names: name of each spoken caption, its index when None.
-
-    Returns:
-        The metrics, see :func:`recall_metrics`.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    metrics, rows = recall_metrics(retrieval), query_rows(retrieval, image_names, speech_names)
-    partial = folder / "queries.csv.partial"
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(folder / "queries.csv")
-    partial = folder / "retrieval.json.partial"
-    partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / "retrieval.json")
-    return metrics

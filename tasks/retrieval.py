@@ -13,7 +13,8 @@ from datasets.words import words as split_words
 from engine.context import Context
 from engine.run_folder import RunFolder
 from evaluation.report import Query, Report, Retrieved, best_and_worst, write_report
-from evaluation.retrieval import Retrieval, write_retrieval
+from evaluation.retrieval import Retrieval
+from evaluation.retrieval_tables import write_retrieval
 from models.matchmap import matchmaps
 from tasks.encoding import Encoded
 

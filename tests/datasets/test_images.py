@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torchvision import transforms as first_api
 
-from datasets.images import ImageError, ImageTransform, denormalise, normalise, read_image
+from datasets.images import ImageError, ImageTransform, read_image
 
 
 def picture(width=60, height=50):
@@ -96,11 +96,6 @@ def test_flip_is_for_training_only():
     assert any((s == mirrored).all() for s in seen)
     assert any((s == np.asarray(image)).all() for s in seen)
     assert all((np.asarray(transform.crop(image, train=False)) == np.asarray(image)).all() for _ in range(20))
-
-
-def test_denormalise_undoes_normalise():
-    pixels = torch.from_numpy(np.array(picture()))
-    assert torch.equal(denormalise(normalise(pixels)), pixels)
 
 
 def test_impossible_sizes():

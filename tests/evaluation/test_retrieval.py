@@ -10,13 +10,12 @@ from evaluation import counting, ranking
 from evaluation.ranking import RetrievalError
 from evaluation.retrieval import (
     Retrieval,
-    query_rows,
     ranks,
     recall_metrics,
     recalls_from_matrix,
     retrieve,
-    write_retrieval,
 )
+from evaluation.retrieval_tables import query_rows, write_retrieval
 from models.matchmap import similarity
 
 KEYS = ("A_r1", "A_r5", "A_r10", "I_r1", "I_r5", "I_r10")
