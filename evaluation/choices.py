@@ -60,7 +60,7 @@ def choice_metrics(choices: Sequence[Choice], ks: Sequence[int]) -> dict[str, fl
         ks: recall@k for these; beyond the number of candidates they are left out.
 
     Returns:
-        ``recall@k``, ``chance@k``, ``mean_rank`` (0-based), ``margin`` (mean of own score less best negative),
+        ``recall@k``, ``chance_recall@k``, ``mean_rank`` (0-based), ``margin`` (mean of own score less best negative),
         ``candidates`` (mean number) and ``n``; and for each label of negatives ``beats <label>``: how often the own
         picture wins against those.
 
@@ -75,7 +75,7 @@ def choice_metrics(choices: Sequence[Choice], ks: Sequence[int]) -> dict[str, fl
     for k in ks:
         if k < sizes.max():
             metrics[f"recall@{k}"] = float((ranks < k).mean())
-            metrics[f"chance@{k}"] = float(np.minimum(1, k / sizes).mean())
+            metrics[f"chance_recall@{k}"] = float(np.minimum(1, k / sizes).mean())
     metrics["mean_rank"] = float(ranks.mean())
     metrics["margin"] = float(np.mean([choice.scores[0] - choice.scores[1:].max() for choice in choices]))
     wins: dict[str, list[bool]] = {}

@@ -152,8 +152,8 @@ def recall_metrics(retrieval: Retrieval) -> dict[str, float]:
 
     Returns:
         ``A_r1``, ``A_r5``, ``A_r10``, ``I_r1``, ... (0-1), ``median_rank_A``, ``mean_rank_A``, ... (1 is best; the
-        lower of two middle ranks), ``recall@1``, ``recall@5``, ``recall@10`` (mean of both ways), ``chance``
-        (recall@10 of a random order) and ``n`` (images).
+        lower of two middle ranks), ``recall@1``, ``recall@5``, ``recall@10`` (mean of both ways),
+        ``chance_recall@1``, ... (those of a random order) and ``n`` (images).
     """
     metrics: dict[str, float] = {}
     sides = {"A": retrieval.speech, "I": retrieval.image}
@@ -162,7 +162,7 @@ def recall_metrics(retrieval: Retrieval) -> dict[str, float]:
         metrics[f"median_rank_{name}"] = float(side.rank.median() + 1)
         metrics[f"mean_rank_{name}"] = float(side.rank.double().mean() + 1)
     metrics |= {f"recall@{k}": (metrics[f"A_r{k}"] + metrics[f"I_r{k}"]) / 2 for k in RECALLS}
-    metrics["chance"] = sum(_chance(side, 10) for side in sides.values()) / 2
+    metrics |= {f"chance_recall@{k}": sum(_chance(side, k) for side in sides.values()) / 2 for k in RECALLS}
     metrics["n"] = float(len(retrieval.speech.rank))
     return metrics
 

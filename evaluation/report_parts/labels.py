@@ -33,7 +33,7 @@ def curve_name(logged: str) -> CurveName:
         Its name; one that follows none of the trainer's habits is kept as it is.
     """
     head, _, rest = logged.partition("/")
-    percent = rest.startswith(("recall@", "A_r", "I_r")) or rest.endswith("_fraction")
+    percent = rest.startswith(("recall@", "chance_recall@", "A_r", "I_r")) or rest.endswith("_fraction")
     if logged in NAMES:
         return CurveName(NAMES[logged], percent)
     if head == "learning_rate":

@@ -55,9 +55,9 @@ def _rows(metrics: dict[str, float]) -> tuple[list[Row], dict[str, float]]:
     n = metrics.get("n")
     rows, used = [], set()
     for k in sorted({int(match["k"]) for name in metrics if (match := RECALL.fullmatch(name))}):
-        names = [f"I_r{k}", f"A_r{k}", f"recall@{k}"]
-        chance = metrics.get("chance") if k == 10 else None
-        rows.append(Row(f"recall@{k}", *map(metrics.get, names), min(1.0, k / n) if n and chance is None else chance))
+        names = [f"I_r{k}", f"A_r{k}", f"recall@{k}", f"chance_recall@{k}"]
+        *shares, chance = map(metrics.get, names)
+        rows.append(Row(f"recall@{k}", *shares, min(1.0, k / n) if n and chance is None else chance))
         used.update(names)
     for kind in ("median", "mean"):
         names = [f"{kind}_rank_I", f"{kind}_rank_A"]
@@ -65,7 +65,7 @@ def _rows(metrics: dict[str, float]) -> tuple[list[Row], dict[str, float]]:
             rows.append(Row(f"{kind} rank", *map(metrics.get, names), None, (n + 1) / 2 if n else None))
             used.update(names)
     if rows:
-        used.update(["n", "chance"])
+        used.add("n")
     return rows, {name: value for name, value in metrics.items() if name not in used}
 
 

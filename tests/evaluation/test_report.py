@@ -27,7 +27,8 @@ METRICS = {
     **{f"recall@{k}": k / 40 for k in (1, 5, 10)},
     "median_rank_A": 12.0,
     "median_rank_I": 13.0,
-    "chance": 0.1,
+    "chance_recall@10": 0.1,
+    "chance_recall@1": 0.02,
     "n": 100.0,
     "loss": 0.5,
 }
@@ -231,6 +232,7 @@ def test_labels_of_words_neither_overlap_nor_leave_the_axis():
         ("train/loss", "training loss", False),
         ("validation/recall@10", "recall@10 (validation)", True),
         ("validation/median_rank_A", "median rank of the caption for a picture (validation)", False),
+        ("validation/chance_recall@5", "validation: chance recall@5", True),
         ("test/I_r5", "recall@5 of the picture for a caption (test)", True),
         ("learning_rate/encoders", "learning rate of the encoders", False),
         ("train/gradient_norm/encoders", "training: gradient norm, encoders", False),
@@ -357,6 +359,8 @@ def test_best_and_worst():
 def test_metrics_table():
     lines = metrics_table(METRICS).splitlines()
     assert lines[0].split() == ["100", "pairs", *["speech", "→", "image", "image", "→", "speech", "both", "chance"]]
+    assert lines[1].split()[-2:] == ["2.0", "%"]
+    assert lines[2].split()[-2:] == ["5.0", "%"]  # not among the metrics: 5 of 100
     assert lines[3].split() == ["recall@10", *["25.0", "%", "25.0", "%", "25.0", "%", "10.0", "%"]]
     assert lines[4].split() == ["median", "rank", "13", "12", "–", "50.5"]
     assert lines[5].split() == ["loss", "0.5"]

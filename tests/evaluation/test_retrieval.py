@@ -136,16 +136,18 @@ def test_metrics_by_hand():
     assert metrics["recall@1"] == pytest.approx(1 / 2)
     assert (metrics["median_rank_A"], metrics["median_rank_I"]) == (3, 1)
     assert metrics["mean_rank_A"] == pytest.approx(7 / 3)
-    assert metrics["A_r10"] == metrics["I_r5"] == metrics["chance"] == 1
+    assert metrics["A_r10"] == metrics["I_r5"] == metrics["chance_recall@10"] == 1
     assert metrics["n"] == 3
 
 
 def test_chance_is_what_random_scores_reach():
-    assert recalls_from_matrix(scores(200))["chance"] == pytest.approx(10 / 200)
+    metrics = recalls_from_matrix(scores(200))
+    assert [metrics[f"chance_recall@{k}"] for k in (1, 5, 10)] == pytest.approx([1 / 200, 5 / 200, 10 / 200])
+    assert "chance" not in metrics  # of what?
     image_ids, speech_ids = torch.arange(20), torch.arange(100) // 5
     expected = (1 - math.comb(95, 10) / math.comb(100, 10) + 10 / 20) / 2
     metrics = [recall_metrics(ranks(scores(20, 100, seed=s), image_ids, speech_ids)) for s in range(100)]
-    assert metrics[0]["chance"] == pytest.approx(expected)
+    assert metrics[0]["chance_recall@10"] == pytest.approx(expected)
     assert np.mean([m["recall@10"] for m in metrics]) == pytest.approx(expected, abs=0.02)
 
 

@@ -34,7 +34,7 @@ def test_ranks_and_ties():
     assert found["recall@1"] == 0.5
     assert found["recall@5"] == 1.0
     assert "recall@6" not in found
-    assert found["chance@1"] == pytest.approx(1 / 6)
+    assert found["chance_recall@1"] == pytest.approx(1 / 6)
     assert found["beats colour"] == 0
     assert found["mean_rank"] == 2
     with pytest.raises(ChoiceError, match="no caption to test"):

@@ -32,7 +32,7 @@ def test_rendered_negatives_change_one_attribute(world, trained_run, context):
     one_against_one(ModelSource(run=trained_run), data, negatives, context, run=context.settings)
     found = json.loads((context.folder / "metrics.json").read_text())
     assert found["n"] == 6
-    assert found["chance@1"] == 0.5
+    assert found["chance_recall@1"] == 0.5
     assert found["recall@1"] == found["beats colour"]
     dataset = data(train=False, on_error="error")
     picture = dataset.image_u8(0)
