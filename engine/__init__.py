@@ -1,1 +1,6 @@
-"""How training is run: ranks, checkpoints, schedules, logs. What is learned lives in tasks/."""
+"""How training is run. What is learned lives in tasks/.
+
+A run begins in context, assemble, initialise and run_folder; the trainer is made of task (the protocol), settings,
+update, averages, saving, checkpoint, stop, logs and seeding; ranks are in distributed and launch; optimization and
+schedules are groups of a task's config.
+"""
