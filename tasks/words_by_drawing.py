@@ -104,25 +104,19 @@ class WordsByDrawing(SpeechImage):
             self.studio = Studio(drawing, sets, layers, active, device)
         for key, message in _undrawable(loss_type, drawing, editing):
             raise UserError(f"task.{key}: {message}")
-        super().__init__(
-            image_encoder,
-            [],
-            optimization,
-            data,
-            device,
-            length,
-            speech_encoder,
-            text_encoder,
-            similarity,
-            folder=folder,
-        )
+        captions = (speech_encoder, text_encoder)
+        super().__init__(image_encoder, [], optimization, data, device, length, *captions, similarity, folder=folder)
         self.clusters: DrawingClusters | None = None
         if editing is not None and editing.clustering is not None and loss_type in EDITED:
-            clustering = editing.clustering.with_selection(editing.active_learning)
-            clustering = clustering.for_dry_run() if dry_run else clustering
-            self.clusters = DrawingClusters(clustering, image_encoder.embedding_dim, self.studio)
-            self.modules["clusters"] = self.clusters.found
-            self.pairs = TrainingPairs(data, self.encode, self.image_encoder, self.studio, self.captions.spoken)
+            self._add_clusters(editing, dry_run)
+
+    def _add_clusters(self, editing: Editing, dry_run: bool) -> None:
+        """Make room for clusters among the modules, so that checkpoints keep them."""
+        clustering = editing.clustering.with_selection(editing.active_learning)
+        clustering = clustering.for_dry_run() if dry_run else clustering
+        self.clusters = DrawingClusters(clustering, self.image_encoder.embedding_dim, self.studio)
+        self.modules["clusters"] = self.clusters.found
+        self.pairs = TrainingPairs(self.data, self.encode, self.image_encoder, self.studio, self.captions.spoken)
 
     @staticmethod
     def faults(
