@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from datasets.parallel import cores, in_processes, locked, progress
+from datasets.prepared import differences, read_state
 from datasets.world.near import near_scene
 from datasets.world.objects import Scene
 from datasets.world.render import render
@@ -123,23 +125,15 @@ def _complete(renders: RenderSet) -> bool:
     path = renders.folder / _STATE
     if not path.exists():
         return False
-    state = _read_state(renders.folder)
-    if state["settings"] != renders.settings:
-        raise RendersError(
-            f"{renders.folder} holds other renders: {state['settings']} there, {renders.settings} asked for; give "
-            "another folder, or delete that one"
-        )
+    state = _state(renders.folder)
+    told = differences(state["settings"], renders.settings)
+    if told:
+        raise RendersError(f"{renders.folder} holds other renders: {told}; give another folder, or delete that one")
     return state["complete"]
 
 
-def _read_state(folder: Path) -> dict:
-    try:
-        state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-        if isinstance(state, dict) and {"settings", "complete"} <= state.keys():
-            return state
-    except (OSError, ValueError):
-        pass
-    raise RendersError(f"{folder / _STATE} is missing or cannot be read: render again with prepare, or delete {folder}")
+def _state(folder: Path) -> dict[str, Any]:
+    return read_state(folder / _STATE, RendersError, f"render again with prepare, or delete {folder}")
 
 
 def _part(renders: RenderSet, split: str, shard: int) -> Path:
@@ -180,7 +174,7 @@ class Renders:
     """
 
     def __init__(self, folder: Path, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
-        if not _read_state(folder)["complete"]:
+        if not _state(folder)["complete"]:
             raise RendersError(f"{folder} holds an interrupted set of renders: start its preparation again")
         self.folder, self.seed, self.rank, self.world_size = folder, seed, rank, world_size
         self.train, self.validation = (np.load(folder / f"{split}.npy", mmap_mode="r") for split in SPLITS)

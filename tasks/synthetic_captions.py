@@ -23,6 +23,7 @@ from typing import Any
 from torch import nn
 
 from datasets.parallel import cores, in_processes, locked, progress
+from datasets.prepared import differences, read_state
 from datasets.world.export import SPLITS
 from datasets.world.files import write_json, write_lines
 from datasets.world.speech import SAMPLE_RATE, Synthesiser
@@ -48,7 +49,7 @@ def build(captions: SyntheticSet, generator: GeneratorNode, segmenter: Segmenter
         UserError: The folder holds something else, or no picture could be described.
     """
     folder = ensure_built(captions, generator, segmenter)
-    log.info("%s holds %s", folder, _sentence(_read_state(folder)["summary"]))
+    log.info("%s holds %s", folder, _sentence(_state(folder)["summary"]))
 
 
 def ensure_built(
@@ -113,23 +114,15 @@ def _is_complete(folder: Path, asked: dict[str, Any]) -> bool:
                 f"{folder} is not empty and holds no built captions ({foreign[0]}, ...): give an empty folder"
             )
         return False
-    state = _read_state(folder)
-    asked = json.loads(json.dumps(asked))
-    differing = [name for name in asked if state["settings"].get(name) != asked[name]]
-    if differing:
-        told = "; ".join(f"{name} is {state['settings'].get(name)} there, {asked[name]} now" for name in differing)
+    state = _state(folder)
+    told = differences(state["settings"], asked)
+    if told:
         raise UserError(f"{folder} holds other captions: {told}. Give another captions.folder, or delete that folder.")
     return bool(state["complete"])
 
 
-def _read_state(folder: Path) -> dict[str, Any]:
-    try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        if isinstance(state, dict) and {"settings", "complete"} <= state.keys():
-            return state
-    except ValueError:
-        pass
-    raise UserError(f"{folder / STATE} cannot be read: delete {folder} and build it again")
+def _state(folder: Path) -> dict[str, Any]:
+    return read_state(folder / STATE, UserError, f"delete {folder} and build it again")
 
 
 def _make_shards(captions: SyntheticSet, generator: GeneratorNode, segmenter: SegmenterNode) -> None:

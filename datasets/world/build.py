@@ -6,7 +6,6 @@ The work is cut into shards. A killed build goes on where it was when started ag
 byte as that of an uninterrupted one. A finished build returns at once; one with other settings is not touched.
 """
 
-import json
 import logging
 import shutil
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.parallel import cores, in_processes, locked, progress
+from datasets.prepared import differences, read_state
 from datasets.world.export import WORK
 from datasets.world.files import write_json
 from datasets.world.layouts import GROUND_TRUTH, LAYOUTS
@@ -43,7 +43,7 @@ def build(world: World) -> None:
         UserError: A worker process died.
     """
     ensure_world(world)
-    logger.info("%s holds %s", world.folder, _sentence(_read_state(world)["summary"]))
+    logger.info("%s holds %s", world.folder, _sentence(_state(world)["summary"]))
 
 
 def ensure_world(world: World, dry_folder: Path | None = None) -> Path:
@@ -91,12 +91,10 @@ def _claim(world: World) -> bool:
             some = ", ".join(sorted(foreign)[:3])
             raise WorldError(f"{world.folder} is not empty and holds no world ({some}, ...): give an empty folder.")
         return False
-    state = _read_state(world)
-    found = {"format": state.get("format"), **state.get("settings", {})}
-    asked = {"format": FORMAT, **world.settings}
-    differing = [name for name in asked if found.get(name) != asked[name]]
-    if differing:
-        told = "; ".join(f"{name} is {found.get(name)} there, {asked[name]} asked for" for name in differing)
+    state = _state(world)
+    found = {"format": state.get("format"), **state["settings"]}
+    told = differences(found, {"format": FORMAT, **world.settings})
+    if told:
         raise WorldError(
             f"{world.folder} holds another world: {told}. Give another world.folder, delete that folder, or ask for "
             f"the same settings."
@@ -104,14 +102,8 @@ def _claim(world: World) -> bool:
     return bool(state["complete"])
 
 
-def _read_state(world: World) -> dict[str, Any]:
-    try:
-        state = json.loads((world.folder / _STATE).read_text(encoding="utf-8"))
-        if isinstance(state, dict) and "complete" in state:
-            return state
-    except ValueError:
-        pass
-    raise WorldError(f"{world.folder / _STATE} cannot be read: delete {world.folder} and build it again.")
+def _state(world: World) -> dict[str, Any]:
+    return read_state(world.folder / _STATE, WorldError, f"delete {world.folder} and build it again.")
 
 
 def _make_shards(world: World) -> None:

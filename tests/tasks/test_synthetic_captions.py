@@ -95,7 +95,7 @@ def test_a_killed_build_goes_on_and_gives_the_same_bytes(tmp_path, monkeypatch):
 
 def test_other_settings_or_another_generator_are_not_mixed(tmp_path):
     ensure_built(settings(tmp_path / "set"), GENERATOR, SEGMENTER)
-    with pytest.raises(UserError, match="seed is 0 there, 4 now"):
+    with pytest.raises(UserError, match="seed is 0 there, 4 asked for"):
         ensure_built(settings(tmp_path / "set", seed=4), GENERATOR, SEGMENTER)
     other = Factory(tiny_generator, {"seed": 4}, "generator")
     with pytest.raises(UserError, match="holds other captions: generator is"):

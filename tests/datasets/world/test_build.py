@@ -238,7 +238,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
 
 def test_a_broken_state_file_is_told(tmp_path):
     (tmp_path / "world.json").write_text("{")
-    with pytest.raises(WorldError, match=r"world\.json cannot be read: delete"):
+    with pytest.raises(WorldError, match=r"world\.json is missing or cannot be read: delete"):
         ensure_world(small(tmp_path))
 
 
