@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 from pydantic import PositiveInt
+from torch import Tensor
 
 from config import Fault
 from datasets.active_learning import split_name
@@ -105,9 +106,12 @@ class GanClevr(_FromFiles):
         spec_augment: Masks drawn over training spectrograms.
         on_error: What a loader does with a sample that cannot be decoded.
         features: Where log-mels are computed.
+        keep: Keep whole log-mels in memory, 16 kB for each second of sound, so that each file is read once in every
+            loading process.
 
     Raises:
         ManifestError: The list or files are missing, or an id is no number.
+        ValueError: Log-mels that the task computes on its device are to be kept.
     """
 
     def __init__(
@@ -121,6 +125,7 @@ class GanClevr(_FromFiles):
         spec_augment: SpecAugment | None = None,
         on_error: OnError = "error",
         features: Literal["worker", "device"] = "worker",
+        keep: bool = False,
     ) -> None:
         found = read_gan_clevr(folder, split, images=image is not None)
         wrong = [record.uttid for record in found.records if not split_name(record.uttid)[0].isdigit()]
@@ -128,11 +133,30 @@ class GanClevr(_FromFiles):
             raise ManifestError(f"{found.path}: ids {wrong[:3]} are no numbers; an id is the index of a noise vector")
         args = (found.records, found.path, image, train, max_frames, window, spec_augment, on_error)
         super().__init__(*args, features=features)
+        if keep and features == "device":
+            raise ValueError("keep goes with features: worker, found device: log-mels are the task's; set keep: false")
+        self.keep = keep
+        self._kept: dict[int, Tensor] = {}
+
+    @staticmethod
+    def faults(spec_augment: object, features: str, keep: bool) -> Iterator[Fault]:
+        """Refuse masks over features that the worker does not compute, and keeping them."""
+        yield from _FromFiles.faults(spec_augment, features)
+        if keep and features == "device":
+            yield "keep", "found true with features: device, whose log-mels the worker does not have; expected false"
 
     def __getitem__(self, index: int) -> Sample:
         """Reads one sample, as :class:`SpokenCaptions`, with its ``latent`` and whether it is ``active``."""
         latent, active = split_name(self.records[index].uttid)
         return super().__getitem__(index) | {"latent": int(latent), "active": active}
+
+    def _speech(self, index: int) -> Sample:
+        if not self.keep:
+            return super()._speech(index)
+        if index not in self._kept:
+            waveform = torch.from_numpy(read_audio(self.records[index].audio_path))
+            self._kept[index] = log_mel(waveform).values
+        return self._finished(self._kept[index])
 
 
 class PlacesHDF5(SpokenCaptions):

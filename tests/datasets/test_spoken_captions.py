@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from datasets import spoken_captions
 from datasets.augment import SpecAugment
 from datasets.hdf5 import HDF5Pair, preprocess
 from datasets.images import ImageTransform
@@ -99,6 +100,23 @@ def test_gan_clevr(assets):
     assert "image" not in blind[0]
     with pytest.raises(ValueError, match="without pictures"):
         blind.image_u8(0)
+
+
+def test_kept_spectrograms_are_read_once_and_the_same(assets, monkeypatch):
+    folder = assets / "formats" / "clevrgan"
+    options = {"train": True, "max_frames": 20, "spec_augment": SpecAugment(1, 8, 1, 5)}
+    fresh, kept = GanClevr(folder, "train", None, **options), GanClevr(folder, "train", None, **options, keep=True)
+    reads = []
+    read = spoken_captions.read_audio
+    monkeypatch.setattr(spoken_captions, "read_audio", lambda path: reads.append(path) or read(path))
+    for seed in range(3):  # windows and masks are drawn anew, and leave what is kept alone
+        torch.manual_seed(seed)
+        expected = fresh[1]
+        torch.manual_seed(seed)
+        assert torch.equal(kept[1]["mel"], expected["mel"])
+    assert len(reads) == 3 + 1
+    with pytest.raises(ValueError, match="keep goes with features: worker"):
+        GanClevr(folder, "train", None, train=True, features="device", keep=True)
 
 
 def test_gan_clevr_ids_are_numbers(assets, tmp_path):

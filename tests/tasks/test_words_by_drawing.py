@@ -22,7 +22,7 @@ from tests.ranks import on_two_ranks
 from tests.tasks.drawing_data import LATENT_DIM, make_data, make_generator, make_task, write_captions
 from trainer import Trainer
 
-LOSSES = ["regular", "negatives_edited", "negatives_hard", "negatives_both"]
+LOSSES = ["regular", "negatives_edited", "negatives_hard", "negatives_both", "all_impostors"]
 EDITING = Editing(layers=["layer3", "layer4"], max_retries=1)
 CLUSTERED = Editing(["layer4"], 1, Clustering(epochs_clustering=2, datapoints=6, clusters=3, samples=6))
 
@@ -54,6 +54,7 @@ def test_every_loss_learns_the_pairs(folder, loss_type):
         "negatives_edited": {"regular", "edited"},
         "negatives_hard": {"regular", "hard"},
         "negatives_both": {"regular", "edited_or_hard"},
+        "all_impostors": {"all_impostors"},
     }[loss_type]
     assert {name for name in values[0] if "/" not in name} == parts | {"loss"}
     if loss_type in ("negatives_edited", "negatives_both"):
@@ -211,3 +212,17 @@ def test_data_that_do_not_fit_the_generator_are_named(folder, tmp_path):
     task = make_task(lacking, "negatives_edited", editing=Editing(["layer3"], 0, None, selection))
     with pytest.raises(UserError, match="a caption active/2, but no edited picture of latent 2 among the 1"):
         fit(task, 1)
+
+
+def test_kept_pictures_are_those_that_are_drawn(folder):
+    data = make_data(folder)
+    drawn = make_task(data, "regular", editing=EDITING).studio
+    kept = make_task(data, "regular", editing=EDITING, drawing=Drawing(make_generator(), kept=4)).studio
+    calls = []
+    kept.generator.register_forward_hook(lambda _module, given, _out: calls.append(len(given[0])))
+    for ids in ([0, 1, 2], [2, 3, 0], [5, 4, 3], [3, 2, 1, 0]):
+        batch = {"latent": torch.tensor(ids)}
+        torch.testing.assert_close(kept.draw(batch).images, drawn.draw(batch).images)
+        assert kept.draw(batch).positives.shapes == drawn.draw(batch).positives.shapes
+        calls.append("next")
+    assert calls == [3, "next", 1, "next", 2, 2, "next", "next"]
