@@ -1,0 +1,89 @@
+"""Tables of a comparison: for each training and measure the mean and the spread over seeds."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+
+class Measured(NamedTuple):
+    """One value of one run.
+
+    Attributes:
+        training: what was trained.
+        seed: of it.
+        column: what was measured.
+        value: of it.
+    """
+
+    training: str
+    seed: int
+    column: str
+    value: float
+
+
+class Summary(NamedTuple):
+    """One measure of one training over its seeds.
+
+    Attributes:
+        mean: over seeds.
+        spread: standard deviation over seeds (of a sample, n - 1); NaN with one seed.
+        values: by seed.
+    """
+
+    mean: float
+    spread: float
+    values: dict[int, float]
+
+
+def summarise(measured: Sequence[Measured]) -> dict[str, dict[str, Summary]]:
+    """Put values together by training and column, both in the order in which they come.
+
+    Args:
+        measured: values of runs; of two of the same training, seed and column the last counts.
+    """
+    values: dict[str, dict[str, dict[int, float]]] = {}
+    for one in measured:
+        values.setdefault(one.training, {}).setdefault(one.column, {})[one.seed] = one.value
+    return {
+        training: {column: _summary(by_seed) for column, by_seed in columns.items()}
+        for training, columns in values.items()
+    }
+
+
+def _summary(by_seed: Mapping[int, float]) -> Summary:
+    count = len(by_seed)
+    mean = sum(by_seed.values()) / count
+    squares = sum((value - mean) ** 2 for value in by_seed.values())
+    return Summary(mean, math.sqrt(squares / (count - 1)) if count > 1 else math.nan, dict(by_seed))
+
+
+def as_markdown(summaries: Mapping[str, Mapping[str, Summary]], columns: Mapping[str, float | None]) -> str:
+    """Write the table: a row for each measure, a column for each training, the best mean of each row in bold.
+
+    Args:
+        summaries: of :func:`summarise`; measures that a training lacks are left empty.
+        columns: measures to show, in order, and the value that chance has, None where nobody knows.
+    """
+    lines = [["", *summaries, "chance"], ["---"] * (len(summaries) + 2)]
+    for column, chance in columns.items():
+        row = [summaries[training].get(column) for training in summaries]
+        best = max((cell.mean for cell in row if cell), default=math.nan)
+        cells = [_cell(cell, best) if cell else "" for cell in row]
+        lines.append([column, *cells, "" if chance is None else f"{chance:.3f}"])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(summary: Summary, best: float) -> str:
+    text = f"{summary.mean:.3f}" + ("" if math.isnan(summary.spread) else f" ± {summary.spread:.3f}")
+    return f"**{text}**" if summary.mean == best else text
+
+
+def as_csv(measured: Sequence[Measured]) -> str:
+    """Write every single value, a line each: training, seed, measure, value."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Measured._fields)
+    writer.writerows([*one[:3], f"{one.value:.6g}"] for one in measured)
+    return text.getvalue()
