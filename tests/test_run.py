@@ -156,7 +156,7 @@ def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
         (["data.train.manifest=nowhere.json"], "nowhere.json"),
         (["trainer.precision=fp16"], "fp16 needs a GPU"),
         (["init_from={path: nowhere}"], "nowhere"),
-        (["data.batch_size=1"], "at least 2 pairs"),
+        (["data.batch_size=1"], "expected at least 2: pairs are ranked"),
         (["data.batch_size=0"], "expected int, greater than or equal to 1"),
         (["seed=-1"], "found -1 (int), expected int, greater than or equal to 0"),
         (["data.train.manifest=tests"], "tests"),
