@@ -99,7 +99,7 @@ def call(command: list[str]) -> int:
     Args:
         command: program and arguments.
     """
-    child = subprocess.Popen(command, cwd=config.PROJECT_ROOT, start_new_session=True)
+    child = subprocess.Popen(command, cwd=config.PROJECT_ROOT, process_group=0)
     try:
         return child.wait()
     except KeyboardInterrupt:

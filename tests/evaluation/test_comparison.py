@@ -1,0 +1,48 @@
+"""Tables of a comparison: means and spreads by hand, the best in bold, nothing made up for what is missing."""
+
+import math
+
+import pytest
+
+from evaluation.comparison import Measured, as_csv, as_markdown, summarise
+
+VALUES = [
+    Measured("plain", 0, "recall", 0.5),
+    Measured("plain", 2, "recall", 0.7),
+    Measured("drawn", 0, "recall", 0.9),
+    Measured("plain", 0, "colour", 0.25),
+]
+
+
+def test_mean_and_spread_over_seeds():
+    summaries = summarise(VALUES)
+    assert list(summaries) == ["plain", "drawn"]
+    found = summaries["plain"]["recall"]
+    assert found.mean == pytest.approx(0.6)
+    assert found.spread == pytest.approx(math.sqrt(0.02))
+    assert found.values == {0: 0.5, 2: 0.7}
+    assert math.isnan(summaries["drawn"]["recall"].spread)
+
+
+def test_a_later_value_of_the_same_run_counts():
+    assert summarise([*VALUES, Measured("plain", 2, "recall", 0.9)])["plain"]["recall"].mean == pytest.approx(0.7)
+
+
+def test_markdown():
+    text = as_markdown(summarise(VALUES), {"recall": 0.02, "colour": None})
+    assert text.splitlines() == [
+        "|  | plain | drawn | chance |",
+        "| --- | --- | --- | --- |",
+        "| recall | 0.600 ± 0.141 | **0.900** | 0.020 |",
+        "| colour | **0.250** |  |  |",
+    ]
+
+
+def test_csv_has_every_value():
+    assert as_csv(VALUES).splitlines() == [
+        "training,seed,column,value",
+        "plain,0,recall,0.5",
+        "plain,2,recall,0.7",
+        "drawn,0,recall,0.9",
+        "plain,0,colour,0.25",
+    ]
