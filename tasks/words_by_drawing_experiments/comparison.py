@@ -56,7 +56,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Tested(Step):
+class Check(Step):
     """A test of every training.
 
     Attributes:
@@ -70,7 +70,7 @@ def compare(
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)],
     warm_up: Step,
     trainings: dict[str, Step],
-    tests: dict[str, Tested],
+    tests: dict[str, Check],
     context: Context,
     negatives: Step | None = None,
     train_settings: list[str] = [],  # noqa: B006  never changed
@@ -126,7 +126,7 @@ class Plan:
     folder: Path
     warm_up: Step
     trainings: dict[str, Step]
-    tests: dict[str, Tested]
+    tests: dict[str, Check]
     train_settings: list[str]
     test_settings: list[str]
 

@@ -13,9 +13,9 @@ import config
 from engine.context import Context
 from engine.errors import UserError
 from tasks.words_by_drawing_experiments import runs
-from tasks.words_by_drawing_experiments.comparison import Column, Step, Tested, compare
+from tasks.words_by_drawing_experiments.comparison import Column, Step, Check, compare
 
-EVALUATE = Tested("words_by_drawing/evaluate.yaml", [], {"recall": Column("A_r1", 0.5)})
+EVALUATE = Check("words_by_drawing/evaluate.yaml", [], {"recall": Column("A_r1", 0.5)})
 ARGUMENTS = {
     "seeds": [0, 3],
     "warm_up": Step("words_by_drawing/warm_up.yaml"),
@@ -92,7 +92,7 @@ def test_a_failed_run_ends_it_with_its_command(monkeypatch, tmp_path):
 
 
 def test_faults_are_told_before_anything_runs(calls, tmp_path):
-    wrong = {"tests": {"recall": Tested("words_by_drawing/evaluate.yaml", ["pairs=none"])}}
+    wrong = {"tests": {"recall": Check("words_by_drawing/evaluate.yaml", ["pairs=none"])}}
     with pytest.raises(config.ConfigError, match="pairs"):
         compare(**ARGUMENTS | wrong, context=context(), folder=tmp_path)
     with pytest.raises(UserError, match="warm_up"):
