@@ -13,7 +13,7 @@ import config
 from engine.context import Context
 from engine.errors import UserError
 from tasks.words_by_drawing_experiments import runs
-from tasks.words_by_drawing_experiments.comparison import Column, Step, Check, compare
+from tasks.words_by_drawing_experiments.comparison import Check, Column, Step, compare
 
 EVALUATE = Check("words_by_drawing/evaluate.yaml", [], {"recall": Column("A_r1", 0.5)})
 ARGUMENTS = {
