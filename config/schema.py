@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import numpy as np
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import SchemaError
+from torch import Tensor
 
 from config.check import ENTRY_OFFERS
 from config.load import PROJECT_ROOT, list_configs, load
 from config.types import ALLOWED_MODULES, arms, describe, fits, offers_of, parameters, public_names, resolve_type
 
+MADE_IN_CODE = (Tensor, np.ndarray)
 OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
 
 
@@ -86,7 +89,16 @@ class _Schema:
             return self._nodes(annotation, ())
 
     def _nodes(self, product: Any, offered: tuple[str, ...]) -> dict[str, Any]:
-        """Return the schema of a node that makes ``product``."""
+        """Return the schema of a node that makes ``product``: a definition, as many places take the same."""
+        if product in MADE_IN_CODE:
+            return {"description": f"{describe(product)}, which no config holds"}
+        key = "-".join(["any", getattr(product, "__module__", ""), describe(product), *offered])
+        if key not in self.definitions:
+            self.definitions[key] = {}  # stands while its own parts are drawn
+            self.definitions[key] = self._cases(product, offered)
+        return {"$ref": f"#/$defs/{key}"}
+
+    def _cases(self, product: Any, offered: tuple[str, ...]) -> dict[str, Any]:
         fitting = {name: target for name, target in self.targets.items() if _makes(target, product)}
         cases = [
             {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": reference}
