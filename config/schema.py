@@ -8,6 +8,7 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -84,15 +85,18 @@ class _Schema:
             return self._nodes(annotation, ())
         try:
             adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
-            return adapter.json_schema()
+            drawn = adapter.json_schema()
         except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, SchemaError):
             return self._nodes(annotation, ())
+        self.definitions |= drawn.pop("$defs", {})  # references are from the root
+        return drawn
 
     def _nodes(self, product: Any, offered: tuple[str, ...]) -> dict[str, Any]:
         """Return the schema of a node that makes ``product``: a definition, as many places take the same."""
         if product in MADE_IN_CODE:
             return {"description": f"{describe(product)}, which no config holds"}
-        key = "-".join(["any", getattr(product, "__module__", ""), describe(product), *offered])
+        words = ["any", getattr(product, "__module__", ""), describe(product), *offered]
+        key = re.sub(r"[^\w.]+", "-", "-".join(words))  # what a reference may hold
         if key not in self.definitions:
             self.definitions[key] = {}  # stands while its own parts are drawn
             self.definitions[key] = self._cases(product, offered)

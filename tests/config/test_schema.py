@@ -1,6 +1,7 @@
 """The JSON Schema for editors agrees with what the config check accepts."""
 
 import json
+import re
 
 import jsonschema
 import pytest
@@ -11,10 +12,22 @@ from config.schema import schema
 
 
 @pytest.fixture(scope="module")
-def validator():
-    drawn = json.loads(json.dumps(schema()))
+def drawn():
+    return json.loads(json.dumps(schema()))
+
+
+@pytest.fixture(scope="module")
+def validator(drawn):
     jsonschema.Draft202012Validator.check_schema(drawn)
     return jsonschema.Draft202012Validator(drawn)
+
+
+def test_an_editor_can_hold_it_and_follow_its_references(drawn):
+    text = json.dumps(drawn)
+    assert len(text) < 1_000_000
+    references = set(re.findall(r'"\$ref": "#/\$defs/([^"]+)"', text))
+    assert references <= set(drawn["$defs"])
+    assert all(re.fullmatch(r"[\w.-]+", name) for name in references)
 
 
 def test_every_config_file_fits(validator):
