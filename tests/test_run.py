@@ -126,7 +126,10 @@ def test_two_processes_learn_what_one_learns(tmp_path):
     expected, found = dict(leaves(one)), dict(leaves(both))
     assert expected.keys() == found.keys()
     for name, value in expected.items():  # 1e-5 of each tensor's largest value, nothing absolute
-        assert (value - found[name]).abs().max() <= 1e-5 * value.abs().max(), name
+        scale = value.abs().max()
+        if name.endswith("running_mean"):  # values of this spread cancelled to a mean near zero
+            scale = scale.maximum(expected[name.replace("running_mean", "running_var")].sqrt().max())
+        assert (value - found[name]).abs().max() <= 1e-5 * scale, name
     metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two")]
     assert metrics[0]["n"] == metrics[1]["n"] == 4
 
