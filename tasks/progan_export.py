@@ -81,21 +81,19 @@ def export(
     found, state = read_checkpoint(run_folder)
     model, values = averaged_generator(state, found)
     renders = Renders(data)
-    stage = Growth([Phase(**phase) for phase in values["task"]["phases"]]).at(state["step"])
+    trainings = history(state, values)
+    seen = sum(training["images_seen"] for training in trainings)
     pictures = draw(model, images)
     real = [resized(batch, model.resolution) for batch in renders.validation_batches(BATCH)]
     figures = [measured(pictures, real, network) for network in features]
-    log.info("step %d, %d real pictures seen: %s", state["step"], stage.images, "; ".join(map(str, figures)))
+    log.info("step %d, %d real pictures seen: %s", state["step"], seen, "; ".join(map(str, figures)))
     if context.dry_run:
         return
     made = {
         "kind": "progan",
-        "images_seen": stage.images,
-        "steps": state["step"],
-        "training_minutes": round(state["seconds"] / 60, 1),
-        "seed": values.get("seed", 0),
+        "images_seen": seen,
         "frechet_distances": [figure.as_dict() for figure in figures],
-        "config": {key: values[key] for key in ("description", "prepare", "task", "trainer") if key in values},
+        "trainings": trainings,
         "how": "python run.py -f gan/export.yaml, from the moving average of the weights",
     }
     path = shipped.save(model, name, made, folder)
@@ -103,6 +101,33 @@ def export(
     if samples is not None:
         samples.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(tiled(pictures)).save(samples)
+
+
+def history(state: dict[str, Any], values: dict[str, Any]) -> list[dict[str, Any]]:
+    """Tell how a checkpoint came about: its training, and before it those whose weights it started from.
+
+    Args:
+        state: the checkpoint.
+        values: its config.
+
+    Returns:
+        For each training, the first one first: pictures seen, steps, minutes, seed and config.
+
+    Raises:
+        UserError: the checkpoint that a training started from is gone.
+    """
+    stage = Growth([Phase(**phase) for phase in values["task"]["phases"]]).at(state["step"])
+    training = {
+        "images_seen": stage.images,
+        "steps": state["step"],
+        "training_minutes": round(state["seconds"] / 60, 1),
+        "seed": values.get("seed", 0),
+        "config": {key: values[key] for key in ("description", "prepare", "task", "trainer") if key in values},
+    }
+    if not values.get("init_from"):
+        return [training]
+    found, earlier = read_checkpoint(config.resolve_path(values["init_from"]["path"]))
+    return [*history(earlier, config.parse_yaml(earlier["config"], str(found))), training]
 
 
 def measured(generated: torch.Tensor, real: list[torch.Tensor], network: FeatureNetwork) -> FrechetDistance:

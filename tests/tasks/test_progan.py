@@ -14,6 +14,7 @@ from PIL import Image
 
 import config
 from datasets.renders import Renders, RenderSet, ensure_renders
+from engine import checkpoint
 from engine.errors import UserError
 from engine.run_folder import RunFolder
 from engine.settings import EmaSettings, TrainerSettings
@@ -219,11 +220,25 @@ def test_the_averaged_generator_is_exported_and_loads(trained, renders, tmp_path
     assert not torch.equal(averaged, state["modules"]["generator"]["grown.layer3.conv.weight"])
     card = shipped.card("tiny", tmp_path)
     assert card["images_seen"] == 24
-    assert card["seed"] == 0
+    (training,) = card["trainings"]
+    assert (training["images_seen"], training["seed"]) == (24, 0)
     (distance,) = card["frechet_distances"]
     assert (distance["generated"], distance["real"], distance["resolution"]) == (24, 12, 16)
-    assert card["config"]["task"]["generator"]["widths"] == [8, 8, 4]
+    assert training["config"]["task"]["generator"]["widths"] == [8, 8, 4]
     assert Image.open(tmp_path / "grid.png").size == (12 * 16, 2 * 16)
+
+
+def test_the_card_tells_of_the_training_that_another_started_from(trained, renders, tmp_path):
+    state = torch.load(trained / "checkpoints" / "last.pt", weights_only=True)
+    values = config.parse_yaml(state["config"], "a test")
+    values["init_from"] = {"path": str(trained / "checkpoints" / "last.pt"), "allow_partial": True}
+    checkpoint.write(tmp_path / "second.pt", state | {"config": config.dump(values), "step": 2})
+    run_export(trained, renders, tmp_path, run_folder=tmp_path / "second.pt")
+    card = shipped.card("tiny", tmp_path)
+    first, second = card["trainings"]
+    assert first["images_seen"] == 24 > second["images_seen"] > 0
+    assert card["images_seen"] == first["images_seen"] + second["images_seen"]
+    assert "init_from" not in first["config"]
 
 
 def test_a_dry_export_writes_nothing(trained, renders, tmp_path):
