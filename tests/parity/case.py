@@ -108,7 +108,10 @@ def read_case(path: Path, folder: Path) -> Case:
     if lacking:
         raise CaseError(f"the case lacks {', '.join(lacking)}, expected {', '.join(REQUIRED)}")
     with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
-        return Case(path.stem, spec, {name: arrays[name] for name in arrays.files}, folder)
+        case = Case(path.stem, spec, {name: arrays[name] for name in arrays.files}, folder)
+    if not case.outputs:
+        raise CaseError("the case lists no outputs, expected at least one to compare")
+    return case
 
 
 def fraction(
@@ -140,8 +143,10 @@ def fraction(
             return 0.0, "equal"
         value = different / expected.size / may_differ if may_differ else 1.0 + different
         return value, f"{different} entries differ"
-    if not np.isfinite(result).all() and np.isfinite(expected).all():
-        return None, "not finite"
-    expected = expected.astype(np.float64)
-    error = np.abs(result.astype(np.float64) - expected) / (atol + rtol * np.abs(expected))
+    result, expected = result.astype(np.float64), expected.astype(np.float64)
+    finite = np.isfinite(expected)
+    if not np.array_equal(result[~finite], expected[~finite], equal_nan=True) or not np.isfinite(result[finite]).all():
+        return None, "not finite" if finite.all() else "NaN or infinity elsewhere than expected"
+    result, expected = result[finite], expected[finite]
+    error = np.abs(result - expected) / (atol + rtol * np.abs(expected))
     return (float(error.max()) if error.size else 0.0), ""

@@ -158,6 +158,19 @@ def test_silence_is_computed_as_published(assets, tmp_path):
     assert parity.run_case(copied(assets, tmp_path, "logmel", change, arrays)) == {"logmel_wnhsu_still": (0.0, "")}
 
 
+def test_a_case_without_outputs_is_not_right(assets, tmp_path, capsys):
+    case = copied(assets, tmp_path, "logmel", lambda spec: spec.update(outputs=[]))
+    assert parity.main([str(case)]) == 1
+    assert "lists no outputs" in capsys.readouterr().err
+
+
+def test_expected_nans_must_be_where_they_are():
+    expected = np.array([1.0, np.nan, np.inf])
+    assert fraction(expected.copy(), expected, 1e-3, 0.0) == (0.0, "")
+    for wrong in ([1.0, 2.0, np.inf], [1.0, np.nan, -np.inf], [np.nan, np.nan, np.inf]):
+        assert fraction(np.array(wrong), expected, 1e-3, 0.0)[0] is None
+
+
 def test_no_such_case(tmp_path, capsys):
     assert parity.main([str(tmp_path / "none.json")]) == 1
     printed = capsys.readouterr()
