@@ -199,7 +199,10 @@ class Trainer:
     def _log(self, run_log: RunLog, logged: dict[str, list[Tensor | float]], throughput: Throughput) -> None:
         values = {f"train/{name}": sum(float(v) for v in series) / len(series) for name, series in logged.items()}
         for name, optimizer in self.task.optimizers.items():
-            values[f"learning_rate/{name}"] = optimizer.param_groups[0]["lr"]
+            groups = optimizer.param_groups
+            for number, group in enumerate(groups):
+                key = name if len(groups) == 1 else f"{name}.{number}"
+                values[f"learning_rate/{key}"] = group["lr"]
         values |= {f"speed/{name}": value for name, value in throughput.read().items()}
         run_log.scalars(self.at.step, self.at.epoch, values)
         trained = {name.removeprefix("train/"): value for name, value in values.items() if name.startswith("train/")}
