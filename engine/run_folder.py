@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 # Keys that may differ between a run and its continuation: they change how long or where it runs, not what it learns.
 FREE_KEYS = ("trainer.epochs", "trainer.max_", "trainer.log_", "trainer.checkpoint", "run.", "launch.", "report")
 FREE_ENDINGS = ("workers", "prefetch", "budget_mb", "cpu_threads")
-REPORT_FILES = ("metrics.json", "report.html", "queries.csv", "retrieval.json", "skipped.csv")
+REPORT_FILES = ("metrics.json", "report.html", "queries.csv", "queries.json", "retrieval.json", "skipped.csv")
 
 
 @dataclass

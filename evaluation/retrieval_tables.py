@@ -66,7 +66,7 @@ def write_retrieval(
     image_names: Sequence[str] | None = None,
     speech_names: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """Write ``retrieval.json`` (metrics) and ``queries.csv`` (one row per query and direction) into a folder.
+    """Write ``retrieval.json`` (metrics), and ``queries.csv`` and ``queries.json`` (rows per query and direction).
 
     Args:
         folder: made if missing.
@@ -82,5 +82,6 @@ def write_retrieval(
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+    write_whole(folder / "queries.json", (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
     write_whole(folder / "retrieval.json", (json.dumps(metrics, indent=2) + "\n").encode())
     return metrics

@@ -37,7 +37,7 @@ def write_retrieval_report(
     picture: Picture,
     sections: Sequence[tuple[str, str]] = (),
 ) -> dict[str, float]:
-    """Write ``queries.csv``, ``retrieval.json`` and ``report.html`` of a split.
+    """Write ``queries.csv``, ``queries.json``, ``retrieval.json`` and ``report.html`` of a split.
 
     Args:
         folder: the run.

@@ -214,7 +214,11 @@ def test_written_files(tmp_path):
         "wrong_score": "2.0",
     }
     assert rows[5]["query_name"] == 'd "e"'
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["queries.csv", "retrieval.json"]
+    assert json.loads((tmp_path / "new" / "queries.json").read_text()) == query_rows(
+        found, ["cube", "ball", "cone"], ["a,b", "c", 'd "e"']
+    )
+    written = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert written == ["queries.csv", "queries.json", "retrieval.json"]
 
 
 def test_rows_without_a_wrong_answer():
