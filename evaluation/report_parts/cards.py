@@ -81,7 +81,7 @@ def _player(query: Query, heat: np.ndarray, with_sound: bool) -> str:
 def _legend() -> str:
     return (
         f'<p class="legend" title="the line runs at {100 * LINE:.0f} % of the range of this pair&#39;s similarities">'
-        f'<i class="dim"></i>answers little<i class="line"></i>answers most</p>'
+        f'<i class="dim"></i>darkened: low similarity to this moment<i class="line"></i>outlined: the highest</p>'
     )
 
 
@@ -116,7 +116,8 @@ def _timeline(query: Query, words: list[tuple[float, float, str]]) -> str:
     style = "--rows:{};--slim-rows:{}".format(*lines)
     line = f'<div class="words" style="{style}">{labels}</div>' if labels else ""
     return (
-        '<div class="timeline"><p class="label">similarity of the best region over time</p>'
+        '<div class="timeline"><p class="label">similarity of the best region at each moment, '
+        "from the lowest of this pair (bottom) to its highest (top)</p>"
         f'<div class="plot" data-seconds="{seconds:.4f}">{similarity_curve(best, shown, seconds)}'
         f'<i class="cursor"></i></div><div class="ends"><span>0 s</span><span>{seconds:.1f} s</span></div>{line}</div>'
     )
