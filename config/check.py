@@ -14,6 +14,7 @@ from config.types import (
     ConfigError,
     Parameter,
     arms,
+    bare_arms,
     closest,
     describe,
     fits,
@@ -164,7 +165,8 @@ def _check_value(annotation: Any, value: Any, key_path: str, faults: Faults) -> 
     if isinstance(value, dict):
         return _check_mapping(members, value, key_path, faults)
     if isinstance(value, list):
-        kinds = [kinds for member in members if (kinds := item_kinds(member, len(value))) is not None]
+        lists = bare_arms(annotation)
+        kinds = [kinds for member in lists if (kinds := item_kinds(member, len(value))) is not None]
         if kinds and any(map(_may_hold_nodes, kinds[0])):
             pairs = enumerate(zip(kinds[0], value, strict=True))
             return [_check_value(kind, item, f"{key_path}.{i}", faults) for i, (kind, item) in pairs]

@@ -11,7 +11,7 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
@@ -77,6 +77,8 @@ class _Schema:
             return {"type": "string", "format": "path"}
         if inspect.isclass(annotation) and dataclasses.is_dataclass(annotation):
             return self._definition(f"{annotation.__module__}.{annotation.__qualname__}", annotation, ())
+        if get_origin(annotation) is Annotated and get_origin(get_args(annotation)[0]) is list:  # perhaps of nodes
+            return self._one(get_args(annotation)[0]) | _sizes(get_args(annotation)[1:])
         item = get_args(annotation)[0] if get_origin(annotation) in (list, tuple) and get_args(annotation) else None
         if item is not None:
             return {"type": "array", "items": self.value(item)}
@@ -120,6 +122,14 @@ class _Schema:
             schema["properties"]["type"] = {"const": name}
             self.definitions[key] = {**schema, "additionalProperties": False}
         return {"$ref": f"#/$defs/{key}"}
+
+
+def _sizes(marks: tuple[Any, ...]) -> dict[str, int]:
+    """Return the fewest and most items among the marks of an annotated list."""
+    parts = [part for mark in marks for part in getattr(mark, "metadata", [mark])]
+    names = {"min_length": "minItems", "max_length": "maxItems"}
+    found = {key: getattr(part, name, None) for part in parts for name, key in names.items()}
+    return {key: size for key, size in found.items() if size is not None}
 
 
 def _makes(target: Callable[..., Any], product: Any) -> bool:

@@ -38,6 +38,7 @@ LIMITS = {
     "lt": "less than",
     "le": "less than or equal to",
     "multiple_of": "a multiple of",
+    "min_length": "of a length of at least",
 }
 
 

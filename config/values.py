@@ -1,7 +1,8 @@
 """Plain values against annotations, and the combinations of values that a class refuses.
 
 A limit of one value stands in its annotation: ``Annotated[int, Field(ge=1)]``, pydantic's ``PositiveInt``, or a rule
-of our own as ``AfterValidator``. What one value alone cannot tell stands in a static method ``faults`` of the class::
+of our own as ``AfterValidator``; of a list of nodes only that it is not empty, ``Field(min_length=1)``. What one value
+alone cannot tell stands in a static method ``faults`` of the class::
 
     @staticmethod
     def faults(min_objects: int, max_objects: int) -> Iterator[Fault]:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from pydantic import Field
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -85,7 +86,7 @@ class Progan:
         objective: Objective,
         generator_optimizer: Optimise,
         discriminator_optimizer: Optimise,
-        phases: list[Phase],
+        phases: Annotated[list[Phase], Field(min_length=1)],
         measure: Measure,
         steps_per_epoch: int,
         data: Renders,

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -73,7 +74,7 @@ class SpeechImage:
     def __init__(
         self,
         image_encoder: nn.Module,
-        ranking: list[RankingLoss],
+        ranking: Annotated[list[RankingLoss], Field(min_length=1)],
         optimization: Optimization,
         data: SpeechImageData,
         device: torch.device,

@@ -111,6 +111,28 @@ def test_data_that_a_task_cannot_use_are_told_before_they_are_loaded(tmp_path, t
     assert any("task.image_encoder.width" in line for line in lines)
 
 
+def test_a_task_without_a_loss_is_told_with_the_other_faults(tmp_path):
+    lines = faults_of(tmp_path, "task={type: tasks.speech_image.SpeechImage, ranking: []}", "trainer.epoch=3")
+    told = (
+        "task.ranking [command line]: found [] (list), expected a list of a node {type: ...} that makes Tensor, "
+        "of a length of at least 1"
+    )
+    assert told in lines
+    assert any("trainer.epoch " in line for line in lines)
+    growing = faults_of(tmp_path, "task={type: tasks.progan.Progan, phases: []}")
+    assert any(line.startswith("task.phases [command line]: found [] (list)") for line in growing)
+
+
+def test_the_temperature_of_a_softmax_is_above_zero(tmp_path):
+    for found in (0, -0.5):
+        softmax = f"{{type: losses.masked_margin_softmax, temperature: {found}}}"
+        ranking = f"[{{type: losses.hard_triplet, margin: wide}}, {softmax}]"
+        lines = faults_of(tmp_path, f"task={{type: tasks.speech_image.SpeechImage, ranking: {ranking}}}")
+        told = f"found {found} ({type(found).__name__}), expected float, greater than 0"
+        assert f"task.ranking.1.temperature [command line]: {told}" in lines
+        assert any(line.startswith("task.ranking.0.margin") for line in lines)
+
+
 def test_a_task_that_draws_its_pictures_needs_none_in_the_data(tmp_path):
     drawn = "task={type: tasks.words_by_drawing.WordsByDrawing, drawing: {generator: x}}"
     lines = faults_of(tmp_path, drawn, "data.train.image=null")
