@@ -14,6 +14,7 @@ surisdi/learning-by-drawing ``losses.py`` (hard and edited negatives).
 from typing import Literal
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from engine.errors import UserError
@@ -167,7 +168,7 @@ def margin_triplet(similarity: Tensor, margin: float = 1.0) -> Tensor:
     return losses.sum() / (len(losses) * (len(losses) - 1))
 
 
-def masked_margin_softmax(similarity: Tensor, margin: float = 0.0, temperature: float = 1.0) -> Tensor:
+def masked_margin_softmax(similarity: Tensor, margin: float = 0.0, temperature: PositiveFloat = 1.0) -> Tensor:
     """Return the cross-entropy of the match against all B - 1 impostors of each row, the match lowered by a margin.
 
     With margin 0 it is InfoNCE (arXiv:1807.03748); masked margin softmax is Ilharco et al., arXiv:1909.08782, where the
