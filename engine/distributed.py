@@ -14,7 +14,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from engine.rendezvous import meet
+
 BUCKET_BYTES = 25 * 2**20
+TIMEOUT = timedelta(minutes=30)
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 
 
 def rank() -> int:
@@ -45,14 +49,24 @@ def pick_device() -> torch.device:
 
 
 def start(device: torch.device) -> None:
-    """Join the process group that torchrun describes; do nothing when alone."""
+    """Join the process group that torchrun describes; do nothing when alone.
+
+    Afterwards ``TORCHELASTIC_RESTART_COUNT`` is positive on every rank when any node has started its ranks again:
+    torchrun tells that only the node whose rank failed.
+
+    Args:
+        device: this rank's, see :func:`pick_device`. GPUs talk by nccl unless ranks share one, CPUs by gloo.
+    """
     if not launched_by_torchrun() or dist.is_initialized():
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
     shared_gpu = device.type == "cuda" and int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > torch.cuda.device_count()
     backend = "gloo" if device.type == "cpu" or shared_gpu else "nccl"
-    dist.init_process_group(backend, timeout=timedelta(minutes=30))
+    store, own_rank, world, attempt = meet(TIMEOUT)
+    dist.init_process_group(backend, store=store, rank=own_rank, world_size=world, timeout=TIMEOUT)
+    if any_rank(attempt > 1 or int(os.environ.get(RESTARTS, 0)) > 0):
+        os.environ[RESTARTS] = str(max(attempt - 1, 1))
 
 
 def stop() -> None:
