@@ -4,12 +4,11 @@ import json
 import logging
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 import config
 from config import Factory, Offers
@@ -20,24 +19,12 @@ from engine.errors import UserError
 from engine.initialise import InitFrom, checkpoint_files, load_run, start_from
 from engine.logs import RunLog, console, flatten
 from engine.run_folder import RunFolder, RunSettings
-from engine.settings import TrainerSettings
+from engine.settings import Launch, TrainerSettings
 from engine.task import Task
 from evaluation.report import metrics_table, write_metrics
 from trainer import Trainer
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Launch:
-    """How many processes run.py starts on this machine.
-
-    Attributes:
-        processes: a number, or None for one per visible GPU (one process on a machine without). torchrun's own
-            numbers win when it launched the program.
-    """
-
-    processes: PositiveInt | None = None
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -232,4 +219,4 @@ def show(folder: RunFolder) -> None:
     )
 
 
-__all__ = ["Launch", "UserError", "evaluate", "finish", "show", "train"]
+__all__ = ["UserError", "evaluate", "finish", "show", "train"]

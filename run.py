@@ -14,10 +14,9 @@ import os
 import signal
 import subprocess
 import time
-from typing import Any
 
 try:
-    import torch
+    import torch  # noqa: F401  everything else needs it
 except ModuleNotFoundError:
     sys.exit(f"{sys.executable} has no torch: run scripts/quickstart.sh once, then source .venv/bin/activate")
 
@@ -26,6 +25,7 @@ from engine import distributed
 from engine.context import Context
 from engine.errors import UserError
 from engine.logs import set_up_logging
+from engine.settings import planned_processes
 
 SECOND_RANK_WAITS = 3.0
 
@@ -54,14 +54,6 @@ def list_configs() -> None:
         loaded = config.load(path)
         name = path.relative_to(config.PROJECT_ROOT / "config_files").as_posix()
         print(f"{name:<36} {loaded.values.get('description', '(no description)')}")
-
-
-def processes_wanted(values: dict[str, Any]) -> int:
-    """Return how many processes this machine should run: ``launch.processes``, else one per visible GPU."""
-    launch = values.get("launch")
-    if launch is None:  # the entry knows no ranks
-        return 1
-    return launch.get("processes") or max(1, torch.cuda.device_count())
 
 
 def relaunch(count: int, arguments: list[str]) -> int:
@@ -103,7 +95,7 @@ def run(parsed: argparse.Namespace, command: list[str]) -> int:
     if parsed.print_config:
         print(config.dump(values), end="")
         return 0
-    count = processes_wanted(values)
+    count = planned_processes(values.get("launch"))
     if count > 1 and not distributed.launched_by_torchrun():
         return relaunch(count, command[1:])
     target = config.resolve_type(values["entry"])

@@ -130,13 +130,15 @@ def _check_combinations(
 
 
 def _check_given(declared: dict[str, Parameter], values: dict[str, Any], key_path: str, faults: Faults) -> None:
-    """Add what nodes have against those that stand beside them, which their owner will give them."""
+    """Add what nodes have against those that stand beside them, whether their owner will give them those or not."""
     beside = faults.without(values, key_path, husks=True)
     for key, node in beside.items():
-        given = {name: beside[name] for name in offered_names(declared[key].annotation) if name in beside}
-        if not given or not isinstance(node, dict) or "type" not in node:
+        if not isinstance(node, dict) or "type" not in node:
             continue
-        for path, message in given_faults(resolve_type(node["type"]), node, given):
+        target = resolve_type(node["type"])
+        own = parameters(target).keys() - set(offered_names(declared[key].annotation))
+        given = {name: value for name, value in beside.items() if name not in own}
+        for path, message in given_faults(target, node, given):
             place = path if path.split(".")[0] in given else join(key, path)
             faults.add(join(key_path, place), message)
 

@@ -9,7 +9,7 @@ import importlib
 import inspect
 import pkgutil
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -75,7 +75,7 @@ class Parameter:
         return self.default is inspect.Parameter.empty
 
 
-def closest(name: str, names: list[str]) -> str:
+def closest(name: str, names: Sequence[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest of ``names``, or nothing."""
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else ""

@@ -13,11 +13,11 @@ Its arguments are keywords of the constructor. :func:`config.check` calls it wit
 mapping, defaults included; what has a fault of its own is left out) before anything is built; :func:`refuse` calls it
 with the attributes of a dataclass.
 
-A class that is given objects by its owner (:class:`config.Offers`) may have a second static method, ``given_faults``.
-Its arguments are keywords of the constructor, and such keywords as the YAML holds a node for beside the class's own::
+A class may have a second static method, ``given_faults``, about what stands beside its node. Its arguments are keywords
+of the constructor and of the node's owner; one with a default may be missing in the YAML or have a fault of its own::
 
     @staticmethod
-    def given_faults(data: Node) -> Iterator[Fault]:
+    def given_faults(data: Node, trainer: Node | None = None) -> Iterator[Fault]:
         if data.get("batch_size") == 1:
             yield "data.batch_size", "found 1, expected at least 2"
 """
@@ -136,12 +136,12 @@ def combination_faults(target: Callable[..., Any], values: dict[str, Any]) -> li
 
 
 def given_faults(target: Callable[..., Any], values: dict[str, Any], given: dict[str, Any]) -> list[Fault]:
-    """Ask a class which combinations of its keywords with those that its owner gives it refuses.
+    """Ask a class which combinations of its keywords with its owner's it refuses.
 
     Args:
         target: what a node names.
         values: keywords of the node without fault.
-        given: what the owner gives, as the config has it.
+        given: the owner's keywords, as the config has them.
 
     Returns:
         The keyword and the fault of each.
@@ -154,8 +154,10 @@ def _asked(target: Callable[..., Any], name: str, values: dict[str, Any]) -> lis
     rule = getattr(target, name, None)
     if not inspect.isfunction(rule):
         return []
-    wanted = list(inspect.signature(rule).parameters)
-    return list(rule(**{key: values[key] for key in wanted})) if set(wanted) <= set(values) else []
+    wanted = inspect.signature(rule).parameters
+    if any(key not in values for key, parameter in wanted.items() if parameter.default is parameter.empty):
+        return []
+    return list(rule(**{key: values[key] for key in wanted if key in values}))
 
 
 def refuse(instance: Any) -> None:

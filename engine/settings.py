@@ -1,11 +1,15 @@
-"""How a task is trained: the ``trainer:`` group of a config."""
+"""How a task is trained and by how many processes: the ``trainer:`` and ``launch:`` groups of a config."""
 
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
+import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from config import refuse
+from config import Fault, refuse
+from engine import distributed
 from engine.update import Precision
 
 
@@ -73,3 +77,34 @@ class TrainerSettings:
 
     def __post_init__(self) -> None:
         refuse(self)
+
+    @staticmethod
+    def faults(precision: str) -> Iterator[Fault]:
+        """Refuse fp16 on a machine without a GPU."""
+        if precision == "fp16" and not torch.cuda.is_available():
+            yield "precision", "found fp16, but fp16 needs a GPU and torch finds none; expected auto, bf16 or fp32 here"
+
+
+@dataclass
+class Launch:
+    """How many processes run.py starts on this machine.
+
+    Attributes:
+        processes: a number, or None for one per visible GPU (one process on a machine without). torchrun's own
+            numbers win when it launched the program.
+    """
+
+    processes: PositiveInt | None = None
+
+
+def planned_processes(launch: Mapping[str, Any] | None) -> int:
+    """Return how many processes a config is run by: torchrun's number, ``launch.processes``, or one per visible GPU.
+
+    Args:
+        launch: the group as the config has it; None where the entry knows no ranks.
+    """
+    if launch is None:
+        return 1
+    if distributed.launched_by_torchrun():
+        return int(os.environ["WORLD_SIZE"])
+    return launch.get("processes") or max(1, torch.cuda.device_count())

@@ -44,7 +44,8 @@ class Task(Protocol):
     """One training job: built parts, one step, one evaluation.
 
     Attributes:
-        modules: every network, by name; checkpoints walk this dict.
+        modules: every network, by name; checkpoints walk this dict. ``module_names`` of the class, where it has them,
+            are the names that there can be.
         optimizers: by the name that ``step.update`` takes.
         schedulers: learning-rate schedules by name, stepped once per optimisation step.
         metric: the key of ``evaluate``'s result that chooses ``best.pt``, larger is better.

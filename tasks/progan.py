@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.optim import Optimizer
 
-from config import Offers
+from config import Fault, Offers
 from datasets.renders import Renders
 from engine import distributed
 from engine.context import Context
@@ -33,6 +33,7 @@ from gan.growth import Growth, Phase, Stage
 from gan.latents import latents
 from gan.objectives import Objective
 from gan.progan_growing import GrowingGenerator, ProganDiscriminator, blend
+from tasks.planned import Node, plan_faults, uneven_share
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class Progan:
     """
 
     metric = "negative_frechet_distance"
+    module_names = ("generator", "discriminator")
     shown_metrics = ("frechet_distance", "resolution", "alpha")
 
     def __init__(
@@ -109,6 +111,15 @@ class Progan:
         }
         self.schedulers: dict[str, Any] = {}
         self._real_features: np.ndarray | None = None
+
+    @staticmethod
+    def given_faults(
+        phases: list[Node], data: Node, trainer: Node | None = None, launch: Node | None = None
+    ) -> Iterator[Fault]:
+        """Refuse a training that cannot be as it is planned; here each phase has a batch of its own."""
+        yield from plan_faults(Progan.module_names, data, trainer, launch)
+        for number, phase in enumerate(phases):
+            yield from uneven_share(f"phases.{number}.batch_size", phase.get("batch_size"), launch)
 
     def _check(self, phases: list[Phase]) -> None:
         last = phases[-1]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from config import Fault
 from datasets.world.attribute_pictures import AttributePictures, LabelledPictures, SegmentationData
 from engine import distributed
 from engine.context import Context
@@ -29,6 +30,7 @@ from evaluation.segmentation_report import Overlay, write_segmentation_report
 from models.segmentation import ATTRIBUTE_GROUPS, GROUPS, attribute_labels
 from models.segmenter import AttributeSegmenter
 from models.segmenter_file import save_segmenter
+from tasks.planned import Node, plan_faults
 
 SHOWN = 24  # pictures in the report
 
@@ -66,6 +68,7 @@ class SegmenterTraining:
     """
 
     metric = "mean_iou"
+    module_names = ("segmenter",)
     shown_metrics = ("object_accuracy", "accuracy_shape", "accuracy_colour", "iou_ground", "mean_iou")
 
     def __init__(
@@ -85,6 +88,13 @@ class SegmenterTraining:
         optimizer, schedule = optimization.start([self.segmenter], self.steps_per_epoch, length)
         self.optimizers = {"segmenter": optimizer}
         self.schedulers = {} if schedule is None else {"segmenter": schedule}
+
+    @staticmethod
+    def given_faults(
+        data: Node, optimization: Node | None = None, trainer: Node | None = None, launch: Node | None = None
+    ) -> Iterator[Fault]:
+        """Refuse a training that cannot be as it is planned."""
+        yield from plan_faults(SegmenterTraining.module_names, data, trainer, launch, optimization)
 
     def begin_epoch(self, epoch: int) -> None:
         """Nothing changes between epochs."""

@@ -34,6 +34,7 @@ from tasks.captions import Captions
 from tasks.encoding import Encoded, encode_all
 from tasks.fitting import Node, few_pairs, no_pictures, unlike_encoders
 from tasks.imposters import draw_imposters, leave_out_same_picture
+from tasks.planned import plan_faults
 from tasks.retrieval import write_retrieval_report
 from tasks.similarity import Similarity
 
@@ -69,6 +70,7 @@ class SpeechImage:
     """
 
     metric = "recall@10"
+    module_names = ("image", "speech")
     shown_metrics = ("recall@1", "recall@5", "recall@10", "median_rank_A", "median_rank_I")
 
     def __init__(
@@ -113,10 +115,13 @@ class SpeechImage:
         yield from unlike_encoders(image_encoder, speech_encoder, text_encoder)
 
     @staticmethod
-    def given_faults(data: Node) -> Iterator[Fault]:
-        """Refuse batches without impostors, and data without pictures (the config's node beside the task)."""
+    def given_faults(
+        data: Node, optimization: Node | None = None, trainer: Node | None = None, launch: Node | None = None
+    ) -> Iterator[Fault]:
+        """Refuse batches without impostors, data without pictures, and a training that cannot be as it is planned."""
         yield from few_pairs(data)
         yield from no_pictures(data)
+        yield from plan_faults(SpeechImage.module_names, data, trainer, launch, optimization)
 
     # -- where the pictures come from ----------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from tasks.drawing_clusters import DrawingClusters
 from tasks.drawing_negatives import Editing
 from tasks.fitting import Node, few_pairs, no_pictures
 from tasks.imposters import draw_imposters
+from tasks.planned import plan_faults
 from tasks.similarity import Similarity
 from tasks.speech_image import SpeechImage
 from tasks.training_pairs import TrainingPairs
@@ -76,6 +77,8 @@ class WordsByDrawing(SpeechImage):
         UserError: parts that do not fit each other.
         LayerNameError: the generator has no such layer.
     """
+
+    module_names = (*SpeechImage.module_names, "clusters")
 
     def __init__(
         self,
@@ -134,11 +137,18 @@ class WordsByDrawing(SpeechImage):
         yield from _undrawable(loss_type, drawing, editing)
 
     @staticmethod
-    def given_faults(data: Node, drawing: Node | None) -> Iterator[Fault]:
-        """Refuse batches without impostors, and data without pictures where none are drawn."""
+    def given_faults(
+        data: Node,
+        drawing: Node | None,
+        optimization: Node | None = None,
+        trainer: Node | None = None,
+        launch: Node | None = None,
+    ) -> Iterator[Fault]:
+        """Refuse what SpeechImage refuses, except data without pictures where those are drawn."""
         yield from few_pairs(data)
         if drawing is None:
             yield from no_pictures(data)
+        yield from plan_faults(WordsByDrawing.module_names, data, trainer, launch, optimization)
 
     # -- where the pictures come from ----------------------------------------------------------------------------
 

@@ -77,6 +77,7 @@ def test_clusters_are_found_when_they_are_due(folder):
 
 def test_checkpoints_keep_the_clusters_whatever_their_number(folder):
     task = task_with(folder)
+    assert tuple(task.modules) == task.module_names
     task.clusters.found.put(4, found(number=2))
     fresh = task_with(folder)
     fresh.modules["clusters"].load_state_dict(task.modules["clusters"].state_dict())

@@ -85,6 +85,7 @@ def weights(loop):
 )
 def test_every_objective_moves_both_networks_through_the_phases(renders, objective):
     loop = loop_of(make(renders, objective))
+    assert tuple(loop.task.modules) == Progan.module_names
     before = weights(loop)
     values = steps(loop, 6)
     assert [(v["resolution"], v["alpha"], v["images"]) for v in values] == [

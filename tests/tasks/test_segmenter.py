@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from engine import checkpoint
 from models.segmenter_file import load_segmenter
-from tasks.segmenter import attribute_cross_entropy
+from tasks.segmenter import SegmenterTraining, attribute_cross_entropy
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -64,6 +65,7 @@ def test_it_learns_writes_its_report_and_its_file(tmp_path):
     folder = tmp_path / "gan" / "segmenter_world"
     losses = [row["train/loss"] for row in map(json.loads, (folder / "metrics.jsonl").open()) if "train/loss" in row]
     assert losses[-1] < losses[0]
+    assert tuple(checkpoint.read(folder / "checkpoints" / "last.pt")["modules"]) == SegmenterTraining.module_names
     metrics = json.loads((folder / "metrics.json").read_text())
     assert {"object_accuracy", "mean_iou", "accuracy_shape", "iou_colour"} <= set(metrics)
     assert "held-out renders" in (folder / "report.html").read_text()

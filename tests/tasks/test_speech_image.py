@@ -48,6 +48,7 @@ def fit(task, epochs):
 
 def test_the_loss_falls():
     task, _ = build("data.batch_size=4", "task.optimization.schedule=null", "data.train.image.random_crop=false")
+    assert tuple(task.modules) == task.module_names  # the config check knows them before they are built
     values = fit(task, 30)
     assert sum(values[-5:]) < 0.2 * sum(values[:5]), values
 

@@ -1,0 +1,61 @@
+"""What of a planned training cannot be carried out, told from the config's nodes before anything is built.
+
+For every task; their ``given_faults`` (config/values.py) yield from these. They look at the groups that stand beside
+the task in a training's config; where an entry has no such group, there is nothing to tell.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from config import Fault, closest
+from engine.settings import planned_processes
+
+Node = Mapping[str, Any]
+
+
+def plan_faults(
+    modules: Sequence[str], data: Node, trainer: Node | None, launch: Node | None, optimization: Node | None = None
+) -> Iterator[Fault]:
+    """Yield what stands against a training that a config plans.
+
+    Args:
+        modules: what the task's networks are called.
+        data: the node of the data; its ``batch_size``, where it has one, is that of the global batch.
+        trainer: the group of :class:`engine.settings.TrainerSettings`.
+        launch: the group of :class:`engine.settings.Launch`.
+        optimization: the task's group of :class:`engine.optimization.Optimization`.
+    """
+    yield from uneven_share("data.batch_size", data.get("batch_size"), launch)
+    yield from unknown_averages(modules, trainer)
+    yield from long_warm_up(optimization, trainer)
+
+
+def uneven_share(key_path: str, batch_size: int | None, launch: Node | None) -> Iterator[Fault]:
+    """Yield the fault of a global batch that the processes cannot share evenly.
+
+    Args:
+        key_path: where it is set.
+        batch_size: of all processes together, None where the data have none.
+        launch: how many processes there will be.
+    """
+    count = planned_processes(launch)
+    if batch_size is not None and batch_size % count:
+        yield key_path, f"found {batch_size} for {count} processes, which share a batch; expected a multiple of {count}"
+
+
+def unknown_averages(modules: Sequence[str], trainer: Node | None) -> Iterator[Fault]:
+    """Yield the faults of names in ``trainer.ema.modules`` that are no networks of the task."""
+    names = ((trainer or {}).get("ema") or {}).get("modules") or []
+    for number, name in enumerate(names):
+        if name not in modules:
+            told = f"found '{name}', expected a module of the task, {' or '.join(modules)}{closest(name, modules)}"
+            yield f"trainer.ema.modules.{number}", told
+
+
+def long_warm_up(optimization: Node | None, trainer: Node | None) -> Iterator[Fault]:
+    """Yield the fault of a warm-up that ``trainer.max_steps`` ends; the cosine schedule shortens its own."""
+    schedule = (optimization or {}).get("schedule") or {}
+    steps, most = schedule.get("warmup_steps", 0), (trainer or {}).get("max_steps")
+    if most is not None and steps >= most and schedule.get("type") != "engine.schedules.cosine":
+        told = f"found {steps}, expected less than trainer.max_steps, {most}: the learning rate would only ever rise"
+        yield "optimization.schedule.warmup_steps", told
