@@ -11,9 +11,11 @@ import numpy as np
 import soundfile
 import soxr
 
+from datasets.broken_off import WAVS, length_is_known, what_is_missing, with_its_length
 from engine.errors import UserError
 
 SAMPLE_RATE = 16000
+BLOCK = 1 << 20  # samples decoded at a time where a file does not say how many it holds
 
 
 class AudioError(UserError):
@@ -42,7 +44,9 @@ def read_audio(path: Path, sample_rate: int = SAMPLE_RATE, allow_silence: bool =
     """Decodes a sound file to mono at ``sample_rate``.
 
     Args:
-        path: A file libsndfile knows (wav, flac, ogg, mp3, ...), with any rate and number of channels.
+        path: A file libsndfile knows (wav, flac, ogg, mp3, ...), with any rate and number of channels. Which files can
+            be known to break off: :func:`datasets.broken_off.what_is_missing`. Of a chained ogg file libsndfile
+            decodes the first stream.
         sample_rate: Wanted rate in Hz.
         allow_silence: Take a signal that never changes, as the published features do: their spectrogram is all 0 dB.
 
@@ -54,14 +58,14 @@ def read_audio(path: Path, sample_rate: int = SAMPLE_RATE, allow_silence: bool =
     """
     try:
         with soundfile.SoundFile(path) as file:
-            samples = file.read(dtype="float32", always_2d=True)
-            rate, announced, container = file.samplerate, file.frames, file.format
+            samples, rate = _decoded(Path(path), file), file.samplerate
+            missing = what_is_missing(Path(path), file, len(samples))
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise AudioError(
             f"{path}: cannot be decoded as sound ({_reason(path, error)}); replace or remove it"
         ) from error
-    if container == "FLAC" and len(samples) < announced:
-        raise AudioError(f"{path}: breaks off after {len(samples)} of {announced} samples; copy the file again")
+    if missing is not None:
+        raise AudioError(f"{path}: breaks off, {missing}; copy the file again or remove it")
     if len(samples) == 0:
         raise AudioError(f"{path}: holds no samples, expected at least one; replace or remove it")
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
@@ -74,6 +78,28 @@ def read_audio(path: Path, sample_rate: int = SAMPLE_RATE, allow_silence: bool =
     return resample(np.ascontiguousarray(mono), rate, sample_rate)
 
 
+def _decoded(path: Path, file: soundfile.SoundFile) -> np.ndarray:
+    """All samples of an open file, (n, channels) float32."""
+    if file.frames == 0 and file.format in WAVS and (whole := with_its_length(path)):
+        with soundfile.SoundFile(whole) as stream:
+            return stream.read(dtype="float32", always_2d=True)
+    if length_is_known(file):
+        return file.read(dtype="float32", always_2d=True)
+    with _Unseekable(path) as stream:
+        blocks = [stream.read(BLOCK, dtype="float32", always_2d=True)]
+        while len(blocks[-1]) == BLOCK:
+            blocks.append(stream.read(BLOCK, dtype="float32", always_2d=True))
+    return np.concatenate(blocks)
+
+
+class _Unseekable(soundfile.SoundFile):
+    """A file whose length libsndfile does not know: it cannot seek to the end, as soundfile wants after reading."""
+
+    def seekable(self) -> bool:
+        """Never."""
+        return False
+
+
 def count_samples(path: Path, sample_rate: int = SAMPLE_RATE) -> int:
     """Reads a file's length from its header alone.
 
@@ -82,11 +108,13 @@ def count_samples(path: Path, sample_rate: int = SAMPLE_RATE) -> int:
         sample_rate: Rate in Hz that the length is told in.
 
     Returns:
-        Samples after resampling; 0 when the header cannot be read (decoding the file tells why).
+        Samples after resampling; 0 when the header cannot be read (decoding the file tells why) or does not tell.
     """
     try:
         info = soundfile.info(str(path))
     except (soundfile.SoundFileError, OSError):
+        return 0
+    if not length_is_known(info):
         return 0
     return math.ceil(info.frames * sample_rate / info.samplerate)
 

@@ -7,12 +7,11 @@ pictures with the same recording or the same English text, since no retrieval co
 
 import json
 import random
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets.tuxpaint import Stamp, TuxPaintError, file_digest, find_stamps, group_stamps, languages_of, split_groups
-from datasets.tuxpaint_media import PictureError, check_recording, open_picture
+from datasets.tuxpaint_media import PictureError, check_recording, copy_recording, open_picture
 
 
 @dataclass
@@ -156,13 +155,13 @@ def _write_picture(source: Path, name: str, folder: Path, size: int, summary: Pr
 
 
 def _copy_recording(source: Path, name: str, folder: Path, language: str, summary: Prepared) -> str | None:
-    seconds, fault = check_recording(source)
+    target = folder / "audio" / f"{name}{source.suffix}"
+    copy_recording(source, target)
+    seconds, fault = check_recording(target)
     if fault is not None:
+        target.unlink()
         summary.skip(f"recording: {fault}", source.name)
         return None
-    target = folder / "audio" / f"{name}{source.suffix}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
     summary.recordings[language] = summary.recordings.get(language, 0) + 1
     summary.seconds[language] = round(summary.seconds.get(language, 0.0) + seconds, 3)
     return f"{name}{source.suffix}"

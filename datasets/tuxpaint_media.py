@@ -8,6 +8,8 @@ import numpy as np
 import soundfile
 from PIL import Image, UnidentifiedImageError
 
+from datasets.broken_off import PAGE, what_is_missing
+
 logger = logging.getLogger(__name__)
 
 SHORTEST_SECONDS = 0.1
@@ -30,15 +32,52 @@ def check_recording(path: Path) -> tuple[float, str | None]:
         Its length in seconds, and what is wrong with it: ``broken``, ``empty``, ``silent`` or None.
     """
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            samples = file.read(dtype="float32", always_2d=True)
+            seconds, missing = len(samples) / file.samplerate, what_is_missing(path, file, len(samples))
     except (soundfile.LibsndfileError, RuntimeError) as error:
         logger.warning("%s cannot be decoded: %s", path, error)
         return 0.0, "broken"
-    seconds = len(samples) / rate
+    if missing is not None:
+        logger.warning("%s breaks off, %s", path, missing)
+        return seconds, "broken"
     if seconds < SHORTEST_SECONDS:
         return seconds, "empty"
     peak = float(np.abs(samples).max())
     return seconds, None if peak > SILENT_PEAK else "silent" if np.isfinite(peak) else "broken"
+
+
+def copy_recording(source: Path, target: Path) -> None:
+    """Copy a sound file; one whose last page is complete but does not end the stream gets that mark.
+
+    Two recordings of the collection were published so: a moment of noise behind the words is missing, and with the mark
+    they are whole files again.
+
+    Args:
+        source: ogg or wav.
+        target: the copy; its folder is made if needed.
+    """
+    content = bytearray(source.read_bytes())
+    at = content.rfind(b"OggS", max(0, len(content) - PAGE))
+    if content.startswith(b"OggS") and len(content) - at >= 27:
+        end = at + 27 + content[at + 26]
+        end += sum(content[at + 27 : end])
+        if end == len(content) and not content[at + 5] & 4:
+            content[at + 5] |= 4
+            content[at + 22 : at + 26] = bytes(4)
+            content[at + 22 : at + 26] = _checksum(content[at:]).to_bytes(4, "little")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+
+
+def _checksum(page: bytes) -> int:
+    """CRC of an Ogg page whose own field is zero (RFC 3533: polynomial 0x04c11db7, nothing reflected)."""
+    value = 0
+    for byte in page:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1) ^ (0x104C11DB7 if value & 0x80000000 else 0)
+    return value
 
 
 def open_picture(path: Path, size: int) -> Image.Image:

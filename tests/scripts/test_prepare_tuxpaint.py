@@ -11,7 +11,7 @@ from PIL import Image
 
 from datasets.tuxpaint import TuxPaintError, find_stamps, group_stamps, read_texts, split_groups, variant_key
 from datasets.tuxpaint_export import prepare
-from datasets.tuxpaint_media import PictureError, check_recording, open_picture
+from datasets.tuxpaint_media import PictureError, check_recording, copy_recording, open_picture
 from scripts import prepare_tuxpaint
 
 NOUNS = ["cat", "dog", "bee", "key", "sun", "cup", "hat", "bus", "pig", "owl", "jar", "van"]
@@ -201,6 +201,23 @@ def test_read_texts(tmp_path):
 def test_wav_with_nans_is_broken(tmp_path):
     soundfile.write(tmp_path / "x.wav", np.full(4000, np.nan, np.float32), 8000, subtype="FLOAT")
     assert check_recording(tmp_path / "x.wav") == (0.5, "broken")
+
+
+def test_a_recording_that_its_writer_did_not_close_is_closed_and_one_cut_short_is_broken(tmp_path):
+    soundfile.write(tmp_path / "a.ogg", np.random.default_rng(0).normal(0, 0.1, 24000), 8000)
+    whole = (tmp_path / "a.ogg").read_bytes()
+    (tmp_path / "open.ogg").write_bytes(whole[: whole.rfind(b"OggS")])
+    assert check_recording(tmp_path / "open.ogg")[1] == "broken"
+    copy_recording(tmp_path / "open.ogg", tmp_path / "copies" / "closed.ogg")
+    seconds, fault = check_recording(tmp_path / "copies" / "closed.ogg")  # a page with a wrong checksum is not decoded
+    assert (seconds, fault) == (len(soundfile.read(tmp_path / "open.ogg")[0]) / 8000, None)
+    assert seconds > 0.5
+    copy_recording(tmp_path / "a.ogg", tmp_path / "copies" / "a.ogg")
+    assert (tmp_path / "copies" / "a.ogg").read_bytes() == whole
+    (tmp_path / "cut.ogg").write_bytes(whole[:-100])
+    copy_recording(tmp_path / "cut.ogg", tmp_path / "copies" / "cut.ogg")
+    assert (tmp_path / "copies" / "cut.ogg").read_bytes() == whole[:-100]
+    assert check_recording(tmp_path / "copies" / "cut.ogg")[1] == "broken"
 
 
 def test_errors_tell_what_to_do(collection, tmp_path):
