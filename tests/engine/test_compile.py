@@ -13,7 +13,6 @@ from engine.settings import EmaSettings
 from tests.engine.test_trainer import make
 from tests.engine.toy import ToyTask, weights
 
-
 with_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
 
 
