@@ -7,7 +7,8 @@ faults at once, ``build`` makes the objects. Types come from this project and ``
 from config.build import Factory, build, call_entry, takes_context
 from config.check import check
 from config.load import PROJECT_ROOT, Config, dump, find, list_configs, load, parse_yaml, resolve_path, short
-from config.types import ConfigError, Fault, Offers, closest, resolve_type
+from config.names import closest, resolve_type
+from config.types import ConfigError, Fault, Offers
 from config.values import RefusedValues, refuse
 
 __all__ = [

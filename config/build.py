@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from config.load import resolve_path
-from config.types import ConfigError, bare_arms, item_kinds, offers_of, parameters, resolve_type
+from config.names import resolve_type
+from config.types import ConfigError, bare_arms, item_kinds, offers_of, parameters
 from engine.errors import UserError
 
 

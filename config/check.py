@@ -9,20 +9,19 @@ from typing import Any, get_args, get_origin
 
 from config.faults import Faults, join
 from config.load import Config
+from config.names import closest, resolve_type
 from config.trial import trial_fault
 from config.types import (
     ConfigError,
     Parameter,
     arms,
     bare_arms,
-    closest,
     describe,
     fits,
     item_kinds,
     offered_names,
     offers_of,
     parameters,
-    resolve_type,
 )
 from config.values import combination_faults, given_faults, value_faults
 

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from config.check import ENTRY_OFFERS
 from config.load import PROJECT_ROOT, list_configs, load
-from config.types import ALLOWED_MODULES, arms, describe, fits, offers_of, parameters, public_names, resolve_type
+from config.names import ALLOWED_MODULES, public_names, resolve_type
+from config.types import arms, describe, fits, offers_of, parameters
 
 MADE_IN_CODE = (Tensor, np.ndarray)
 OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")

@@ -1,36 +1,13 @@
-"""Which dotted paths a config may name, and how their signatures read.
-
-A config must not be able to run arbitrary code, so a name resolves only when its module is on the allow-list and the
-object was defined there (``tasks.attngan.os.system`` is refused although ``os`` is an attribute of that module).
-"""
+"""How the signatures of what a config names read: keywords, annotations, alternatives, limits."""
 
 import dataclasses
-import importlib
 import inspect
-import pkgutil
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from engine.errors import UserError
-
-ALLOWED_MODULES = (
-    "app",
-    "datasets",
-    "evaluation",
-    "engine",
-    "gan",
-    "losses",
-    "main",
-    "models",
-    "published",
-    "tasks",
-    "torch.optim",
-    "trainer",
-)
-
 
 LIMITS = {
     "gt": "greater than",
@@ -73,74 +50,6 @@ class Parameter:
     def required(self) -> bool:
         """Whether YAML must give it."""
         return self.default is inspect.Parameter.empty
-
-
-def closest(name: str, names: Sequence[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the nearest of ``names``, or nothing."""
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else ""
-
-
-def resolve_type(dotted: str) -> Callable[..., Any]:
-    """Return the class or function that a dotted path names.
-
-    Args:
-        dotted: e.g. ``models.davenet.DavenetSpeech`` or ``torch.optim.Adam``.
-
-    Returns:
-        The class or function.
-
-    Raises:
-        ConfigError: the path is not allowed, does not exist, or is no class or function of that module.
-    """
-    if not isinstance(dotted, str) or "." not in dotted:
-        raise ConfigError(f"found {dotted!r}, expected a dotted path such as models.davenet.DavenetSpeech")
-    if not _allowed(dotted):
-        raise ConfigError(
-            f"'{dotted}' is not on the allow-list: types come from {', '.join(ALLOWED_MODULES)}"
-            f"{closest(dotted.split('.')[0], list(ALLOWED_MODULES))}"
-        )
-    module_name, _, name = dotted.rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, but one that it imports is missing
-        raise ConfigError(f"'{dotted}': there is no module '{error.name}'{_near_module(module_name)}") from error
-    found = getattr(module, name, None)
-    if name.startswith("_") or not (inspect.isclass(found) or inspect.isfunction(found)):
-        raise ConfigError(f"'{dotted}' does not exist{closest(name, public_names(module))}")
-    if not _allowed(found.__module__ + "."):
-        raise ConfigError(f"'{dotted}' is defined in {found.__module__}, which is not on the allow-list")
-    return found
-
-
-def _allowed(dotted: str) -> bool:
-    return any(dotted.startswith(module + ".") for module in ALLOWED_MODULES)
-
-
-def _near_module(module_name: str) -> str:
-    """Name the module files beside the missing one that resemble it."""
-    parent_name, _, name = module_name.rpartition(".")
-    try:
-        parent = importlib.import_module(parent_name) if parent_name else None
-    except ModuleNotFoundError:
-        return ""
-    if parent is None or not hasattr(parent, "__path__"):
-        return ""
-    return closest(name, [module.name for module in pkgutil.iter_modules(parent.__path__)])
-
-
-def public_names(module: types.ModuleType) -> list[str]:
-    """Return the classes and functions that ``module`` offers to configs."""
-    return [
-        name
-        for name, value in vars(module).items()
-        if not name.startswith("_")
-        and (inspect.isclass(value) or inspect.isfunction(value))
-        and not (inspect.isclass(value) and issubclass(value, BaseException))
-        and _allowed(value.__module__ + ".")
-    ]
 
 
 def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:

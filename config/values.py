@@ -33,7 +33,8 @@ from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, Val
 from pydantic_core import SchemaError
 
 from config.load import resolve_path
-from config.types import ConfigError, Fault, arms, bare_arms, closest, describe, item_kinds, offers_of, parameters
+from config.names import closest
+from config.types import ConfigError, Fault, arms, bare_arms, describe, item_kinds, offers_of, parameters
 
 
 class RefusedValues(ConfigError, ValueError):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import config
-from config.types import resolve_type
+from config.names import resolve_type
 
 
 def load(tmp_path, text, overrides=()):

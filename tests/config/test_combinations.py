@@ -141,6 +141,24 @@ def test_a_task_that_draws_its_pictures_needs_none_in_the_data(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("task.image_encoder.type=models.small", ", models.small.SmallImageEncoder"),
+        ("task.type=torch.optim", "torch.optim.SGD"),
+        ("data.type=datasets.world", "a class or function of a module in it: datasets.world."),
+        ("entry=main", "'main' is a module, expected a class or function in it: main.train, main.evaluate"),
+        ("task.type=losses", "losses.masked_margin_softmax"),
+    ],
+)
+def test_a_module_in_the_place_of_a_class_is_told_with_what_is_in_it(tmp_path, override, told):
+    place, _, found = override.partition("=")
+    (line,) = [line for line in faults_of(tmp_path, override) if line.startswith(f"{place} [command line]")]
+    assert f"'{found}' is a module" in line
+    assert told in line
+    assert len(line) < 800
+
+
+@pytest.mark.parametrize(
     ("override", "near"),
     [
         ("task.type=tasks.speech_image.SpechImage", "task.type [command line]: 'tasks.speech_image.SpechImage' does"),
