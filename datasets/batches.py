@@ -3,6 +3,7 @@
 Shape letters: B batch, T frames, N samples.
 """
 
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from datasets.features import HOP, PAD_DB, count_frames
 from datasets.samples import SampleError, SpokenCaptions
 
 Batch = dict[str, Any]
+Rows = tuple[int, ...]
 REFILL_TRIES = 100
 
 
@@ -25,27 +27,72 @@ def mix(*numbers: int) -> int:
 
 
 class Items(Dataset):
-    """Samples by (epoch, row), each with its own random state; failures are returned, so that they cross processes."""
+    """Samples by (epoch, place, rows of the global batch), each with its own random state.
+
+    Failures are returned, so that they cross processes. With ``refill`` another row takes the place of one that cannot
+    be used, and no row is twice in a global batch: which one it is follows from seed, epoch, place and what can be used
+    alone, so every rank finds the same without asking the others.
+    """
 
     def __init__(self, dataset: SpokenCaptions, seed: int, refill: bool) -> None:
         self.dataset, self.seed, self.refill = dataset, seed, refill
+        self._usable: dict[int, bool] = {}
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Batch | None, list[SampleError]]:
-        """The sample, or None, and what failed; ``refill`` takes the next usable row in place of a bad one."""
-        epoch, row = key
+    def __getitem__(self, key: tuple[int, int, Rows]) -> tuple[Batch | None, list[SampleError]]:
+        """The sample, or None, and what failed."""
+        epoch, place, rows = key
         failures: list[SampleError] = []
         before = torch.default_generator.get_state()
         try:
-            for step in range(min(REFILL_TRIES, len(self.dataset)) if self.refill else 1):
-                tried = (row + step) % len(self.dataset)
-                torch.default_generator.manual_seed(mix(self.seed, epoch, tried))
-                try:
-                    return self.dataset[tried], failures
-                except SampleError as failure:
-                    failures.append(failure)
+            sample = self._load(epoch, rows[place], failures)
+            if sample is None and self.refill:
+                row = self._stand_in(epoch, place, rows, failures)
+                sample = None if row is None else self._load(epoch, row, failures)
         finally:
             torch.default_generator.set_state(before)
-        return None, failures
+        return sample, failures
+
+    def _load(self, epoch: int, row: int, failures: list[SampleError]) -> Batch | None:
+        """A row with the random state that it has in this epoch, or None after noting what is wrong with it."""
+        torch.default_generator.manual_seed(mix(self.seed, epoch, row))
+        try:
+            sample = self.dataset[row]
+        except SampleError as failure:
+            failures.append(failure)
+            self._usable[row] = False
+            return None
+        self._usable[row] = True
+        return sample
+
+    def _stand_in(self, epoch: int, place: int, rows: Rows, failures: list[SampleError]) -> int | None:
+        """The row for a place whose own cannot be used; None where there is none among those not in the batch.
+
+        Those are dealt to the places in turn, so that most places find theirs without knowing of the others; only where
+        all that were dealt are bad too does it count what the other places leave.
+        """
+        others = self._others(epoch, rows)
+
+        def usable(row: int) -> bool:
+            if row not in self._usable:
+                self._load(epoch, row, failures)
+            return self._usable[row]
+
+        def own(place: int) -> int | None:
+            candidates = (rows[place], *others[place :: len(rows)][:REFILL_TRIES].tolist())
+            return next((row for row in candidates if usable(row)), None)
+
+        found = own(place)
+        if found is not None or len(others) >= REFILL_TRIES * len(rows):
+            return found
+        settled = [own(other) for other in range(len(rows))]
+        free = (row for row in others.tolist() if row not in settled and usable(row))
+        return next(islice(free, settled[:place].count(None), None), None)
+
+    def _others(self, epoch: int, rows: Rows) -> Tensor:
+        """The rows that are not in a global batch, in an order of its own."""
+        generator = torch.Generator().manual_seed(mix(self.seed, epoch, rows[0], 1))
+        order = torch.randperm(len(self.dataset), generator=generator)
+        return order[~torch.isin(order, torch.tensor(rows))]
 
 
 class Collate:

@@ -20,13 +20,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datasets.batch_sizes import check_sizes, small_set
-from datasets.batches import REFILL_TRIES, Batch, Collate, Items, mix
+from datasets.batches import Batch, Collate, Items, Rows, mix
 from datasets.parallel import cores
 from datasets.samples import SampleError, SpokenCaptions
 from engine.errors import UserError
 
 log = logging.getLogger(__name__)
 BUCKET_POOL = 50  # batches sorted together: long enough for even lengths, short enough to stay random
+Key = tuple[int, int, Rows]  # epoch, place, rows of the global batch
 GRACE_SECONDS = 30  # a worker outlives a SIGTERM to the whole group so long: the main process saves its checkpoint
 
 
@@ -38,8 +39,9 @@ class Loader:
         batch_size: Of the global batch, all ranks together.
         seed: Of order and augmentation.
         train: Shuffle and drop the last, incomplete batch (unless it is the only one); else keep order and all rows.
-            Where ``on_error`` is "skip", training puts the next usable row in a bad one's place, whatever the number of
-            ranks, so that no batch is smaller than the losses and the other ranks expect; evaluation drops the row.
+            Where ``on_error`` is "skip", training puts another row in a bad one's place, the same whatever the number
+            of ranks and never one that is in the global batch already, so that no batch is smaller than the losses and
+            the other ranks expect, or holds a pair as its own negative; evaluation drops the row.
         workers: Loading processes of this rank; 0 loads in the calling process.
         rank: Of this process.
         world: Number of processes.
@@ -78,7 +80,7 @@ class Loader:
         self.bucket = bucket and train
         self.on_skip: Callable[[int, str], None] = lambda _row, _reason: None
         self._lengths: np.ndarray | None = None
-        self._plan: list[list[tuple[int, int]]] = []
+        self._plan: list[list[Key]] = []
         items = Items(dataset, seed, refill=train and dataset.on_error == "skip")
         several = {"prefetch_factor": prefetch, "persistent_workers": persistent_workers} if workers else {}
         _note_many_workers(workers)
@@ -134,18 +136,18 @@ class Loader:
 
         Raises:
             SampleError: A sample cannot be used and the dataset's ``on_error`` is "error".
-            UserError: In training, neither a row nor any of those after it can be used.
+            UserError: In training, a row cannot be used, and none that could be is left to take its place.
         """
         shares = (self._share(rows) for rows in self.order(epoch)[start:])
-        self._plan[:] = [[(epoch, row) for row in rows] for rows in shares if rows]
+        self._plan[:] = [[(epoch, place, rows) for place in places] for rows, places in shares if places]
         for batch in self._loader:
             failures, lost = batch.pop("failures"), batch.pop("lost")
             for failure in failures:
                 self.note(failure)
             if self.train and lost:
                 raise UserError(
-                    f"no row could be used in place of {lost} of a batch, expected one among the next {REFILL_TRIES}; "
-                    f"mend the files, the last: {failures[-1]}"
+                    f"no row could be used in place of {lost} of a batch, expected one that can be decoded and is "
+                    f"not in the batch already; mend the files or give a smaller data.batch_size, the last: {failures[-1]}"
                 )
             if "index" in batch:
                 yield batch
@@ -172,11 +174,12 @@ class Loader:
         pools = rows.split(self.batch_size * BUCKET_POOL)
         return torch.cat([pool[lengths[pool].argsort(stable=True)] for pool in pools])
 
-    def _share(self, rows: list[int]) -> list[int]:
-        """This rank's contiguous part of a global batch."""
+    def _share(self, rows: list[int]) -> tuple[Rows, range]:
+        """A global batch, and the places in it that are this rank's: a contiguous part."""
         if self.train and len(rows) % self.world:  # only a training set smaller than one batch
             rows = rows[: len(rows) - len(rows) % self.world]
-        return rows[self.rank * len(rows) // self.world : (self.rank + 1) * len(rows) // self.world]
+        first, end = (rank * len(rows) // self.world for rank in (self.rank, self.rank + 1))
+        return tuple(rows), range(first, end)
 
     def note(self, failure: SampleError) -> None:
         """Stops at an unusable sample, or lists it.
@@ -219,10 +222,10 @@ def _end_workers(loader: "weakref.ref[DataLoader]") -> None:
 class _Plan:
     """The batch sampler: whatever the loader last planned."""
 
-    def __init__(self, plan: list[list[tuple[int, int]]]) -> None:
+    def __init__(self, plan: list[list[Key]]) -> None:
         self.plan = plan
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Key]]:
         return iter(list(self.plan))
 
     def __len__(self) -> int:

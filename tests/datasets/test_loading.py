@@ -169,21 +169,50 @@ def test_bad_rows_stop_or_are_skipped_and_listed(corpus, small, workers, caplog)
     assert sum("skipped row" in message for message in caplog.messages) == 2
 
 
-@pytest.mark.parametrize("world", [1, 2])
-def test_training_batches_stay_whole_in_spite_of_bad_rows(corpus, small, world):
-    """The next usable row takes a bad one's place; evaluation (above) leaves a gap."""
-    for row in (2, 3):
+def spoil(corpus, rows):
+    """Leaves nothing of some rows' sounds."""
+    for row in rows:
         (corpus.parent / "wavs" / f"{row}.wav").write_bytes(b"RIFF")
+
+
+def rows_of(dataset, size, world, workers=0, epoch=0):
+    """Rows of every global batch, put together from all ranks."""
+    ranks = [Loader(dataset, size, 0, True, rank=rank, world=world, workers=workers) for rank in range(world)]
+    shares = [[batch["index"].tolist() for batch in loader.batches(epoch)] for loader in ranks]
+    assert all(len(share) == size // world for rank in shares for share in rank)
+    return [[row for part in parts for row in part] for parts in zip(*shares, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("size", "bad"), [(2, (2, 3)), (4, (2, 3, 7)), (4, (0, 1, 2, 3, 4, 5, 6)), (8, (2, 5, 9)), (10, (4,))]
+)
+def test_other_rows_take_the_place_of_bad_ones_and_none_is_twice_in_a_batch(corpus, small, size, bad):
+    """Also where hardly any are left, and the same for 1 and 2 processes; evaluation (above) leaves a gap."""
+    spoil(corpus, bad)
     dataset = PlacesFiles(corpus, small, train=True, on_error="skip")
-    seen, planned = [], []
-    for rank in range(world):
-        loader = Loader(dataset, 2, 0, True, rank=rank, world=world)
-        batches = list(loader.batches(0))
-        assert [len(batch["index"]) for batch in batches] == [2 // world] * loader.steps_per_epoch
-        seen += [int(i) for batch in batches for i in batch["index"]]
-        planned += [row for rows in loader.order(0) for row in loader._share(rows)]
-    assert {2, 3} & set(planned)
-    assert seen == [4 if row in (2, 3) else row for row in planned]
+    replaced = 0
+    for epoch in range(4):
+        one, two = (rows_of(dataset, size, world, epoch=epoch) for world in (1, 2))
+        planned = Loader(dataset, size, 0, True).order(epoch)
+        assert one == two
+        assert len(one) == len(planned) == 11 // size
+        for found, rows in zip(one, planned, strict=True):
+            assert len(set(found)) == size
+            assert not set(found) & set(bad)
+            assert [new for new, row in zip(found, rows, strict=True) if row not in bad] == [
+                row for row in rows if row not in bad
+            ]
+            replaced += found != rows
+    assert replaced
+    assert rows_of(dataset, size, 1, workers=2, epoch=3) == one
+
+
+def test_no_row_is_used_twice_where_none_is_left(corpus, small):
+    spoil(corpus, (2, 3))
+    dataset = PlacesFiles(corpus, small, train=True, on_error="skip")
+    for size, world in ((11, 1), (10, 1), (10, 2), (64, 1)):
+        with pytest.raises(UserError, match=r"no row .* in place of \d of a batch, .* smaller data\.batch_size"):
+            rows_of(dataset, size, world)
 
 
 def test_bad_sounds_are_replaced_by_world_1_and_2_alike(corpus, small):
