@@ -19,22 +19,52 @@ def wasserstein_discriminator(real: Tensor, fake: Tensor, drift: float = 0.001) 
     """Critic loss E[D(fake)] - E[D(real)] + drift * E[D(real)^2].
 
     Wasserstein GAN: arXiv:1701.07875; the drift term keeps the outputs near zero: arXiv:1710.10196, appendix A.1.
+
+    Args:
+        real: (B,) or (B, discriminators) logits of real pictures.
+        fake: the same of generated ones.
+        drift: weight of the drift term, 0.001 as published.
+
+    Returns:
+        A scalar: the mean over the batch, the sum over discriminators.
     """
     return _mean(fake) - _mean(real) + drift * _mean(real.square())
 
 
 def wasserstein_generator(fake: Tensor) -> Tensor:
-    """Generator loss -E[D(fake)]."""
+    """Generator loss -E[D(fake)]. arXiv:1701.07875.
+
+    Args:
+        fake: (B,) or (B, discriminators) logits of generated pictures.
+
+    Returns:
+        A scalar, see :func:`wasserstein_discriminator`.
+    """
     return -_mean(fake)
 
 
 def nonsaturating_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Logistic loss E[-log s(D(real))] + E[-log(1 - s(D(fake)))] with the sigmoid s. arXiv:1406.2661."""
+    """Logistic loss E[-log s(D(real))] + E[-log(1 - s(D(fake)))] with the sigmoid s. arXiv:1406.2661.
+
+    Args:
+        real: (B,) or (B, discriminators) logits of real pictures.
+        fake: the same of generated ones.
+
+    Returns:
+        A scalar: the mean over the batch, the sum over discriminators.
+    """
     return _mean(F.softplus(-real)) + _mean(F.softplus(fake))
 
 
 def nonsaturating_generator(fake: Tensor) -> Tensor:
-    """Generator loss E[-log s(D(fake))] with the sigmoid s. arXiv:1406.2661, section 3."""
+    """Generator loss E[-log s(D(fake))] with the sigmoid s. arXiv:1406.2661, section 3.
+
+    Args:
+        fake: (B,) or (B, discriminators) logits of generated pictures.
+
+    Returns:
+        A scalar: the mean over the batch, the sum over discriminators.
+    """
     return _mean(F.softplus(-fake))
 
 
@@ -42,12 +72,27 @@ def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Pairwise logistic loss E[-log s(D(real_i) - D(fake_i))]: real pictures must score above generated ones.
 
     Relativistic pairing: arXiv:1807.00734; with penalties on both sides it keeps all modes: arXiv:2501.05441.
+
+    Args:
+        real: (B,) or (B, discriminators) logits of real pictures.
+        fake: the same shape, of the generated picture that each is paired with.
+
+    Returns:
+        A scalar: the mean over the batch, the sum over discriminators.
     """
     return _mean(F.softplus(fake - real))
 
 
 def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
-    """Generator loss E[-log s(D(fake_i) - D(real_i))]. arXiv:1807.00734."""
+    """Generator loss E[-log s(D(fake_i) - D(real_i))]. arXiv:1807.00734.
+
+    Args:
+        real: (B,) or (B, discriminators) logits of real pictures.
+        fake: the same shape, of the generated picture that each is paired with.
+
+    Returns:
+        A scalar: the mean over the batch, the sum over discriminators.
+    """
     return _mean(F.softplus(real - fake))
 
 
@@ -59,6 +104,9 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
         real: (B, 3, R, R).
         fake: (B, 3, R, R), its gradient is not followed.
         mix: (B,) in 0-1, the share of the generated picture at each point.
+
+    Returns:
+        A scalar that can be differentiated with respect to the critic's weights.
     """
     points = torch.lerp(real, fake.detach(), mix.view(-1, 1, 1, 1)).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
@@ -73,6 +121,9 @@ def r1_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     Args:
         critic: pictures (B, 3, R, R) to logits.
         images: (B, 3, R, R).
+
+    Returns:
+        A scalar that can be differentiated with respect to the critic's weights.
     """
     points = images.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)

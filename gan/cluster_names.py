@@ -145,7 +145,15 @@ def _word(spoken: tuple[float, float, str] | None) -> tuple[str | None, tuple[fl
 
 
 def one_of_each(places: Sequence[Place], most: int) -> list[Place]:
-    """Keep the first place of each pair, at most so many."""
+    """Keep the first place of each pair, at most so many.
+
+    Args:
+        places: in the order of preference.
+        most: how many are kept.
+
+    Returns:
+        Places of different pairs, in the order given.
+    """
     first: dict[int, Place] = {}
     for place in places:
         if place.pair not in first:

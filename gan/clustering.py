@@ -41,6 +41,9 @@ class Clusters:
         centroids: (K, D) float64, 1 / size on a cluster's units and 0 elsewhere.
         mean: (D,) float64 of image features where captions answer.
         std: (D,) float64, their standard deviation.
+
+    Raises:
+        ClusteringError: the shapes are not of one clustering.
     """
 
     centroids: Tensor
@@ -79,6 +82,10 @@ class Clusters:
 
 def save_clusters(clusters: Clusters, path: Path) -> Path:
     """Write clusters as safetensors.
+
+    Args:
+        clusters: what is written, in float64.
+        path: the file; its folder is made.
 
     Returns:
         ``path``.

@@ -44,6 +44,9 @@ class Datapoints:
     Attributes:
         names: Of the pairs, in the order in which they were added.
         width: W of the image maps, to tell rows from columns.
+
+    Raises:
+        ClusteringError: ``most`` is below 1.
     """
 
     def __init__(self, most: int = DATAPOINTS) -> None:

@@ -129,7 +129,22 @@ def dissect_samples(
     examples: int = 20,
     budget_mb: float = 1024,
 ) -> Dissection:
-    """Compare units and labels of samples that were collected before; see ``dissect``."""
+    """Compare units and labels of samples that were collected before; see ``dissect``.
+
+    Args:
+        samples: N drawings with their activations and label maps.
+        threshold: 'iqr', or the fraction (0-1) of its cells in which a unit counts as on.
+        level_samples: other drawings for choosing levels with 'iqr'; the same ones if None.
+        no_label: whether "no label" takes part, as published.
+        examples: strongest drawings kept for each unit.
+        budget_mb: memory for choosing levels, MiB.
+
+    Returns:
+        The dissection, on the CPU.
+
+    Raises:
+        DissectionError: a threshold outside 0-1.
+    """
     categories = list(dict.fromkeys(samples.categories))
     counts = label_counts(samples, no_label)
     totals = presence(samples, categories, no_label).sum(0).cpu() * samples.maps.pixels

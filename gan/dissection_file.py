@@ -22,7 +22,11 @@ IOU_THRESHOLD, IQR_THRESHOLD = 0.05, 0.01  # published; a unit beyond both "is i
 
 
 def published_name(layer: str) -> str:
-    """The folder of a layer: letters, digits, spaces, dots, underscores and dashes of its name."""
+    """Return the folder of a layer: letters, digits, spaces, dots, underscores and dashes of its name.
+
+    Args:
+        layer: its dotted name.
+    """
     return re.sub(r"[^\w ._-]", "", layer).rstrip()
 
 

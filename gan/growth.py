@@ -15,6 +15,9 @@ class Phase:
         stable_images: real pictures seen at this resolution once it is faded in; the last phase goes on for ever.
         batch_size: pictures in a global batch.
         fade_images: real pictures seen before that, while the resolution is faded in; 0 for the first phase.
+
+    Raises:
+        ProganError: the resolution is not 4, 8, 16 ... pixels, or a number is too small.
     """
 
     resolution: int

@@ -138,10 +138,14 @@ def recorded(model: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Tens
 
 
 def layer_named(model: nn.Module, name: str) -> nn.Module:
-    """The sub-module of that (dotted) name.
+    """Return the sub-module of that (dotted) name.
+
+    Args:
+        model: where it is looked for.
+        name: such as ``layer4`` or ``blocks.2.conv``.
 
     Raises:
-        LayerNameError: There is none; the message lists those that there are.
+        LayerNameError: there is none; the message lists those that there are.
     """
     layer = model
     parts = name.split(".") if name else [""]

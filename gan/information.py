@@ -35,19 +35,40 @@ class Overlap(NamedTuple):
 
 
 def mutual_information(table: Tensor) -> Tensor:
-    """Sum of p log(p / (row * column)) over a table (2, 2, ...), in nats; empty and impossible cells count nothing."""
+    """Sum of p log(p / (row * column)) over a table (2, 2, ...), in nats; empty and impossible cells count nothing.
+
+    Args:
+        table: (2, 2, ...) joint probabilities of two yes-or-no questions; the axes behind are different tables.
+
+    Returns:
+        (...) nats, at least 0.
+    """
     independent = table.sum(1, keepdim=True) * table.sum(0, keepdim=True)
     terms = table * (table / independent).log()
     return terms.where(~terms.isnan(), 0.0).sum((0, 1)).clamp(min=0)
 
 
 def joint_entropy(table: Tensor) -> Tensor:
-    """Minus the sum of p log p over a table (2, 2, ...), in nats; empty and impossible cells count nothing."""
+    """Minus the sum of p log p over a table (2, 2, ...), in nats; empty and impossible cells count nothing.
+
+    Args:
+        table: as in :func:`mutual_information`.
+
+    Returns:
+        (...) nats, at least 0.
+    """
     terms = torch.special.xlogy(table, table)
     return (-terms.where(~terms.isnan(), 0.0).sum((0, 1))).clamp(min=0)
 
 
 def quality_ratio(table: Tensor) -> Tensor:
-    """Mutual information over joint entropy, 0-1; 0 where there is no entropy."""
+    """Mutual information over joint entropy, 0-1; 0 where there is no entropy.
+
+    Args:
+        table: as in :func:`mutual_information`.
+
+    Returns:
+        (...) ratios, 0-1.
+    """
     ratio = mutual_information(table) / joint_entropy(table)
     return ratio.where(~ratio.isnan(), 0.0)

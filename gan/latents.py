@@ -42,6 +42,9 @@ class Latents:
         number: rows.
         dim: numbers in a latent.
         seed: 1 as published.
+
+    Raises:
+        LatentError: ``number`` or ``dim`` is below 1.
     """
 
     def __init__(self, number: int, dim: int, seed: int = PUBLISHED_SEED) -> None:

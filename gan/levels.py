@@ -45,6 +45,14 @@ class Selection(NamedTuple):
 def fixed_levels(samples: Samples, layer: str, fraction: float) -> Tensor:
     """Levels (U,) that a fraction (0-1) of a unit's cells, not upsampled, exceed.
 
+    Args:
+        samples: drawings with the quantiles of their activations.
+        layer: one of its layers, of U units.
+        fraction: share of the cells in which a unit counts as on, 0.005 as published.
+
+    Returns:
+        (U,) activations.
+
     Raises:
         DissectionError: The fraction is not between 0 and 1.
     """
@@ -54,7 +62,15 @@ def fixed_levels(samples: Samples, layer: str, fraction: float) -> Tensor:
 
 
 def upsampled(activations: Tensor, size: tuple[int, int]) -> Tensor:
-    """Activations (N, U, h, w) at the label maps' size, (N, U, H, W): bilinear at half-pixel centres, edges clamped."""
+    """Activations (N, U, h, w) at the label maps' size, (N, U, H, W): bilinear at half-pixel centres, edges clamped.
+
+    Args:
+        activations: (N, U, h, w) of any float type.
+        size: H and W in pixels.
+
+    Returns:
+        (N, U, H, W) float32.
+    """
     return F.interpolate(activations.float(), size, mode="bilinear", align_corners=False)
 
 
@@ -90,7 +106,14 @@ def select_levels(samples: Samples, layer: str, no_label: bool, budget_mb: float
 
 
 def selected_levels(selection: Selection) -> Tensor:
-    """Levels (U,): of each unit's label with the largest ratio, the first one of equals."""
+    """Levels (U,): of each unit's label with the largest ratio, the first one of equals.
+
+    Args:
+        selection: of :func:`select_levels`, (L, U) each.
+
+    Returns:
+        (U,) activations.
+    """
     best = selection.iqr.argmax(0)
     return selection.level.gather(0, best[None])[0]
 
@@ -166,19 +189,45 @@ def _by_category(shown: Tensor, values: Tensor, levels: Tensor) -> Tensor:
 
 
 def label_counts(samples: Samples, no_label: bool) -> Tensor:
-    """Pixels with each label (L,) int64; as published "no label" counts every label that a pixel lacks."""
+    """Pixels with each label (L,) int64; as published "no label" counts every label that a pixel lacks.
+
+    Args:
+        samples: N drawings with their label maps.
+        no_label: whether "no label" is counted too, as the first.
+
+    Returns:
+        (L,) int64 pixels of all drawings.
+    """
     counts = [int(samples.maps.label(number).sum()) for number in range(samples.maps.labels)]
     missing = [samples.maps.labels * len(samples) * samples.maps.pixels - sum(counts)] if no_label else []
     return torch.tensor(missing + counts)
 
 
 def category_numbers(samples: Samples, categories: list[str], no_label: bool) -> list[int]:
-    """Number of each label's category; "no label" belongs to the first, as published."""
+    """Number of each label's category; "no label" belongs to the first, as published.
+
+    Args:
+        samples: drawings with the category of each label.
+        categories: names without repetition.
+        no_label: whether "no label" comes first.
+
+    Returns:
+        L positions in ``categories``.
+    """
     return ([0] if no_label else []) + [categories.index(category) for category in samples.categories]
 
 
 def presence(samples: Samples, categories: list[str], no_label: bool) -> Tensor:
-    """In which drawings some label of a category occurs, bool (N, categories)."""
+    """In which drawings some label of a category occurs, bool (N, categories).
+
+    Args:
+        samples: N drawings with their label maps.
+        categories: names without repetition.
+        no_label: whether "no label" takes part: present where some pixel lacks some label.
+
+    Returns:
+        (N, categories) bool.
+    """
     present = samples.maps.present()
     if no_label:
         full = torch.stack([samples.maps.pictures(n, n + 1).all().reshape(()) for n in range(len(samples))])

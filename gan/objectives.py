@@ -96,6 +96,9 @@ class RelativisticR1R2:
         final_gamma_per_pixel: what it falls to, geometrically; a discriminator that is held back less sees finer
             differences, which only helps once the coarse ones are learned. None keeps it.
         fall: first and last optimisation step of the fall.
+
+    Raises:
+        ProganError: ``fall`` is not two steps, the first before the last.
     """
 
     gamma_per_pixel: float

@@ -205,7 +205,14 @@ class ProganGenerator(nn.Module):
 
 
 def sizes(model: ProganGenerator) -> dict[str, tuple[int, int]]:
-    """Return channels and side of each layer's maps, by name."""
+    """Return channels and side of each layer's maps, by name.
+
+    Args:
+        model: the generator.
+
+    Returns:
+        Channels and side in pixels by layer name, in the order of the layers.
+    """
     return {
         name: (model.widths[(number - 1) // 2], FIRST_SIDE * 2 ** ((number - 1) // 2))
         for number, name in enumerate(model.layer_names, start=1)

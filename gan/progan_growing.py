@@ -17,7 +17,16 @@ from gan.progan import FIRST_SIDE, SLOPE, OutputBlock, ProganError, ProganGenera
 
 
 def blend(coarse: Tensor, fine: Tensor, alpha: float) -> Tensor:
-    """Fade from doubled ``coarse`` pictures or maps (B, C, H/2, W/2) to ``fine`` (B, C, H, W) as alpha goes to 1."""
+    """Fade from doubled ``coarse`` pictures or maps to ``fine`` ones as alpha goes to 1. arXiv:1710.10196, section 2.
+
+    Args:
+        coarse: (B, C, H/2, W/2), doubled by repeating pixels.
+        fine: (B, C, H, W).
+        alpha: share of ``fine``, 0-1.
+
+    Returns:
+        (B, C, H, W).
+    """
     return torch.lerp(F.interpolate(coarse, scale_factor=2, mode="nearest"), fine, alpha)
 
 
@@ -131,6 +140,9 @@ class ProganDiscriminator(nn.Module):
         widths: channels at 4, 8, 16 ... pixels.
         group: samples over which the spread is taken.
         depth: convolutions per resolution, 2 as published; 1 halves the work.
+
+    Raises:
+        ProganError: there are no widths, or a width or ``group`` is below 1.
     """
 
     def __init__(self, widths: list[int], group: int = 4, depth: Literal[1, 2] = 2) -> None:

@@ -72,6 +72,9 @@ class StreamingQuantiles:
         units: U.
         capacity: Values of each unit that are kept as they are.
         device: Where counting happens.
+
+    Raises:
+        QuantileError: ``units`` or ``capacity`` is below 1.
     """
 
     def __init__(self, units: int, capacity: int = 2**16, device: torch.device | str = "cpu") -> None:

@@ -115,7 +115,14 @@ def seen_objects(probabilities: Tensor, smallest: float = SMALLEST) -> list[Seen
 
 
 def sureness(objects: Sequence[SeenObject]) -> float:
-    """Confidence in the least certain attribute of all objects of a picture; 0 for a picture without any."""
+    """Return the confidence in the least certain attribute of all objects of a picture; 0 for a picture without any.
+
+    Args:
+        objects: what was seen in one picture.
+
+    Returns:
+        0-1.
+    """
     return min((item.sureness for item in objects), default=0.0)
 
 

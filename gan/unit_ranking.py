@@ -74,7 +74,11 @@ def rank_units(
 
 
 def best_labels(dissection: Dissection, layer: str) -> tuple[Tensor, Tensor]:
-    """The label that each unit draws: with the 'iqr' rule the one whose level was chosen, else of the largest IoU.
+    """Return the label that each unit draws: of the chosen level with the 'iqr' rule, else of the largest IoU.
+
+    Args:
+        dissection: of L labels.
+        layer: one of its layers, of U units.
 
     Returns:
         Numbers of labels (U,) and the intersection over union of each unit with it (U,).

@@ -79,6 +79,9 @@ BACKGROUND, FOREGROUND = 16, 17
 def check_scores(scores: Tensor) -> None:
     """Refuse anything but scores for the 18 labels.
 
+    Args:
+        scores: one channel for each label.
+
     Raises:
         SegmentationError: The tensor is not ``(B, 18, H, W)``.
     """
@@ -127,6 +130,9 @@ def label_maps(numbers: Tensor) -> Tensor:
 def check_images(images: Tensor) -> None:
     """Refuse anything but a batch of float RGB pictures.
 
+    Args:
+        images: pictures in [-1, 1].
+
     Raises:
         SegmentationError: The tensor is not ``(B, 3, H, W)`` of floats.
     """
@@ -138,6 +144,10 @@ def check_images(images: Tensor) -> None:
 
 def check_label(label: int, labels: list[str]) -> None:
     """Refuse the number of a label that does not exist.
+
+    Args:
+        label: its number, from 0.
+        labels: names of all L.
 
     Raises:
         SegmentationError: It is outside 0..L-1.

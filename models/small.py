@@ -22,12 +22,27 @@ DB_SCALE = 20.0
 
 
 def frame_mask(nframes: Tensor, frames: int) -> Tensor:
-    """Mask ``(B, 1, T)`` that is true on the first ``nframes`` frames of each item."""
+    """Mask the first ``nframes`` frames of each item.
+
+    Args:
+        nframes: (B,) valid frames.
+        frames: T.
+
+    Returns:
+        (B, 1, T) bool, true on valid frames.
+    """
     return (torch.arange(frames, device=nframes.device) < nframes[:, None]).unsqueeze(1)
 
 
 def embedding_projection(conv: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:
-    """Scale a fresh 1x1 convolution so that dot products of its unit-variance outputs start near one, not sqrt(D)."""
+    """Scale a fresh 1x1 convolution so that dot products of its unit-variance outputs start near one, not sqrt(D).
+
+    Args:
+        conv: its weights are drawn anew in place, N(0, 1 / (C_in * sqrt(C_out))), and its bias set to 0.
+
+    Returns:
+        The same convolution.
+    """
     nn.init.normal_(conv.weight, std=conv.in_channels**-0.5 * conv.out_channels**-0.25)
     nn.init.zeros_(conv.bias)
     return conv

@@ -49,7 +49,7 @@ def pooled_lengths(nframes: Tensor | None, frames_in: int, frames_out: int, batc
 
 
 def pooling_ratio(frames_in: int, frames_out: int) -> int:
-    """Return how many of T frames each of T' covers, ``round(T / T')`` and at least 1."""
+    """Return how many of ``frames_in`` frames each of ``frames_out`` covers, ``round(T / T')`` and at least 1."""
     return max(1, round(frames_in / frames_out))
 
 

@@ -47,6 +47,12 @@ def convolutions_1d(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     A kernel ``(C, 1, 40, 1)`` over all mel bins of one frame becomes ``(C, 40, 1)``; a kernel ``(C, C_in, 1, K)``
     over K frames becomes ``(C, C_in, K)``. Other tensors stay.
+
+    Args:
+        state: tensors by name.
+
+    Returns:
+        The same names; changed tensors are views.
     """
     return {name: _convolution_1d(value) for name, value in state.items()}
 

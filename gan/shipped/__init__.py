@@ -22,12 +22,23 @@ class ShippedError(ProganError):
 
 
 def names(folder: Path = FOLDER) -> list[str]:
-    """List the generators of a folder."""
+    """List the generators of a folder: those with both weights and a description.
+
+    Args:
+        folder: of ``NAME.safetensors`` and ``NAME.json``.
+
+    Returns:
+        Their names, sorted.
+    """
     return sorted(path.stem for path in folder.glob("*.json") if path.with_suffix(".safetensors").exists())
 
 
 def card(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """Return how a generator was made: its shape, config, seed, pictures seen and figures.
+
+    Args:
+        name: of its files.
+        folder: that holds them.
 
     Raises:
         ShippedError: there is none of that name, or its description cannot be read.
@@ -51,6 +62,9 @@ def load(name: str = "progan_world", folder: Path = FOLDER) -> ProganGenerator:
     Args:
         name: of its files.
         folder: that holds them.
+
+    Returns:
+        The generator: latents (B, D) to pictures (B, 3, R, R), about -1 to 1.
 
     Raises:
         ShippedError: there is none of that name, or its description cannot be read.
