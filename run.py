@@ -31,7 +31,14 @@ SECOND_RANK_WAITS = 3.0
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    """Parse the command line."""
+    """Parse the command line.
+
+    Args:
+        arguments: of the command line, without the program's name.
+
+    Returns:
+        ``file``, ``list``, ``print_config``, ``dry_run`` and ``overrides``; wrong ones end the program with code 2.
+    """
     parser = argparse.ArgumentParser(
         prog="run.py",
         description="Run a config file.",
@@ -61,6 +68,13 @@ def relaunch(count: int, arguments: list[str]) -> int:
 
     torchrun runs in a session of its own and gets one SIGTERM when this process is told to stop, so that the workers
     save their checkpoint once however often the terminal repeats the signal.
+
+    Args:
+        count: ranks on this machine.
+        arguments: of run.py's command line, given to each of them.
+
+    Returns:
+        The exit code of the rank that failed first, 0, or 128 + the signal that stopped this process.
     """
     script = str(config.PROJECT_ROOT / "run.py")
     command = [sys.executable, "-m", "engine.launch", "--standalone", f"--nproc-per-node={count}", script]
@@ -89,7 +103,18 @@ def _threads(processes: int) -> int:
 
 
 def run(parsed: argparse.Namespace, command: list[str]) -> int:
-    """Load, check and run one config; return the exit code."""
+    """Load, check and run one config; return the exit code.
+
+    Args:
+        parsed: of :func:`parse_arguments`, with a file.
+        command: the whole command line, kept in the run folder.
+
+    Returns:
+        0, or what :func:`relaunch` returned.
+
+    Raises:
+        UserError: the config has faults, or what it describes cannot be run.
+    """
     loaded = config.load(parsed.file, parsed.overrides)
     values = config.check(loaded)
     if parsed.print_config:
@@ -117,12 +142,23 @@ def run(parsed: argparse.Namespace, command: list[str]) -> int:
 
 
 def interrupt(number: int, _frame: object) -> None:
-    """End the program as Ctrl-C does, also for SIGTERM; the trainer has a gentler handler while it trains."""
+    """End the program as Ctrl-C does, also for SIGTERM; the trainer has a gentler handler while it trains.
+
+    Args:
+        number: of the signal.
+
+    Raises:
+        KeyboardInterrupt: always, with the number as its argument.
+    """
     raise KeyboardInterrupt(number)
 
 
 def say_last(message: str) -> None:
-    """Print the sentence that ends the program, once: ranks above 0 wait, and rank 0 failing too ends them."""
+    """Print the sentence that ends the program, once: ranks above 0 wait, and rank 0 failing too ends them.
+
+    Args:
+        message: goes to standard error.
+    """
     if int(os.environ.get("RANK", 0)) > 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         time.sleep(SECOND_RANK_WAITS)
@@ -130,7 +166,14 @@ def say_last(message: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command line; faults that a user can mend end in one message and exit code 2."""
+    """Run the command line; faults that a user can mend end in one message and exit code 2.
+
+    Args:
+        arguments: of the command line, without the program's name.
+
+    Returns:
+        0; 2 after a fault of the user's; 128 + the signal after a stop.
+    """
     parsed = parse_arguments(arguments)
     set_up_logging()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -29,7 +29,12 @@ log = logging.getLogger(__name__)
 
 
 class Stopped(UserError):
-    """Training ended early by a signal, with a checkpoint."""
+    """Training ended early by a signal, with a checkpoint.
+
+    Args:
+        message: says how to go on.
+        exit_code: of the program, 128 + the signal.
+    """
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -165,7 +170,18 @@ class Trainer:
             self.at.epoch, self.at.batch = self.at.epoch + 1, 0
 
     def train_step(self, batch: Any) -> dict[str, Tensor | float]:
-        """Make one optimisation step and count it."""
+        """Make one optimisation step and count it.
+
+        Args:
+            batch: of the task's ``batches``.
+
+        Returns:
+            What the task says of the step (losses and their parts), and ``gradient_norm/NAME`` of each optimiser.
+
+        Raises:
+            NonFiniteLoss: names the step, the loss and the last good checkpoint.
+            UserError: torch.compile failed.
+        """
         step = _StepView(self.at.step, self.at.epoch, seeding.step_generator(self.seed, self.at.step), self.updater)
         try:
             with self.updater.autocast():

@@ -16,6 +16,11 @@ class Factory:
     """A node to be built later, when its owner knows the values that YAML cannot (see :class:`config.Offers`).
 
     Calling it with the offered keywords builds it; offers that the target does not declare are left out.
+
+    Args:
+        target: class or function that is called.
+        arguments: plain values and nodes by keyword.
+        key_path: where the node stands in the config, for messages.
     """
 
     def __init__(self, target: Callable[..., Any], arguments: dict[str, Any], key_path: str) -> None:
@@ -55,12 +60,24 @@ def call_entry(values: dict[str, Any], **extra: Any) -> Any:
 
 
 def takes_context(target: Callable[..., Any]) -> bool:
-    """Whether an entry declares ``context``: then it knows dry runs."""
+    """Whether an entry declares ``context``: then it knows dry runs.
+
+    Args:
+        target: the function that ``entry`` names.
+    """
     return "context" in parameters(target)
 
 
 def build(node: dict[str, Any], key_path: str = "", **injected: Any) -> Any:
     """Build one node ``{type: dotted.path, ...}``.
+
+    Args:
+        node: ``type`` and the keywords of that constructor, as :func:`config.check` returned them.
+        key_path: where the node stands in the config, for messages.
+        **injected: finished objects by keyword.
+
+    Returns:
+        What the constructor returned.
 
     Raises:
         ConfigError: the constructor refused the values; names ``key_path``.
@@ -84,6 +101,12 @@ def build_call(
         key_path: where the call stands in the config, for messages.
         injected: finished objects by keyword.
         own_errors: leave exceptions of the call itself as they are (entries speak for themselves).
+
+    Returns:
+        What the call returned.
+
+    Raises:
+        ConfigError: the call refused its values with a ValueError; names ``key_path``. Not with ``own_errors``.
     """
     declared = parameters(target)
     values = {

@@ -76,12 +76,22 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 
 def short(path: Path) -> str:
-    """Return a path relative to the project root where it lies below it."""
+    """Return a path relative to the project root where it lies below it.
+
+    Args:
+        path: absolute.
+    """
     return path.relative_to(PROJECT_ROOT).as_posix() if path.is_relative_to(PROJECT_ROOT) else str(path)
 
 
 def resolve_path(text: str | Path) -> Path:
     """Expand ``~`` and environment variables; relative paths start at the project root.
+
+    Args:
+        text: a path as a config or a command line gives it.
+
+    Returns:
+        An absolute path, which need not exist.
 
     Raises:
         ConfigError: an environment variable in the path is not set.
@@ -130,6 +140,13 @@ def find(name: str) -> Path:
 def parse_yaml(text: str, source: str) -> Any:
     """Parse YAML text safely.
 
+    Args:
+        text: one YAML document.
+        source: the file's name or other origin, for messages.
+
+    Returns:
+        Plain values: mappings, lists, text, numbers, booleans, None.
+
     Raises:
         ConfigError: the text is not YAML, or a key stands twice; names ``source`` and the line.
     """
@@ -148,6 +165,9 @@ def load(name: str | Path, overrides: list[str] | None = None) -> Config:
     Args:
         name: see :func:`find`.
         overrides: ``key.sub=value`` strings; values are parsed as YAML, list items are addressed by number.
+
+    Returns:
+        The config, not yet checked, with the origin of each value.
 
     Raises:
         ConfigError: a file is missing or is not a YAML mapping, ``extends`` goes in a circle, an override is malformed.
@@ -231,5 +251,9 @@ def _list_index(node: list[Any], key: str, text: str) -> int:
 
 
 def dump(values: dict[str, Any]) -> str:
-    """Return a config as YAML text, in the order of its keys."""
+    """Return a config as YAML text, in the order of its keys.
+
+    Args:
+        values: plain values by key.
+    """
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)

@@ -33,7 +33,12 @@ NAMES_SHOWN = 16
 
 
 def closest(name: str, names: Sequence[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the nearest of ``names``, or nothing."""
+    """Return ``"; did you mean 'x'?"`` for the nearest of ``names``, or nothing.
+
+    Args:
+        name: what was found.
+        names: what would have been valid.
+    """
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else ""
 

@@ -40,7 +40,13 @@ class Offers:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One keyword of a constructor: its annotation and default (``inspect.Parameter.empty`` when required)."""
+    """One keyword of a constructor: its annotation and default (``inspect.Parameter.empty`` when required).
+
+    Attributes:
+        name: the keyword.
+        annotation: its resolved type, ``Any`` where there is none.
+        default: the value that it has when it is not given.
+    """
 
     name: str
     annotation: Any
@@ -56,6 +62,9 @@ def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
     """Return the keywords of a class or function by name, with resolved annotations.
 
     ``*args`` and ``**kwargs`` are left out: a config gives named values only.
+
+    Args:
+        target: class or function.
     """
     function = target.__init__ if inspect.isclass(target) else target
     try:
@@ -76,7 +85,11 @@ def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
 
 
 def arms(annotation: Any) -> list[Any]:
-    """Return the alternatives of a union, or the annotation alone."""
+    """Return the alternatives of a union, or the annotation alone.
+
+    Args:
+        annotation: a type; unions in unions are opened too.
+    """
     if get_origin(annotation) in (Union, types.UnionType):
         return [arm for member in get_args(annotation) for arm in arms(member)]
     return [annotation]
@@ -93,7 +106,14 @@ def offers_of(annotation: Any) -> tuple[Any, Offers] | None:
 
 
 def offered_names(annotation: Any) -> tuple[str, ...]:
-    """Return the keywords that the owner of a parameter will give to the unbuilt node that it asks for, if it does."""
+    """Return the keywords that the owner of a parameter will give to the unbuilt node that it asks for, if it does.
+
+    Args:
+        annotation: of the parameter.
+
+    Returns:
+        Names of the offered keywords; none for a parameter that takes a value.
+    """
     found = [offers_of(member) for member in arms(annotation)]
     return tuple(name for offer in found if offer is not None for name in offer[1].names)
 
@@ -102,6 +122,9 @@ def bare_arms(annotation: Any) -> list[Any]:
     """Return the alternatives of a union without their limits: ``Annotated[int, Ge(1)] | None`` gives int and None.
 
     Parameters that take unbuilt nodes keep their :class:`Offers`.
+
+    Args:
+        annotation: a type.
     """
     if get_origin(annotation) is Annotated and offers_of(annotation) is None:
         return bare_arms(get_args(annotation)[0])
@@ -133,7 +156,11 @@ def fits(target: Callable[..., Any], products: list[Any]) -> bool:
 
 
 def describe(annotation: Any) -> str:
-    """Return what an annotation expects in the words of YAML, for error messages."""
+    """Return what an annotation expects in the words of YAML, for error messages.
+
+    Args:
+        annotation: a type, limits and choices included.
+    """
     offered = offers_of(annotation)
     if offered:
         product = get_args(offered[0])[-1] if get_args(offered[0]) else Any

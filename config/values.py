@@ -40,6 +40,10 @@ from config.types import ConfigError, Fault, arms, bare_arms, describe, item_kin
 class RefusedValues(ConfigError, ValueError):
     """Values that a class refuses.
 
+    Args:
+        name: of the class.
+        faults: the keyword and the fault of each.
+
     Attributes:
         faults: the keyword and the fault of each.
     """

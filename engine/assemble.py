@@ -19,7 +19,16 @@ log = logging.getLogger(__name__)
 
 
 def start(seed: int, deterministic: bool, cpu_threads: int | None) -> torch.device:
-    """Join the other ranks, seed, and choose the device."""
+    """Join the other ranks, seed, and choose the device.
+
+    Args:
+        seed: of everything random.
+        deterministic: ask torch for repeatable algorithms on GPUs.
+        cpu_threads: threads of torch on the CPU, its own choice when None.
+
+    Returns:
+        This rank's device.
+    """
     if cpu_threads is not None:
         torch.set_num_threads(cpu_threads)
     device = distributed.pick_device()
@@ -71,7 +80,11 @@ def build_task(
 
 
 def without_schedule(task: Factory) -> Factory:
-    """Return the task's node without its schedule, which has nothing to do where there is no training to its end."""
+    """Return the task's node without its schedule, which has nothing to do where there is no training to its end.
+
+    Args:
+        task: its own ``schedule``, and that of its groups of settings, become null.
+    """
     arguments = {
         key: {**group, "schedule": None} if isinstance(group, dict) and "schedule" in group else group
         for key, group in task.arguments.items()
@@ -82,7 +95,16 @@ def without_schedule(task: Factory) -> Factory:
 
 
 def prepare_dry(prepare: Factory, context: Context, folder: Path) -> tuple[Factory, Factory]:
-    """Point data and task at a small temporary preparation when the real one is missing."""
+    """Point data and task at a small temporary preparation when the real one is missing.
+
+    Args:
+        prepare: makes the data; called with ``dry_folder`` when the folder that its arguments name is missing.
+        context: its config's paths below that folder are redirected to the stand-in.
+        folder: where a stand-in is made; the caller deletes it.
+
+    Returns:
+        The nodes of data and task.
+    """
     real = _folder_of(prepare.arguments)
     if real is None or real.exists():
         return _factories(context)

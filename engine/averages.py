@@ -40,6 +40,9 @@ def averaged_weights(modules: Mapping[str, nn.Module], averages: Mapping[str, Av
     Args:
         modules: a task's, by name.
         averages: of :func:`start_averages`; modules without one keep their weights.
+
+    Returns:
+        A context manager.
     """
     _exchange(modules, averages)
     try:

@@ -37,7 +37,11 @@ def write(path: Path, state: dict[str, Any]) -> None:
 
 
 def keep_previous(path: Path) -> None:
-    """Make ``previous.pt`` a second name of the file at ``path`` before that is replaced."""
+    """Make ``previous.pt`` a second name of the file at ``path`` before that is replaced.
+
+    Args:
+        path: a checkpoint; nothing happens when it does not exist.
+    """
     if not path.exists():
         return
     link = path.with_name("previous.pt.tmp")
@@ -52,6 +56,9 @@ def read(path: Path, map_location: str | torch.device = "cpu") -> dict[str, Any]
     Args:
         path: a file that :func:`write` made.
         map_location: where tensors go.
+
+    Returns:
+        What was written, and ``format``.
 
     Raises:
         CheckpointError: the file is missing, truncated, damaged, or not a checkpoint of this project.
@@ -137,12 +144,21 @@ def _try_read(path: Path, faults: list[str]) -> dict[str, Any] | None:
 
 
 def step_name(step: int) -> str:
-    """Return the file name of the numbered copy of a step; names sort as steps do."""
+    """Return the file name of the numbered copy of a step; names sort as steps do.
+
+    Args:
+        step: optimisation steps done, up to nine digits.
+    """
     return f"step_{step:09d}.pt"
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete the oldest ``step_*.pt`` beyond the newest ``keep``."""
+    """Delete the oldest ``step_*.pt`` beyond the newest ``keep``.
+
+    Args:
+        folder: a run's checkpoint folder.
+        keep: how many numbered copies stay.
+    """
     numbered = sorted(folder.glob("step_*.pt"))
     for path in numbered[: max(0, len(numbered) - keep)]:
         path.unlink()

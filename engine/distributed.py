@@ -189,7 +189,14 @@ def gather_uneven(rows: Tensor) -> Tensor:
 
 
 def gather_objects(value: Any) -> list[Any]:
-    """Return every rank's value, in rank order, on every rank (own processes only: the transport is pickle)."""
+    """Return every rank's value, in rank order, on every rank (own processes only: the transport is pickle).
+
+    Args:
+        value: this rank's, anything that can be pickled.
+
+    Returns:
+        ``world_size`` values; the value alone in a list when there is one process.
+    """
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
@@ -202,6 +209,9 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
     A parameter without gradient on this rank, but with one elsewhere, counts as zero here; one without gradient on
     every rank stays without, so optimisers skip it as in a single process.
+
+    Args:
+        parameters: of one optimiser, in the same order on every rank; their ``.grad`` changes in place.
     """
     if world_size() == 1:
         return
@@ -239,7 +249,11 @@ def _buckets(tensors: list[Tensor]) -> Iterable[list[Tensor]]:
 
 
 def broadcast_modules(modules: Iterable[nn.Module]) -> None:
-    """Give every rank the parameters and buffers of rank 0."""
+    """Give every rank the parameters and buffers of rank 0.
+
+    Args:
+        modules: of the same shapes, in the same order on every rank; changed in place.
+    """
     if world_size() == 1:
         return
     for module in modules:
@@ -248,7 +262,11 @@ def broadcast_modules(modules: Iterable[nn.Module]) -> None:
 
 
 def average_running_statistics(modules: Iterable[nn.Module]) -> None:
-    """Average the floating-point running statistics of batch norms over ranks (before evaluation and saving)."""
+    """Average the floating-point running statistics of batch norms over ranks (before evaluation and saving).
+
+    Args:
+        modules: in the same order on every rank; means and variances of their batch norms change in place.
+    """
     if world_size() == 1:
         return
     for module in modules:
@@ -260,7 +278,14 @@ def average_running_statistics(modules: Iterable[nn.Module]) -> None:
 
 
 def any_rank(flag: bool) -> bool:
-    """Whether the flag is set on at least one rank."""
+    """Whether the flag is set on at least one rank.
+
+    Args:
+        flag: this rank's.
+
+    Returns:
+        The same answer on every rank.
+    """
     if world_size() == 1:
         return flag
     device = pick_device() if dist.get_backend() == "nccl" else torch.device("cpu")

@@ -35,6 +35,12 @@ class HasModules(Protocol):
 def checkpoint_files(path: Path) -> list[Path]:
     """Return the checkpoints that a run folder or file path may mean: of a folder the best, the last, the previous.
 
+    Args:
+        path: a run folder, its ``checkpoints`` folder, or a checkpoint file.
+
+    Returns:
+        Those that exist, the one to prefer first.
+
     Raises:
         CheckpointError: there is none.
     """
@@ -53,6 +59,9 @@ def checkpoint_files(path: Path) -> list[Path]:
 
 def read_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
     """Read the first of :func:`checkpoint_files` that can be read.
+
+    Args:
+        path: as in :func:`checkpoint_files`.
 
     Returns:
         The file used and its state; damaged files of a folder are passed over with a warning.
@@ -118,6 +127,10 @@ def load_run(path: Path, task: HasModules, allow_partial: bool = False, weights_
 def load_fitting(module: nn.Module, weights: dict[str, Tensor]) -> list[str]:
     """Copy the entries of ``weights`` that fit ``module`` by name and shape.
 
+    Args:
+        module: changed in place; entries without a fitting weight keep what they hold.
+        weights: tensors by the names of the module's state dict.
+
     Returns:
         One line for each entry that is missing, unknown or of another shape.
     """
@@ -134,6 +147,14 @@ def load_fitting(module: nn.Module, weights: dict[str, Tensor]) -> list[str]:
 
 
 def start_from(init_from: InitFrom, task: HasModules) -> None:
-    """Load ``init_from`` into a task and say so."""
+    """Load ``init_from`` into a task and say so.
+
+    Args:
+        init_from: the weights, and whether some may be missing.
+        task: its ``modules`` receive them; those without parameters are left alone.
+
+    Raises:
+        UserError: there are no weights at that path, or they do not fit (all faults listed).
+    """
     state = load_run(init_from.path, task, init_from.allow_partial, weights_only=True)
     log.info("weights from %s (step %d)", init_from.path, state["step"])

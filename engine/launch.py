@@ -13,7 +13,14 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 
 def main(arguments: list[str]) -> int:
-    """Run torchrun with its own arguments and return an exit code."""
+    """Run torchrun with its own arguments.
+
+    Args:
+        arguments: of torchrun's command line.
+
+    Returns:
+        0; else the exit code of the rank that failed first, or 128 + the signal that ended it or this process.
+    """
     for name in ("torch.distributed.elastic", "torch.distributed.run"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:

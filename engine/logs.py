@@ -35,7 +35,17 @@ def set_up_logging() -> None:
 
 
 def progress(items: Iterable[Any], total: int, what: str, done: int = 0) -> Iterator[Any]:
-    """Yield items with a progress bar on a terminal; without one (or on other ranks) yield them silently."""
+    """Yield items with a progress bar on a terminal; without one (or on other ranks) yield them silently.
+
+    Args:
+        items: what is looped over.
+        total: how many there are, those ``done`` included.
+        what: stands before the bar.
+        done: how many were yielded before, in an earlier part of a resumed epoch.
+
+    Yields:
+        The items as they are.
+    """
     if not (console.is_terminal and is_main()):
         yield from items
         return
@@ -152,7 +162,15 @@ class Throughput:
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings to dotted keys with plain values (lists become text), for TensorBoard."""
+    """Flatten nested mappings to dotted keys with plain values (lists become text), for TensorBoard.
+
+    Args:
+        values: mappings in mappings.
+        prefix: of all keys.
+
+    Returns:
+        Numbers, text and booleans by dotted key.
+    """
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}.{key}" if prefix else key

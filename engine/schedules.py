@@ -16,7 +16,15 @@ def _warm(step: int, warmup_steps: int) -> float:
 
 
 def constant(optimizer: Optimizer, warmup_steps: NonNegativeInt = 0) -> LambdaLR:
-    """Keep the learning rate, after a linear warm-up of ``warmup_steps`` steps."""
+    """Keep the learning rate, after a linear warm-up of ``warmup_steps`` steps.
+
+    Args:
+        optimizer: whose learning rates are scaled.
+        warmup_steps: optimisation steps until the full rate, 0 for none.
+
+    Returns:
+        The schedule, to be stepped once per optimisation step.
+    """
     return LambdaLR(optimizer, lambda step: _warm(step, warmup_steps))
 
 
@@ -38,6 +46,9 @@ def step_decay(
         factor: the multiplier of a drop, above 0.
         warmup_steps: linear warm-up, 0 for none.
 
+    Returns:
+        The schedule, to be stepped once per optimisation step.
+
     Raises:
         ValueError: ``every_epochs`` below 1 or ``factor`` not above 0.
     """
@@ -56,6 +67,15 @@ def cosine(
     """Follow half a cosine from 1 to ``final`` (a fraction of the base rate) after a linear warm-up. arXiv:1608.03983.
 
     A warm-up as long as the whole run (a trial of a few steps) is shortened to half of it, with a warning.
+
+    Args:
+        optimizer: whose learning rates are scaled.
+        total_steps: optimisation steps of the whole run; the rate stays at ``final`` beyond.
+        warmup_steps: optimisation steps until the full rate, 0 for none.
+        final: the last rate as a fraction of the first.
+
+    Returns:
+        The schedule, to be stepped once per optimisation step.
     """
     if warmup_steps >= total_steps:
         log.warning("the run has %d steps, so warmup_steps=%d becomes %d", total_steps, warmup_steps, total_steps // 2)

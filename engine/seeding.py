@@ -41,7 +41,11 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Restore what :func:`random_state` returned."""
+    """Restore what :func:`random_state` returned.
+
+    Args:
+        state: states of Python, NumPy, torch and, where it was saved on a GPU, CUDA.
+    """
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words.tolist()), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]
@@ -52,6 +56,11 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
-    """Return a CPU generator that depends on the seed and the step alone, the same on every rank."""
+    """Return a CPU generator that depends on the seed and the step alone, the same on every rank.
+
+    Args:
+        seed: of the run.
+        step: optimisation steps done.
+    """
     words = np.random.SeedSequence([seed, step, 0x5EED]).generate_state(2)
     return torch.Generator().manual_seed((int(words[0]) << 31) ^ int(words[1]))

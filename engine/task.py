@@ -33,7 +33,13 @@ class Step(Protocol):
 
 
 class Example(NamedTuple):
-    """One sample for TensorBoard: picture (H, W, 3) uint8, sound (n,) at 16 kHz, text; what is not there is None."""
+    """One sample for TensorBoard.
+
+    Attributes:
+        image: (H, W, 3) uint8, or None.
+        waveform: (n,) at 16 kHz, or None.
+        text: its caption.
+    """
 
     image: np.ndarray | None
     waveform: np.ndarray | None

@@ -95,6 +95,13 @@ def _listed(parts: dict[str, Tensor] | None) -> str:
 def pick_precision(precision: Precision, device: torch.device) -> Precision:
     """Resolve ``auto``: bf16 on GPUs that have it, else fp32; check what was asked.
 
+    Args:
+        precision: what the config asks for.
+        device: where the task runs.
+
+    Returns:
+        ``bf16``, ``fp16`` or ``fp32``.
+
     Raises:
         UserError: fp16 on the CPU.
     """
