@@ -32,6 +32,11 @@ class Items(Dataset):
     Failures are returned, so that they cross processes. With ``refill`` another row takes the place of one that cannot
     be used, and no row is twice in a global batch: which one it is follows from seed, epoch, place and what can be used
     alone, so every rank finds the same without asking the others.
+
+    Args:
+        dataset: what the rows are of.
+        seed: of the random states, mixed with epoch and row.
+        refill: whether another row takes the place of one that cannot be used.
     """
 
     def __init__(self, dataset: SpokenCaptions, seed: int, refill: bool) -> None:
@@ -96,7 +101,12 @@ class Items(Dataset):
 
 
 class Collate:
-    """Stacks samples and pads what has a length."""
+    """Stacks samples and pads what has a length.
+
+    Args:
+        target_length: frames of every ``mel`` (B, 40, T); None pads to the longest of the batch.
+        pad_multiple: then T, and the frames of ``waveform`` (B, N), are rounded up to a multiple of this.
+    """
 
     def __init__(self, target_length: int | None, pad_multiple: int) -> None:
         self.target_length, self.pad_multiple = target_length, pad_multiple

@@ -37,7 +37,7 @@ class Features(NamedTuple):
 
 
 def count_frames(samples: int, hop: int = HOP) -> int:
-    """Frames of a centred transform: one per started hop, at least one."""
+    """Count the frames of a centred transform: one per started ``hop`` (in samples) of ``samples``, at least one."""
     return 1 + samples // hop
 
 

@@ -27,7 +27,12 @@ Attribute = Literal["colour", "shape", "material", "size"]
 
 
 class NegativePicture(NamedTuple):
-    """A negative: "kind" or "kind: what changed", and the picture (R, R, 3) uint8."""
+    """A negative of a pair's picture.
+
+    Attributes:
+        label: "kind" or "kind: what changed".
+        image: (R, R, 3) uint8.
+    """
 
     label: str
     image: np.ndarray
@@ -80,6 +85,9 @@ class AlteredNegatives:
 
     Args:
         kinds: ``upside_down`` or ``grey`` (the mean of the colours).
+
+    Raises:
+        ValueError: ``kinds`` is empty.
     """
 
     def __init__(self, kinds: list[Literal["upside_down", "grey"]]) -> None:
@@ -105,6 +113,7 @@ class RenderedNegatives:
 
     Raises:
         UserError: The folder holds no world, or when called: a caption is not of this world.
+        ValueError: ``attributes`` is empty.
     """
 
     def __init__(self, world: Path, attributes: Sequence[Attribute] = ("colour", "shape", "material", "size")) -> None:

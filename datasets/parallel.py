@@ -110,6 +110,9 @@ def locked(path: Path) -> Iterator[None]:
 
     Args:
         path: The lock's file.
+
+    Returns:
+        A context manager that waits for the lock.
     """
     try:
         import fcntl

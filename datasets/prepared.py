@@ -40,6 +40,9 @@ def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     Args:
         found: settings as read.
         asked: settings of plain values; others in ``found`` do not count.
+
+    Returns:
+        One sentence part for each setting that differs.
     """
     asked = json.loads(json.dumps(asked))
     return "; ".join(

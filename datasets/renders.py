@@ -52,6 +52,9 @@ class RenderSet:
         min_objects: fewest objects of a scene.
         max_objects: most objects of a scene.
         workers: processes; 0 is one for each core.
+
+    Raises:
+        RendersError: a number is too small.
     """
 
     folder: Path

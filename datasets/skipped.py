@@ -56,7 +56,7 @@ class SkippedFile:
 
 
 def read_skipped(path: Path) -> list[Skipped]:
-    """Return split, row and reason of every complete line; nothing where there is no file."""
+    """Return split, row and reason of every complete line of ``path``; nothing where there is no file."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:

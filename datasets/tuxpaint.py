@@ -106,7 +106,7 @@ def _loose(name: str) -> str:
 
 
 def read_texts(path: Path) -> dict[str, str]:
-    """Written descriptions of one picture: language -> text; empty when the file is missing."""
+    """Return the written descriptions of one picture by language from ``path``; none when the file is missing."""
     if not path.is_file():
         return {}
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
@@ -119,7 +119,7 @@ def read_texts(path: Path) -> dict[str, str]:
 
 
 def languages_of(stamps: list[Stamp]) -> dict[str, int]:
-    """Number of recordings per language, most frequent first."""
+    """Count the recordings of ``stamps`` per language, most frequent first."""
     return dict(Counter(language for stamp in stamps for language in stamp.recordings).most_common())
 
 
@@ -156,7 +156,11 @@ def group_stamps(stamps: list[Stamp]) -> list[list[Stamp]]:
 
 
 def variant_key(name: str) -> str:
-    """What the variants of one picture have in common: its folder and the words that tell pictures apart."""
+    """Return what the variants of one picture have in common: its folder and the words that tell pictures apart.
+
+    Args:
+        name: of the stamp, with its folder and without a suffix.
+    """
     folder, _, base = name.rpartition("/")
     rest = VARIANT.sub("", re.sub(r"[\W_]+|\d+", " ", base.lower()))
     return f"{folder}/{'' if base[0].isdigit() else rest or base.lower()}"
@@ -193,5 +197,5 @@ def split_groups(groups: list[list[Stamp]], seed: int, val: float, test: float) 
 
 
 def file_digest(path: Path) -> str:
-    """Digest of a file's bytes, by which shared recordings are told."""
+    """Return the digest of the bytes of ``path``, by which shared recordings are told."""
     return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()

@@ -16,7 +16,14 @@ from datasets.tuxpaint_media import PictureError, check_recording, copy_recordin
 
 @dataclass
 class Pair:
-    """One picture ready for a manifest: file names below ``images/`` and ``audio/``, sound by language."""
+    """One picture ready for a manifest.
+
+    Attributes:
+        stamp: where it comes from.
+        image: file name below ``images/``.
+        mirrored: file name of the mirrored picture, None where there is none.
+        sounds: file names below ``audio/`` by language.
+    """
 
     stamp: Stamp
     image: str

@@ -25,9 +25,17 @@ def cut(values: Tensor, length: int | None, random_window: bool = False) -> Tens
 
 
 def window_start(frames: int, length: int | None, random_window: bool = False) -> int:
-    """First frame of the window that :func:`cut` keeps; draws from torch's generator only when it has a choice.
+    """Choose the first frame of the window that :func:`cut` keeps; torch's generator is used only for a choice.
 
     A random start is in 0..frames-length-1, the published range, so the last window is never taken.
+
+    Args:
+        frames: T.
+        length: largest number of frames; None keeps everything.
+        random_window: cut a random window, not the first frames.
+
+    Returns:
+        The frame, from 0.
     """
     if length is None or frames <= length or not random_window:
         return 0

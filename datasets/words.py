@@ -13,7 +13,7 @@ WORD = re.compile(r"\w+(?:'\w+)?")
 
 
 def words(text: str) -> list[str]:
-    """Return the lower-case words of a caption, without punctuation."""
+    """Return the lower-case words of the caption ``text``, without punctuation."""
     return WORD.findall(text.lower())
 
 

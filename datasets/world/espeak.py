@@ -40,7 +40,14 @@ class SpeechError(UserError):
 
 
 class Event(NamedTuple):
-    """One event: its type, the 1-based character it belongs to, its sample at 22050 Hz, and the phone's IPA name."""
+    """One event of the synthesiser.
+
+    Attributes:
+        kind: its type, a number of eSpeak's.
+        character: the character of the text that it belongs to, from 1.
+        sample: where it is in the sound, at 22050 Hz.
+        phone: the phone's IPA name, empty for other events.
+    """
 
     kind: int
     character: int

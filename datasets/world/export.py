@@ -87,14 +87,19 @@ class Media:
 
 
 class Layout(NamedTuple):
-    """How a published data set lies on disk: the files of one scene, then the lists over all scenes."""
+    """How a published data set lies on disk.
+
+    Attributes:
+        media: writes the files of one scene below a folder.
+        finish: writes the lists over all scenes there.
+    """
 
     media: Callable[[Path, Record, Media], None]
     finish: Callable[[Path, Records], None]
 
 
 def group(scene_id: str) -> str:
-    """Name the sub-folder of a scene, so that no folder holds more than a few thousand files."""
+    """Name the sub-folder of ``scene_id``, so that no folder holds more than a few thousand files."""
     return scene_id[:-3]
 
 

@@ -66,7 +66,7 @@ def birds_finish(root: Path, records: Records) -> None:
 
 
 def tokens(text: str) -> list[str]:
-    """Split a caption as AttnGAN does: lower case, runs of letters, digits and underscores."""
+    """Split the caption ``text`` as AttnGAN does: lower case, runs of letters, digits and underscores."""
     return re.findall(r"\w+", text.lower())
 
 

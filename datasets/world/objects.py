@@ -45,6 +45,9 @@ class SceneObject:
         x: Position of its centre, growing to the right.
         y: Position of its centre, growing away from the viewer.
         rotation: Turn about the vertical axis in radians.
+
+    Raises:
+        SceneError: an attribute has a value that is not among those allowed.
     """
 
     shape: str
@@ -85,7 +88,11 @@ class Camera:
     target: Vector
 
     def axes(self) -> tuple[Vector, Vector, Vector]:
-        """Return the unit vectors (right, up, forward) of the picture."""
+        """Return the unit vectors (right, up, forward) of the picture.
+
+        Raises:
+            SceneError: the camera looks straight down or nowhere.
+        """
         ahead = [b - a for a, b in zip(self.position, self.target, strict=True)]
         length, level = math.hypot(*ahead), math.hypot(ahead[0], ahead[1])
         if level < 1e-6:
@@ -104,6 +111,9 @@ class Scene:
         camera: The viewer.
         key: Position of the main light, which throws shadows.
         fill: Position of the weak light, which does not.
+
+    Raises:
+        SceneError: the main light is not above all objects.
     """
 
     objects: tuple[SceneObject, ...]

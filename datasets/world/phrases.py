@@ -19,13 +19,13 @@ Description = Mapping[str, str]
 
 
 def description(item: SceneObject, attributes: Iterable[str]) -> dict[str, str]:
-    """Return the chosen attributes of an object with their values, in the order of `ATTRIBUTES`."""
+    """Return the chosen ``attributes`` of ``item`` with their values, in the order of `ATTRIBUTES`."""
     chosen = set(attributes)
     return {name: getattr(item, name) for name in ATTRIBUTES if name in chosen}
 
 
 def fitting(scene: Scene, words: Description) -> list[int]:
-    """Return the objects, counted from 0, that a description fits."""
+    """Return the objects of ``scene``, counted from 0, that the description ``words`` fits."""
     return [
         index
         for index, item in enumerate(scene.objects)
@@ -60,12 +60,21 @@ def noun(words: Description, draws: Draws, plural: bool = False) -> str:
 
 
 def with_article(words: str) -> str:
-    """Put "a" or "an" before a noun phrase."""
+    """Put "a" or "an" before the noun phrase ``words``."""
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
 def counted(number: int, words: Description, draws: Draws) -> str:
-    """Return a phrase such as "a red cube" or "two red cubes"."""
+    """Return a phrase such as "a red cube" or "two red cubes".
+
+    Args:
+        number: how many there are, 1 to 10.
+        words: the attributes that are told.
+        draws: chooses among nouns.
+
+    Returns:
+        The phrase.
+    """
     if number == 1:
         return with_article(noun(words, draws))
     return f"{NUMBERS[number]} {noun(words, draws, plural=True)}"
@@ -92,7 +101,7 @@ def unique(scene: Scene, index: int, draws: Draws) -> dict[str, str] | None:
 
 
 def joined(parts: list[str], draws: Draws) -> str:
-    """Join phrases with commas and "and"."""
+    """Join the phrases ``parts`` with commas and "and" as ``draws`` choose."""
     if len(parts) == 1:
         return parts[0]
     form = draws.below(3)

@@ -35,7 +35,13 @@ class Place(NamedTuple):
 
 
 class Relation(NamedTuple):
-    """Object `subject` is in `direction` of object `anchor`; objects are counted from 0."""
+    """Object `subject` is in `direction` of object `anchor`.
+
+    Attributes:
+        subject: number of an object, from 0.
+        direction: one of `DIRECTIONS`.
+        anchor: number of another object.
+    """
 
     subject: int
     direction: str
@@ -43,7 +49,7 @@ class Relation(NamedTuple):
 
 
 def places(scene: Scene) -> list[Place]:
-    """Return the places of all objects of a scene."""
+    """Return the places of all objects of ``scene``, in their order."""
     (rx, ry, _), _, _ = scene.camera.axes()
     tx, ty, _ = scene.camera.target
     rows = []
@@ -54,7 +60,7 @@ def places(scene: Scene) -> list[Place]:
 
 
 def relations(scene: Scene) -> list[Relation]:
-    """Return all clear relations between two objects of a scene."""
+    """Return all clear relations between two objects of ``scene``."""
     where = places(scene)
     return [
         Relation(a, direction, b)

@@ -79,7 +79,7 @@ def _camera(draws: Draws) -> Camera:
 
 
 def random_object(draws: Draws, field: float) -> SceneObject:
-    """Draw an object whose x and y lie within ``field`` of the origin."""
+    """Draw an object from ``draws`` whose x and y lie within ``field`` of the origin."""
     return SceneObject(
         shape=draws.pick(SHAPES),
         colour=draws.pick(COLOURS),
@@ -112,7 +112,12 @@ def _with_one_more(scene: Scene, draws: Draws, centred: bool) -> Scene | None:
 
 
 def all_visible(scene: Scene, least: float = MIN_VISIBLE) -> bool:
-    """Whether all outlines, taken as discs, lie inside the picture and show at least `least` of themselves."""
+    """Whether all outlines, taken as discs, lie inside the picture and show at least ``least`` of themselves.
+
+    Args:
+        scene: what is looked at.
+        least: share of a disc that no nearer one hides, 0-1.
+    """
     place = view(scene.camera)
     discs = []
     for item in scene.objects:

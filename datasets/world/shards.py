@@ -27,17 +27,20 @@ SHARD = 32
 
 
 def shard_count(world: World) -> int:
-    """Count the shards of a world."""
+    """Count the shards of ``world``."""
     return -(-world.scenes // SHARD)
 
 
 def shard_path(world: World, shard: int) -> Path:
-    """Name the file that holds a shard's records; it is there only when all its pictures and sounds are."""
+    """Name the file of ``world`` that holds the records of ``shard`` (its number, from 0).
+
+    It is there only when all its pictures and sounds are.
+    """
     return world.folder / WORK / f"{shard:06d}.json"
 
 
 def read_records(world: World) -> Iterator[Record]:
-    """Read the records of all scenes in order, one shard at a time."""
+    """Read the records of all scenes of ``world`` in order, one shard at a time."""
     for shard in range(shard_count(world)):
         yield from json.loads(shard_path(world, shard).read_text(encoding="utf-8"))
 
