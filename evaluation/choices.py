@@ -33,6 +33,9 @@ class Choice:
         labels: K - 1 words on how each negative differs.
         pictures: K pictures (R, R, 3) uint8 to show, or empty.
         waveform: (n,) at 16 kHz to hear, or None.
+
+    Raises:
+        ChoiceError: there are fewer than two scores, or some are not finite.
     """
 
     name: str
@@ -87,7 +90,15 @@ def choice_metrics(choices: Sequence[Choice], ks: Sequence[int]) -> dict[str, fl
 
 
 def write_choices(path: Path, choices: Sequence[Choice]) -> Path:
-    """Write one CSV row for each caption: name, text, rank, and the score and label of every candidate."""
+    """Write one CSV row for each caption: name, text, rank, and the score and label of every candidate.
+
+    Args:
+        path: the CSV file; its folder exists.
+        choices: at least one.
+
+    Returns:
+        ``path``.
+    """
     most = max(len(choice.scores) for choice in choices)
     header = ["name", "text", "rank", "score"]
     header += [f"{what}_{number}" for number in range(1, most) for what in ("score", "label")]

@@ -42,6 +42,9 @@ def summarise(measured: Sequence[Measured]) -> dict[str, dict[str, Summary]]:
 
     Args:
         measured: values of runs; of two of the same training, seed and column the last counts.
+
+    Returns:
+        Mean and spread over the seeds, by training and column.
     """
     values: dict[str, dict[str, dict[int, float]]] = {}
     for one in measured:
@@ -65,6 +68,9 @@ def as_markdown(summaries: Mapping[str, Mapping[str, Summary]], columns: Mapping
     Args:
         summaries: of :func:`summarise`; measures that a training lacks are left empty.
         columns: measures to show, in order, and the value that chance has, None where nobody knows.
+
+    Returns:
+        The lines of the table.
     """
     lines = [["", *summaries, "chance"], ["---"] * (len(summaries) + 2)]
     for column, chance in columns.items():
@@ -81,7 +87,7 @@ def _cell(summary: Summary, best: float) -> str:
 
 
 def as_csv(measured: Sequence[Measured]) -> str:
-    """Write every single value, a line each: training, seed, measure, value."""
+    """Write every single value of ``measured``, a line each: training, seed, measure, value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Measured._fields)

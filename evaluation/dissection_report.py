@@ -90,7 +90,14 @@ class LabelView:
 
 @dataclass
 class LayerView:
-    """A layer: its name, how many units it has, how many of them draw a label, and all labels."""
+    """A layer of the network that was dissected.
+
+    Attributes:
+        name: of the layer.
+        units: how many it has.
+        interpretable: how many of them draw a label.
+        labels: all that are shown.
+    """
 
     name: str
     units: int
@@ -99,7 +106,10 @@ class LayerView:
 
 
 def thumbnail(drawing: Drawing) -> np.ndarray:
-    """A drawing, dim where the unit is off, with the outlines of the unit and of the label.
+    """Show a drawing, dim where the unit is off, with the outlines of the unit and of the label.
+
+    Args:
+        drawing: picture, and the cells of unit and label.
 
     Returns:
         (96, 96, 3) uint8.

@@ -98,6 +98,12 @@ class LabelFeatures:
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean (D,) and unbiased covariance (D, D) of features (N, D).
 
+    Args:
+        features: (N, D), any float type; sums are made in float64.
+
+    Returns:
+        Mean (D,) and covariance (D, D) with N - 1 in the denominator, both float64.
+
     Raises:
         GenerationError: there are fewer than two rows, or values that are not finite.
     """
@@ -153,7 +159,15 @@ class FrechetDistance:
 
 @torch.no_grad()
 def features_of(batches: Iterable[Tensor], network: FeatureNetwork) -> np.ndarray:
-    """Return the features (N, D) float64 of batches of pictures (B, 3, R, R) uint8."""
+    """Return the features (N, D) float64 of batches of pictures (B, 3, R, R) uint8.
+
+    Args:
+        batches: pictures (B, 3, R, R) uint8.
+        network: turns each batch into features (B, D).
+
+    Raises:
+        GenerationError: there are no batches.
+    """
     rows = [network(batch).double().cpu().numpy() for batch in batches]
     if not rows:
         raise GenerationError("there are no pictures to measure")
@@ -170,11 +184,17 @@ def frechet_distance(
         real: (M, D) features of real ones.
         network: which made them.
         resolution: side of the pictures, pixels.
+
+    Returns:
+        The distance and how it was measured. arXiv:1706.08500.
+
+    Raises:
+        GenerationError: either side has fewer than two rows, or values that are not finite.
     """
     value = frechet(*moments(generated), *moments(real))
     return FrechetDistance(value, len(generated), len(real), resolution, network.name, network.resize)
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Turn pictures in [-1, 1] into uint8 0-255, rounded and clipped."""
+    """Turn pictures ``images`` in [-1, 1] into uint8 0-255 of the same shape, rounded and clipped."""
     return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)

@@ -49,7 +49,10 @@ class Overlay:
 
 
 def panels(overlay: Overlay) -> list[np.ndarray]:
-    """The picture, and for each attribute the picture tinted with the labels found; wrong pixels are magenta.
+    """Show a picture, and for each attribute the picture tinted with the labels found; wrong pixels are magenta.
+
+    Args:
+        overlay: the picture, the labels found and, where they are known, the true ones.
 
     Returns:
         Five pictures (148, 148, 3) uint8: as it is, size, material, shape, colour.

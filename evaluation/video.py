@@ -101,14 +101,14 @@ def _resized(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:
-    """Enlarge a small picture (H, W, 3) uint8 by a whole factor so that its longest side is about 480 pixels."""
+    """Enlarge ``image`` (H, W, 3) uint8 by a whole factor so that its longest side is about 480 pixels."""
     factor = max(1, LONGEST_SIDE // max(image.shape[:2]))
     size = (image.shape[1] * factor, image.shape[0] * factor)
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 
 def even(image: np.ndarray) -> np.ndarray:
-    """Repeat the last row and column of a picture (H, W, 3) where its sides are odd, as video encoders need."""
+    """Repeat the last row and column of ``image`` (H, W, 3) where its sides are odd, as video encoders need."""
     return np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
 
 

@@ -41,6 +41,9 @@ class Query:
         words: (start, end, word) in seconds, or in frames where there is no time; None without an alignment.
         whole_seconds: length of the whole caption where the model heard only the first ``seconds`` of it, else None.
         retrieved: the first answers, best first.
+
+    Raises:
+        ValueError: an array has another shape, or ``seconds`` is not above 0.
     """
 
     direction: Direction

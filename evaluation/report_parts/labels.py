@@ -17,7 +17,12 @@ NAMES = {
 
 
 class CurveName(NamedTuple):
-    """What a logged value is called, and whether it is a share that reads best in percent."""
+    """What a logged value is called.
+
+    Attributes:
+        title: its name on the page.
+        percent: whether it is a share (0-1) that reads best in percent.
+    """
 
     title: str
     percent: bool
@@ -55,7 +60,12 @@ def _spaced(name: str) -> str:
 
 
 class Place(NamedTuple):
-    """Where a label stands: its left edge in percent of the axis, and its row; row None where it finds no room."""
+    """Where a label stands.
+
+    Attributes:
+        left: its left edge in percent of the axis.
+        row: from 0; None where it finds no room.
+    """
 
     left: float
     row: int | None

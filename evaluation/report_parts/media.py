@@ -16,7 +16,7 @@ LINE = 0.6  # similarity along which the line around the answering region runs
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """Content as a data URI of media type ``kind``."""
+    """Return ``content`` as a data URI of media type ``kind``."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 

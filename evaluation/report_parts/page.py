@@ -44,6 +44,10 @@ def document(title: str, body: str, style: str = "", script: str = "", details: 
 def write_page(path: Path, page: str) -> Path:
     """Write a page, so that a reader never sees half of it; makes the folder.
 
+    Args:
+        path: the file.
+        page: its HTML, written as UTF-8.
+
     Returns:
         ``path``.
     """

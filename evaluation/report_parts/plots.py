@@ -12,7 +12,7 @@ MOST_POINTS = 300
 
 
 def number(value: float) -> str:
-    """A number for reading: three significant digits, thousands kept whole."""
+    """Format ``value`` for reading: three significant digits, thousands kept whole."""
     if not math.isfinite(value):
         return "—"
     if value == round(value) and abs(value) < 1e6:
@@ -24,7 +24,13 @@ def number(value: float) -> str:
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """Round numbers from ``low`` to ``high``, about ``count`` of them."""
+    """Return round numbers from ``low`` to ``high``, about ``count`` of them.
+
+    Args:
+        low: start of an axis.
+        high: its end, above ``low``.
+        count: how many are wanted; a few more or less come.
+    """
     raw = (high - low) / count
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
@@ -33,7 +39,7 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Finite points only, at most 300 of them, by averaging neighbours."""
+    """Keep the finite points (x, y) of ``points`` only, at most 300 of them, by averaging neighbours."""
     finite = [(float(x), float(y)) for x, y in points if math.isfinite(x) and math.isfinite(y)]
     if len(finite) <= MOST_POINTS:
         return finite

@@ -12,7 +12,15 @@ FURTHER = 12  # metrics besides those of retrieval that are not folded
 
 
 class Row(NamedTuple):
-    """One line of the retrieval table; None where there is no value."""
+    """One line of the retrieval table; None where there is no value.
+
+    Attributes:
+        name: what is measured; recalls are shares (0-1), the others ranks.
+        image: of pictures looked for, given captions.
+        speech: of captions looked for, given pictures.
+        both: the mean of both directions.
+        chance: what guessing reaches.
+    """
 
     name: str
     image: float | None
@@ -74,7 +82,7 @@ def _percent(value: float) -> str:
 
 
 def metrics_html(metrics: dict[str, float]) -> str:
-    """The section of the page with all metrics, as :func:`metrics_table` takes them; nothing without metrics."""
+    """Write the section of the page with ``metrics``, as :func:`metrics_table` takes them; nothing without metrics."""
     if not metrics:
         return ""
     rows, rest = _rows(metrics)
