@@ -108,7 +108,14 @@ def _ready(generator: nn.Module, segmenter: Segmenter) -> tuple[nn.Module, Segme
 
 
 def figures(found: Dissection) -> dict[str, float]:
-    """Of each layer: units, those that draw a label, labels drawn, and the mean best IoU of the labels that occur."""
+    """Of each layer: units, those that draw a label, labels drawn, and the mean best IoU of the labels that occur.
+
+    Args:
+        found: of any number of layers.
+
+    Returns:
+        Numbers by ``layer/name``.
+    """
     first = int(found.labels[0] == NO_LABEL)
     occurring = found.label_counts[first:] > 0
     metrics: dict[str, float] = {}

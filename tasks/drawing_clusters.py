@@ -160,6 +160,9 @@ def read_clusters(path: Path, dim: int) -> Clusters:
         path: file or folder.
         dim: D of the model that they are for.
 
+    Returns:
+        The clusters, on the CPU.
+
     Raises:
         UserError: they are missing or damaged, or another model's.
     """
@@ -182,6 +185,9 @@ def collect(
         batches: this rank's, with ``index`` (b,) rows of the dataset, which name the pairs.
         encode: from a batch to image maps (b, D, H, W) and speech maps.
         most: pairs.
+
+    Returns:
+        What was collected, at most ``most`` pairs.
     """
     points = Datapoints(most)
     for batch in batches:

@@ -28,7 +28,13 @@ def no_pictures(data: Node) -> Iterator[Fault]:
 
 
 def unlike_encoders(image_encoder: Node, speech_encoder: Node | None, text_encoder: Node | None) -> Iterator[Fault]:
-    """Yield the fault of two caption encoders or none, or of embeddings of two sizes, as far as the nodes tell them."""
+    """Yield the fault of two caption encoders or none, or of embeddings of two sizes, as far as the nodes tell them.
+
+    Args:
+        image_encoder: its node.
+        speech_encoder: its node, None where there is none.
+        text_encoder: its node, None where there is none.
+    """
     if (speech_encoder is None) == (text_encoder is None):
         found = "none" if speech_encoder is None else "both"
         yield "speech_encoder", f"found {found} of speech_encoder and text_encoder, expected exactly one of them"

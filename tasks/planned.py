@@ -44,7 +44,12 @@ def uneven_share(key_path: str, batch_size: int | None, launch: Node | None) -> 
 
 
 def unknown_averages(modules: Sequence[str], trainer: Node | None) -> Iterator[Fault]:
-    """Yield the faults of names in ``trainer.ema.modules`` that are no networks of the task."""
+    """Yield the faults of names in ``trainer.ema.modules`` that are no networks of the task.
+
+    Args:
+        modules: names of the task's networks.
+        trainer: the ``trainer`` group of the config, None where it has none.
+    """
     names = ((trainer or {}).get("ema") or {}).get("modules") or []
     for number, name in enumerate(names):
         if name not in modules:
@@ -53,7 +58,12 @@ def unknown_averages(modules: Sequence[str], trainer: Node | None) -> Iterator[F
 
 
 def long_warm_up(optimization: Node | None, trainer: Node | None) -> Iterator[Fault]:
-    """Yield the fault of a warm-up that ``trainer.max_steps`` ends; the cosine schedule shortens its own."""
+    """Yield the fault of a warm-up that ``trainer.max_steps`` ends; the cosine schedule shortens its own.
+
+    Args:
+        optimization: the task's group of that name, None where it has none.
+        trainer: the ``trainer`` group of the config, None where it has none.
+    """
     schedule = (optimization or {}).get("schedule") or {}
     steps, most = schedule.get("warmup_steps", 0), (trainer or {}).get("max_steps")
     if most is not None and steps >= most and schedule.get("type") != "engine.schedules.cosine":

@@ -131,25 +131,34 @@ def history(state: dict[str, Any], values: dict[str, Any]) -> list[dict[str, Any
 
 
 def measured(generated: torch.Tensor, real: list[torch.Tensor], network: FeatureNetwork) -> FrechetDistance:
-    """Compare generated pictures (N, 3, R, R) uint8 with batches of real ones."""
+    """Compare generated pictures (N, 3, R, R) uint8 with batches of real ones.
+
+    Args:
+        generated: (N, 3, R, R) uint8.
+        real: batches (B, 3, R, R) uint8.
+        network: makes the features.
+
+    Returns:
+        The Fréchet distance with its protocol.
+    """
     a, b = features_of(generated.split(BATCH), network), features_of(real, network)
     return frechet_distance(a, b, network, generated.shape[-1])
 
 
 @torch.no_grad()
 def draw(model: ProganGenerator, number: int) -> torch.Tensor:
-    """Draw the pictures of the first latents, (number, 3, R, R) uint8."""
+    """Draw the pictures of the first ``number`` latents with ``model``, (number, 3, R, R) uint8."""
     table = latents(number, model.latent_dim)
     return torch.cat([to_uint8(model(part)) for part in table.split(BATCH)])
 
 
 def resized(images: torch.Tensor, side: int) -> torch.Tensor:
-    """Shrink uint8 pictures (B, 3, S, S) to a side by averaging."""
+    """Shrink uint8 pictures ``images`` (B, 3, S, S) to ``side`` pixels by averaging, (B, 3, side, side) uint8."""
     return torch.nn.functional.adaptive_avg_pool2d(images.float(), side).round().to(torch.uint8)
 
 
 def tiled(pictures: torch.Tensor) -> np.ndarray:
-    """Lay the first pictures side by side, (H, W, 3) uint8."""
+    """Lay the first of ``pictures`` (N, 3, R, R) uint8 side by side, 12 in a row, at most 8 rows, (H, W, 3) uint8."""
     rows, columns = GRID
     rows = min(rows, len(pictures) // columns)
     side = pictures.shape[-1]

@@ -113,7 +113,15 @@ class SyntheticSet:
 
 
 def shard_path(settings: SyntheticSet, shard: int) -> Path:
-    """Name the file of a shard's records; it is there only when all its sounds are."""
+    """Name the file of a shard's records; it is there only when all its sounds are.
+
+    Args:
+        settings: of the set.
+        shard: its number, from 0.
+
+    Returns:
+        Its path.
+    """
     return settings.folder / WORK / f"{shard:06d}.json"
 
 
@@ -184,7 +192,15 @@ def make_shard(settings: SyntheticSet, generator: GeneratorNode, segmenter: Segm
 
 
 def why_not(settings: SyntheticSet, seen: list[SeenObject]) -> str | None:
-    """Say why a picture is left out; None when it is taken."""
+    """Say why a picture is left out; None when it is taken.
+
+    Args:
+        settings: what the set allows.
+        seen: the objects that were seen in the picture.
+
+    Returns:
+        The reason, or None.
+    """
     if not seen:
         return "empty: nothing was seen"
     if len(seen) > settings.max_objects:

@@ -153,7 +153,11 @@ class WordsByDrawing(SpeechImage):
     # -- where the pictures come from ----------------------------------------------------------------------------
 
     def check_data(self) -> None:
-        """Raise a UserError when the data cannot serve this task."""
+        """Check that the data can serve this task.
+
+        Raises:
+            UserError: they cannot.
+        """
         if self.studio is None:
             super().check_data()
             return

@@ -42,7 +42,14 @@ SHOWN = 12
 
 
 class Edited(NamedTuple):
-    """One edited pair: its row, loss, how it was made, and its picture (R, R, 3) uint8."""
+    """One edited pair.
+
+    Attributes:
+        row: of the dataset.
+        loss: of the pair.
+        pair: how it was made.
+        image: its picture (R, R, 3) uint8.
+    """
 
     row: int
     loss: float
@@ -188,6 +195,9 @@ def outlined(image: np.ndarray, region: np.ndarray) -> Image.Image:
     Args:
         image: (R, R, 3) uint8.
         region: (R, R), 0 outside.
+
+    Returns:
+        The picture with the box; without one where the region is empty.
     """
     drawn = Image.fromarray(image)
     rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))

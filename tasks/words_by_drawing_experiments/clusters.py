@@ -24,6 +24,9 @@ def read_clusters(model: ModelSource, layers: Sequence[str]) -> FoundClusters:
         model: the run.
         layers: of the generator, whose ranked units are needed.
 
+    Returns:
+        The clusters and the ranked units of those layers.
+
     Raises:
         UserError: It is a published checkpoint, or the run has no clusters, or none for one of the layers.
     """

@@ -121,6 +121,9 @@ class Plan:
         tests: by name.
         train_settings: for the warm-up and every training.
         test_settings: for every test.
+
+    Raises:
+        UserError: a name cannot be a folder's, or a training is called as the warm-up is.
     """
 
     folder: Path
@@ -174,6 +177,10 @@ def _place(folder: Path) -> list[str]:
 def make_negatives(step: Step, folder: Path) -> None:
     """Make the file of negatives unless it is there; a second process waits for the first.
 
+    Args:
+        step: the config that makes it, and settings; its ``output`` is the file.
+        folder: of all runs; the run that makes the file is written below it.
+
     Raises:
         UserError: the config has no ``output``, or the command failed.
     """
@@ -188,7 +195,7 @@ def make_negatives(step: Step, folder: Path) -> None:
 
 
 def measure(plan: Plan) -> list[Measured]:
-    """Read the figures of all finished tests."""
+    """Read the figures of all finished tests of ``plan``."""
     found = []
     for name in (WARM_UP, *plan.trainings):
         for seed in plan.finished_seeds():

@@ -149,7 +149,13 @@ def opened(
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV file."""
+    """Write a CSV file.
+
+    Args:
+        path: its folder exists.
+        header: names of the columns.
+        rows: a value for each column.
+    """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)

@@ -90,7 +90,13 @@ def make_negatives(
 
 
 class Found(NamedTuple):
-    """A negative, what it changed, and its picture (3, R, R)."""
+    """A negative that was found.
+
+    Attributes:
+        negative: as it is stored.
+        change: what it changed.
+        image: its picture (3, R, R) in [-1, 1].
+    """
 
     negative: Negative
     change: Change

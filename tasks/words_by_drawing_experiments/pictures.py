@@ -58,7 +58,11 @@ class Pictures:
         self.latents = Latents(table.number or max(self.ids) + 1, generator.latent_dim, table.seed)
 
     def latents_of(self, rows: Sequence[int]) -> Tensor:
-        """Return the latents (B, latent_dim) of rows, on the device."""
+        """Return the latents (B, latent_dim) of rows, on the device.
+
+        Raises:
+            UserError: there is no generator.
+        """
         if self.generator is None:
             raise UserError("this experiment edits pictures: set generator to the one that draws them")
         return self.latents.take([self.ids[row] for row in rows]).to(self.device)
@@ -72,5 +76,5 @@ class Pictures:
 
 
 def from_u8(image: np.ndarray) -> Tensor:
-    """Turn a picture (R, R, 3) uint8 into (3, R, R) float in [-1, 1]."""
+    """Turn the picture ``image`` (R, R, 3) uint8 into (3, R, R) float in [-1, 1]."""
     return torch.from_numpy(np.array(image)).movedim(-1, 0).float() / 127.5 - 1

@@ -61,6 +61,7 @@ def recall_selected(
 
     Raises:
         UserError: Weights, captions or negatives are missing or do not fit the generator.
+        NegativesError: there is no file of negatives, or it has another layout.
     """
     if not negatives.is_file():
         raise NegativesError(
@@ -92,7 +93,7 @@ def recall_selected(
 
 
 def check_layer(generator: nn.Module, layer: str) -> None:
-    """Refuse a layer that the generator has not.
+    """Refuse a ``layer`` that ``generator`` has not.
 
     Raises:
         LayerNameError: There is none of that name; lists those that there are.

@@ -67,7 +67,7 @@ def videos(
 
 
 def query_name(experiment: Experiment, row: int) -> str:
-    """Name a caption's file; a name with folders in it becomes one word."""
+    """Name the file of the caption ``row`` of ``experiment``; a name with folders in it becomes one word."""
     return experiment.dataset.record(row).uttid.replace("/", "_").replace("\\", "_")
 
 
