@@ -51,7 +51,16 @@ class Blobs(nn.Module):
 
 
 def loop(samples: Samples, levels: Tensor, number: int) -> Tensor:
-    """Pixels where units and labels meet (L, U), drawing by drawing and label by label."""
+    """Count the pixels where units and labels meet, drawing by drawing and label by label.
+
+    Args:
+        samples: activations and label maps.
+        levels: (U,) activations above which a unit counts as on.
+        number: drawings that are looked at.
+
+    Returns:
+        (L, U) int64.
+    """
     both = torch.zeros(samples.maps.labels, len(levels), dtype=torch.long, device=levels.device)
     for drawing in range(number):
         values = upsampled(samples.activations[LAYER][drawing : drawing + 1].to(levels.device), samples.maps.size)
@@ -64,7 +73,7 @@ def loop(samples: Samples, levels: Tensor, number: int) -> Tensor:
 
 
 def timed(function: Callable[[], object], device: str) -> tuple[object, float]:
-    """A function's result and how long one call takes, in seconds."""
+    """Return the result of ``function`` and how long one call takes on ``device``, in seconds."""
     wait = torch.cuda.synchronize if device == "cuda" else (lambda: None)
     wait()
     start = time.perf_counter()
@@ -74,7 +83,7 @@ def timed(function: Callable[[], object], device: str) -> tuple[object, float]:
 
 
 def peak_mb(device: str) -> float:
-    """Largest memory so far in MB: of the process, or what tensors took on the GPU."""
+    """Return the largest memory so far in MB: of the process, or what tensors took on ``device`` when it is a GPU."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 1e6
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
@@ -82,7 +91,20 @@ def peak_mb(device: str) -> float:
 
 
 def measure(drawings: int, units: int, labels: int, side: int, part: int, few: int, device: str) -> list[Row]:
-    """Rows of one device."""
+    """Measure one device.
+
+    Args:
+        drawings: N.
+        units: of the layer.
+        labels: that the segmenter tells apart.
+        side: of the label maps, pixels.
+        part: units for which levels are chosen; the time of all is scaled from theirs.
+        few: drawings of the loop; the time of all is scaled from theirs.
+        device: ``cpu`` or ``cuda``.
+
+    Returns:
+        Rows of the table.
+    """
     torch.manual_seed(0)
     generator = ProganGenerator(512, [units, units]).to(device).eval()
     segmenter = Blobs(labels, side).to(device)

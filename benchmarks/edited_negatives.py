@@ -41,7 +41,15 @@ ATTEMPTS = {"first attempt enough": [1], TYPICAL: [1, 3, 1, 2, 1, 4, 1, 1], LONG
 
 
 class Job:
-    """Networks and one batch of latents and captions."""
+    """Networks and one batch of latents and captions.
+
+    Args:
+        batch: B pairs.
+        device: where everything is.
+        generator: of the pictures; the published shape with random weights if None.
+        image: encoder; VGG16 of 512 units if None.
+        speech: encoder; the large DAVEnet of 512 units if None.
+    """
 
     def __init__(
         self,
@@ -73,7 +81,12 @@ class Job:
 
 
 def batched(job: Job, attempts: list[int]) -> None:
-    """The step as tasks/words_by_drawing.py makes it."""
+    """Make the step as tasks/words_by_drawing.py makes it.
+
+    Args:
+        job: networks and batch.
+        attempts: how many each pair needs; repeated for the batch.
+    """
     positives = generate(job.generator, job.latents, [LAYER])
     image, speech = job.image(encoder_input(positives.images)), job.speech(job.mel, job.nframes)
     negatives = job.image(encoder_input(batched_negatives(job, attempts, positives, image, speech)))
@@ -83,7 +96,18 @@ def batched(job: Job, attempts: list[int]) -> None:
 
 
 def batched_negatives(job: Job, attempts: list[int], positives: Positives, image: Tensor, speech: SpeechMaps) -> Tensor:
-    """Draw the negatives of the whole batch, (B, 3, R, R)."""
+    """Draw the negatives of the whole batch at once.
+
+    Args:
+        job: networks and batch.
+        attempts: how many each pair needs; repeated for the batch.
+        positives: pictures of the batch with the layer's activations.
+        image: (B, D, H, W) their maps.
+        speech: maps of the captions.
+
+    Returns:
+        (B, 3, R, R) in about [-1, 1].
+    """
     found = heat(matchmaps(image.detach(), speech.features.detach()), speech.nframes)
     masks = region(found)
     needed = torch.tensor(attempts, device=job.device).repeat(len(image))[: len(image)]
@@ -96,7 +120,12 @@ def batched_negatives(job: Job, attempts: list[int], positives: Positives, image
 
 
 def one_by_one(job: Job, attempts: list[int]) -> None:
-    """The same step in the manner of the original."""
+    """Make the same step in the manner of the original.
+
+    Args:
+        job: networks and batch.
+        attempts: how many each pair needs; repeated for the batch.
+    """
     pictures = job.generator(job.latents)
     image, speech = job.image(encoder_input(pictures)), job.speech(job.mel, job.nframes)
     frames = speech.nframes.clamp(min=1).tolist()
@@ -117,7 +146,18 @@ def one_by_one(job: Job, attempts: list[int]) -> None:
 
 
 def looped_negatives(job: Job, attempts: list[int], pictures: Tensor, image: Tensor, speech: SpeechMaps) -> Tensor:
-    """Draw the negatives one after the other, (B, 3, R, R)."""
+    """Draw the negatives one after the other.
+
+    Args:
+        job: networks and batch.
+        attempts: how many each pair needs; repeated for the batch.
+        pictures: (B, 3, R, R) of the batch.
+        image: (B, D, H, W) their maps.
+        speech: maps of the captions.
+
+    Returns:
+        (B, 3, R, R) in about [-1, 1].
+    """
     frames = speech.nframes.clamp(min=1).tolist()
     made = [
         _one_negative(job, i, attempts[i % len(attempts)], pictures, image, speech.features[i, :, : frames[i]])
@@ -160,7 +200,16 @@ def _dilated(allowed: np.ndarray, row: int, column: int) -> np.ndarray:
 
 
 def compare(job: Job, repeats: int, everything: bool = True) -> list[Row]:
-    """Time both sides for each number of attempts, or the negatives for two of them and the step for one."""
+    """Time both sides for each number of attempts.
+
+    Args:
+        job: networks and batch.
+        repeats: timed calls, the best counts.
+        everything: False times the negatives for two numbers of attempts and the step for one.
+
+    Returns:
+        Rows of the table.
+    """
     with torch.no_grad():
         positives = generate(job.generator, job.latents, [LAYER])
         image, speech = job.image(encoder_input(positives.images)), job.speech(job.mel, job.nframes)

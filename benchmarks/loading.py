@@ -25,7 +25,17 @@ from datasets.spoken_captions import PlacesFiles, PlacesHDF5
 
 
 def write_pairs(folder: Path, rows: int, seconds: float, rate: int) -> Path:
-    """A Places manifest of synthetic captions and smooth random pictures of 256 x 340 pixels, as JPEG."""
+    """Write a Places manifest of synthetic captions and smooth random pictures of 256 x 340 pixels, as JPEG.
+
+    Args:
+        folder: that exists.
+        rows: pairs.
+        seconds: length of a caption.
+        rate: of the sounds, Hz.
+
+    Returns:
+        The manifest.
+    """
     data = []
     for row in range(rows):
         soundfile.write(folder / f"{row}.wav", speech_like(seconds, rate, row), rate)
@@ -38,7 +48,17 @@ def write_pairs(folder: Path, rows: int, seconds: float, rate: int) -> Path:
 
 
 def epoch_seconds(dataset: SpokenCaptions, batch_size: int, workers: int, epochs: int) -> float:
-    """The quickest of some epochs; one before them starts the workers."""
+    """Time the quickest of some epochs; one before them starts the workers.
+
+    Args:
+        dataset: what is loaded.
+        batch_size: samples.
+        workers: processes, 0 for none.
+        epochs: that are timed.
+
+    Returns:
+        Seconds for every row of the dataset.
+    """
     loader = Loader(dataset, batch_size, seed=0, train=True, workers=workers)
     numbers, counts = itertools.count(), []
 

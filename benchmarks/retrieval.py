@@ -16,7 +16,7 @@ from evaluation.retrieval import ranks, recall_metrics, recalls_from_matrix, ret
 
 
 def loop(similarity: Tensor) -> dict[str, float]:
-    """Recalls by top-k lists and Python loops."""
+    """Compute recalls of ``similarity`` (n, n) by top-k lists and Python loops."""
     images_of_speech = similarity.topk(10, 0).indices
     speech_of_images = similarity.topk(10, 1).indices
     hits = {f"{side}_r{k}": 0 for side in "AI" for k in (1, 5, 10)}
@@ -34,7 +34,20 @@ def loop(similarity: Tensor) -> dict[str, float]:
 
 
 def measure(n: int, device: str, repeats: int, rate: float) -> list[Row]:
-    """Rows of one device; ``rate`` is how fast it reads memory, in bytes per second."""
+    """Measure one device.
+
+    Args:
+        n: pairs.
+        device: ``cpu`` or ``cuda``.
+        repeats: timed calls, the best counts.
+        rate: how fast it reads memory, bytes per second.
+
+    Returns:
+        Rows of the table.
+
+    Raises:
+        RuntimeError: the two ways disagree.
+    """
     generator = torch.Generator().manual_seed(0)
     similarity = torch.randn(n, n, generator=generator).to(device)
     similarity.diagonal().add_(3)
@@ -57,7 +70,7 @@ def measure(n: int, device: str, repeats: int, rate: float) -> list[Row]:
 
 
 def read_rate(device: str) -> float:
-    """Bytes per second of a plain sum over 256 MB."""
+    """Measure the bytes per second of a plain sum over 256 MB on ``device``."""
     values = torch.ones(1 << 26, device=device)
     return 4.0 * len(values) / best_time(values.sum, 5, device)
 

@@ -17,7 +17,15 @@ from models.matchmap import similarity
 
 @dataclass(frozen=True)
 class Sizes:
-    """Images and captions, channels, image side, frames."""
+    """How large a similarity is.
+
+    Attributes:
+        images: pictures.
+        captions: spoken ones.
+        channels: D.
+        side: H and W of the image maps.
+        frames: T of the speech maps.
+    """
 
     images: int
     captions: int
@@ -32,7 +40,15 @@ class Sizes:
 
 
 def loop(image: Tensor, speech: Tensor) -> Tensor:
-    """MISA pair by pair: one small matmul, two maxima and a mean for each."""
+    """Compute MISA pair by pair: one small matmul, two maxima and a mean for each.
+
+    Args:
+        image: (I, D, H, W).
+        speech: (S, D, T).
+
+    Returns:
+        (I, S).
+    """
     result = torch.zeros(len(image), len(speech), device=image.device)
     for i in range(len(image)):
         for j in range(len(speech)):
@@ -42,7 +58,16 @@ def loop(image: Tensor, speech: Tensor) -> Tensor:
 
 
 def matmul_rate(channels: int, dtype: torch.dtype, device: str) -> float:
-    """Best floating point operations per second over a few large shapes with this inner dimension."""
+    """Measure the best floating point operations per second over a few large shapes.
+
+    Args:
+        channels: the inner dimension.
+        dtype: of both matrices.
+        device: ``cpu`` or ``cuda``.
+
+    Returns:
+        Operations per second.
+    """
     best = 0.0
     for rows, columns in ((2048, 4096), (4096, 4096)) if device == "cpu" else ((8192, 8192), (16384, 16384)):
         a = torch.randn(rows, channels, device=device).to(dtype)
@@ -54,7 +79,17 @@ def matmul_rate(channels: int, dtype: torch.dtype, device: str) -> float:
 
 
 def measure(sizes: Sizes, device: str, repeats: int, loop_pairs: int) -> list[Row]:
-    """Rows of one device."""
+    """Measure one device.
+
+    Args:
+        sizes: of the similarity.
+        device: ``cpu`` or ``cuda``.
+        repeats: timed calls, the best counts.
+        loop_pairs: about how many pairs the loop takes; the time of all is scaled from theirs.
+
+    Returns:
+        Rows of the table.
+    """
     image = torch.randn(sizes.images, sizes.channels, sizes.side, sizes.side, device=device)
     speech = torch.randn(sizes.captions, sizes.channels, sizes.frames, device=device)
     part = max(1, int(loop_pairs**0.5))

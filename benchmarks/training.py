@@ -22,13 +22,33 @@ from tasks.imposters import draw_imposters
 
 
 def batched_loss(image: Tensor, speech: Tensor, nframes: Tensor, imposters: Tensor) -> Tensor:
-    """Both directions of the sampled triplet from one similarity matrix."""
+    """Compute both directions of the sampled triplet from one similarity matrix.
+
+    Args:
+        image: (B, D, H, W).
+        speech: (B, D, T).
+        nframes: (B,) valid frames.
+        imposters: (B,) rows other than their own.
+
+    Returns:
+        A scalar.
+    """
     scores = similarity(image, speech, nframes)
     return sampled_triplet(scores, imposters, 1.0) + sampled_triplet(scores.T, imposters, 1.0)
 
 
 def looped_loss(image: Tensor, speech: Tensor, nframes: Tensor, imposters: Tensor) -> Tensor:
-    """The same value pair by pair."""
+    """Compute the same value pair by pair.
+
+    Args:
+        image: (B, D, H, W).
+        speech: (B, D, T).
+        nframes: (B,) valid frames.
+        imposters: (B,) rows other than their own.
+
+    Returns:
+        A scalar.
+    """
 
     def score(i: int, s: int) -> Tensor:
         matchmap = torch.einsum("dhw,dt->hwt", image[i], speech[s, :, : int(nframes[s])])
@@ -44,7 +64,16 @@ def looped_loss(image: Tensor, speech: Tensor, nframes: Tensor, imposters: Tenso
 def time_step(
     image: nn.Module, speech: nn.Module, loss: Callable[..., Tensor], batch: int, steps: int, device: torch.device
 ) -> float:
-    """Return the seconds of one training step, the best of ``steps`` after one to warm up."""
+    """Return the seconds of one training step, the best of ``steps`` after one to warm up.
+
+    Args:
+        image: encoder of pictures (B, 3, 128, 128).
+        speech: encoder of spectrograms (B, 40, 1024).
+        loss: as :func:`batched_loss`.
+        batch: B.
+        steps: timed, the best counts.
+        device: where the step is made; in bf16 on a GPU.
+    """
     image, speech = image.to(device), speech.to(device)
     optimizer = torch.optim.Adam([*image.parameters(), *speech.parameters()], lr=1e-5)
     generator = torch.Generator().manual_seed(0)

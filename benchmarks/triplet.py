@@ -20,13 +20,23 @@ MARGIN = 1.0
 
 
 def misa(image: Tensor, speech: Tensor) -> Tensor:
-    """MISA of one image (D, H, W) and one spoken caption (D, T)."""
+    """Compute MISA of one ``image`` (D, H, W) and one spoken caption ``speech`` (D, T), a scalar."""
     table = torch.mm(image.flatten(1).t(), speech).view(*image.shape[1:], -1)
     return table.max(0).values.max(0).values.mean()
 
 
 def loop_rank(image: Tensor, speech: Tensor, image_imposters: list[int], speech_imposters: list[int]) -> Tensor:
-    """Three matchmaps and two hinges for each sample."""
+    """Compute three matchmaps and two hinges for each sample.
+
+    Args:
+        image: (B, D, H, W).
+        speech: (B, D, T).
+        image_imposters: B rows.
+        speech_imposters: B rows.
+
+    Returns:
+        A scalar.
+    """
     loss = torch.zeros((), device=image.device)
     for i, (a, b) in enumerate(zip(image_imposters, speech_imposters, strict=True)):
         anchor = misa(image[i], speech[i])
@@ -38,13 +48,21 @@ def loop_rank(image: Tensor, speech: Tensor, image_imposters: list[int], speech_
 
 
 def loop_matrix(image: Tensor, speech: Tensor) -> Tensor:
-    """One matchmap for each pair."""
+    """Compute one matchmap for each pair of ``image`` (I, D, H, W) and ``speech`` (S, D, T), scores (I, S)."""
     rows = [torch.stack([misa(picture, caption) for caption in speech]) for picture in image]
     return torch.stack(rows)
 
 
 def loop_rows(scores: Tensor, choose: Callable[[Tensor, int], Tensor]) -> Tensor:
-    """One hinge for each row of a matrix."""
+    """Compute one hinge for each row of a matrix.
+
+    Args:
+        scores: (B, B).
+        choose: gives the imposter's score of a row and its number.
+
+    Returns:
+        A scalar, the mean.
+    """
     loss = torch.zeros((), device=scores.device)
     for i in range(len(scores)):
         loss = loss + (choose(scores[i], i) - scores[i, i] + MARGIN).clamp(min=0)
@@ -60,7 +78,7 @@ def _hardest(row: Tensor, i: int) -> Tensor:
 
 
 def backward(compute: Callable[[], Tensor], leaves: list[Tensor]) -> Callable[[], None]:
-    """The computation and its gradients as one call."""
+    """Return one call that makes ``compute`` and its gradients with respect to ``leaves``."""
 
     def call() -> None:
         torch.autograd.grad(compute(), leaves)
@@ -69,7 +87,16 @@ def backward(compute: Callable[[], Tensor], leaves: list[Tensor]) -> Callable[[]
 
 
 def matrix_rows(n: int, device: str, repeats: int) -> list[Row]:
-    """Losses of a given matrix."""
+    """Measure losses of a given matrix.
+
+    Args:
+        n: its side.
+        device: ``cpu`` or ``cuda``.
+        repeats: timed calls, the best counts.
+
+    Returns:
+        Rows of the table.
+    """
     scores = torch.randn(n, n, device=device, requires_grad=True)
     chosen = draw_imposters(n).to(device)
     picks = chosen.tolist()
@@ -91,7 +118,16 @@ def matrix_rows(n: int, device: str, repeats: int) -> list[Row]:
 
 
 def map_rows(image: Tensor, speech: Tensor, repeats: int) -> list[Row]:
-    """Losses from maps (B, D, H, W) and (B, D, T)."""
+    """Measure losses from maps.
+
+    Args:
+        image: (B, D, H, W).
+        speech: (B, D, T).
+        repeats: timed calls, the best counts.
+
+    Returns:
+        Rows of the table.
+    """
     n, device = len(image), image.device
     leaves = [image.requires_grad_(), speech.requires_grad_()]
     first, second = draw_imposters(n).to(device), draw_imposters(n).to(device)

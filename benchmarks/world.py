@@ -20,7 +20,16 @@ from datasets.world.world import World
 
 
 def build_row(scenes: int, size: int, repeats: int) -> Row:
-    """A whole build in this process."""
+    """Measure a whole build in this process.
+
+    Args:
+        scenes: in whole shards.
+        size: of the pictures, pixels.
+        repeats: timed calls, the best counts.
+
+    Returns:
+        A row of the table.
+    """
     with tempfile.TemporaryDirectory() as folder:
         world = World(folder=Path(folder), scenes=scenes, size=size)
         seconds = best_time(lambda: [make_shard(world, shard) for shard in range(scenes // SHARD)], repeats)
@@ -28,14 +37,24 @@ def build_row(scenes: int, size: int, repeats: int) -> Row:
 
 
 def render_row(drawn: list[Scene], size: int, repeats: int, device: str) -> Row:
-    """Pictures alone."""
+    """Measure pictures alone.
+
+    Args:
+        drawn: scenes.
+        size: of the pictures, pixels.
+        repeats: timed calls, the best counts.
+        device: ``cpu`` or ``cuda``.
+
+    Returns:
+        A row of the table.
+    """
     together = best_time(lambda: render(drawn, size, device), repeats, device)
     single = best_time(lambda: [render([scene], size, device) for scene in drawn], repeats, device)
     return Row(f"their pictures, {device}", together, single, note=f"{len(drawn) / together:.0f}/s; one by one")
 
 
 def speech_row(drawn: list[Scene], repeats: int) -> Row:
-    """Spoken captions alone."""
+    """Measure spoken captions of the scenes ``drawn`` alone, the best of ``repeats`` calls."""
     texts = [captions(scene, 1, seed, "mixed")[0] for seed, scene in enumerate(drawn)]
 
     def speak() -> None:
