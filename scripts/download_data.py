@@ -18,7 +18,7 @@ GROUPS = {"basic": BASIC, "models": MODELS, "all": tuple(FILES)}
 
 
 def main(arguments: list[str]) -> int:
-    """Fetch what the command line names; faults end in one sentence and exit code 2."""
+    """Fetch what the command line ``arguments`` name; faults end in one sentence and exit code 2."""
     parser = argparse.ArgumentParser(prog="download_data.sh", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=["basic"], help=f"{', '.join(GROUPS)}, or of {', '.join(FILES)}")
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="folder of the data sets (data/)")

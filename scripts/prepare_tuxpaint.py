@@ -89,7 +89,7 @@ def unpack(deb: Path, folder: Path) -> None:
 
 
 def describe(summary: Prepared) -> str:
-    """The summary as text for the terminal."""
+    """Return ``summary`` as text for the terminal."""
     lines = [f"{'language':10} {'recordings':>10} {'seconds':>8} {'no text':>8}"]
     for language, count in sorted(summary.recordings.items(), key=lambda item: -item[1]):
         silent = summary.without_text.get(language, 0)
@@ -103,7 +103,14 @@ def describe(summary: Prepared) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prepare the data; returns the exit status."""
+    """Prepare the data.
+
+    Args:
+        arguments: of the command line; the program's own if None.
+
+    Returns:
+        The exit status: 0, or 2 after a fault of the user's.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--deb", type=Path, help="the package file, if it is here already")
