@@ -147,7 +147,8 @@ class Loader:
             if self.train and lost:
                 raise UserError(
                     f"no row could be used in place of {lost} of a batch, expected one that can be decoded and is "
-                    f"not in the batch already; mend the files or give a smaller data.batch_size, the last: {failures[-1]}"
+                    "not in the batch already; mend the files or give a smaller data.batch_size, the last: "
+                    f"{failures[-1]}"
                 )
             if "index" in batch:
                 yield batch
