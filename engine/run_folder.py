@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 
 import config
+from engine import distributed, run_lock
 from engine.errors import UserError
 from engine.whole_files import write_whole
 
@@ -75,20 +76,26 @@ class RunFolder:
         return self.checkpoints / "best.pt"
 
     def check(self, values: dict[str, Any], resume: str) -> None:
-        """Refuse to go on in a folder that holds another run; nothing is written.
+        """Refuse to go on in a folder that holds another run or that another process writes; only a lock is written.
 
         Args:
             values: the complete config.
             resume: see :class:`RunSettings`.
 
         Raises:
-            UserError: the folder holds a run of another config, or ``resume`` is ``never`` and it holds any.
+            UserError: the folder holds a run of another config, or ``resume`` is ``never`` and it holds any, or a
+                process that still runs writes it.
         """
-        if not self.config.exists() or resume == "overwrite":
-            return
-        if resume == "never":
-            raise UserError(f"{self.path} already holds a run; give another run.name, or run.resume=auto to go on")
-        self._check_same(values)
+        if self.config.exists() and resume != "overwrite":
+            if resume == "never":
+                raise UserError(f"{self.path} already holds a run; give another run.name, or run.resume=auto to go on")
+            self._check_same(values)
+        if self.path.is_dir() and distributed.is_main():
+            run_lock.hold(self.path)
+
+    def release(self) -> None:
+        """Let other processes write the run again; the end of this process does so too."""
+        run_lock.release(self.path)
 
     def prepare(self, values: dict[str, Any], resume: str, command: list[str]) -> None:
         """Make the folder, or continue the one that is there.
@@ -101,6 +108,7 @@ class RunFolder:
         Raises:
             UserError: see :meth:`check`.
         """
+        self.path.mkdir(parents=True, exist_ok=True)
         self.check(values, resume)
         if self.config.exists():
             if resume == "overwrite":
@@ -108,7 +116,7 @@ class RunFolder:
             else:
                 self._say_changes(values)
         self.prepared = True
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.checkpoints.mkdir(exist_ok=True)
         write_whole(self.config, config.dump(values).encode())
         info = run_info(command, values.get("seed"))
         with (self.path / "info.jsonl").open("a", encoding="utf-8") as file:
@@ -200,7 +208,15 @@ def _differences(old: Any, new: Any, key: str = "") -> list[tuple[str, Any, Any]
 
 
 def run_info(command: list[str], seed: int | None) -> dict[str, Any]:
-    """Return what is needed to repeat a run: command, commit, package versions, machine."""
+    """Return what is needed to repeat a run: command, commit, package versions, machine.
+
+    Args:
+        command: the command line.
+        seed: of the config, None where it has none.
+
+    Returns:
+        Plain values for one line of ``info.jsonl``, with the start in UTC.
+    """
     packages = {}
     for line in (config.PROJECT_ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
         name = line.split("==")[0].strip()

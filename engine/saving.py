@@ -38,6 +38,20 @@ class Position:
     seconds: float = 0.0
     best: float = -math.inf
 
+    def told(self, steps_per_epoch: int) -> str:
+        """Say it in words, epochs and batches counted from 1.
+
+        Args:
+            steps_per_epoch: batches in an epoch.
+
+        Returns:
+            The step, and the epoch that it ended or is within.
+        """
+        whole, rest = divmod(self.batch, steps_per_epoch)
+        if rest:
+            return f"step {self.step}, within epoch {self.epoch + 1}, after batch {self.batch} of {steps_per_epoch}"
+        return f"step {self.step}, after epoch {self.epoch + whole}" if self.step else "step 0, before the first epoch"
+
 
 @dataclass
 class TrainingState:
@@ -142,7 +156,7 @@ class Saver:
         at = self.state.at
         if distributed.is_main():
             self.folder.forget_after(at.step)
-        log.info("resumed from %s: step %d, epoch %d, batch %d", path, at.step, at.epoch + 1, at.batch)
+        log.info("resumed from %s: %s", path, at.told(self.state.task.steps_per_epoch))
         return True
 
     def save(self) -> None:

@@ -46,8 +46,17 @@ def test_loss_falls_and_curves_are_kept(tmp_path):
     assert tags["audio"] == ["example_0/speech"]
 
 
-@pytest.mark.parametrize("stop_after", [3, 7, 8, 13])
-def test_resume_in_the_middle_of_an_epoch_is_exact(tmp_path, stop_after):
+@pytest.mark.parametrize(
+    ("stop_after", "told"),
+    [
+        (3, "step 4, within epoch 1, after batch 4 of 8"),
+        (7, "step 8, after epoch 1"),
+        (8, "step 9, within epoch 2, after batch 1 of 8"),
+        (13, "step 14, within epoch 2, after batch 6 of 8"),
+    ],
+)
+def test_resume_in_the_middle_of_an_epoch_is_exact(tmp_path, caplog, stop_after, told):
+    caplog.set_level("INFO")
     whole = make(tmp_path / "whole", ema=EmaSettings(0.9))
     whole.fit()
     first = make(tmp_path / "parts", ema=EmaSettings(0.9))
@@ -58,6 +67,7 @@ def test_resume_in_the_middle_of_an_epoch_is_exact(tmp_path, stop_after):
     torch.manual_seed(99)  # whatever the new process drew before
     second = make(tmp_path / "parts", ema=EmaSettings(0.9), task=ToyTask(seed=5))
     assert second.saver.resume()
+    assert caplog.messages[-1].endswith(f"last.pt: {told}")
     second.fit()
     assert torch.equal(weights(whole.task), weights(second.task))
     averages = [torch.cat([p.flatten() for p in loop.averages["net"].module.parameters()]) for loop in (whole, second)]

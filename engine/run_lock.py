@@ -1,0 +1,70 @@
+"""One process at a time writes a run: an advisory lock on a file in its folder, which ends with the process.
+
+The kernel gives the lock back however the process ends, so that a killed run can be resumed at once. Children that the
+process forks (loading workers) do not keep it.
+"""
+
+import logging
+import os
+import socket
+from pathlib import Path
+
+from engine.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows has none; two runs in one folder are then the user's matter
+    fcntl = None
+
+log = logging.getLogger(__name__)
+
+NAME = ".lock"
+_held: dict[Path, int] = {}
+
+
+def hold(folder: Path) -> None:
+    """Take the lock of a run folder until :func:`release` or the end of this process; again is harmless.
+
+    Args:
+        folder: of the run, which exists.
+
+    Raises:
+        UserError: another process holds it; the message says which.
+    """
+    path = folder.resolve() / NAME
+    if path in _held or fcntl is None:
+        return
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.read(file, 200).decode(errors="replace").strip() or "another process"
+        os.close(file)
+        raise UserError(
+            f"{folder} is being written by {holder}; wait until it ends, stop it, or give another run.name=..."
+        ) from error
+    except OSError as error:  # some network file systems have no locks
+        os.close(file)
+        log.warning("%s cannot be locked (%s): do not start a second run in this folder", folder, error.strerror)
+        return
+    os.truncate(file, 0)
+    os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    _held[path] = file
+
+
+def release(folder: Path) -> None:
+    """Give the lock of a run folder back, if this process has it."""
+    file = _held.pop(folder.resolve() / NAME, None)
+    if file is not None:
+        os.truncate(file, 0)
+        os.close(file)
+
+
+def _leave_to_parent() -> None:
+    """Close a forked child's copies: the lock ends with the parent alone."""
+    while _held:
+        os.close(_held.popitem()[1])
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
