@@ -13,7 +13,7 @@ from pydantic import Field
 import config
 from config import Factory, Offers
 from engine import distributed
-from engine.assemble import build_task, prepare_dry, start, without_schedule
+from engine.assemble import build_task, prepare_dry, refuse_missing, start, without_schedule
 from engine.context import Context
 from engine.errors import UserError
 from engine.initialise import InitFrom, checkpoint_files, load_run, start_from
@@ -62,6 +62,7 @@ def train(
         cpu_threads: threads of torch on the CPU, its own choice when None; with one, a run repeats bit for bit.
     """
     device = start(seed, deterministic, cpu_threads)
+    refuse_missing(data, prepare)
     if context.dry_run:
         with tempfile.TemporaryDirectory() as folder:
             if prepare is not None:
@@ -92,6 +93,7 @@ def train(
         log.info("%s is finished; nothing was trained (run.resume=overwrite starts it again)", folder.path)
     else:
         finish(built, loop, folder, context)
+    folder.release()
     show(folder)
 
 
@@ -122,10 +124,14 @@ def evaluate(
         launch: processes on this machine; read by run.py.
         cpu_threads: threads of torch on the CPU, its own choice when None; with one, a run repeats bit for bit.
         trainer: as in training; a config that extends a training config keeps it. Nothing is trained.
+
+    Raises:
+        UserError: the run folder holds a training run, or there are no weights at ``init_from`` or they do not fit.
     """
     device = start(seed, deterministic, cpu_threads)
     settings = trainer or TrainerSettings(epochs=1)
     checkpoint_files(init_from.path)  # before anything takes time
+    refuse_missing(data, prepare)
     task = without_schedule(task)
     if context.dry_run:
         with tempfile.TemporaryDirectory() as folder:
@@ -152,6 +158,7 @@ def evaluate(
         folder.metrics.unlink(missing_ok=True)
     distributed.barrier()
     _report(built, Trainer(built, settings, seed, device, None), folder, context)
+    folder.release()
     show(folder)
 
 
@@ -179,7 +186,17 @@ def _dry_run(
 
 
 def finish(task: Task, loop: Trainer, folder: RunFolder, context: Context) -> None:
-    """Evaluate the best weights of a run and write metrics and report (call on every rank)."""
+    """Evaluate the best weights of a run and write metrics and report (call on every rank).
+
+    Args:
+        task: receives the best weights.
+        loop: that trained it.
+        folder: with its checkpoints; ``metrics.json``, the report and TensorBoard's hyper-parameters are written there.
+        context: given by run.py.
+
+    Raises:
+        CheckpointError: no checkpoint of the run can be read.
+    """
     distributed.barrier()
     state = load_run(folder.path, task)
     log.info("the report is about the weights of step %d", state["step"])
@@ -201,7 +218,11 @@ def _report(task: Task, loop: Trainer, folder: RunFolder, context: Context) -> N
 
 
 def show(folder: RunFolder) -> None:
-    """Print the metrics table and where everything is."""
+    """Print the metrics table and where everything is.
+
+    Args:
+        folder: of a finished run, with its ``metrics.json``.
+    """
     if not distributed.is_main():
         return
     metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -37,6 +37,16 @@ class Factory:
     def takes(self, name: str) -> bool:
         """Whether the target declares this keyword."""
         return name in self.declared
+
+    def paths(self) -> Iterator[tuple[str, Path]]:
+        """Yield the key path and the resolved value of every path that this node and the nodes below it name."""
+        for key, value in self.arguments.items():
+            place = f"{self.key_path}.{key}"
+            if isinstance(value, dict) and "type" in value:
+                inner = {name: item for name, item in value.items() if name != "type"}
+                yield from Factory(resolve_type(value["type"]), inner, place).paths()
+            elif isinstance(value, str | Path) and Path in bare_arms(parameters(self.target)[key].annotation):
+                yield place, resolve_path(value)
 
     def __repr__(self) -> str:
         return f"Factory({self.target.__module__}.{self.target.__qualname__}, {self.arguments})"

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 import config
-from config import Factory
+from config import Factory, closest
 from engine import distributed, seeding
 from engine.context import Context
+from engine.errors import UserError
 from engine.optimization import Length
 from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
@@ -40,6 +41,36 @@ def start(seed: int, deterministic: bool, cpu_threads: int | None) -> torch.devi
     return device
 
 
+def refuse_missing(data: Factory, prepare: Factory | None = None) -> None:
+    """Refuse data whose files are not there, all at once.
+
+    Args:
+        data: node; the paths that it and the nodes below it name are read.
+        prepare: node of what will be run before; what it makes may be missing.
+
+    Raises:
+        UserError: names every missing file with its key path.
+    """
+    made = None if prepare is None else _folder_of(prepare.arguments)
+    told = [
+        f"  {key_path}: {path} does not exist{_beside(path)}"
+        for key_path, path in data.paths()
+        if not path.exists() and (prepare is None or (made is not None and not path.is_relative_to(made)))
+    ]
+    if told:
+        files = "1 file of the data is missing" if len(told) == 1 else f"{len(told)} files of the data are missing"
+        raise UserError(
+            "\n".join([f"{files}; correct the path, or make the data first (the config's head says how)", *told])
+        )
+
+
+def _beside(path: Path) -> str:
+    """Name what stands in a missing file's place, or the folder that is missing too."""
+    if not path.parent.is_dir():
+        return f", nor does the folder {path.parent}"
+    return closest(path.name, [found.name for found in path.parent.iterdir()])
+
+
 def build_task(
     task: Factory,
     data: Factory,
@@ -59,7 +90,14 @@ def build_task(
         device: where the task runs.
         folder: where a task may leave files of its own while it trains; None where nothing is written.
         dry_run: whether a task should do at a small size what only has to be seen to work.
+
+    Returns:
+        The task, with its modules on ``device``.
+
+    Raises:
+        UserError: files of the data are missing, or what data and task say themselves.
     """
+    refuse_missing(data)
     torch.manual_seed(seed)
     built = data(
         seed=seed,

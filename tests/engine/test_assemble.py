@@ -1,0 +1,55 @@
+"""Data that are not there: all told at once, with their key paths, before anything is made."""
+
+import pytest
+
+import config
+from config import Factory
+from engine.assemble import refuse_missing
+from engine.errors import UserError
+
+
+def nodes(*overrides):
+    """The data and the preparation of the quick start."""
+    values = config.check(config.load("quickstart", list(overrides)))
+
+    def factory(name):
+        node = dict(values[name])
+        return Factory(config.resolve_type(node.pop("type")), node, name)
+
+    return factory("data"), factory("prepare")
+
+
+def test_every_missing_manifest_is_named_with_its_key_path(tmp_path):
+    (tmp_path / "none").mkdir()
+    (tmp_path / "val.json").write_text("{}")
+    (tmp_path / "test.json").write_text("{}")
+    paths = {
+        "train": tmp_path / "none" / "nope.json",
+        "validation": tmp_path / "vall.json",
+        "test": tmp_path / "no" / "test.json",
+    }
+    world = f"prepare.world.folder={tmp_path}/w"
+    given = [world, *(f"data.{split}.manifest={path}" for split, path in paths.items())]
+    for prepare in (None, nodes(*given)[1]):
+        with pytest.raises(UserError, match="3 files of the data are missing") as error:
+            refuse_missing(nodes(*given)[0], prepare)
+        lines = str(error.value).splitlines()[1:]
+        assert lines == [
+            f"  data.train.manifest: {tmp_path}/none/nope.json does not exist",
+            f"  data.validation.manifest: {tmp_path}/vall.json does not exist; did you mean 'val.json'?",
+            f"  data.test.manifest: {tmp_path}/no/test.json does not exist, nor does the folder {tmp_path}/no",
+        ]
+    with pytest.raises(UserError, match="1 file of the data is missing"):
+        rest = [
+            f"data.{split}.manifest={tmp_path}/{name}.json" for split, name in (("validation", "val"), ("test", "test"))
+        ]
+        refuse_missing(nodes("data.train.manifest=/nope.json", *rest)[0])
+
+
+def test_what_will_be_prepared_may_be_missing(tmp_path):
+    splits = {"train": "train", "validation": "val", "test": "test"}
+    inside = [f"data.{split}.manifest={tmp_path}/w/places/{name}.json" for split, name in splits.items()]
+    data, prepare = nodes(f"prepare.world.folder={tmp_path}/w", *inside)
+    refuse_missing(data, prepare)
+    with pytest.raises(UserError, match=r"data\.train\.manifest: .*train\.json does not exist"):
+        refuse_missing(data)
