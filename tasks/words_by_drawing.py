@@ -226,7 +226,7 @@ class WordsByDrawing(SpeechImage):
         """
         drawn: Drawn = batch["drawn"]
         negatives = self.negatives(image, speech, drawn, step.generator)
-        told = {"change": negatives.change.mean(), "retries": negatives.retries.float().mean()}
+        told = {name: getattr(negatives, name).float().mean() for name in ("change", "retries", "reached")}
         batch["notes"].update({f"negatives/{name}": value for name, value in told.items()})
         # A caption collected for an edited picture has the picture before the edit as its negative.
         images = torch.where(drawn.active[:, None, None, None], drawn.positives.images, negatives.images)
