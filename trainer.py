@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine import distributed, seeding
+from engine import distributed, replicas, seeding
 from engine.averages import averaged_weights, start_averages
 from engine.errors import UserError
 from engine.logs import RunLog, Throughput, progress, short_list
@@ -88,7 +88,7 @@ class Trainer:
         self.seed = seed
         self.folder = folder
         self.updater = Updater(task.optimizers, pick_precision(settings.precision, device), device, settings.clip_norm)
-        distributed.broadcast_modules(task.modules.values())
+        replicas.broadcast_modules(task.modules.values())
         self.averages = start_averages(task.modules, settings.ema)
         self.at = Position()
         state = TrainingState(self.at, task, self.averages, self.updater, seed, config_text)
@@ -242,7 +242,7 @@ class Trainer:
         Args:
             limit: number of batches; None for all.
         """
-        distributed.average_running_statistics(self.task.modules.values())
+        replicas.average_running_statistics(self.task.modules.values())
         self._train_mode(False)
         with averaged_weights(self.task.modules, self.averages), torch.no_grad():
             return self.task.evaluate(limit)

@@ -1,22 +1,19 @@
-"""Ranks: process groups, differentiable gather, gradient averaging.
+"""Ranks: the process group, what ranks tell each other, differentiable gathers.
 
-Works the same in one process (every function is then the identity), under torchrun, and with gloo on CPU.
-No wrapper modules: state dict keys stay as they are, and several optimisers are safe. In the manner of NVIDIA's
-StyleGAN training loops, gradients are averaged explicitly after the backward pass.
+Works the same in one process (every function is then the identity), under torchrun, and with gloo on CPU. How the
+copies of a model are kept alike is in replicas.py.
 """
 
 import os
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.rendezvous import meet
 
-BUCKET_BYTES = 25 * 2**20
 TIMEOUT = timedelta(minutes=30)
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 
@@ -102,7 +99,7 @@ def gather_rows(rows: Tensor) -> Tensor:
 
     The backward pass sums the gradient over ranks. When every rank computes the same global loss from the gathered
     rows, a parameter's gradient on each rank is ``world_size`` times its local share; averaging over ranks
-    (:func:`average_gradients`) then gives exactly the gradient of one process with the global batch.
+    (:func:`engine.replicas.average_gradients`) then gives exactly the gradient of one process with the global batch.
 
     Args:
         rows: (b, ...), the same shape on every rank.
@@ -202,79 +199,6 @@ def gather_objects(value: Any) -> list[Any]:
     values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
-
-
-def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Average ``.grad`` over ranks in flattened buckets of about 25 MB.
-
-    A parameter without gradient on this rank, but with one elsewhere, counts as zero here; one without gradient on
-    every rank stays without, so optimisers skip it as in a single process.
-
-    Args:
-        parameters: of one optimiser, in the same order on every rank; their ``.grad`` changes in place.
-    """
-    if world_size() == 1:
-        return
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    if not trainable:
-        return
-    used = torch.tensor([parameter.grad is not None for parameter in trainable], dtype=torch.uint8)
-    used = used.to(trainable[0].device)
-    dist.all_reduce(used, op=dist.ReduceOp.MAX)
-    gradients = []
-    for parameter, any_rank in zip(trainable, used.tolist(), strict=True):
-        if any_rank:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            gradients.append(parameter.grad)
-    for bucket in _buckets(gradients):
-        flat = torch.cat([gradient.flatten() for gradient in bucket])
-        dist.all_reduce(flat)
-        flat /= world_size()
-        for gradient, part in zip(bucket, flat.split([gradient.numel() for gradient in bucket]), strict=True):
-            gradient.copy_(part.view_as(gradient))
-
-
-def _buckets(tensors: list[Tensor]) -> Iterable[list[Tensor]]:
-    bucket: list[Tensor] = []
-    size = 0
-    for tensor in tensors:
-        if bucket and (size + tensor.nbytes > BUCKET_BYTES or tensor.dtype != bucket[0].dtype):
-            yield bucket
-            bucket, size = [], 0
-        bucket.append(tensor)
-        size += tensor.nbytes
-    if bucket:
-        yield bucket
-
-
-def broadcast_modules(modules: Iterable[nn.Module]) -> None:
-    """Give every rank the parameters and buffers of rank 0.
-
-    Args:
-        modules: of the same shapes, in the same order on every rank; changed in place.
-    """
-    if world_size() == 1:
-        return
-    for module in modules:
-        for tensor in [*module.parameters(), *module.buffers()]:
-            dist.broadcast(tensor.detach(), src=0)
-
-
-def average_running_statistics(modules: Iterable[nn.Module]) -> None:
-    """Average the floating-point running statistics of batch norms over ranks (before evaluation and saving).
-
-    Args:
-        modules: in the same order on every rank; means and variances of their batch norms change in place.
-    """
-    if world_size() == 1:
-        return
-    for module in modules:
-        for part in module.modules():
-            if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats:
-                for buffer in (part.running_mean, part.running_var):
-                    dist.all_reduce(buffer)
-                    buffer /= world_size()
 
 
 def any_rank(flag: bool) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.optim.swa_utils import AveragedModel
 
-from engine import checkpoint, distributed, seeding
+from engine import checkpoint, distributed, replicas, seeding
 from engine.errors import UserError
 from engine.run_folder import RunFolder
 from engine.settings import CheckpointSettings
@@ -85,7 +85,7 @@ class TrainingState:
 
     def collect(self) -> dict[str, Any]:
         """Return what a checkpoint holds (call on every rank)."""
-        distributed.average_running_statistics(self.task.modules.values())
+        replicas.average_running_statistics(self.task.modules.values())
         parts = {
             kind: {name: part.state_dict() for name, part in named.items()} for kind, named in self._parts().items()
         }

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from engine import distributed
+from engine import distributed, replicas
 from engine.errors import UserError
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
@@ -71,7 +71,7 @@ class Updater:
         if distributed.any_rank(not math.isfinite(loss.item())):
             raise NonFiniteLoss(f"the loss of '{name}' is {loss.item()}{_listed(parts)}")
         scaler.scale(loss).backward(inputs=parameters, retain_graph=retain_graph)
-        distributed.average_gradients(parameters)
+        replicas.average_gradients(parameters)
         scaler.unscale_(optimizer)
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)

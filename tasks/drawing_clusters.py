@@ -16,7 +16,7 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from engine import distributed
+from engine import distributed, replicas
 from engine.errors import UserError
 from gan.cluster_segmenter import ClusterSegmenter
 from gan.clustering import CLUSTERS, DATAPOINTS, Clusters, load_clusters
@@ -141,7 +141,7 @@ class DrawingClusters:
                 epoch + 1,
             )
         self.found.put(epoch, FoundClusters(*(clusters.centroids, clusters.mean, clusters.std), units))
-        distributed.broadcast_modules([self.found])
+        replicas.broadcast_modules([self.found])
         return clusters, points
 
     def _rank(self, clusters: Clusters, image_encoder: nn.Module) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 import torch
 
-from engine import distributed
+from engine import distributed, replicas
 from tests.ranks import on_two_ranks
 
 
@@ -14,10 +14,10 @@ def collect(rank, world):
     used.grad = torch.full((3,), float(rank + 1))
     if rank == 0:
         partly.grad = torch.ones(3)
-    distributed.average_gradients([used, unused, partly])
+    replicas.average_gradients([used, unused, partly])
     norm = torch.nn.BatchNorm1d(2)
     norm.running_mean.fill_(rank)
-    distributed.average_running_statistics([norm])
+    replicas.average_running_statistics([norm])
     return {
         "uneven": uneven,
         "empty": empty,
