@@ -5,6 +5,9 @@
 Rows are prepared in shards by all cores. A finished shard is a file of its own, so a job that was killed goes on where
 it was when the same command is given again. The pair is put together from the shards, and the JSON that names it is
 written last: where it is, the pair is complete.
+
+Rows that were left out (``on_error=skip``) are named in the JSON and in a list beside it. Every later run tries them
+again: what can be used by then is put in, what cannot is left out again or, with ``on_error=error``, stops the run.
 """
 
 import hashlib
@@ -20,7 +23,15 @@ import h5py
 from pydantic import NonNegativeInt, PositiveInt
 
 from config import refuse
-from datasets.hdf5_parts import read_outcome, write_audio, write_images, write_part
+from datasets.hdf5_parts import (
+    can_be_mended,
+    has_failures,
+    insert_rows,
+    read_outcome,
+    write_audio,
+    write_images,
+    write_part,
+)
 from datasets.manifest import ManifestError, read_places
 from datasets.parallel import cores, in_processes, locked, progress
 from datasets.records import Records, SpokenCaption
@@ -30,6 +41,7 @@ from engine.whole_files import write_whole, written_whole
 
 log = logging.getLogger(__name__)
 SHARD = 64  # rows: some seconds of work
+Reasons = dict[int, str]  # what is wrong with the rows of the manifest that are left out
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ class HDF5Pair:
 
 
 def preprocess(data: HDF5Pair) -> None:
-    """Writes the pair, or returns at once when it is there.
+    """Writes the pair; where it is there, puts in what was left out of it and can be used now.
 
     Args:
         data: What to write and where.
@@ -97,13 +109,19 @@ def preprocess(data: HDF5Pair) -> None:
     data.json.parent.mkdir(parents=True, exist_ok=True)
     with locked(data.json.with_name(f".{data.manifest.stem}.lock")):
         source = _source(data)
-        if not _is_complete(data, source):
+        left_out = _left_out(data, source, len(records))
+        if left_out is None:
             _start_parts(data, source)
             _make_parts(data, records)
-            _put_together(data, source, len(records))
-            shutil.rmtree(data.parts)
-    with h5py.File(data.audio, "r") as file:
-        log.info("%s: %d of %d rows", data.json, len(file["melspec"]), len(records))
+            left_out = _put_together(data, source, len(records))
+        elif left_out:
+            left_out = _mend(data, source, records, left_out)
+        shutil.rmtree(data.parts, ignore_errors=True)
+    log.info("%s: %d of %d rows", data.json, len(records) - len(left_out), len(records))
+    if left_out:
+        log.warning(
+            "%d rows are left out, see %s; the first: %s", len(left_out), data.skipped, min(left_out.items())[1]
+        )
 
 
 def _source(data: HDF5Pair) -> dict[str, Any]:
@@ -112,17 +130,22 @@ def _source(data: HDF5Pair) -> dict[str, Any]:
     return {"sha256": digest, "max_frames": data.max_frames, "compression": data.compression}
 
 
-def _is_complete(data: HDF5Pair, source: dict[str, Any]) -> bool:
-    """Whether this very pair is there; another one is never overwritten."""
+def _left_out(data: HDF5Pair, source: dict[str, Any], rows: int) -> Reasons | None:
+    """What this very pair lacks, None where it is not there; another one is never overwritten."""
     if not data.json.exists():
-        return False
-    found = json.loads(data.json.read_bytes()).get("made_from")
+        return None
+    content = json.loads(data.json.read_bytes())
+    found = content.get("made_from")
     if found != source:
         raise ManifestError(
             f"{data.json} is there already and was made from {found}, asked for is {source}; give another data.folder "
             "or delete that file"
         )
-    return True
+    left_out = {entry["row"]: entry["reason"] for entry in content.get("left_out", ())}
+    if len(content["data"]) + len(left_out) != rows:
+        log.info("%s has %d of %d rows and does not say why: making it again", data.json, len(content["data"]), rows)
+        return None
+    return left_out
 
 
 def _start_parts(data: HDF5Pair, source: dict[str, Any]) -> None:
@@ -136,10 +159,10 @@ def _start_parts(data: HDF5Pair, source: dict[str, Any]) -> None:
 
 
 def _make_parts(data: HDF5Pair, records: Records) -> None:
-    """Makes the shards that are missing."""
+    """Makes the shards that are missing, and looks again at those that lack rows."""
     rows = len(records)
     shards = [(first, min(first + SHARD, rows)) for first in range(0, rows, SHARD)]
-    missing = [shard for shard in shards if not _part(data, shard[0]).exists()]
+    missing = [shard for shard in shards if not (path := _part(data, shard[0])).exists() or has_failures(path)]
     done = rows - sum(end - first for first, end in missing)
     if done:
         log.info("%d of %d rows are there from an earlier run", done, rows)
@@ -156,14 +179,16 @@ def _part(data: HDF5Pair, first: int) -> Path:
 
 
 def _make_part(data: HDF5Pair, job: tuple[int, list[SpokenCaption]]) -> int:
-    """Prepares the rows of one shard."""
+    """Prepares the rows of one shard; one that is there lacks rows, and is made again if any can be used now."""
     first, records = job
-    skipping = data.on_error == "skip"
-    write_part(_part(data, first), first, records, data.max_frames, skipping, str(data.manifest))
+    path, skipping, manifest = _part(data, first), data.on_error == "skip", str(data.manifest)
+    if not path.exists() or can_be_mended(path, first, records, skipping, manifest):
+        rows = range(first, first + len(records))
+        write_part(path, rows, records, data.max_frames, skipping, manifest)
     return len(records)
 
 
-def _put_together(data: HDF5Pair, source: dict[str, Any], rows: int) -> None:
+def _put_together(data: HDF5Pair, source: dict[str, Any], rows: int) -> Reasons:
     """Writes the two HDF5 files, the list of what was left out, and last the JSON."""
     paths = [_part(data, first) for first in range(0, rows, SHARD)]
     kept, failures = read_outcome(paths)
@@ -174,18 +199,60 @@ def _put_together(data: HDF5Pair, source: dict[str, Any], rows: int) -> None:
         write_audio(file, paths, len(kept), data.max_frames, None if data.compression == "none" else data.compression)
     with written_whole(data.image) as temporary, h5py.File(temporary, "w") as file:
         write_images(file, paths, len(kept))
-    data.skipped.unlink(missing_ok=True)
-    if failures:
-        write_whole(data.skipped, ("\n".join(failures) + "\n").encode())
-        log.warning("%d rows were left out, see %s; the first: %s", len(failures), data.skipped, failures[0])
-    write_whole(data.json, _manifest(data, source, kept))
+    left_out = dict(zip(sorted(set(range(rows)) - set(kept)), failures, strict=True))
+    _finish(data, source, left_out)
+    return left_out
 
 
-def _manifest(data: HDF5Pair, source: dict[str, Any], kept: list[int]) -> bytes:
+def _mend(data: HDF5Pair, source: dict[str, Any], records: Records, left_out: Reasons) -> Reasons:
+    """Puts rows into the pair that can be used now; returns what is still left out."""
+    shutil.rmtree(data.parts, ignore_errors=True)
+    data.parts.mkdir()
+    rows = sorted(left_out)
+    jobs = [rows[at : at + SHARD] for at in range(0, len(rows), SHARD)]
+    log.info("%s: trying the %d rows again that were left out", data.json, len(rows))
+    work = ((part, [records[row] for row in part]) for part in jobs)
+    with progress("rows", len(rows)) as advance:
+        for count in in_processes(partial(_retry, data), work, min(data.workers or cores(), len(jobs)), "data.workers"):
+            advance(count)
+    paths = [_part(data, part[0]) for part in jobs]
+    mended, failures = read_outcome(paths)
+    still = dict(zip(sorted(set(rows) - set(mended)), failures, strict=True))
+    if mended:
+        log.info("%d rows can be used now, writing %s and %s", len(mended), data.audio.name, data.image.name)
+        fresh = [row in left_out for row in range(len(records)) if row not in still]
+        with written_whole(data.audio) as audio, written_whole(data.image) as image:
+            for path, temporary in ((data.audio, audio), (data.image, image)):
+                with h5py.File(path, "r") as old, h5py.File(temporary, "w") as new:
+                    insert_rows(old, new, fresh, paths)
+            data.json.unlink()  # while it is there the pair is complete, and the two are not renamed at once
+    _finish(data, source, still)
+    return still
+
+
+def _retry(data: HDF5Pair, job: tuple[list[int], list[SpokenCaption]]) -> int:
+    """Prepares some of the rows that were left out."""
+    rows, records = job
+    skipping = data.on_error == "skip"
+    write_part(_part(data, rows[0]), rows, records, data.max_frames, skipping, str(data.manifest))
+    return len(rows)
+
+
+def _finish(data: HDF5Pair, source: dict[str, Any], left_out: Reasons) -> None:
+    """Writes the list of what is left out, if anything is, and the JSON."""
+    if left_out:
+        write_whole(data.skipped, ("\n".join(left_out.values()) + "\n").encode())
+    else:
+        data.skipped.unlink(missing_ok=True)
+    write_whole(data.json, _manifest(data, source, left_out))
+
+
+def _manifest(data: HDF5Pair, source: dict[str, Any], left_out: Reasons) -> bytes:
     """The manifest's rows that are in the pair, with the pair's names; the pair may be moved with it."""
     content = json.loads(data.manifest.read_bytes())
     for base in ("image_base_path", "audio_base_path"):
         content[base] = str(data.manifest.parent.absolute() / Path(content.get(base, "")).expanduser())
-    content["data"] = [content["data"][row] for row in kept]
+    content["data"] = [entry for row, entry in enumerate(content["data"]) if row not in left_out]
     content |= {"audio_hdf5_path": data.audio.name, "image_hdf5_path": data.image.name, "made_from": source}
+    content["left_out"] = [{"row": row, "reason": reason} for row, reason in left_out.items()]
     return json.dumps(content, indent=1, ensure_ascii=False).encode()

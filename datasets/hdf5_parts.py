@@ -5,6 +5,8 @@ A shard is an npz: ``mel`` (40, sum of frames) and ``frames``; ``image``, the by
 """
 
 import os
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import h5py
@@ -20,16 +22,17 @@ from datasets.windows import cut
 from engine.errors import UserError
 
 BANDS = 40
+BLOCK = 64  # rows copied at a time
 
 
 def write_part(
-    path: Path, first: int, records: list[SpokenCaption], max_frames: int, skipping: bool, manifest: str
+    path: Path, rows: Sequence[int], records: list[SpokenCaption], max_frames: int, skipping: bool, manifest: str
 ) -> None:
     """Decodes rows, checks their pictures, computes log-mels, and writes a shard whole or not at all.
 
     Args:
         path: The shard.
-        first: Row of the manifest that ``records`` begin with.
+        rows: Their numbers in the manifest.
         records: The rows.
         max_frames: Longer captions keep their first frames.
         skipping: Leave out rows that cannot be used.
@@ -39,13 +42,12 @@ def write_part(
         SampleError: A row cannot be used and ``skipping`` is off; names file and row.
     """
     mels, pictures, kept, failures = [], [], [], []
-    for row, record in enumerate(records, first):
+    for row, record in zip(rows, records, strict=True):
         try:
-            picture, mel = _read(record)
-        except (UserError, OSError) as error:
-            failure = SampleError(f"{manifest}: row {row} ({record.uttid}): {error}", row)
+            picture, mel = _read(row, record, manifest)
+        except SampleError as failure:
             if not skipping:
-                raise failure from error
+                raise
             failures.append(str(failure))
             continue
         mels.append(cut(mel, max_frames).numpy())
@@ -67,11 +69,51 @@ def write_part(
     temporary.replace(path)
 
 
-def _read(record: SpokenCaption) -> tuple[bytes, torch.Tensor]:
-    """The bytes of a picture that can be decoded, and a log-mel."""
-    picture = record.image_path.read_bytes()
-    read_image(picture, str(record.image_path))
-    return picture, log_mel(torch.from_numpy(read_audio(record.audio_path))).values
+def _read(row: int, record: SpokenCaption, manifest: str) -> tuple[bytes, torch.Tensor]:
+    """The bytes of a picture that can be decoded, and a log-mel; an error that names the row."""
+    try:
+        picture = record.image_path.read_bytes()
+        read_image(picture, str(record.image_path))
+        return picture, log_mel(torch.from_numpy(read_audio(record.audio_path))).values
+    except (UserError, OSError) as error:
+        raise SampleError(f"{manifest}: row {row} ({record.uttid}): {error}", row) from error
+
+
+def has_failures(path: Path) -> bool:
+    """Whether a shard lacks rows that could not be used when it was made."""
+    with np.load(path) as part:
+        return len(part["failures"]) > 0
+
+
+def can_be_mended(path: Path, first: int, records: list[SpokenCaption], skipping: bool, manifest: str) -> bool:
+    """Tries the rows again that a shard lacks.
+
+    Args:
+        path: The shard.
+        first: Row of the manifest that ``records`` begin with.
+        records: All rows of the shard.
+        skipping: Whether rows may be left out.
+        manifest: What errors call the manifest.
+
+    Returns:
+        Whether any of them can be used now.
+
+    Raises:
+        SampleError: A row cannot, and ``skipping`` is off.
+    """
+    with np.load(path) as part:
+        kept = set(part["kept"].tolist())
+    found = False
+    for row, record in enumerate(records, first):
+        if row in kept:
+            continue
+        try:
+            _read(row, record, manifest)
+            found = True
+        except SampleError:
+            if not skipping:
+                raise
+    return found
 
 
 def read_outcome(paths: list[Path]) -> tuple[list[int], list[str]]:
@@ -136,3 +178,54 @@ def write_images(file: h5py.File, paths: list[Path], count: int) -> None:
         for picture in np.split(content, np.cumsum(sizes)[:-1]) if len(sizes) else ():
             images[at] = picture
             at += 1
+
+
+def insert_rows(old: h5py.File, new: h5py.File, fresh: Sequence[bool], paths: list[Path]) -> None:
+    """Writes a file of the pair anew, with rows that it lacked.
+
+    Args:
+        old: What is there.
+        new: Open for writing.
+        fresh: Of every row of the new file, whether it comes from the shards; the others come from ``old``, in order.
+        paths: Shards with the fresh rows, in order.
+    """
+    for name, source in old.items():
+        chunks = {"compression": source.compression, "chunks": source.chunks} if source.chunks else {}
+        target = new.create_dataset(name, (len(fresh), *source.shape[1:]), source.dtype, **chunks)
+        values = _values(name, paths)
+        at = copied = 0
+        step = 1 if h5py.check_vlen_dtype(source.dtype) else BLOCK  # several of one length h5py takes for a table
+        for is_fresh, run in groupby(fresh):
+            end = at + len(list(run))
+            while at < end:
+                count = 1 if is_fresh else min(step, end - at)
+                if is_fresh:
+                    target[at] = _widened(next(values), source)
+                elif step == 1:
+                    target[at] = source[copied]
+                else:
+                    target[at : at + count] = source[copied : copied + count]
+                at += count
+                copied += 0 if is_fresh else count
+
+
+def _widened(value: np.ndarray, like: h5py.Dataset) -> np.ndarray:
+    """A log-mel with zeros behind it to the width of its dataset; anything else as it is."""
+    if len(like.shape) < 3:
+        return value
+    return np.pad(value, ((0, 0), (0, like.shape[2] - value.shape[1])))
+
+
+def _values(name: str, paths: list[Path]) -> Iterator[np.ndarray]:
+    """What the rows of shards hold for one dataset of the pair."""
+    for path in paths:
+        with np.load(path) as part:
+            frames, sizes = part["frames"], part["sizes"]
+            if not len(frames):
+                continue
+            if name == "melspec_len":
+                yield from frames
+            elif name == "melspec":
+                yield from np.split(part["mel"], np.cumsum(frames)[:-1], axis=1)
+            else:
+                yield from np.split(part["image"], np.cumsum(sizes)[:-1])

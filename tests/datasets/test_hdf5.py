@@ -97,6 +97,97 @@ def test_silent_rows_stop_or_are_left_out(pair):
     assert len(read_places(pair.json, need="files").records) == 10
 
 
+def damage(pair, *rows):
+    """Cuts sounds short; returns what makes them whole again."""
+    files = {row: pair.manifest.parent / "wavs" / f"{row}.wav" for row in rows}
+    whole = {row: path.read_bytes() for row, path in files.items()}
+    for path in files.values():
+        path.write_bytes(path.read_bytes()[:-200])
+    return lambda *mended: [files[row].write_bytes(whole[row]) for row in mended]
+
+
+def assert_same(one, two):
+    """Two pairs hold the same rows."""
+    assert list(read_places(one.json, need="files").records) == list(read_places(two.json, need="files").records)
+    for left, right in ((one.audio, two.audio), (one.image, two.image)):
+        with h5py.File(left) as a, h5py.File(right) as b:
+            assert set(a) == set(b)
+            for name in a:
+                assert (a[name].shape, a[name].dtype) == (b[name].shape, b[name].dtype)
+                assert (a[name].chunks, a[name].compression) == (b[name].chunks, b[name].compression)
+                for x, y in zip(a[name][:], b[name][:], strict=True):
+                    np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_what_was_left_out_is_tried_again_by_every_later_run(pair, compression, caplog, monkeypatch):
+    monkeypatch.setattr(hdf5, "SHARD", 2)
+    strict = replace(pair, compression=compression)
+    pair, fresh = replace(strict, on_error="skip"), replace(strict, folder=pair.manifest.parent / "fresh")
+    mend = damage(pair, 0, 4, 5, 10)
+    preprocess(pair)
+    listed = json.loads(pair.json.read_text())["left_out"]
+    assert [entry["row"] for entry in listed] == [0, 4, 5, 10]
+    assert all("breaks off" in entry["reason"] for entry in listed)
+    with pytest.raises(SampleError, match=r"row 0 \(utt0\): .*0\.wav: breaks off"):
+        preprocess(strict)
+    before = pair.audio.stat().st_mtime_ns
+    caplog.clear()
+    preprocess(pair)
+    assert pair.audio.stat().st_mtime_ns == before
+    assert "4 rows are left out, see" in caplog.text
+    mend(0, 5)
+    with pytest.raises(SampleError, match=r"row 4 \(utt4\)"):
+        preprocess(strict)
+    preprocess(pair)
+    assert [entry["row"] for entry in json.loads(pair.json.read_text())["left_out"]] == [4, 10]
+    assert pair.skipped.read_text().count("breaks off") == 2
+    preprocess(replace(fresh, on_error="skip"))
+    assert_same(pair, fresh)
+    mend(4, 10)
+    preprocess(strict)
+    assert not pair.skipped.exists()
+    assert not pair.parts.exists()
+    preprocess(fresh)
+    assert_same(pair, fresh)
+    assert len(read_places(pair.json).records) == 11
+
+
+def test_shards_of_a_stopped_run_that_lack_rows_are_looked_at_again(pair, monkeypatch):
+    monkeypatch.setattr(hdf5, "SHARD", 3)
+    mend = damage(pair, 1, 7)
+    with monkeypatch.context() as patch:
+        patch.setattr(hdf5, "_put_together", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            preprocess(replace(pair, on_error="skip"))
+    with pytest.raises(SampleError, match=r"row 1 \(utt1\): .*1\.wav: breaks off"):
+        preprocess(pair)
+    assert not pair.json.exists()
+    mend(1)
+    made = []
+    write = hdf5.write_part
+    monkeypatch.setattr(hdf5, "write_part", lambda path, *rest: made.append(path.name) or write(path, *rest))
+    preprocess(replace(pair, on_error="skip"))
+    assert made == ["000000000.npz"]
+    assert [record.uttid for record in read_places(pair.json).records] == [f"utt{r}" for r in range(11) if r != 7]
+
+
+def test_a_smaller_pair_that_names_no_reasons_is_made_again(pair, caplog):
+    """As runs before the reasons were kept left it."""
+    mend = damage(pair, 3)
+    preprocess(replace(pair, on_error="skip"))
+    content = json.loads(pair.json.read_text())
+    del content["left_out"]
+    pair.json.write_text(json.dumps(content))
+    with pytest.raises(SampleError, match=r"row 3 \(utt3\)"):
+        preprocess(pair)
+    mend(3)
+    with caplog.at_level("INFO"):
+        preprocess(pair)
+    assert "has 10 of 11 rows and does not say why: making it again" in caplog.text
+    assert len(read_places(pair.json).records) == 11
+
+
 def test_nothing_usable_is_an_error(pair):
     for file in (pair.manifest.parent / "images").iterdir():
         file.write_bytes(b"")
