@@ -32,7 +32,7 @@ class SpeechImageData:
         bucket: put captions of like length into the same training batch.
         prefetch: batches that each worker loads ahead.
         on_error: ``error`` stops at a sample that cannot be decoded, ``skip`` leaves it out, counts and lists it;
-            training then takes the next usable row in its place.
+            training then takes another row in its place, none that is in the batch already.
         seed: of order and augmentation, given by main.
         rank: given by main.
         world_size: given by main.
