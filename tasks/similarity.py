@@ -9,6 +9,8 @@ from engine import distributed
 from models.matchmap import Kind, Measure, similarity
 from models.speech_maps import SpeechMaps
 
+PUBLISHED_MINING: dict[str, str] = {"kind": "MISA", "measure": "dot"}  # of hard impostors, whatever the loss compares
+
 
 @dataclass
 class Similarity:

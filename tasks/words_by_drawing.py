@@ -7,6 +7,7 @@ Shape letters: B global batch, b batch of this rank, D embedding size, T frames,
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -33,10 +34,11 @@ from tasks.drawing_negatives import Editing
 from tasks.fitting import Node, few_pairs, no_pictures
 from tasks.imposters import draw_imposters
 from tasks.planned import plan_faults
-from tasks.similarity import Similarity
+from tasks.similarity import PUBLISHED_MINING, Similarity
 from tasks.speech_image import SpeechImage
 from tasks.training_pairs import TrainingPairs
 
+Mining = Literal["configured", "published"]
 LossType = Literal["regular", "negatives_edited", "negatives_hard", "negatives_both", "all_impostors"]
 EDITED = ("negatives_edited", "negatives_both")
 
@@ -67,6 +69,8 @@ class WordsByDrawing(SpeechImage):
         margin: how much better a match must be, in units of similarity.
         largest_loss: of ``negatives_both``; there is no gradient beyond, as published. None leaves the sums alone.
         similarity: how maps are compared; where to edit is always chosen by the dot product, as published.
+        mining: what finds the hardest impostors of ``negatives_hard`` and ``negatives_both``: the ``configured``
+            similarity, or, as ``published``, MISA with the dot product whatever ``similarity`` says.
         data: given by main.
         device: given by main.
         length: given by main.
@@ -95,12 +99,13 @@ class WordsByDrawing(SpeechImage):
         margin: Annotated[float, Field(ge=0)] = 1.0,
         largest_loss: Annotated[float, Field(gt=0)] | None = 5.0,
         similarity: Similarity = Similarity(),  # noqa: B008  never changed
+        mining: Mining = "configured",
         folder: RunFolder | None = None,
         dry_run: bool = False,
     ) -> None:
         self.folder = folder
         self.loss_type, self.margin, self.largest_loss = loss_type, margin, largest_loss
-        self.editing = editing
+        self.editing, self.mining = editing, mining
         self.studio: Studio | None = None
         if drawing is not None:
             sets = [data.train_loader.dataset, *(loader.dataset for loader in data.loaders.values())]
@@ -208,15 +213,23 @@ class WordsByDrawing(SpeechImage):
         imposters = [draw_imposters(len(scores), step.generator).to(scores.device) for _ in range(2)]
         parts = {"regular": sampled_margin_rank(scores, *imposters, self.margin)}
         if self.loss_type == "negatives_hard":
-            parts["hard"] = hard_negative(scores, self.margin)
+            parts["hard"] = hard_negative(scores, self.margin, self._mined(image, speech))
         if self.loss_type in EDITED:
             edited = self.edited_similarity(image, speech, batch, step)
             if self.loss_type == "negatives_edited":
                 parts["edited"] = edited_negatives(scores, edited, self.margin)
             else:
-                parts["edited_or_hard"] = edited_and_hard(scores, edited, self.margin)
+                mined = self._mined(image, speech)
+                parts["edited_or_hard"] = edited_and_hard(scores, edited, self.margin, mined)
                 parts = {name: value.clamp(max=self.largest_loss) for name, value in parts.items()}
         return parts
+
+    @torch.no_grad()
+    def _mined(self, image: Tensor, speech: SpeechMaps) -> Tensor | None:
+        """The matrix (B, B) that chooses the hardest impostors; None: the one that the loss compares."""
+        if self.mining == "configured":
+            return None
+        return replace(self.similarity, **PUBLISHED_MINING).of_all_ranks(image.detach(), speech)
 
     def edited_similarity(self, image: Tensor, speech: SpeechMaps, batch: dict[str, Any], step: Step) -> Tensor:
         """Draw this rank's negatives and compare them with their captions.

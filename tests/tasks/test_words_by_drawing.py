@@ -14,10 +14,12 @@ from gan.hooks import LayerNameError
 from gan.images import encoder_input, picture
 from gan.latents import LatentError, latents
 from gan.redraw import generate
+from models.speech_maps import SpeechMaps
 from tasks.drawing import Drawing
 from tasks.drawing_clusters import Clustering
 from tasks.drawing_negatives import Editing
 from tasks.imposters import draw_imposters
+from tasks.similarity import Similarity
 from tests.ranks import on_two_ranks
 from tests.tasks.drawing_data import LATENT_DIM, make_data, make_generator, make_task, write_captions
 from trainer import Trainer
@@ -88,6 +90,30 @@ def test_losses_are_the_published_formulas(folder):
         torch.testing.assert_close(parts[name], expected)
     assert float(parts["regular"].detach()) == 0.5
     assert not torch.equal(state, source.get_state())
+
+
+@pytest.mark.parametrize(("loss_type", "name"), [("negatives_hard", "hard"), ("negatives_both", "edited_or_hard")])
+def test_published_mining_is_by_the_dot_product_whatever_the_loss_compares(folder, loss_type, name):
+    """The long map of picture 0 is everybody's hardest impostor by dot product, and nobody's by cosine."""
+    cosine, least = Similarity(kind="SISA", measure="cosine"), torch.full((6,), -9.0)
+    generator = torch.Generator().manual_seed(5)
+    image = torch.rand(6, 16, 2, 2, generator=generator)
+    image[0] = 50 * torch.tensor([1.0] * 8 + [0.1] * 8)[:, None, None]
+    features = torch.rand(6, 16, 3, generator=generator)
+    features[1:, :8] *= 0.2
+    speech = SpeechMaps(features, torch.full((6,), 3))
+    scores, mined = cosine.of_all_ranks(image, speech), Similarity().of_all_ranks(image, speech)
+    assert losses.hardest(mined.T).tolist()[1:] == [0] * 5
+    assert 0 not in losses.hardest(scores.T)
+    found = {}
+    for mining in ("configured", "published"):
+        task = make_task(make_data(folder), loss_type, editing=EDITING, similarity=cosine, mining=mining)
+        task.edited_similarity = lambda *_: least
+        step = type("Step", (), {"generator": torch.Generator().manual_seed(0)})
+        found[mining] = task.loss_parts(image, speech, {}, step)[name]
+    torch.testing.assert_close(found["configured"], losses.hard_negative(scores, 1.0))
+    torch.testing.assert_close(found["published"], losses.hard_negative(scores, 1.0, mined))
+    assert found["published"] < found["configured"]  # what was mined is no hard impostor of this loss
 
 
 def test_pictures_are_those_of_the_latents(folder):
@@ -209,9 +235,19 @@ def test_data_that_do_not_fit_the_generator_are_named(folder, tmp_path):
     with pytest.raises(UserError, match="active learning keeps the units of one layer"):
         make_task(make_data(folder), "negatives_edited", editing=Editing(["layer3", "layer4"], 0, None, selection))
     lacking = make_data(write_captions(tmp_path / "more", ["0", "active/2"]), batch_size=2)
-    task = make_task(lacking, "negatives_edited", editing=Editing(["layer3"], 0, None, selection))
     with pytest.raises(UserError, match="a caption active/2, but no edited picture of latent 2 among the 1"):
-        fit(task, 1)
+        make_task(lacking, "negatives_edited", editing=Editing(["layer3"], 0, None, selection))
+    pair = ActivePair(1, np.array([3, 999]), np.ones((16, 16), np.float32), np.ones((16, 16), np.float32))
+    write_active(tmp_path / "larger", [pair], "layer4", {})
+    editing = Editing(["layer4"], active_learning=tmp_path / "larger")
+    with pytest.raises(UserError, match=r"edit of latent 1 switches off unit 999, but layer4 .* has the units 0 to 11"):
+        make_task(make_data(folder), "negatives_edited", editing=editing)
+
+
+def test_a_caption_with_a_slip_in_its_id_does_not_fill_the_memory(tmp_path):
+    data = make_data(write_captions(tmp_path, ["0", "1", "99999999999"]), batch_size=3)
+    with pytest.raises(LatentError, match=r"caption 99999999999 asks for .*set task\.drawing\.latents"):
+        make_task(data, "regular")
 
 
 def test_kept_pictures_are_those_that_are_drawn(folder):
