@@ -13,8 +13,6 @@ from gan.dissection import NO_LABEL, Dissection
 from gan.hooks import LayerNameError
 from gan.samples import DissectionError
 
-PUBLISHED_NOISE_UNITS = (35, 221, 280, 496)  # of every layer of the published generator
-
 
 def unit_ranking(scores: Tensor, excluded_units: Sequence[int] = (), as_published: bool = False) -> Tensor:
     """Units by descending score; equal ones in their own order.

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
@@ -52,6 +52,8 @@ class Clustering:
             selection was made with, where there are any.
         excluded_units: units of the generator that are never switched off, by layer: those that only carry noise (35,
             221, 280 and 496 of the published generator).
+        exclusion: ``removed`` leaves them out of the rankings; ``published`` keeps their places and puts unit 0 there,
+            which is then switched off in their stead.
     """
 
     epochs_clustering: PositiveInt = 10
@@ -60,6 +62,7 @@ class Clustering:
     samples: PositiveInt = 1000
     load: Path | None = None
     excluded_units: dict[str, list[NonNegativeInt]] = field(default_factory=dict)
+    exclusion: Literal["removed", "published"] = "removed"
 
     def for_dry_run(self) -> "Clustering":
         """Return the same at a size that shows in seconds whether everything fits."""
@@ -96,7 +99,8 @@ class DrawingClusters:
                 f"task.editing.clustering.clusters is {most}, but the encoders have {dim} feature units; expected at "
                 f"most {dim}, and far fewer for clusters of several units"
             )
-        ranked = {name: number - len(set(settings.excluded_units.get(name, ()))) for name, number in channels.items()}
+        removed = settings.excluded_units if settings.exclusion == "removed" else {}
+        ranked = {name: number - len(set(removed.get(name, ()))) for name, number in channels.items()}
         self.found = ClusterBuffers(most, dim, ranked).to(studio.device)
 
     def due(self, epoch: int) -> bool:
@@ -150,7 +154,7 @@ class DrawingClusters:
         generator, samples = self.studio.generator, self.settings.samples
         drawn, others = (latents(samples, generator.latent_dim, seed) for seed in (LATENT_SEED, LEVEL_SEED))
         found = dissect(generator, segmenter, drawn, self.studio.layers, level_latents=others, examples=1)
-        return rank_units(found, self.settings.excluded_units)
+        return rank_units(found, self.settings.excluded_units, self.settings.exclusion == "published")
 
 
 def read_clusters(path: Path, dim: int) -> Clusters:

@@ -8,7 +8,7 @@ from gan.dissection import dissect_samples
 from gan.dissection_file import layer_record, published_name, write_dissection
 from gan.hooks import LayerNameError
 from gan.samples import DissectionError, Samples
-from gan.unit_ranking import PUBLISHED_NOISE_UNITS, rank_units, unit_ranking
+from gan.unit_ranking import rank_units, unit_ranking
 
 UNITS, CLUSTERS = 6, 3
 
@@ -38,12 +38,13 @@ def test_published_noise_units_become_unit_zero_or_disappear():
     scores = torch.rand(2, 512, generator=torch.Generator().manual_seed(0))
     # the published lines: replace in the list of units, then order it by the (negative) scores
     units = np.arange(512)
-    units[np.array([35, 221, 496, 280])] = 0
+    noise = [35, 221, 496, 280]
+    units[noise] = 0
     expected = np.stack([units[np.argsort(-row, kind="stable")] for row in scores.numpy()])
-    assert np.array_equal(unit_ranking(scores, PUBLISHED_NOISE_UNITS, as_published=True), expected)
-    removed = unit_ranking(scores, PUBLISHED_NOISE_UNITS)
+    assert np.array_equal(unit_ranking(scores, noise, as_published=True), expected)
+    removed = unit_ranking(scores, noise)
     assert removed.shape == (2, 508)
-    assert not np.isin(removed, [35, 221, 496, 280]).any()
+    assert not np.isin(removed, noise).any()
     assert [unit for unit in expected[0] if unit] == [unit for unit in removed[0].tolist() if unit]
     assert (removed == 0).sum() == 2
 

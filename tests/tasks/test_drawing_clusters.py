@@ -64,6 +64,19 @@ def test_negatives_switch_off_units_of_clusters(folder, loss_type):
     assert not negatives.units["layer4"][:, [3, 7]].any()
 
 
+def test_published_exclusion_puts_unit_0_in_the_places_of_noise_units(folder):
+    ranked = {}
+    for exclusion in ("removed", "published"):
+        task = task_with(folder, excluded_units={"layer4": [3, 7]}, exclusion=exclusion)
+        task.begin_epoch(0)
+        ranked[exclusion] = task.clusters.found.get().units["layer4"]
+    published, removed = ranked["published"], ranked["removed"]
+    assert published.shape == (len(removed), 12)
+    assert ((published == 0).sum(1) == 3).all()  # its own place and two more
+    assert not torch.isin(published, torch.tensor([3, 7])).any()
+    assert torch.equal(published[published > 0], removed[removed > 0])
+
+
 def test_clusters_are_found_when_they_are_due(folder):
     task = task_with(folder, epochs_clustering=3)
     clusters = task.clusters
