@@ -245,7 +245,7 @@ def _override(config: Config, text: str) -> None:
 
 
 def _list_index(node: list[Any], key: str, text: str) -> int:
-    if not key.isdigit() or int(key) >= len(node):
+    if not key.isdecimal() or int(key) >= len(node):
         raise ConfigError(f"the argument '{text}': found '{key}', expected a list position from 0 to {len(node) - 1}")
     return int(key)
 

@@ -27,6 +27,7 @@ import pickle
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ import torch
 
 from datasets.world.files import write_json
 from engine.errors import UserError
+from engine.numerals import is_whole_number
 from engine.whole_files import written_whole
 
 PREFIX = "active/"
@@ -96,13 +98,17 @@ class ActivePairs:
         Raises:
             ActiveLearningError: There is none.
         """
-        found = [pair for pair in self.pairs if pair.latent == latent]
-        if not found:
+        if latent not in self._by_latent:
             raise ActiveLearningError(
-                f"There is no edited picture of latent {latent} among the {len(self.pairs)} of this selection: remove "
-                f"{PREFIX}{latent} from the name list, or give the selection that its caption was collected for."
+                f"There is a caption {PREFIX}{latent}, but no edited picture of latent {latent} among the "
+                f"{len(self.pairs)} of task.editing.active_learning: give the selection that the caption was collected "
+                "for, or remove it from the name list."
             )
-        return found[-1]
+        return self._by_latent[latent]
+
+    @cached_property
+    def _by_latent(self) -> dict[int, ActivePair]:
+        return {pair.latent: pair for pair in self.pairs}
 
 
 def split_name(name: str) -> tuple[str, bool]:
@@ -128,7 +134,7 @@ def latent_ids(names: Iterable[str]) -> list[int]:
     """
     names = list(names)
     ids = [split_name(name)[0] for name in names]
-    wrong = [name for name, latent in zip(names, ids, strict=True) if not latent.isdigit()]
+    wrong = [name for name, latent in zip(names, ids, strict=True) if not is_whole_number(latent)]
     if wrong:
         raise LatentNameError(
             f"{len(wrong)} of {len(names)} captions are not named by a latent's id, the first is {wrong[0]!r}, so that "
@@ -168,25 +174,54 @@ def read_active(folder: Path) -> ActivePairs:
         The selection.
 
     Raises:
-        ActiveLearningError: A list is missing, damaged, or longer than another; an id is no number.
+        ActiveLearningError: A file is missing, damaged, or a list longer than another; an entry is of another kind.
     """
     columns = {name: _read_list(folder / file) for name, file in FILES.items()}
     lengths = {FILES[name]: len(rows) for name, rows in columns.items()}
     if len(set(lengths.values())) != 1:
         told = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise ActiveLearningError(f"{folder}: the lists differ in length ({told}); make the selection again.")
-    wrong = [name for name in columns["ids"] if not str(name).isdigit()]
+    wrong = [name for name in columns["ids"] if not is_whole_number(str(name))]
     if wrong:
         raise ActiveLearningError(
             f"{folder / FILES['ids']}: {wrong[0]!r} is no number; an id is the index of a noise vector."
         )
-    details = folder / "active.json"
-    told = json.loads(details.read_text(encoding="utf-8")) if details.is_file() else {}
-    pairs = [
-        ActivePair(int(name), np.asarray(units, np.int64).ravel(), np.asarray(region, np.float32), np.asarray(shown))
-        for units, name, region, shown in zip(*columns.values(), strict=True)
-    ]
+    told = _read_details(folder / "active.json")
+    pairs = [_pair(folder, row) for row in zip(*columns.values(), strict=True)]
     return ActivePairs(pairs, told.get("layer"), told)
+
+
+def _read_details(path: Path) -> dict[str, Any]:
+    """Read ``active.json``; published folders have none."""
+    if not path.is_file():
+        return {}
+    try:
+        told = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ActiveLearningError(f"{path} is damaged ({error}); copy it again.") from error
+    if not isinstance(told, dict) or not isinstance(told.get("layer"), str | None):
+        raise ActiveLearningError(f"{path} holds {told!r:.60}, expected a mapping with the name of a layer.")
+    return told
+
+
+def _pair(folder: Path, row: tuple[Any, ...]) -> ActivePair:
+    """Make one pair of its entries in the lists, checked."""
+    units, name, region, shown = row
+    try:
+        marks = np.asarray(units)
+        if marks.size and marks.dtype.kind not in "iu":
+            raise ValueError(f"{units!r:.60} are no unit numbers")
+        pair = ActivePair(
+            int(name), marks.astype(np.int64).ravel(), np.asarray(region, np.float32), np.asarray(shown, np.float32)
+        )
+        if pair.region.ndim != 2 or not pair.region.size:
+            raise ValueError(f"a region has the shape {pair.region.shape}")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ActiveLearningError(
+            f"{folder}: the entries of id {name} are no unit numbers and maps of rows and columns ({error}); "
+            "make the selection again."
+        ) from error
+    return pair
 
 
 def _read_list(path: Path) -> list[Any]:

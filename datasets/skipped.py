@@ -9,6 +9,7 @@ import io
 import os
 from pathlib import Path
 
+from engine.numerals import is_whole_number
 from engine.whole_files import write_whole
 
 try:
@@ -60,7 +61,9 @@ def read_skipped(path: Path) -> list[Skipped]:
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return [(line[0], int(line[1]), line[2]) for line in csv.reader(file) if len(line) == 3 and line[1].isdigit()]
+        return [
+            (line[0], int(line[1]), line[2]) for line in csv.reader(file) if len(line) == 3 and is_whole_number(line[1])
+        ]
 
 
 def merge_skipped(path: Path, rows: list[Skipped]) -> None:

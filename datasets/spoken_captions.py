@@ -28,6 +28,7 @@ from datasets.records import Records, SpokenCaption
 from datasets.samples import OnError, Sample, SpokenCaptions, Window
 from datasets.windows import window_start
 from engine.errors import UserError
+from engine.numerals import is_whole_number
 
 
 class _FromFiles(SpokenCaptions):
@@ -128,7 +129,7 @@ class GanClevr(_FromFiles):
         keep: bool = False,
     ) -> None:
         found = read_gan_clevr(folder, split, images=image is not None)
-        wrong = [record.uttid for record in found.records if not split_name(record.uttid)[0].isdigit()]
+        wrong = [record.uttid for record in found.records if not is_whole_number(split_name(record.uttid)[0])]
         if wrong:
             raise ManifestError(f"{found.path}: ids {wrong[:3]} are no numbers; an id is the index of a noise vector")
         args = (found.records, found.path, image, train, max_frames, window, spec_augment, on_error)

@@ -14,6 +14,7 @@ from torch import Tensor
 from engine.errors import UserError
 
 PUBLISHED_SEED = 1
+PUBLISHED_NUMBER = 200_000  # rows of the published table, and the most that captions may imply
 
 
 class LatentError(UserError, ValueError):
@@ -33,6 +34,28 @@ def latents(number: int, dim: int, seed: int = PUBLISHED_SEED) -> Tensor:
     """
     rows = np.random.RandomState(seed).standard_normal(number * dim).reshape(number, dim)
     return torch.from_numpy(rows.astype(np.float32))
+
+
+def implied_number(ids: Sequence[int], key: str) -> int:
+    """Return how many rows captions need where the config names no number.
+
+    Args:
+        ids: of the captions, at least 0.
+        key: of the config, which would name the number.
+
+    Returns:
+        One more than the largest id.
+
+    Raises:
+        LatentError: the largest is beyond the published table, so that it is more likely a slip than a latent.
+    """
+    largest = max(ids, default=0)
+    if largest >= PUBLISHED_NUMBER:
+        raise LatentError(
+            f"caption {largest} asks for {largest + 1} latents, but without a number there are at most "
+            f"{PUBLISHED_NUMBER} as published; correct the caption's name, or set {key} to how many there are"
+        )
+    return largest + 1
 
 
 class Latents:
@@ -67,11 +90,11 @@ class Latents:
         Raises:
             LatentError: an id is no row of the table.
         """
-        rows = torch.as_tensor(ids, dtype=torch.int64)
-        outside = rows[(rows < 0) | (rows >= len(self.table))]
-        if len(outside):
+        number = len(self.table)
+        outside = [row for row in (ids.tolist() if isinstance(ids, Tensor) else ids) if not 0 <= row < number]
+        if outside:
             raise LatentError(
-                f"latent id {int(outside[0])} is out of range: there are {len(self.table)} latents, 0 to "
-                f"{len(self.table) - 1}; raise the number of latents or check the captions' names"
+                f"latent id {int(outside[0])} is out of range: there are {number} latents, 0 to "
+                f"{number - 1}; raise the number of latents or check the captions' names"
             )
-        return self.table[rows]
+        return self.table[torch.as_tensor(ids, dtype=torch.int64)]

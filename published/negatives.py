@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import UserError
+from engine.numerals import is_whole_number
 from engine.whole_files import written_whole
 from models.weights import read_torch_file
 
@@ -63,7 +64,7 @@ def read_negatives(path: Path) -> dict[int, list[Negative]]:
         raise NegativesError(f"{path} holds {found}, expected a dict from ids to lists of negatives; fetch it again.")
     read = {}
     for name, rows in content.items():
-        if not str(name).isdigit():
+        if not is_whole_number(str(name)):
             raise NegativesError(f"{path}: {name!r} is no id of a latent, expected whole numbers; fetch it again.")
         if not isinstance(rows, Sequence) or isinstance(rows, str) or not rows:
             raise NegativesError(f"{path}: id {name} has {rows!r:.60}, expected a list of (position, units).")

@@ -13,13 +13,13 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from datasets.active_learning import ActivePair, latent_ids, read_active, split_name
+from datasets.active_learning import ActivePairs, latent_ids, read_active, split_name
 from datasets.samples import SpokenCaptions
 from engine.errors import UserError
 from gan.editing import units_off
 from gan.hooks import layer_named
 from gan.images import picture
-from gan.latents import PUBLISHED_SEED, Latents
+from gan.latents import PUBLISHED_SEED, Latents, implied_number
 from gan.redraw import Positives, generate, redraw
 
 
@@ -30,7 +30,7 @@ class Drawing:
     Attributes:
         generator: (B, latent_dim) to (B, 3, R, R); it is not trained.
         latents: rows of the table, 200,000 as published; a caption beyond is an error. None: as many as the captions
-            need, with the same rows.
+            need and at most 200,000, with the same rows.
         seed: of the table, 1 as published.
         kept: pictures that are kept once drawn, on the device (50 kB each at 64 pixels); others are drawn anew each
             time. A picture drawn in another batch may differ by rounding.
@@ -69,7 +69,8 @@ class Studio:
 
     Raises:
         UserError: a dataset reads picture files, a caption's name is no id, a layer is unknown, or active learning goes
-            with more than one layer or another one than the selection's.
+            with more than one layer or another one than the selection's, or with units that the layer has not.
+        ActiveLearningError: a caption below ``active/`` has no edited picture in the selection.
         LatentError: a caption's id is beyond the table.
     """
 
@@ -85,13 +86,20 @@ class Studio:
         for name in layers:
             layer_named(self.generator, name)
         self.layers, self.device = list(layers), device
-        ids = [latent for dataset in datasets for latent in _ids(dataset)]
-        table = Latents(drawing.latents or max(ids) + 1, self.generator.latent_dim, drawing.seed)
+        names = [name for dataset in datasets for name in _names(dataset)]
+        ids = latent_ids(names)
+        number = drawing.latents or implied_number(ids, "task.drawing.latents")
+        table = Latents(number, self.generator.latent_dim, drawing.seed)
         table.take(ids)
         self.latents = table
         self.most_kept, self.kept = drawing.kept, {}
         self.shapes: dict[str, tuple[int, int, int]] = {}
         self.active = _active_pairs(active_learning, self.layers)
+        for latent, name in zip(ids, names, strict=True):
+            if split_name(name)[1]:
+                self.active.find(latent)
+        if active_learning is not None:
+            self._check_units(active_learning)
 
     def draw(self, batch: Mapping[str, Any]) -> Drawn:
         """Draw a batch's pictures.
@@ -140,7 +148,7 @@ class Studio:
 
     def _collected(self, positives: Positives, active: Tensor, ids: Tensor) -> Tensor:
         """Draw the edited pictures that captions were collected for."""
-        pairs = [self._pair(int(latent)) for latent in ids[active.cpu()]]
+        pairs = [self.active.find(int(latent)) for latent in ids[active.cpu()]]
         masks = torch.stack([torch.from_numpy(pair.region) > 0.5 for pair in pairs]).to(self.device)
         layer = self.layers[0]
         channels = positives.shapes[layer][0]
@@ -148,29 +156,33 @@ class Studio:
         chosen = Positives(positives.latents[active], positives.images[active], positives.shapes)
         return redraw(self.generator, chosen, masks, {layer: units.to(self.device)})
 
-    def _pair(self, latent: int) -> ActivePair:
-        if latent not in self.active:
-            raise UserError(
-                f"there is a caption active/{latent}, but no edited picture of latent {latent} among the "
-                f"{len(self.active)} of task.editing.active_learning; give the selection that it was collected for"
-            )
-        return self.active[latent]
+    def _check_units(self, folder: Path) -> None:
+        """Refuse a selection whose units the layer has not: it was made with another generator."""
+        layer = self.layers[0]
+        channels = generate(self.generator, self.latents.take([0]).to(self.device), [layer]).shapes[layer][0]
+        for pair in self.active.pairs:
+            beyond = [int(unit) for unit in pair.units if not 0 <= unit < channels]
+            if beyond:
+                raise UserError(
+                    f"{folder}: the edit of latent {pair.latent} switches off unit {beyond[0]}, but {layer} of this "
+                    f"generator has the units 0 to {channels - 1}; give the generator that the selection was made with"
+                )
 
 
-def _ids(dataset: SpokenCaptions) -> list[int]:
-    """The latents that a dataset names."""
+def _names(dataset: SpokenCaptions) -> list[str]:
+    """The captions of a dataset, which name latents."""
     if dataset.image is not None:
         raise UserError(
             "data: a dataset reads picture files (image), but task.drawing draws the pictures; set image: null, or "
             "drawing: null to train on the files"
         )
-    return latent_ids(dataset.record(row).uttid for row in range(len(dataset)))
+    return [dataset.record(row).uttid for row in range(len(dataset))]
 
 
-def _active_pairs(folder: Path | None, layers: Sequence[str]) -> dict[int, ActivePair]:
-    """The selection by latent; of several edits of one latent the last, as published."""
+def _active_pairs(folder: Path | None, layers: Sequence[str]) -> ActivePairs:
+    """The selection, one without pairs where there is no folder."""
     if folder is None:
-        return {}
+        return ActivePairs([], None, {})
     selection = read_active(folder)
     if len(layers) != 1:
         raise UserError(
@@ -181,4 +193,4 @@ def _active_pairs(folder: Path | None, layers: Sequence[str]) -> dict[int, Activ
             f"{folder} holds edits of {selection.layer}, but task.editing.layers is {list(layers)}; set it to "
             f"[{selection.layer}]"
         )
-    return {pair.latent: pair for pair in selection.pairs}
+    return selection

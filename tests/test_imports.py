@@ -12,19 +12,21 @@ OURS = {
 }  # fmt: skip
 ALLOWED = {
     "config": {"engine.errors"},
-    "datasets": {"engine.errors", "engine.whole_files", "config.Fault", "config.Offers", "config.refuse"},
+    "datasets": {
+        "engine.errors", "engine.numerals", "engine.whole_files", "config.Fault", "config.Offers", "config.refuse",
+    },
     "engine": {"config", "engine"},
     "evaluation": {"engine.errors", "engine.whole_files", "models"},
     "gan": {"models", "engine"},
     "losses": {"engine.errors"},
     "main": {"config", "engine", "evaluation", "trainer"},
     "models": {"engine.errors", "engine.distributed"},
-    "published": {"models", "gan", "engine.errors", "engine.whole_files"},
+    "published": {"models", "gan", "engine.errors", "engine.numerals", "engine.whole_files"},
     "run": {"config", "engine"},
     "tasks": {"config", "datasets", "engine", "evaluation", "gan", "losses", "models", "published", "trainer"},
     "trainer": {"config", "engine"},
     "app": {"config", "datasets", "engine", "gan", "models", "published", "tasks"},
-}
+}  # fmt: skip
 
 
 def sources():

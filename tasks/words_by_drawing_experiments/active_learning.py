@@ -67,7 +67,7 @@ def generate_active_learning(
     units: Literal["clusters", "random"] = "clusters",
     pairs: Annotated[int, Field(ge=1)] = 3000,
     batch_size: Annotated[int, Field(ge=1)] = 16,
-    margin: float = 1.0,
+    margin: Annotated[float, Field(ge=0)] = 1.0,
     max_retries: Annotated[int, Field(ge=0)] = 19,
     seed: Annotated[int, Field(ge=0)] = 0,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from datasets.active_learning import latent_ids
 from datasets.samples import SpokenCaptions
 from engine.errors import UserError
-from gan.latents import PUBLISHED_SEED, Latents
+from gan.latents import PUBLISHED_SEED, Latents, implied_number
 
 
 @dataclass
@@ -21,11 +22,11 @@ class LatentTable:
     """Which latents the captions' ids mean.
 
     Attributes:
-        number: rows of the table; ids beyond are an error. None for as many as the captions need.
+        number: rows of the table; ids beyond are an error. None for as many as the captions need, at most 200,000.
         seed: of the table; 1 as published.
     """
 
-    number: int | None = None
+    number: PositiveInt | None = None
     seed: int = PUBLISHED_SEED
 
 
@@ -40,7 +41,7 @@ class Pictures:
 
     Raises:
         UserError: neither a generator nor pictures, or a caption's name is no id.
-        LatentError: when drawn: an id is out of range.
+        LatentError: no number is given and an id is beyond the published table; when drawn: an id is out of range.
     """
 
     def __init__(
@@ -55,7 +56,8 @@ class Pictures:
             return
         self.generator = generator.eval().requires_grad_(False).to(device)
         self.ids = latent_ids(dataset.record(row).uttid for row in range(len(dataset)))
-        self.latents = Latents(table.number or max(self.ids) + 1, generator.latent_dim, table.seed)
+        number = table.number or implied_number(self.ids, "latents.number")
+        self.latents = Latents(number, generator.latent_dim, table.seed)
 
     def latents_of(self, rows: Sequence[int]) -> Tensor:
         """Return the latents (B, latent_dim) of rows, on the device.

@@ -55,6 +55,14 @@ def test_published_forms_are_read(tmp_path):
         (lambda folder: torch.save(["1"], folder / "a_paths.pth"), "lists differ in length"),
         (lambda folder: torch.save(["1", "x"], folder / "a_paths.pth"), "'x' is no number"),
         (lambda folder: torch.save({"a": 1}, folder / "a_paths.pth"), "holds a dict, expected a list"),
+        (lambda folder: torch.save(["1", "²"], folder / "a_paths.pth"), "'²' is no number"),
+        (lambda folder: (folder / "active.json").write_text("{cut"), "active.json is damaged"),
+        (lambda folder: (folder / "active.json").write_bytes(b"\xff\xfe{"), "active.json is damaged"),
+        (lambda folder: (folder / "active.json").write_text("[1]"), r"active.json holds \[1\], expected a mapping"),
+        (lambda folder: torch.save(["three", [1]], folder / "units.pth"), "entries of id 5 .*'three' are no unit"),
+        (lambda folder: torch.save([[1], [[1], [2, 3]]], folder / "units.pth"), "entries of id 7"),
+        (lambda folder: torch.save(["all", "all"], folder / "a_hmaps.pth"), "entries of id 5"),
+        (lambda folder: torch.save([[1.0], [1.0]], folder / "a_hmaps.pth"), r"a region has the shape \(1,\)"),
         (lambda folder: torch.save([shutil.rmtree], folder / "a_paths.pth"), "holds more than arrays and text"),
     ],
 )
@@ -88,3 +96,6 @@ def test_captions_are_named_by_latents():
     assert latent_ids(["12", "active/7", "0"]) == [12, 7, 0]
     with pytest.raises(LatentNameError, match=r"2 of 3 captions are not named by a latent's id, the first is 'a_1'"):
         latent_ids(["12", "a_1", "active/"])
+    for name in ("²", "active/²", "9" * 30):
+        with pytest.raises(LatentNameError, match=f"1 of 1 captions.* the first is '{name}'"):
+            latent_ids([name])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from gan.latents import LatentError, Latents, latents
+from gan.latents import LatentError, Latents, implied_number, latents
 
 
 def test_stored_values():
@@ -30,10 +30,16 @@ def test_rows_are_taken_by_id():
     assert torch.equal(table.take(torch.tensor([9])), latents(10, 4)[9:])
 
 
-@pytest.mark.parametrize("wrong", [10, -1])
+@pytest.mark.parametrize("wrong", [10, -1, 10**30])
 def test_an_id_out_of_range_is_named(wrong):
     with pytest.raises(LatentError, match=f"latent id {wrong} is out of range: there are 10 latents, 0 to 9"):
         Latents(10, 4).take([3, wrong])
+
+
+def test_captions_imply_at_most_the_published_table():
+    assert implied_number([3, 199999, 7], "latents.number") == 200000
+    with pytest.raises(LatentError, match=r"caption 99999999999 asks for 100000000000 latents.*set latents\.number to"):
+        implied_number([3, 99999999999], "latents.number")
 
 
 def test_an_empty_table_is_refused():

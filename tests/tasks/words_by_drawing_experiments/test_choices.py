@@ -224,6 +224,13 @@ def test_what_is_missing_is_said(trained_run, captions, context, generator):
         attempt(ModelSource(run=trained_run), captions())
     with pytest.raises(UserError, match="latent id 103 is out of range: there are 100 latents"):
         attempt(ModelSource(run=trained_run), captions(), generator=generator, latents=LatentTable(number=100))
+    names = captions.folder / "name_list_test.txt"
+    listed = names.read_text()
+    (captions.folder / "audio" / "99999999999.wav").write_bytes((captions.folder / "audio" / "7.wav").read_bytes())
+    names.write_text(listed + "99999999999\n")
+    with pytest.raises(UserError, match=r"caption 99999999999 asks for .*set latents\.number"):
+        attempt(ModelSource(run=trained_run), captions(), generator=generator)
+    names.write_text(listed)
     (captions.folder / "audio" / "103.wav").unlink()
     with pytest.raises(UserError, match=r"103.*does not exist"):
         attempt(ModelSource(run=trained_run), captions(), generator=generator)
