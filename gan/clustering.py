@@ -43,7 +43,7 @@ class Clusters:
         std: (D,) float64, their standard deviation.
 
     Raises:
-        ClusteringError: the shapes are not of one clustering.
+        ClusteringError: the shapes are not of one clustering, or a value is not finite.
     """
 
     centroids: Tensor
@@ -56,6 +56,12 @@ class Clusters:
             raise ClusteringError(
                 f"centroids {tuple(self.centroids.shape)}, mean {tuple(self.mean.shape)} and std "
                 f"{tuple(self.std.shape)}; expected (K, D), (D,) and (D,): the files are not of one clustering"
+            )
+        wrong = [name for name in ("centroids", "mean", "std") if not getattr(self, name).isfinite().all()]
+        if wrong:
+            raise ClusteringError(
+                f"{' and '.join(wrong)} of the clusters are not finite: they are damaged, or found by a model whose "
+                "features overflow; cluster a trained model's units again"
             )
 
     @property
@@ -114,7 +120,10 @@ def load_clusters(path: Path, embedding_dim: int | None = None) -> Clusters:
     names = {"centroids", "mean", "std"}
     if set(state) != names:
         raise ClusteringError(f"{path} holds {', '.join(sorted(state)[:4])}; expected clusters: {', '.join(names)}")
-    clusters = Clusters(**{name: value.double() for name, value in state.items()})
+    try:
+        clusters = Clusters(**{name: value.double() for name, value in state.items()})
+    except ClusteringError as error:
+        raise ClusteringError(f"{path}: {error}") from error
     if embedding_dim is not None:
         clusters.check(embedding_dim)
     return clusters

@@ -83,7 +83,8 @@ class DrawingClusters:
         studio: draws the pictures, and says which layers will be edited.
 
     Raises:
-        UserError: excluded units that the generator does not have, or fewer feature units than clusters.
+        UserError: excluded units that the generator does not have, fewer feature units than clusters, or a file to load
+            that holds none.
         ClusteringError: the clusters to load are another model's.
     """
 
@@ -93,6 +94,11 @@ class DrawingClusters:
         channels = {layer: shape[0] for layer, shape in one.shapes.items()}
         _check_excluded(settings.excluded_units, channels)
         self.loaded = read_clusters(settings.load, dim) if settings.load is not None else None
+        if self.loaded is not None and not len(self.loaded.centroids):
+            raise UserError(
+                f"task.editing.clustering.load: {settings.load} holds no cluster, and no others are found with load; "
+                "give clusters of a trained model, or load: null to find them"
+            )
         most = settings.clusters if self.loaded is None else len(self.loaded.centroids)
         if self.loaded is None and most > dim:
             raise UserError(

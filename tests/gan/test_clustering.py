@@ -114,6 +114,9 @@ def test_files(tmp_path):
     assert all(torch.equal(getattr(again, name), getattr(clusters, name)) for name in ("centroids", "mean", "std"))
     with pytest.raises(ClusteringError, match="the clusters have 12 feature units, the model 512: they are another"):
         load_clusters(path, 512)
+    clusters.centroids[1, 3] = torch.nan
+    with pytest.raises(ClusteringError, match=r"clusters\.safetensors: centroids of the clusters are not finite"):
+        load_clusters(save_clusters(clusters, path))
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(WeightsError, match="not a complete safetensors file"):
         load_clusters(path)

@@ -125,6 +125,9 @@ def test_clusters_from_a_file_are_used_and_not_found_anew(folder, tmp_path):
     task.begin_epoch(0)
     torch.testing.assert_close(task.clusters.found.get().centroids, centroids.float())
     assert not task.clusters.due(1)
+    none = save_clusters(dataclasses.replace(saved, centroids=centroids[:0]), tmp_path / "none.safetensors")
+    with pytest.raises(UserError, match=r"clustering\.load: .*none\.safetensors holds no cluster"):
+        task_with(folder, load=none)
     other = Clusters(*(torch.ones(2, 8, dtype=torch.float64)[: 2 - k].squeeze(0) for k in (0, 1, 1)))
     path = save_clusters(other, tmp_path / "others.safetensors")
     with pytest.raises(ClusteringError, match="clusters have 8 feature units, the model 16: they are another model's"):
