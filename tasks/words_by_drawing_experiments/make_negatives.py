@@ -22,7 +22,7 @@ from engine.errors import UserError
 from engine.logs import progress
 from engine.run_folder import RunSettings
 from evaluation.choices import Choice, choices_section
-from gan.hooks import Edit, edited
+from gan.hooks import Edit, edited, layer_named
 from gan.images import picture
 from gan.redraw import Positives, generate
 from gan.scene_description import SeenObject
@@ -31,7 +31,7 @@ from published.negatives import Negative, write_negatives
 from tasks.words_by_drawing_experiments.descriptions import Change, changes, things
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened, write_table
 from tasks.words_by_drawing_experiments.pictures import LatentTable
-from tasks.words_by_drawing_experiments.recall_selected import check_layer, same_labels
+from tasks.words_by_drawing_experiments.recall_selected import same_labels
 
 log = logging.getLogger(__name__)
 LEAST_SURE = 0.6  # share of a thing's pixels that must agree on each attribute, before and after
@@ -74,7 +74,7 @@ def make_negatives(
     Raises:
         UserError: Captions or layers are missing or do not fit, or no picture has enough negatives.
     """
-    check_layer(generator, layer)
+    layer_named(generator, layer)
     with opened(context, run, data, None, generator, latents, seed) as experiment:
         if isinstance(segmenter, nn.Module):
             segmenter.to(experiment.device).eval()

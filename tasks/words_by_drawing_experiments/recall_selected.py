@@ -61,7 +61,7 @@ def recall_selected(
 
     Raises:
         UserError: Weights, captions or negatives are missing or do not fit the generator.
-        NegativesError: there is no file of negatives, or it has another layout.
+        NegativesError: there is no file of negatives, it has another layout, or not as many negatives of each id.
     """
     if not negatives.is_file():
         raise NegativesError(
@@ -69,7 +69,14 @@ def recall_selected(
             "fetch the published one with scripts/download_data.sh negatives."
         )
     stored = read_negatives(negatives)
-    check_layer(generator, layer)
+    numbers = {len(rows): name for name, rows in stored.items()}
+    if len(numbers) > 1:
+        told = ", ".join(f"{number} for id {name}" for number, name in sorted(numbers.items()))
+        raise NegativesError(
+            f"{negatives} holds different numbers of negatives ({told}), so that there is no one chance; keep as many "
+            "of each id."
+        )
+    layer_named(generator, layer)
 
     def choices(experiment: Experiment) -> Iterator[Choice]:
         rows = {experiment.pictures.ids[row]: row for row in range(len(experiment.dataset))}
@@ -90,15 +97,6 @@ def recall_selected(
             segmenter.to(experiment.device).eval()
         title = "1 picture against negatives with one attribute changed"
         finish_choices(experiment, choices(experiment), title, KS)
-
-
-def check_layer(generator: nn.Module, layer: str) -> None:
-    """Refuse a ``layer`` that ``generator`` has not.
-
-    Raises:
-        LayerNameError: There is none of that name; lists those that there are.
-    """
-    layer_named(generator, layer)
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import config
 from engine.errors import UserError
 from evaluation.choices import Choice, ChoiceError, choice_metrics
 from gan.redraw import generate
@@ -241,8 +242,24 @@ def test_what_is_missing_is_said(trained_run, captions, context, generator):
     with pytest.raises(UserError, match=r"no file of negatives at .*download_data\.sh negatives"):
         missing = trained_run / "negatives.pth.tar"
         recall_selected(ModelSource(run=best), captions(), generator, None, missing, context, run=context.settings)
+    rows = [Negative((1, 1), torch.ones(12))]
+    uneven = write_negatives(trained_run / "negatives.pth.tar", {7: rows * 4, 9: rows * 2})
+    with pytest.raises(UserError, match=r"different numbers of negatives \(2 for id 9, 4 for id 7\)"):
+        recall_selected(ModelSource(run=best), captions(), generator, None, uneven, context, run=context.settings)
     with pytest.raises(UserError, match="no layer 'layer99'"):
         recall(ModelSource(run=best), captions(), generator, context, layers=["layer99"], run=context.settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "message"),
+    [
+        ("evaluate", "latents.number=0", r"latents\.number .*: found 0 .*greater than 0"),
+        ("generate_active_learning", "margin=-1", "margin .*: found -1 .*greater than or equal to 0"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(name, override, message):
+    with pytest.raises(UserError, match=message):
+        config.check(config.load(f"words_by_drawing/{name}", [override]))
 
 
 def test_a_dry_run_leaves_nothing(trained_run, captions, context, generator):
