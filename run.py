@@ -27,7 +27,7 @@ from engine.errors import UserError
 from engine.logs import set_up_logging
 from engine.settings import planned_processes
 
-SECOND_RANK_WAITS = 3.0
+SECOND_RANK_WAITS = 10.0  # seconds; a busy machine ends the other ranks late
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -57,10 +57,12 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 def list_configs() -> None:
     """Print every config with its description."""
-    for path in config.list_configs():
+    folder = config.PROJECT_ROOT / "config_files"
+    names = {path.relative_to(folder).as_posix(): path for path in config.list_configs()}
+    width = max(map(len, names))
+    for name, path in names.items():
         loaded = config.load(path)
-        name = path.relative_to(config.PROJECT_ROOT / "config_files").as_posix()
-        print(f"{name:<36} {loaded.values.get('description', '(no description)')}")
+        print(f"{name:<{width}}  {loaded.values.get('description', '(no description)')}")
 
 
 def relaunch(count: int, arguments: list[str]) -> int:

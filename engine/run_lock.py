@@ -53,7 +53,7 @@ def hold(folder: Path) -> None:
 
 
 def release(folder: Path) -> None:
-    """Give the lock of a run folder back, if this process has it."""
+    """Give the lock of a run ``folder`` back, if this process has it."""
     file = _held.pop(folder.resolve() / NAME, None)
     if file is not None:
         os.truncate(file, 0)

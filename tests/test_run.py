@@ -14,6 +14,7 @@ import torch
 from engine import checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
+VERBS = ("Build", "Compare", "Evaluate", "Make", "Measure", "Rank", "Search", "Train", "Write")
 SPLITS = (("train", "train"), ("validation", "val"), ("test", "test"))
 TINY = str(ROOT / "tests" / "assets" / "configs" / "tiny.yaml")
 
@@ -213,7 +214,13 @@ def test_dry_run_of_the_quick_start_in_a_fresh_clone(tmp_path):
 def test_list_and_print_config():
     listed = subprocess.run([sys.executable, "run.py", "--list"], cwd=ROOT, capture_output=True, text=True)
     assert "quickstart.yaml" in listed.stdout
-    assert "(no description)" not in listed.stdout
+    descriptions = [line.split("  ")[-1].strip() for line in listed.stdout.splitlines()]
+    for text in descriptions:  # one style: what the command does
+        assert text[0].isupper(), text
+        assert not text.endswith("."), text
+        assert len(text) < 110, text
+        assert text.split()[0] in VERBS, text
+    assert len({line.index(text) for line, text in zip(listed.stdout.splitlines(), descriptions, strict=True)}) == 1
     arguments = [sys.executable, "run.py", "-f", TINY, "--print-config", "seed=5"]
     printed = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
     assert "seed: 5" in printed.stdout

@@ -67,7 +67,9 @@ class Job:
             self.metrics.stat().st_mtime < one.metrics.stat().st_mtime for one in self.needs if one.metrics.exists()
         ):
             return False
-        return config.parse_yaml(path.read_text(encoding="utf-8"), str(path)) == _as_written(self.values())
+        there = config.parse_yaml(path.read_text(encoding="utf-8"), str(path))
+        words = {"description": None}  # other words for the same settings
+        return there | words == _as_written(self.values()) | words
 
     def figures(self) -> dict[str, float]:
         """The metrics of the finished run."""
