@@ -15,16 +15,27 @@ def _warm(step: int, warmup_steps: int) -> float:
     return min(1.0, (step + 1) / (warmup_steps + 1))
 
 
-def constant(optimizer: Optimizer, warmup_steps: NonNegativeInt = 0) -> LambdaLR:
-    """Keep the learning rate, after a linear warm-up of ``warmup_steps`` steps.
+def _warn_of_long(warmup_steps: int, total_steps: int | None) -> None:
+    """Warn of a warm-up that the run does not live to see the end of."""
+    if total_steps is not None and warmup_steps >= total_steps:
+        log.warning(
+            "the run has %d steps, so with warmup_steps=%d the learning rate only rises, to %.0f %% of what is set; "
+            "give fewer warmup_steps", total_steps, warmup_steps, 100 * _warm(total_steps - 1, warmup_steps),
+        )  # fmt: skip
+
+
+def constant(optimizer: Optimizer, warmup_steps: NonNegativeInt = 0, total_steps: int | None = None) -> LambdaLR:
+    """Keep the learning rate, after a linear warm-up.
 
     Args:
         optimizer: whose learning rates are scaled.
-        warmup_steps: optimisation steps until the full rate, 0 for none.
+        warmup_steps: linear warm-up, 0 for none; one as long as the whole run is warned of.
+        total_steps: optimisation steps of the run, where they are known.
 
     Returns:
         The schedule, to be stepped once per optimisation step.
     """
+    _warn_of_long(warmup_steps, total_steps)
     return LambdaLR(optimizer, lambda step: _warm(step, warmup_steps))
 
 
@@ -34,6 +45,7 @@ def step_decay(
     every_epochs: PositiveInt,
     factor: PositiveFloat,
     warmup_steps: NonNegativeInt = 0,
+    total_steps: int | None = None,
 ) -> LambdaLR:
     """Multiply the learning rate by ``factor`` once every ``every_epochs`` epochs.
 
@@ -44,7 +56,8 @@ def step_decay(
         steps_per_epoch: optimisation steps in an epoch.
         every_epochs: epochs between two drops, at least 1.
         factor: the multiplier of a drop, above 0.
-        warmup_steps: linear warm-up, 0 for none.
+        warmup_steps: linear warm-up, 0 for none; one as long as the whole run is warned of.
+        total_steps: optimisation steps of the run, where they are known.
 
     Returns:
         The schedule, to be stepped once per optimisation step.
@@ -54,6 +67,7 @@ def step_decay(
     """
     if every_epochs < 1 or factor <= 0:
         raise ValueError(f"found every_epochs={every_epochs}, factor={factor}; expected at least 1 and above 0")
+    _warn_of_long(warmup_steps, total_steps)
 
     def scale(step: int) -> float:
         return _warm(step, warmup_steps) * factor ** (step // steps_per_epoch // every_epochs)

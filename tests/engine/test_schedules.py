@@ -41,3 +41,14 @@ def test_constant_and_errors(caplog):
     assert "warmup_steps=100 becomes 2" in caplog.text
     with pytest.raises(ValueError, match="expected at least 1"):
         rates(step_decay, 1, steps_per_epoch=2, every_epochs=0, factor=0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "keywords"), [(constant, {}), (step_decay, {"steps_per_epoch": 2, "every_epochs": 3, "factor": 0.5})]
+)
+def test_a_warm_up_that_outlives_the_run_is_told(caplog, make, keywords):
+    assert rates(make, 4, warmup_steps=3, total_steps=4, **keywords) == pytest.approx([0.5, 1.0, 1.5, 2.0])
+    assert not caplog.messages
+    rates(make, 4, warmup_steps=7, total_steps=4, **keywords)
+    (message,) = caplog.messages
+    assert "the run has 4 steps, so with warmup_steps=7 the learning rate only rises, to 50 % of what is set" in message
