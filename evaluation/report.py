@@ -18,6 +18,7 @@ from evaluation.report_parts.curves import training_section
 from evaluation.report_parts.media import LINE, SHADE
 from evaluation.report_parts.page import PARTS, document, write_page
 from evaluation.report_parts.tables import metrics_html, metrics_table
+from evaluation.retrieval_tables import rounded
 
 __all__ = ["Query", "Report", "Retrieved", "best_and_worst", "metrics_table", "write_metrics", "write_report"]
 
@@ -30,7 +31,7 @@ SECTIONS = {
 
 
 def write_metrics(folder: Path, metrics: dict[str, float]) -> Path:
-    """Write ``metrics.json``; values that are not finite become null, which every JSON reader accepts.
+    """Write ``metrics.json``: rounded to six digits; not finite ones become null, which every JSON reader accepts.
 
     Args:
         folder: made if missing.
@@ -39,7 +40,7 @@ def write_metrics(folder: Path, metrics: dict[str, float]) -> Path:
     Returns:
         The file.
     """
-    clean = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    clean = {name: rounded(value) if math.isfinite(value) else None for name, value in metrics.items()}
     path = folder / "metrics.json"
     write_whole(path, (json.dumps(clean, indent=1) + "\n").encode())
     return path

@@ -10,6 +10,11 @@ from engine.whole_files import write_whole, written_whole
 from evaluation.retrieval import Retrieval, recall_metrics
 
 
+def rounded(value: float, digits: int = 6) -> float:
+    """Return a metric as readers want it: with so many significant ``digits``; a whole ``value`` stays as it is."""
+    return value if not math.isfinite(value) or value == int(value) else float(f"{value:.{digits}g}")
+
+
 def query_rows(
     retrieval: Retrieval, image_names: Sequence[str] | None = None, speech_names: Sequence[str] | None = None
 ) -> list[dict[str, object]]:
@@ -66,7 +71,7 @@ def write_retrieval(
     image_names: Sequence[str] | None = None,
     speech_names: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """Write ``retrieval.json`` (metrics), and ``queries.csv`` and ``queries.json`` (rows per query and direction).
+    """Write ``retrieval.json`` (rounded metrics), ``queries.csv`` and ``queries.json`` (rows per query and direction).
 
     Args:
         folder: made if missing.
@@ -83,5 +88,6 @@ def write_retrieval(
         writer.writeheader()
         writer.writerows(rows)
     write_whole(folder / "queries.json", (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
-    write_whole(folder / "retrieval.json", (json.dumps(metrics, indent=2) + "\n").encode())
+    shown = {name: rounded(value) for name, value in metrics.items()}
+    write_whole(folder / "retrieval.json", (json.dumps(shown, indent=2) + "\n").encode())
     return metrics

@@ -370,9 +370,12 @@ def test_metrics_table():
 
 
 def test_metrics_file_is_readable_json(tmp_path):
-    path = write_metrics(tmp_path / "new", {"a": 1.5, "b": math.nan})
+    metrics = {"a": 1.5, "b": math.nan, "mean": 0.1 + 0.11, "many": 12345678, "large": 12345678.0, "small": 1 / 3e5}
+    path = write_metrics(tmp_path / "new", metrics)
     assert path.name == "metrics.json"
-    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 1.5, "b": None}
+    assert json.loads(path.read_text(encoding="utf-8")) == {
+        "a": 1.5, "b": None, "mean": 0.21, "many": 12345678, "large": 12345678.0, "small": 3.33333e-06
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
