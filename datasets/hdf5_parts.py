@@ -80,7 +80,7 @@ def _read(row: int, record: SpokenCaption, manifest: str) -> tuple[bytes, torch.
 
 
 def has_failures(path: Path) -> bool:
-    """Whether a shard lacks rows that could not be used when it was made."""
+    """Whether the shard at ``path`` lacks rows that could not be used when it was made."""
     with np.load(path) as part:
         return len(part["failures"]) > 0
 

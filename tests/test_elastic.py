@@ -35,7 +35,7 @@ def ranks(process):
 
 def end(process, log):
     """Wait for a good end and return what was said."""
-    assert process.wait(timeout=300) == 0, log.read_text()[-3000:]
+    assert process.wait(timeout=600) == 0, log.read_text()[-3000:]
     return log.read_text()
 
 
