@@ -37,20 +37,11 @@ import torch
 from datasets.world.files import write_json
 from engine.errors import UserError
 from engine.numerals import is_whole_number
+from engine.numpy_values import NUMPY_VALUES
 from engine.whole_files import written_whole
 
 PREFIX = "active/"
 FILES = {"units": "units.pth", "ids": "a_paths.pth", "regions": "a_hmaps.pth", "shown": "a_hmaps_eval.pth"}
-# NumPy arrays in torch files: they hold values, not code. Files of 2019 use the old name of the module.
-ARRAYS = [
-    np.ndarray,
-    np.dtype,
-    *{type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "u1", "i1", "i4", "i8", "?")},
-    (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
-    (np._core.multiarray._reconstruct, "numpy._core.multiarray._reconstruct"),
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
-    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
-]
 
 
 class ActiveLearningError(UserError):
@@ -228,7 +219,7 @@ def _read_list(path: Path) -> list[Any]:
     if not path.is_file():
         raise ActiveLearningError(f"There is no file {path}: give a folder that generate_active_learning wrote.")
     try:
-        with torch.serialization.safe_globals(ARRAYS):
+        with torch.serialization.safe_globals(NUMPY_VALUES):
             rows = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
         reason = str(error).strip().splitlines()[0][:120] if str(error) else type(error).__name__

@@ -10,23 +10,15 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.errors import UserError
+from engine.numpy_values import NUMPY_VALUES
 
 logger = logging.getLogger(__name__)
-
-# NumPy numbers are met beside the weights (scores, epochs); they hold values, not code. Old files use the old name.
-NUMPY_VALUES = [
-    np.dtype,
-    *{type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")},
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
-    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
-]
 
 
 class WeightsError(UserError, ValueError):
@@ -40,7 +32,7 @@ def read_torch_file(path: Path) -> Any:
         path: The file; ``.safetensors`` is read as such.
 
     Returns:
-        Whatever the file holds: tensors, containers and plain values.
+        Whatever the file holds: tensors, NumPy arrays and numbers, containers and plain values.
 
     Raises:
         WeightsError: The file is missing, truncated or corrupt, or wants to run code.

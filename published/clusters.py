@@ -12,12 +12,6 @@ from gan.clustering import ClusteringError, Clusters
 from models.weights import read_torch_file
 
 NAMES = ("centroids", "mean", "var")
-# Arrays hold values, not code. Files of 2019 use the old name of the module.
-ARRAYS = [
-    np.ndarray,
-    (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
-    (np._core.multiarray._reconstruct, "numpy._core.multiarray._reconstruct"),
-]
 
 
 def load(path: Path, iteration: int = 0) -> Clusters:
@@ -44,8 +38,7 @@ def load(path: Path, iteration: int = 0) -> Clusters:
 
 
 def _array(file: Path) -> torch.Tensor:
-    with torch.serialization.safe_globals(ARRAYS):
-        content = read_torch_file(file)
+    content = read_torch_file(file)
     values = content.numpy() if isinstance(content, torch.Tensor) else content
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise ClusteringError(f"{file} holds a {type(content).__name__}, expected an array of finite numbers")

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,15 +16,6 @@ from engine.errors import UserError
 from engine.numerals import is_whole_number
 from engine.whole_files import written_whole
 from models.weights import read_torch_file
-
-# Positions may be NumPy arrays; files of 2019 use the old name of the module.
-ARRAYS = [
-    np.ndarray,
-    np.dtype,
-    type(np.dtype("u1")),
-    (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
-    (np._core.multiarray._reconstruct, "numpy._core.multiarray._reconstruct"),
-]
 
 
 class NegativesError(UserError, ValueError):
@@ -57,8 +47,7 @@ def read_negatives(path: Path) -> dict[int, list[Negative]]:
         WeightsError: The file is missing, truncated, or holds more than values.
         NegativesError: It has another layout; the message names the first wrong entry.
     """
-    with torch.serialization.safe_globals(ARRAYS):
-        content = read_torch_file(path)
+    content = read_torch_file(path)
     if not isinstance(content, Mapping) or not content:
         found = f"a {type(content).__name__}" if not isinstance(content, Mapping) else "nothing"
         raise NegativesError(f"{path} holds {found}, expected a dict from ids to lists of negatives; fetch it again.")

@@ -29,6 +29,14 @@ def test_numpy_numbers_beside_weights(tmp_path):
     assert read_torch_file(tmp_path / "w.pth") == {"best": 0.5, "n": 3}
 
 
+@pytest.mark.parametrize("kind", ["f4", "f8", "u1", "i8", "?"])
+def test_numpy_arrays_beside_weights(tmp_path, kind):
+    torch.save({"mean": np.ones((2, 3), kind)}, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
+    found = read_torch_file(tmp_path / "w.pth")["mean"]
+    assert found.dtype == kind
+    assert found.tolist() == np.ones((2, 3), kind).tolist()
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_missing(tmp_path, suffix):
     with pytest.raises(WeightsError, match=r"There is no weight file .*w\."):
