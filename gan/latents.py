@@ -75,6 +75,27 @@ class Latents:
             raise LatentError(f"found number={number} and dim={dim}; expected at least 1 of each")
         self.table = latents(number, dim, seed)
 
+    @classmethod
+    def of_captions(cls, ids: Sequence[int], dim: int, number: int | None, seed: int, key: str) -> "Latents":
+        """Make the table that captions are named by.
+
+        Args:
+            ids: of all captions, at least 0.
+            dim: numbers in a latent.
+            number: rows; None for as many as the captions need.
+            seed: 1 as published.
+            key: of the config, which names the number.
+
+        Returns:
+            The table, which has all the ids.
+
+        Raises:
+            LatentError: an id is no row of the table, or, without a number, beyond the published one.
+        """
+        table = cls(number or implied_number(ids, key), dim, seed)
+        table.check(ids)
+        return table
+
     def __len__(self) -> int:
         return len(self.table)
 
@@ -90,6 +111,15 @@ class Latents:
         Raises:
             LatentError: an id is no row of the table.
         """
+        self.check(ids)
+        return self.table[torch.as_tensor(ids, dtype=torch.int64)]
+
+    def check(self, ids: Sequence[int] | Tensor) -> None:
+        """Refuse ``ids`` (B,) that are no rows of the table.
+
+        Raises:
+            LatentError: names the first.
+        """
         number = len(self.table)
         outside = [row for row in (ids.tolist() if isinstance(ids, Tensor) else ids) if not 0 <= row < number]
         if outside:
@@ -97,4 +127,3 @@ class Latents:
                 f"latent id {int(outside[0])} is out of range: there are {number} latents, 0 to "
                 f"{number - 1}; raise the number of latents or check the captions' names"
             )
-        return self.table[torch.as_tensor(ids, dtype=torch.int64)]

@@ -19,7 +19,7 @@ from engine.errors import UserError
 from gan.editing import units_off
 from gan.hooks import layer_named
 from gan.images import picture
-from gan.latents import PUBLISHED_SEED, Latents, implied_number
+from gan.latents import PUBLISHED_SEED, Latents
 from gan.redraw import Positives, generate, redraw
 
 
@@ -88,10 +88,8 @@ class Studio:
         self.layers, self.device = list(layers), device
         names = [name for dataset in datasets for name in _names(dataset)]
         ids = latent_ids(names)
-        number = drawing.latents or implied_number(ids, "task.drawing.latents")
-        table = Latents(number, self.generator.latent_dim, drawing.seed)
-        table.take(ids)
-        self.latents = table
+        dim, key = self.generator.latent_dim, "task.drawing.latents"
+        self.latents = Latents.of_captions(ids, dim, drawing.latents, drawing.seed, key)
         self.most_kept, self.kept = drawing.kept, {}
         self.shapes: dict[str, tuple[int, int, int]] = {}
         self.active = _active_pairs(active_learning, self.layers)

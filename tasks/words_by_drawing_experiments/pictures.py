@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from datasets.active_learning import latent_ids
 from datasets.samples import SpokenCaptions
 from engine.errors import UserError
-from gan.latents import PUBLISHED_SEED, Latents, implied_number
+from gan.latents import PUBLISHED_SEED, Latents
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Pictures:
 
     Raises:
         UserError: neither a generator nor pictures, or a caption's name is no id.
-        LatentError: no number is given and an id is beyond the published table; when drawn: an id is out of range.
+        LatentError: an id is no row of the table, or, without a number, beyond the published one.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Pictures:
             return
         self.generator = generator.eval().requires_grad_(False).to(device)
         self.ids = latent_ids(dataset.record(row).uttid for row in range(len(dataset)))
-        number = table.number or implied_number(self.ids, "latents.number")
-        self.latents = Latents(number, generator.latent_dim, table.seed)
+        dim, key = generator.latent_dim, "latents.number"
+        self.latents = Latents.of_captions(self.ids, dim, table.number, table.seed, key)
 
     def latents_of(self, rows: Sequence[int]) -> Tensor:
         """Return the latents (B, latent_dim) of rows, on the device.

@@ -42,6 +42,15 @@ def test_captions_imply_at_most_the_published_table():
         implied_number([3, 99999999999], "latents.number")
 
 
+@pytest.mark.parametrize(("number", "rows"), [(None, 8), (20, 20)])
+def test_the_table_of_captions_has_all_their_ids(number, rows):
+    table = Latents.of_captions([3, 7], 4, number, 2, "latents.number")
+    assert len(table) == rows
+    assert torch.equal(table.take([7]), latents(8, 4, 2)[7:])
+    with pytest.raises(LatentError, match="latent id 7 is out of range: there are 7 latents"):
+        Latents.of_captions([3, 7], 4, 7, 2, "latents.number")
+
+
 def test_an_empty_table_is_refused():
     with pytest.raises(LatentError, match="number=0"):
         Latents(0, 4)
