@@ -6,6 +6,7 @@ carries a CRC-32, which torch does not check; :func:`read` does, so a flipped bi
 
 import logging
 import os
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,15 @@ from engine.whole_files import written_whole
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+OLD_TORCH = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)  # how files before torch 1.6 begin
 
 
 class CheckpointError(UserError):
     """A checkpoint that is missing, damaged or of another kind."""
+
+
+class ForeignCheckpointError(CheckpointError):
+    """A torch file, but none that this project wrote."""
 
 
 def write(path: Path, state: dict[str, Any]) -> None:
@@ -61,10 +67,13 @@ def read(path: Path, map_location: str | torch.device = "cpu") -> dict[str, Any]
         What was written, and ``format``.
 
     Raises:
-        CheckpointError: the file is missing, truncated, damaged, or not a checkpoint of this project.
+        ForeignCheckpointError: the file is another program's.
+        CheckpointError: the file is missing, truncated or damaged.
     """
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint at {path}; give a run folder or a .pt file that exists")
+    if _start(path) == OLD_TORCH:
+        raise _foreign(path)
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
@@ -73,14 +82,25 @@ def read(path: Path, map_location: str | torch.device = "cpu") -> dict[str, Any]
         state = torch.load(path, map_location=map_location, weights_only=True)
     except CheckpointError:
         raise
+    except pickle.UnpicklingError as error:  # whole, but it holds more than tensors and plain values
+        raise _foreign(path) from error
     except Exception as error:  # torch and zipfile raise many kinds for cut or foreign files
         raise CheckpointError(f"{path} ({path.stat().st_size} bytes) is truncated or no checkpoint") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} is no checkpoint of this project (format {FORMAT}); published weights load through "
-            "published.load_published"
-        )
+        raise _foreign(path)
     return state
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(OLD_TORCH))
+
+
+def _foreign(path: Path) -> ForeignCheckpointError:
+    return ForeignCheckpointError(
+        f"{path} is no checkpoint of this project (format {FORMAT}); published weights of both encoders are taken by "
+        "init_from of a speech-image task and by model.published of its experiments, others by published.load_published"
+    )
 
 
 def read_newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:

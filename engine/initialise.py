@@ -1,10 +1,12 @@
-"""Start from trained weights: a run folder, a checkpoint file."""
+"""Start from trained weights: a run folder, a checkpoint file, a published file that the task can read."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from engine import checkpoint
@@ -18,16 +20,24 @@ class InitFrom:
     """Weights to start from.
 
     Attributes:
-        path: a run folder (its best checkpoint is taken, else its last) or a ``.pt`` file.
+        path: a run folder (its best checkpoint is taken, else its last), a ``.pt`` file, or a published file that the
+            task reads (of both encoders of a speech-image task: ``model_best_*.pth.tar``).
         allow_partial: load the entries that fit and list the others; otherwise any misfit is an error.
+        modules: names of the task's modules that get these weights, such as ``[image]``; the others stay as they are
+            built. All by default.
     """
 
     path: Path
     allow_partial: bool = False
+    modules: Annotated[list[str], Field(min_length=1)] | None = None
 
 
 class HasModules(Protocol):
-    """Anything with modules by name."""
+    """Anything with modules by name.
+
+    Where it can read published files it has a method ``read_published(path)``, which returns their weights by the names
+    of modules.
+    """
 
     modules: dict[str, nn.Module]
 
@@ -101,18 +111,50 @@ def load_run(path: Path, task: HasModules, allow_partial: bool = False, weights_
         UserError: entries are missing, unknown or of another shape (all listed), unless ``allow_partial``.
     """
     found, state = read_checkpoint(path)
+    wanted = {name: module for name, module in task.modules.items() if not weights_only or _has_weights(module)}
+    load_modules(wanted, averaged_weights(state), found, allow_partial)
+    return state
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters())
+
+
+def averaged_weights(state: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
+    """Return the weights of a checkpoint by module, with their averages in the place of those that have some.
+
+    Args:
+        state: of a checkpoint.
+    """
+    prefix, weights = "module.", {}
+    for name, own in state["modules"].items():
+        averaged = state["averages"].get(name, {}).items()
+        weights[name] = dict(own) | {
+            key.removeprefix(prefix): value for key, value in averaged if key.startswith(prefix)
+        }
+    return weights
+
+
+def load_modules(
+    modules: Mapping[str, nn.Module], weights: Mapping[str, dict[str, Tensor]], found: Path, allow_partial: bool
+) -> None:
+    """Load weights into modules of the same names.
+
+    Args:
+        modules: changed in place.
+        weights: of each module; superfluous ones are not looked at.
+        found: the file that they are from, for messages.
+        allow_partial: see :class:`InitFrom`.
+
+    Raises:
+        UserError: entries are missing, unknown or of another shape (all listed), unless ``allow_partial``.
+    """
     faults: list[str] = []
-    for name, module in task.modules.items():
-        if weights_only and not any(True for _ in module.parameters()):
-            continue
-        if name not in state["modules"]:
-            faults.append(f"{name}: not in the checkpoint, which has {', '.join(state['modules'])}")
-            continue
-        weights = dict(state["modules"][name])
-        prefix = "module."
-        averaged = state["averages"].get(name, {})
-        weights |= {key.removeprefix(prefix): value for key, value in averaged.items() if key.startswith(prefix)}
-        faults += [f"{name}.{fault}" for fault in load_fitting(module, weights)]
+    for name, module in modules.items():
+        if name in weights:
+            faults += [f"{name}.{fault}" for fault in load_fitting(module, weights[name])]
+        else:
+            faults.append(f"{name}: not in the checkpoint, which has {', '.join(weights)}")
     if faults and not allow_partial:
         shown = "\n  ".join(faults[:10]) + (f"\n  ... and {len(faults) - 10} more" if len(faults) > 10 else "")
         raise UserError(
@@ -121,7 +163,6 @@ def load_run(path: Path, task: HasModules, allow_partial: bool = False, weights_
         )
     for fault in faults:
         log.warning("not loaded from %s: %s", found, fault)
-    return state
 
 
 def load_fitting(module: nn.Module, weights: dict[str, Tensor]) -> list[str]:
@@ -150,11 +191,29 @@ def start_from(init_from: InitFrom, task: HasModules) -> None:
     """Load ``init_from`` into a task and say so.
 
     Args:
-        init_from: the weights, and whether some may be missing.
+        init_from: the weights, for which modules, and whether some may be missing.
         task: its ``modules`` receive them; those without parameters are left alone.
 
     Raises:
-        UserError: there are no weights at that path, or they do not fit (all faults listed).
+        UserError: there are no weights at that path, they do not fit (all faults listed), or a module is unknown.
     """
-    state = load_run(init_from.path, task, init_from.allow_partial, weights_only=True)
-    log.info("weights from %s (step %d)", init_from.path, state["step"])
+    path, wanted = init_from.path, _wanted(task.modules, init_from.modules)
+    try:
+        found, state = read_checkpoint(path)
+    except checkpoint.ForeignCheckpointError:
+        if not hasattr(task, "read_published"):
+            raise
+        found, weights, age = path, task.read_published(path), "published"
+    else:
+        weights, age = averaged_weights(state), f"step {state['step']}"
+    load_modules(wanted, weights, found, init_from.allow_partial)
+    log.info("%s: weights from %s (%s)", ", ".join(wanted), path, age)
+
+
+def _wanted(modules: Mapping[str, nn.Module], names: Sequence[str] | None) -> dict[str, nn.Module]:
+    """The modules of these names that have weights, all when None."""
+    having = {name: module for name, module in modules.items() if _has_weights(module)}
+    unknown = [name for name in names or () if name not in having]
+    if unknown:
+        raise UserError(f"init_from.modules names {unknown[0]!r}; the modules of this task are {', '.join(having)}")
+    return {name: module for name, module in having.items() if names is None or name in names}

@@ -8,7 +8,7 @@ from engine.errors import UserError
 from published import clevr_segmenter, clusters, davenet, progan, resdavenet_vq
 from published.speech_image import PublishedSpeechImage
 
-__all__ = ["PublishedSpeechImage", "UnknownKindError", "load_published"]
+__all__ = ["PublishedSpeechImage", "UnknownKindError", "load_encoders", "load_published"]
 
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "clevr_segmenter": clevr_segmenter.load,
@@ -47,3 +47,20 @@ def load_published(kind: str, path: str | Path) -> Any:
     if kind not in LOADERS:
         raise UnknownKindError(f"There is no published kind {kind!r}: choose one of {', '.join(sorted(LOADERS))}.")
     return LOADERS[kind](Path(path).expanduser())
+
+
+def load_encoders(path: Path) -> PublishedSpeechImage:
+    """Load both encoders of a published file, whichever of the two systems it is of.
+
+    Args:
+        path: A ``.pth.tar`` file of surisdi/learning-by-drawing, or an ``audio_model`` file in an experiment folder of
+            wnhsu/ResDAVEnet-VQ, which has its ``args.pkl`` beside the ``models`` folder.
+
+    Returns:
+        The encoders.
+
+    Raises:
+        UserError: As ``load_published``.
+    """
+    kind = "resdavenet_vq" if (path.parent.parent / "args.pkl").is_file() else "davenet"
+    return load_published(kind, path)

@@ -10,6 +10,7 @@ Shape letters: B global batch, b batch of this rank, D embedding size, T frames,
 import logging
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -30,6 +31,7 @@ from engine.run_folder import RunFolder
 from engine.task import Example, Step
 from evaluation.retrieval import Retrieval, recall_metrics, retrieve
 from models.speech_maps import SpeechMaps
+from published import load_encoders
 from tasks.captions import Captions
 from tasks.encoding import Encoded, encode_all
 from tasks.fitting import Node, few_pairs, no_pictures, unlike_encoders
@@ -122,6 +124,22 @@ class SpeechImage:
         yield from few_pairs(data)
         yield from no_pictures(data)
         yield from plan_faults(SpeechImage.module_names, data, trainer, launch, optimization)
+
+    @staticmethod
+    def read_published(path: Path) -> dict[str, dict[str, Tensor]]:
+        """Read a published file of both encoders for ``init_from``.
+
+        Args:
+            path: as :func:`published.load_encoders` takes it.
+
+        Returns:
+            The weights of each module by our names.
+
+        Raises:
+            WeightsError: the file is damaged, or of another system.
+        """
+        encoders = load_encoders(path)
+        return {"image": encoders.image.state_dict(), "speech": encoders.speech.state_dict()}
 
     # -- where the pictures come from ----------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -70,3 +71,42 @@ def test_what_is_no_weight_stays_with_the_run_that_found_it(tmp_path):
     assert int(own.count) == 5
     # A module of that kind need not be in the checkpoint that training starts from.
     start_from(InitFrom(tmp_path / "c.pt"), SimpleNamespace(modules={"net": counter, "found": own}))
+
+
+def test_only_the_modules_that_are_named_get_weights(tmp_path):
+    source = {name: nn.Linear(2, 2) for name in ("image", "speech")}
+    state = {"step": 3, "modules": {name: module.state_dict() for name, module in source.items()}, "averages": {}}
+    checkpoint.write(tmp_path / "c.pt", state)
+    task = SimpleNamespace(modules={"image": nn.Linear(2, 2), "speech": nn.Linear(2, 3), "rate": nn.ReLU()})
+    kept = task.modules["speech"].weight.clone()
+    start_from(InitFrom(tmp_path / "c.pt", modules=["image"]), task)
+    assert torch.equal(task.modules["image"].weight, source["image"].weight)
+    assert torch.equal(task.modules["speech"].weight, kept)
+    for unknown in ("text", "rate"):
+        with pytest.raises(UserError, match=f"names '{unknown}'; the modules of this task are image, speech"):
+            start_from(InitFrom(tmp_path / "c.pt", modules=["image", unknown]), task)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_files_of_other_programs_are_no_damaged_checkpoints(tmp_path, zipped):
+    path = tmp_path / "model_best_x.pth.tar"
+    content = {"model_state_dict": {"a": torch.ones(2)}, "best_eval": np.float64(0.5)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    task = SimpleNamespace(modules={"net": nn.Linear(1, 2)})
+    with pytest.raises(
+        checkpoint.ForeignCheckpointError, match=r"is no checkpoint of this project.*init_from of a speech"
+    ):
+        start_from(InitFrom(path), task)
+    asked = []
+
+    def read_published(given):
+        asked.append(given)
+        return {"net": {"weight": torch.ones(2, 1), "bias": torch.zeros(2)}}
+
+    task.read_published = read_published
+    start_from(InitFrom(path), task)
+    assert asked == [path]
+    assert torch.equal(task.modules["net"].weight, torch.ones(2, 1))
+    path.write_bytes(b"no torch file")
+    with pytest.raises(UserError, match=r"\(13 bytes\) is truncated or no checkpoint"):
+        start_from(InitFrom(path), task)

@@ -4,8 +4,13 @@ import pytest
 import torch
 from torchvision.models import vgg
 
+from engine.errors import UserError
+from engine.initialise import InitFrom, start_from
+from models.davenet import DavenetSpeech
+from models.image_encoders import Vgg16Encoder
 from models.weights import WeightsError
 from published import UnknownKindError, load_published
+from tasks.speech_image import SpeechImage
 from tests.models.networks import mel
 from tests.published.reference import davenet_speech, random_kernel, random_norm
 
@@ -105,3 +110,36 @@ def test_missing_and_truncated_files(tmp_path, image_state):
 def test_unknown_kind(tmp_path):
     with pytest.raises(UnknownKindError, match=r"no published kind 'dalle': choose one of .*davenet, "):
         load_published("dalle", tmp_path)
+
+
+class Task:
+    """A task with both encoders, as init_from sees it."""
+
+    read_published = staticmethod(SpeechImage.read_published)
+
+    def __init__(self, dim=10):
+        self.modules = {"image": Vgg16Encoder(embedding_dim=dim), "speech": DavenetSpeech("small", embedding_dim=dim)}
+
+
+@pytest.mark.parametrize("modules", [None, ["speech"]])
+def test_training_starts_from_a_published_file(tmp_path, image_state, modules):
+    """The original's ``seed``, with and without ``submodels_load``; the published files are of torch's old format."""
+    path = tmp_path / "model_best_x.pth.tar"
+    write(path, image_state, speech_state("small"), zipped=False)
+    published, task = load_published("davenet", path), Task()
+    own = task.modules["image"].embedder.weight.clone()
+    start_from(InitFrom(path, modules=modules), task)
+    for key, value in task.modules["speech"].state_dict().items():
+        assert torch.equal(value, published.speech.state_dict()[key])
+    expected = published.image.embedder.weight if modules is None else own
+    assert torch.equal(task.modules["image"].embedder.weight, expected)
+
+
+def test_a_published_file_of_another_size_is_refused(tmp_path, image_state):
+    path = tmp_path / "model_best_x.pth.tar"
+    write(path, image_state, speech_state("small"))
+    with pytest.raises(UserError, match=r"(?s)does not fit this model \(\d entries\).*embedder.weight: shape"):
+        start_from(InitFrom(path), Task(dim=12))
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UserError, match="is not a complete torch file"):
+        start_from(InitFrom(path), Task())

@@ -8,7 +8,7 @@ import torch
 from torchvision.models import resnet50
 
 from models.weights import WeightsError
-from published import load_published
+from published import load_encoders, load_published
 from published.resdavenet_vq import QuantisedError
 from published.unpickle import BrokenPickleError, UnsafePickleError
 from tests.models.networks import mel
@@ -85,6 +85,8 @@ def test_epochs(tmp_path, image_state):
     assert model.source.name == "audio_model.e10.pth"
     assert torch.equal(model.speech.stages[0][0].weight, last["conv1.weight"].squeeze(1))
     ninth = load_published("resdavenet_vq", tmp_path / "models" / "audio_model.e9.pth")
+    both = load_encoders(tmp_path / "models" / "audio_model.e9.pth")
+    assert all(torch.equal(value, both.speech.state_dict()[key]) for key, value in ninth.speech.state_dict().items())
     assert ninth.source.name == "audio_model.e9.pth"
     assert not torch.equal(ninth.speech.stages[0][0].weight, last["conv1.weight"].squeeze(1))
 
