@@ -8,7 +8,7 @@ that its data does not use. Shape letters: B images, L labels, R pixels a side o
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.errors import UserError
 
@@ -41,6 +41,21 @@ class Segmenter(Protocol):
             64 for clusters): whoever compares maps brings them to one size.
         """
         ...
+
+
+def ready_segmenter(segmenter: Segmenter, device: torch.device) -> Segmenter:
+    """Put a segmenter that is a network on a device, in evaluation mode; others need nothing.
+
+    Args:
+        segmenter: changed in place.
+        device: where its pictures will be.
+
+    Returns:
+        The segmenter.
+    """
+    if isinstance(segmenter, nn.Module):
+        segmenter.to(device).eval()
+    return segmenter
 
 
 class Group(NamedTuple):

@@ -29,7 +29,7 @@ from gan.latents import latents
 from gan.levels import upsampled
 from gan.samples import DissectionError, Samples, collect
 from gan.unit_ranking import best_labels, rank_units
-from models.segmentation import Segmenter
+from models.segmentation import Segmenter, ready_segmenter
 
 log = logging.getLogger(__name__)
 DRY_SAMPLES = 4
@@ -102,9 +102,7 @@ def _ready(generator: nn.Module, segmenter: Segmenter) -> tuple[nn.Module, Segme
     if not isinstance(dim, int):
         raise DissectionError(f"{type(generator).__name__} has no latent_dim; expected a generator that tells it")
     device = distributed.pick_device()
-    if isinstance(segmenter, nn.Module):
-        segmenter.to(device).eval()
-    return generator.to(device).eval(), segmenter, dim
+    return generator.to(device).eval(), ready_segmenter(segmenter, device), dim
 
 
 def figures(found: Dissection) -> dict[str, float]:

@@ -28,7 +28,7 @@ from engine.whole_files import write_whole
 from gan.images import picture
 from gan.latents import PUBLISHED_SEED, latents
 from gan.scene_description import SeenObject, describe, seen_objects, sureness
-from models.segmentation import Segmenter
+from models.segmentation import Segmenter, ready_segmenter
 from models.segmenter import AttributeSegmenter
 
 SHARD = 32
@@ -134,9 +134,7 @@ class _Tools:
         self.key = key
         self.device = distributed.pick_device()
         self.generator = generator().eval().requires_grad_(False).to(self.device)
-        self.segmenter = segmenter()
-        if isinstance(self.segmenter, nn.Module):
-            self.segmenter.eval().to(self.device)
+        self.segmenter = ready_segmenter(segmenter(), self.device)
         self.latents = latents(settings.pictures, self.generator.latent_dim, settings.latent_seed)
 
     @classmethod

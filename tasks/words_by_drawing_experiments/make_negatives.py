@@ -26,7 +26,7 @@ from gan.hooks import Edit, edited, layer_named
 from gan.images import picture
 from gan.redraw import Positives, generate
 from gan.scene_description import SeenObject
-from models.segmentation import ATTRIBUTE_GROUPS, Segmenter
+from models.segmentation import ATTRIBUTE_GROUPS, Segmenter, ready_segmenter
 from published.negatives import Negative, write_negatives
 from tasks.words_by_drawing_experiments.descriptions import Change, changes, things
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened, write_table
@@ -76,8 +76,7 @@ def make_negatives(
     """
     layer_named(generator, layer)
     with opened(context, run, data, None, generator, latents, seed) as experiment:
-        if isinstance(segmenter, nn.Module):
-            segmenter.to(experiment.device).eval()
+        ready_segmenter(segmenter, experiment.device)
         search = Search(generator, segmenter, layer, negatives, attempts, batch_size, seed)
         rows = experiment.rows(pictures)
         found: dict[int, list[Found]] = {}

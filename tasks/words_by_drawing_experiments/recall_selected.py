@@ -21,7 +21,7 @@ from engine.run_folder import RunSettings
 from evaluation.choices import Choice
 from gan.hooks import Edit, edited, layer_named
 from gan.redraw import generate
-from models.segmentation import Segmenter
+from models.segmentation import Segmenter, ready_segmenter
 from published.negatives import Negative, NegativesError, read_negatives
 from tasks.words_by_drawing_experiments.choosing import choose, finish_choices
 from tasks.words_by_drawing_experiments.descriptions import first_change
@@ -93,8 +93,7 @@ def recall_selected(
             yield choose(experiment, rows[name], candidates, changes)
 
     with opened(context, run, data, model, generator, latents) as experiment:
-        if isinstance(segmenter, nn.Module):
-            segmenter.to(experiment.device).eval()
+        ready_segmenter(segmenter, experiment.device)
         title = "1 picture against negatives with one attribute changed"
         finish_choices(experiment, choices(experiment), title, KS)
 

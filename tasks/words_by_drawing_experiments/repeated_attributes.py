@@ -28,7 +28,7 @@ from engine.errors import UserError
 from engine.logs import progress
 from engine.run_folder import RunSettings
 from evaluation.attributes import WORDS, Limits, attribute_table, attributes_section, presence
-from models.segmentation import Segmenter
+from models.segmentation import Segmenter, ready_segmenter
 from models.speech_maps import SpeechMaps
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened, write_table
 from tasks.words_by_drawing_experiments.model import ModelSource, Trained
@@ -77,8 +77,7 @@ def repeated_attributes(
         UserError: Weights, pictures or recordings are missing, or too few pictures show an attribute.
     """
     with opened(context, run, data, model, generator, latents) as experiment:
-        if isinstance(segmenter, nn.Module):
-            segmenter.to(experiment.device).eval()
+        ready_segmenter(segmenter, experiment.device)
         spoken = {word: list(_spoken(experiment.model, word, audio, speech, voices)) for word in WORDS}
         each = 4 if context.dry_run else pictures_each
         listed = _read_list(images, experiment) if images else find_pictures(experiment, segmenter, each, limits)

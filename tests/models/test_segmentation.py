@@ -11,7 +11,23 @@ from models.segmentation import (
     check_images,
     check_label,
     label_maps,
+    ready_segmenter,
 )
+from models.segmenter import AttributeSegmenter, SmallSegmenter
+
+
+def test_a_segmenter_is_ready_on_the_device_in_evaluation_mode():
+    network = AttributeSegmenter(SmallSegmenter([4, 4, 4])).train()
+    assert ready_segmenter(network, torch.device("meta")) is network
+    assert not network.training
+    assert not network.network.training
+    assert all(value.is_meta for value in network.parameters())
+
+    class NoNetwork:
+        labels, categories = [], []
+
+    plain = NoNetwork()
+    assert ready_segmenter(plain, torch.device("meta")) is plain
 
 
 def test_the_published_order():
