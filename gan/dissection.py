@@ -77,7 +77,7 @@ class Dissection:
     drawings: int
 
 
-def dissect(
+def dissect_generator(
     generator: nn.Module,
     segmenter: Segmenter,
     latents: Tensor,
@@ -129,7 +129,7 @@ def dissect_samples(
     examples: int = 20,
     budget_mb: float = 1024,
 ) -> Dissection:
-    """Compare units and labels of samples that were collected before; see ``dissect``.
+    """Compare units and labels of samples that were collected before; see ``dissect_generator``.
 
     Args:
         samples: N drawings with their activations and label maps.

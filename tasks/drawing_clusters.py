@@ -21,7 +21,7 @@ from engine.errors import UserError
 from gan.cluster_segmenter import ClusterSegmenter
 from gan.clustering import CLUSTERS, DATAPOINTS, Clusters, load_clusters
 from gan.datapoints import Datapoints
-from gan.dissection import dissect
+from gan.dissection import dissect_generator
 from gan.images import encoder_input
 from gan.latents import latents
 from gan.redraw import generate
@@ -159,7 +159,7 @@ class DrawingClusters:
         segmenter = ClusterSegmenter(image_encoder, clusters, encoder_input)
         generator, samples = self.studio.generator, self.settings.samples
         drawn, others = (latents(samples, generator.latent_dim, seed) for seed in (LATENT_SEED, LEVEL_SEED))
-        found = dissect(generator, segmenter, drawn, self.studio.layers, level_latents=others, examples=1)
+        found = dissect_generator(generator, segmenter, drawn, self.studio.layers, level_latents=others, examples=1)
         return rank_units(found, self.settings.excluded_units, self.settings.exclusion == "published")
 
 

@@ -32,7 +32,7 @@ from models.matchmap import aligned_similarity, matchmaps
 from tasks.cluster_buffers import FoundClusters
 from tasks.cluster_record import FILE
 from tasks.drawing_clusters import CLUSTER_FOLDER
-from tasks.words_by_drawing_experiments.clusters import edit, read_clusters
+from tasks.words_by_drawing_experiments.clusters import clusters_of_run, edit
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened, write_table
 from tasks.words_by_drawing_experiments.model import ModelSource
 from tasks.words_by_drawing_experiments.pictures import LatentTable
@@ -94,7 +94,7 @@ def generate_active_learning(
     """
     layer_named(generator, layer)
     with opened(context, run, data, model, generator, latents, seed) as experiment:
-        clusters = read_clusters(model, [layer]) if units == "clusters" else None
+        clusters = clusters_of_run(model, [layer]) if units == "clusters" else None
         chosen: list[Edited] = []
         for edited in edit_all(experiment, generator, layer, clusters, batch_size, margin, max_retries, seed):
             chosen.append(edited)

@@ -17,7 +17,7 @@ from tasks.cluster_buffers import FoundClusters
 from tasks.words_by_drawing_experiments.model import ModelSource
 
 
-def read_clusters(model: ModelSource, layers: Sequence[str]) -> FoundClusters:
+def clusters_of_run(model: ModelSource, layers: Sequence[str]) -> FoundClusters:
     """Read the clusters that a drawing run keeps in its checkpoints.
 
     Args:

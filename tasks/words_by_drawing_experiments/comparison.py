@@ -104,7 +104,7 @@ def compare(
         for name in (WARM_UP, *trainings):
             plan.training(name, seed).run()
         if negatives is not None:
-            make_negatives(Step(negatives.file, [*test_settings, *negatives.settings]), folder)
+            ensure_negatives(Step(negatives.file, [*test_settings, *negatives.settings]), folder)
         for job in plan.jobs([seed]):
             job.run()
     write_tables(plan, folder)
@@ -174,7 +174,7 @@ def _place(folder: Path) -> list[str]:
     return [f"run.folder={folder.parent}", f"run.name={folder.name}"]
 
 
-def make_negatives(step: Step, folder: Path) -> None:
+def ensure_negatives(step: Step, folder: Path) -> None:
     """Make the file of negatives unless it is there; a second process waits for the first.
 
     Args:

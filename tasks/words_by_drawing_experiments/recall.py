@@ -20,7 +20,7 @@ from gan.hooks import layer_named
 from gan.redraw import Positives, generate
 from gan.regions import heat
 from tasks.words_by_drawing_experiments.choosing import choose, finish_choices
-from tasks.words_by_drawing_experiments.clusters import edit, read_clusters
+from tasks.words_by_drawing_experiments.clusters import clusters_of_run, edit
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened
 from tasks.words_by_drawing_experiments.model import ModelSource
 from tasks.words_by_drawing_experiments.pictures import LatentTable
@@ -66,7 +66,7 @@ def recall(
     for layer in layers:
         layer_named(generator, layer)
     source = torch.Generator().manual_seed(seed)
-    clusters = read_clusters(model, layers) if edits == "clusters" else None
+    clusters = clusters_of_run(model, layers) if edits == "clusters" else None
 
     def choices(experiment: Experiment) -> Iterator[Choice]:
         rows = experiment.rows(captions)

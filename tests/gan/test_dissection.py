@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from gan import levels as levels_module
-from gan.dissection import NO_LABEL, dissect, dissect_samples
+from gan.dissection import NO_LABEL, dissect_generator, dissect_samples
 from gan.hooks import LayerNameError
 from gan.label_maps import PackedMaps
 from gan.latents import latents
@@ -91,7 +91,7 @@ def test_chunks_do_not_matter():
 @pytest.mark.parametrize("threshold", [0.05, "iqr"])
 @pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
 def test_units_that_draw_a_label_are_found(threshold, device):
-    found = dissect(
+    found = dissect_generator(
         Painter().to(device),
         Finder(),
         latents(64, 4),
@@ -154,23 +154,23 @@ def test_bad_input():
     with pytest.raises(
         DissectionError, match=r"latents of shape \(0, 4\); expected \(N, dimensions\) with N at least 1"
     ):
-        dissect(painter, finder, torch.zeros(0, 4), ["paint"])
+        dissect_generator(painter, finder, torch.zeros(0, 4), ["paint"])
     with pytest.raises(LayerNameError, match="no layer 'pain': Painter has paint, flat, unused; did you mean 'paint'"):
-        dissect(painter, finder, latents(2, 4), ["pain"])
+        dissect_generator(painter, finder, latents(2, 4), ["pain"])
     with pytest.raises(DissectionError, match="expected the names of one or more different layers"):
-        dissect(painter, finder, latents(2, 4), [])
+        dissect_generator(painter, finder, latents(2, 4), [])
     with pytest.raises(DissectionError, match="'unused' was not used while drawing"):
-        dissect(painter, finder, latents(2, 4), ["unused"])
+        dissect_generator(painter, finder, latents(2, 4), ["unused"])
     with pytest.raises(DissectionError, match=r"'flat' puts out \(2, 64\); expected \(B, units, rows, columns\)"):
-        dissect(painter, finder, latents(2, 4), ["flat"])
+        dissect_generator(painter, finder, latents(2, 4), ["flat"])
     with pytest.raises(DissectionError, match=r"threshold is 1\.5; expected 'iqr' or a fraction"):
-        dissect(painter, finder, latents(2, 4), ["paint"], threshold=1.5)
+        dissect_generator(painter, finder, latents(2, 4), ["paint"], threshold=1.5)
     with pytest.raises(
         DissectionError, match=r"Short returned torch.bool \(2, 2, 8, 8\); expected bool \(2, 4, H, W\)"
     ):
-        dissect(painter, Short(), latents(2, 4), ["paint"])
+        dissect_generator(painter, Short(), latents(2, 4), ["paint"])
     with pytest.raises(DissectionError, match=r"Floats returned torch.float32"):
-        dissect(painter, Floats(), latents(2, 4), ["paint"])
+        dissect_generator(painter, Floats(), latents(2, 4), ["paint"])
     with pytest.raises(DissectionError, match=r"expected bool \(N, 1, H, W\)"):
         Samples.from_tensors({}, torch.zeros(2, 2, SIDE, SIDE).bool(), ["one"], ["kind"])
     with pytest.raises(DissectionError, match=r"expected \(2, units, h, w\)"):
@@ -182,7 +182,7 @@ def test_a_generator_without_labels_anywhere_gives_zeros():
         def segment(self, images):
             return torch.zeros_like(super().segment(images))
 
-    found = dissect(nn.Sequential(Painter()), Blind(), latents(4, 4), ["0.paint"], no_label=False)
+    found = dissect_generator(nn.Sequential(Painter()), Blind(), latents(4, 4), ["0.paint"], no_label=False)
     layer = found.layers["0.paint"]
     assert layer.iou.sum() == 0
     assert torch.isfinite(layer.iqr).all()
