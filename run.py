@@ -125,6 +125,11 @@ def run(parsed: argparse.Namespace, command: list[str]) -> int:
     count = planned_processes(values.get("launch"))
     if count > 1 and not distributed.launched_by_torchrun():
         return relaunch(count, command[1:])
+    if "launch" not in values and distributed.launched_by_torchrun() and int(os.environ["WORLD_SIZE"]) > 1:
+        raise UserError(
+            f"{values['entry']} runs as one process, but torchrun started {os.environ['WORLD_SIZE']} of them; run it "
+            "without torchrun (it uses the first visible GPU)"
+        )
     target = config.resolve_type(values["entry"])
     if parsed.dry_run and not config.takes_context(target):
         print(

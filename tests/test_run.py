@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import run as program
 from engine import checkpoint
+from engine.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 VERBS = ("Build", "Compare", "Evaluate", "Make", "Measure", "Rank", "Search", "Train", "Write")
@@ -231,3 +233,13 @@ def test_a_run_with_workers_ends(tmp_path):
     """Workers outlive a SIGTERM to the group, but must not keep a finished program from ending."""
     result = run(tmp_path, "data.workers=1", "trainer.epochs=1")
     assert result.returncode == 0, result.stderr
+
+
+def test_what_runs_as_one_process_is_not_run_by_several(monkeypatch):
+    arguments = ["-f", "words_by_drawing/evaluate"]
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"evaluate\.evaluate runs as one process, but torchrun started 2 of them"):
+        program.run(program.parse_arguments(arguments), ["run.py", *arguments])
+    with pytest.raises(UserError, match=r"launch \[command line\]: unknown key"):
+        program.run(program.parse_arguments([*arguments, "launch.processes=2"]), ["run.py"])
