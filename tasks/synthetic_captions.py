@@ -89,16 +89,21 @@ def ensure_built(
 
 def _weights(**nodes: Any) -> dict[str, str]:
     """Digest the weights of networks, so that a set of another generator is not taken for this one's."""
-    found = {}
-    for name, node in nodes.items():
-        made = node()
-        digest = hashlib.sha256()
-        if isinstance(made, nn.Module):
-            for key, value in made.state_dict().items():
-                digest.update(key.encode())
-                digest.update(value.cpu().numpy().tobytes()[:HASHED])
-        found[name] = digest.hexdigest()[:16]
-    return found
+    return {name: weights_digest(node()) for name, node in nodes.items()}
+
+
+def weights_digest(network: Any) -> str:
+    """Digest the weights of a network, as 16 hexadecimal digits; what is no network counts as one without weights.
+
+    Args:
+        network: on any device.
+    """
+    digest = hashlib.sha256()
+    if isinstance(network, nn.Module):
+        for key, value in network.state_dict().items():
+            digest.update(key.encode())
+            digest.update(value.cpu().numpy().tobytes()[:HASHED])
+    return digest.hexdigest()[:16]
 
 
 def _is_complete(folder: Path, asked: dict[str, Any]) -> bool:

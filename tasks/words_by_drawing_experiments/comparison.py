@@ -23,7 +23,9 @@ from engine.errors import UserError
 from engine.logs import console
 from engine.whole_files import write_whole
 from evaluation.comparison import Measured, as_csv, as_markdown, summarise
-from tasks.words_by_drawing_experiments.runs import Job
+from tasks.words_by_drawing_experiments import made_from
+from tasks.words_by_drawing_experiments.budgets import as_footer, budget
+from tasks.words_by_drawing_experiments.runs import Job, forget
 
 log = logging.getLogger(__name__)
 WARM_UP = "warm_up"
@@ -93,6 +95,7 @@ def compare(
     Raises:
         UserError: a config is not valid, names are not fit for folders, or a run failed.
     """
+    forget()
     folder = config.resolve_path(folder)
     plan = Plan(folder, warm_up, trainings, tests, train_settings, test_settings)
     for job in plan.jobs(seeds[:1]):  # faults are told before hours are spent
@@ -156,7 +159,7 @@ class Plan:
         tested, step = self.training(training, seed), self.tests[name]
         folder = tested.folder / "tests" / name
         settings = (*self.test_settings, *step.settings, f"model.run={tested.folder}", *_place(folder))
-        return Job(step.file, settings, folder, (tested,))
+        return Job(step.file, settings, folder, (tested,), replaced=True)
 
     def jobs(self, seeds: Sequence[int]) -> list[Job]:
         """All runs of some seeds, in the order in which they can be done."""
@@ -175,7 +178,9 @@ def _place(folder: Path) -> list[str]:
 
 
 def ensure_negatives(step: Step, folder: Path) -> None:
-    """Make the file of negatives unless it is there; a second process waits for the first.
+    """Make the file of negatives unless it is there as asked for; a second process waits for the first.
+
+    A file that no comparison in ``folder`` made is taken as it is.
 
     Args:
         step: the config that makes it, and settings; its ``output`` is the file.
@@ -185,17 +190,24 @@ def ensure_negatives(step: Step, folder: Path) -> None:
         UserError: the config has no ``output``, or the command failed.
     """
     settings = (*step.settings, *_place(folder / "negatives"))
-    job = Job(step.file, settings, folder / "negatives")
+    job = Job(step.file, settings, folder / "negatives", replaced=True)
     output = job.values().get("output")
     if output is None:
         raise UserError(f"negatives: {step.file} has output: null; expected the file that the tests read")
     with locked(folder / ".negatives_file.lock"):
-        if not config.resolve_path(output).is_file():
+        path = config.resolve_path(output)
+        if path.is_file() and not job.metrics.is_file():
+            log.warning("%s was not made here and is taken as it is; delete it to have it made", config.short(path))
+        elif path.is_file() and job.finished():
+            log.info("%s is finished", config.short(path))
+        else:
+            job.metrics.unlink(missing_ok=True)
             job.run()
 
 
 def measure(plan: Plan) -> list[Measured]:
     """Read the figures of all finished tests of ``plan``."""
+    made_from.forget()
     found = []
     for name in (WARM_UP, *plan.trainings):
         for seed in plan.finished_seeds():
@@ -221,7 +233,8 @@ def write_tables(plan: Plan, folder: Path) -> None:
     columns = {head: column.chance for step in plan.tests.values() for head, column in step.columns.items()}
     seeds = sorted({one.seed for one in measured})
     commands = [job.command for job in plan.jobs(seeds)]
-    table = as_markdown(summaries, columns)
+    budgets = {name: [budget(plan.training(name, seed).folder) for seed in seeds] for name in summaries}
+    table = f"{as_markdown(summaries, columns)}\nWhat the trainings took, means over the seeds:\n\n{as_footer(budgets)}"
     told = (
         f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}. Every training started from the "
         f"{WARM_UP} of its seed; all were trained for the same number of epochs.\n"
@@ -233,6 +246,7 @@ def write_tables(plan: Plan, folder: Path) -> None:
         "seeds": seeds,
         "chance": columns,
         "table": {name: {head: one._asdict() for head, one in row.items()} for name, row in summaries.items()},
+        "trainings": {name: dict(zip(map(str, seeds), rows, strict=True)) for name, rows in budgets.items()},
         "commands": commands,
     }
     write_whole(folder / "comparison.json", json.dumps(_without_nan(content), indent=1).encode())

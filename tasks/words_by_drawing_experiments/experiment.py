@@ -144,7 +144,7 @@ def opened(
         folder = RunFolder(path)
         if any(folder.checkpoints.glob("*.pt")):
             raise UserError(f"{folder.path} holds a training run; give the experiment another run.name=...")
-        folder.prepare(context.values, "auto", context.command)
+        folder.prepare(context.values, run.resume, context.command)
         yield Experiment(trained, dataset, pictures, folder, context, device)
 
 

@@ -1,9 +1,10 @@
 """Runs of other configs, each in a process of its own and only once: what a comparison is made of.
 
-A run is finished when its ``metrics.json`` is there, was made with the very settings asked for now, and is not older
-than what it was made from. Processes that want the same run wait for each other.
+A run is finished when its ``metrics.json`` is there and was made with the very settings asked for now, from the very
+networks, data and weights that are there now (made_from.py). Processes that want the same run wait for each other.
 """
 
+import functools
 import json
 import logging
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 import config
 from datasets.parallel import locked
 from engine.errors import UserError
+from tasks.words_by_drawing_experiments import made_from
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +34,15 @@ class Job:
         file: the config, as ``-f`` takes it.
         settings: ``key=value`` words behind it.
         folder: the run folder that the settings name.
-        needs: runs, whose ``metrics.json`` it is made from.
+        needs: runs whose weights it is made from.
+        replaced: whether what was made with other settings is written over; else run.py refuses to, and says so.
     """
 
     file: str
     settings: tuple[str, ...]
     folder: Path
     needs: tuple["Job", ...] = ()
+    replaced: bool = False
 
     @property
     def metrics(self) -> Path:
@@ -56,43 +60,78 @@ class Job:
         Raises:
             ConfigError: it is not valid.
         """
-        return config.check(config.load(self.file, list(self.settings)))
+        return _values(self.file, self.settings)
+
+    def digests(self) -> dict[str, str]:
+        """What it is made from, as far as it is there.
+
+        Raises:
+            UserError: the weights of a network are missing or damaged.
+        """
+        return made_from.digests(self.values(), {config.short(one.folder): one.folder for one in self.needs})
 
     def finished(self) -> bool:
         """Whether there is nothing to do."""
         path = self.folder / "config.yaml"
         if not self.metrics.is_file() or not path.is_file():
             return False
-        if any(
-            self.metrics.stat().st_mtime < one.metrics.stat().st_mtime for one in self.needs if one.metrics.exists()
-        ):
+        if not _same(config.parse_yaml(path.read_text(encoding="utf-8"), str(path)), self.values()):
             return False
-        there = config.parse_yaml(path.read_text(encoding="utf-8"), str(path))
-        words = {"description": None}  # other words for the same settings
-        return there | words == _as_written(self.values()) | words
+        record = made_from.read(self.folder)
+        if record is None:
+            log.warning(
+                "%s does not say which networks and data it was made from; taken for finished. Delete that folder when "
+                "any of them has changed since",
+                config.short(self.folder),
+            )
+            return not self._overtaken()
+        return record["complete"] and not self.changed()
+
+    def changed(self) -> list[str]:
+        """Name what is another one now than when the run was made or begun."""
+        record = made_from.read(self.folder)
+        return [] if record is None else made_from.changed(record, self.digests())
+
+    def _overtaken(self) -> bool:
+        """Whether a run without digests was made from one that has been made again, with digests."""
+        known = [one.folder / made_from.FILE for one in self.needs]
+        return any(self.metrics.stat().st_mtime < path.stat().st_mtime for path in known if path.is_file())
 
     def figures(self) -> dict[str, float]:
         """The metrics of the finished run."""
         return json.loads(self.metrics.read_text(encoding="utf-8"))
 
     def run(self) -> None:
-        """Run it unless it is finished; what was interrupted goes on.
+        """Run it unless it is finished; what was interrupted goes on, unless it was made from something else.
 
         Raises:
             RunError: it failed; what it said stands above.
         """
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(self.folder.parent / f".{self.folder.name}.lock"):
+            made_from.forget()
             if self.finished():
                 log.info("%s is finished", config.short(self.folder))
                 return
             log.info("%s", self.command)
-            code = call([sys.executable, str(config.PROJECT_ROOT / "run.py"), "-f", self.file, *self.settings])
+            words, before = [*self.settings, *self._anew()], self.digests()
+            made_from.write(self.folder, before, complete=False)
+            code = call([sys.executable, str(config.PROJECT_ROOT / "run.py"), "-f", self.file, *words])
+            if code == 0:  # data that the run prepared are known only now
+                made_from.write(self.folder, self.digests() | before, complete=True)
         if code != 0 or not self.metrics.is_file():
             raise RunError(
                 f"{config.short(self.folder)} ended with exit code {code} and without metrics.json; mend what it says "
                 f"above and give the same command again, or try it alone: {self.command}"
             )
+
+    def _anew(self) -> list[str]:
+        """The word that makes run.py begin anew, where going on would keep what was made from something else."""
+        other = self.changed()
+        if other:
+            log.info("%s is made again: %s changed", config.short(self.folder), ", ".join(other))
+        overtaken = self.metrics.is_file() and made_from.read(self.folder) is None and self._overtaken()
+        return ["run.resume=overwrite"] if self.replaced or other or overtaken else []
 
 
 def call(command: list[str]) -> int:
@@ -110,8 +149,46 @@ def call(command: list[str]) -> int:
         raise
 
 
-def _as_written(values: dict[str, Any]) -> Any:
+@functools.cache
+def _values(file: str, settings: tuple[str, ...]) -> dict[str, Any]:
+    """Check a config, which takes a second, once; see :func:`forget`."""
+    return config.check(config.load(file, list(settings)))
+
+
+def forget() -> None:
+    """Read configs and networks anew the next time."""
+    _values.cache_clear()
+    made_from.forget()
+
+
+def _same(written: dict[str, Any], values: dict[str, Any]) -> bool:
+    """Whether two configs make the same; keys that came later count with their defaults."""
+    former, now = _asked(written), _asked(_as_written(values))
+    if former == now or not _within(former, now):
+        return former == now
+    try:
+        return _asked(_as_written(config.check(config.Config(Path("config.yaml"), written)))) == now
+    except UserError:
+        return False
+
+
+def _as_written(values: dict[str, Any]) -> dict[str, Any]:
     return config.parse_yaml(config.dump(values), "settings")
+
+
+def _within(former: Any, now: Any) -> bool:
+    """Whether all that ``former`` says stands in ``now`` too."""
+    if isinstance(former, dict) and isinstance(now, dict):
+        return all(key in now and _within(value, now[key]) for key, value in former.items())
+    return former == now
+
+
+def _asked(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what does not change the result: the description, and what was to be done with an earlier run."""
+    kept = {key: value for key, value in values.items() if key != "description"}
+    if isinstance(kept.get("run"), dict):
+        kept["run"] = {key: value for key, value in kept["run"].items() if key != "resume"}
+    return kept
 
 
 def _quoted(word: str) -> str:

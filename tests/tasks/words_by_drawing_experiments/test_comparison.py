@@ -6,13 +6,18 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
+import torch
 
 import config
+from engine import checkpoint
 from engine.context import Context
 from engine.errors import UserError
-from tasks.words_by_drawing_experiments import runs
+from gan import shipped
+from gan.progan import ProganGenerator
+from tasks.words_by_drawing_experiments import made_from, runs
 from tasks.words_by_drawing_experiments.comparison import Check, Column, Step, compare
 
 EVALUATE = Check("words_by_drawing/evaluate.yaml", [], {"recall": Column("A_r1", 0.5)})
@@ -28,6 +33,16 @@ def context(dry_run=False):
     return Context("words_by_drawing/compare", {"entry": "tested"}, ["run.py"], dry_run)
 
 
+def write_training(folder, values):
+    """Leave what a training leaves: two logged rows, and a checkpoint after 9 steps and 7 seconds."""
+    rows = [{"step": 4, "train/negatives/change": 0.5, "train/negatives/reached": 0.25}]
+    rows += [{"step": 8, "train/negatives/change": 0.7, "train/negatives/reached": 0.75}]
+    if "warm_up" in folder.parts:
+        rows = [{"step": 8}]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    checkpoint.write(folder / "checkpoints" / "last.pt", {"step": 9, "seconds": 7.0, "seed": values["seed"]})
+
+
 @pytest.fixture
 def calls(monkeypatch):
     """Commands instead of runs: each leaves what a finished run leaves, with the value of its seed."""
@@ -37,8 +52,15 @@ def calls(monkeypatch):
         file, settings = command[command.index("-f") + 1], command[command.index("-f") + 2 :]
         values = config.check(config.load(file, settings))
         folder = config.resolve_path(values["run"]["folder"]) / values["run"]["name"]
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text(config.dump(values))
+        if "negatives" in folder.parts:
+            (folder / "metrics.json").write_text("{}")
+            Path(values["output"]).write_text(f"{values['attempts']} attempts")
+            made.append((folder, values))
+            return 0
+        if "tests" not in folder.parts:
+            write_training(folder, values)
         seed = next(int(part.removeprefix("seed_")) for part in folder.parts if part.startswith("seed_"))
         (folder / "metrics.json").write_text(json.dumps({"A_r1": 0.5 + seed / 10}))
         made.append((folder, values))
@@ -81,8 +103,113 @@ def test_finished_runs_are_passed_over_and_seeds_can_be_shared_out(calls, tmp_pa
 def test_changed_settings_are_not_taken_for_finished(calls, tmp_path):
     compare(**ARGUMENTS | {"seeds": [0]}, context=context(), folder=tmp_path)
     changed = {"trainings": {"regular": Step("words_by_drawing/train_regular.yaml", ["trainer.epochs=3"])}}
-    with pytest.raises(FileExistsError):  # it was called again, and the stand-in finds its folder
-        compare(**ARGUMENTS | changed | {"seeds": [0]}, context=context(), folder=tmp_path)
+    calls.clear()
+    compare(**ARGUMENTS | changed | {"seeds": [0]}, context=context(), folder=tmp_path)
+    (folder, values), *_ = calls
+    assert folder == tmp_path / "regular" / "seed_0"
+    assert values["trainer"]["epochs"] == 3
+    assert values["run"]["resume"] == "auto"  # run.py refuses to write over a training with other settings
+
+
+def with_own_data(folder):
+    """Settings for a generator and a data set of the test's own, which it can change."""
+    torch.manual_seed(1)
+    shipped.save(ProganGenerator(8, [4, 4]), "mine", {}, folder)
+    (folder / "built.json").write_text("{}")
+    generator = f"generator={{type: gan.shipped.load, name: mine, folder: {folder}}}"
+    data = [f"data.{part}.folder={folder}" for part in ("train", "validation", "test")]
+    return {
+        "seeds": [0],
+        "train_settings": ["prepare=null", f"task.drawing.{generator}", *data],
+        "test_settings": [generator, f"data.folder={folder}"],
+    }
+
+
+ALL = ["warm_up/seed_0", "regular/seed_0", "warm_up/seed_0/tests/recall", "regular/seed_0/tests/recall"]
+
+
+@pytest.mark.parametrize("what", ["generator", "data"])
+def test_what_was_made_from_something_else_is_made_again_from_the_beginning(calls, tmp_path, what):
+    own = tmp_path / "own"
+    arguments = ARGUMENTS | with_own_data(own)
+    compare(**arguments, context=context(), folder=tmp_path)
+    compare(**arguments, context=context(), folder=tmp_path)
+    assert len(calls) == 4
+    if what == "data":
+        (own / "built.json").write_text('{"captions": 3}')
+    else:
+        torch.manual_seed(2)
+        shipped.save(ProganGenerator(8, [4, 4]), "mine", {}, own)
+    calls.clear()
+    compare(**arguments, context=context(), folder=tmp_path)
+    assert [folder for folder, _ in calls] == [tmp_path / name for name in ALL]
+    assert all(values["run"]["resume"] == "overwrite" for _, values in calls)
+    compare(**arguments, context=context(), folder=tmp_path)
+    assert len(calls) == 4
+
+
+def test_runs_without_digests_and_with_younger_options_count_as_finished_with_a_warning(calls, tmp_path, caplog):
+    arguments = ARGUMENTS | with_own_data(tmp_path / "own")
+    compare(**arguments, context=context(), folder=tmp_path)
+    assert (tmp_path / "regular" / "seed_0" / made_from.FILE).is_file()
+    for path in tmp_path.rglob(made_from.FILE):
+        path.unlink()
+    written = tmp_path / "regular" / "seed_0" / "config.yaml"
+    values = config.parse_yaml(written.read_text(), "former")
+    del values["task"]["mining"]
+    written.write_text(config.dump(values))
+    os.utime(tmp_path / "warm_up" / "seed_0" / "metrics.json")  # a copied folder has times in any order
+    compare(**arguments, context=context(), folder=tmp_path)
+    assert len(calls) == 4
+    assert "seed_0 does not say which networks and data it was made from; taken for finished" in caplog.text
+    values["task"]["margin"] = 0.5
+    written.write_text(config.dump(values))
+    compare(**arguments, context=context(), folder=tmp_path)
+    assert calls[4][0] == written.parent
+
+
+def test_an_interrupted_run_goes_on_only_from_what_it_was_begun_with(calls, tmp_path):
+    arguments = ARGUMENTS | with_own_data(tmp_path / "own")
+    compare(**arguments, context=context(), folder=tmp_path)
+    folder = tmp_path / "regular" / "seed_0"
+    record = made_from.read(folder)
+    for changed, resume in (({}, "auto"), ({"task.drawing.generator": "another"}, "overwrite")):
+        made_from.write(folder, record["digests"] | changed, complete=False)
+        calls.clear()
+        compare(**arguments, context=context(), folder=tmp_path)
+        assert (calls[0][0], calls[0][1]["run"]["resume"]) == (folder, resume)
+
+
+def test_negatives_are_made_again_when_their_settings_change_and_tests_follow(calls, tmp_path, caplog):
+    arguments = ARGUMENTS | with_own_data(tmp_path / "own")
+    path = tmp_path / "negatives.pth.tar"
+    selected = Check("words_by_drawing/recall_selected.yaml", [f"negatives={path}"], {"selected": Column("A_r1")})
+    arguments |= {"tests": {"selected": selected}}
+
+    def made(attempts):
+        calls.clear()
+        step = Step("words_by_drawing/make_negatives.yaml", [f"output={path}", f"attempts={attempts}"])
+        compare(**arguments, negatives=step, context=context(), folder=tmp_path)
+        return [str(folder.relative_to(tmp_path)) for folder, _ in calls]
+
+    path.write_text("somebody's")
+    tests = ["warm_up/seed_0/tests/selected", "regular/seed_0/tests/selected"]
+    assert made(32) == [*ALL[:2], *tests]
+    assert "negatives.pth.tar was not made here and is taken as it is" in caplog.text
+    path.unlink()
+    assert made(32) == ["negatives", *tests]
+    assert made(32) == []
+    assert made(64) == ["negatives", *tests]
+    assert path.read_text() == "64 attempts"
+
+
+def test_the_footer_says_what_each_training_took(calls, tmp_path):
+    compare(**ARGUMENTS | with_own_data(tmp_path / "own"), context=context(), folder=tmp_path)
+    table = (tmp_path / "comparison.md").read_text()
+    assert "| warm_up | 9 | 7 |  |  |" in table
+    assert "| regular | 9 | 7 | 0.600 | 0.500 |" in table
+    found = json.loads((tmp_path / "comparison.json").read_text())["trainings"]["regular"]["0"]
+    assert found == {"steps": 9, "seconds": 7, "change": pytest.approx(0.6), "reached": 0.5}
 
 
 def test_a_failed_run_ends_it_with_its_command(monkeypatch, tmp_path):

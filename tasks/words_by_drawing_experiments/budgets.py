@@ -1,0 +1,59 @@
+"""What the trainings of a comparison took, and what their negatives were like: was like compared with like?
+
+Steps and seconds are those of the last checkpoint; change and reached are means of what ``metrics.jsonl`` logged.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from engine import checkpoint
+from engine.run_folder import RunFolder
+
+HEADS = {
+    "steps": "steps",
+    "seconds": "seconds",
+    "change": "mean change of a negative",
+    "reached": "share of negatives that reached the bar",
+}
+DIGITS = {"steps": 0, "seconds": 0, "change": 3, "reached": 3}
+
+
+def budget(folder: Path) -> dict[str, float]:
+    """Return what one training took.
+
+    Args:
+        folder: of the run.
+
+    Returns:
+        ``steps``, ``seconds`` of training, and for edited negatives ``change`` and ``reached``; what is not known is
+        left out.
+    """
+    run = RunFolder(folder)
+    rows = run.read_history()
+    found = {"steps": float(max((row["step"] for row in rows), default=0))}
+    for name in ("change", "reached"):
+        values = [row[key] for row in rows if (key := f"train/negatives/{name}") in row]
+        if values:
+            found[name] = sum(values) / len(values)
+    if run.last.is_file():
+        state = checkpoint.read(run.last)
+        found |= {name: float(state[name]) for name in ("step", "seconds") if name in state}
+        found["steps"] = found.pop("step", found["steps"])
+    return found
+
+
+def as_footer(budgets: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """Write a table: a row for each training, the means over its seeds.
+
+    Args:
+        budgets: of :func:`budget` for every seed, by training.
+
+    Returns:
+        The lines of the table.
+    """
+    lines = [["", *HEADS.values()], ["---"] * (len(HEADS) + 1)]
+    for training, seeds in budgets.items():
+        values = {name: [one[name] for one in seeds if name in one] for name in HEADS}
+        cells = [f"{sum(row) / len(row):.{DIGITS[name]}f}" if row else "" for name, row in values.items()]
+        lines.append([training, *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
