@@ -93,10 +93,13 @@ def _weights(**nodes: Any) -> dict[str, str]:
 
 
 def weights_digest(network: Any) -> str:
-    """Digest the weights of a network, as 16 hexadecimal digits; what is no network counts as one without weights.
+    """Digest the weights of a network; what is no network counts as one without weights.
 
     Args:
         network: on any device.
+
+    Returns:
+        16 hexadecimal digits.
     """
     digest = hashlib.sha256()
     if isinstance(network, nn.Module):

@@ -55,6 +55,9 @@ def read(folder: Path) -> dict[str, Any] | None:
 
     Args:
         folder: of the run.
+
+    Returns:
+        What :func:`write` wrote.
     """
     try:
         return json.loads((folder / FILE).read_text(encoding="utf-8"))
@@ -79,6 +82,9 @@ def changed(record: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
     Args:
         record: of :func:`read`.
         now: of :func:`digests`.
+
+    Returns:
+        Key paths of the config, or ``run NAME``.
     """
     return [key for key, digest in record["digests"].items() if now.get(key, digest) != digest]
 
