@@ -14,12 +14,15 @@ from gan.hooks import LayerNameError
 from gan.images import encoder_input, picture
 from gan.latents import LatentError, latents
 from gan.redraw import generate
+from gan.regions import heat, region, resized_region
+from models.matchmap import matchmaps
 from models.speech_maps import SpeechMaps
 from tasks.drawing import Drawing
 from tasks.drawing_clusters import Clustering
 from tasks.drawing_negatives import Editing
 from tasks.imposters import draw_imposters
 from tasks.similarity import Similarity
+from tasks.words_by_drawing import WordsByDrawing
 from tests.ranks import on_two_ranks
 from tests.tasks.drawing_data import LATENT_DIM, make_data, make_generator, make_task, write_captions
 from trainer import Trainer
@@ -59,9 +62,38 @@ def test_every_loss_learns_the_pairs(folder, loss_type):
         "all_impostors": {"all_impostors"},
     }[loss_type]
     assert {name for name in values[0] if "/" not in name} == parts | {"loss"}
-    if loss_type in ("negatives_edited", "negatives_both"):
-        assert 0 <= float(values[0]["negatives/retries"]) <= 1
-        assert float(values[0]["negatives/change"]) > 0
+
+
+def test_what_is_told_of_negatives_is_what_they_are(folder):
+    """One attempt after the first; the bar is 0.95, after each attempt with probability 0.2 lower by 0.01."""
+    task = make_task(make_data(folder), "negatives_edited", editing=EDITING)
+    batch = next(iter(task.batches(0, 0)))
+    drawn, notes = task.studio.draw(batch), {}
+    batch |= {"drawn": drawn, "notes": notes}
+    with torch.no_grad():
+        image, speech = task.encode(batch, task.data.train_loader.dataset)
+    step = type("Step", (), {"generator": torch.Generator().manual_seed(4)})
+    made = []
+    task.negatives = lambda *given: made.append(WordsByDrawing.negatives(task, *given)) or made[0]
+    task.edited_similarity(image, speech, batch, step)
+    (negatives,) = made
+    positives = drawn.images
+    found = heat(matchmaps(image, speech.features), speech.nframes)
+    size = tuple(positives.shape[2:])
+    first = resized_region(region(found, 0.95), size, found.peaks)
+    change = []
+    for before, after, mask in zip(encoder_input(positives), encoder_input(negatives.images), first, strict=True):
+        change.append((after - before)[:, mask].norm() / before[:, mask].norm())
+    change = torch.stack(change)
+    torch.testing.assert_close(notes["negatives/change"], change.mean())
+    certain, impossible = change >= 0.95, change < 0.93
+    assert certain.any()
+    assert impossible.any()
+    assert negatives.reached[certain].all()
+    assert not negatives.reached[impossible].any()
+    assert (negatives.retries[impossible] == 1).all()
+    torch.testing.assert_close(notes["negatives/reached"], negatives.reached.float().mean())
+    torch.testing.assert_close(notes["negatives/retries"], negatives.retries.float().mean())
 
 
 def test_losses_are_the_published_formulas(folder):
