@@ -10,8 +10,11 @@ import torch
 from engine.errors import UserError
 from evaluation.attributes import WORDS, AttributePairsError, attribute_table, presence
 from models.segmentation import ATTRIBUTE_CATEGORIES, ATTRIBUTE_LABELS
+from models.speech_maps import SpeechMaps
+from tasks.words_by_drawing_experiments import repeated_attributes as repeated_attributes_module
+from tasks.words_by_drawing_experiments.experiment import opened
 from tasks.words_by_drawing_experiments.model import ModelSource
-from tasks.words_by_drawing_experiments.repeated_attributes import repeated_attributes
+from tasks.words_by_drawing_experiments.repeated_attributes import _scores, repeated_attributes
 
 
 def test_presence_by_the_published_limits():
@@ -69,7 +72,6 @@ def test_the_whole_experiment(trained_run, captions, context, generator, tmp_pat
     )
     found = json.loads((context.folder / "metrics.json").read_text())
     assert found["pairs"] == 3 * 15
-    assert 0 <= found["mean"] <= 1
     listed = json.loads((context.folder / "images.json").read_text())
     assert len(listed["red"]["with"]) == len(listed["red"]["without"]) == 3
     assert not set(listed["red"]["with"]) & set(listed["red"]["without"])
@@ -89,6 +91,46 @@ def test_the_whole_experiment(trained_run, captions, context, generator, tmp_pat
     (folder / "RED_amt.wav").unlink()
     with pytest.raises(UserError, match=r"RED_amt\.wav"):
         repeated_attributes(model, captions(), EverythingSegmenter(), context, generator, **arguments)
+    soundfile.write(folder / "RED_amt.wav", tone, 16000)
     arguments["images"] = tmp_path / "none.json"
-    with pytest.raises(UserError, match=r"RED_amt\.wav|there is no file"):
+    with pytest.raises(UserError, match=r"images: there is no file .*none\.json; give images\.json of an earlier run"):
         repeated_attributes(model, captions(), EverythingSegmenter(), context, generator, **arguments)
+
+
+def test_accuracies_are_those_of_the_scores(trained_run, captions, context, generator, monkeypatch):
+    """Pictures score by their place in the list of a word.
+
+    red: pictures with it 3, 2, 1 against 0, 2, 5 without: one of three right (a tie is wrong); blue: none of three; all
+    other words: all three. Colour is the mean over its 8 words' 24 pairs: (1 + 0 + 6 * 3) / 24.
+    """
+    planted = {"red": ([3, 2, 1], [0, 2, 5]), "blue": ([0, 0, 0], [1, 1, 1])}
+
+    def scores(_experiment, listed, _spoken):
+        found = {}
+        for word, sides in listed.items():
+            with_it, without = planted.get(word, ([1, 1, 1], [0, 0, 0]))
+            found[word] = dict(zip(sides["with"] + sides["without"], with_it + without, strict=True))
+        return found
+
+    monkeypatch.setattr(repeated_attributes_module, "_scores", scores)
+    model = ModelSource(run=trained_run)
+    repeated_attributes(
+        model, captions(), EverythingSegmenter(), context, generator, pictures_each=3, run=context.settings
+    )
+    found = json.loads((context.folder / "metrics.json").read_text())
+    assert found["colour"] == pytest.approx(19 / 24, abs=1e-5)
+    assert (found["material"], found["size"], found["shape"]) == (1, 1, 1)
+    assert found["mean"] == pytest.approx((19 / 24 + 3) / 4, abs=1e-5)
+
+
+def test_a_picture_s_score_is_the_mean_over_frames_of_the_best_cell(trained_run, captions, context, generator):
+    with opened(context, context.settings, captions(), ModelSource(run=trained_run), generator) as experiment:
+        features = torch.randn(1, 16, 5, generator=torch.Generator().manual_seed(1))
+        speech = SpeechMaps(features, torch.tensor([5]))
+        listed = {word: {"with": [], "without": []} for word in WORDS} | {"red": {"with": [2, 0], "without": [1]}}
+        scores = _scores(experiment, listed, {word: [speech] for word in WORDS})
+        maps = experiment.model.encode_images(experiment.pictures.images([0, 1, 2])).flatten(2)
+        expected = torch.einsum("bdp,dt->bpt", maps, features[0]).amax(1).mean(1)
+    assert set(scores["red"]) == {0, 1, 2}
+    assert not scores["blue"]
+    torch.testing.assert_close(torch.tensor([scores["red"][row] for row in range(3)]), expected)
