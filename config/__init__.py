@@ -5,7 +5,7 @@ faults at once, ``build`` makes the objects. Types come from this project and ``
 """
 
 from config.build import Factory, build, call_entry, takes_context
-from config.check import check
+from config.check import check, with_defaults
 from config.load import PROJECT_ROOT, Config, dump, find, list_configs, load, parse_yaml, resolve_path, short
 from config.names import closest, resolve_type
 from config.types import ConfigError, Fault, Offers
@@ -33,4 +33,5 @@ __all__ = [
     "resolve_type",
     "short",
     "takes_context",
+    "with_defaults",
 ]

@@ -63,6 +63,22 @@ def check(config: Config) -> dict[str, Any]:
     return completed
 
 
+def with_defaults(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return a complete config that was written earlier with the defaults of keys that came later.
+
+    Args:
+        values: as :func:`check` returned them, perhaps with an older version of the project.
+        path: where they were read.
+
+    Returns:
+        The complete mapping of today; the values as they are where they no longer are a valid config.
+    """
+    try:
+        return check(Config(path, values))
+    except ConfigError:
+        return values
+
+
 def _target(dotted: Any, key_path: str, faults: Faults) -> Callable[..., Any] | None:
     try:
         return resolve_type(dotted)

@@ -153,7 +153,9 @@ class RunFolder:
 
     def _changes(self, values: dict[str, Any]) -> list[tuple[str, Any, Any]]:
         former = config.parse_yaml(self.config.read_text(encoding="utf-8"), str(self.config))
-        return _differences(former, values)
+        if differences := _differences(former, values):
+            differences = _differences(config.with_defaults(former, self.config), values)
+        return differences
 
     def _say_changes(self, values: dict[str, Any]) -> None:
         """Log what differs from the former start and keep that config beside the new one."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+import config
 from engine.errors import UserError
 from engine.run_folder import REPORT_FILES, RunFolder, RunSettings, run_info
 
@@ -31,6 +32,19 @@ def test_other_settings_may_not(tmp_path):
         made.prepare(VALUES, "never", ["run.py"])
     made.prepare(VALUES | {"task": {"lr": 0.2}}, "overwrite", ["run.py"])
     assert not (made.checkpoints / "last.pt").exists()
+
+
+def test_a_key_that_came_later_counts_with_its_default(tmp_path):
+    values = config.check(config.load("tests/assets/configs/tiny.yaml", []))
+    made = RunFolder(tmp_path / "run")
+    made.prepare(values, "auto", ["run.py"])
+    (made.checkpoints / "last.pt").write_bytes(b"x")
+    former = dict(values) | {"trainer": {k: v for k, v in values["trainer"].items() if k != "clip_norm"}}
+    former.pop("deterministic")
+    made.config.write_text(config.dump(former))
+    made.check(values, "auto")
+    with pytest.raises(UserError, match="deterministic: False there, True now"):
+        made.check(values | {"deterministic": True}, "auto")
 
 
 def test_overwrite_leaves_nothing_of_the_former_report(tmp_path):
