@@ -91,6 +91,7 @@ class Trainer:
         replicas.broadcast_modules(task.modules.values())
         self.averages = start_averages(task.modules, settings.ema)
         self.at = Position()
+        self._since = time.perf_counter()
         state = TrainingState(self.at, task, self.averages, self.updater, seed, config_text)
         self.saver = Saver(state, folder, settings.checkpoint)
         if settings.compile:
@@ -118,11 +119,13 @@ class Trainer:
         if self.at.step == 0:
             for number, example in enumerate(self.task.examples()):
                 run_log.example(f"example_{number}", 0, *example)
+        self._since = time.perf_counter()
         with StopRequest() as stop:
             while not self.finished:
                 self._train_epoch(run_log, stop)
                 if self._evaluation_due():
                     metrics = self._evaluate(run_log)
+                self._count_time()
                 self.saver.after_epoch(last=self.finished)
                 if distributed.any_rank(stop.requested):
                     self._stop(stop)
@@ -140,6 +143,11 @@ class Trainer:
             return False
         return distributed.any_rank(self.at.seconds >= 60 * settings.max_minutes)
 
+    def _count_time(self) -> None:
+        """Add what passed since the last time: steps, waiting for data, evaluation, saving."""
+        now = time.perf_counter()
+        self.at.seconds, self._since = self.at.seconds + now - self._since, now
+
     def _evaluation_due(self) -> bool:
         in_between = self.at.batch == 0 and self.at.epoch % self.settings.evaluate_every_epochs
         return not in_between or self.finished
@@ -153,11 +161,10 @@ class Trainer:
         batches = throughput.timed(self.task.batches(self.at.epoch, self.at.batch))
         what = f"epoch {self.at.epoch + 1}/{self.settings.epochs}"
         for batch in progress(batches, self.task.steps_per_epoch, what, self.at.batch):
-            before = time.perf_counter()
             for name, value in self.train_step(batch).items():
                 logged.setdefault(name, []).append(value)
             throughput.samples += self.task.batch_size
-            self.at.seconds += time.perf_counter() - before
+            self._count_time()
             if self.at.step % self.settings.log_every_steps == 0:
                 self._log(run_log, logged, throughput)
                 logged = {}

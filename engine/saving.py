@@ -28,7 +28,7 @@ class Position:
         step: optimisation steps done.
         epoch: epochs done.
         batch: batches done of the current epoch.
-        seconds: training time, earlier parts of a resumed run included.
+        seconds: that training took with all its waiting and evaluation, earlier parts of a resumed run included.
         best: the best value of the task's metric so far.
     """
 

@@ -54,7 +54,7 @@ class TrainerSettings:
     Attributes:
         epochs: passes over the training data.
         max_steps: stop after so many optimisation steps.
-        max_minutes: stop after so many minutes of training, earlier parts of a resumed run included.
+        max_minutes: stop after so many minutes, with waiting for data, evaluation and earlier parts of a resumed run.
         precision: ``auto`` is bf16 on GPUs that have it, else fp32.
         compile: compile every module with ``torch.compile``.
         clip_norm: largest gradient norm of one optimiser.

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 import torch
@@ -191,6 +192,24 @@ def test_budgets_and_numbered_checkpoints(tmp_path):
         "step_000000011.pt",
     ]
     assert make(tmp_path / "none", max_minutes=1e-6).fit().keys() == {"accuracy"}
+
+
+def test_the_budget_of_time_counts_waiting_and_evaluation(tmp_path):
+    class Slow(ToyTask):
+        def batches(self, epoch, start):
+            for batch in super().batches(epoch, start):
+                time.sleep(0.1)
+                yield batch
+
+        def evaluate(self, limit=None):
+            time.sleep(0.5)
+            return super().evaluate(limit)
+
+    loop = make(tmp_path / "run", task=Slow(), max_minutes=0.3 / 60)
+    loop.fit()
+    assert loop.at.step < 8
+    assert loop.at.seconds > 0.3 + 0.5
+    assert checkpoint.read(loop.folder.last)["seconds"] > 0.3
 
 
 def test_averages_are_evaluated_and_swapped_back():
