@@ -21,9 +21,10 @@ from engine.whole_files import write_whole
 
 log = logging.getLogger(__name__)
 
-# Keys that may differ between a run and its continuation: they change how long or where it runs, not what it learns.
+# Keys that may differ between a run and its continuation: they change how long or where it runs, not what it learns;
+# and on_error, so that a run which a damaged file stopped can go on without it.
 FREE_KEYS = ("trainer.epochs", "trainer.max_", "trainer.log_", "trainer.checkpoint", "run.", "launch.", "report")
-FREE_ENDINGS = ("workers", "prefetch", "budget_mb", "cpu_threads")
+FREE_ENDINGS = ("on_error", "workers", "prefetch", "budget_mb", "cpu_threads")
 REPORT_FILES = ("metrics.json", "report.html", "queries.csv", "queries.json", "retrieval.json", "skipped.csv")
 
 

@@ -22,6 +22,12 @@ def test_longer_training_and_more_workers_may_go_on(tmp_path):
     assert "epochs: 9" in (tmp_path / "run" / "config.yaml").read_text()
 
 
+def test_a_run_that_a_damaged_file_stopped_may_go_on_without_it(tmp_path, caplog):
+    caplog.set_level("INFO")
+    folder(tmp_path).prepare(VALUES | {"data": {"workers": 0, "on_error": "skip"}}, "auto", ["run.py"])
+    assert "data.on_error was None, is 'skip' now" in caplog.text
+
+
 def test_other_settings_may_not(tmp_path):
     made = folder(tmp_path)
     with pytest.raises(
