@@ -74,9 +74,8 @@ def train(
     context.after_stop = folder.after_stop
     if init_from is not None and not any(folder.checkpoints.glob("*.pt")):
         checkpoint_files(init_from.path)  # before anything takes time
-    if prepare is not None and distributed.is_main():
-        prepare()
-    distributed.barrier()
+    if prepare is not None:
+        distributed.main_first(prepare)
     built = build_task(task, data, trainer, seed, device, folder)
     if distributed.is_main():
         folder.prepare(context.values, run.resume_now, context.command)
@@ -148,9 +147,8 @@ def evaluate(
         raise UserError(f"{folder.path} holds a training run; give the evaluation another run.name=...")
     folder.check(context.values, run.resume_now)
     context.after_stop = lambda: folder.after_stop("evaluation")
-    if prepare is not None and distributed.is_main():
-        prepare()
-    distributed.barrier()
+    if prepare is not None:
+        distributed.main_first(prepare)
     built = build_task(task, data, settings, seed, device)
     start_from(init_from, built)
     if distributed.is_main():

@@ -4,7 +4,10 @@ Works the same in one process (every function is then the identity), under torch
 copies of a model are kept alike is in replicas.py.
 """
 
+import itertools
 import os
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +19,8 @@ from engine.rendezvous import meet
 
 TIMEOUT = timedelta(minutes=30)
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
+POLL_SECONDS = 0.1
+_turns = itertools.count()
 
 
 def rank() -> int:
@@ -76,6 +81,26 @@ def barrier() -> None:
     """Wait for every rank."""
     if world_size() > 1:
         dist.barrier()
+
+
+def main_first(work: Callable[[], Any]) -> None:
+    """Let rank 0 do something while the others wait, however long it takes (call on every rank).
+
+    A barrier gives up after :data:`TIMEOUT`, which building a large world exceeds. When rank 0 fails, torchrun ends
+    the ranks that wait.
+
+    Args:
+        work: what rank 0 does, such as making the data.
+    """
+    if world_size() == 1:
+        work()
+        return
+    store, key = dist.distributed_c10d._get_default_store(), f"drawl/main_first/{next(_turns)}"
+    if is_main():
+        work()
+        store.set(key, "done")
+    while not store.check([key]):
+        time.sleep(POLL_SECONDS)
 
 
 class _GatherRows(torch.autograd.Function):

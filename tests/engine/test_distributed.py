@@ -1,5 +1,8 @@
 """Gathers and averages over real gloo processes."""
 
+import time
+from datetime import timedelta
+
 import torch
 
 from engine import distributed, replicas
@@ -30,6 +33,26 @@ def collect(rank, world):
         "none": distributed.any_rank(False),
         "objects": distributed.gather_objects({"rank": rank}),
     }
+
+
+def wait_for_main(rank, world, folder):
+    store = torch.distributed.distributed_c10d._get_default_store()
+    store.set_timeout(timedelta(seconds=0.2))  # whoever waits inside the store gives up
+    found = []
+    for turn in range(2):
+
+        def work(turn=turn):
+            time.sleep(0.6)
+            (folder / f"made_{turn}").touch()
+
+        distributed.main_first(work)
+        found.append((folder / f"made_{turn}").exists())
+    store.set_timeout(timedelta(seconds=30))
+    return {"found": found}
+
+
+def test_the_first_rank_may_take_longer_than_a_barrier_waits(tmp_path):
+    assert [got["found"] for got in on_two_ranks(wait_for_main, tmp_path, tmp_path)] == [[True, True]] * 2
 
 
 def test_collectives_of_two_ranks(tmp_path):
