@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 
 from config.load import resolve_path
 from config.names import resolve_type
-from config.types import ConfigError, bare_arms, item_kinds, offers_of, parameters
+from config.types import ConfigError, bare_arms, is_path, item_kinds, offers_of, parameters
 from engine.errors import UserError
 
 
@@ -45,7 +45,7 @@ class Factory:
             if isinstance(value, dict) and "type" in value:
                 inner = {name: item for name, item in value.items() if name != "type"}
                 yield from Factory(resolve_type(value["type"]), inner, place).paths()
-            elif isinstance(value, str | Path) and Path in bare_arms(parameters(self.target)[key].annotation):
+            elif is_path(parameters(self.target)[key].annotation, value):
                 yield place, resolve_path(value)
 
     def __repr__(self) -> str:
@@ -146,7 +146,7 @@ def _build_value(annotation: Any, value: Any, key_path: str) -> Any:
                 made = [_build_value(kind, item, f"{key_path}.{i}") for i, (kind, item) in pairs]
                 return tuple(made) if get_origin(member) is tuple else made
         return value
-    if isinstance(value, str) and Path in members:
+    if is_path(annotation, value):
         return resolve_path(value)
     if isinstance(value, int) and not isinstance(value, bool) and float in members and int not in members:
         return float(value)

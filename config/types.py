@@ -5,6 +5,7 @@ import inspect
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from engine.errors import UserError
@@ -130,6 +131,18 @@ def bare_arms(annotation: Any) -> list[Any]:
         return bare_arms(get_args(annotation)[0])
     members = arms(annotation)
     return members if members == [annotation] else [bare for member in members for bare in bare_arms(member)]
+
+
+def is_path(annotation: Any, value: Any) -> bool:
+    """Whether a value stands for a path; a text that is one of the choices beside a path does not.
+
+    Args:
+        annotation: of the parameter, such as ``Literal["imagenet"] | Path | None``.
+        value: what a config gives it.
+    """
+    members = bare_arms(annotation)
+    choices = [choice for member in members if get_origin(member) is Literal for choice in get_args(member)]
+    return isinstance(value, str | Path) and Path in members and value not in choices
 
 
 def item_kinds(annotation: Any, count: int) -> list[Any] | None:

@@ -26,7 +26,6 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
@@ -34,7 +33,7 @@ from pydantic_core import SchemaError
 
 from config.load import resolve_path
 from config.names import closest
-from config.types import ConfigError, Fault, arms, bare_arms, describe, item_kinds, offers_of, parameters
+from config.types import ConfigError, Fault, arms, bare_arms, describe, is_path, item_kinds, offers_of, parameters
 
 
 class RefusedValues(ConfigError, ValueError):
@@ -83,7 +82,7 @@ def value_faults(annotation: Any, value: Any, key_path: str, strict: bool = True
         found = "null" if value is None else f"{value!r} ({type(value).__name__})"
         near = closest(value, _choices(annotation)) if isinstance(value, str) else ""
         yield key_path, f"found {found}, expected {expected}{near}"
-    elif isinstance(value, str) and Path in bare_arms(annotation):
+    elif is_path(annotation, value):
         try:
             resolve_path(value)
         except ConfigError as unset:

@@ -3,6 +3,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import resnet50, vgg
 
+import config
 from models.image_encoders import Resnet50Encoder, Vgg16Encoder
 from models.weights import WeightsError
 from tests.models.networks import check_gradients
@@ -69,18 +70,43 @@ def test_weights_of_another_network(tmp_path):
         Vgg16Encoder(pretrained=tmp_path / "other.pth")
 
 
-def test_offline_says_what_to_place_where(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """An empty cache, and no network."""
 
     def refuse(*_, **__):
         raise OSError("network is unreachable")
 
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+
+
+def test_offline_says_what_to_place_where(tmp_path, offline):
     with pytest.raises(
         WeightsError, match=r"https://\S+/vgg16-397923af.pth \(network is unreachable\).* place it at"
     ) as e:
         Vgg16Encoder(pretrained="imagenet")
     assert str(tmp_path / "checkpoints" / "vgg16-397923af.pth") in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("davenet/places", "vgg16-397923af.pth"), ("resdavenet/places", "resnet50-0676ba61.pth")]
+)
+def test_a_config_asks_for_the_weights_by_their_name(offline, name, file):
+    """The word is one of the choices beside a path, so it names no file of the project."""
+    node = config.check(config.load(name))["task"]["image_encoder"]
+    with pytest.raises(WeightsError, match=rf"Could not download https://\S+/{file}"):
+        config.build(node, "task.image_encoder")
+    assert not list(config.Factory(config.resolve_type(node.pop("type")), node, "image_encoder").paths())
+
+
+def test_a_config_names_a_file_of_weights(tmp_path):
+    vgg16_file(tmp_path / "vgg16.pth")
+    node = {"type": "models.image_encoders.Vgg16Encoder", "embedding_dim": 8, "pretrained": str(tmp_path / "vgg16.pth")}
+    assert isinstance(config.build(node), Vgg16Encoder)
+    arguments = {"pretrained": "data/vgg16.pth"}
+    named = dict(config.Factory(Vgg16Encoder, arguments, "image_encoder").paths())
+    assert named == {"image_encoder.pretrained": config.PROJECT_ROOT / "data/vgg16.pth"}
 
 
 def test_wrong_file_in_the_cache(tmp_path, monkeypatch):
