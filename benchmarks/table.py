@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -37,6 +38,7 @@ def options(doc: str, sizes: Mapping[str, tuple[int | float, str]], threads: int
     parser.add_argument("--threads", type=int, default=chosen, help="threads of torch on the CPU")
     read = parser.parse_args()
     torch.set_num_threads(read.threads)
+    print(f"measuring with {read.threads} threads, some minutes perhaps (--help names the sizes)", file=sys.stderr)
     return read
 
 

@@ -8,6 +8,8 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from engine import distributed
+
 log = logging.getLogger(__name__)
 
 
@@ -15,10 +17,16 @@ def _warm(step: int, warmup_steps: int) -> float:
     return min(1.0, (step + 1) / (warmup_steps + 1))
 
 
+def _warn(message: str, *values: float) -> None:
+    """Warn once, not on every rank."""
+    if distributed.is_main():
+        log.warning(message, *values)
+
+
 def _warn_of_long(warmup_steps: int, total_steps: int | None) -> None:
     """Warn of a warm-up that the run does not live to see the end of."""
     if total_steps is not None and warmup_steps >= total_steps:
-        log.warning(
+        _warn(
             "the run has %d steps, so with warmup_steps=%d the learning rate only rises, to %.0f %% of what is set; "
             "give fewer warmup_steps", total_steps, warmup_steps, 100 * _warm(total_steps - 1, warmup_steps),
         )  # fmt: skip
@@ -92,7 +100,7 @@ def cosine(
         The schedule, to be stepped once per optimisation step.
     """
     if warmup_steps >= total_steps:
-        log.warning("the run has %d steps, so warmup_steps=%d becomes %d", total_steps, warmup_steps, total_steps // 2)
+        _warn("the run has %d steps, so warmup_steps=%d becomes %d", total_steps, warmup_steps, total_steps // 2)
         warmup_steps = total_steps // 2
     return LambdaLR(optimizer, _cosine_scale(total_steps, warmup_steps, final))
 
