@@ -47,7 +47,7 @@ def write_part(
             picture, mel = _read(row, record, manifest)
         except SampleError as failure:
             if not skipping:
-                raise
+                raise failure.advised() from failure
             failures.append(str(failure))
             continue
         mels.append(cut(mel, max_frames).numpy())
@@ -110,9 +110,9 @@ def can_be_mended(path: Path, first: int, records: list[SpokenCaption], skipping
         try:
             _read(row, record, manifest)
             found = True
-        except SampleError:
+        except SampleError as failure:
             if not skipping:
-                raise
+                raise failure.advised() from failure
     return found
 
 

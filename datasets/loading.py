@@ -192,7 +192,7 @@ class Loader:
             SampleError: The dataset's ``on_error`` is "error".
         """
         if self.dataset.on_error == "error":
-            raise SampleError(f"{failure} (or leave such rows out with data.on_error=skip)", failure.index)
+            raise failure.advised()
         if failure.index not in self.dataset.skipped:
             self.dataset.skipped[failure.index] = str(failure)
             log.warning("skipped %s (%d so far)", failure, len(self.dataset.skipped))

@@ -41,6 +41,10 @@ class SampleError(UserError):
         super().__init__(message)
         self.index = index
 
+    def advised(self) -> "SampleError":
+        """The same error with the setting that leaves such rows out, for configs whose data have ``on_error``."""
+        return SampleError(f"{self} (or leave such rows out with data.on_error=skip)", self.index)
+
     def __reduce__(self) -> tuple[type, tuple[str, int]]:
         return SampleError, (str(self), self.index)
 
