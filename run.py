@@ -1,7 +1,7 @@
 """Run a config: ``python run.py -f train_example.yaml key.sub=value``.
 
-The file is looked up in config_files/ or taken as a path, checked as a whole, and its ``entry`` is called: on every
-visible GPU when the config allows it, or as one rank of a torchrun job.
+The file is looked up in config_files/ or taken as a path, checked as a whole, and its ``entry`` is called: on as many
+visible GPUs as its batches can be shared by, or as one rank of a torchrun job.
 """
 
 import sys
@@ -25,7 +25,7 @@ from engine import distributed
 from engine.context import Context
 from engine.errors import UserError
 from engine.logs import set_up_logging
-from engine.settings import planned_processes
+from engine.processes import planned_processes
 
 SECOND_RANK_WAITS = 10.0  # seconds; a busy machine ends the other ranks late
 
@@ -122,7 +122,7 @@ def run(parsed: argparse.Namespace, command: list[str]) -> int:
     if parsed.print_config:
         print(config.dump(values), end="")
         return 0
-    count = planned_processes(values.get("launch"))
+    count = planned_processes(values)
     if count > 1 and not distributed.launched_by_torchrun():
         return relaunch(count, command[1:])
     if "launch" not in values and distributed.launched_by_torchrun() and int(os.environ["WORLD_SIZE"]) > 1:

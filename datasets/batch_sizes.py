@@ -4,6 +4,21 @@ from datasets.samples import SpokenCaptions
 from engine.errors import UserError
 
 
+def uneven_share(batch_size: int, processes: int) -> str | None:
+    """What to say of a global batch that the processes cannot share evenly.
+
+    Args:
+        batch_size: Of all processes together.
+        processes: Their number.
+
+    Returns:
+        What was found and what was expected; None where each gets as much.
+    """
+    if batch_size % processes == 0:
+        return None
+    return f"found {batch_size} for {processes} processes, which share a batch; expected a multiple of {processes}"
+
+
 def check_sizes(
     dataset: SpokenCaptions,
     batch_size: int,
@@ -35,10 +50,13 @@ def check_sizes(
             f"batch_size {batch_size}, pad_multiple {pad_multiple}, rank {rank} of {world}: expected sizes from 1 on "
             "and a rank below the number of processes"
         )
-    if train and batch_size % world:
-        raise ValueError(f"batch_size {batch_size} is for all {world} processes; expected a multiple of {world}")
+    if train and (uneven := uneven_share(batch_size, world)):
+        raise ValueError(f"batch_size: {uneven}")
     if train and len(dataset) < world:
-        raise UserError(f"{len(dataset)} training rows for {world} processes; expected at least one row each")
+        raise UserError(
+            f"{len(dataset)} training rows for {world} processes; expected at least one row each: give more rows, or "
+            "fewer processes with launch.processes"
+        )
     if target_length is not None and (dataset.max_frames is None or dataset.max_frames > target_length):
         raise ValueError(
             f"target_length is {target_length} frames while the dataset's max_frames is {dataset.max_frames}; "

@@ -1,15 +1,13 @@
 """How a task is trained and by how many processes: the ``trainer:`` and ``launch:`` groups of a config."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from config import Fault, refuse
-from engine import distributed
 from engine.update import Precision
 
 
@@ -90,21 +88,8 @@ class Launch:
     """How many processes run.py starts on this machine.
 
     Attributes:
-        processes: a number, or None for one per visible GPU (one process on a machine without). torchrun's own
-            numbers win when it launched the program.
+        processes: a number, or None for as many visible GPUs as share every batch evenly (one process on a machine
+            without). torchrun's own numbers win when it launched the program.
     """
 
     processes: PositiveInt | None = None
-
-
-def planned_processes(launch: Mapping[str, Any] | None) -> int:
-    """Return how many processes a config is run by: torchrun's number, ``launch.processes``, or one per visible GPU.
-
-    Args:
-        launch: the group as the config has it; None where the entry knows no ranks.
-    """
-    if launch is None:
-        return 1
-    if distributed.launched_by_torchrun():
-        return int(os.environ["WORLD_SIZE"])
-    return launch.get("processes") or max(1, torch.cuda.device_count())

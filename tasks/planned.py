@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from config import Fault, closest
-from engine.settings import planned_processes
+from datasets.batch_sizes import uneven_share
+from engine.processes import fixed_processes
 
 Node = Mapping[str, Any]
 
@@ -25,22 +26,22 @@ def plan_faults(
         launch: the group of :class:`engine.settings.Launch`.
         optimization: the task's group of :class:`engine.optimization.Optimization`.
     """
-    yield from uneven_share("data.batch_size", data.get("batch_size"), launch)
+    yield from unshared_batch("data.batch_size", data.get("batch_size"), launch)
     yield from unknown_averages(modules, trainer)
     yield from long_warm_up(optimization, trainer)
 
 
-def uneven_share(key_path: str, batch_size: int | None, launch: Node | None) -> Iterator[Fault]:
-    """Yield the fault of a global batch that the processes cannot share evenly.
+def unshared_batch(key_path: str, batch_size: int | None, launch: Node | None) -> Iterator[Fault]:
+    """Yield the fault of a global batch that a fixed number of processes cannot share evenly.
 
     Args:
         key_path: where it is set.
         batch_size: of all processes together, None where the data have none.
-        launch: how many processes there will be.
+        launch: what fixes their number; where nothing does, :mod:`engine.processes` chooses one that fits.
     """
-    count = planned_processes(launch)
-    if batch_size is not None and batch_size % count:
-        yield key_path, f"found {batch_size} for {count} processes, which share a batch; expected a multiple of {count}"
+    count = fixed_processes(launch)
+    if batch_size is not None and count is not None and (told := uneven_share(batch_size, count)):
+        yield key_path, f"{told}, or another number in launch.processes (of torchrun, where that starts them)"
 
 
 def unknown_averages(modules: Sequence[str], trainer: Node | None) -> Iterator[Fault]:

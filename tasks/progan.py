@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from config import Fault, Offers
+from datasets.batch_sizes import uneven_share
 from datasets.renders import Renders
 from engine import distributed
 from engine.context import Context
@@ -33,7 +34,7 @@ from gan.growth import Growth, Phase, Stage
 from gan.latents import latents
 from gan.objectives import Objective
 from gan.progan_growing import GrowingGenerator, ProganDiscriminator, blend
-from tasks.planned import Node, plan_faults, uneven_share
+from tasks.planned import Node, plan_faults, unshared_batch
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +119,15 @@ class Progan:
     ) -> Iterator[Fault]:
         """Refuse a training that cannot be as it is planned; here each phase has a batch of its own."""
         yield from plan_faults(Progan.module_names, data, trainer, launch)
-        for number, phase in enumerate(phases):
-            yield from uneven_share(f"phases.{number}.batch_size", phase.get("batch_size"), launch)
+        for key, size in Progan.batch_sizes({"phases": phases}):
+            yield from unshared_batch(key, size, launch)
+
+    @staticmethod
+    def batch_sizes(task: Node) -> Iterator[tuple[str, int]]:
+        """Yield the key path below the task's node and the size of every phase's batch."""
+        for number, phase in enumerate(task["phases"]):
+            if "batch_size" in phase:
+                yield f"phases.{number}.batch_size", phase["batch_size"]
 
     def _check(self, phases: list[Phase]) -> None:
         last = phases[-1]
@@ -138,11 +146,8 @@ class Progan:
                 f"{self.data.folder} holds pictures of {self.data.size} pixels, the last phase is at {last.resolution}"
             )
         for phase in phases:
-            if phase.batch_size % self.data.world_size:
-                raise UserError(
-                    f"phases: the batch of {phase.batch_size} at {phase.resolution} pixels cannot be shared by "
-                    f"{self.data.world_size} processes; give a multiple"
-                )
+            if uneven := uneven_share(phase.batch_size, self.data.world_size):
+                raise UserError(f"phases: the batch at {phase.resolution} pixels: {uneven}")
 
     # -- training ------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,13 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use; GPUs are hidden, so that the suite means the same on every machine.
 
+``DRAWL_TEST_GPUS=1`` shows them to the tests and to the programs that they start.
+"""
+
+import os
 from pathlib import Path
+
+if not os.environ.get("DRAWL_TEST_GPUS"):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch looks
 
 import numpy as np
 import pytest

@@ -25,7 +25,10 @@ def test_a_training_that_cannot_be_as_planned_is_told_before_anything_is_built(t
         return [line for line in lines if line.startswith(start)]
 
     (share,) = told("data.batch_size: ")
-    assert "found 4 for 3 processes, which share a batch; expected a multiple of 3" in share
+    assert (
+        "found 4 for 3 processes, which share a batch; expected a multiple of 3, or another number in launch.pro"
+        in share
+    )
     (average, *_) = told("trainer.ema.modules.0")
     assert f"found 'sppech', {modules}" in average
     assert ("; did you mean 'speech'?" in average) == ("speech" in modules)
@@ -52,3 +55,12 @@ def test_a_training_as_it_can_be_has_no_fault(tmp_path, monkeypatch):
     assert not [line for line in lines if line.startswith(("data.", "trainer.")) or "warmup" in line], lines
     monkeypatch.setenv("WORLD_SIZE", "8")
     assert any("found 4 for 8 processes" in line for line in faults_of(tmp_path, task))
+
+
+@pytest.mark.parametrize("task", PLANNED)
+def test_a_number_of_gpus_is_no_fault_of_a_config(tmp_path, monkeypatch, task):
+    """Nobody asked for three processes: run.py starts as many as fit."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    phases = "phases: [{resolution: 4, stable_images: 1, batch_size: 8}], drawing: null" if "progan" in task else ""
+    lines = faults_of(tmp_path, f"task={{type: {task}, {phases}}}")
+    assert not [line for line in lines if "batch_size" in line], lines

@@ -160,7 +160,7 @@ def test_pictures_that_do_not_fit_the_phases(renders):
     networks = {"generator": GrowingGenerator(6, [8, 8]), "discriminator": ProganDiscriminator([8, 8])}
     with pytest.raises(UserError, match="holds pictures of 16 pixels, the last phase is at 8"):
         make(renders, phases=[Phase(8, 8, 4)], **networks)
-    with pytest.raises(UserError, match="the batch of 3 at 8 pixels cannot be shared by 2 processes"):
+    with pytest.raises(UserError, match="the batch at 8 pixels: found 3 for 2 processes, which share"):
         make(renders, world=2, phases=[Phase(8, 8, 3), Phase(16, 8, 4)])
 
 

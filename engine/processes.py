@@ -1,0 +1,64 @@
+"""How many processes a config is run by: what the user fixed, else as many visible GPUs as share its batches evenly."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from config import resolve_type
+from engine import distributed
+
+log = logging.getLogger(__name__)
+
+
+def fixed_processes(launch: Mapping[str, Any] | None) -> int | None:
+    """Return the number of processes that torchrun or ``launch.processes`` fixes; None where it is free.
+
+    Args:
+        launch: the group as the config has it; None where the entry knows no ranks, which is then one process.
+    """
+    if launch is None:
+        return 1
+    if distributed.launched_by_torchrun():
+        return int(os.environ["WORLD_SIZE"])
+    return launch.get("processes")
+
+
+def planned_processes(values: Mapping[str, Any]) -> int:
+    """Return how many processes a config is run by, and say so where that leaves GPUs idle.
+
+    Args:
+        values: a checked config.
+
+    Returns:
+        The fixed number; else the largest one up to the number of visible GPUs that divides every batch, at least 1.
+    """
+    fixed = fixed_processes(values.get("launch"))
+    if fixed is not None:
+        return fixed
+    visible, sizes = torch.cuda.device_count(), dict(shared_batches(values))
+    count = max((n for n in range(1, visible + 1) if not any(size % n for size in sizes.values())), default=1)
+    if count < visible:
+        log.warning(
+            "%d GPUs are visible, %d of them %s used: the most that share %s evenly; batches that are multiples of %d "
+            "would use all", visible, count, "is" if count == 1 else "are",
+            ", ".join(f"{key_path}={size}" for key_path, size in sizes.items()), visible,
+        )  # fmt: skip
+    return count
+
+
+def shared_batches(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield the key path and the size of every global batch that the processes of a training share.
+
+    Args:
+        values: a checked config: ``data.batch_size``, and what the task's static method ``batch_sizes(node)`` yields.
+    """
+    size = (values.get("data") or {}).get("batch_size")
+    if size is not None:
+        yield "data.batch_size", size
+    task = values.get("task") or {}
+    own = getattr(resolve_type(task["type"]), "batch_sizes", None) if "type" in task else None
+    if own is not None:
+        yield from ((f"task.{key}", count) for key, count in own(task))
