@@ -27,6 +27,11 @@ class Context:
     after_stop: Callable[[], str] | None = None
 
     @property
+    def run_name(self) -> str:
+        """What the run is called: its ``run.name``, or the config's name where it has none of its own."""
+        return (self.values.get("run") or {}).get("name") or self.name
+
+    @property
     def config_text(self) -> str:
         """The resolved config as YAML."""
         return config.dump(self.values)

@@ -92,7 +92,12 @@ def dissect(
     folder.prepare(context.values, run.resume, context.command)
     table = table.to(distributed.pick_device())
     views = [_layer_view(found, drawn, layer, ranked[layer], generator, table) for layer in layers]
-    info = {"drawings": str(number), "threshold": str(threshold), "command": " ".join(context.command)}
+    info = {
+        "config": context.name,
+        "drawings": str(number),
+        "threshold": str(threshold),
+        "command": " ".join(context.command),
+    }
     _write(folder, context, found, ranked, views, info)
 
 
@@ -152,7 +157,7 @@ def _write(
     write_whole(folder.path / "units.json", (json.dumps(units) + "\n").encode())
     metrics = figures(found)
     write_metrics(folder.path, metrics)
-    title = f"{context.name}: which unit draws what"
+    title = f"{context.run_name}: which unit draws what"
     write_dissection_report(folder.path / "report.html", title, views, info, context.config_text)
     console.print(metrics_table(metrics), highlight=False, markup=False)
     for name in ("report.html", "dissect.json", "units.json", "metrics.json"):

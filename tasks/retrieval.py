@@ -61,13 +61,13 @@ def write_retrieval_report(
         for position in best_and_worst(side.rank.numpy(), EXAMPLES)
     ]
     report = Report(
-        title=f"{context.name}: retrieval among {len(names)} {split} pairs",
+        title=f"{context.run_name}: retrieval among {len(names)} {split} pairs",
         metrics=metrics,
         curves={name: points for name, points in folder.curves().items() if name.startswith(CURVES)},
         queries=queries,
         sections=list(sections),
         config_yaml=context.config_text,
-        info=_info(folder),
+        info={"config": context.name, **_info(folder)},
     )
     write_report(folder.path / "report.html", report)
     return metrics

@@ -155,7 +155,7 @@ class SegmenterTraining:
             return {}
         write_segmentation_report(
             folder.path / "report.html",
-            title=f"{context.name}: attributes in {len(self.data.test)} held-out renders",
+            title=f"{context.run_name}: attributes in {len(self.data.test)} held-out renders",
             metrics=metrics,
             by_label=counts.by_label(),
             overlays=self._overlays(),

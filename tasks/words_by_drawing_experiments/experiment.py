@@ -88,12 +88,14 @@ class Experiment:
             return
         write_metrics(self.folder.path, metrics)
         report = Report(
-            title=f"{self.context.name}: {title}",
+            title=f"{self.context.run_name}: {title}",
             metrics=metrics,
             queries=list(queries),
             sections=list(sections),
             config_yaml=self.context.config_text,
-            info=({"weights": self.model.name} if self.model else {}) | _info(self.folder),
+            info={"config": self.context.name}
+            | ({"weights": self.model.name} if self.model else {})
+            | _info(self.folder),
         )
         write_report(self.folder.path / "report.html", report)
         self.show(metrics)

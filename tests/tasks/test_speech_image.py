@@ -101,6 +101,17 @@ def test_the_report_holds_both_directions_and_skipped_rows(tmp_path):
     assert json.loads((tmp_path / "retrieval.json").read_text())["n"] == 4
 
 
+def test_the_report_has_the_name_of_the_run_and_tells_the_config(tmp_path):
+    task, values = build()
+    for name, title in (("q2", "q2"), (None, "pairs/tiny")):
+        folder = RunFolder(tmp_path / title)
+        folder.prepare(values, "auto", ["run.py"])
+        task.report(folder, Context("pairs/tiny", values | {"run": {"name": name}}, ["run.py"]))
+        page = (folder.path / "report.html").read_text(encoding="utf-8")
+        assert f"<h1>{title}: retrieval among 4 validation pairs</h1>" in page
+        assert "<dt>config</dt><dd>pairs/tiny</dd>" in page
+
+
 def test_other_captions_of_the_same_picture_are_no_impostors():
     scores = torch.tensor([[1.0, 5.0, 0.5], [5.0, 1.0, 0.2], [0.1, 0.3, 1.0]], requires_grad=True)
     masked = leave_out_same_picture(scores, torch.tensor([7, 7, 8]))
