@@ -32,14 +32,15 @@ ALLOWED_MODULES = (
 NAMES_SHOWN = 16
 
 
-def closest(name: str, names: Sequence[str]) -> str:
+def closest(name: str, names: Sequence[str], likeness: float = 0.5) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest of ``names``, or nothing.
 
     Args:
         name: what was found.
         names: what would have been valid.
+        likeness: how near it must be, from 0 to 1; higher where names are many and stand there by chance.
     """
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    near = get_close_matches(name, names, n=1, cutoff=likeness)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 

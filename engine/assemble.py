@@ -53,7 +53,7 @@ def refuse_missing(data: Factory, prepare: Factory | None = None) -> None:
     """
     made = None if prepare is None else _folder_of(prepare.arguments)
     told = [
-        f"  {key_path}: {path} does not exist{_beside(path)}"
+        f"  {key_path}: {path} does not exist{_beside(path, key_path.endswith('.folder'))}"
         for key_path, path in data.paths()
         if not path.exists() and (prepare is None or (made is not None and not path.is_relative_to(made)))
     ]
@@ -64,11 +64,16 @@ def refuse_missing(data: Factory, prepare: Factory | None = None) -> None:
         )
 
 
-def _beside(path: Path) -> str:
-    """Name what stands in a missing file's place, or the folder that is missing too."""
+def _beside(path: Path, folder: bool) -> str:
+    """Name what of its kind stands in the place of a missing file or folder, or the folder that is missing too."""
     if not path.parent.is_dir():
         return f", nor does the folder {path.parent}"
-    return closest(path.name, [found.name for found in path.parent.iterdir()])
+    there = [
+        found.name
+        for found in path.parent.iterdir()
+        if found.is_dir() == folder and (folder or found.suffix.lower() == path.suffix.lower())
+    ]
+    return closest(path.name, there, likeness=0.6)
 
 
 def build_task(

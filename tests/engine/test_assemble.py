@@ -4,6 +4,7 @@ import pytest
 
 import config
 from config import Factory
+from datasets.spoken_captions import GanClevr, PlacesFiles
 from engine.assemble import refuse_missing
 from engine.errors import UserError
 
@@ -53,3 +54,38 @@ def test_what_will_be_prepared_may_be_missing(tmp_path):
     refuse_missing(data, prepare)
     with pytest.raises(UserError, match=r"data\.train\.manifest: .*train\.json does not exist"):
         refuse_missing(data)
+
+
+@pytest.mark.parametrize(
+    ("missing", "meant"),
+    [
+        ("vall.json", "val.json"),
+        ("val.jsn", None),  # another ending is another format
+        ("picturs.json", None),  # a folder is no manifest
+        ("nope", None),  # three letters of "opt" are no mistyped name
+        ("lisst", "list"),
+    ],
+)
+def test_only_files_with_the_same_ending_are_offered_for_a_file(tmp_path, missing, meant):
+    for file in ("val.json", "val.jpg", "list"):
+        (tmp_path / file).write_text("{}")
+    for folder in ("pictures.json", "opt"):
+        (tmp_path / folder).mkdir()
+    node = Factory(PlacesFiles, {"manifest": str(tmp_path / missing)}, "data.train")
+    assert offered(node) == meant
+
+
+@pytest.mark.parametrize(("missing", "meant"), [("wrld", "world"), ("vall", None), ("nope", None)])
+def test_only_folders_are_offered_for_a_folder(tmp_path, missing, meant):
+    (tmp_path / "val").write_text("{}")
+    for folder in ("world", "opt"):
+        (tmp_path / folder).mkdir()
+    assert offered(Factory(GanClevr, {"folder": str(tmp_path / missing)}, "data.train")) == meant
+
+
+def offered(node):
+    """Return the name that the message suggests, or None."""
+    with pytest.raises(UserError, match="1 file of the data is missing") as error:
+        refuse_missing(node)
+    _, _, meant = str(error.value).partition("; did you mean '")
+    return meant.removesuffix("'?") or None
