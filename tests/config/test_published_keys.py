@@ -14,8 +14,19 @@ KEYS = (
 )
 
 
-def test_every_published_key_is_mapped():
+def mapped(text):
+    """Return the keys in the first column of the key map: two spaces or more end it, and a counterpart follows."""
+    head = text.split("The original's keys are these here:\n")[1].split("\ndescription:")[0]
+    rows = [re.fullmatch(r"#   (\S.*?) {2,}(\S.*)", line) for line in head.splitlines()]
+    assert all(rows), head
+    return [key for row in rows for key in row[1].split(", ")]
+
+
+def test_every_published_key_is_mapped_once():
     text = config.find("words_by_drawing/base").read_text(encoding="utf-8")
-    head = text.split("The original's keys are these here:")[1].split("\ndescription:")[0]
-    named = set(re.findall(r"[\w/]+", head))
-    assert [key for key in KEYS.split() if key not in named] == []
+    assert sorted(mapped(text)) == sorted(KEYS.split())
+
+
+def test_words_of_the_second_column_are_no_keys():
+    rows = "#   lr, seed  model: of the clustering\n#   resume     run.resume"
+    assert mapped(f"# The original's keys are these here:\n{rows}\ndescription: x") == ["lr", "seed", "resume"]
