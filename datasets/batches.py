@@ -51,8 +51,7 @@ class Items(Dataset):
         try:
             sample = self._load(epoch, rows[place], failures)
             if sample is None and self.refill:
-                row = self._stand_in(epoch, place, rows, failures)
-                sample = None if row is None else self._load(epoch, row, failures)
+                sample = self._stand_in(epoch, place, rows, failures)
         finally:
             torch.default_generator.set_state(before)
         return sample, failures
@@ -69,17 +68,19 @@ class Items(Dataset):
         self._usable[row] = True
         return sample
 
-    def _stand_in(self, epoch: int, place: int, rows: Rows, failures: list[SampleError]) -> int | None:
-        """The row for a place whose own cannot be used; None where there is none among those not in the batch.
+    def _stand_in(self, epoch: int, place: int, rows: Rows, failures: list[SampleError]) -> Batch | None:
+        """The sample for a place whose own cannot be used; None where there is none among those not in the batch.
 
         Those are dealt to the places in turn, so that most places find theirs without knowing of the others; only where
         all that were dealt are bad too does it count what the other places leave.
         """
         others = self._others(epoch, rows)
+        latest: tuple[int, Batch | None] = (-1, None)  # the row loaded last: mostly the chosen one
 
         def usable(row: int) -> bool:
+            nonlocal latest
             if row not in self._usable:
-                self._load(epoch, row, failures)
+                latest = row, self._load(epoch, row, failures)
             return self._usable[row]
 
         def own(place: int) -> int | None:
@@ -87,11 +88,13 @@ class Items(Dataset):
             return next((row for row in candidates if usable(row)), None)
 
         found = own(place)
-        if found is not None or len(others) >= REFILL_TRIES * len(rows):
-            return found
-        settled = [own(other) for other in range(len(rows))]
-        free = (row for row in others.tolist() if row not in settled and usable(row))
-        return next(islice(free, settled[:place].count(None), None), None)
+        if found is None and len(others) < REFILL_TRIES * len(rows):
+            settled = [own(other) for other in range(len(rows))]
+            free = (row for row in others.tolist() if row not in settled and usable(row))
+            found = next(islice(free, settled[:place].count(None), None), None)
+        if found is None:
+            return None
+        return latest[1] if latest[0] == found else self._load(epoch, found, failures)
 
     def _others(self, epoch: int, rows: Rows) -> Tensor:
         """The rows that are not in a global batch, in an order of its own."""

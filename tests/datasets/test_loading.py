@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from datasets.augment import SpecAugment
+from datasets.batches import Items
 from datasets.loading import Loader
 from datasets.samples import SampleError
 from datasets.spoken_captions import PlacesFiles
@@ -222,6 +223,17 @@ def test_bad_sounds_are_replaced_by_world_1_and_2_alike(corpus, small):
     two = [list(Loader(dataset, 4, 5, True, target_length=64, rank=r, world=2).batches(1)) for r in (0, 1)]
     for whole, left, right in zip(one, *two, strict=True):
         assert equal(whole, {name: torch.cat([left[name], right[name]]) for name in whole})
+
+
+def test_a_row_that_stands_in_is_decoded_once(corpus, small, monkeypatch):
+    spoil(corpus, (2,))
+    dataset = PlacesFiles(corpus, small, train=True, on_error="skip")
+    read, load = [], PlacesFiles.__getitem__
+    monkeypatch.setattr(PlacesFiles, "__getitem__", lambda self, row: read.append(row) or load(self, row))
+    sample, failures = Items(dataset, 0, refill=True)[0, 1, (0, 2, 5)]
+    assert [failure.index for failure in failures] == [2]
+    assert read == [2, sample["index"]]
+    assert sample["index"] not in (0, 2, 5)
 
 
 def test_a_batch_of_bad_rows_is_an_error(corpus, small):
