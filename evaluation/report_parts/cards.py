@@ -81,7 +81,8 @@ def _player(query: Query, heat: np.ndarray, with_sound: bool) -> str:
 def _legend() -> str:
     return (
         f'<p class="legend" title="the line runs at {100 * LINE:.0f} % of the range of this pair&#39;s similarities">'
-        f'<i class="dim"></i>darkened: low similarity to this moment<i class="line"></i>outlined: the highest</p>'
+        '<span><i class="dim"></i>darkened: low similarity to this moment</span>'
+        '<span><i class="line"></i>outlined: the highest</span></p>'
     )
 
 

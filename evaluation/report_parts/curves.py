@@ -24,10 +24,10 @@ def training_section(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str
         return ""
     charts, lines = [], []
     for logged, points in curves.items():
-        title, percent = curve_name(logged)
+        title, percent, rank = curve_name(logged)
         finite = [point for point in points if math.isfinite(point[1])]
         if len(finite) > 1:
-            charts.append(line_chart(title, points, X_LABEL, percent))
+            charts.append(line_chart(title, points, X_LABEL, percent, rank))
         else:
             lines.append(_line(title, finite, percent))
     html = "<section><h2>Training</h2>"

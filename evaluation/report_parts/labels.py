@@ -22,10 +22,12 @@ class CurveName(NamedTuple):
     Attributes:
         title: its name on the page.
         percent: whether it is a share (0-1) that reads best in percent.
+        rank: whether it is a rank, which counts from 1.
     """
 
     title: str
     percent: bool
+    rank: bool = False
 
 
 def curve_name(logged: str) -> CurveName:
@@ -49,7 +51,7 @@ def curve_name(logged: str) -> CurveName:
     if rest.startswith("recall@"):
         return CurveName(f"{rest} ({split})", percent)
     if rank := re.fullmatch(r"(median|mean)_rank_([AI])", rest):
-        return CurveName(f"{rank[1]} rank of {RANKED[rank[2]]} ({split})", percent)
+        return CurveName(f"{rank[1]} rank of {RANKED[rank[2]]} ({split})", percent, rank=True)
     if recall := re.fullmatch(r"([AI])_r(\d+)", rest):
         return CurveName(f"recall@{recall[2]} of {RANKED[recall[1]]} ({split})", percent)
     return CurveName(f"{split}: {_spaced(rest)}", percent)

@@ -23,17 +23,21 @@ def number(value: float) -> str:
     return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
-def ticks(low: float, high: float, count: int = 4) -> list[float]:
+def ticks(low: float, high: float, count: int = 4, whole: bool = False) -> list[float]:
     """Return round numbers from ``low`` to ``high``, about ``count`` of them.
 
     Args:
         low: start of an axis.
         high: its end, above ``low``.
         count: how many are wanted; a few more or less come.
+        whole: whether only whole numbers are wanted.
     """
     raw = (high - low) / count
+    if whole:
+        raw = max(1.0, raw)
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
+    steps = [factor * power for factor in (1, 2, 2.5, 5, 10)]
+    step = next(step for step in steps if step >= raw * 0.999 and (step.is_integer() or not whole))
     first = math.ceil(low / step - 1e-9)
     return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
@@ -46,14 +50,21 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [tuple(part.mean(axis=0).tolist()) for part in np.array_split(np.array(finite), MOST_POINTS)]
 
 
-def line_chart(name: str, points: Sequence[tuple[float, float]], x_label: str = "", percent: bool = False) -> str:
+def line_chart(
+    name: str,
+    points: Sequence[tuple[float, float]],
+    x_label: str = "",
+    percent: bool = False,
+    rank: bool = False,
+) -> str:
     """One curve with axes.
 
     Args:
         name: what the values are; also the accessible name.
         points: (step, value); values that are not finite are left out.
         x_label: what the steps are.
-        percent: whether the values are shares, shown in percent.
+        percent: whether the values are shares, shown in percent; no axis ends beyond 100 %.
+        rank: whether they are ranks from 1 on, whose axis has whole numbers.
 
     Returns:
         HTML of a figure, or of a note when there is nothing to draw.
@@ -64,7 +75,7 @@ def line_chart(name: str, points: Sequence[tuple[float, float]], x_label: str = 
         return f'<figure class="chart"><figcaption>{title}</figcaption><p class="note">no finite values</p></figure>'
     xs, ys = zip(*kept, strict=True)
     x_low, x_high = _span(min(xs), max(xs))
-    y_low, y_high = _span(min(0.0, min(ys)) if min(ys) > 0 and min(ys) < 0.6 * max(ys) else min(ys), max(ys))
+    y_low, y_high = _value_span(ys, percent, rank)
 
     def place(x: float, y: float) -> tuple[float, float]:
         return (
@@ -75,7 +86,7 @@ def line_chart(name: str, points: Sequence[tuple[float, float]], x_label: str = 
     grid = "".join(
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
         f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{number(value)}{unit}</text>'
-        for value in ticks(y_low, y_high)
+        for value in ticks(y_low, y_high, whole=rank)
         for y in [place(x_low, value)[1]]
     )
     grid += "".join(
@@ -104,6 +115,20 @@ def _span(low: float, high: float) -> tuple[float, float]:
     if high - low > 1e-12 * max(1.0, abs(high)):
         return low, high
     return low - max(abs(low) * 0.05, 0.5), high + max(abs(high) * 0.05, 0.5)
+
+
+def _value_span(values: Sequence[float], percent: bool, rank: bool) -> tuple[float, float]:
+    """The range of the values' axis: from 0 where that is near, for ranks from one whole number to another."""
+    low, high = min(values), max(values)
+    if rank:
+        low = 1.0 if 1 <= low < 0.6 * high else math.floor(low)
+        return low, max(math.ceil(high), low + 1)
+    if 0 < low < 0.6 * high:
+        low = 0.0
+    bottom, top = _span(low, high)
+    if percent and low >= 0 and high <= 100:
+        return max(0.0, bottom), min(100.0, top)
+    return bottom, top
 
 
 def similarity_curve(values: np.ndarray, words: Sequence[tuple[float, float, str]], seconds: float) -> str:

@@ -241,7 +241,7 @@ def test_labels_of_words_neither_overlap_nor_leave_the_axis():
     ],
 )
 def test_curves_have_names_for_people(logged, title, percent):
-    assert curve_name(logged) == (title, percent)
+    assert curve_name(logged) == (title, percent, "rank" in logged)
 
 
 def test_curves_name_axis_and_unit(tmp_path):
@@ -321,9 +321,39 @@ def test_charts_survive_odd_curves():
     assert thinned(many)[0][1] == pytest.approx(np.mean(range(34)))
 
 
+def marks(chart: str) -> list[str]:
+    """The numbers beside the axis of the values."""
+    return re.findall(r'text-anchor="end">([^<]*)<', chart)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, 1.0], ["96 %", "98 %", "100 %"]),
+        ([0.0, 0.0], ["0 %", "0.2 %", "0.4 %"]),
+        ([0.1, 0.5], ["0 %", "20 %", "40 %"]),
+    ],
+)
+def test_shares_have_no_axis_beyond_nothing_and_all(values, expected):
+    assert marks(line_chart("recall", list(enumerate(values)), percent=True)) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([6.0, 4.5], "456"), ([1.0, 1.0], "12"), ([9.5, 1.5], ["5", "10"]), ([3.0, 3.0], "34")],
+)
+def test_axes_of_ranks_have_whole_numbers(values, expected):
+    title, percent, rank = curve_name("validation/median_rank_A")
+    drawn = line_chart(title, list(enumerate(values)), percent=percent, rank=rank)
+    assert marks(drawn) == list(expected)
+    assert f"{values[-1]:g}</span>" in drawn  # what was measured stays as it is
+
+
 def test_ticks_are_round_and_inside():
     assert ticks(0, 1) == [0, 0.25, 0.5, 0.75, 1.0]
     assert ticks(3, 97) == [25, 50, 75]
+    assert ticks(1, 11, whole=True) == [5, 10]
+    assert ticks(1, 101, whole=True) == [25, 50, 75, 100]
     for low, high in ((0.0013, 0.0077), (-5, 12345), (1e-9, 2e-9)):
         marks = ticks(low, high)
         assert 2 <= len(marks) <= 6
