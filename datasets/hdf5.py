@@ -4,7 +4,7 @@
 
 Rows are prepared in shards by all cores. A finished shard is a file of its own, so a job that was killed goes on where
 it was when the same command is given again. The pair is put together from the shards, and the JSON that names it is
-written last: where it is, the pair is complete.
+written last: where it is, the pair is complete. Who has opened a pair is told when it was written anew.
 
 Rows that were left out (``on_error=skip``) are named in the JSON and in a list beside it. Every later run tries them
 again: what can be used by then is put in, what cannot is left out again or, with ``on_error=error``, stops the run.
@@ -23,10 +23,11 @@ import h5py
 from pydantic import NonNegativeInt, PositiveInt
 
 from config import refuse
+from datasets.hdf5_mending import put_in, write_marker
+from datasets.hdf5_pair import IDENTITY, manifest_of, new_identity
 from datasets.hdf5_parts import (
     can_be_mended,
     has_failures,
-    insert_rows,
     read_outcome,
     write_audio,
     write_images,
@@ -93,6 +94,11 @@ class HDF5Pair:
         """Folder of the shards, gone when the pair is complete."""
         return self.json.with_name(f".{self.manifest.stem}.parts")
 
+    @property
+    def marker(self) -> Path:
+        """What rows are being put in, should that be interrupted."""
+        return self.parts / "mend.json"
+
 
 def preprocess(data: HDF5Pair) -> None:
     """Writes the pair; where it is there, puts in what was left out of it and can be used now.
@@ -110,6 +116,10 @@ def preprocess(data: HDF5Pair) -> None:
     with locked(data.json.with_name(f".{data.manifest.stem}.lock")):
         source = _source(data)
         left_out = _left_out(data, source, len(records))
+        if left_out is None and data.marker.exists():
+            log.info("%s: going on with the rows that an interrupted run was putting in", data.json)
+            left_out = put_in(data.marker, (data.audio, data.image), data.json)
+            _finish(data, source, left_out)
         if left_out is None:
             _start_parts(data, source)
             _make_parts(data, records)
@@ -132,15 +142,18 @@ def _source(data: HDF5Pair) -> dict[str, Any]:
 
 def _left_out(data: HDF5Pair, source: dict[str, Any], rows: int) -> Reasons | None:
     """What this very pair lacks, None where it is not there; another one is never overwritten."""
-    if not data.json.exists():
+    path = data.json if data.json.exists() else data.marker
+    if not path.exists():
         return None
-    content = json.loads(data.json.read_bytes())
+    content = json.loads(path.read_bytes())
     found = content.get("made_from")
     if found != source:
         raise ManifestError(
-            f"{data.json} is there already and was made from {found}, asked for is {source}; give another data.folder "
+            f"{path} is there already and was made from {found}, asked for is {source}; give another data.folder "
             "or delete that file"
         )
+    if path == data.marker:
+        return None
     left_out = {entry["row"]: entry["reason"] for entry in content.get("left_out", ())}
     if len(content["data"]) + len(left_out) != rows:
         log.info("%s has %d of %d rows and does not say why: making it again", data.json, len(content["data"]), rows)
@@ -195,9 +208,12 @@ def _put_together(data: HDF5Pair, source: dict[str, Any], rows: int) -> Reasons:
     if not kept:
         raise UserError(f"none of the {rows} rows could be decoded, the first: {failures[0]}")
     log.info("writing %s and %s", data.audio.name, data.image.name)
+    identity = new_identity()
     with written_whole(data.audio) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs[IDENTITY] = identity
         write_audio(file, paths, len(kept), data.max_frames, None if data.compression == "none" else data.compression)
     with written_whole(data.image) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs[IDENTITY] = identity
         write_images(file, paths, len(kept))
     left_out = dict(zip(sorted(set(range(rows)) - set(kept)), failures, strict=True))
     _finish(data, source, left_out)
@@ -220,12 +236,8 @@ def _mend(data: HDF5Pair, source: dict[str, Any], records: Records, left_out: Re
     still = dict(zip(sorted(set(rows) - set(mended)), failures, strict=True))
     if mended:
         log.info("%d rows can be used now, writing %s and %s", len(mended), data.audio.name, data.image.name)
-        fresh = [row in left_out for row in range(len(records)) if row not in still]
-        with written_whole(data.audio) as audio, written_whole(data.image) as image:
-            for path, temporary in ((data.audio, audio), (data.image, image)):
-                with h5py.File(path, "r") as old, h5py.File(temporary, "w") as new:
-                    insert_rows(old, new, fresh, paths)
-            data.json.unlink()  # while it is there the pair is complete, and the two are not renamed at once
+        write_marker(data.marker, source, len(records), still, paths)
+        put_in(data.marker, (data.audio, data.image), data.json)
     _finish(data, source, still)
     return still
 
@@ -244,15 +256,4 @@ def _finish(data: HDF5Pair, source: dict[str, Any], left_out: Reasons) -> None:
         write_whole(data.skipped, ("\n".join(left_out.values()) + "\n").encode())
     else:
         data.skipped.unlink(missing_ok=True)
-    write_whole(data.json, _manifest(data, source, left_out))
-
-
-def _manifest(data: HDF5Pair, source: dict[str, Any], left_out: Reasons) -> bytes:
-    """The manifest's rows that are in the pair, with the pair's names; the pair may be moved with it."""
-    content = json.loads(data.manifest.read_bytes())
-    for base in ("image_base_path", "audio_base_path"):
-        content[base] = str(data.manifest.parent.absolute() / Path(content.get(base, "")).expanduser())
-    content["data"] = [entry for row, entry in enumerate(content["data"]) if row not in left_out]
-    content |= {"audio_hdf5_path": data.audio.name, "image_hdf5_path": data.image.name, "made_from": source}
-    content["left_out"] = [{"row": row, "reason": reason} for row, reason in left_out.items()]
-    return json.dumps(content, indent=1, ensure_ascii=False).encode()
+    write_whole(data.json, manifest_of(data.manifest, data.audio.name, data.image.name, source, left_out))

@@ -5,8 +5,7 @@ A shard is an npz: ``mel`` (40, sum of frames) and ``frames``; ``image``, the by
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -22,7 +21,6 @@ from datasets.windows import cut
 from engine.errors import UserError
 
 BANDS = 40
-BLOCK = 64  # rows copied at a time
 
 
 def write_part(
@@ -178,54 +176,3 @@ def write_images(file: h5py.File, paths: list[Path], count: int) -> None:
         for picture in np.split(content, np.cumsum(sizes)[:-1]) if len(sizes) else ():
             images[at] = picture
             at += 1
-
-
-def insert_rows(old: h5py.File, new: h5py.File, fresh: Sequence[bool], paths: list[Path]) -> None:
-    """Writes a file of the pair anew, with rows that it lacked.
-
-    Args:
-        old: What is there.
-        new: Open for writing.
-        fresh: Of every row of the new file, whether it comes from the shards; the others come from ``old``, in order.
-        paths: Shards with the fresh rows, in order.
-    """
-    for name, source in old.items():
-        chunks = {"compression": source.compression, "chunks": source.chunks} if source.chunks else {}
-        target = new.create_dataset(name, (len(fresh), *source.shape[1:]), source.dtype, **chunks)
-        values = _values(name, paths)
-        at = copied = 0
-        step = 1 if h5py.check_vlen_dtype(source.dtype) else BLOCK  # several of one length h5py takes for a table
-        for is_fresh, run in groupby(fresh):
-            end = at + len(list(run))
-            while at < end:
-                count = 1 if is_fresh else min(step, end - at)
-                if is_fresh:
-                    target[at] = _widened(next(values), source)
-                elif step == 1:
-                    target[at] = source[copied]
-                else:
-                    target[at : at + count] = source[copied : copied + count]
-                at += count
-                copied += 0 if is_fresh else count
-
-
-def _widened(value: np.ndarray, like: h5py.Dataset) -> np.ndarray:
-    """A log-mel with zeros behind it to the width of its dataset; anything else as it is."""
-    if len(like.shape) < 3:
-        return value
-    return np.pad(value, ((0, 0), (0, like.shape[2] - value.shape[1])))
-
-
-def _values(name: str, paths: list[Path]) -> Iterator[np.ndarray]:
-    """What the rows of shards hold for one dataset of the pair."""
-    for path in paths:
-        with np.load(path) as part:
-            frames, sizes = part["frames"], part["sizes"]
-            if not len(frames):
-                continue
-            if name == "melspec_len":
-                yield from frames
-            elif name == "melspec":
-                yield from np.split(part["mel"], np.cumsum(frames)[:-1], axis=1)
-            else:
-                yield from np.split(part["image"], np.cumsum(sizes)[:-1])

@@ -20,6 +20,7 @@ from datasets.audio import count_samples, read_audio
 from datasets.augment import SpecAugment
 from datasets.features import HOP
 from datasets.images import ImageTransform
+from datasets.manifest import ManifestError
 from datasets.records import SpokenCaption
 from datasets.windows import cut
 from engine.errors import UserError
@@ -100,6 +101,7 @@ class SpokenCaptions(Dataset, ABC):
 
         Raises:
             SampleError: Its picture or sound cannot be used; names file, row, list and split.
+            ManifestError: The files are others than those that were checked.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"row {index} of {len(self)}")
@@ -108,6 +110,8 @@ class SpokenCaptions(Dataset, ABC):
             if self.image is not None:
                 sample["image"] = self.image(self._picture(index), self.train)
             return sample | self._speech(index)
+        except ManifestError:
+            raise  # no row is to blame, so none is to be skipped
         except UserError as error:
             raise self.unusable(index, error) from error
 

@@ -22,6 +22,7 @@ from datasets.audio import read_audio
 from datasets.augment import SpecAugment
 from datasets.features import count_frames, log_mel
 from datasets.gan_clevr import Split, read_gan_clevr
+from datasets.hdf5_pair import check_pair, state_of
 from datasets.images import ImageTransform, read_image
 from datasets.manifest import ManifestError, read_places
 from datasets.records import Records, SpokenCaption
@@ -190,7 +191,8 @@ class PlacesHDF5(SpokenCaptions):
     ) -> None:
         pair = read_places(manifest, need="hdf5")
         rows = read_places(texts).records if texts is not None else pair.records
-        count = _check_pair(pair.path, pair.audio_hdf5, pair.image_hdf5, len(rows) if rows else None)
+        self._state = check_pair(pair.path, pair.audio_hdf5, pair.image_hdf5, len(rows) if rows else None)
+        count = self._state[0]
         records = rows or Records(SpokenCaption(uttid=str(row)) for row in range(count))
         super().__init__(records, pair.path, image, train, max_frames, window, spec_augment, on_error)
         self._paths = {"audio": pair.audio_hdf5, "image": pair.image_hdf5}
@@ -207,7 +209,13 @@ class PlacesHDF5(SpokenCaptions):
         """The open file of this very process: HDF5 handles do not survive a fork."""
         key = (os.getpid(), kind)
         if key not in self._open:
-            self._open[key] = h5py.File(self._paths[kind], "r")
+            file = h5py.File(self._paths[kind], "r")
+            if state_of(file) != self._state:
+                raise ManifestError(
+                    f"{self._paths[kind]}: was written anew since this run began: it had {self._state[0]} rows and has "
+                    f"{state_of(file)[0]}, which may be others now; start the run again"
+                )
+            self._open[key] = file
         return self._open[key]
 
     def _picture(self, index: int) -> Image.Image:
@@ -237,20 +245,3 @@ def _readable(name: str, read: Callable[[], np.ndarray]) -> np.ndarray:
         return read()
     except OSError as error:
         raise UserError(f"{name}: cannot be read ({error}); make the file again") from error
-
-
-def _check_pair(manifest: Path, audio: Path, image: Path, rows: int | None) -> int:
-    """Number of rows of the HDF5 pair, checked against each other and against the manifest's."""
-    lengths = {} if rows is None else {f"{manifest} data": rows}
-    for path, names in ((audio, ("melspec", "melspec_len")), (image, ("image",))):
-        try:
-            with h5py.File(path, "r") as file:
-                lacking = [name for name in names if name not in file]
-                if lacking:
-                    raise ManifestError(f"{path}: has no dataset {', '.join(lacking)}, found {', '.join(file)}")
-                lengths |= {f"{path} {name}": file[name].shape[0] for name in names}
-        except OSError as error:
-            raise ManifestError(f"{path}: cannot be opened as HDF5 ({error}); {manifest} names it") from error
-    if len(set(lengths.values())) > 1:
-        raise ManifestError("lengths differ: " + ", ".join(f"{name} has {length}" for name, length in lengths.items()))
-    return next(iter(lengths.values()))

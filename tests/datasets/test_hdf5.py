@@ -19,8 +19,10 @@ from datasets import hdf5
 from datasets.audio import read_audio
 from datasets.features import log_mel
 from datasets.hdf5 import HDF5Pair, preprocess
+from datasets.loading import Loader
 from datasets.manifest import ManifestError, read_places
 from datasets.samples import SampleError
+from datasets.spoken_captions import PlacesHDF5
 from tests.datasets.conftest import write_corpus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,6 +154,86 @@ def test_what_was_left_out_is_tried_again_by_every_later_run(pair, compression, 
     preprocess(fresh)
     assert_same(pair, fresh)
     assert len(read_places(pair.json).records) == 11
+
+
+@pytest.mark.parametrize("renamed", [0, 1, 2])
+def test_a_kill_while_rows_are_put_in_loses_nothing(pair, monkeypatch, renamed):
+    mend = damage(pair, 0, 4, 7)
+    pair = replace(pair, on_error="skip")
+    preprocess(pair)
+    mend(0, 7)
+    code = (
+        "import os, sys; from pathlib import Path; from datasets import hdf5\n"
+        "left, replace = int(sys.argv[2]), Path.replace\n"
+        "def killed(path, target):\n"
+        "    global left\n"
+        "    if str(target).endswith('.h5') or (left == 0 and str(target).endswith('train.json')):\n"
+        "        if left == 0: os.kill(os.getpid(), 9)\n"
+        "        left -= 1\n"
+        "    return replace(path, target)\n"
+        "Path.replace = killed\n"
+        "hdf5.preprocess(hdf5.HDF5Pair(Path(sys.argv[1]), 64, workers=1, on_error='skip'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(pair.manifest), str(renamed)], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not pair.json.exists()
+    with pytest.raises(ManifestError, match=r"mend\.json is there already and was made from"):
+        preprocess(replace(pair, max_frames=32))
+    tried, write = [], hdf5.write_part
+    monkeypatch.setattr(hdf5, "write_part", lambda path, rows, *rest: tried.extend(rows) or write(path, rows, *rest))
+    preprocess(pair)
+    assert tried == [4]  # as in every run; what was mended or in the pair is not made again
+    assert [entry["row"] for entry in json.loads(pair.json.read_text())["left_out"]] == [4]
+    fresh = replace(pair, folder=pair.manifest.parent / "fresh")
+    preprocess(fresh)
+    assert_same(pair, fresh)
+    assert not pair.parts.exists()
+
+
+@pytest.mark.parametrize("opened", ["before", "image before"])
+@pytest.mark.parametrize("on_error", ["error", "skip"])
+def test_a_pair_that_is_mended_while_it_is_read_is_refused(pair, small, opened, on_error):
+    """Its rows are others; also for a process that had opened the old pictures and opens the new sounds."""
+    mend = damage(pair, 2)
+    preprocess(replace(pair, on_error="skip"))
+    dataset = PlacesHDF5(pair.json, small, train=True, on_error=on_error)
+    if opened == "image before":
+        dataset._file("image")
+    mend(2)
+    preprocess(pair)
+    name = "image" if opened == "before" else "audio"
+    told = rf"train_{name}\.h5: was written anew since this run began: it had 10 rows and has 11"
+    with pytest.raises(ManifestError, match=told):
+        dataset[5]
+    with pytest.raises(ManifestError, match=told):
+        list(Loader(dataset, 4, 0, True).batches(0))
+    assert PlacesHDF5(pair.json, small, train=True)[5]["index"] == 5
+
+
+def test_a_pair_made_again_with_as_many_rows_is_refused(pair, small):
+    preprocess(pair)
+    dataset = PlacesHDF5(pair.json, small, train=False)
+    old = pair.image.read_bytes()
+    pair.json.unlink()
+    preprocess(pair)
+    with pytest.raises(ManifestError, match="written anew"):
+        dataset[5]
+    pair.image.write_bytes(old)
+    with pytest.raises(ManifestError, match=r"train_audio\.h5 and .*train_image\.h5 were not written together"):
+        PlacesHDF5(pair.json, small, train=False)
+
+
+def test_a_dataset_that_is_not_of_the_pair_is_refused_and_nothing_changes(pair):
+    mend = damage(pair, 2)
+    preprocess(replace(pair, on_error="skip"))
+    with h5py.File(pair.image, "r+") as file:
+        file["speaker"] = np.arange(10)
+    mend(2)
+    with pytest.raises(hdf5.UserError, match=r"train_image\.h5: has a dataset speaker, expected melspec"):
+        preprocess(pair)
+    assert len(read_places(pair.json, need="hdf5").records) == 10
+    with h5py.File(pair.audio) as file:
+        assert len(file["melspec"]) == 10
 
 
 def test_shards_of_a_stopped_run_that_lack_rows_are_looked_at_again(pair, monkeypatch):
