@@ -10,6 +10,7 @@ if sys.version_info < (3, 11):  # noqa: UP036  old interpreters must get a sente
     sys.exit(f"drawl needs Python 3.11 or newer; this is {sys.version.split()[0]} ({sys.executable})")
 
 import argparse
+import logging
 import os
 import signal
 import subprocess
@@ -26,6 +27,8 @@ from engine.context import Context
 from engine.errors import UserError
 from engine.logs import set_up_logging
 from engine.processes import planned_processes
+
+log = logging.getLogger(__name__)
 
 SECOND_RANK_WAITS = 10.0  # seconds; a busy machine ends the other ranks late
 
@@ -84,6 +87,7 @@ def relaunch(count: int, arguments: list[str]) -> int:
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(count))),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(config.PROJECT_ROOT), os.environ.get("PYTHONPATH")])),
     }
+    log.info("starting %d ranks", count)
     child = subprocess.Popen([*command, *arguments], env=environment, start_new_session=True)
     told: list[int] = []
 
@@ -160,13 +164,16 @@ def interrupt(number: int, _frame: object) -> None:
     raise KeyboardInterrupt(number)
 
 
-def say_last(message: str) -> None:
+def say_last(message: str, stopped: bool = False) -> None:
     """Print the sentence that ends the program, once: ranks above 0 wait, and rank 0 failing too ends them.
 
     Args:
         message: goes to standard error.
+        stopped: by a signal, which every rank gets; then rank 0 alone speaks.
     """
     if int(os.environ.get("RANK", 0)) > 0:
+        if stopped:
+            return
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         time.sleep(SECOND_RANK_WAITS)
     print(message, file=sys.stderr)
@@ -191,7 +198,8 @@ def main(arguments: list[str]) -> int:
             return 0
         return run(parsed, ["run.py", *arguments])
     except UserError as error:
-        say_last(f"error: {error}" if not hasattr(error, "exit_code") else str(error))
+        stopped = hasattr(error, "exit_code")
+        say_last(str(error) if stopped else f"error: {error}", stopped)
         return getattr(error, "exit_code", 2)
     except OSError as error:  # a path of the config that cannot be read or written, a full disk
         if error.filename is None:
@@ -200,7 +208,7 @@ def main(arguments: list[str]) -> int:
         return 2
     except KeyboardInterrupt as stop:
         notes = getattr(stop, "__notes__", ["the same command does what was not finished"])
-        say_last(f"stopped; {notes[-1]}")
+        say_last(f"stopped; {notes[-1]}", stopped=True)
         return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
     finally:
         distributed.stop()

@@ -125,6 +125,7 @@ def test_two_processes_learn_what_one_learns(tmp_path):
     two = run(tmp_path, *arguments, "run.name=two", "launch.processes=2")
     assert two.returncode == 0, two.stderr
     assert two.stderr.count("2 processes") == 1  # rank 0 alone speaks
+    assert two.stderr.index("starting 2 ranks") < two.stderr.index("2 processes")
     one, both = (checkpoint.read(tmp_path / name / "checkpoints" / "last.pt")["modules"] for name in ("one", "two"))
     expected, found = dict(leaves(one)), dict(leaves(both))
     assert expected.keys() == found.keys()
@@ -135,6 +136,19 @@ def test_two_processes_learn_what_one_learns(tmp_path):
         assert (value - found[name]).abs().max() <= 1e-5 * scale, name
     metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two")]
     assert metrics[0]["n"] == metrics[1]["n"] == 4
+
+
+def test_a_stop_is_told_once_and_a_fault_of_one_rank_too(monkeypatch, capsys):
+    monkeypatch.setattr(program, "SECOND_RANK_WAITS", 0.0)
+    former = signal.getsignal(signal.SIGTERM)
+    try:
+        for rank, told in (("0", "stopped\nfault\n"), ("1", "fault\n")):
+            monkeypatch.setenv("RANK", rank)
+            program.say_last("stopped", stopped=True)
+            program.say_last("fault")
+            assert capsys.readouterr().err == told
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
