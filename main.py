@@ -17,7 +17,7 @@ from engine.assemble import build_task, prepare_dry, refuse_missing, start, with
 from engine.context import Context
 from engine.errors import UserError
 from engine.initialise import InitFrom, checkpoint_files, load_run, start_from
-from engine.logs import RunLog, console, flatten
+from engine.logs import RunLog, compact, console, flatten
 from engine.run_folder import RunFolder, RunSettings
 from engine.settings import Launch, TrainerSettings
 from engine.task import Task
@@ -177,7 +177,7 @@ def _dry_run(
     for module in built.modules.values():
         module.train()
     values = loop.train_step(next(iter(built.batches(0, 0))))
-    log.info("dry run: one step  %s", "  ".join(f"{name} {float(value):.4g}" for name, value in values.items()))
+    log.info("dry run: one step  %s", "  ".join(compact(values)))
     metrics = loop.evaluate(limit=1)
     log.info("dry run: one evaluation batch\n%s", metrics_table(metrics))
     log.info("dry run: fine, nothing was written")

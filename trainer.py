@@ -8,6 +8,7 @@ are not finite; averages of weights and checkpoints have files of their own in e
 import logging
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from engine import distributed, replicas, seeding
 from engine.averages import averaged_weights, start_averages
 from engine.errors import UserError
-from engine.logs import RunLog, Throughput, progress, short_list
+from engine.logs import RunLog, Throughput, compact, progress, short_list
 from engine.run_folder import RunFolder
 from engine.saving import Position, Saver, TrainingState
 from engine.settings import TrainerSettings
@@ -258,7 +259,9 @@ class Trainer:
         """Evaluate, log, and write ``best.pt`` when the task's metric is the best so far."""
         metrics = self.evaluate()
         run_log.scalars(self.at.step, self.at.epoch, {f"validation/{name}": value for name, value in metrics.items()})
-        shown = "  ".join(f"{name} {metrics[name]:.4g}" for name in self.task.shown_metrics)
+        names = self.task.shown_metrics
+        words = names if isinstance(names, Mapping) else {name: name for name in names}
+        shown = "  ".join(compact({words[name]: metrics[name] for name in words}))
         best = metrics.get(self.task.metric, -math.inf) > self.at.best
         log.info("step %d  validation  %s%s", self.at.step, shown, "  (best so far)" if best else "")
         if self.task.metric not in metrics:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from engine.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 console = Console(stderr=True)
+WAY = re.compile(r"(?P<name>.+?)[_ ](?P<one>[a-z]+)(_to_|→)(?P<other>[a-z]+)")
 FEW = 2  # values that a line shows although they do not fit
 
 
@@ -57,8 +59,34 @@ def progress(items: Iterable[Any], total: int, what: str, done: int = 0) -> Iter
             bar.advance(task)
 
 
+def compact(values: dict[str, Any]) -> list[str]:
+    """Return ``name value`` of each value; what was measured both ways is one, with a name and two values.
+
+    Args:
+        values: by name; ``X_a_to_b`` and ``X_b_to_a`` (or ``X a→b`` and ``X b→a``) are the two ways of X.
+
+    Returns:
+        Such as ``loss 2.5`` and ``triplet 1/1.5 (a→b/b→a)``, in order.
+    """
+    ways = {name: match for name in values if (match := WAY.fullmatch(name))}
+    keys = {(way["name"], way["one"], way["other"]): name for name, way in ways.items()}
+    told: dict[str, str] = {}
+    for name, value in values.items():
+        if name in told:
+            continue
+        way = ways.get(name)
+        back = keys.get((way["name"], way["other"], way["one"])) if way else None
+        if way is None or back is None:
+            told[name] = f"{name} {float(value):.4g}"
+            continue
+        one, other = way["one"], way["other"]
+        told[back] = ""
+        told[name] = f"{way['name']} {float(value):.4g}/{float(values[back]):.4g} ({one}→{other}/{other}→{one})"
+    return [text for text in told.values() if text]
+
+
 def short_list(values: dict[str, Any], width: int = 100, rest: str = "") -> str:
-    """Return ``name value`` pairs for one line of a log.
+    """Return ``name value`` pairs for one line of a log, as :func:`compact` makes them.
 
     Args:
         values: the most important first.
@@ -66,7 +94,7 @@ def short_list(values: dict[str, Any], width: int = 100, rest: str = "") -> str:
             same: a remark that they are missing is hardly shorter and tells less.
         rest: where the pairs can be read that are not shown, such as ``in metrics.jsonl``.
     """
-    pairs = [f"{name} {float(value):.4g}" for name, value in values.items()]
+    pairs = compact(values)
     shown = pairs[:1]
     for pair in pairs[1:]:
         if len("  ".join([*shown, pair])) > width:
@@ -93,7 +121,13 @@ class RunLog:
             self.writer = SummaryWriter(str(self.folder.tensorboard), purge_step=first_step or None)
 
     def scalars(self, step: int, epoch: int, values: dict[str, float]) -> None:
-        """Write named numbers at a step, to TensorBoard and to metrics.jsonl."""
+        """Write named numbers at a step, to TensorBoard and to metrics.jsonl.
+
+        Args:
+            step: optimisation steps done.
+            epoch: 0-based.
+            values: number by name.
+        """
         if self.writer is None or self.folder is None:
             return
         for name, value in values.items():
@@ -101,7 +135,12 @@ class RunLog:
         self.folder.append({"step": step, "epoch": epoch, **values})
 
     def config(self, text: str, metrics: dict[str, float] | None = None) -> None:
-        """Write the config as text and the final metrics as hyper-parameter results."""
+        """Write the config as text and the final metrics as hyper-parameter results.
+
+        Args:
+            text: the config as YAML.
+            metrics: the final ones by name, if there are any.
+        """
         if self.writer is None:
             return
         self.writer.add_text("config", "    " + text.replace("\n", "\n    "), 0)
@@ -109,7 +148,15 @@ class RunLog:
             self.writer.add_text("metrics", "\n".join(f"    {name}: {value:.4g}" for name, value in metrics.items()), 0)
 
     def example(self, name: str, step: int, image: np.ndarray | None, waveform: np.ndarray | None, text: str) -> None:
-        """Write an example: picture (H, W, 3) uint8, 16 kHz sound (n,) in -1 to 1, and its caption."""
+        """Write an example: picture (H, W, 3) uint8, 16 kHz sound (n,) in -1 to 1, and its caption.
+
+        Args:
+            name: heading in TensorBoard.
+            step: optimisation steps done.
+            image: (H, W, 3) uint8, or None.
+            waveform: (n,) in -1 to 1 at 16 kHz, or None.
+            text: the caption.
+        """
         if self.writer is None:
             return
         if image is not None:
@@ -119,7 +166,12 @@ class RunLog:
         self.writer.add_text(f"{name}/text", text, step)
 
     def hyperparameters(self, values: dict[str, Any], metrics: dict[str, float]) -> None:
-        """Write flat hyper-parameters with the metrics that they gave, for TensorBoard's HPARAMS page."""
+        """Write flat hyper-parameters with the metrics that they gave, for TensorBoard's HPARAMS page.
+
+        Args:
+            values: hyper-parameter by key path.
+            metrics: number by name.
+        """
         if self.writer is not None:
             self.writer.add_hparams(values, {f"final/{name}": value for name, value in metrics.items()}, run_name=".")
 
@@ -142,7 +194,11 @@ class Throughput:
         self.start = time.perf_counter()
 
     def timed(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield batches and count the time that fetching them takes."""
+        """Yield batches and count the time that fetching them takes.
+
+        Args:
+            batches: to fetch one by one.
+        """
         iterator = iter(batches)
         while True:
             before = time.perf_counter()

@@ -1,6 +1,6 @@
 """What the trainer asks of a task, and what a task sees of a step. Protocols: nothing is inherited."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -29,7 +29,14 @@ class Step(Protocol):
     def update(
         self, name: str, loss: Tensor, retain_graph: bool = False, parts: dict[str, Tensor] | None = None
     ) -> None:
-        """Minimise ``loss`` by one step of the optimiser ``name``; ``parts`` are named when it is not finite."""
+        """Minimise ``loss`` by one step of the optimiser ``name``; ``parts`` are named when it is not finite.
+
+        Args:
+            name: of the optimiser.
+            loss: scalar, with its graph.
+            retain_graph: keep the graph for a further update.
+            parts: scalars that are named when the loss is not finite.
+        """
 
 
 class Example(NamedTuple):
@@ -55,7 +62,7 @@ class Task(Protocol):
         optimizers: by the name that ``step.update`` takes.
         schedulers: learning-rate schedules by name, stepped once per optimisation step.
         metric: the key of ``evaluate``'s result that chooses ``best.pt``, larger is better.
-        shown_metrics: the keys that the console line of an evaluation shows.
+        shown_metrics: the keys that the console line of an evaluation shows, or what it calls each of them.
         batch_size: samples in a global batch.
         steps_per_epoch: optimisation steps in an epoch.
     """
@@ -64,18 +71,35 @@ class Task(Protocol):
     optimizers: dict[str, Optimizer]
     schedulers: dict[str, LRScheduler]
     metric: str
-    shown_metrics: tuple[str, ...]
+    shown_metrics: tuple[str, ...] | Mapping[str, str]
     batch_size: int
     steps_per_epoch: int
 
     def begin_epoch(self, epoch: int) -> None:
-        """Prepare an epoch (modes, curricula)."""
+        """Prepare an epoch (modes, curricula).
+
+        Args:
+            epoch: 0-based.
+        """
 
     def batches(self, epoch: int, start: int) -> Iterable[Any]:
-        """Return this rank's batches of an epoch from position ``start`` on."""
+        """Return this rank's batches of an epoch from position ``start`` on.
+
+        Args:
+            epoch: 0-based.
+            start: batches of the epoch that a resumed run has done already.
+        """
 
     def train_step(self, batch: Any, step: Step) -> dict[str, Tensor | float]:
-        """Run the networks, call ``step.update``, return values to log."""
+        """Run the networks, call ``step.update``, return values to log.
+
+        Args:
+            batch: one of ``batches``.
+            step: what updates the networks.
+
+        Returns:
+            Scalars to log by name.
+        """
 
     def evaluate(self, limit: int | None = None) -> dict[str, float]:
         """Return metrics over the validation set, or over its first ``limit`` batches; the same on every rank."""
@@ -84,4 +108,12 @@ class Task(Protocol):
         """Return a few samples to show in TensorBoard at the start."""
 
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
-        """Evaluate in full on the held-out set, write report and tables (rank 0), return the metrics."""
+        """Evaluate in full on the held-out set, write report and tables (rank 0), return the metrics.
+
+        Args:
+            folder: of the run.
+            context: of the run.
+
+        Returns:
+            Number by name.
+        """

@@ -11,6 +11,7 @@ import logging
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -73,7 +74,13 @@ class SpeechImage:
 
     metric = "recall@10"
     module_names = ("image", "speech")
-    shown_metrics = ("recall@1", "recall@5", "recall@10", "median_rank_A", "median_rank_I")
+    shown_metrics = MappingProxyType(
+        {
+            **{f"recall@{k}": f"recall@{k}" for k in (1, 5, 10)},
+            "median_rank_I": "median rank speech→image",
+            "median_rank_A": "median rank image→speech",
+        }
+    )
 
     def __init__(
         self,
@@ -113,14 +120,33 @@ class SpeechImage:
 
     @staticmethod
     def faults(image_encoder: Node, speech_encoder: Node | None, text_encoder: Node | None) -> Iterator[Fault]:
-        """Refuse two caption encoders or none, and embeddings of two sizes."""
+        """Refuse two caption encoders or none, and embeddings of two sizes.
+
+        Args:
+            image_encoder: its node.
+            speech_encoder: its node, or None.
+            text_encoder: its node, or None.
+
+        Returns:
+            A fault for each thing that cannot be.
+        """
         yield from unlike_encoders(image_encoder, speech_encoder, text_encoder)
 
     @staticmethod
     def given_faults(
         data: Node, optimization: Node | None = None, trainer: Node | None = None, launch: Node | None = None
     ) -> Iterator[Fault]:
-        """Refuse batches without impostors, data without pictures, and a training that cannot be as it is planned."""
+        """Refuse batches without impostors, data without pictures, and a training that cannot be as it is planned.
+
+        Args:
+            data: its node.
+            optimization: its node.
+            trainer: its node.
+            launch: its node.
+
+        Returns:
+            A fault for each thing that cannot be.
+        """
         yield from few_pairs(data)
         yield from no_pictures(data)
         yield from plan_faults(SpeechImage.module_names, data, trainer, launch, optimization)
@@ -158,11 +184,21 @@ class SpeechImage:
                 )
 
     def pictures(self, batch: dict[str, Any], dataset: SpokenCaptions) -> Tensor:  # noqa: ARG002  for other tasks
-        """Return a batch's pictures on the device, (b, 3, H0, W0) normalised."""
+        """Return a batch's pictures on the device, (b, 3, H0, W0) normalised.
+
+        Args:
+            batch: as the loader gives it.
+            dataset: what its rows are of.
+        """
         return batch["image"].to(self.device, non_blocking=True)
 
     def picture_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
-        """Return the picture of one row as people see it, (H0, W0, 3) uint8."""
+        """Return the picture of one row as people see it, (H0, W0, 3) uint8.
+
+        Args:
+            dataset: what the row is of.
+            row: of the dataset.
+        """
         return dataset.image_u8(row)
 
     # -- training ------------------------------------------------------------------------------------------------
@@ -231,7 +267,14 @@ class SpeechImage:
         return distributed.gather_objects(metrics)[0]
 
     def retrieve(self, encoded: Encoded) -> Retrieval:
-        """Rank every caption for every picture and the other way round, in bounded memory."""
+        """Rank every caption for every picture and the other way round, in bounded memory.
+
+        Args:
+            encoded: all pictures and captions of a split.
+
+        Returns:
+            The ranks and scores.
+        """
         return retrieve(encoded.image, encoded.speech, encoded.nframes, self.similarity, device=self.device)
 
     def examples(self) -> list[Example]:
@@ -269,5 +312,9 @@ class SpeechImage:
         )
 
     def report_sections(self, folder: RunFolder) -> list[tuple[str, str]]:  # noqa: ARG002  for other tasks
-        """Return further sections of the report, heading and HTML each (called on every rank)."""
+        """Return further sections of the report, heading and HTML each (called on every rank).
+
+        Args:
+            folder: of the run.
+        """
         return []

@@ -2,9 +2,16 @@
 
 import pytest
 
-from engine.logs import short_list
+from engine.logs import compact, short_list
 
-NAMES = ["loss", "sampled_triplet_image_to_speech", "sampled_triplet_speech_to_image", "|g| encoders", "a", "b"]
+NAMES = [
+    "loss",
+    "sampled_triplet_image_or_speech",
+    "sampled_triplet_speech_or_image",
+    "|g| encoders",
+    "a",
+    "b",
+]
 
 
 def named(count):
@@ -14,19 +21,35 @@ def named(count):
 @pytest.mark.parametrize("width", [10, 20, 60, 100])
 def test_one_or_two_values_too_many_are_shown(width):
     assert short_list(named(3), width) == (
-        "loss 1.235  sampled_triplet_image_to_speech 1.235  sampled_triplet_speech_to_image 1.235"
+        "loss 1.235  sampled_triplet_image_or_speech 1.235  sampled_triplet_speech_or_image 1.235"
     )
     assert short_list({}, width) == ""
 
 
-def test_the_loss_of_a_pair_of_directions_has_a_line_with_its_gradient():
+def test_long_names_have_a_line_with_the_gradient():
     line = short_list(named(4), rest="in metrics.jsonl")
-    assert line.endswith("sampled_triplet_speech_to_image 1.235  |g| encoders 1.235")
+    assert line.endswith("sampled_triplet_speech_or_image 1.235  |g| encoders 1.235")
 
 
 def test_three_are_counted_and_the_place_to_read_them_is_named():
     assert short_list(named(6), 60, "in metrics.jsonl") == (
-        "loss 1.235  sampled_triplet_image_to_speech 1.235  and 4 more in metrics.jsonl"
+        "loss 1.235  sampled_triplet_image_or_speech 1.235  and 4 more in metrics.jsonl"
     )
-    assert short_list(named(6), 90).endswith("sampled_triplet_speech_to_image 1.235  and 3 more")
+    assert short_list(named(6), 90).endswith("sampled_triplet_speech_or_image 1.235  and 3 more")
     assert "more" not in short_list(named(6), 110)
+
+
+def test_both_ways_of_a_loss_share_one_name():
+    margin = {"masked_margin_softmax_image_to_speech": 3.4341, "masked_margin_softmax_speech_to_image": 3.29}
+    values = {"loss": 6.724, **margin, "triplet_image_to_speech": 1.0, "go_to_a": 2.0, "a_to_b": 3.0, "|g| net": 0.5}
+    assert compact(values) == [
+        "loss 6.724",
+        "masked_margin_softmax 3.434/3.29 (image→speech/speech→image)",
+        "triplet_image_to_speech 1",
+        "go_to_a 2",
+        "a_to_b 3",
+        "|g| net 0.5",
+    ]
+    words = {"median rank speech→image": 2.0, "recall@1": 0.5, "median rank image→speech": 3.5}
+    assert compact(words) == ["median rank 2/3.5 (speech→image/image→speech)", "recall@1 0.5"]
+    assert "more" not in short_list(values, width=120)
