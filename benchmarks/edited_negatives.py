@@ -74,7 +74,11 @@ class Job:
         self.imposters = [draw_imposters(batch, source).to(device) for _ in range(2)]
 
     def update(self, loss: Tensor) -> None:
-        """One step of the optimiser."""
+        """One step of the optimiser.
+
+        Args:
+            loss: scalar, with its graph.
+        """
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
