@@ -35,7 +35,11 @@ class Factory:
         return build_call(self.target, self.arguments, self.key_path, taken)
 
     def takes(self, name: str) -> bool:
-        """Whether the target declares this keyword."""
+        """Whether the target declares this keyword.
+
+        Args:
+            name: of the keyword.
+        """
         return name in self.declared
 
     def paths(self) -> Iterator[tuple[str, Path]]:
