@@ -86,6 +86,9 @@ class ActivePairs:
     def find(self, latent: int) -> ActivePair:
         """Return the edited picture of a latent; of several the last, as published.
 
+        Args:
+            latent: its id.
+
         Raises:
             ActiveLearningError: There is none.
         """

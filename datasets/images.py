@@ -90,7 +90,15 @@ class ImageTransform:
 
     @staticmethod
     def faults(size: int, resize: int) -> Iterator[Fault]:
-        """Refuse a crop larger than the picture that it is cut from."""
+        """Refuse a crop larger than the picture that it is cut from.
+
+        Args:
+            size: side of the crop in pixels.
+            resize: shorter side of the scaled picture in pixels.
+
+        Returns:
+            A fault where the crop is the larger one.
+        """
         if size > resize:
             yield "size", f"found {size}, expected at most resize, {resize} (pixels)"
 

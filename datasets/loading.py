@@ -154,7 +154,14 @@ class Loader:
                 yield batch
 
     def order(self, epoch: int) -> list[list[int]]:
-        """Rows of every global batch of an epoch."""
+        """Rows of every global batch of an epoch.
+
+        Args:
+            epoch: 0-based.
+
+        Returns:
+            One list of rows a batch.
+        """
         count, size = len(self.dataset), self.batch_size
         if not self.train:
             return [list(range(first, min(first + size, count))) for first in range(0, count, size)]

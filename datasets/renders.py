@@ -79,11 +79,23 @@ class RenderSet:
         return {name: value for name, value in asdict(self).items() if name not in ("folder", "workers")}
 
     def count(self, split: str) -> int:
-        """Count the pictures of a split."""
+        """Count the pictures of a split.
+
+        Args:
+            split: its name.
+
+        Returns:
+            Pictures.
+        """
         return self.images if split == "train" else self.validation
 
     def scene(self, split: str, index: int) -> Scene:
-        """Return the scene of a picture."""
+        """Return the scene of a picture.
+
+        Args:
+            split: its name.
+            index: of the picture within the split.
+        """
         digest = hashlib.sha256(f"{self.seed} {split} {index}".encode()).digest()
         return near_scene(int.from_bytes(digest[:6], "big"), self.min_objects, self.max_objects)
 
@@ -205,7 +217,12 @@ class Renders:
         return int(self._order[1][place])
 
     def validation_batches(self, size: int, limit: int | None = None) -> Iterator[Tensor]:
-        """Yield the validation pictures in order, (n, 3, S, S) uint8, at most ``limit`` batches."""
+        """Yield the validation pictures in order, (n, 3, S, S) uint8, at most ``limit`` batches.
+
+        Args:
+            size: pictures in a batch.
+            limit: the most batches; None for all.
+        """
         starts = range(0, len(self.validation), size)
         for start in list(starts)[:limit]:
             yield torch.from_numpy(np.array(self.validation[start : start + size])).permute(0, 3, 1, 2)

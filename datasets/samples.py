@@ -116,12 +116,27 @@ class SpokenCaptions(Dataset, ABC):
             raise self.unusable(index, error) from error
 
     def unusable(self, index: int, error: UserError) -> SampleError:
-        """What to raise for a row: says which it is, in which list and of which split, and what is wrong with it."""
+        """What to raise for a row: says which it is, in which list and of which split, and what is wrong with it.
+
+        Args:
+            index: Row of the dataset.
+            error: What is wrong with it.
+
+        Returns:
+            The error, for the caller to raise.
+        """
         place = f"the {self.split} split, {self.source}" if self.split else self.source
         return SampleError(f"row {index} ({self.record(index).uttid}) of {place}: {error}", index)
 
     def record(self, index: int) -> SpokenCaption:
-        """What is known of a row besides its picture and sound."""
+        """What is known of a row besides its picture and sound.
+
+        Args:
+            index: Row of the dataset.
+
+        Returns:
+            Texts and paths.
+        """
         return self.records[index]
 
     def image_u8(self, index: int) -> np.ndarray:
@@ -129,6 +144,9 @@ class SpokenCaptions(Dataset, ABC):
 
         Args:
             index: Row of the dataset.
+
+        Returns:
+            (H, W, 3) uint8.
 
         Raises:
             ValueError: The dataset was built without pictures.
@@ -139,7 +157,14 @@ class SpokenCaptions(Dataset, ABC):
         return np.asarray(self.image.crop(self._picture(index), train=False))
 
     def waveform(self, index: int) -> np.ndarray | None:
-        """The sound to listen to, even silence, (n,) float32 mono at 16 kHz; None when only features exist."""
+        """The sound to listen to, even silence, (n,) float32 mono at 16 kHz; None when only features exist.
+
+        Args:
+            index: Row of the dataset.
+
+        Returns:
+            (n,) float32, or None.
+        """
         path = self.record(index).audio_path
         return read_audio(path, allow_silence=True) if path is not None and path.exists() else None
 

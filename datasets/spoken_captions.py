@@ -142,7 +142,16 @@ class GanClevr(_FromFiles):
 
     @staticmethod
     def faults(spec_augment: object, features: str, keep: bool) -> Iterator[Fault]:
-        """Refuse masks over features that the worker does not compute, and keeping them."""
+        """Refuse masks over features that the worker does not compute, and keeping them.
+
+        Args:
+            spec_augment: Node of the masks, or None.
+            features: "worker" or "device".
+            keep: Whether features stay in memory.
+
+        Returns:
+            A fault for each that cannot be.
+        """
         yield from _FromFiles.faults(spec_augment, features)
         if keep and features == "device":
             yield "keep", "found true with features: device, whose log-mels the worker does not have; expected false"

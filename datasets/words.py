@@ -37,7 +37,11 @@ class Vocabulary:
         return len(self.index) + UNKNOWN + 1
 
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Return word indices (B, L) int64, padded with 0, and the number of words of each caption (B,), at least 1."""
+        """Return word indices (B, L) int64, padded with 0, and the number of words of each caption (B,), at least 1.
+
+        Args:
+            texts: B captions.
+        """
         rows = [[self.index.get(word, UNKNOWN) for word in words(text)] or [UNKNOWN] for text in texts]
         lengths = torch.tensor([len(row) for row in rows])
         tokens = torch.full((len(rows), int(lengths.max())), PADDING)

@@ -36,7 +36,11 @@ class LabelledPictures(NamedTuple):
     numbers: Tensor
 
     def to(self, device: torch.device) -> "LabelledPictures":
-        """Return both on a device."""
+        """Return both on a device.
+
+        Args:
+            device: where to.
+        """
         return LabelledPictures(*(part.to(device, non_blocking=True) for part in self))
 
 
@@ -176,7 +180,12 @@ class SegmentationData:
             yield LabelledPictures(*(part.pin_memory() for part in batch)) if self.pin_memory else batch
 
     def evaluation_batches(self, pictures: AttributePictures, limit: int | None = None) -> Iterator[LabelledPictures]:
-        """Return this rank's batches of a set in order, or of its first ``limit`` batches; every picture once."""
+        """Return this rank's batches of a set in order, or of its first ``limit`` batches; every picture once.
+
+        Args:
+            pictures: the set.
+            limit: the most batches; None for all.
+        """
         rows = torch.arange(len(pictures))[: None if limit is None else limit * self.batch_size]
         for part in rows[self.rank :: self.world_size].split(self.batch_size):
             yield pictures.take(part)

@@ -73,13 +73,28 @@ class Media:
     _encoded: dict[str, bytes] = field(default_factory=dict)
 
     def picture(self, image_format: ImageFormat) -> bytes:
-        """Encode the picture once for all layouts."""
+        """Encode the picture once for all layouts.
+
+        Args:
+            image_format: how to encode it.
+
+        Returns:
+            The file's content.
+        """
         if image_format not in self._encoded:
             self._encoded[image_format] = encode_image(self.image, image_format)
         return self._encoded[image_format]
 
     def sound(self, index: int, audio_format: AudioFormat) -> bytes:
-        """Encode one caption's sound once for all layouts."""
+        """Encode one caption's sound once for all layouts.
+
+        Args:
+            index: of the caption.
+            audio_format: how to encode it.
+
+        Returns:
+            The file's content.
+        """
         key = f"{audio_format}{index}"
         if key not in self._encoded:
             self._encoded[key] = encode_audio(self.speech[index], SAMPLE_RATE, audio_format)

@@ -130,6 +130,9 @@ class Scene:
     def prefix(self, count: int) -> "Scene":
         """Return the scene with its first `count` objects under the same camera and lights.
 
+        Args:
+            count: objects to keep.
+
         Raises:
             SceneError: If `count` is negative or larger than the number of objects.
         """
@@ -144,6 +147,9 @@ class Scene:
     @staticmethod
     def from_json(text: str) -> "Scene":
         """Return the scene that `to_json` wrote.
+
+        Args:
+            text: JSON of a scene.
 
         Raises:
             SceneError: If the text is not JSON or not a scene.

@@ -34,7 +34,11 @@ class Surface(NamedTuple):
     key: Tensor
 
     def at(self, index: Tensor) -> "Surface":
-        """Return the points of an index (P,)."""
+        """Return the points of an index (P,).
+
+        Args:
+            index: (P,) int64.
+        """
         return Surface(*(value.index_select(value.dim() - 1, index) for value in self))
 
 

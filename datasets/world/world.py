@@ -82,7 +82,15 @@ class World:
 
     @staticmethod
     def faults(min_objects: int, max_objects: int) -> Iterator[Fault]:
-        """Refuse a range of objects that holds no number."""
+        """Refuse a range of objects that holds no number.
+
+        Args:
+            min_objects: the fewest in a scene.
+            max_objects: the most in a scene.
+
+        Returns:
+            A fault where the fewest are more than the most.
+        """
         if min_objects > max_objects:
             yield "min_objects", f"found {min_objects}, expected at most max_objects, {max_objects}"
 
