@@ -24,7 +24,11 @@ class Length:
     max_steps: int | None = None
 
     def steps(self, steps_per_epoch: int) -> int:
-        """Return the optimisation steps of the whole training."""
+        """Return the optimisation steps of the whole training.
+
+        Args:
+            steps_per_epoch: optimisation steps in an epoch.
+        """
         planned = self.epochs * steps_per_epoch
         return planned if self.max_steps is None else min(planned, self.max_steps)
 

@@ -128,6 +128,9 @@ class RunFolder:
 
         Args:
             what: what was stopped, ``training`` or ``evaluation``.
+
+        Returns:
+            A sentence for the terminal.
         """
         other = self.prepared and self.resume != "auto"  # given again as it is, it would delete or refuse what is here
         saved = any(self.checkpoints.glob("*.pt")) and (self.prepared or self.resume == "auto")
@@ -167,7 +170,7 @@ class RunFolder:
             self.config.with_name("config_former.yaml").write_bytes(self.config.read_bytes())
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add one row to ``metrics.jsonl``."""
+        """Add one ``row``, values by name, to ``metrics.jsonl``."""
         with self.history.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -183,7 +186,7 @@ class RunFolder:
         return rows
 
     def forget_after(self, step: int) -> None:
-        """Drop history rows of later steps than a resumed checkpoint's, which will be written again."""
+        """Drop history rows later than ``step``, a resumed checkpoint's, which will be written again."""
         rows = [row for row in self.read_history() if row["step"] <= step]
         write_whole(self.history, "".join(json.dumps(row) + "\n" for row in rows).encode())
 

@@ -171,7 +171,11 @@ class Saver:
             checkpoint.prune(self.folder.checkpoints, self.settings.keep)
 
     def save_best(self, metrics: dict[str, float]) -> None:
-        """Write ``best.pt``, which also holds the metrics that made it the best."""
+        """Write ``best.pt``, which also holds the metrics that made it the best.
+
+        Args:
+            metrics: number by name.
+        """
         state = self.state.collect()
         if self.folder is not None and distributed.is_main():
             checkpoint.write(self.folder.best, {**state, "metrics": metrics})

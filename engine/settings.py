@@ -78,7 +78,14 @@ class TrainerSettings:
 
     @staticmethod
     def faults(precision: str) -> Iterator[Fault]:
-        """Refuse fp16 on a machine without a GPU."""
+        """Refuse fp16 on a machine without a GPU.
+
+        Args:
+            precision: of the networks, such as ``fp32`` or ``fp16``.
+
+        Returns:
+            A fault where there is no GPU for fp16.
+        """
         if precision == "fp16" and not torch.cuda.is_available():
             yield "precision", "found fp16, but fp16 needs a GPU and torch finds none; expected auto, bf16 or fp32 here"
 
