@@ -22,7 +22,14 @@ class Queries(NamedTuple):
     label: Tensor | np.ndarray
 
     def part(self, where: slice) -> "Queries":
-        """A run of the queries."""
+        """A run of the queries.
+
+        Args:
+            where: rows of the queries.
+
+        Returns:
+            Those queries.
+        """
         return Queries(*(field[where] for field in self))
 
     def numpy(self) -> "Queries":

@@ -37,7 +37,11 @@ class LabelCounts:
         self.pixels += torch.tensor([objects.sum(), objects.numel()], dtype=torch.float64)
 
     def merge(self, other: "LabelCounts") -> None:
-        """Add another rank's counts."""
+        """Add another rank's counts.
+
+        Args:
+            other: counts of the same labels.
+        """
         self.counts += other.counts
         self.right += other.right
         self.pixels += other.pixels
