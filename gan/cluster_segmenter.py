@@ -79,7 +79,15 @@ class ClusterSegmenter(nn.Module):
         self.categories = ["cluster"] * number
 
     def scores(self, images: Tensor, side: int | None) -> Tensor:
-        """Score every cluster, (B, K, side, side), differentiably."""
+        """Score every cluster, (B, K, side, side), differentiably.
+
+        Args:
+            images: (B, 3, R, R).
+            side: of the maps in pixels; None leaves them as the network gives them.
+
+        Returns:
+            (B, K, side, side).
+        """
         check_images(images)
         return cluster_scores(self.encoder(self.prepare(images)), self.clusters, side)
 

@@ -72,6 +72,9 @@ class Clusters:
     def check(self, embedding_dim: int) -> None:
         """Refuse a model with another number of feature units.
 
+        Args:
+            embedding_dim: feature units of the model.
+
         Raises:
             ClusteringError: It has.
         """
@@ -82,7 +85,14 @@ class Clusters:
             )
 
     def units(self, cluster: int) -> list[int]:
-        """List the units of a cluster."""
+        """List the units of a cluster.
+
+        Args:
+            cluster: its number.
+
+        Returns:
+            Numbers of the units.
+        """
         return self.centroids[cluster].nonzero()[:, 0].tolist()
 
 

@@ -118,6 +118,14 @@ class Datapoints:
     def cluster(self, clusters: int = CLUSTERS, quantile: float = QUANTILE, more_than: int = MORE_THAN) -> Clusters:
         """Cluster the feature units; see `gan.clustering.find_clusters`.
 
+        Args:
+            clusters: how many to find.
+            quantile: of a unit's products, above which it is active.
+            more_than: groups are kept that have more units than this.
+
+        Returns:
+            The clusters.
+
         Raises:
             ClusteringError: Nothing was added, or there are fewer units than clusters.
         """

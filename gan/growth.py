@@ -80,7 +80,11 @@ class Growth:
         self.phases = list(phases)
 
     def at(self, step: int) -> Stage:
-        """Return the stage of an optimisation step; a function of the step alone, so that a resumed run agrees."""
+        """Return the stage of an optimisation step; a function of the step alone, so that a resumed run agrees.
+
+        Args:
+            step: optimisation steps done before.
+        """
         images = 0
         for phase in self.phases[:-1]:
             if step < phase.steps:

@@ -37,18 +37,38 @@ class PackedMaps:
         return self._bits.shape[1]
 
     def put(self, first: int, maps: Tensor) -> None:
-        """Write the maps of pictures from ``first`` on, bool (B, L, H, W)."""
+        """Write the maps of pictures from ``first`` on, bool (B, L, H, W).
+
+        Args:
+            first: picture that ``maps`` begin with.
+            maps: (B, L, H, W) bool.
+        """
         flat = maps.to(self._bits.device).flatten(2)
         flat = torch.nn.functional.pad(flat, (0, self._bits.shape[2] * 8 - self.pixels))
         eights = flat.unflatten(2, (-1, 8)).to(torch.uint8)
         self._bits[first : first + len(maps)] = (eights << self._shifts).sum(3, dtype=torch.uint8)
 
     def pictures(self, first: int, last: int) -> Tensor:
-        """Maps of some pictures as bool (last - first, L, P)."""
+        """Maps of some pictures as bool (last - first, L, P).
+
+        Args:
+            first: of the pictures.
+            last: behind the last of them.
+
+        Returns:
+            (last - first, L, P) bool, P pixels.
+        """
         return self._unpacked(self._bits[first:last])
 
     def label(self, number: int) -> Tensor:
-        """One label's maps of all pictures as bool (N, P)."""
+        """One label's maps of all pictures as bool (N, P).
+
+        Args:
+            number: of the label.
+
+        Returns:
+            (N, P) bool, P pixels.
+        """
         return self._unpacked(self._bits[:, number])
 
     def present(self) -> Tensor:

@@ -29,7 +29,13 @@ class Objective(Protocol):
         """
 
     def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        """Return what the generator minimises, from the same pictures, ``fake`` with its graph."""
+        """Return what the generator minimises, from the same pictures, ``fake`` with its graph.
+
+        Args:
+            critic: pictures (B, 3, R, R) to logits (B,).
+            real: (B, 3, R, R).
+            fake: (B, 3, R, R), with its graph.
+        """
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,11 @@ class RelativisticR1R2:
             )
 
     def gamma(self, step: int) -> float:
-        """Return the gamma per pixel of an optimisation step."""
+        """Return the gamma per pixel of an optimisation step.
+
+        Args:
+            step: optimisation steps done before.
+        """
         if self.final_gamma_per_pixel is None:
             return self.gamma_per_pixel
         start, end = self.fall

@@ -181,6 +181,12 @@ class ProganGenerator(nn.Module):
     def as_maps(self, latents: Tensor) -> Tensor:
         """Check latents (B, latent_dim) or (B, latent_dim, 1, 1) and return them as maps of one place.
 
+        Args:
+            latents: of either shape.
+
+        Returns:
+            (B, latent_dim, 1, 1).
+
         Raises:
             ProganError: they have another size.
         """

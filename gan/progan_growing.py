@@ -50,11 +50,23 @@ class GrowingGenerator(nn.Module):
         self.register_buffer("reached", torch.tensor([0.0, 1.0], dtype=torch.float64))
 
     def reach(self, level: int, alpha: float) -> None:
-        """Remember, with the weights, how far the generator has grown."""
+        """Remember, with the weights, how far the generator has grown.
+
+        Args:
+            level: pictures have 4 * 2^level pixels a side.
+            alpha: share of the newest level, 0 to 1.
+        """
         self.reached.copy_(torch.tensor([level, alpha], dtype=torch.float64))
 
     def draw(self, latents: Tensor) -> Tensor:
-        """Draw pictures (B, 3, R, R) at the level and alpha that were reached."""
+        """Draw pictures (B, 3, R, R) at the level and alpha that were reached.
+
+        Args:
+            latents: (B, latent_dim), standard normal.
+
+        Returns:
+            (B, 3, R, R), roughly in [-1, 1].
+        """
         level, alpha = self.reached.tolist()
         return self(latents, int(level), alpha)
 
@@ -84,7 +96,11 @@ class GrowingGenerator(nn.Module):
         return blend(self._output(level - 1)(below), image, alpha)
 
     def export(self, level: int | None = None) -> ProganGenerator:
-        """Return the plain generator of a level (the last by default), with copies of the weights."""
+        """Return the plain generator of a level (the last by default), with copies of the weights.
+
+        Args:
+            level: pictures have 4 * 2^level pixels a side; None for the last.
+        """
         widths = self.grown.widths if level is None else self.grown.widths[: level + 1]
         plain = ProganGenerator(self.grown.latent_dim, widths)
         state = {name: self.grown.state_dict()[name] for name in plain.state_dict() if not name.startswith("output.")}

@@ -83,7 +83,14 @@ class ProjectedDiscriminator(ProganDiscriminator):
         self.heads = nn.ModuleList(FeatureHead(channels, side, head_width) for channels, side in pairs)
 
     def train(self, mode: bool = True) -> "ProjectedDiscriminator":
-        """Set the mode of all but the segmenter, whose statistics stay."""
+        """Set the mode of all but the segmenter, whose statistics stay.
+
+        Args:
+            mode: whether to train.
+
+        Returns:
+            This module.
+        """
         super().train(mode)
         self.segmenter.eval()
         return self

@@ -49,6 +49,15 @@ class Samples:
     ) -> "Samples":
         """Samples of activations (N, U, h, w) and label maps, bool (N, L, H, W), that are at hand.
 
+        Args:
+            activations: (N, U, h, w) by layer.
+            maps: (N, L, H, W) bool.
+            labels: L names.
+            categories: of each label.
+
+        Returns:
+            The samples.
+
         Raises:
             DissectionError: They do not fit each other.
         """
