@@ -49,7 +49,14 @@ class DavenetSpeech(nn.Module):
         )
 
     def train(self, mode: bool = True) -> "DavenetSpeech":
-        """Set the training mode; a frozen batch norm stays in evaluation mode."""
+        """Set the training mode; a frozen batch norm stays in evaluation mode.
+
+        Args:
+            mode: whether to train.
+
+        Returns:
+            This module.
+        """
         super().train(mode)
         if self.freeze_batch_norm:
             hold_batch_norm(self)

@@ -102,7 +102,14 @@ class Resnet50Encoder(nn.Module):
             self.trunk.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Resnet50Encoder":
-        """Set the training mode; frozen batch norms stay in evaluation mode."""
+        """Set the training mode; frozen batch norms stay in evaluation mode.
+
+        Args:
+            mode: whether to train.
+
+        Returns:
+            This module.
+        """
         super().train(mode)
         if self.freeze_trunk or self.freeze_batch_norm:
             hold_batch_norm(self.trunk)

@@ -99,7 +99,14 @@ class ResDavenet(nn.Module):
                 nn.init.normal_(layer.weight, std=(2.0 / (window * layer.out_channels)) ** 0.5)
 
     def train(self, mode: bool = True) -> "ResDavenet":
-        """Set the training mode; frozen batch norms stay in evaluation mode."""
+        """Set the training mode; frozen batch norms stay in evaluation mode.
+
+        Args:
+            mode: whether to train.
+
+        Returns:
+            This module.
+        """
         super().train(mode)
         if self.freeze_batch_norm:
             hold_batch_norm(self)

@@ -155,7 +155,7 @@ class SmallSegmenter(nn.Module):
         )  # fmt: skip
 
     def features(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode normalised images ``(B, 3, H, W)`` at half, quarter and eighth resolution, ``widths`` channels."""
+        """Encode normalised ``image`` (B, 3, H, W) at half, quarter and eighth resolution, ``widths`` channels."""
         half = self.at_half(image)
         quarter = self.at_quarter(half)
         return half, quarter, self.at_eighth(quarter)
@@ -191,7 +191,7 @@ class AttributeSegmenter(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Turn pictures ``(B, 3, R, R)`` in [-1, 1] into what the network takes."""
+        """Turn ``images`` (B, 3, R, R) in [-1, 1] into what the network takes, of the same shape."""
         return ((images.clamp(-1, 1) + 1) / 2 - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Scores:
@@ -216,7 +216,7 @@ class AttributeSegmenter(nn.Module):
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
-        """Return ``(B, 18, H, W)``: a softmax over all 18 channels, as published."""
+        """Return (B, 18, H, W) of ``images`` (B, 3, R, R) in [-1, 1]: softmax over all 18, as published."""
         return self(images).scores.softmax(1)
 
     @torch.no_grad()
