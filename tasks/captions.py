@@ -68,7 +68,11 @@ class Captions:
         return self.encoder(captions.to(self.device), lengths.to(self.device))
 
     def mel(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Return the batch's log-mels (b, 40, T0) and frames (b,), computed here when it carries waveforms."""
+        """Return the batch's log-mels (b, 40, T0) and frames (b,), computed here when it carries waveforms.
+
+        Args:
+            batch: with ``mel`` or ``waveform``, as a loader gives it.
+        """
         if "mel" in batch:
             return batch["mel"].to(self.device, non_blocking=True), batch["nframes"].to(self.device, non_blocking=True)
         names = ("waveform", "nsamples", "start", "nframes")

@@ -54,7 +54,12 @@ class ClusterBuffers(nn.Module):
             self.register_buffer(f"units_{layer}", torch.zeros(most, number, dtype=torch.int64))
 
     def put(self, epoch: int, found: FoundClusters) -> None:
-        """Keep what was found at the start of an epoch, in place."""
+        """Keep what was found at the start of an epoch, in place.
+
+        Args:
+            epoch: 0-based.
+            found: what clustering and dissection gave.
+        """
         number = len(found.centroids)
         self.epoch.fill_(epoch)
         self.count.fill_(number)

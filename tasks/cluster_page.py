@@ -26,19 +26,39 @@ class Pairs(Protocol):
     """What can be asked about the pairs behind datapoints, by their number."""
 
     def image_u8(self, pair: int) -> np.ndarray:
-        """Return the picture, (H, W, 3) uint8."""
+        """Return the picture, (H, W, 3) uint8.
+
+        Args:
+            pair: its number.
+        """
 
     def features(self, pair: int) -> Tensor:
-        """Return the picture's features, (D, h, w)."""
+        """Return the picture's features, (D, h, w).
+
+        Args:
+            pair: its number.
+        """
 
     def waveform(self, pair: int) -> np.ndarray | None:
-        """Return the caption's sound, (n,) float at 16 kHz, or None."""
+        """Return the caption's sound, (n,) float at 16 kHz, or None.
+
+        Args:
+            pair: its number.
+        """
 
     def words(self, pair: int) -> Words | None:
-        """Return (start, end, word) in seconds, or None."""
+        """Return (start, end, word) in seconds, or None.
+
+        Args:
+            pair: its number.
+        """
 
     def text(self, pair: int) -> str:
-        """Return the written caption, or an empty text."""
+        """Return the written caption, or an empty text.
+
+        Args:
+            pair: its number.
+        """
 
 
 @dataclass(frozen=True)

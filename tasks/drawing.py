@@ -104,6 +104,9 @@ class Studio:
 
         Args:
             batch: with ``latent`` (b,) ids and ``active`` (b,) bool.
+
+        Returns:
+            The pictures, and what the generator made on the way.
         """
         ids = batch["latent"]
         positives = self._positives(ids)
@@ -116,12 +119,28 @@ class Studio:
         return Drawn(positives, images, active)
 
     def image(self, dataset: SpokenCaptions, row: int) -> Tensor:
-        """Draw the picture of one row, (3, R, R) in about [-1, 1]."""
+        """Draw the picture of one row, (3, R, R) in about [-1, 1].
+
+        Args:
+            dataset: what the row is of.
+            row: of the dataset.
+
+        Returns:
+            (3, R, R).
+        """
         name, active = split_name(dataset.record(row).uttid)
         return self.draw({"latent": torch.tensor([int(name)]), "active": torch.tensor([active])}).images[0]
 
     def picture_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
-        """Draw the picture of one row, (R, R, 3) uint8."""
+        """Draw the picture of one row, (R, R, 3) uint8.
+
+        Args:
+            dataset: what the row is of.
+            row: of the dataset.
+
+        Returns:
+            (R, R, 3) uint8.
+        """
         return picture(self.image(dataset, row)).numpy()
 
     def _positives(self, ids: Tensor) -> Positives:

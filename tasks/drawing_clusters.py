@@ -69,7 +69,11 @@ class Clustering:
         return replace(self, datapoints=min(self.datapoints, DRY_PAIRS), samples=min(self.samples, DRY_SAMPLES))
 
     def with_selection(self, active_learning: Path | None) -> "Clustering":
-        """Return the same with the clusters of an active-learning selection, unless others are to be loaded."""
+        """Return the same with the clusters of an active-learning selection, unless others are to be loaded.
+
+        Args:
+            active_learning: file of the selection, or None.
+        """
         folder = None if active_learning is None else active_learning / CLUSTER_FOLDER
         return self if self.load is not None or folder is None or not folder.is_dir() else replace(self, load=folder)
 
@@ -110,7 +114,11 @@ class DrawingClusters:
         self.found = ClusterBuffers(most, dim, ranked).to(studio.device)
 
     def due(self, epoch: int) -> bool:
-        """Whether to find clusters at the start of an epoch; not a second time when a run is resumed within it."""
+        """Whether to find clusters at the start of an epoch; not a second time when a run is resumed within it.
+
+        Args:
+            epoch: 0-based.
+        """
         last = int(self.found.epoch)
         if last < 0:
             return True

@@ -117,14 +117,24 @@ class Progan:
     def given_faults(
         phases: list[Node], data: Node, trainer: Node | None = None, launch: Node | None = None
     ) -> Iterator[Fault]:
-        """Refuse a training that cannot be as it is planned; here each phase has a batch of its own."""
+        """Refuse a training that cannot be as it is planned; here each phase has a batch of its own.
+
+        Args:
+            phases: their nodes.
+            data: its node.
+            trainer: its node.
+            launch: its node.
+
+        Returns:
+            A fault for each thing that cannot be.
+        """
         yield from plan_faults(Progan.module_names, data, trainer, launch)
         for key, size in Progan.batch_sizes({"phases": phases}):
             yield from unshared_batch(key, size, launch)
 
     @staticmethod
     def batch_sizes(task: Node) -> Iterator[tuple[str, int]]:
-        """Yield the key path below the task's node and the size of every phase's batch."""
+        """Yield the key path below ``task``, the task's node, and the size of every phase's batch."""
         for number, phase in enumerate(task["phases"]):
             if "batch_size" in phase:
                 yield f"phases.{number}.batch_size", phase["batch_size"]
@@ -194,7 +204,7 @@ class Progan:
 
     @torch.no_grad()
     def sample(self, number: int) -> Iterator[Tensor]:
-        """Draw the first latents' pictures at full size, in batches (n, 3, S, S) uint8; small ones are enlarged."""
+        """Yield ``number`` latents' pictures at full size, batches (n, 3, S, S) uint8; small ones are enlarged."""
         table = latents(number, self.generator.grown.latent_dim)
         for part in table.split(self.measure.batch_size):
             images = self.generator.draw(part.to(self.device))
@@ -203,7 +213,7 @@ class Progan:
             yield to_uint8(images)
 
     def distance(self, limit: int | None = None) -> FrechetDistance:
-        """Measure the generator against the validation pictures at full size."""
+        """Measure the generator against the validation pictures, or ``limit`` batches of them, at full size."""
         number, size, network = self.measure.images, self.measure.batch_size, self.measure.features
         if isinstance(network, torch.nn.Module):
             network.to(self.device)

@@ -93,7 +93,17 @@ class SegmenterTraining:
     def given_faults(
         data: Node, optimization: Node | None = None, trainer: Node | None = None, launch: Node | None = None
     ) -> Iterator[Fault]:
-        """Refuse a training that cannot be as it is planned."""
+        """Refuse a training that cannot be as it is planned.
+
+        Args:
+            data: its node.
+            optimization: its node.
+            trainer: its node.
+            launch: its node.
+
+        Returns:
+            A fault for each thing that cannot be.
+        """
         yield from plan_faults(SegmenterTraining.module_names, data, trainer, launch, optimization)
 
     def begin_epoch(self, epoch: int) -> None:
@@ -131,7 +141,15 @@ class SegmenterTraining:
 
     @torch.no_grad()
     def count(self, pictures: AttributePictures, limit: int | None = None) -> LabelCounts:
-        """Segment a set, each rank its share; the counts are the same on every rank."""
+        """Segment a set, each rank its share; the counts are the same on every rank.
+
+        Args:
+            pictures: the set.
+            limit: the most batches; None for all.
+
+        Returns:
+            The counts of every label.
+        """
         counts = LabelCounts()
         for batch in self.data.evaluation_batches(pictures, limit):
             images, numbers = batch.to(self.device)

@@ -100,11 +100,26 @@ class SyntheticSet:
         return {name: value for name, value in asdict(self).items() if name not in _NOT_CONTENT}
 
     def draw(self, purpose: str, index: int) -> int:
-        """Derive a seed of 48 bits for one use of one picture."""
+        """Derive a seed of 48 bits for one use of one picture.
+
+        Args:
+            purpose: what the seed is for; another purpose gives another seed.
+            index: of the picture.
+
+        Returns:
+            0 to 2^48 - 1.
+        """
         return int.from_bytes(hashlib.sha256(f"{self.seed} {purpose} {index}".encode()).digest()[:6], "big")
 
     def assign_splits(self, names: list[int]) -> dict[int, str]:
-        """Deal ids out to the splits, by chance but in the exact shares."""
+        """Deal ids out to the splits, by chance but in the exact shares.
+
+        Args:
+            names: the ids.
+
+        Returns:
+            The split of each id.
+        """
         order = sorted(names, key=lambda name: self.draw("split", name))
         val = round(len(names) * self.splits[1])
         test = min(round(len(names) * self.splits[2]), len(names) - val)

@@ -43,23 +43,44 @@ class TrainingPairs:
         self.pooling = 1
 
     def batches(self, epoch: int) -> Iterator[dict[str, Any]]:
-        """Return this rank's training batches of an epoch."""
+        """Return this rank's training batches of an epoch.
+
+        Args:
+            epoch: 0-based.
+        """
         return self.data.train_loader.batches(epoch)
 
     def encode(self, batch: dict[str, Any]) -> tuple[Tensor, SpeechMaps]:
-        """Encode a training batch, and note how many input frames one frame of its speech maps covers."""
+        """Encode a training batch, and note how many input frames one frame of its speech maps covers.
+
+        Args:
+            batch: as ``batches`` gives it.
+
+        Returns:
+            Image maps (b, D, H, W), and the speech maps.
+        """
         image, speech = self._encode(batch, self.data.train_loader.dataset)
         self.pooling = speech.pooling or 1
         return image, speech
 
     def renew(self, clusters: DrawingClusters, epoch: int, folder: RunFolder | None) -> None:
-        """Find clusters at the start of an epoch, and leave them in the run folder if there is one (on every rank)."""
+        """Find clusters at the start of an epoch, and leave them in the run folder if there is one (on every rank).
+
+        Args:
+            clusters: where they are kept.
+            epoch: 0-based.
+            folder: of the run, or None.
+        """
         found, points = clusters.renew(epoch, self.batches(epoch), self.encode, self.image_encoder)
         if folder is not None:
             self._write(folder, f"epoch_{epoch + 1:03d}", found, points)
 
     def report(self, clusters: DrawingClusters, folder: RunFolder) -> list[tuple[str, str]]:
         """Name the clusters of the reported weights anew and link to every page about clusters (on every rank).
+
+        Args:
+            clusters: of the reported weights.
+            folder: of the run.
 
         Returns:
             A section of the report on rank 0, if clusters were found; else nothing.

@@ -137,7 +137,19 @@ class WordsByDrawing(SpeechImage):
         drawing: Node | None,
         editing: Node | None,
     ) -> Iterator[Fault]:
-        """Refuse what SpeechImage refuses, and edited negatives that nobody can draw (nodes as the config has them)."""
+        """Refuse what SpeechImage refuses, and edited negatives that nobody can draw (nodes as the config has them).
+
+        Args:
+            image_encoder: its node.
+            speech_encoder: its node, or None.
+            text_encoder: its node, or None.
+            loss_type: name of the loss.
+            drawing: its node, or None.
+            editing: its node, or None.
+
+        Returns:
+            A fault for each thing that cannot be.
+        """
         yield from SpeechImage.faults(image_encoder, speech_encoder, text_encoder)
         yield from _undrawable(loss_type, drawing, editing)
 
@@ -149,7 +161,18 @@ class WordsByDrawing(SpeechImage):
         trainer: Node | None = None,
         launch: Node | None = None,
     ) -> Iterator[Fault]:
-        """Refuse what SpeechImage refuses, except data without pictures where those are drawn."""
+        """Refuse what SpeechImage refuses, except data without pictures where those are drawn.
+
+        Args:
+            data: its node.
+            drawing: its node, or None.
+            optimization: its node.
+            trainer: its node.
+            launch: its node.
+
+        Returns:
+            A fault for each thing that cannot be.
+        """
         yield from few_pairs(data)
         if drawing is None:
             yield from no_pictures(data)
@@ -170,14 +193,14 @@ class WordsByDrawing(SpeechImage):
             raise UserError(f"{key}: {message}")
 
     def pictures(self, batch: dict[str, Any], dataset: SpokenCaptions) -> Tensor:
-        """Return a batch's pictures on the device, (b, 3, R, R) normalised, drawn where there is a generator."""
+        """Return the pictures of ``batch``, rows of ``dataset``: (b, 3, R, R) normalised on the device."""
         if self.studio is None:
             return super().pictures(batch, dataset)
         drawn = batch["drawn"] if "drawn" in batch else self.studio.draw(batch)
         return encoder_input(drawn.images)
 
     def picture_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
-        """Return the picture of one row as people see it, (R, R, 3) uint8."""
+        """Return the picture of ``row`` of ``dataset`` as people see it, (R, R, 3) uint8."""
         return super().picture_u8(dataset, row) if self.studio is None else self.studio.picture_u8(dataset, row)
 
     # -- training ------------------------------------------------------------------------------------------------
@@ -194,7 +217,7 @@ class WordsByDrawing(SpeechImage):
             module.train(training)
 
     def report_sections(self, folder: RunFolder) -> list[tuple[str, str]]:
-        """Name the clusters and link to their pages."""
+        """Name the clusters and link to their pages, in ``folder``, the run's; return heading and HTML of sections."""
         return [] if self.clusters is None else self.pairs.report(self.clusters, folder)
 
     def train_step(self, batch: dict[str, Any], step: Step) -> dict[str, Tensor | float]:
@@ -205,7 +228,14 @@ class WordsByDrawing(SpeechImage):
         return super().train_step(batch, step) | notes
 
     def loss_parts(self, image: Tensor, speech: SpeechMaps, batch: dict[str, Any], step: Step) -> dict[str, Tensor]:
-        """Return the parts of the published loss; their sum is minimised."""
+        """Return the parts of the published loss; their sum is minimised.
+
+        Args:
+            image: (b, D, H, W) maps of this rank.
+            speech: maps of this rank's captions.
+            batch: what they were encoded from.
+            step: whose generator draws the impostors.
+        """
         scores = self.similarity.of_all_ranks(image, speech)
         if self.loss_type == "all_impostors":
             both = [masked_margin_softmax(matrix, self.margin) for matrix in (scores, scores.T)]
@@ -234,6 +264,12 @@ class WordsByDrawing(SpeechImage):
     def edited_similarity(self, image: Tensor, speech: SpeechMaps, batch: dict[str, Any], step: Step) -> Tensor:
         """Draw this rank's negatives and compare them with their captions.
 
+        Args:
+            image: (b, D, H, W) maps of this rank.
+            speech: maps of this rank's captions.
+            batch: with ``drawn``.
+            step: whose generator draws the edits.
+
         Returns:
             (B,) similarity of each caption of the global batch with its negative, the same on every rank.
         """
@@ -250,6 +286,16 @@ class WordsByDrawing(SpeechImage):
         return distributed.gather_rows(edited)
 
     def negatives(self, image: Tensor, speech: SpeechMaps, drawn: Drawn, generator: torch.Generator) -> Negatives:
-        """Edit this rank's pictures where their captions' answers are strongest, see :meth:`Editing.negatives`."""
+        """Edit this rank's pictures where their captions' answers are strongest, see :meth:`Editing.negatives`.
+
+        Args:
+            image: (b, D, H, W) maps.
+            speech: maps of the captions.
+            drawn: the pictures to edit.
+            generator: of the random choices.
+
+        Returns:
+            The edited pictures.
+        """
         clusters = None if self.clusters is None else self.clusters.found.get()
         return self.editing.negatives(self.studio.generator, drawn, image, speech, clusters, generator)

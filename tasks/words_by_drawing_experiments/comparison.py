@@ -145,7 +145,7 @@ class Plan:
             )
 
     def training(self, name: str, seed: int) -> Job:
-        """The run of a training, or of the warm-up, with one seed."""
+        """The run of the training ``name``, or of the warm-up, with ``seed``."""
         folder = self.folder / name / f"seed_{seed}"
         step = self.warm_up if name == WARM_UP else self.trainings[name]
         settings = [*self.train_settings, *step.settings, f"seed={seed}", *_place(folder)]
@@ -155,14 +155,23 @@ class Plan:
         return Job(step.file, (*settings, f"init_from.path={start.folder}"), folder, (start,))
 
     def test(self, name: str, training: str, seed: int) -> Job:
-        """The run of a test on a training."""
+        """The run of a test on a training.
+
+        Args:
+            name: of the test.
+            training: name of the training.
+            seed: of the training's run.
+
+        Returns:
+            The job.
+        """
         tested, step = self.training(training, seed), self.tests[name]
         folder = tested.folder / "tests" / name
         settings = (*self.test_settings, *step.settings, f"model.run={tested.folder}", *_place(folder))
         return Job(step.file, settings, folder, (tested,), replaced=True)
 
     def jobs(self, seeds: Sequence[int]) -> list[Job]:
-        """All runs of some seeds, in the order in which they can be done."""
+        """All runs of some ``seeds``, in the order in which they can be done."""
         names = [(name, seed) for seed in seeds for name in (WARM_UP, *self.trainings)]
         tests = [self.test(test, name, seed) for name, seed in names for test in self.tests]
         return [*(self.training(name, seed) for name, seed in names), *tests]

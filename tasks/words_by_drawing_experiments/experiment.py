@@ -56,7 +56,14 @@ class Experiment:
     device: torch.device
 
     def picture_u8(self, row: int) -> np.ndarray:
-        """The picture of a row, (R, R, 3) uint8."""
+        """The picture of a row, (R, R, 3) uint8.
+
+        Args:
+            row: of the dataset.
+
+        Returns:
+            (R, R, 3) uint8.
+        """
         return picture(self.pictures.images([row])[0]).numpy()
 
     def rows(self, count: int | None) -> range:
@@ -65,11 +72,25 @@ class Experiment:
         return range(min(most, DRY_ROWS) if self.context.dry_run else most)
 
     def sample(self, row: int) -> Sample:
-        """The features of one caption: ``mel`` (40, T0) and ``nframes``."""
+        """The features of one caption: ``mel`` (40, T0) and ``nframes``.
+
+        Args:
+            row: of the dataset.
+
+        Returns:
+            The two by name.
+        """
         return self.dataset[row]
 
     def encode_speech(self, rows: Sequence[int]) -> SpeechMaps:
-        """Encode the captions of some rows together."""
+        """Encode the captions of some rows together.
+
+        Args:
+            rows: of the dataset.
+
+        Returns:
+            The maps, in the order of ``rows``.
+        """
         samples = [self.sample(row) for row in rows]
         longest = max(sample["mel"].shape[1] for sample in samples)
         mels = [F.pad(sample["mel"], (0, longest - sample["mel"].shape[1]), value=PAD_DB) for sample in samples]
@@ -82,7 +103,14 @@ class Experiment:
         sections: Sequence[tuple[str, str]] = (),
         queries: Sequence[Query] = (),
     ) -> None:
-        """Write metrics.json and report.html and show where they are; a dry run only logs."""
+        """Write metrics.json and report.html and show where they are; a dry run only logs.
+
+        Args:
+            title: of the report.
+            metrics: number by name.
+            sections: heading and HTML of each.
+            queries: to show with their answers.
+        """
         if self.context.dry_run:
             log.info("dry run: %s", {name: round(value, 4) for name, value in metrics.items()})
             return
@@ -101,7 +129,11 @@ class Experiment:
         self.show(metrics)
 
     def show(self, metrics: dict[str, float]) -> None:
-        """Print the metrics and where everything is."""
+        """Print the metrics and where everything is.
+
+        Args:
+            metrics: number by name.
+        """
         console.print(metrics_table(metrics), highlight=False, markup=False)
         for name in ("report.html", "metrics.json"):
             path = self.folder.path / name

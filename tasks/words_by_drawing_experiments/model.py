@@ -73,12 +73,27 @@ class Trained:
 
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
-        """Encode pictures (I, 3, R, R) in [-1, 1] as maps (I, D, H, W)."""
+        """Encode pictures (I, 3, R, R) in [-1, 1] as maps (I, D, H, W).
+
+        Args:
+            images: (I, 3, R, R) in [-1, 1].
+
+        Returns:
+            (I, D, H, W).
+        """
         return self.image(encoder_input(images.to(self.device)))
 
     @torch.no_grad()
     def encode_speech(self, mel: Tensor, nframes: Tensor) -> SpeechMaps:
-        """Encode log-mels (S, 40, T0) with (S,) valid frames, padded as in training."""
+        """Encode log-mels (S, 40, T0) with (S,) valid frames, padded as in training.
+
+        Args:
+            mel: (S, 40, T0) in dB.
+            nframes: (S,) valid frames.
+
+        Returns:
+            The maps.
+        """
         missing = (self.target_length or 0) - mel.shape[-1]
         if missing > 0:
             mel = nn.functional.pad(mel, (0, missing), value=PAD_DB)
@@ -100,6 +115,11 @@ class Trained:
     @torch.no_grad()
     def matchmap(self, image: Tensor, mel: Tensor, nframes: int) -> tuple[Tensor, float]:
         """Compare one picture (3, R, R) with one caption (40, T0).
+
+        Args:
+            image: (3, R, R) in [-1, 1].
+            mel: (40, T0) in dB.
+            nframes: valid frames.
 
         Returns:
             The matchmap (H, W, T) of the valid frames on the CPU, and the seconds that one frame covers.

@@ -62,6 +62,9 @@ class Pictures:
     def latents_of(self, rows: Sequence[int]) -> Tensor:
         """Return the latents (B, latent_dim) of rows, on the device.
 
+        Args:
+            rows: B rows of the dataset.
+
         Raises:
             UserError: there is no generator.
         """
@@ -71,7 +74,11 @@ class Pictures:
 
     @torch.no_grad()
     def images(self, rows: Sequence[int]) -> Tensor:
-        """Return the pictures of rows, (B, 3, R, R) in about [-1, 1] on the device."""
+        """Return the pictures of rows, (B, 3, R, R) in about [-1, 1] on the device.
+
+        Args:
+            rows: B rows of the dataset.
+        """
         if self.generator is not None:
             return self.generator(self.latents_of(rows))
         return torch.stack([from_u8(self.dataset.image_u8(row)) for row in rows]).to(self.device)
