@@ -130,8 +130,9 @@ def find(name: str) -> Path:
     if hits:
         fitting = ", ".join(short(path) for path in hits)
         raise ConfigError(f"'{name}' fits several configs ({fitting}): give the folder as well")
-    near = get_close_matches(names[0], known, n=1, cutoff=0.4)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
+    ways = {way: full for full in known for way in (Path(full).stem, full.removesuffix(".yaml"))}
+    near = get_close_matches(name.removesuffix(".yaml"), ways, n=1)
+    hint = f"; did you mean '{ways[near[0]]}'?" if near else ""
     raise ConfigError(
         f"there is no config '{name}', neither in config_files/ nor as a path{hint} (--list shows every config)"
     )

@@ -16,7 +16,6 @@ from typing import Any
 from config.types import ConfigError
 
 ALLOWED_MODULES = (
-    "app",
     "datasets",
     "evaluation",
     "engine",
@@ -63,7 +62,7 @@ def resolve_type(dotted: str) -> Callable[..., Any]:
     if not _allowed(dotted):
         raise ConfigError(
             f"'{dotted}' is not on the allow-list: types come from {', '.join(ALLOWED_MODULES)}"
-            f"{closest(dotted.split('.')[0], ALLOWED_MODULES)}"
+            f"{closest(dotted.split('.')[0], ALLOWED_MODULES, likeness=0.6)}"
         )
     module_name, _, name = dotted.rpartition(".")
     try:
@@ -76,7 +75,7 @@ def resolve_type(dotted: str) -> Callable[..., Any]:
     if name.startswith("_") or not (inspect.isclass(found) or inspect.isfunction(found)):
         if hasattr(module, "__path__") and not name.startswith("_") and importlib.util.find_spec(dotted):
             raise ConfigError(_module_told(dotted))
-        raise ConfigError(f"'{dotted}' does not exist{closest(name, public_names(module))}")
+        raise ConfigError(f"'{dotted}' does not exist{closest(name, public_names(module)) or _offered(module)}")
     if not _allowed(found.__module__ + "."):
         raise ConfigError(f"'{dotted}' is defined in {found.__module__}, which is not on the allow-list")
     return found
@@ -88,13 +87,24 @@ def _allowed(dotted: str) -> bool:
 
 def _module_told(dotted: str) -> str:
     """Say that a path is a module and which paths below it can be meant."""
-    module = importlib.import_module(dotted)
+    own, listed = _contents(importlib.import_module(dotted))
+    what = "a class or function in it" if own else "a class or function of a module in it"
+    return f"'{dotted}' is a module, expected {what}: {listed}"
+
+
+def _offered(module: types.ModuleType) -> str:
+    """Say what a module has in the place of a name that resembles nothing in it."""
+    listed = _contents(module)[1]
+    return f"; {module.__name__} has {listed}" if listed else ""
+
+
+def _contents(module: types.ModuleType) -> tuple[bool, str]:
+    """Return whether a module has classes or functions of its own, and the list of them or else of its modules."""
+    dotted = module.__name__
     own = [name for name in public_names(module) if f"{getattr(module, name).__module__}.".startswith(f"{dotted}.")]
     names = own or [found.name for found in pkgutil.iter_modules(getattr(module, "__path__", []))]
-    shown = ", ".join(f"{dotted}.{name}" for name in names[:NAMES_SHOWN])
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    what = "a class or function in it" if own else "a class or function of a module in it"
-    return f"'{dotted}' is a module, expected {what}: {shown}{more}"
+    return bool(own), ", ".join(f"{dotted}.{name}" for name in names[:NAMES_SHOWN]) + more
 
 
 def _near_module(module_name: str) -> str:
