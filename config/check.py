@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 from config.faults import Faults, join
 from config.load import Config
 from config.names import closest, resolve_type
-from config.trial import trial_fault
+from config.trial import refused_key, trial_fault
 from config.types import (
     ConfigError,
     Parameter,
@@ -137,11 +137,13 @@ def _check_combinations(
 ) -> None:
     """Add what a class has against its values together, as far as they have no fault alone."""
     refused = combination_faults(target, faults.without(values, key_path, husks=True))
-    message = None if refused else trial_fault(target, faults.without(values, key_path), offered or ())
+    tried = faults.without(values, key_path)
+    message = None if refused else trial_fault(target, tried, offered or ())
     for key, told in refused:
         faults.add(join(key_path, key), told)
     if message is not None:
-        faults.add(key_path, message)
+        key = refused_key(target, tried, offered or ())
+        faults.add(join(key_path, key) if key else key_path, message)
 
 
 def _check_given(declared: dict[str, Parameter], values: dict[str, Any], key_path: str, faults: Faults) -> None:

@@ -17,7 +17,12 @@ class Faults:
         self.rows: list[tuple[str, str]] = []
 
     def add(self, key_path: str, message: str) -> None:
-        """Note a fault."""
+        """Note a fault.
+
+        Args:
+            key_path: where in the config, such as ``data.batch_size``.
+            message: what was found and what was expected.
+        """
         self.rows.append((key_path, message))
 
     def without(self, values: dict[str, Any], key_path: str, husks: bool = False) -> dict[str, Any]:
@@ -43,11 +48,37 @@ class Faults:
         return any(path == key_path for path, _ in self.rows)
 
     def message(self, config: Config) -> str:
-        """Return the list as text: file, and a line for each fault with its key path and where that was set."""
+        """Return the list as text: file, and a line for each fault with its key path and where that was set.
+
+        Args:
+            config: as read; it knows where each value was set.
+        """
         count = len(self.rows)
         lines = [f"{short(config.path)}: {count} fault{'s' if count > 1 else ''}"]
         for key_path, message in self.rows:
-            origin = config.origin(key_path)
-            where = "" if origin == short(config.path) else f" [{origin}]"
+            origins = [origin for origin in _origins(config, key_path) if origin != short(config.path)]
+            where = f" [{', '.join(origins)}]" if origins else ""
             lines.append(f"  {key_path}{where}: {message}")
         return "\n".join(lines)
+
+
+def _origins(config: Config, key_path: str) -> list[str]:
+    """Return every origin of the values at and below ``key_path``, or that of the nearest key above."""
+    found = dict.fromkeys(
+        origin
+        for key, origin in config.origins.items()
+        if f"{key}.".startswith(f"{key_path}.") and _stands(config.values, key)
+    )
+    return list(found) or [config.origin(key_path)]
+
+
+def _stands(node: Any, key_path: str) -> bool:
+    """Whether a mapping still has a key path, which an override may have replaced."""
+    for key in key_path.split("."):
+        if isinstance(node, list) and key.isdecimal() and int(key) < len(node):
+            node = node[int(key)]
+        elif isinstance(node, dict) and key in node:
+            node = node[key]
+        else:
+            return False
+    return True

@@ -48,6 +48,29 @@ def trial_fault(target: Callable[..., Any], values: dict[str, Any], offered: tup
     return _refusal(target, values, injected)
 
 
+def refused_key(target: Callable[..., Any], values: dict[str, Any], offered: tuple[str, ...]) -> str | None:
+    """Find the one keyword that an optimiser refuses.
+
+    Args:
+        target: what the node names.
+        values: its keywords, which :func:`trial_fault` found refused.
+        offered: keywords that the program will give.
+
+    Returns:
+        The only keyword whose default in its place cures the fault; None where there is no such, or several.
+    """
+    if not inspect.isclass(target) or not issubclass(target, Optimizer):
+        return None
+    declared = parameters(target)
+    cures = [
+        key
+        for key in values
+        if not declared[key].required
+        and trial_fault(target, {name: value for name, value in values.items() if name != key}, offered) is None
+    ]
+    return cures[0] if len(cures) == 1 else None
+
+
 def _refusal(target: Callable[..., Any], values: dict[str, Any], injected: dict[str, Any]) -> str | None:
     try:
         with warnings.catch_warnings(), torch.device("meta"):

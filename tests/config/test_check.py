@@ -53,6 +53,10 @@ def test_a_good_config_is_completed_with_defaults(tmp_path):
         ("task.optimization.optimizer.params=[]", "is given by the program"),
         ("task.optimization.optimizer=3", "expected a node {type: ...} that makes Optimizer"),
         ("task.ranking.0.marginn=3", r"task\.ranking\.0\.marginn.*did you mean 'margin'"),
+        ("task.optimization.optimizer.lr=-1", r"task\.optimization\.optimizer\.lr \[command line\]: Invalid learning"),
+        ("task.ranking.0.type=losses.nonsense", r"does not exist; losses has losses\..*losses\.hard_triplet"),
+        ("task.ranking.0.type=loses.hard_triplet", r"types come from datasets, .*did you mean 'losses'"),
+        ("task.ranking.0.type=os.system", r"types come from datasets, [^;]*trainer$"),
         ("context=3", "is given by the program"),
         ("entry=os.system", "not on the allow-list"),
         ("task.type=tasks.speech_image.logging", "does not exist"),
@@ -117,3 +121,10 @@ def test_every_config_of_the_project_is_valid():
     assert len(paths) >= 3
     for path in paths:
         config.check(config.load(path))
+
+
+def test_a_fault_of_a_whole_node_names_the_command_line_beside_the_file_below(tmp_path):
+    (tmp_path / "base.yaml").write_text(TRAIN, encoding="utf-8")
+    child = "description: x\nextends: base.yaml\n"
+    with pytest.raises(config.ConfigError, match=r"task\.image_encoder \[\S*base\.yaml, command line\]: SmallImage"):
+        config.check(load(tmp_path, child, ["task.image_encoder.downsample=6"]))
