@@ -111,8 +111,8 @@ def locked(path: Path) -> Iterator[None]:
     Args:
         path: The lock's file.
 
-    Returns:
-        A context manager that waits for the lock.
+    Yields:
+        Nothing, once the lock is held.
     """
     try:
         import fcntl

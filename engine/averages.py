@@ -41,8 +41,8 @@ def averaged_weights(modules: Mapping[str, nn.Module], averages: Mapping[str, Av
         modules: a task's, by name.
         averages: of :func:`start_averages`; modules without one keep their weights.
 
-    Returns:
-        A context manager.
+    Yields:
+        Nothing, while the averages are in place.
     """
     _exchange(modules, averages)
     try:
