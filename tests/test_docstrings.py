@@ -25,8 +25,8 @@ def modules():
         yield from sorted((ROOT / package).rglob("*.py"))
 
 
-def faults(source):
-    """Yield ``(line, name, what is lacking)`` of a module."""
+def faults(source, told=frozenset()):
+    """Yield ``(line, name, what is lacking)`` of a module; ``told`` are documented methods of Protocols."""
     tree = ast.parse(source)
     if not ast.get_docstring(tree):
         yield 1, "module", "no docstring"
@@ -34,28 +34,46 @@ def faults(source):
         if isinstance(node, Function) and not node.name.startswith("_"):
             yield from function_faults(node, node.name)
         elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            yield from class_faults(node)
+            yield from class_faults(node, told)
 
 
-def function_faults(node, name, method=False):
+def protocol_methods():
+    """Return ``(name, parameters)`` of the methods that the project's Protocols document."""
+    found = set()
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases):
+                methods = (part for part in node.body if isinstance(part, Function) and ast.get_docstring(part))
+                found |= {(part.name, parameters(part)[1:]) for part in methods}
+    return frozenset(found)
+
+
+def parameters(node):
+    """Return the names of a function's parameters."""
+    return tuple(a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs))
+
+
+def function_faults(node, name, method=False, exempt=False):
     """Yield what a function's docstring lacks: itself, parameters, what is returned, errors.
 
-    A method of a class may leave parameters to its sentence when the interface is known (``forward``, ``__call__``).
+    ``forward`` and what a Protocol documents (``exempt``) may leave parameters and what is returned to that place.
     """
     text = ast.get_docstring(node)
     if text is None:
         yield node.lineno, name, "no docstring"
         return
-    if not method:
-        names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
-        yield from untold(node, name, names, text)
+    if not exempt:
+        static = any(ast.unparse(mark) == "staticmethod" for mark in node.decorator_list)
+        yield from untold(node, name, parameters(node)[1 if method and not static else 0 :], text)
         yield from silent(node, name, text)
+    if any("contextmanager" in ast.unparse(mark) for mark in node.decorator_list) and section(text, "Returns"):
+        yield node.lineno, name, "Returns: a context manager has Yields"
     for error in raised(node):
         if not re.search(rf"\b{error}\b", section(text, "Raises")):
             yield node.lineno, name, f"Raises: does not name {error}"
 
 
-def class_faults(node):
+def class_faults(node, told=frozenset()):
     """Yield what a class's docstring lacks, and its public methods'."""
     text = ast.get_docstring(node)
     if text is None:
@@ -76,7 +94,9 @@ def class_faults(node):
                 yield maker.lineno, node.name, f"Raises: does not name {error}"
     for part in node.body:
         if isinstance(part, Function) and not part.name.startswith("_"):
-            yield from function_faults(part, f"{node.name}.{part.name}", method=True)
+            known = part.name == "forward" or (part.name, parameters(part)[1:]) in told
+            protocol = any("Protocol" in ast.unparse(base) for base in node.bases)
+            yield from function_faults(part, f"{node.name}.{part.name}", method=True, exempt=known and not protocol)
 
 
 def untold(node, name, parameters, text):
@@ -148,9 +168,14 @@ def is_field(part):
     return not (made_inside or part.target.id.startswith("_") or ast.unparse(part.annotation).startswith("ClassVar"))
 
 
+PROTOCOLS = protocol_methods()
+
+
 @pytest.mark.parametrize("path", list(modules()), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_public_things_are_documented(path):
-    found = [f"{path.name}:{line} {name}: {what}" for line, name, what in faults(path.read_text(encoding="utf-8"))]
+    found = [
+        f"{path.name}:{line} {name}: {what}" for line, name, what in faults(path.read_text(encoding="utf-8"), PROTOCOLS)
+    ]
     assert not found, "\n" + "\n".join(found)
 
 
@@ -184,11 +209,30 @@ class Point(NamedTuple):
     """A place; ``x`` in pixels."""
 
     x: float
+
+    def scaled(self, factor):
+        """Multiply by ``factor``."""
+
+class Layer(Module):
+    """Learned."""
+
+    def forward(self, maps):
+        """Run."""
+
+    def take_turn(self, number):
+        """Do as the Protocol says."""
+
+class Player(Protocol):
+    """One who plays."""
+
+    def take_turn(self, number):
+        """Play ``number``."""
 '''
+TOLD = frozenset({("take_turn", ("number",))})
 
 
 def test_good_docstrings_pass():
-    assert list(faults(GOOD)) == []
+    assert list(faults(GOOD, TOLD)) == []
 
 
 @pytest.mark.parametrize(
@@ -199,13 +243,23 @@ def test_good_docstrings_pass():
         ("Read ``path``", "Read a path", "one", "untold: path"),
         ("        b: (N,) second.\n", "", "many", "untold: b"),
         ("        (N,) sums.\n", "", "many", "Returns: lacking"),
+        ("def many", "@contextmanager\ndef many", "many", "Returns: a context manager has Yields"),
         ("OddError: they", "they", "many", "Raises: does not name OddError"),
         ("except CaughtError", "except KeyError", "many", "Raises: does not name CaughtError"),
         ("; ``x`` in pixels", "", "Point", "untold: x"),
+        ("by ``factor``", "it", "Point.scaled", "untold: factor"),
+        ("def forward(", "def backward(", "Layer.backward", "untold: maps"),
+        (
+            'def take_turn(self, number):\n        """Do',
+            'def turn(self, number):\n        """Do',
+            "Layer.turn",
+            "untold: number",
+        ),
+        ("Play ``number``", "Play", "Player.take_turn", "untold: number"),
         ("    x: float", "    x: float\n    def far(self):\n        pass", "Point.far", "no docstring"),
     ],
 )
 def test_what_lacks_is_seen(old, new, name, told):
     source = GOOD.replace("def many(a, b, c, _d=None):", "def many(a, b, c, _d=None) -> Tensor:")
     assert old in source
-    assert (name, told) in [(where, what) for _, where, what in faults(source.replace(old, new))]
+    assert (name, told) in [(where, what) for _, where, what in faults(source.replace(old, new), TOLD)]
