@@ -21,7 +21,7 @@ from engine.logs import RunLog, compact, console, flatten
 from engine.run_folder import RunFolder, RunSettings
 from engine.settings import Launch, TrainerSettings
 from engine.task import Task
-from evaluation.report import metrics_table, write_metrics
+from evaluation.report import left_out_text, metrics_table, write_metrics
 from trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -225,6 +225,9 @@ def show(folder: RunFolder) -> None:
         return
     metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
     console.print(metrics_table(metrics), highlight=False, markup=False)
+    if text := left_out_text(metrics):
+        place = config.short(folder.path / "skipped.csv")
+        console.print(f"{text} left out: {place}", highlight=False, markup=False, soft_wrap=True)
     rows = {
         "report": folder.path / "report.html",
         "checkpoint": folder.best if folder.best.exists() else None,

@@ -66,17 +66,21 @@ def read_skipped(path: Path) -> list[Skipped]:
         ]
 
 
-def merge_skipped(path: Path, rows: list[Skipped]) -> None:
+def merge_skipped(path: Path, rows: list[Skipped]) -> list[Skipped]:
     """Write what the file lists and what was found now, each row once, in order; no file when there is neither.
 
     Args:
         path: the file.
         rows: split, row and reason; the reason found now replaces an earlier one.
+
+    Returns:
+        What the file lists now.
     """
     reasons = {(split, row): reason for split, row, reason in [*read_skipped(path), *rows]}
-    if reasons:
-        listed = [(*key, reason) for key, reason in sorted(reasons.items())]
+    listed = [(*key, reason) for key, reason in sorted(reasons.items())]
+    if listed:
         write_whole(path, _lines([HEADING, *listed]).encode())
+    return listed
 
 
 def _lines(rows: list[tuple]) -> str:

@@ -1,5 +1,6 @@
 """The three splits of a speech-image job with their loaders: one node of a config."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from config import Fault, Offers
 from datasets.loading import Loader
 from datasets.samples import OnError, SpokenCaptions
-from datasets.skipped import SkippedFile
+from datasets.skipped import Skipped, SkippedFile
 
 Captions = Annotated[Callable[..., SpokenCaptions], Offers("train", "on_error")]
 Node = Mapping[str, Any]
@@ -85,7 +86,17 @@ class SpeechImageData:
 
     @staticmethod
     def faults(train: Node, validation: Node, test: Node | None, target_length: int | None) -> Iterator[Fault]:
-        """Refuse datasets whose captions may be longer than what they are padded to (nodes as the config has them)."""
+        """Refuse datasets whose captions may be longer than what they are padded to (nodes as the config has them).
+
+        Args:
+            train: node of the training pairs.
+            validation: node of the validation pairs.
+            test: node of the test pairs, or None.
+            target_length: frames; None pads to the longest.
+
+        Returns:
+            A fault for each split whose captions are too long.
+        """
         for name, node in (("train", train), ("validation", validation), ("test", test)):
             if target_length is None or "max_frames" not in (node or {}):
                 continue
@@ -114,3 +125,18 @@ class SpeechImageData:
         """What could not be used on this rank so far: split, row, reason."""
         loaders = {"train": self.train_loader, **self.loaders}
         return [(split, row, reason) for split, loader in loaders.items() for row, reason in loader.skipped.items()]
+
+    def left_out(self, listed: list[Skipped], evaluated: int) -> dict[str, tuple[int, int]]:
+        """How many samples were left out of how many, by split.
+
+        Args:
+            listed: ``skipped.csv`` of the run; it may still list rows that were mended since.
+            evaluated: samples of the report's split that could be used.
+
+        Returns:
+            Those left out and all, by split.
+        """
+        counts = Counter(split for split, _, _ in listed)
+        totals = {split: len(loader.dataset) for split, loader in {"train": self.train_loader, **self.loaders}.items()}
+        counts[self.report_split] = totals[self.report_split] - evaluated
+        return {split: (counts[split], total) for split, total in totals.items()}

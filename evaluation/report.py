@@ -15,12 +15,22 @@ from engine.whole_files import write_whole
 from evaluation.report_parts.cards import card
 from evaluation.report_parts.content import Query, Report, Retrieved
 from evaluation.report_parts.curves import training_section
+from evaluation.report_parts.left_out import left_out_text
 from evaluation.report_parts.media import LINE, SHADE
 from evaluation.report_parts.page import PARTS, document, write_page
 from evaluation.report_parts.tables import metrics_html, metrics_table
 from evaluation.retrieval_tables import rounded
 
-__all__ = ["Query", "Report", "Retrieved", "best_and_worst", "metrics_table", "write_metrics", "write_report"]
+__all__ = [
+    "Query",
+    "Report",
+    "Retrieved",
+    "best_and_worst",
+    "left_out_text",
+    "metrics_table",
+    "write_metrics",
+    "write_report",
+]
 
 LIMIT_MB = 10.0
 LETTERS = 160  # of a detail that are not folded

@@ -1,7 +1,7 @@
 """The retrieval report of a split: metrics, and the best and worst queries with what the model heard and saw."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from datasets.words import words as split_words
 from engine.context import Context
 from engine.run_folder import RunFolder
 from evaluation.report import Query, Report, Retrieved, best_and_worst, write_report
+from evaluation.report_parts.left_out import left_out_metrics
 from evaluation.retrieval import Retrieval
 from evaluation.retrieval_tables import write_retrieval
 from models.matchmap import matchmaps
@@ -36,6 +37,7 @@ def write_retrieval_report(
     split: str,
     picture: Picture,
     sections: Sequence[tuple[str, str]] = (),
+    left_out: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, float]:
     """Write ``queries.csv``, ``queries.json``, ``retrieval.json`` and ``report.html`` of a split.
 
@@ -49,12 +51,13 @@ def write_retrieval_report(
         split: its name, for the title.
         picture: gives the picture of a row of the dataset, (H, W, 3) uint8.
         sections: heading and HTML of further parts of the report.
+        left_out: split -> samples that could not be used, and samples with them.
 
     Returns:
-        The metrics.
+        The metrics, with how much was left out if anything was.
     """
     names = [dataset.record(int(row)).uttid for row in encoded.index]
-    metrics = write_retrieval(folder.path, retrieval, names, names)
+    metrics = write_retrieval(folder.path, retrieval, names, names) | left_out_metrics(left_out or {})
     queries = [
         _query(direction, int(position), dataset, encoded, retrieval, compare, picture)
         for direction, side in (("speech_to_image", retrieval.image), ("image_to_speech", retrieval.speech))

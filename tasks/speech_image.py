@@ -306,10 +306,11 @@ class SpeechImage:
             return {}
         log.info("evaluating on %d %s pairs", len(encoded.index), split)
         retrieval = self.retrieve(encoded)
-        merge_skipped(folder.path / SKIPPED, skipped)
+        left_out = self.data.left_out(merge_skipped(folder.path / SKIPPED, skipped), len(encoded.index))
         return write_retrieval_report(
-            folder, context, loader.dataset, encoded, retrieval, self.similarity, split, self.picture_u8, sections
-        )
+            folder, context, loader.dataset, encoded, retrieval, self.similarity, split, self.picture_u8, sections,
+            left_out,
+        )  # fmt: skip
 
     def report_sections(self, folder: RunFolder) -> list[tuple[str, str]]:  # noqa: ARG002  for other tasks
         """Return further sections of the report, heading and HTML each (called on every rank).

@@ -5,6 +5,7 @@ import re
 from html import escape
 from typing import NamedTuple
 
+from evaluation.report_parts.left_out import left_out_names, left_out_text
 from evaluation.report_parts.plots import number
 
 RECALL = re.compile(r"(?P<direction>[AI])_r(?P<k>\d+)")
@@ -29,7 +30,14 @@ class Row(NamedTuple):
     chance: float | None
 
     def show(self, value: float | None) -> str:
-        """A value in this line's unit."""
+        """A value in this line's unit.
+
+        Args:
+            value: the number, None where there is none.
+
+        Returns:
+            Text for the table.
+        """
         if value is None:
             return "–"
         return _percent(value) if self.name.startswith("recall") else number(value)
@@ -59,9 +67,9 @@ def metrics_table(metrics: dict[str, float]) -> str:
 
 
 def _rows(metrics: dict[str, float]) -> tuple[list[Row], dict[str, float]]:
-    """Rows of the retrieval table, and the metrics that are in no row."""
+    """Rows of the retrieval table, and the metrics that are in no row and are no counts of what was left out."""
     n = metrics.get("n")
-    rows, used = [], set()
+    rows, used = [], set(left_out_names(metrics))
     for k in sorted({int(match["k"]) for name in metrics if (match := RECALL.fullmatch(name))}):
         names = [f"I_r{k}", f"A_r{k}", f"recall@{k}", f"chance_recall@{k}"]
         *shares, chance = map(metrics.get, names)
@@ -100,6 +108,8 @@ def metrics_html(metrics: dict[str, float]) -> str:
             cells += f"<td>{row.show(row.both)}</td><td>{row.show(row.chance)}</td>"
             html += f'<tr><th scope="row">{row.name}</th>{cells}</tr>'
         html += "</tbody></table></div>"
+    if text := left_out_text(metrics):
+        html += f'<p class="note left-out">{text} left out, see skipped.csv beside this page.</p>'
     if rest:
         items = "".join(f"<tr><th>{escape(name)}</th><td>{number(value)}</td></tr>" for name, value in rest.items())
         table = f'<div class="scroll"><table><tbody>{items}</tbody></table></div>'

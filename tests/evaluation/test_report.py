@@ -17,8 +17,10 @@ from evaluation import report as report_module
 from evaluation.report import Query, Report, Retrieved, best_and_worst, metrics_table, write_metrics, write_report
 from evaluation.report_parts.cards import moments
 from evaluation.report_parts.labels import curve_name, rows_of_words
+from evaluation.report_parts.left_out import left_out_metrics, left_out_text
 from evaluation.report_parts.media import flac, normalised, overlay, sprite
 from evaluation.report_parts.plots import line_chart, number, thinned, ticks
+from evaluation.report_parts.tables import metrics_html
 
 VOID = {"meta", "img", "input", "br"}
 NASTY = '<script>alert("1")</script> & \'"'
@@ -397,6 +399,17 @@ def test_metrics_table():
     assert metrics_table({"accuracy": 0.25}) == "accuracy  0.25"
     assert metrics_table({}) == ""
     assert "recall@5" in metrics_table({"A_r5": math.nan})
+
+
+def test_what_was_left_out_is_a_sentence():
+    counts = left_out_metrics({"train": (7, 30), "validation": (0, 10), "test": (1, 4)})
+    assert counts == {"left_out_train": 7, "samples_train": 30, "left_out_test": 1, "samples_test": 4}
+    text = "7 of 30 training samples and 1 of 4 test samples"
+    assert left_out_text(counts | METRICS) == text
+    assert left_out_text(METRICS) == ""
+    assert metrics_table(counts | METRICS) == metrics_table(METRICS)
+    assert f"{text} left out, see skipped.csv" in metrics_html(counts | METRICS)
+    assert "left out" not in metrics_html(METRICS)
 
 
 def test_metrics_file_is_readable_json(tmp_path):

@@ -92,7 +92,7 @@ def test_the_report_holds_both_directions_and_skipped_rows(tmp_path):
     folder = RunFolder(tmp_path)
     folder.prepare(values, "auto", ["run.py"])
     metrics = task.report(folder, Context("tiny", values, ["run.py"]))
-    assert metrics["n"] == 4
+    assert (metrics["n"], metrics["left_out_train"], metrics["samples_train"]) == (4, 1, 4)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "a small red house near a lake" in page
     rows = (tmp_path / "queries.csv").read_text(encoding="utf-8").splitlines()
@@ -165,10 +165,17 @@ def test_a_training_set_smaller_than_a_batch_is_one_step_of_what_there_is(caplog
     assert caplog.text == ""
 
 
-def test_a_run_skips_bad_validation_rows(broken, tmp_path):
+def test_a_run_skips_bad_validation_rows_and_says_how_many(broken, tmp_path, capsys):
     arguments = [f"data.validation.manifest={broken}", "data.on_error=skip", f"run.folder={tmp_path}"]
     assert run.run(run.parse_arguments(["-f", str(TINY), "trainer.epochs=1", *arguments]), ["run.py"]) == 0
-    assert json.loads((tmp_path / "tiny" / "metrics.json").read_text())["n"] == 2
+    metrics = json.loads((tmp_path / "tiny" / "metrics.json").read_text())
+    assert (metrics["n"], metrics["left_out_validation"], metrics["samples_validation"]) == (2, 2, 4)
+    assert "left_out_train" not in metrics
+    page = (tmp_path / "tiny" / "report.html").read_text(encoding="utf-8")
+    assert "2 of 4 validation samples left out, see skipped.csv" in page
+    told = capsys.readouterr().err
+    assert f"2 of 4 validation samples left out: {tmp_path / 'tiny' / 'skipped.csv'}" in told
+    assert "left_out_validation" not in page + told.replace("\n", "")
     assert [found[:2] for found in read_skipped(tmp_path / "tiny" / "skipped.csv")] == [
         ("validation", 0),
         ("validation", 2),
@@ -188,8 +195,9 @@ def test_skipped_rows_are_listed_as_they_are_found_and_stay_after_a_new_start(br
     assert len(read_skipped(listed)) == 2
     mended, _ = build("data.on_error=skip", folder=folder)
     folder.prepare(values, "auto", ["run.py"])
-    mended.report(folder, Context("tiny", values, ["run.py"]))
+    metrics = mended.report(folder, Context("tiny", values, ["run.py"]))
     assert len(read_skipped(listed)) == 2
+    assert "left_out_validation" not in metrics  # the list keeps what was mended since, the figures do not count it
 
 
 def test_no_usable_row_is_one_clear_sentence(broken):
