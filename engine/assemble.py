@@ -18,6 +18,8 @@ from engine.task import Task
 
 log = logging.getLogger(__name__)
 
+FILE_KEYS = ("manifest", "texts")  # of data, which name one file; ``folder`` names a folder, other paths either
+
 
 def start(seed: int, deterministic: bool, cpu_threads: int | None) -> torch.device:
     """Join the other ranks, seed, and choose the device.
@@ -42,26 +44,38 @@ def start(seed: int, deterministic: bool, cpu_threads: int | None) -> torch.devi
 
 
 def refuse_missing(data: Factory, prepare: Factory | None = None) -> None:
-    """Refuse data whose files are not there, all at once.
+    """Refuse data whose files are not there, or are folders, all at once.
 
     Args:
         data: node; the paths that it and the nodes below it name are read.
         prepare: node of what will be run before; what it makes may be missing.
 
     Raises:
-        UserError: names every missing file with its key path.
+        UserError: names every missing file, and every folder in a file's place, with its key path.
     """
     made = None if prepare is None else _folder_of(prepare.arguments)
     told = [
-        f"  {key_path}: {path} does not exist{_beside(path, key_path.endswith('.folder'))}"
+        f"  {key_path}: {path} {fault}"
         for key_path, path in data.paths()
-        if not path.exists() and (prepare is None or (made is not None and not path.is_relative_to(made)))
+        if (path.exists() or prepare is None or (made is not None and not path.is_relative_to(made)))
+        and (fault := _path_fault(key_path.rpartition(".")[2], path))
     ]
     if told:
         files = "1 file of the data is missing" if len(told) == 1 else f"{len(told)} files of the data are missing"
         raise UserError(
             "\n".join([f"{files}; correct the path, or make the data first (the config's head says how)", *told])
         )
+
+
+def _path_fault(key: str, path: Path) -> str | None:
+    """Say what is wrong with the path at a key: nothing is there, or a folder in a file's place or the reverse."""
+    if not path.exists():
+        return f"does not exist{_beside(path, key == 'folder')}"
+    if key == "folder" and not path.is_dir():
+        return "is a file, expected a folder"
+    if key in FILE_KEYS and path.is_dir():
+        return "is a folder, expected a file"
+    return None
 
 
 def _beside(path: Path, folder: bool) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 import config
 from config import Factory
+from datasets.renders import Renders
 from datasets.spoken_captions import GanClevr, PlacesFiles
 from engine.assemble import refuse_missing
 from engine.errors import UserError
@@ -89,3 +90,20 @@ def offered(node):
         refuse_missing(node)
     _, _, meant = str(error.value).partition("; did you mean '")
     return meant.removesuffix("'?") or None
+
+
+def test_a_folder_in_a_files_place_stands_in_the_same_list(tmp_path):
+    (tmp_path / "test.json").write_text("{}")
+    paths = {"train": "no/none.json", "validation": "", "test": "test.json"}
+    world = f"prepare.world.folder={tmp_path / 'w'}"
+    data, prepare = nodes(world, *(f"data.{split}.manifest={tmp_path / name}" for split, name in paths.items()))
+    for before in (None, prepare):
+        with pytest.raises(UserError) as error:
+            refuse_missing(data, before)
+        assert str(error.value).splitlines()[1:] == [
+            f"  data.train.manifest: {tmp_path}/no/none.json does not exist, nor does the folder {tmp_path}/no",
+            f"  data.validation.manifest: {tmp_path} is a folder, expected a file",
+        ]
+    renders = Factory(Renders, {"folder": str(tmp_path / "test.json")}, "data")
+    with pytest.raises(UserError, match=r"data\.folder: .*test\.json is a file, expected a folder"):
+        refuse_missing(renders)
