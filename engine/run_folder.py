@@ -84,9 +84,11 @@ class RunFolder:
             resume: see :class:`RunSettings`.
 
         Raises:
-            UserError: the folder holds a run of another config, or ``resume`` is ``never`` and it holds any, or a
-                process that still runs writes it.
+            UserError: the folder cannot be made or written, it holds a run of another config, or ``resume`` is
+                ``never`` and it holds any, or a process that still runs writes it.
         """
+        if distributed.is_main():
+            run_lock.try_to_write(self.path)
         if self.config.exists() and resume != "overwrite":
             if resume == "never":
                 raise UserError(f"{self.path} already holds a run; give another run.name, or run.resume=auto to go on")
@@ -109,6 +111,7 @@ class RunFolder:
         Raises:
             UserError: see :meth:`check`.
         """
+        run_lock.try_to_write(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         self.check(values, resume)
         if self.config.exists():

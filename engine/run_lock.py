@@ -1,4 +1,4 @@
-"""One process at a time writes a run: an advisory lock on a file in its folder, which ends with the process.
+"""Whether a run can be written, and by one process at a time: an advisory lock on a file in its folder, which ends with the process.
 
 The kernel gives the lock back however the process ends, so that a killed run can be resumed at once. Children that the
 process forks (loading workers) do not keep it.
@@ -7,6 +7,7 @@ process forks (loading workers) do not keep it.
 import logging
 import os
 import socket
+import tempfile
 from pathlib import Path
 
 from engine.errors import UserError
@@ -20,6 +21,26 @@ log = logging.getLogger(__name__)
 
 NAME = ".lock"
 _held: dict[Path, int] = {}
+
+
+def try_to_write(folder: Path) -> None:
+    """Make and remove a folder where the run's will be: permissions alone do not tell (read-only disks, /proc).
+
+    Args:
+        folder: of the run, which need not exist.
+
+    Raises:
+        UserError: it cannot be made or written; names the key ``run.folder``.
+    """
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        Path(tempfile.mkdtemp(prefix=".", dir=place)).rmdir()
+    except OSError as error:
+        what = "written" if place == folder else f"made in {place}"
+        raise UserError(
+            f"run.folder: the folder of the run, {folder}, cannot be {what} ({error.strerror}); give another "
+            "run.folder=..., where this user may write"
+        ) from error
 
 
 def hold(folder: Path) -> None:

@@ -1,5 +1,7 @@
 """The run folder: what is kept, and when a run may go on."""
 
+from pathlib import Path
+
 import pytest
 
 import config
@@ -71,6 +73,28 @@ def test_what_torchrun_starts_again_goes_on(monkeypatch):
     assert RunSettings(resume="overwrite").resume_now == "overwrite"
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     assert RunSettings(resume="overwrite").resume_now == RunSettings(resume="never").resume_now == "auto"
+
+
+def test_a_folder_that_cannot_be_made_is_refused_at_the_start_with_its_key(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file" / "run", tmp_path / "file"):
+        for begin in (
+            lambda run: run.check(VALUES, "auto"),
+            lambda run: run.prepare(VALUES, "auto", ["run.py"]),
+        ):
+            with pytest.raises(
+                UserError, match=r"run\.folder: .*/file.* cannot be .*give another run\.folder="
+            ) as error:
+                begin(RunFolder(path))
+            assert "Not a directory" in str(error.value)
+    RunFolder(tmp_path / "new" / "run").check(VALUES, "auto")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]  # the trial left nothing
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+def test_a_folder_below_proc_cannot_be_made_even_by_root():
+    with pytest.raises(UserError, match=r"run\.folder: .*/proc/runs/run, cannot be made in /proc"):
+        RunFolder(Path("/proc/runs/run")).check(VALUES, "auto")
 
 
 def test_a_cut_history_line_is_left_out(tmp_path, caplog):
