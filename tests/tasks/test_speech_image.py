@@ -1,6 +1,7 @@
 """The speech-image task: text instead of speech, features on the device, impossible combinations, losses that fall."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -163,6 +164,14 @@ def test_a_training_set_smaller_than_a_batch_is_one_step_of_what_there_is(caplog
     caplog.clear()
     build("data.batch_size=64")  # nothing is trained in an evaluation
     assert caplog.text == ""
+
+
+def test_a_validation_is_told_in_the_words_of_the_table(caplog):
+    caplog.set_level("INFO")
+    task, _ = build()
+    Trainer(task, TrainerSettings(epochs=1), 0, torch.device("cpu"), None).fit()
+    (line,) = (message for message in caplog.messages if "validation" in message)
+    assert re.search(r"recall@10 1  median rank [\d.]+/[\d.]+ \(speech→image/image→speech\)", line)
 
 
 def test_a_run_skips_bad_validation_rows_and_says_how_many(broken, tmp_path, capsys):
