@@ -1,5 +1,6 @@
-"""Whether a run can be written, and by one process at a time: an advisory lock on a file in its folder, which ends with the process.
+"""Whether a run's folder can be written, and that one process at a time writes it.
 
+An advisory lock on a file in the folder does the latter; it ends with the process.
 The kernel gives the lock back however the process ends, so that a killed run can be resumed at once. Children that the
 process forks (loading workers) do not keep it.
 """
