@@ -161,7 +161,7 @@ class Trainer:
         logged: dict[str, list[Tensor | float]] = {}
         batches = throughput.timed(self.task.batches(self.at.epoch, self.at.batch))
         what = f"epoch {self.at.epoch + 1}/{self.settings.epochs}"
-        for batch in progress(batches, self.task.steps_per_epoch, what, self.at.batch):
+        for batch in progress(batches, self.task.steps_per_epoch, what, self.at.batch, None):
             for name, value in self.train_step(batch).items():
                 logged.setdefault(name, []).append(value)
             throughput.samples += self.task.batch_size

@@ -20,6 +20,7 @@ from engine.run_folder import RunFolder
 log = logging.getLogger(__name__)
 console = Console(stderr=True)
 WAY = re.compile(r"(?P<name>.+?)[_ ](?P<one>[a-z]+)(_to_|→)(?P<other>[a-z]+)")
+LINE_SECONDS = 30.0
 FEW = 2  # values that a line shows although they do not fit
 
 
@@ -36,20 +37,24 @@ def set_up_logging() -> None:
     )
 
 
-def progress(items: Iterable[Any], total: int, what: str, done: int = 0) -> Iterator[Any]:
-    """Yield items with a progress bar on a terminal; without one (or on other ranks) yield them silently.
+def progress(
+    items: Iterable[Any], total: int, what: str, done: int = 0, line_seconds: float | None = LINE_SECONDS
+) -> Iterator[Any]:
+    """Yield items with a progress bar on a terminal, with a line now and then elsewhere, silently on other ranks.
 
     Args:
         items: what is looped over.
         total: how many there are, those ``done`` included.
         what: stands before the bar.
         done: how many were yielded before, in an earlier part of a resumed epoch.
+        line_seconds: between two lines where there is no terminal; None for a loop that tells of itself.
 
     Yields:
         The items as they are.
     """
     if not (console.is_terminal and is_main()):
-        yield from items
+        told = line_seconds is not None and is_main()
+        yield from _with_lines(items, total, what, done, line_seconds) if told else items
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
@@ -57,6 +62,15 @@ def progress(items: Iterable[Any], total: int, what: str, done: int = 0) -> Iter
         for item in items:
             yield item
             bar.advance(task)
+
+
+def _with_lines(items: Iterable[Any], total: int, what: str, done: int, line_seconds: float) -> Iterator[Any]:
+    last = time.monotonic()
+    for count, item in enumerate(items, done):
+        if time.monotonic() - last >= line_seconds:
+            log.info("%s: %d of %d", what, count, total)
+            last = time.monotonic()
+        yield item
 
 
 def compact(values: dict[str, Any]) -> list[str]:

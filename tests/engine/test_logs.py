@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.logs import compact, short_list
+from engine.logs import compact, progress, short_list
 
 NAMES = [
     "loss",
@@ -53,3 +53,13 @@ def test_both_ways_of_a_loss_share_one_name():
     words = {"median rank speech→image": 2.0, "recall@1": 0.5, "median rank image→speech": 3.5}
     assert compact(words) == ["median rank 2/3.5 (speech→image/image→speech)", "recall@1 0.5"]
     assert "more" not in short_list(values, width=120)
+
+
+def test_a_long_loop_without_a_terminal_tells_how_far_it_is(caplog):
+    caplog.set_level("INFO")
+    assert list(progress("ab", 5, "rows", done=3, line_seconds=0)) == ["a", "b"]
+    assert [record.getMessage() for record in caplog.records] == ["rows: 3 of 5", "rows: 4 of 5"]
+    caplog.clear()
+    for line_seconds in (None, 30):
+        assert list(progress("ab", 2, "rows", line_seconds=line_seconds)) == ["a", "b"]
+    assert not caplog.records
