@@ -1,8 +1,8 @@
 """Runs of other configs, each in a process of its own and only once: what a comparison is made of.
 
 A run is finished when its ``metrics.json`` is there and was made with the very settings asked for now, from the very
-networks, data and weights that are there now (made_from.py); of an older run that did not note what it was made from, the
-settings alone decide, with a warning. Processes that want the same run wait for each other.
+networks, data and weights that are there now (made_from.py). Of an older run that did not note what it was made from,
+the settings decide, with a warning. Processes that want the same run wait for each other.
 """
 
 import functools
