@@ -39,7 +39,8 @@ from tasks.speech_image import SpeechImage
 from tasks.training_pairs import TrainingPairs
 
 Mining = Literal["configured", "published"]
-LossType = Literal["regular", "negatives_edited", "negatives_hard", "negatives_both", "all_impostors"]
+Impostors = Literal["sampled", "all"]
+LossType = Literal["regular", "negatives_edited", "negatives_hard", "negatives_both"]
 EDITED = ("negatives_edited", "negatives_both")
 
 
@@ -58,16 +59,17 @@ class WordsByDrawing(SpeechImage):
         image_encoder: (b, 3, R, R) to (b, D, H, W).
         loss_type: as published: ``regular`` a sampled impostor; ``negatives_edited`` that and the edited picture;
             ``negatives_hard`` that and the hardest impostor of the batch; ``negatives_both`` that and the harder of
-            edited picture and hardest impostor, each of the two sums cut at ``largest_loss``. Not published:
-            ``all_impostors``, the masked margin softmax over the batch, from which small encoders learn at once; a
-            start for the others, which take long to leave theirs.
+            edited picture and hardest impostor, each of the two sums cut at ``largest_loss``.
         optimization: optimiser and schedule of both encoders' trainable parameters.
         speech_encoder: (b, 40, T0), frames to SpeechMaps.
         text_encoder: instead of it, reads the captions as words.
         drawing: draws the pictures; None: they are read from files (the published ``loading_image``).
         editing: how negatives are drawn; needed with the edited losses.
         margin: how much better a match must be, in units of similarity.
-        largest_loss: of ``negatives_both``; there is no gradient beyond, as published. None leaves the sums alone.
+        impostors: what ``regular``, a part of every loss, compares a pair with: one ``sampled`` impostor each way, as
+            published, or ``all`` of the batch by masked margin softmax, from which small encoders learn at once and
+            which a sampled impostor makes them forget.
+        largest_loss: of hinges in ``negatives_both``; there is no gradient beyond, as published. None: no such bound.
         similarity: how maps are compared; where to edit is always chosen by the dot product, as published.
         mining: what finds the hardest impostors of ``negatives_hard`` and ``negatives_both``: the ``configured``
             similarity, or, as ``published``, MISA with the dot product whatever ``similarity`` says.
@@ -97,6 +99,7 @@ class WordsByDrawing(SpeechImage):
         drawing: Drawing | None = None,
         editing: Editing | None = None,
         margin: Annotated[float, Field(ge=0)] = 1.0,
+        impostors: Impostors = "sampled",
         largest_loss: Annotated[float, Field(gt=0)] | None = 5.0,
         similarity: Similarity = Similarity(),  # noqa: B008  never changed
         mining: Mining = "configured",
@@ -105,7 +108,7 @@ class WordsByDrawing(SpeechImage):
     ) -> None:
         self.folder = folder
         self.loss_type, self.margin, self.largest_loss = loss_type, margin, largest_loss
-        self.editing, self.mining = editing, mining
+        self.editing, self.mining, self.impostors = editing, mining, impostors
         self.studio: Studio | None = None
         if drawing is not None:
             sets = [data.train_loader.dataset, *(loader.dataset for loader in data.loaders.values())]
@@ -237,11 +240,7 @@ class WordsByDrawing(SpeechImage):
             step: whose generator draws the impostors.
         """
         scores = self.similarity.of_all_ranks(image, speech)
-        if self.loss_type == "all_impostors":
-            both = [masked_margin_softmax(matrix, self.margin) for matrix in (scores, scores.T)]
-            return {self.loss_type: both[0] + both[1]}
-        imposters = [draw_imposters(len(scores), step.generator).to(scores.device) for _ in range(2)]
-        parts = {"regular": sampled_margin_rank(scores, *imposters, self.margin)}
+        parts = {"regular": self._regular(scores, step.generator)}
         if self.loss_type == "negatives_hard":
             parts["hard"] = hard_negative(scores, self.margin, self._mined(image, speech))
         if self.loss_type in EDITED:
@@ -250,9 +249,19 @@ class WordsByDrawing(SpeechImage):
                 parts["edited"] = edited_negatives(scores, edited, self.margin)
             else:
                 mined = self._mined(image, speech)
-                parts["edited_or_hard"] = edited_and_hard(scores, edited, self.margin, mined)
-                parts = {name: value.clamp(max=self.largest_loss) for name, value in parts.items()}
+                parts["edited_or_hard"] = self._cut(edited_and_hard(scores, edited, self.margin, mined))
         return parts
+
+    def _regular(self, scores: Tensor, generator: torch.Generator) -> Tensor:
+        """The loss () of ``scores`` (B, B) against impostors of the batch, both ways."""
+        if self.impostors == "all":
+            return masked_margin_softmax(scores, self.margin) + masked_margin_softmax(scores.T, self.margin)
+        imposters = [draw_imposters(len(scores), generator).to(scores.device) for _ in range(2)]
+        loss = sampled_margin_rank(scores, *imposters, self.margin)
+        return self._cut(loss) if self.loss_type == "negatives_both" else loss
+
+    def _cut(self, loss: Tensor) -> Tensor:
+        return loss if self.largest_loss is None else loss.clamp(max=self.largest_loss)
 
     @torch.no_grad()
     def _mined(self, image: Tensor, speech: SpeechMaps) -> Tensor | None:

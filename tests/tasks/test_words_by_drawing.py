@@ -27,7 +27,7 @@ from tests.ranks import on_two_ranks
 from tests.tasks.drawing_data import LATENT_DIM, make_data, make_generator, make_task, write_captions
 from trainer import Trainer
 
-LOSSES = ["regular", "negatives_edited", "negatives_hard", "negatives_both", "all_impostors"]
+LOSSES = ["regular", "negatives_edited", "negatives_hard", "negatives_both"]
 EDITING = Editing(layers=["layer3", "layer4"], max_retries=1)
 CLUSTERED = Editing(["layer4"], 1, Clustering(epochs_clustering=2, datapoints=6, clusters=3, samples=6))
 
@@ -47,9 +47,10 @@ def fit(task, epochs):
     return values
 
 
+@pytest.mark.parametrize("impostors", ["sampled", "all"])
 @pytest.mark.parametrize("loss_type", LOSSES)
-def test_every_loss_learns_the_pairs(folder, loss_type):
-    task = make_task(make_data(folder), loss_type, editing=EDITING)
+def test_every_loss_learns_the_pairs(folder, loss_type, impostors):
+    task = make_task(make_data(folder), loss_type, editing=EDITING, impostors=impostors)
     values = fit(task, 25)
     first, last = (sum(float(value["loss"]) for value in part) / 4 for part in (values[:4], values[-4:]))
     assert last < 0.6 * first
@@ -59,7 +60,6 @@ def test_every_loss_learns_the_pairs(folder, loss_type):
         "negatives_edited": {"regular", "edited"},
         "negatives_hard": {"regular", "hard"},
         "negatives_both": {"regular", "edited_or_hard"},
-        "all_impostors": {"all_impostors"},
     }[loss_type]
     assert {name for name in values[0] if "/" not in name} == parts | {"loss"}
 
@@ -122,6 +122,26 @@ def test_losses_are_the_published_formulas(folder):
         torch.testing.assert_close(parts[name], expected)
     assert float(parts["regular"].detach()) == 0.5
     assert not torch.equal(state, source.get_state())
+
+
+def test_all_impostors_take_the_place_of_the_sampled_one_and_are_not_cut(folder):
+    task = make_task(make_data(folder), "negatives_both", editing=EDITING, impostors="all", largest_loss=0.5)
+    least = torch.full((6,), -9.0)
+    task.edited_similarity = lambda *_: least
+    batch = next(iter(task.batches(0, 0)))
+    image, speech = task.encode(batch | {"drawn": task.studio.draw(batch)}, task.data.train_loader.dataset)
+    scores = task.similarity.of_all_ranks(image, speech)
+    step = type("Step", (), {"generator": torch.Generator().manual_seed(4)})
+    before = step.generator.get_state()
+    found = task.loss_parts(image, speech, batch, step)
+    expected = losses.masked_margin_softmax(scores, 1.0) + losses.masked_margin_softmax(scores.T, 1.0)
+    assert float(expected.detach()) > 0.5
+    torch.testing.assert_close(found["regular"], expected)
+    assert float(found["edited_or_hard"].detach()) == 0.5
+    assert torch.equal(step.generator.get_state(), before)
+    task.largest_loss = None
+    edited = losses.edited_and_hard(scores, least, 1.0)
+    torch.testing.assert_close(task.loss_parts(image, speech, batch, step)["edited_or_hard"], edited)
 
 
 @pytest.mark.parametrize(("loss_type", "name"), [("negatives_hard", "hard"), ("negatives_both", "edited_or_hard")])
