@@ -3,13 +3,14 @@
 For each picture, units of one layer are switched off at random (with a random probability) in the region of one thing,
 many times; an edited picture is taken when the segmenter sees one attribute changed, nothing else, and no other
 negative of that picture changed the same thing to the same label. The result is a file in the published layout, see
-published/negatives.py. Pictures for which too few are found are left out and counted.
+published/negatives.py. Pictures for which too few are found are left out and counted. A search that was stopped goes on
+when the same command is given again, see searched.py.
 """
 
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -28,10 +29,12 @@ from gan.redraw import Positives, generate
 from gan.scene_description import SeenObject
 from models.segmentation import ATTRIBUTE_GROUPS, Segmenter, ready_segmenter
 from published.negatives import Negative, write_negatives
+from tasks.synthetic_captions import weights_digest
 from tasks.words_by_drawing_experiments.descriptions import Change, changes, things
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened, write_table
 from tasks.words_by_drawing_experiments.pictures import LatentTable
-from tasks.words_by_drawing_experiments.recall_selected import same_labels
+from tasks.words_by_drawing_experiments.recall_selected import redraw_negatives, same_labels
+from tasks.words_by_drawing_experiments.searched import Found, Searched
 
 log = logging.getLogger(__name__)
 LEAST_SURE = 0.6  # share of a thing's pixels that must agree on each attribute, before and after
@@ -78,28 +81,17 @@ def make_negatives(
     with opened(context, run, data, None, generator, latents, seed) as experiment:
         ready_segmenter(segmenter, experiment.device)
         search = Search(generator, segmenter, layer, negatives, attempts, batch_size, seed)
+        path = experiment.folder.path / "negatives.pth.tar" if output is None or context.dry_run else output
+        searched = Searched(path.with_name(f"{path.name}.searched.jsonl"), search.made_from() | vars(latents))
         rows = experiment.rows(pictures)
-        found: dict[int, list[Found]] = {}
         for row in progress(rows, len(rows), "pictures"):
             name = experiment.pictures.ids[row]
-            taken = search(name, experiment.pictures.latents_of([row]))
-            if len(taken) == negatives:
-                found[name] = taken
-        _finish(experiment, found, len(rows), output)
-
-
-class Found(NamedTuple):
-    """A negative that was found.
-
-    Attributes:
-        negative: as it is stored.
-        change: what it changed.
-        image: its picture (3, R, R) in [-1, 1].
-    """
-
-    negative: Negative
-    change: Change
-    image: Tensor
+            if name not in searched.found:
+                searched.add(name, search(name, experiment.pictures.latents_of([row])))
+        wanted = {experiment.pictures.ids[row]: row for row in rows}
+        found = {name: searched.found[name] for name in wanted if len(searched.found[name]) == negatives}
+        _finish(experiment, search, {wanted[name]: one for name, one in found.items()}, len(rows), path)
+        searched.remove()
 
 
 class Search:
@@ -127,6 +119,11 @@ class Search:
     ) -> None:
         self.generator, self.segmenter, self.layer = generator, segmenter, layer
         self.wanted, self.attempts, self.batch_size, self.seed = wanted, attempts, batch_size, seed
+
+    def made_from(self) -> dict[str, Any]:
+        """What decides the negatives of a picture, besides its latent, as plain values."""
+        numbers = {name: getattr(self, name) for name in ("layer", "wanted", "attempts", "batch_size", "seed")}
+        return numbers | {name: weights_digest(getattr(self, name)) for name in ("generator", "segmenter")}
 
     @torch.no_grad()
     def __call__(self, name: int, latent: Tensor) -> list[Found]:
@@ -156,8 +153,7 @@ class Search:
                 change = _one_change(before, things(after[index]), int(chosen[index]))
                 if change is None or (key := (change.thing, change.kind, change.after)) in found:
                     continue
-                negative = Negative(places[change.thing], units[index].cpu())
-                found[key] = Found(negative, change, images[index].cpu())
+                found[key] = Found(Negative(places[change.thing], units[index].cpu()), change)
                 if len(found) == self.wanted:
                     return list(found.values())
         return list(found.values())
@@ -212,31 +208,29 @@ def _one_change(before: list[SeenObject], after: list[SeenObject], edited_thing:
     return found[0] if min(thing.sureness for thing in after) >= LEAST_SURE else None
 
 
-def _finish(experiment: Experiment, found: dict[int, list[Found]], tried: int, output: Path | None) -> None:
-    """Write the file, the table, the metrics and the report."""
+def _finish(experiment: Experiment, search: Search, found: dict[int, list[Found]], tried: int, path: Path) -> None:
+    """Write the file, the table, the metrics and the report of what was ``found`` for rows of the set."""
     if not found:
         raise UserError(
             f"None of {tried} pictures has enough negatives that change one attribute: raise attempts, take another "
             "layer, or check that the segmenter belongs to this generator."
         )
-    path = output or experiment.folder.path / "negatives.pth.tar"
-    if experiment.context.dry_run:
-        path = experiment.folder.path / "negatives.pth.tar"
-    write_negatives(path, {name: [one.negative for one in rows] for name, rows in found.items()})
+    named = {experiment.pictures.ids[row]: rows for row, rows in found.items()}
+    write_negatives(path, {name: [one.negative for one in rows] for name, rows in named.items()})
     kinds = Counter(one.change.kind for rows in found.values() for one in rows)
     metrics = {"pictures": float(len(found)), "left_out": float(tried - len(found))}
     metrics |= {f"negatives {kind}": float(count) for kind, count in sorted(kinds.items())}
-    table = [[name, *one.change, int(one.negative.units.sum())] for name, rows in found.items() for one in rows]
+    table = [[name, *one.change, int(one.negative.units.sum())] for name, rows in named.items() for one in rows]
     header = ["id", "thing", "kind", "before", "after", "units"]
     write_table(experiment.folder.path / "negatives.csv", header, table)
-    rows = {experiment.pictures.ids[row]: row for row in range(len(experiment.dataset))}
-    shown = [_example(experiment, rows[name], found[name]) for name in list(found)[:SHOWN]]
+    shown = [_example(experiment, search, row, found[row]) for row in list(found)[:SHOWN]]
     log.info("%d pictures of %d have their negatives; the others are left out", len(found), tried)
     experiment.finish(f"negatives of {len(found)} pictures", metrics, [("Examples", choices_section(shown))])
 
 
-def _example(experiment: Experiment, row: int, found: list[Found]) -> Choice:
-    images = [experiment.picture_u8(row), *(picture(one.image).numpy() for one in found)]
+def _example(experiment: Experiment, search: Search, row: int, found: list[Found]) -> Choice:
+    record, latent = experiment.dataset.record(row), experiment.pictures.latents_of([row])
+    stored = [one.negative for one in found]
+    drawn = redraw_negatives(search.generator, search.segmenter, latent, stored, search.layer, f"id {record.uttid}")
     labels = [f"{one.change.kind}: {one.change.before} to {one.change.after}" for one in found]
-    record = experiment.dataset.record(row)
-    return Choice(record.uttid, record.text, np.zeros(len(images)), labels, images)
+    return Choice(record.uttid, record.text, np.zeros(len(drawn)), labels, [picture(image).numpy() for image in drawn])

@@ -14,7 +14,7 @@ from published.negatives import Negative, NegativesError, read_negatives, write_
 from tasks.words_by_drawing_experiments.clusters import one_cluster_each
 from tasks.words_by_drawing_experiments.descriptions import changes, first_change, things
 from tasks.words_by_drawing_experiments.evaluate import evaluate
-from tasks.words_by_drawing_experiments.make_negatives import make_negatives, promising
+from tasks.words_by_drawing_experiments.make_negatives import Search, make_negatives, promising
 from tasks.words_by_drawing_experiments.model import ModelSource
 from tasks.words_by_drawing_experiments.pictures import LatentTable
 from tasks.words_by_drawing_experiments.recall import recall
@@ -126,6 +126,54 @@ def test_made_negatives_change_one_attribute_and_are_used(trained_run, captions,
     assert found["candidates"] == 2
     assert found["n"] == len(stored)
     assert 0 <= found["beats colour"] <= 1
+
+
+def test_a_stopped_search_goes_on_and_finds_the_same(captions, context, generator, segmenter, monkeypatch):
+    node, folder = captions(), context.settings.folder
+
+    def make(name, **changed):
+        context.settings.name = name
+        arguments = {"negatives": 1, "attempts": 64, "output": folder / f"{name}.pth.tar"} | changed
+        make_negatives(node, generator, segmenter, context, run=context.settings, **arguments)
+
+    make("whole")
+    whole = read_negatives(folder / "whole.pth.tar")
+    searched, times = [], Search.__call__
+
+    def stopping(search, name, latent):
+        searched.append(name)
+        if len(searched) == 4:
+            raise KeyboardInterrupt
+        return times(search, name, latent)
+
+    monkeypatch.setattr(Search, "__call__", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        make("stopped")
+    assert not (folder / "stopped.pth.tar").exists()
+    kept = folder / "stopped.pth.tar.searched.jsonl"
+    kept.write_text(kept.read_text() + '{"id": 3, "negat')  # a line cut by a kill
+    whole_lines = kept.read_text()
+    kept.write_text(whole_lines.replace('"negatives"', '"negative"', 1))
+    with pytest.raises(UserError, match="is damaged at"):
+        make("stopped")
+    kept.write_text(whole_lines)
+    make("stopped")
+    assert searched[4:] == [searched[3], *searched[5:]]
+    assert len(searched) == 4 + 8 - 3
+    again = read_negatives(folder / "stopped.pth.tar")
+    assert list(again) == list(whole)
+    for name, rows in whole.items():
+        for one, other in zip(rows, again[name], strict=True):
+            assert one.position == other.position
+            assert torch.equal(one.units, other.units)
+    assert not kept.exists()
+    searched.clear()
+    with pytest.raises(KeyboardInterrupt):
+        make("other", seed=3)
+    searched.clear()
+    with pytest.raises(KeyboardInterrupt):
+        make("other", seed=4)  # another search: nothing of the first is taken
+    assert len(searched) == 4
 
 
 def test_region_of_a_negative_is_what_has_the_labels_of_its_position(generator, segmenter):
