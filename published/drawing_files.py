@@ -6,8 +6,10 @@ is noted in ``SHA256SUMS``, with which a copy can be checked, and a file in that
 """
 
 import logging
+import lzma
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +17,15 @@ from pathlib import Path
 from gan.progan import ProganGenerator
 from models.segmenter import AttributeSegmenter
 from published import clevr_segmenter, progan
-from published.download import DownloadError, download, sha256_of
+from published.download import CHUNK, DownloadError, download, sha256_of
 
 log = logging.getLogger(__name__)
 SERVER = "http://wednesday.csail.mit.edu/gaze/ganclevr"
 SPLITS = ("train", "val", "test")
 KINDS = ("natural", "synth")
 NOTED = "SHA256SUMS"
+# what a damaged archive raises, besides OSError: gzip and tarfile let through what zlib, lzma and a field's value say
+DAMAGE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -181,14 +185,14 @@ def _note(path: Path, name: str) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar file without its first folder; the folder appears when everything is there.
+    """Unpack a tar file without its first folder; the folder appears when everything is there and whole.
 
     Args:
         archive: the tar file, packed or not.
         folder: must not exist, or be empty.
 
     Raises:
-        DownloadError: The archive is damaged, or an entry points outside the folder.
+        DownloadError: The archive is damaged, an entry points outside the folder, or the folder cannot be written.
     """
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -198,13 +202,33 @@ def unpack(archive: Path, folder: Path) -> None:
                 inner = Path(*Path(member.name).parts[1:])
                 if inner.parts:
                     tar.extract(member.replace(name=str(inner)), part, filter="data")
-    except (tarfile.TarError, OSError, EOFError) as error:
+            _read_to_the_end(tar)
+        if not part.is_dir():
+            raise DownloadError(f"{archive} holds no files inside a folder: delete it and fetch it again.")
+        if folder.is_dir():
+            folder.rmdir()
+        part.replace(folder)
+    except (*DAMAGE, OSError) as error:
         shutil.rmtree(part, ignore_errors=True)
+        cause = getattr(error, "errno", None)  # the machine's: a damaged stream has none
+        remedy = "delete it, fetch it again" if cause is None else "see to that folder or choose another"
         raise DownloadError(
-            f"{archive} cannot be unpacked into {folder} ({type(error).__name__}: {error}): delete it, fetch it again."
+            f"{archive} cannot be unpacked into {folder} ({type(error).__name__}: {error}): {remedy}."
         ) from error
-    if not part.is_dir():
-        raise DownloadError(f"{archive} holds no files inside a folder: delete it and fetch it again.")
-    if folder.is_dir():
-        folder.rmdir()
-    part.replace(folder)
+
+
+def _read_to_the_end(tar: tarfile.TarFile) -> None:
+    """Make sure that the archive ended where its files did, and compare the checksum of the packing.
+
+    ``tarfile`` takes a header that it cannot read for the end, and leaves what follows (gzip's CRC) unread.
+
+    Raises:
+        ReadError: There are no zero blocks after the last file.
+        OSError: The checksum is wrong; EOFError, zlib.error, LZMAError: the packed stream is damaged.
+    """
+    tar.fileobj.seek(tar.offset)
+    end = tar.fileobj.read(2 * tarfile.BLOCKSIZE)
+    while tar.fileobj.read(CHUNK):
+        pass
+    if len(end) < tarfile.BLOCKSIZE or any(end):
+        raise tarfile.ReadError(f"after {len(tar.getmembers())} entries there is neither another nor an end")

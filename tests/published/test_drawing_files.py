@@ -1,7 +1,10 @@
 """Published files from a local server: ranges, breaks, checksums, archives, and what is said offline."""
 
+import gzip
 import hashlib
 import io
+import lzma
+import random
 import runpy
 import tarfile
 from pathlib import Path
@@ -129,6 +132,61 @@ def test_bad_archives(tmp_path):
     path.write_bytes(archive("loose"))
     with pytest.raises(DownloadError, match="holds no files inside a folder"):
         unpack(path, tmp_path / "out")
+
+
+def unpacked_archive():
+    """A tar file of two large entries, and where the second header begins."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name in ("top/a.wav", "top/b.wav"):
+            info = tarfile.TarInfo(name)
+            info.size = 99 * tarfile.BLOCKSIZE
+            tar.addfile(info, io.BytesIO(random.Random(0).randbytes(info.size)))
+    return bytearray(buffer.getvalue()), 100 * tarfile.BLOCKSIZE
+
+
+def broken_header():
+    tar, second = unpacked_archive()
+    tar[second : second + tarfile.BLOCKSIZE] = b"\xff" * tarfile.BLOCKSIZE
+    return gzip.compress(tar)
+
+
+def broken_content():
+    tar, second = unpacked_archive()
+    packed = bytearray(gzip.compress(tar, compresslevel=0))  # stored: nothing but the checksum can tell
+    packed[second // 2] ^= 1
+    return packed
+
+
+def broken_stream():
+    packed = bytearray(lzma.compress(unpacked_archive()[0]))
+    packed[-80] ^= 1  # far behind what is read to know its kind
+    return packed
+
+
+def without_end():
+    tar, second = unpacked_archive()
+    return gzip.compress(tar[: 2 * second])
+
+
+@pytest.mark.parametrize(
+    ("damaged", "told"),
+    [
+        (broken_header, "after 1 entries there is neither another nor an end"),
+        (broken_content, "CRC check failed"),
+        (broken_stream, "LZMAError"),
+        (without_end, "after 2 entries"),
+    ],
+)
+def test_a_damaged_archive_never_becomes_a_finished_set(tmp_path, damaged, told):
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(damaged())
+    with pytest.raises(DownloadError, match=f"cannot be unpacked into .*{told}.*: delete it, fetch it again"):
+        unpack(path, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [path]
+    path.write_bytes(gzip.compress(unpacked_archive()[0]))
+    unpack(path, tmp_path / "out")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.wav", "b.wav"]
 
 
 def test_the_published_generator_is_fetched_when_it_is_missing(server, tmp_path, monkeypatch):
