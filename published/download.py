@@ -52,9 +52,11 @@ def download(url: str, target: Path, sha256: str | None, attempts: int = 4, paus
 
     Raises:
         DownloadError: No connection, a refusal by the server, or another checksum; the message holds the address and
-            where to place the file by hand.
+            where to place the file by hand. Or the file cannot be written, or there is to be no attempt.
     """
     target = Path(target)
+    if attempts < 1:
+        raise DownloadError(f"Cannot download {url} in {attempts} attempts: expected a number of at least 1.")
     if not url.startswith(("http://", "https://")):
         raise DownloadError(f"Cannot download {url!r}: expected an address that starts with http:// or https://.")
     if target.is_file():
@@ -63,26 +65,54 @@ def download(url: str, target: Path, sha256: str | None, attempts: int = 4, paus
         raise DownloadError(
             f"{target} exists with SHA-256 {sha256_of(target)}, expected {sha256}: delete it, or fetch {url} again."
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
     logger.info("Downloading %s to %s", url, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(target.name + ".part")
+        _attempt(url, target, part, attempts, pause_s)
+        _origin(part).unlink(missing_ok=True)
+        if sha256 is not None and (found := sha256_of(part)) != sha256.lower():
+            part.unlink()
+            raise DownloadError(
+                f"{url} has SHA-256 {found}, expected {sha256}: the file there has changed or was damaged."
+            )
+        part.replace(target)
+    except OSError as error:
+        raise unwritable(target, error) from error
+    return target
+
+
+def unwritable(target: Path, error: OSError) -> DownloadError:
+    """Return what to say when the machine refuses to write a target.
+
+    Args:
+        target: file or folder.
+        error: what it said.
+    """
+    return DownloadError(
+        f"{target} cannot be written ({type(error).__name__}: {error}): see to that folder or choose another."
+    )
+
+
+def _attempt(url: str, target: Path, part: Path, attempts: int, pause_s: float) -> None:
+    """Fetch ``part``, again when the connection breaks.
+
+    Raises:
+        DownloadError: No connection, or a refusal by the server.
+        OSError: The file cannot be written.
+    """
     for attempt in range(attempts):
         try:
             _fetch(url, part)
-            break
+            return
         except HTTPError as error:
             raise _unreachable(url, target, f"the server answered {error.code} {error.reason}") from error
+        except ValueError as error:  # urllib's word on an address that is none
+            raise _unreachable(url, target, str(error)) from error
         except BREAKS as error:
             if attempt == attempts - 1:
                 raise _unreachable(url, target, str(getattr(error, "reason", None) or error)) from error
             time.sleep(pause_s * 2**attempt)
-    found = sha256_of(part) if sha256 is not None else None
-    _origin(part).unlink(missing_ok=True)
-    if sha256 is not None and found != sha256.lower():
-        part.unlink()
-        raise DownloadError(f"{url} has SHA-256 {found}, expected {sha256}: the file there has changed or was damaged.")
-    part.replace(target)
-    return target
 
 
 def _origin(part: Path) -> Path:

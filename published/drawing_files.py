@@ -17,7 +17,7 @@ from pathlib import Path
 from gan.progan import ProganGenerator
 from models.segmenter import AttributeSegmenter
 from published import clevr_segmenter, progan
-from published.download import CHUNK, DownloadError, download, sha256_of
+from published.download import CHUNK, DownloadError, download, sha256_of, unwritable
 
 log = logging.getLogger(__name__)
 SERVER = "http://wednesday.csail.mit.edu/gaze/ganclevr"
@@ -166,7 +166,7 @@ def read_checksums(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise DownloadError(f"There is no file of checksums at {path}; give one as sha256sum writes it.")
     found = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         checksum, _, name = line.strip().partition(" ")
         if not line.strip():
             continue
@@ -181,7 +181,10 @@ def _note(path: Path, name: str) -> None:
     noted = path.parent / NOTED
     known = noted.read_text(encoding="utf-8").splitlines() if noted.is_file() else []
     kept = [line for line in known if not line.endswith(f"  {name}")]
-    noted.write_text("\n".join([*kept, f"{sha256_of(path)}  {name}"]) + "\n", encoding="utf-8")
+    try:
+        noted.write_text("\n".join([*kept, f"{sha256_of(path)}  {name}"]) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise unwritable(noted, error) from error
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -210,10 +213,10 @@ def unpack(archive: Path, folder: Path) -> None:
         part.replace(folder)
     except (*DAMAGE, OSError) as error:
         shutil.rmtree(part, ignore_errors=True)
-        cause = getattr(error, "errno", None)  # the machine's: a damaged stream has none
-        remedy = "delete it, fetch it again" if cause is None else "see to that folder or choose another"
+        if isinstance(error, OSError) and error.errno is not None:  # a damaged stream has no number
+            raise unwritable(folder, error) from error
         raise DownloadError(
-            f"{archive} cannot be unpacked into {folder} ({type(error).__name__}: {error}): {remedy}."
+            f"{archive} cannot be unpacked into {folder} ({type(error).__name__}: {error}): delete it, fetch it again."
         ) from error
 
 

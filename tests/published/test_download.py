@@ -100,3 +100,23 @@ def test_offline(server, tmp_path):
 def test_other_schemes(tmp_path):
     with pytest.raises(DownloadError, match="expected an address that starts with http"):
         download("file:///etc/hostname", tmp_path / "file.bin", SHA256)
+
+
+@pytest.mark.parametrize("attempts", [0, -1])
+def test_no_attempt_is_refused(tmp_path, attempts):
+    with pytest.raises(DownloadError, match=f"in {attempts} attempts: expected a number of at least 1"):
+        download("http://127.0.0.1:1/file.bin", tmp_path / "file.bin", SHA256, attempts=attempts)
+
+
+def test_a_target_that_cannot_be_written_is_named(server, tmp_path):
+    (tmp_path / "taken").write_text("a file, no folder")
+    with pytest.raises(DownloadError, match=r"taken/deep/file.bin cannot be written \(NotADirectoryError: .*choose"):
+        download(f"{server.url}/file.bin", tmp_path / "taken" / "deep" / "file.bin", SHA256)
+    (tmp_path / "file.bin").mkdir()
+    with pytest.raises(DownloadError, match=r"file.bin cannot be written \(IsADirectoryError"):
+        download(f"{server.url}/file.bin", tmp_path / "file.bin", SHA256)
+
+
+def test_an_address_that_is_none(tmp_path):
+    with pytest.raises(DownloadError, match=r"Could not download http://\[x/file.bin \(.*IPv6"):
+        download("http://[x/file.bin", tmp_path / "file.bin", SHA256, pause_s=0)

@@ -5,6 +5,7 @@ import hashlib
 import io
 import lzma
 import random
+import re
 import runpy
 import tarfile
 from pathlib import Path
@@ -119,6 +120,35 @@ def test_the_script_says_it_in_one_sentence(server, tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: Could not download")
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--attempts", "0"], "in 0 attempts: expected a number of at least 1"),
+        (["--data", "{}/taken"], "taken/audio_clevrgan_natural/name_list_test.txt cannot be written"),
+        (["--checksums", "{}/taken"], "line 1: .* expected a SHA-256"),
+    ],
+)
+def test_the_script_shows_no_stack_trace(server, tmp_path, capsys, words, told):
+    (tmp_path / "taken").write_bytes(b"\xff\xfe in the way")
+    script = runpy.run_path(str(ROOT / "scripts" / "download_data.py"))
+    options = ["--data", str(tmp_path / "d"), "--server", server.url, *(word.format(tmp_path) for word in words)]
+    assert script["main"]([*options, "list_natural_test"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert re.search(f"^error: .*{told}", said)
+
+
+def test_the_script_ends_quietly_when_it_is_stopped(monkeypatch, tmp_path, capsys):
+    script = runpy.run_path(str(ROOT / "scripts" / "download_data.py"))
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(script["main"].__globals__, "fetch", stopped)
+    assert script["main"](["--data", str(tmp_path), "list_natural_test"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
 def test_bad_archives(tmp_path):
     path = tmp_path / "a.tar.gz"
     path.write_bytes(archive("top/../../evil"))
@@ -129,6 +159,10 @@ def test_bad_archives(tmp_path):
         unpack(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "evil").exists()
+    (tmp_path / "taken").write_text("a file, no folder")
+    path.write_bytes(archive("top/fine.txt"))
+    with pytest.raises(DownloadError, match=r"taken cannot be written \(NotADirectoryError"):
+        unpack(path, tmp_path / "taken")
     path.write_bytes(archive("loose"))
     with pytest.raises(DownloadError, match="holds no files inside a folder"):
         unpack(path, tmp_path / "out")
