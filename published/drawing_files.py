@@ -85,7 +85,8 @@ def fetch(
         data: folder of the data sets.
         models: folder of the models.
         server: another address with the same layout.
-        checksums: SHA-256 by the file's name on the server, where known.
+        checksums: SHA-256 by the file's name on the server, where known; what is there already is compared too, an
+            unpacked archive by what was noted when it was fetched.
         attempts: how often a connection is tried.
         pause_s: wait before the second attempt, seconds; doubled for each further one.
 
@@ -104,12 +105,14 @@ def fetch(
         file = FILES[name]
         target = (models if file.of_models else data) / file.target
         made.append(target)
-        if target.is_dir() and any(target.iterdir()) if file.unpacked else target.is_file():
-            log.info("%s is there", target)
-            continue
         address, short = f"{server}/{file.path}", Path(file.path).name
         source = target.with_name(short) if file.unpacked else target
-        download(address, source, (checksums or {}).get(short), attempts, pause_s)
+        expected = (checksums or {}).get(short)
+        if target.is_dir() and any(target.iterdir()) if file.unpacked else target.is_file():
+            _compare(source, target, expected)
+            log.info("%s is there", target)
+            continue
+        download(address, source, expected, attempts, pause_s)
         _note(source, short)
         if file.unpacked:
             unpack(source, target)
@@ -174,6 +177,31 @@ def read_checksums(path: Path) -> dict[str, str]:
             raise DownloadError(f"{path} line {number}: {line[:60]!r}; expected a SHA-256 and a file's name.")
         found[Path(name.strip().lstrip("*")).name] = checksum.lower()
     return found
+
+
+def _compare(source: Path, target: Path, expected: str | None) -> None:
+    """Compare what is there with a checksum.
+
+    Args:
+        source: the file, or the archive that was unpacked and deleted.
+        target: the file, or the folder of what was in the archive.
+        expected: SHA-256; None where nobody knows it.
+
+    Raises:
+        DownloadError: It is another one.
+    """
+    if expected is None:
+        return
+    if source == target:
+        found = sha256_of(target)
+    else:
+        noted = source.parent / NOTED
+        found = read_checksums(noted).get(source.name) if noted.is_file() else None
+    if found is None:
+        log.warning("%s cannot be compared with a checksum: nobody noted that of %s", target, source.name)
+    elif found != expected.lower():
+        what = "" if source == target else f" came from an archive {source.name} that"
+        raise DownloadError(f"{target}{what} has SHA-256 {found}, expected {expected}: delete it and fetch it again.")
 
 
 def _note(path: Path, name: str) -> None:

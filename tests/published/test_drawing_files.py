@@ -99,6 +99,21 @@ def test_known_checksums(server, tmp_path):
         read_checksums(sums)
 
 
+def test_what_is_there_is_compared_with_known_checksums_too(server, tmp_path, caplog):
+    get(server, tmp_path, "generator", "audio_natural")
+    audio = tmp_path / "data" / "audio_clevrgan_natural"
+    right = read_checksums(tmp_path / "models" / "SHA256SUMS") | read_checksums(audio / "SHA256SUMS")
+    assert len(get(server, tmp_path, "generator", "audio_natural", checksums=right)) == 2
+    wrong = dict.fromkeys(right, "0" * 64)
+    with pytest.raises(DownloadError, match=rf"generator.pth has SHA-256 {right['generator.pth']}, expected 0{{64}}"):
+        get(server, tmp_path, "generator", checksums=wrong)
+    with pytest.raises(DownloadError, match=r"audio came from an archive audio_natural.tar.gz that has SHA-"):
+        get(server, tmp_path, "audio_natural", checksums=wrong)
+    (audio / "SHA256SUMS").unlink()
+    get(server, tmp_path, "audio_natural", checksums=wrong)
+    assert "cannot be compared with a checksum: nobody noted that of audio_natural.tar.gz" in caplog.text
+
+
 def test_offline_and_unknown(server, tmp_path):
     with pytest.raises(DownloadError, match="no published file 'nothing': choose among list_natural_train"):
         get(server, tmp_path, "nothing")
