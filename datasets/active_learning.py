@@ -23,8 +23,6 @@ picture: positive and negative change places.
 """
 
 import json
-import pickle
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,7 +35,7 @@ import torch
 from datasets.world.files import write_json
 from engine.errors import UserError
 from engine.numerals import is_whole_number
-from engine.numpy_values import NUMPY_VALUES
+from engine.torch_files import TorchFileError, read_torch_values
 from engine.whole_files import written_whole
 
 PREFIX = "active/"
@@ -222,13 +220,9 @@ def _read_list(path: Path) -> list[Any]:
     if not path.is_file():
         raise ActiveLearningError(f"There is no file {path}: give a folder that generate_active_learning wrote.")
     try:
-        with torch.serialization.safe_globals(NUMPY_VALUES):
-            rows = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().splitlines()[0][:120] if str(error) else type(error).__name__
-        raise ActiveLearningError(
-            f"{path} is damaged, or holds more than arrays and text ({reason}); copy it again."
-        ) from error
+        rows = read_torch_values(path)
+    except TorchFileError as error:
+        raise ActiveLearningError(str(error)) from error
     if not isinstance(rows, list):
         raise ActiveLearningError(f"{path} holds a {type(rows).__name__}, expected a list with a row for each pair.")
     return rows

@@ -2,9 +2,6 @@
 
 import hashlib
 import logging
-import pickle
-import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.errors import UserError
-from engine.numpy_values import NUMPY_VALUES
+from engine.torch_files import TorchFileError, read_torch_values
 
 logger = logging.getLogger(__name__)
 
@@ -49,31 +46,9 @@ def read_torch_file(path: Path) -> Any:
                 "of another format. Fetch or copy it again."
             ) from error
     try:
-        with torch.serialization.safe_globals(NUMPY_VALUES):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        refused = re.search(r"GLOBAL (\S+) (?:was not|whose module)", str(error))
-        if refused:
-            raise WeightsError(
-                f"{path} holds more than weights and plain values ({refused[1]}) and was not read, since reading it "
-                "could run code: save its state dict alone."
-            ) from error
-        raise WeightsError(_damaged(path)) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
-        raise WeightsError(_damaged(path)) from error
-
-
-def _damaged(path: Path) -> str:
-    """Say what is known of a file that torch could not read, without the words of the libraries below it."""
-    with path.open("rb") as file:
-        start = file.read(2)
-    if not start:
-        reason = "it is empty"
-    elif start == b"PK":  # torch's zip archives
-        reason = "it is truncated or damaged"
-    else:
-        reason = "it is truncated, damaged or of another format"
-    return f"{path} ({path.stat().st_size} bytes) is not a complete torch file: {reason}. Fetch or copy it again."
+        return read_torch_values(path)
+    except TorchFileError as error:
+        raise WeightsError(str(error)) from error
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ OURS = {
 ALLOWED = {
     "config": {"engine.errors"},
     "datasets": {
-        "engine.errors", "engine.numerals", "engine.numpy_values", "engine.whole_files",
+        "engine.errors", "engine.numerals", "engine.torch_files", "engine.whole_files",
         "config.Fault", "config.Offers", "config.refuse",
     },
     "engine": {"config", "engine"},
@@ -21,7 +21,7 @@ ALLOWED = {
     "gan": {"models", "engine"},
     "losses": {"engine.errors"},
     "main": {"config", "engine", "evaluation", "trainer"},
-    "models": {"engine.errors", "engine.numpy_values", "engine.distributed"},
+    "models": {"engine.errors", "engine.torch_files", "engine.distributed"},
     "published": {"models", "gan", "engine.errors", "engine.numerals", "engine.whole_files"},
     "run": {"config", "engine"},
     "tasks": {"config", "datasets", "engine", "evaluation", "gan", "losses", "models", "published", "trainer"},

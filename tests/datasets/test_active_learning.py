@@ -47,11 +47,24 @@ def test_published_forms_are_read(tmp_path):
     assert found.find(12).region.shape == (128, 128)
 
 
+def damaged_pickle(folder):
+    """Another byte at the start of the older format, on which unpickling fails with a KeyError."""
+    path = folder / "units.pth"
+    torch.save([np.array([1]), np.array([2])], path, _use_new_zipfile_serialization=False)
+    content = bytearray(path.read_bytes())
+    content[0] = ord("h")  # "take from the memo", which is empty
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (lambda folder: (folder / "units.pth").unlink(), "There is no file .*units.pth"),
-        (lambda folder: (folder / "a_hmaps.pth").write_bytes(b"PK\x03\x04cut"), "a_hmaps.pth is damaged"),
+        (
+            lambda folder: (folder / "a_hmaps.pth").write_bytes(b"PK\x03\x04cut"),
+            r"a_hmaps.pth \(7 bytes\) is not a complete torch file",
+        ),
+        (damaged_pickle, r"units.pth \(\d+ bytes\) is not a complete torch file"),
         (lambda folder: torch.save(["1"], folder / "a_paths.pth"), "lists differ in length"),
         (lambda folder: torch.save(["1", "x"], folder / "a_paths.pth"), "'x' is no number"),
         (lambda folder: torch.save({"a": 1}, folder / "a_paths.pth"), "holds a dict, expected a list"),
@@ -63,7 +76,10 @@ def test_published_forms_are_read(tmp_path):
         (lambda folder: torch.save([[1], [[1], [2, 3]]], folder / "units.pth"), "entries of id 7"),
         (lambda folder: torch.save(["all", "all"], folder / "a_hmaps.pth"), "entries of id 5"),
         (lambda folder: torch.save([[1.0], [1.0]], folder / "a_hmaps.pth"), r"a region has the shape \(1,\)"),
-        (lambda folder: torch.save([shutil.rmtree], folder / "a_paths.pth"), "holds more than arrays and text"),
+        (
+            lambda folder: torch.save([shutil.rmtree], folder / "a_paths.pth"),
+            r"holds more than weights and plain values \(shutil\.rmtree\)",
+        ),
     ],
 )
 def test_bad_selections(tmp_path, spoil, message):

@@ -1,0 +1,64 @@
+"""Torch files of others: read without running code, whatever is wrong with them said in one sentence."""
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.errors import UserError
+from engine.numpy_values import NUMPY_VALUES
+
+# What torch's restricted unpickler raises, besides its own error, on files of which bytes were cut or changed.
+DAMAGED = (
+    RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError,
+    zipfile.BadZipFile,
+)  # fmt: skip
+
+
+class TorchFileError(UserError, ValueError):
+    """A torch file that is damaged, of another format, or wants to run code."""
+
+
+def read_torch_values(path: Path) -> Any:
+    """Read a torch file (zip or the older format) on the CPU with ``weights_only=True``.
+
+    Args:
+        path: The file, which exists.
+
+    Returns:
+        Whatever the file holds: tensors, NumPy arrays and numbers, containers and plain values.
+
+    Raises:
+        TorchFileError: The file is truncated or corrupt, or wants to run code.
+    """
+    try:
+        with torch.serialization.safe_globals(NUMPY_VALUES):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        refused = re.search(r"GLOBAL (\S+) (?:was not|whose module)", str(error))
+        if refused:
+            raise TorchFileError(
+                f"{path} holds more than weights and plain values ({refused[1]}) and was not read, since reading it "
+                "could run code: save tensors, arrays and plain values alone."
+            ) from error
+        raise TorchFileError(_damaged(path)) from error
+    except PermissionError as error:
+        raise TorchFileError(f"{path} cannot be read ({error.strerror}): make it readable.") from error
+    except DAMAGED as error:
+        raise TorchFileError(_damaged(path)) from error
+
+
+def _damaged(path: Path) -> str:
+    """Say what is known of a file that torch could not read, without the words of the libraries below it."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    if not start:
+        reason = "it is empty"
+    elif start == b"PK":  # torch's zip archives
+        reason = "it is truncated or damaged"
+    else:
+        reason = "it is truncated, damaged or of another format"
+    return f"{path} ({path.stat().st_size} bytes) is not a complete torch file: {reason}. Fetch or copy it again."
