@@ -32,6 +32,7 @@ from published.negatives import Negative, write_negatives
 from tasks.synthetic_captions import weights_digest
 from tasks.words_by_drawing_experiments.descriptions import Change, changes, things
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened, write_table
+from tasks.words_by_drawing_experiments.origin import write_origin
 from tasks.words_by_drawing_experiments.pictures import LatentTable
 from tasks.words_by_drawing_experiments.recall_selected import redraw_negatives, same_labels
 from tasks.words_by_drawing_experiments.searched import Found, Searched
@@ -217,6 +218,7 @@ def _finish(experiment: Experiment, search: Search, found: dict[int, list[Found]
         )
     named = {experiment.pictures.ids[row]: rows for row, rows in found.items()}
     write_negatives(path, {name: [one.negative for one in rows] for name, rows in named.items()})
+    write_origin(path, search.made_from())
     kinds = Counter(one.change.kind for rows in found.values() for one in rows)
     metrics = {"pictures": float(len(found)), "left_out": float(tried - len(found))}
     metrics |= {f"negatives {kind}": float(count) for kind, count in sorted(kinds.items())}

@@ -27,6 +27,7 @@ from tasks.words_by_drawing_experiments.choosing import choose, finish_choices
 from tasks.words_by_drawing_experiments.descriptions import first_change
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened
 from tasks.words_by_drawing_experiments.model import ModelSource
+from tasks.words_by_drawing_experiments.origin import check_origin
 from tasks.words_by_drawing_experiments.pictures import LatentTable
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,8 @@ def recall_selected(
 
     Raises:
         UserError: Weights, captions or negatives are missing or do not fit the generator.
-        NegativesError: there is no file of negatives, it has another layout, or not as many negatives of each id.
+        NegativesError: there is no file of negatives, it has another layout, not as many negatives of each id, or was
+            made for another layer, generator or segmenter.
     """
     if not negatives.is_file():
         raise NegativesError(
@@ -77,6 +79,7 @@ def recall_selected(
             "of each id."
         )
     layer_named(generator, layer)
+    check_origin(negatives, layer, generator, segmenter)
 
     def choices(experiment: Experiment) -> Iterator[Choice]:
         rows = {experiment.pictures.ids[row]: row for row in range(len(experiment.dataset))}

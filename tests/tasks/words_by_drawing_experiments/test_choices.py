@@ -9,7 +9,9 @@ import torch
 import config
 from engine.errors import UserError
 from evaluation.choices import Choice, ChoiceError, choice_metrics
+from gan.progan import ProganGenerator
 from gan.redraw import generate
+from models.segmenter import SmallSegmenter
 from published.negatives import Negative, NegativesError, read_negatives, write_negatives
 from tasks.words_by_drawing_experiments.clusters import one_cluster_each
 from tasks.words_by_drawing_experiments.descriptions import changes, first_change, things
@@ -126,6 +128,41 @@ def test_made_negatives_change_one_attribute_and_are_used(trained_run, captions,
     assert found["candidates"] == 2
     assert found["n"] == len(stored)
     assert 0 <= found["beats colour"] <= 1
+
+
+def test_negatives_are_used_only_with_what_they_were_made_for(
+    trained_run, captions, context, generator, segmenter, caplog
+):
+    """Layer3 and layer4 of this generator have as many units."""
+    node, path = captions(), context.settings.folder / "negatives.pth.tar"
+    context.settings.name = "making"
+    make_negatives(node, generator, segmenter, context, negatives=1, attempts=64, output=path, run=context.settings)
+    context.settings.name = "result"
+
+    def use(layer="layer4", generator=generator, segmenter=segmenter):
+        model = ModelSource(run=trained_run)
+        recall_selected(model, node, generator, segmenter, path, context, layer, captions=1, run=context.settings)
+
+    with pytest.raises(NegativesError, match=r"was made for layer4 .*not for layer3: give layer=layer4"):
+        use(layer="layer3")
+    with pytest.raises(NegativesError, match="was made with another generator"):
+        use(generator=ProganGenerator(8, [12, 12, 8, 8]))
+    with pytest.raises(NegativesError, match="was made with another segmenter"):
+        use(segmenter=SmallSegmenter())
+    beside = path.with_name("negatives.pth.tar.json")
+    assert json.loads(beside.read_text())["layer"] == "layer4"
+    use()
+    assert "not checked" not in caplog.text
+    noted = beside.read_text()
+    beside.write_text("{}")
+    with pytest.raises(NegativesError, match=r"tar.json does not say what .* were made for .*delete it"):
+        use()
+    beside.write_text(noted.replace('"sha256": "', '"sha256": "0'))
+    use()
+    assert "another file is described by negatives.pth.tar.json, so layer, generator" in caplog.text
+    beside.unlink()
+    use()
+    assert "there is no negatives.pth.tar.json" in caplog.text
 
 
 def test_a_stopped_search_goes_on_and_finds_the_same(captions, context, generator, segmenter, monkeypatch):
