@@ -7,6 +7,8 @@ on ours. Row j is the same pair in every list, the pair with the largest loss fi
     a_paths.pth       list of text: ids of the latents, as they stand in the name list
     a_hmaps.pth       list of (R, R) float32 arrays, 0 or 1: the region inside which they were ablated
     a_hmaps_eval.pth  likewise: the region around the strongest cell, whose outline annotators see
+    a_hmaps_layer.pth ours: (rows, columns) float32 arrays, 0 or 1: the region on the layer's own grid. On the way there
+                      by the picture's resolution small regions would change or vanish; training edits these cells
     images/<j>_hn.jpg the edited picture with the box of that region in red
     hm/<j>_hn.jpg     that region
     cluster/          the clusters with which the units were chosen, where they were
@@ -40,6 +42,7 @@ from engine.whole_files import written_whole
 
 PREFIX = "active/"
 FILES = {"units": "units.pth", "ids": "a_paths.pth", "regions": "a_hmaps.pth", "shown": "a_hmaps_eval.pth"}
+CELLS = "a_hmaps_layer.pth"
 
 
 class ActiveLearningError(UserError):
@@ -58,12 +61,14 @@ class ActivePair(NamedTuple):
         units: (k,) int64, ablated units of the layer.
         region: (R, R) float32, 0 or 1: where.
         shown: (R, R) float32, 0 or 1: what annotators see outlined.
+        cells: (rows, columns) float32, 0 or 1: the region on the layer's grid; None in published folders.
     """
 
     latent: int
     units: np.ndarray
     region: np.ndarray
     shown: np.ndarray
+    cells: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -150,8 +155,13 @@ def write_active(folder: Path, pairs: list[ActivePair], layer: str, details: dic
         "regions": [np.asarray(pair.region, np.float32) for pair in pairs],
         "shown": [np.asarray(pair.shown, np.float32) for pair in pairs],
     }
-    for name, rows in columns.items():
-        with written_whole(folder / FILES[name]) as temporary:
+    files = {FILES[name]: rows for name, rows in columns.items()}
+    if all(pair.cells is not None for pair in pairs):
+        files[CELLS] = [np.asarray(pair.cells, np.float32) for pair in pairs]
+    else:
+        (folder / CELLS).unlink(missing_ok=True)
+    for name, rows in files.items():
+        with written_whole(folder / name) as temporary:
             torch.save(rows, temporary)
     write_json(folder / "active.json", {"layer": layer, "pairs": len(pairs), **details})
 
@@ -169,7 +179,9 @@ def read_active(folder: Path) -> ActivePairs:
         ActiveLearningError: A file is missing, damaged, or a list longer than another; an entry is of another kind.
     """
     columns = {name: _read_list(folder / file) for name, file in FILES.items()}
-    lengths = {FILES[name]: len(rows) for name, rows in columns.items()}
+    if (folder / CELLS).is_file():
+        columns["cells"] = _read_list(folder / CELLS)
+    lengths = {FILES.get(name, CELLS): len(rows) for name, rows in columns.items()}
     if len(set(lengths.values())) != 1:
         told = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise ActiveLearningError(f"{folder}: the lists differ in length ({told}); make the selection again.")
@@ -198,16 +210,16 @@ def _read_details(path: Path) -> dict[str, Any]:
 
 def _pair(folder: Path, row: tuple[Any, ...]) -> ActivePair:
     """Make one pair of its entries in the lists, checked."""
-    units, name, region, shown = row
+    units, name, *maps = row
     try:
         marks = np.asarray(units)
         if marks.size and marks.dtype.kind not in "iu":
             raise ValueError(f"{units!r:.60} are no unit numbers")
-        pair = ActivePair(
-            int(name), marks.astype(np.int64).ravel(), np.asarray(region, np.float32), np.asarray(shown, np.float32)
-        )
-        if pair.region.ndim != 2 or not pair.region.size:
-            raise ValueError(f"a region has the shape {pair.region.shape}")
+        maps = [np.asarray(value, np.float32) for value in maps]
+        pair = ActivePair(int(name), marks.astype(np.int64).ravel(), *maps)
+        for given in (pair.region, pair.cells):
+            if given is not None and (given.ndim != 2 or not given.size):
+                raise ValueError(f"a region has the shape {given.shape}")
     except (TypeError, ValueError, OverflowError) as error:
         raise ActiveLearningError(
             f"{folder}: the entries of id {name} are no unit numbers and maps of rows and columns ({error}); "

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
+from torch.nn import functional
 
-from datasets.active_learning import ActivePairs, latent_ids, read_active, split_name
+from datasets.active_learning import ActivePair, ActivePairs, latent_ids, read_active, split_name
 from datasets.samples import SpokenCaptions
 from engine.errors import UserError
 from gan.editing import units_off
@@ -21,6 +22,7 @@ from gan.hooks import layer_named
 from gan.images import picture
 from gan.latents import PUBLISHED_SEED, Latents
 from gan.redraw import Positives, generate, redraw
+from gan.regions import resized_region
 
 
 @dataclass
@@ -69,7 +71,7 @@ class Studio:
 
     Raises:
         UserError: a dataset reads picture files, a caption's name is no id, a layer is unknown, or active learning goes
-            with more than one layer or another one than the selection's, or with units that the layer has not.
+            with more than one layer or another one than the selection's, or with units or cells that the layer has not.
         ActiveLearningError: a caption below ``active/`` has no edited picture in the selection.
         LatentError: a caption's id is beyond the table.
     """
@@ -166,17 +168,17 @@ class Studio:
     def _collected(self, positives: Positives, active: Tensor, ids: Tensor) -> Tensor:
         """Draw the edited pictures that captions were collected for."""
         pairs = [self.active.find(int(latent)) for latent in ids[active.cpu()]]
-        masks = torch.stack([torch.from_numpy(pair.region) > 0.5 for pair in pairs]).to(self.device)
         layer = self.layers[0]
-        channels = positives.shapes[layer][0]
+        channels, *size = positives.shapes[layer]
+        masks = torch.stack([_edited_cells(pair, tuple(size)) for pair in pairs]).to(self.device)
         units = torch.cat([units_off(torch.from_numpy(pair.units)[None], channels) for pair in pairs])
         chosen = Positives(positives.latents[active], positives.images[active], positives.shapes)
         return redraw(self.generator, chosen, masks, {layer: units.to(self.device)})
 
     def _check_units(self, folder: Path) -> None:
-        """Refuse a selection whose units the layer has not: it was made with another generator."""
+        """Refuse a selection whose units or cells the layer has not: it was made with another generator."""
         layer = self.layers[0]
-        channels = generate(self.generator, self.latents.take([0]).to(self.device), [layer]).shapes[layer][0]
+        channels, *size = generate(self.generator, self.latents.take([0]).to(self.device), [layer]).shapes[layer]
         for pair in self.active.pairs:
             beyond = [int(unit) for unit in pair.units if not 0 <= unit < channels]
             if beyond:
@@ -184,6 +186,31 @@ class Studio:
                     f"{folder}: the edit of latent {pair.latent} switches off unit {beyond[0]}, but {layer} of this "
                     f"generator has the units 0 to {channels - 1}; give the generator that the selection was made with"
                 )
+            if pair.cells is not None and pair.cells.shape != tuple(size):
+                raise UserError(
+                    f"{folder}: the edit of latent {pair.latent} is of a layer of {_grid(pair.cells.shape)} cells, but "
+                    f"{layer} of this generator has {_grid(size)}; give the generator that the selection was made with"
+                )
+
+
+def _edited_cells(pair: ActivePair, size: tuple[int, int]) -> Tensor:
+    """The region of an edit on a layer's grid, ``size`` bool.
+
+    A published folder has it at the picture's resolution only. Where nothing would be left of it on the grid, the cell
+    that holds most of it is edited, or else the picture of the caption would be that of its negative.
+    """
+    if pair.cells is not None:
+        return torch.from_numpy(pair.cells) > 0.5
+    region = torch.from_numpy(pair.region)[None] > 0.5
+    cells = resized_region(region, size)[0]
+    if cells.any() or not region.any():
+        return cells
+    share = functional.adaptive_avg_pool2d(region.float(), size)[0]
+    return functional.one_hot(share.argmax(), share.numel()).view(size).bool()
+
+
+def _grid(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _names(dataset: SpokenCaptions) -> list[str]:

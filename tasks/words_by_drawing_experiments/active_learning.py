@@ -144,12 +144,12 @@ def edit_all(
         before = aligned_similarity(maps, speech.features, speech.nframes, kind, measure)
         after = aligned_similarity(model.encode_images(edits.images), speech.features, speech.nframes, kind, measure)
         losses = edited_negatives_each(before, after, margin)
-        size = tuple(positives.images.shape[2:])
-        regions = resized_region(edits.masks, size, found.peaks).float().cpu().numpy()
-        shown = resized_region(edits.measured, size, found.peaks).float().cpu().numpy()
+        picture_size, layer_size = tuple(positives.images.shape[2:]), positives.shapes[layer][1:]
+        wanted = ((edits.masks, picture_size), (edits.measured, picture_size), (edits.masks, layer_size))
+        maps_of = [resized_region(masks, size, found.peaks).float().cpu().numpy() for masks, size in wanted]
         for place, row in enumerate(batch):
             switched = torch.nonzero(edits.units[layer][place])[:, 0].cpu().numpy()
-            pair = ActivePair(experiment.pictures.ids[row], switched, regions[place], shown[place])
+            pair = ActivePair(experiment.pictures.ids[row], switched, *(values[place] for values in maps_of))
             yield Edited(row, float(losses[place]), pair, picture(edits.images[place]).numpy())
 
 

@@ -31,8 +31,23 @@ def test_written_and_read_back(tmp_path):
     assert found.layer == "layer4"
     assert found.find(5).units.tolist() == [2, 4, 6]  # the last, as the published dict keeps it
     np.testing.assert_array_equal(found.find(7).region, pair(7).region)
+    assert found.find(7).cells is None
     with pytest.raises(ActiveLearningError, match="no edited picture of latent 6 among the 3"):
         found.find(6)
+
+
+def test_the_regions_on_the_layers_grid_are_kept_where_all_are_known(tmp_path):
+    known = pair(5)._replace(cells=np.eye(4, dtype=np.float32))
+    write_active(tmp_path, [known, known], "layer4", {})
+    np.testing.assert_array_equal(read_active(tmp_path).find(5).cells, np.eye(4))
+    torch.save([np.eye(4)], tmp_path / "a_hmaps_layer.pth")
+    with pytest.raises(ActiveLearningError, match=r"lists differ in length .*a_hmaps_layer\.pth 1"):
+        read_active(tmp_path)
+    torch.save([np.eye(4), np.ones(4)], tmp_path / "a_hmaps_layer.pth")
+    with pytest.raises(ActiveLearningError, match=r"entries of id 5 .*a region has the shape \(4,\)"):
+        read_active(tmp_path)
+    write_active(tmp_path, [known, pair(7)], "layer4", {})
+    assert read_active(tmp_path).find(5).cells is None
 
 
 def test_published_forms_are_read(tmp_path):

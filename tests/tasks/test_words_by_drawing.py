@@ -294,6 +294,10 @@ def test_data_that_do_not_fit_the_generator_are_named(folder, tmp_path):
     editing = Editing(["layer4"], active_learning=tmp_path / "larger")
     with pytest.raises(UserError, match=r"edit of latent 1 switches off unit 999, but layer4 .* has the units 0 to 11"):
         make_task(make_data(folder), "negatives_edited", editing=editing)
+    finer = pair._replace(units=np.array([3]), cells=np.ones((16, 16), np.float32))
+    write_active(tmp_path / "larger", [finer], "layer4", {})
+    with pytest.raises(UserError, match=r"a layer of 16 x 16 cells, but layer4 of this generator has 8 x 8; give the"):
+        make_task(make_data(folder), "negatives_edited", editing=editing)
 
 
 def test_a_caption_with_a_slip_in_its_id_does_not_fill_the_memory(tmp_path):

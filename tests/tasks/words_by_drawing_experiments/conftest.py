@@ -43,18 +43,22 @@ def generator():
     return ProganGenerator(8, [12, 12, 8, 8])
 
 
-@pytest.fixture
-def trained_run(tmp_path):
-    """A run folder with random weights, as main.train leaves it."""
+def write_run(folder, image=IMAGE):
+    """Write a run folder with random weights, as main.train leaves it."""
     torch.manual_seed(0)
-    folder = tmp_path / "runs" / "trained"
-    modules = {name: config.build(dict(node)).state_dict() for name, node in (("image", IMAGE), ("speech", SPEECH))}
+    modules = {name: config.build(dict(node)).state_dict() for name, node in (("image", image), ("speech", SPEECH))}
     state = {"modules": modules, "averages": {}, "step": 7}
     checkpoint.write(folder / "checkpoints" / "best.pt", state)
-    task = {"type": "tasks.speech_image.SpeechImage", "image_encoder": IMAGE, "speech_encoder": SPEECH}
+    task = {"type": "tasks.speech_image.SpeechImage", "image_encoder": image, "speech_encoder": SPEECH}
     values = {"entry": "main.train", "task": task, "data": {"target_length": 256}}
     (folder / "config.yaml").write_text(config.dump(values))
     return folder
+
+
+@pytest.fixture
+def trained_run(tmp_path):
+    """A run folder with random weights, as main.train leaves it."""
+    return write_run(tmp_path / "runs" / "trained")
 
 
 @pytest.fixture
@@ -72,6 +76,15 @@ def captions(assets, tmp_path):
 
     node.folder = folder
     return node
+
+
+def collect_captions(folder, ids):
+    """Add captions that annotators recorded for edited pictures of ids, to a folder in the published layout."""
+    (folder / "audio" / "active").mkdir(exist_ok=True)
+    for name in ids:
+        shutil.copy(folder / "audio" / f"{name}.wav", folder / "audio" / "active" / f"{name}.wav")
+    with (folder / "name_list_test.txt").open("a") as file:
+        file.writelines(f"active/{name}\n" for name in ids)
 
 
 @pytest.fixture

@@ -7,17 +7,15 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.active_learning import read_active
+from datasets.active_learning import CELLS, read_active
 from engine import checkpoint
 from engine.errors import UserError
-from gan.editing import units_off
-from gan.images import picture
-from gan.latents import latents
-from gan.redraw import generate, redraw
+from tasks.drawing import Drawing, Studio
 from tasks.drawing_clusters import Clustering, read_clusters
+from tasks.words_by_drawing_experiments import active_learning
 from tasks.words_by_drawing_experiments.active_learning import generate_active_learning, outlined
 from tasks.words_by_drawing_experiments.model import ModelSource
-from tests.tasks.words_by_drawing_experiments.conftest import with_clusters
+from tests.tasks.words_by_drawing_experiments.conftest import IMAGE, collect_captions, with_clusters, write_run
 
 
 def select(run, captions, context, generator, **more):
@@ -27,20 +25,57 @@ def select(run, captions, context, generator, **more):
     return read_active(context.folder)
 
 
-def test_the_worst_pairs_are_written_and_can_be_drawn_again(trained_run, captions, context, generator):
+@pytest.fixture
+def chosen(monkeypatch):
+    """The edited pictures of the latest selection as they were drawn, before they are written as JPEG."""
+    kept, write = [], active_learning._write
+
+    def keep(experiment, edited, *rest):
+        kept[:] = edited
+        write(experiment, edited, *rest)
+
+    monkeypatch.setattr(active_learning, "_write", keep)
+    return kept
+
+
+def largest_difference(one, other):
+    return int(np.abs(one.astype(int) - other.astype(int)).max())
+
+
+# maps of 4 x 4 cells on layers of 8 x 8; of 8 x 8 on 4 x 4, where single cells would vanish
+@pytest.mark.parametrize(("downsample", "layer"), [(8, "layer4"), (4, "layer2")])
+@pytest.mark.parametrize("layout", ["ours", "published"])
+def test_training_draws_the_pictures_that_were_selected(
+    tmp_path, captions, context, generator, chosen, downsample, layer, layout
+):
+    run = write_run(tmp_path / "runs" / "trained", IMAGE | {"downsample": downsample})
+    found = select(run, captions, context, generator, units="random", max_retries=0, layer=layer)
+    assert all(pair.cells.any() for pair in found.pairs)
+    if layout == "published":
+        (context.folder / CELLS).unlink()
+    names = [pair.latent for pair in found.pairs]
+    collect_captions(captions.folder, names)
+    dataset = captions()(train=True, on_error="error")
+    rows = {dataset.record(row).uttid: row for row in range(len(dataset))}
+    studio = Studio(Drawing(generator), [dataset], [layer], context.folder, torch.device("cpu"))
+    for name, edited in zip(names, chosen, strict=True):
+        drawn = studio.picture_u8(dataset, rows[f"active/{name}"])
+        assert largest_difference(drawn, studio.picture_u8(dataset, rows[str(name)])) > 20
+        if layout == "ours":
+            assert largest_difference(drawn, edited.image) <= 1  # rounding, in another batch
+
+
+def test_the_worst_pairs_are_written(trained_run, captions, context, generator, chosen):
     found = select(trained_run, captions, context, generator, units="random", max_retries=2)
     assert found.layer == "layer4"
     assert len(found.pairs) == 3
     assert found.details["losses"] == sorted(found.details["losses"], reverse=True)
-    table = latents(50002, 8)
-    for number, pair in enumerate(found.pairs):
-        positive = generate(generator, table[pair.latent][None], ["layer4"])
-        region = torch.from_numpy(pair.region)[None] > 0
-        marks = units_off(torch.from_numpy(pair.units)[None], 12)
-        drawn = picture(redraw(generator, positive, region, {"layer4": marks})[0])
+    for number, (pair, edited) in enumerate(zip(found.pairs, chosen, strict=True)):
+        assert pair.latent == edited.pair.latent
+        np.testing.assert_array_equal(pair.cells, edited.pair.cells)
         stored = np.asarray(Image.open(context.folder / "images" / f"{number}_hn.jpg"))
-        expected = np.asarray(outlined(drawn.numpy(), pair.shown))
-        assert np.abs(stored.astype(int) - expected).mean() < 12  # JPEG, and masks kept at the picture's resolution
+        expected = np.asarray(outlined(edited.image, pair.shown))
+        assert np.abs(stored.astype(int) - expected).mean() < 5  # JPEG
         shown = np.asarray(Image.open(context.folder / "hm" / f"{number}_hn.jpg"))
         assert ((shown[..., 0] > 127) == (pair.shown > 0)).mean() > 0.95
     assert (context.folder / "active.csv").read_text().count("\n") == 4
