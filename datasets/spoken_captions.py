@@ -161,6 +161,18 @@ class GanClevr(_FromFiles):
         latent, active = split_name(self.records[index].uttid)
         return super().__getitem__(index) | {"latent": int(latent), "active": active}
 
+    def leave_out_active(self) -> int:
+        """Leave out, in place, the captions that were collected for edited pictures (datasets/active_learning.py).
+
+        Returns:
+            How many they were.
+        """
+        kept = [record for record in self.records if not split_name(record.uttid)[1]]
+        number = len(self.records) - len(kept)
+        self.records = Records(kept)
+        self._kept.clear()
+        return number
+
     def _speech(self, index: int) -> Sample:
         if not self.keep:
             return super()._speech(index)

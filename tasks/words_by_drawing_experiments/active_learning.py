@@ -2,7 +2,8 @@
 
 Every training picture is edited as in training (units of the cluster nearest to the feature at the strongest cell), and
 the pairs are ranked by how well the edited picture still answers the caption. The worst ones are written for
-annotators, in the layout of datasets/active_learning.py, which also says how their captions come into training.
+annotators, in the layout of datasets/active_learning.py, which also says how their captions come into training. A
+second selection from a set with such captions leaves them out: a selection can only tell edits of unedited pictures.
 Published: surisdi/learning-by-drawing ``active_learning.py``; edits of one layer only, 3,000 pairs.
 """
 

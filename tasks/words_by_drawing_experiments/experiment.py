@@ -28,7 +28,7 @@ from evaluation.report import Query, Report, metrics_table, write_metrics, write
 from gan.images import picture
 from models.speech_maps import SpeechMaps
 from tasks.words_by_drawing_experiments.model import ModelSource, Trained, load_model
-from tasks.words_by_drawing_experiments.pictures import LatentTable, Pictures
+from tasks.words_by_drawing_experiments.pictures import LatentTable, Pictures, leave_out_edited
 
 log = logging.getLogger(__name__)
 DataNode = Annotated[Callable[..., SpokenCaptions], Offers("train", "on_error")]
@@ -172,6 +172,8 @@ def opened(
     seeding.seed_all(seed, 0)
     trained = load_model(model, device) if model is not None else None
     dataset = data(train=False, on_error="error")
+    if generator is not None:
+        leave_out_edited(dataset)
     pictures = Pictures(dataset, generator, latents or LatentTable(), device)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) if context.dry_run else config.resolve_path(run.folder) / (run.name or context.name)

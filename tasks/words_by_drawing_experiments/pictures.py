@@ -1,8 +1,12 @@
 """The pictures of a set of spoken captions: its files, or what the generator draws from the captions' latents.
 
+Captions below ``active/`` (datasets/active_learning.py) describe edited pictures. An experiment that draws leaves them
+out: it compares captions with pictures that a latent alone gives, and edits those.
+
 Shape letters: B pictures, R pixels a side.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,10 +15,13 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from datasets.active_learning import latent_ids
+from datasets.active_learning import PREFIX, latent_ids, split_name
 from datasets.samples import SpokenCaptions
+from datasets.spoken_captions import GanClevr
 from engine.errors import UserError
 from gan.latents import PUBLISHED_SEED, Latents
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -40,7 +47,7 @@ class Pictures:
         device: where the generator runs.
 
     Raises:
-        UserError: neither a generator nor pictures, or a caption's name is no id.
+        UserError: neither a generator nor pictures, a caption's name is no id, or it describes an edited picture.
         LatentError: an id is no row of the table, or, without a number, beyond the published one.
     """
 
@@ -55,7 +62,14 @@ class Pictures:
                 raise UserError("data has image: null and there is no generator; give one of the two")
             return
         self.generator = generator.eval().requires_grad_(False).to(device)
-        self.ids = latent_ids(dataset.record(row).uttid for row in range(len(dataset)))
+        names = [dataset.record(row).uttid for row in range(len(dataset))]
+        self.ids = latent_ids(names)
+        edited = [name for name in names if split_name(name)[1]]
+        if edited:
+            raise UserError(
+                f"caption {edited[0]} of {dataset.source} describes an edited picture, which is not drawn here; give a "
+                f"set without captions below {PREFIX}"
+            )
         dim, key = generator.latent_dim, "latents.number"
         self.latents = Latents.of_captions(self.ids, dim, table.number, table.seed, key)
 
@@ -82,6 +96,25 @@ class Pictures:
         if self.generator is not None:
             return self.generator(self.latents_of(rows))
         return torch.stack([from_u8(self.dataset.image_u8(row)) for row in rows]).to(self.device)
+
+
+def leave_out_edited(dataset: SpokenCaptions) -> None:
+    """Leave the captions of edited pictures out of a set whose pictures are to be drawn, in place, and say how many.
+
+    Args:
+        dataset: in the GAN-CLEVR layout; others have no such captions.
+
+    Raises:
+        UserError: no other captions are left.
+    """
+    number = dataset.leave_out_active() if isinstance(dataset, GanClevr) else 0
+    if number and not len(dataset):
+        raise UserError(
+            f"all {number} captions of {dataset.source} are below {PREFIX}: they describe edited pictures, which are "
+            "not drawn here; give a set with captions of unedited ones"
+        )
+    if number:
+        log.info("left out %d captions below %s: they describe edited pictures", number, PREFIX)
 
 
 def from_u8(image: np.ndarray) -> Tensor:

@@ -15,6 +15,7 @@ from tasks.drawing_clusters import Clustering, read_clusters
 from tasks.words_by_drawing_experiments import active_learning
 from tasks.words_by_drawing_experiments.active_learning import generate_active_learning, outlined
 from tasks.words_by_drawing_experiments.model import ModelSource
+from tasks.words_by_drawing_experiments.pictures import LatentTable, Pictures
 from tests.tasks.words_by_drawing_experiments.conftest import IMAGE, collect_captions, with_clusters, write_run
 
 
@@ -111,3 +112,25 @@ def test_the_box_of_a_region_is_red():
     assert image[8, 3:12, 0].min() == 255
     assert image[5:8, 4:11].max() == 0
     assert outlined(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4))).getextrema() == ((0, 0),) * 3
+
+
+def test_a_second_selection_leaves_out_captions_of_edited_pictures(trained_run, captions, context, generator, caplog):
+    before = select(trained_run, captions, context, generator, units="random", max_retries=0)
+    collect_captions(captions.folder, [pair.latent for pair in before.pairs])
+    with caplog.at_level("INFO"):
+        again = select(trained_run, captions, context, generator, units="random", max_retries=0)
+    assert "left out 3 captions below active/: they describe edited pictures" in caplog.text
+    assert again.details["losses"] == before.details["losses"]
+    assert [pair.latent for pair in again.pairs] == [pair.latent for pair in before.pairs]
+    table = (context.folder / "active.csv").read_text()
+    assert len(table.splitlines()) == 4
+    (captions.folder / "name_list_test.txt").write_text(f"active/{before.pairs[0].latent}\n")
+    with pytest.raises(
+        UserError, match=r"all 1 captions of .* are below active/: .* give a set with captions of unedited"
+    ):
+        select(trained_run, captions, context, generator, units="random", max_retries=0)
+    dataset = captions()(train=False, on_error="error")
+    with pytest.raises(
+        UserError, match=r"caption active/\d+ of .* describes an edited picture, which is not drawn here"
+    ):
+        Pictures(dataset, generator, LatentTable(), torch.device("cpu"))
