@@ -65,6 +65,8 @@ def _summary(by_seed: Mapping[int, float]) -> Summary:
 def as_markdown(summaries: Mapping[str, Mapping[str, Summary]], columns: Mapping[str, float | None]) -> str:
     """Write the table: a row for each measure, a column for each training, the best mean of each row in bold.
 
+    A mean that lacks seeds which others have says of how many it is, and is never the best.
+
     Args:
         summaries: of :func:`summarise`; measures that a training lacks are left empty.
         columns: measures to show, in order, and the value that chance has, None where nobody knows.
@@ -72,17 +74,20 @@ def as_markdown(summaries: Mapping[str, Mapping[str, Summary]], columns: Mapping
     Returns:
         The lines of the table.
     """
+    seeds = len({seed for row in summaries.values() for cell in row.values() for seed in cell.values})
     lines = [["", *summaries, "chance"], ["---"] * (len(summaries) + 2)]
     for column, chance in columns.items():
         row = [summaries[training].get(column) for training in summaries]
-        best = max((cell.mean for cell in row if cell), default=math.nan)
-        cells = [_cell(cell, best) if cell else "" for cell in row]
+        best = max((cell.mean for cell in row if cell and len(cell.values) == seeds), default=math.nan)
+        cells = [_cell(cell, best, seeds) if cell else "" for cell in row]
         lines.append([column, *cells, "" if chance is None else f"{chance:.3f}"])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _cell(summary: Summary, best: float) -> str:
+def _cell(summary: Summary, best: float, seeds: int) -> str:
     text = f"{summary.mean:.3f}" + ("" if math.isnan(summary.spread) else f" ± {summary.spread:.3f}")
+    if len(summary.values) < seeds:
+        return f"{text} ({len(summary.values)} of {seeds} seeds)"
     return f"**{text}**" if summary.mean == best else text
 
 

@@ -15,6 +15,7 @@ HEADS = {
     "change": "mean change of a negative",
     "reached": "share of negatives that reached the bar",
 }
+KEPT = {"steps": "step", "seconds": "seconds"}  # in a checkpoint
 DIGITS = {"steps": 0, "seconds": 0, "change": 3, "reached": 3}
 
 
@@ -26,19 +27,18 @@ def budget(folder: Path) -> dict[str, float]:
 
     Returns:
         ``steps``, ``seconds`` of training, and for edited negatives ``change`` and ``reached``; what is not known is
-        left out.
+        left out, all of it where there is no run.
     """
     run = RunFolder(folder)
     rows = run.read_history()
-    found = {"steps": float(max((row["step"] for row in rows), default=0))}
+    found = {"steps": float(max(row["step"] for row in rows))} if rows else {}
     for name in ("change", "reached"):
         values = [row[key] for row in rows if (key := f"train/negatives/{name}") in row]
         if values:
             found[name] = sum(values) / len(values)
     if run.last.is_file():
         state = checkpoint.read(run.last)
-        found |= {name: float(state[name]) for name in ("step", "seconds") if name in state}
-        found["steps"] = found.pop("step", found["steps"])
+        found |= {name: float(state[key]) for name, key in KEPT.items() if key in state}
     return found
 
 

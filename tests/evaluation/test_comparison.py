@@ -33,9 +33,14 @@ def test_markdown():
     assert text.splitlines() == [
         "|  | plain | drawn | chance |",
         "| --- | --- | --- | --- |",
-        "| recall | 0.600 ± 0.141 | **0.900** | 0.020 |",
-        "| colour | **0.250** |  |  |",
+        "| recall | **0.600 ± 0.141** | 0.900 (1 of 2 seeds) | 0.020 |",
+        "| colour | 0.250 (1 of 2 seeds) |  |  |",
     ]
+
+
+def test_the_best_of_those_that_have_all_seeds():
+    text = as_markdown(summarise([*VALUES, Measured("drawn", 2, "recall", 0.8)]), {"recall": None})
+    assert text.splitlines()[2] == "| recall | 0.600 ± 0.141 | **0.850 ± 0.071** |  |"
 
 
 def test_csv_has_every_value():

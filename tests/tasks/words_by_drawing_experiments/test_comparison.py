@@ -18,7 +18,9 @@ from engine.errors import UserError
 from gan import shipped
 from gan.progan import ProganGenerator
 from tasks.words_by_drawing_experiments import made_from, runs
-from tasks.words_by_drawing_experiments.comparison import Check, Column, Step, compare
+from tasks.words_by_drawing_experiments.budgets import budget
+from tasks.words_by_drawing_experiments.comparison import compare
+from tasks.words_by_drawing_experiments.plan import Check, Column, Plan, Step
 
 EVALUATE = Check("words_by_drawing/evaluate.yaml", [], {"recall": Column("A_r1", 0.5)})
 ARGUMENTS = {
@@ -98,6 +100,32 @@ def test_finished_runs_are_passed_over_and_seeds_can_be_shared_out(calls, tmp_pa
     before = len(calls)
     compare(**ARGUMENTS, context=context(), folder=tmp_path)
     assert len(calls) == before == 8
+
+
+def test_an_unfinished_comparison_says_what_it_lacks(calls, monkeypatch, tmp_path):
+    """Another process has trained seed 3's warm-up and tested it, and is at its regular training."""
+    compare(**ARGUMENTS | {"seeds": [0]}, context=context(), folder=tmp_path)
+    assert "not finished" not in (tmp_path / "comparison.md").read_text()
+    plan = Plan(tmp_path, ARGUMENTS["warm_up"], ARGUMENTS["trainings"], ARGUMENTS["tests"], [], [])
+    plan.training("warm_up", 3).run()
+    plan.test("recall", "warm_up", 3).run()
+    (tmp_path / "regular" / "seed_3").mkdir()
+    calls.clear()
+    compare(**ARGUMENTS | {"seeds": [0]}, context=context(), folder=tmp_path)
+    assert calls == []
+    text = (tmp_path / "comparison.md").read_text()
+    assert text.startswith("# Comparison, not finished")
+    assert "- regular with seed 3: recall" in text
+    assert "| recall | **0.650 ± 0.212** | 0.500 (1 of 2 seeds) | 0.500 |" in text
+    assert "| regular | 9 | 7 | 0.600 | 0.500 |" in text  # as for one seed: nothing of the run that is not there
+    commands = text.partition("What was run:")[2]
+    assert (commands.count("seed=3"), commands.count("seed=0")) == (1, 2)
+    assert "regular/seed_3" not in commands
+    assert list(json.loads((tmp_path / "comparison.json").read_text())["trainings"]["regular"]) == ["0"]
+
+
+def test_a_run_that_is_not_there_took_nothing(tmp_path):
+    assert budget(tmp_path / "nowhere") == {}
 
 
 def test_changed_settings_are_not_taken_for_finished(calls, tmp_path):

@@ -1,0 +1,122 @@
+"""The table of a comparison, of what is finished: it names the runs that are not, and says where seeds are lacking."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import config
+from engine.logs import console
+from engine.whole_files import write_whole
+from evaluation.comparison import Measured, as_csv, as_markdown, summarise
+from tasks.words_by_drawing_experiments import made_from
+from tasks.words_by_drawing_experiments.budgets import as_footer, budget
+from tasks.words_by_drawing_experiments.plan import WARM_UP, Plan
+from tasks.words_by_drawing_experiments.runs import Job
+
+
+class Findings(NamedTuple):
+    """What is there of a comparison.
+
+    Attributes:
+        measured: the figures of all finished tests.
+        tests: those tests.
+        lacking: the names of the tests that are not finished, by training and seed.
+    """
+
+    measured: list[Measured]
+    tests: list[Job]
+    lacking: dict[tuple[str, int], list[str]]
+
+    def jobs(self) -> set[Job]:
+        """The finished tests, and what each was made from."""
+        found, left = set(), list(self.tests)
+        while left:
+            job = left.pop()
+            found.add(job)
+            left += job.needs
+        return found
+
+
+def measure(plan: Plan) -> Findings:
+    """Look at the tests of ``plan`` for all seeds that were begun."""
+    made_from.forget()
+    found = Findings([], [], {})
+    for name in (WARM_UP, *plan.trainings):
+        for seed in plan.begun_seeds():
+            for test, step in plan.tests.items():
+                job = plan.test(test, name, seed)
+                if not job.finished():
+                    found.lacking.setdefault((name, seed), []).append(test)
+                    continue
+                figures = job.figures()
+                found.tests.append(job)
+                found.measured.extend(
+                    Measured(name, seed, head, figures[column.metric]) for head, column in step.columns.items()
+                )
+    return found
+
+
+def write_tables(plan: Plan, folder: Path) -> None:
+    """Write ``comparison.md``, ``comparison.csv`` (every value) and ``comparison.json`` (with every command).
+
+    Args:
+        plan: whose finished tests are looked at, of all seeds.
+        folder: where to.
+    """
+    found = measure(plan)
+    summaries = summarise(found.measured)
+    columns = {head: column.chance for step in plan.tests.values() for head, column in step.columns.items()}
+    seeds = sorted({one.seed for one in found.measured})
+    made = found.jobs()
+    commands = [job.command for job in plan.jobs(seeds) if job in made]
+    measured = {name: sorted({one.seed for one in found.measured if one.training == name}) for name in summaries}
+    budgets = {name: {seed: budget(plan.training(name, seed).folder) for seed in own} for name, own in measured.items()}
+    took = as_footer({name: list(rows.values()) for name, rows in budgets.items()})
+    missing = _missing(found)
+    text = (
+        f"{_told(seeds, missing)}\n{as_markdown(summaries, columns)}\n"
+        f"What the trainings took, means over their seeds in the table:\n\n{took}"
+    )
+    title = "# Comparison, not finished" if missing else "# Comparison"
+    listed = "".join(f"    {command}\n" for command in commands)
+    write_whole(folder / "comparison.md", f"{title}\n\n{text}\nWhat was run:\n\n{listed}".encode())
+    write_whole(folder / "comparison.csv", as_csv(found.measured).encode())
+    content = {
+        "seeds": seeds,
+        "missing": missing,
+        "chance": columns,
+        "table": {name: {head: one._asdict() for head, one in row.items()} for name, row in summaries.items()},
+        "trainings": budgets,
+        "commands": commands,
+    }
+    write_whole(folder / "comparison.json", json.dumps(_without_nan(content), indent=1).encode())
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(config.short(folder / "comparison.md"), highlight=False, soft_wrap=True)
+
+
+def _missing(found: Findings) -> list[str]:
+    """Name what is not finished, a line for each training and seed."""
+    return [f"{name} with seed {seed}: {', '.join(tests)}" for (name, seed), tests in found.lacking.items()]
+
+
+def _told(seeds: list[int], missing: list[str]) -> str:
+    """Say over which seeds the means are."""
+    text = (
+        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}. Every training started from the "
+        f"{WARM_UP} of its seed; all were trained for the same number of epochs.\n"
+    )
+    if not missing:
+        return text
+    lines = "".join(f"- {line}\n" for line in missing)
+    return (
+        f"{text}\nSome runs are not finished, and a mean that lacks seeds says of how many it is and is never "
+        f"bold. The same command with all seeds goes on with them. Without figures yet:\n\n{lines}"
+    )
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON knows no NaN: the spread of one seed becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
