@@ -3,13 +3,33 @@
 Shape letters: K clusters, D embedding size, n ranked units of a layer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from gan.clustering import Clusters
+
+PREFIX = "units_"
+
+
+def units_buffer(layer: str) -> str:
+    """Return the buffer's name that holds the ranked units of a layer; buffers' names can have no dots.
+
+    Args:
+        layer: of the generator, dotted for nested modules.
+    """
+    return PREFIX + layer.replace(".", "/")
+
+
+def ranked_layers(names: Iterable[str]) -> list[str]:
+    """Return the layers whose ranked units stand among saved buffers.
+
+    Args:
+        names: of the buffers.
+    """
+    return [name.removeprefix(PREFIX).replace("/", ".") for name in names if name.startswith(PREFIX)]
 
 
 class FoundClusters(NamedTuple):
@@ -51,7 +71,7 @@ class ClusterBuffers(nn.Module):
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.zeros(dim))
         for layer, number in ranked.items():
-            self.register_buffer(f"units_{layer}", torch.zeros(most, number, dtype=torch.int64))
+            self.register_buffer(units_buffer(layer), torch.zeros(most, number, dtype=torch.int64))
 
     def put(self, epoch: int, found: FoundClusters) -> None:
         """Keep what was found at the start of an epoch, in place.
@@ -67,12 +87,12 @@ class ClusterBuffers(nn.Module):
         self.mean.copy_(found.mean)
         self.std.copy_(found.std)
         for layer in self.layers:
-            self.get_buffer(f"units_{layer}")[:number] = found.units[layer]
+            self.get_buffer(units_buffer(layer))[:number] = found.units[layer]
 
     def get(self) -> FoundClusters | None:
         """Return what was found last; None when nothing was."""
         number = int(self.count)
         if number == 0:
             return None
-        units = {layer: self.get_buffer(f"units_{layer}")[:number] for layer in self.layers}
+        units = {layer: self.get_buffer(units_buffer(layer))[:number] for layer in self.layers}
         return FoundClusters(self.centroids[:number], self.mean, self.std, units)

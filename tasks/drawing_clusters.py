@@ -28,7 +28,7 @@ from gan.redraw import generate
 from gan.unit_ranking import rank_units
 from models.speech_maps import SpeechMaps
 from published import load_published
-from tasks.cluster_buffers import ClusterBuffers, FoundClusters
+from tasks.cluster_buffers import ClusterBuffers, FoundClusters, units_buffer
 from tasks.cluster_record import FILE
 from tasks.drawing import Studio
 
@@ -152,7 +152,7 @@ class DrawingClusters:
             units = self._rank(clusters, image_encoder)
             log.info("epoch %d: %d clusters of feature units, generator dissected with them", epoch + 1, number)
         else:
-            units = {layer: self.found.get_buffer(f"units_{layer}")[:0] for layer in self.studio.layers}
+            units = {layer: self.found.get_buffer(units_buffer(layer))[:0] for layer in self.studio.layers}
             log.warning(
                 "epoch %d: no cluster has more than 3 feature units, negatives get random units until the next "
                 "clustering; train with loss_type: regular first and start from that (init_from)",

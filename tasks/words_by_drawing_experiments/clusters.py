@@ -13,7 +13,7 @@ from engine.initialise import read_checkpoint
 from gan.editing import cluster_edits, cluster_similarities, random_edits
 from gan.redraw import Negatives, Positives
 from gan.regions import Heat, at_peaks
-from tasks.cluster_buffers import FoundClusters
+from tasks.cluster_buffers import FoundClusters, ranked_layers, units_buffer
 from tasks.words_by_drawing_experiments.model import ModelSource
 
 
@@ -36,12 +36,12 @@ def clusters_of_run(model: ModelSource, layers: Sequence[str]) -> FoundClusters:
     found = state["modules"].get("clusters")
     if found is None or int(found["count"]) == 0:
         raise UserError(f"{path} holds no clusters; train with task.editing.clustering, or choose random units")
-    ranked = [name.removeprefix("units_") for name in found if name.startswith("units_")]
+    ranked = ranked_layers(found)
     missing = [layer for layer in layers if layer not in ranked]
     if missing:
         raise UserError(f"{path} ranks the units of {', '.join(ranked)}, not of {missing[0]!r}; name only those layers")
     number = int(found["count"])
-    units = {layer: found[f"units_{layer}"][:number] for layer in layers}
+    units = {layer: found[units_buffer(layer)][:number] for layer in layers}
     return FoundClusters(found["centroids"][:number], found["mean"], found["std"], units)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from datasets.active_learning import write_active
+from engine import checkpoint
 from engine.context import Context
 from engine.errors import UserError
 from engine.run_folder import RunFolder
@@ -19,6 +20,8 @@ from tasks.cluster_record import DatasetPairs
 from tasks.drawing import Drawing, Studio
 from tasks.drawing_clusters import DRY_PAIRS, DRY_SAMPLES, Clustering, read_clusters
 from tasks.drawing_negatives import Editing
+from tasks.words_by_drawing_experiments.clusters import clusters_of_run
+from tasks.words_by_drawing_experiments.model import ModelSource
 from tests.tasks.drawing_data import DIM, make_data, make_generator, make_task, write_captions
 from trainer import Trainer
 
@@ -210,3 +213,23 @@ def test_clusters_of_a_selection_are_used(folder, tmp_path):
 
 def test_nothing_is_there_before_the_first_clustering():
     assert ClusterBuffers(3, 4, {"layer4": 5}).get() is None
+
+
+def test_layers_inside_others_are_ranked_kept_and_read_back(folder, tmp_path):
+    names = ["layer3", "layer4.conv"]
+    task = make_task(make_data(folder), "negatives_edited", editing=Editing(names, 0, Clustering(**SMALL)))
+    assert set(task.clusters.found.state_dict()) >= {
+        "units_layer3",
+        "units_layer4/conv",
+    }  # plain names stay as they were
+    units = {name: torch.stack([torch.randperm(12) for _ in range(2)]) for name in names}
+    task.clusters.found.put(0, found()._replace(units=units))
+    run = tmp_path / "run" / "checkpoints" / "best.pt"
+    modules = {"clusters": task.clusters.found.state_dict()}
+    checkpoint.write(run, {"modules": modules, "averages": {}, "step": 1})
+    for read in (task.clusters.found.get(), clusters_of_run(ModelSource(run=run.parent.parent), names)):
+        assert list(read.units) == names
+        for name in names:
+            torch.testing.assert_close(read.units[name], units[name])
+    with pytest.raises(UserError, match=r"ranks the units of layer3, layer4\.conv, not of 'layer4'"):
+        clusters_of_run(ModelSource(run=run.parent.parent), ["layer4"])
