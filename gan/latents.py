@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.errors import UserError
 
@@ -34,6 +34,24 @@ def latents(number: int, dim: int, seed: int = PUBLISHED_SEED) -> Tensor:
     """
     rows = np.random.RandomState(seed).standard_normal(number * dim).reshape(number, dim)
     return torch.from_numpy(rows.astype(np.float32))
+
+
+def latent_dim_of(generator: nn.Module) -> int:
+    """Return how many numbers a generator draws a picture from, its ``latent_dim``.
+
+    Args:
+        generator: (B, latent_dim) to (B, 3, R, R).
+
+    Raises:
+        LatentError: it tells none, as networks that are no generators.
+    """
+    dim = getattr(generator, "latent_dim", None)
+    if not isinstance(dim, int):
+        raise LatentError(
+            f"{type(generator).__name__} has no latent_dim; expected a generator, which tells how many numbers it "
+            "draws a picture from: give one as generator, such as gan.shipped.load"
+        )
+    return dim
 
 
 def implied_number(ids: Sequence[int], key: str) -> int:

@@ -52,7 +52,16 @@ def ready_segmenter(segmenter: Segmenter, device: torch.device) -> Segmenter:
 
     Returns:
         The segmenter.
+
+    Raises:
+        SegmentationError: It is none, but another network.
     """
+    missing = [name for name in ("labels", "categories", "segment") if not hasattr(segmenter, name)]
+    if missing:
+        raise SegmentationError(
+            f"{type(segmenter).__name__} is no segmenter, it has no {', '.join(missing)}; expected one, such as "
+            "models.segmenter_file.load_segmenter gives: check segmenter"
+        )
     if isinstance(segmenter, nn.Module):
         segmenter.to(device).eval()
     return segmenter

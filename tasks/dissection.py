@@ -25,9 +25,9 @@ from gan.dissection import NO_LABEL, Dissection, dissect_samples
 from gan.dissection_file import IOU_THRESHOLD, IQR_THRESHOLD, write_dissection
 from gan.hooks import layer_named
 from gan.images import picture
-from gan.latents import latents
+from gan.latents import latent_dim_of, latents
 from gan.levels import upsampled
-from gan.samples import DissectionError, Samples, collect
+from gan.samples import Samples, collect
 from gan.unit_ranking import best_labels, rank_units
 from models.segmentation import Segmenter, ready_segmenter
 
@@ -72,7 +72,9 @@ def dissect(
 
     Raises:
         LayerNameError: The generator has no such layer.
-        DissectionError: The generator does not tell its ``latent_dim``, or it cannot be dissected.
+        LatentError: The generator does not tell its ``latent_dim``.
+        SegmentationError: The segmenter is none.
+        DissectionError: The generator cannot be dissected.
     """
     for layer in [*layers, *excluded_units]:
         layer_named(generator, layer)
@@ -103,9 +105,7 @@ def dissect(
 
 def _ready(generator: nn.Module, segmenter: Segmenter) -> tuple[nn.Module, Segmenter, int]:
     """Both in evaluation mode on this process's device, and the length of a latent."""
-    dim = getattr(generator, "latent_dim", None)
-    if not isinstance(dim, int):
-        raise DissectionError(f"{type(generator).__name__} has no latent_dim; expected a generator that tells it")
+    dim = latent_dim_of(generator)
     device = distributed.pick_device()
     return generator.to(device).eval(), ready_segmenter(segmenter, device), dim
 

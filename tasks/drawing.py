@@ -20,7 +20,7 @@ from engine.errors import UserError
 from gan.editing import units_off
 from gan.hooks import layer_named
 from gan.images import picture
-from gan.latents import PUBLISHED_SEED, Latents
+from gan.latents import PUBLISHED_SEED, Latents, latent_dim_of
 from gan.redraw import Positives, generate, redraw
 from gan.regions import resized_region
 
@@ -73,7 +73,7 @@ class Studio:
         UserError: a dataset reads picture files, a caption's name is no id, a layer is unknown, or active learning goes
             with more than one layer or another one than the selection's, or with units or cells that the layer has not.
         ActiveLearningError: a caption below ``active/`` has no edited picture in the selection.
-        LatentError: a caption's id is beyond the table.
+        LatentError: a caption's id is beyond the table, or the generator tells no ``latent_dim``.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Studio:
         self.layers, self.device = list(layers), device
         names = [name for dataset in datasets for name in _names(dataset)]
         ids = latent_ids(names)
-        dim, key = self.generator.latent_dim, "task.drawing.latents"
+        dim, key = latent_dim_of(self.generator), "task.drawing.latents"
         self.latents = Latents.of_captions(ids, dim, drawing.latents, drawing.seed, key)
         self.most_kept, self.kept = drawing.kept, {}
         self.shapes: dict[str, tuple[int, int, int]] = {}

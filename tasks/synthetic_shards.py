@@ -26,7 +26,7 @@ from engine import distributed
 from engine.errors import UserError
 from engine.whole_files import write_whole
 from gan.images import picture
-from gan.latents import PUBLISHED_SEED, latents
+from gan.latents import PUBLISHED_SEED, latent_dim_of, latents
 from gan.scene_description import SeenObject, describe, seen_objects, sureness
 from models.segmentation import Segmenter, ready_segmenter
 from models.segmenter import AttributeSegmenter
@@ -150,7 +150,7 @@ class _Tools:
         self.device = distributed.pick_device()
         self.generator = generator().eval().requires_grad_(False).to(self.device)
         self.segmenter = ready_segmenter(segmenter(), self.device)
-        self.latents = latents(settings.pictures, self.generator.latent_dim, settings.latent_seed)
+        self.latents = latents(settings.pictures, latent_dim_of(self.generator), settings.latent_seed)
 
     @classmethod
     def get(cls, settings: SyntheticSet, generator: Any, segmenter: Any) -> "_Tools":

@@ -19,7 +19,7 @@ from datasets.active_learning import PREFIX, latent_ids, split_name
 from datasets.samples import SpokenCaptions
 from datasets.spoken_captions import GanClevr
 from engine.errors import UserError
-from gan.latents import PUBLISHED_SEED, Latents
+from gan.latents import PUBLISHED_SEED, Latents, latent_dim_of
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,8 @@ class Pictures:
 
     Raises:
         UserError: neither a generator nor pictures, a caption's name is no id, or it describes an edited picture.
-        LatentError: an id is no row of the table, or, without a number, beyond the published one.
+        LatentError: an id is no row of the table, or, without a number, beyond the published one, or the generator
+            tells no ``latent_dim``.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Pictures:
                 f"caption {edited[0]} of {dataset.source} describes an edited picture, which is not drawn here; give a "
                 f"set without captions below {PREFIX}"
             )
-        dim, key = generator.latent_dim, "latents.number"
+        dim, key = latent_dim_of(generator), "latents.number"
         self.latents = Latents.of_captions(self.ids, dim, table.number, table.seed, key)
 
     def latents_of(self, rows: Sequence[int]) -> Tensor:

@@ -26,8 +26,18 @@ def test_a_segmenter_is_ready_on_the_device_in_evaluation_mode():
     class NoNetwork:
         labels, categories = [], []
 
+        def segment(self, images):
+            return images
+
     plain = NoNetwork()
     assert ready_segmenter(plain, torch.device("meta")) is plain
+    with pytest.raises(
+        SegmentationError, match=r"Linear is no segmenter, it has no labels, categories, segment; expec"
+    ):
+        ready_segmenter(torch.nn.Linear(2, 2), torch.device("meta"))
+    del NoNetwork.segment
+    with pytest.raises(SegmentationError, match="NoNetwork is no segmenter, it has no segment;"):
+        ready_segmenter(plain, torch.device("meta"))
 
 
 def test_the_published_order():

@@ -11,7 +11,8 @@ import torch
 from engine.context import Context
 from engine.run_folder import RunSettings
 from gan.hooks import LayerNameError
-from gan.samples import DissectionError
+from gan.latents import LatentError
+from models.segmentation import SegmentationError
 from models.segmenter import AttributeSegmenter, SmallSegmenter
 from models.segmenter_file import save_segmenter
 from tasks.dissection import dissect
@@ -86,8 +87,10 @@ def test_bad_input_is_refused_before_drawing(tmp_path, context):
         call(tmp_path, context, layers=["layer9"])
     with pytest.raises(LayerNameError, match=r"no layer 'layer9': Artist has paint"):
         call(tmp_path, context, excluded_units={"layer9": [1]})
-    with pytest.raises(DissectionError, match="Painter has no latent_dim"):
+    with pytest.raises(LatentError, match="Painter has no latent_dim"):
         dissect(Painter(), Finder(), ["paint"], context)
+    with pytest.raises(SegmentationError, match="Artist is no segmenter, it has no labels, categories, segment"):
+        dissect(Artist(), Artist(), ["paint"], context)
     assert not any(tmp_path.iterdir())
 
 

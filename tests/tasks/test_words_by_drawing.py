@@ -16,6 +16,7 @@ from gan.latents import LatentError, latents
 from gan.redraw import generate
 from gan.regions import heat, region, resized_region
 from models.matchmap import matchmaps
+from models.small import SmallImageEncoder
 from models.speech_maps import SpeechMaps
 from tasks.drawing import Drawing
 from tasks.drawing_clusters import Clustering
@@ -268,6 +269,7 @@ def with_images(folder):
         ("negatives_both", {"drawing": None, "editing": EDITING}, UserError, "task.drawing: found null"),
         ("regular", {"drawing": None}, UserError, "image: null"),
         ("regular", {"drawing": Drawing(make_generator(), latents=4)}, LatentError, "id [45] is out of range"),
+        ("regular", {"drawing": Drawing(SmallImageEncoder(8, 8))}, LatentError, "SmallImageEncoder has no latent_dim;"),
     ],
 )
 def test_faults_are_named(folder, loss_type, changed, error, message):

@@ -9,6 +9,7 @@ import torch
 import config
 from engine.errors import UserError
 from evaluation.choices import Choice, ChoiceError, choice_metrics
+from gan.latents import LatentError
 from gan.progan import ProganGenerator
 from gan.redraw import generate
 from models.segmenter import SmallSegmenter
@@ -333,6 +334,11 @@ def test_what_is_missing_is_said(trained_run, captions, context, generator):
         recall_selected(ModelSource(run=best), captions(), generator, None, uneven, context, run=context.settings)
     with pytest.raises(UserError, match="no layer 'layer99'"):
         recall(ModelSource(run=best), captions(), generator, context, layers=["layer99"], run=context.settings)
+
+
+def test_a_network_that_is_no_generator_is_named(trained_run, captions, context):
+    with pytest.raises(LatentError, match=r"Identity has no latent_dim; expected a generator"):
+        evaluate(ModelSource(run=trained_run), captions(), context, torch.nn.Identity(), run=context.settings)
 
 
 @pytest.mark.parametrize(
