@@ -26,7 +26,7 @@ from datasets.samples import SampleError, SpokenCaptions
 from engine.errors import UserError
 
 log = logging.getLogger(__name__)
-BUCKET_POOL = 50  # batches sorted together: long enough for even lengths, short enough to stay random
+BUCKET_POOL = 2  # batches sorted together; in large pools captions never meet impostors of another length
 Key = tuple[int, int, Rows]  # epoch, place, rows of the global batch
 GRACE_SECONDS = 30  # a worker outlives a SIGTERM to the whole group so long: the main process saves its checkpoint
 
