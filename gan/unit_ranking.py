@@ -28,18 +28,45 @@ def unit_ranking(scores: Tensor, excluded_units: Sequence[int] = (), as_publishe
     Raises:
         DissectionError: An excluded unit does not exist, or none is left.
     """
-    units = scores.shape[-1]
-    outside = sorted(unit for unit in excluded_units if not 0 <= unit < units)
-    if outside:
-        raise DissectionError(f"excluded units {outside} do not exist: the layer has units 0 to {units - 1}")
+    left = _units_left(scores.shape[-1], excluded_units, as_published)
     ordered = scores.argsort(dim=-1, descending=True, stable=True)
     unwanted = torch.isin(ordered, torch.tensor(list(excluded_units), dtype=ordered.dtype, device=ordered.device))
     if as_published:
         return ordered.masked_fill(unwanted, 0)
-    left = units - len(set(excluded_units))
+    return ordered[~unwanted].reshape(*ordered.shape[:-1], left)
+
+
+def _units_left(units: int, excluded_units: Sequence[int], as_published: bool) -> int:
+    """The number of units of a layer that stay in a ranking, after looking whether those excluded can be."""
+    outside = sorted(unit for unit in excluded_units if not 0 <= unit < units)
+    if outside:
+        raise DissectionError(f"excluded units {outside} do not exist: the layer has units 0 to {units - 1}")
+    left = units if as_published else units - len(set(excluded_units))
     if not left:
         raise DissectionError(f"all {units} units of the layer are excluded; leave at least one")
-    return ordered[~unwanted].reshape(*ordered.shape[:-1], left)
+    return left
+
+
+def check_excluded(
+    excluded_units: Mapping[str, Sequence[int]], units: Mapping[str, int], as_published: bool = False
+) -> None:
+    """Refuse excluded units that cannot be, before anything is dissected.
+
+    Args:
+        excluded_units: Units that shall not appear, by layer.
+        units: Of each layer that is dissected, how many.
+        as_published: As in :func:`rank_units`.
+
+    Raises:
+        LayerNameError: Units of a layer are excluded that is not dissected.
+        DissectionError: An excluded unit does not exist, or none is left.
+    """
+    unknown = [layer for layer in excluded_units if layer not in units]
+    if unknown:
+        valid = ", ".join(units)
+        raise LayerNameError(f"units of layer {unknown[0]!r} are excluded; the dissected layers are {valid}")
+    for layer, excluded in excluded_units.items():
+        _units_left(units[layer], excluded, as_published)
 
 
 def rank_units(
@@ -60,10 +87,7 @@ def rank_units(
         DissectionError: An excluded unit does not exist, or none is left.
     """
     excluded = excluded_units or {}
-    unknown = [layer for layer in excluded if layer not in dissection.layers]
-    if unknown:
-        valid = ", ".join(dissection.layers)
-        raise LayerNameError(f"units of layer {unknown[0]!r} are excluded; the dissected layers are {valid}")
+    check_excluded(excluded, {layer: found.iou.shape[1] for layer, found in dissection.layers.items()}, as_published)
     first = int(dissection.labels[0] == NO_LABEL)
     return {
         layer: unit_ranking(found.iou[first:], excluded.get(layer, ()), as_published)

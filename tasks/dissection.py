@@ -28,7 +28,7 @@ from gan.images import picture
 from gan.latents import latent_dim_of, latents
 from gan.levels import upsampled
 from gan.samples import Samples, collect
-from gan.unit_ranking import best_labels, rank_units
+from gan.unit_ranking import best_labels, check_excluded, rank_units
 from models.segmentation import Segmenter, ready_segmenter
 
 log = logging.getLogger(__name__)
@@ -71,14 +71,20 @@ def dissect(
         run: where results go.
 
     Raises:
-        LayerNameError: The generator has no such layer.
+        LayerNameError: The generator has no such layer, or units of one are excluded that is not dissected.
         LatentError: The generator does not tell its ``latent_dim``.
         SegmentationError: The segmenter is none.
-        DissectionError: The generator cannot be dissected.
+        DissectionError: The generator cannot be dissected, or the excluded units cannot be.
+        UserError: The run folder cannot be written, or holds another run.
     """
     for layer in [*layers, *excluded_units]:
         layer_named(generator, layer)
     generator, segmenter, dim = _ready(generator, segmenter)
+    one = collect(generator, segmenter, latents(1, dim, seed), layers)  # refuses what does not fit at once
+    check_excluded(excluded_units, {layer: values.shape[1] for layer, values in one.activations.items()})
+    folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
+    if not context.dry_run:
+        folder.prepare(context.values, run.resume, context.command)
     number = min(samples, DRY_SAMPLES) if context.dry_run else samples
     table = latents(number, dim, seed)
     drawn = collect(generator, segmenter, table, layers, batch_size, budget_mb)
@@ -90,8 +96,6 @@ def dissect(
     if context.dry_run:
         log.info("dry run: %s", figures(found))
         return
-    folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
-    folder.prepare(context.values, run.resume, context.command)
     table = table.to(distributed.pick_device())
     views = [_layer_view(found, drawn, layer, ranked[layer], generator, table) for layer in layers]
     info = {

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from engine.context import Context
+from engine.errors import UserError
 from engine.run_folder import RunSettings
 from gan.hooks import LayerNameError
 from gan.latents import LatentError
+from gan.samples import DissectionError
 from models.segmentation import SegmentationError
 from models.segmenter import AttributeSegmenter, SmallSegmenter
 from models.segmenter_file import save_segmenter
@@ -92,6 +94,28 @@ def test_bad_input_is_refused_before_drawing(tmp_path, context):
     with pytest.raises(SegmentationError, match="Artist is no segmenter, it has no labels, categories, segment"):
         dissect(Artist(), Artist(), ["paint"], context)
     assert not any(tmp_path.iterdir())
+
+
+def test_excluded_units_and_the_folder_are_checked_before_drawing(tmp_path, context, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Artist, "forward", lambda self, given: drawn.append(len(given)) or Painter.forward(self, given))
+    with pytest.raises(DissectionError, match=r"excluded units \[4\] do not exist: the layer has units 0 to 3"):
+        call(tmp_path, context, excluded_units={"paint": [4]})
+    with pytest.raises(DissectionError, match="all 4 units of the layer are excluded"):
+        call(tmp_path, context, excluded_units={"paint": [0, 1, 2, 3]})
+    with pytest.raises(LayerNameError, match=r"units of layer 'other' are excluded; the dissected layers are paint"):
+        dissect(with_another_layer(), Finder(), ["paint"], context, excluded_units={"other": [1]})
+    assert not any(tmp_path.iterdir())
+    (tmp_path / "tiny").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match=r"run\.folder"):
+        call(tmp_path, context)
+    assert drawn == [1] * 4
+
+
+def with_another_layer():
+    artist = Artist()
+    artist.other = torch.nn.Identity()
+    return artist
 
 
 def test_the_config_runs_on_published_weights_and_an_attribute_segmenter(assets, tmp_path):
