@@ -4,13 +4,14 @@
     python -m benchmarks.edited_negatives --everything 1 # eight attempts too, and the whole step for each
 
 A whole step: draw the pictures from their latents, encode them and the captions, find each pair's strongest region,
-draw negatives with 140 units of layer4 switched off there until they have changed enough, encode those, compute both
-losses, and update. Encoders and generator are those of the paper with random weights, 128 pixels, captions of 1,024
-frames. The baseline has the same networks and goes through the images one after the other, as published: a matchmap
-taken to NumPy, a dilation in a loop, for each attempt two drawings of one image (with clusters the original draws the
-positive again each time), and losses that compare pair by pair. How many attempts an image takes depends on trained
-weights; so it is given, and the same on both sides. The encoders cost both sides the same, and on a CPU they are most
-of the step: hence the rows of the negatives alone, from the maps of the encoders to the edited pictures.
+draw negatives with 140 of 512 units of layer4 (as large a share of fewer) switched off there until they have changed
+enough, encode those, compute both losses, and update. The paper's networks with random weights are measured, 128 pixels
+and captions of 1,024 frames, then the small encoders and the 64-pixel generator of words_by_drawing/base.yaml. The
+baseline has the same networks and goes through the images one after the other, as published: a matchmap taken to NumPy,
+a dilation in a loop, for each attempt two drawings of one image (with clusters the original draws the positive again
+each time), and losses that compare pair by pair. How many attempts an image takes depends on trained weights; so it is
+given, and the same on both sides. The encoders cost both sides the same, and on a CPU the paper's are most of the step:
+hence the rows of the negatives alone, from the maps of the encoders to the edited pictures.
 """
 
 from functools import partial
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.table import Row, best_time, devices, options, print_table
+from gan import shipped
 from gan.hooks import Edit, edited
 from gan.images import encoder_input
 from gan.progan import ProganGenerator, sizes
@@ -30,12 +32,14 @@ from losses import edited_negatives, sampled_margin_rank
 from models.davenet import DavenetSpeech
 from models.image_encoders import Vgg16Encoder
 from models.matchmap import aligned_similarity, matchmaps, similarity
+from models.small import SmallImageEncoder, SmallSpeechEncoder
 from models.speech_maps import SpeechMaps
 from tasks.imposters import draw_imposters
 
 MARGIN = 1.0
 WIDTHS = [512, 512, 512, 256, 128, 64]
 LAYER = "layer4"
+SHARE = 140 / 512  # of the units are switched off
 TYPICAL, LONGEST = "1 to 4 attempts", "8 attempts"
 ATTEMPTS = {"first attempt enough": [1], TYPICAL: [1, 3, 1, 2, 1, 4, 1, 1], LONGEST: [8]}
 
@@ -70,7 +74,7 @@ class Job:
         self.mel = (-40 + 20 * torch.randn(batch, 40, 1024, generator=source)).to(device)
         self.nframes = torch.randint(300, 1024, (batch,), generator=source).to(device)
         channels = sizes(self.generator)[LAYER][0]
-        self.units = (torch.rand(batch, channels, generator=source) < 140 / 512).to(device)
+        self.units = (torch.rand(batch, channels, generator=source) < SHARE).to(device)
         self.imposters = [draw_imposters(batch, source).to(device) for _ in range(2)]
 
     def update(self, loss: Tensor) -> None:
@@ -203,6 +207,20 @@ def _dilated(allowed: np.ndarray, row: int, column: int) -> np.ndarray:
         grown = wider
 
 
+def small_job(batch: int, device: torch.device) -> Job:
+    """Networks of words_by_drawing/base.yaml.
+
+    Args:
+        batch: B pairs.
+        device: where everything is.
+
+    Returns:
+        The job.
+    """
+    image, speech = SmallImageEncoder(embedding_dim=128, width=32, downsample=8), SmallSpeechEncoder(128, 64, 3)
+    return Job(batch, device, shipped.load("progan_world"), image, speech)
+
+
 def compare(job: Job, repeats: int, everything: bool = True) -> list[Row]:
     """Time both sides for each number of attempts.
 
@@ -246,8 +264,10 @@ def main() -> None:
     }
     chosen = options(__doc__, sizes)
     for device in devices():
-        rows = compare(Job(chosen.batch, torch.device(device)), chosen.repeats, bool(chosen.everything))
-        print_table(f"Training with edited negatives, {LAYER}, {device}, {chosen.threads} thread(s)", rows)
+        for name, make in {"paper's networks": Job, "small networks": small_job}.items():
+            rows = compare(make(chosen.batch, torch.device(device)), chosen.repeats, bool(chosen.everything))
+            title = f"Training with edited negatives, {LAYER}, {name}, {device}, {chosen.threads} thread(s)"
+            print_table(title, rows)
 
 
 if __name__ == "__main__":
