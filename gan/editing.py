@@ -5,8 +5,8 @@
 
 - the change of an image is ``|negative - positive| / |positive|`` (norms over colours and pixels of the encoder's
   input), both inside the first region, that of the threshold 0.95;
-- random edits switch off each unit with probability 0.5; the bar starts at 0.95 and falls by 0.01 with probability
-  0.2 after each attempt;
+- random edits switch off each unit with probability 0.5; with each attempt, before its change is compared, the bar
+  falls by 0.01 with probability 0.2: the first has to reach 0.95 or 0.94;
 - cluster edits switch off the best units of the cluster nearest to the image feature at the peak, at a retry of one
   drawn with probabilities proportional to the similarities cut to 0-4. With each attempt 40 units more are switched
   off, the region's threshold falls by 0.1, and the bar by 0.05: the first attempt has to reach 0.90.

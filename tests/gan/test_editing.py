@@ -148,7 +148,7 @@ def test_the_bar_of_random_edits_falls_sometimes(model, pairs, monkeypatch):
     random_edits(model, positives, found, seeded(), max_retries=199)
     bars = torch.stack(seen)
     assert (bars.diff(dim=0) <= 0).all()
-    assert bars[0].max() <= 0.95
+    assert sorted({round(bar, 2) for bar in bars[0].tolist()}) == [0.94, 0.95]  # fallen before it is compared
     # 200 attempts, a step of 0.01 with probability 0.2: a fall of 0.4 in the mean of six images, deviation 0.023.
     assert float(0.95 - bars[-1].mean()) == pytest.approx(0.4, abs=0.1)
 

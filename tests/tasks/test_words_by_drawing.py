@@ -66,7 +66,7 @@ def test_every_loss_learns_the_pairs(folder, loss_type, impostors):
 
 
 def test_what_is_told_of_negatives_is_what_they_are(folder):
-    """One attempt after the first; the bar is 0.95, after each attempt with probability 0.2 lower by 0.01."""
+    """One attempt after the first; the bar is 0.95, with each attempt, before it is compared, perhaps lower by 0.01."""
     task = make_task(make_data(folder), "negatives_edited", editing=EDITING)
     batch = next(iter(task.batches(0, 0)))
     drawn, notes = task.studio.draw(batch), {}
