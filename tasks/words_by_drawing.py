@@ -31,6 +31,7 @@ from models.speech_maps import SpeechMaps
 from tasks.drawing import Drawing, Drawn, Studio
 from tasks.drawing_clusters import DrawingClusters
 from tasks.drawing_negatives import Editing
+from tasks.edited_examples import edited_section
 from tasks.fitting import Node, few_pairs, no_pictures
 from tasks.imposters import draw_imposters
 from tasks.planned import plan_faults
@@ -220,8 +221,9 @@ class WordsByDrawing(SpeechImage):
             module.train(training)
 
     def report_sections(self, folder: RunFolder) -> list[tuple[str, str]]:
-        """Name the clusters and link to their pages, in ``folder``, the run's; return heading and HTML of sections."""
-        return [] if self.clusters is None else self.pairs.report(self.clusters, folder)
+        """Show edited pictures, name the clusters and link to their pages in ``folder``, the run's."""
+        clusters = [] if self.clusters is None else self.pairs.report(self.clusters, folder)
+        return [*edited_section(self), *clusters] if self.loss_type in EDITED else clusters
 
     def train_step(self, batch: dict[str, Any], step: Step) -> dict[str, Tensor | float]:
         """Draw, compare, and draw negatives where the loss wants them."""
