@@ -1,8 +1,8 @@
 """ResDAVEnet: a residual speech encoder (Harwath, Hsu, Glass, arXiv:1911.09602), here without quantisation.
 
 It matches wnhsu/ResDAVEnet-VQ ``models/AudioModels.py``. Its five stages are the places that the paper numbers as
-quantisers 1 to 5: after the first convolution and after each of the four residual layers. Whatever discretises a
-stage's output goes between the stages in ``ResDavenet.stage_outputs``.
+quantisers 1 to 5: after the first convolution and after each of the four residual layers; models/resdavenet_vq.py puts
+them there.
 Shape letters: B items, D embedding size, C channels, T frames of 10 ms, T' pooled frames.
 """
 

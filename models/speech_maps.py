@@ -3,6 +3,8 @@
 Shape letters: B items, D embedding size, T frames before and T' frames after pooling.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -16,11 +18,15 @@ class SpeechMaps(NamedTuple):
         features: ``(B, D, T')`` float.
         nframes: ``(B,)`` int64, valid frames of each item among T' (the rest comes from padding).
         pooling: Input frames that each of the T' covers; None where T' counts words.
+        losses: Further losses () of the encoder itself by name, which training adds to its own.
+        notes: Further numbers () by name, for the log.
     """
 
     features: Tensor
     nframes: Tensor
     pooling: int | None = None
+    losses: Mapping[str, Tensor] = MappingProxyType({})
+    notes: Mapping[str, Tensor] = MappingProxyType({})
 
 
 def pooled_lengths(nframes: Tensor | None, frames_in: int, frames_out: int, batch: int | None = None) -> Tensor | None:

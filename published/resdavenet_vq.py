@@ -10,10 +10,12 @@ import re
 from argparse import Namespace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from models.image_encoders import Resnet50Encoder
-from models.resdavenet import ResDavenet
+from models.resdavenet_vq import ResDavenetVq
+from models.vector_quantizer import Quantizing
 from models.weights import WeightsError, load_strictly, read_state_dict, strip_prefix
 from published.keys import convolutions_1d, rename
 from published.speech_image import PublishedSpeechImage
@@ -29,16 +31,21 @@ SPEECH_RULES = [
     (BLOCK + r"conv([12])\.weight", r"stages.\1.\2.conv\3.weight"),
     (BLOCK + r"bn([12])\.(\w+)", r"stages.\1.\2.norm\3.\4"),
     (BLOCK + r"downsample\.([01])\.(\w+)", r"stages.\1.\2.shortcut.\3.\4"),
+    (r"quant([1-5])\._embedding\.weight", r"quantizers.quant\1.codebook"),
+    (r"quant([1-5])\._ema_w", r"quantizers.quant\1.sums"),
+    (r"quant([1-5])\._ema_cluster_size", r"quantizers.quant\1.counts"),
 ]
 IMAGE_RULES = [
     (r"embedder\.(weight|bias)", r"embedder.\1"),
     (r"((?:conv1|bn1|layer[1-4])\..+)", r"trunk.\1"),
 ]
+QUANTIZING = {
+    "commitment_cost": "VQ_commitment_cost",
+    "init_std": "init_std",
+    "nonneg_init": "nonneg_init",
+    "init_ema_mass": "init_ema_mass",
+}
 NEEDED = ("audio_model", "layer_widths", "layer_depths", "convsize", "VQ_turnon")
-
-
-class QuantisedError(WeightsError):
-    """The checkpoint has quantisers switched on."""
 
 
 def _integers(args: Namespace, name: str, count: int, source: Path) -> tuple[int, ...]:
@@ -90,28 +97,27 @@ def _last_epoch(folder: Path) -> Path:
     return epochs[max(epochs)]
 
 
-def _build_speech(args: Namespace, source: Path) -> ResDavenet:
+def _build_speech(args: Namespace, source: Path) -> ResDavenetVq:
     """Build the speech encoder that ``args``, read from ``source``, describe."""
     enabled = _integers(args, "VQ_turnon", 5, source)
-    if any(enabled):
-        places = ", ".join(f"quant{index + 1}" for index, flag in enumerate(enabled) if flag)
-        raise QuantisedError(
-            f"{source}: VQ_turnon is {args.VQ_turnon!r}, so the model has quantisers ({places}); this version reads "
-            "the non-quantised form only (VQ_turnon 0,0,0,0,0)."
-        )
+    codes = _integers(args, "VQ_sizes", 5, source) if any(enabled) else 1
     widths = _integers(args, "layer_widths", 5, source)
     depths = _integers(args, "layer_depths", 4, source)
     (kernel,) = _integers(args, "convsize", 1, source)
+    settings = {ours: getattr(args, theirs) for ours, theirs in QUANTIZING.items() if hasattr(args, theirs)}
+    turn_on, jitter = "".join(map(str, enabled)), float(getattr(args, "jitter", 0.0))
     try:
-        return ResDavenet(widths, depths, kernel)
-    except ValueError as error:
+        return ResDavenetVq(turn_on, codes, widths, depths, kernel, jitter, quantizing=Quantizing(**settings))
+    except (TypeError, ValueError) as error:
         raise WeightsError(f"{source} describes an impossible network: {error}") from error
 
 
 def _speech_state(file: Path) -> dict[str, Tensor]:
     state = strip_prefix(read_state_dict(file))
     used = {name: value for name, value in state.items() if not name.startswith(UNUSED)}
-    return convolutions_1d(rename(used, SPEECH_RULES, str(file)))
+    state = convolutions_1d(rename(used, SPEECH_RULES, str(file)))
+    quantizers = {name.rsplit(".", 1)[0] for name in state if name.startswith("quantizers.")}
+    return state | {f"{name}.placed": torch.tensor(True) for name in quantizers}
 
 
 def load(path: Path) -> PublishedSpeechImage:
@@ -124,7 +130,6 @@ def load(path: Path) -> PublishedSpeechImage:
         The encoders; ``details`` holds the training arguments.
 
     Raises:
-        QuantisedError: Quantisers are switched on.
         WeightsError: A file is missing, damaged, of another kind, or does not fit.
     """
     speech_file, image_file, args_file = _files(path)

@@ -213,10 +213,10 @@ class SpeechImage:
     def train_step(self, batch: dict[str, Any], step: Step) -> dict[str, Tensor | float]:
         """Rank the true pairs of the global batch above the false ones, in both directions."""
         image, speech = self.encode(batch, self.data.train_loader.dataset)
-        values = self.loss_parts(image, speech, batch, step)
+        values = self.loss_parts(image, speech, batch, step) | dict(speech.losses)
         total = sum(values.values())
         step.update("encoders", total, parts=values)
-        return {"loss": total, **values}
+        return {"loss": total, **values, **speech.notes}
 
     def loss_parts(self, image: Tensor, speech: SpeechMaps, batch: dict[str, Any], step: Step) -> dict[str, Tensor]:
         """Return the parts of the loss by name; their sum is minimised.

@@ -6,6 +6,7 @@ Also writers of small experiment folders with random weights of any widths.
 import pickle
 from argparse import Namespace
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -88,13 +89,19 @@ def resdavenet_state(widths: list[int], depths: list[int], kernel: int) -> dict[
     return state
 
 
-def resdavenet_folder(folder, image_state: Mapping[str, Tensor], stem: str = "best_{}_model", **changed) -> dict:
-    """Write an experiment folder; return the speech weights by published name."""
+def resdavenet_folder(
+    folder,
+    image_state: Mapping[str, Tensor],
+    stem: str = "best_{}_model",
+    speech: Mapping[str, Tensor] = MappingProxyType({}),
+    **changed,
+) -> dict:
+    """Write an experiment folder with ``speech`` beside its random weights; return those by published name."""
     args = {**ARGS, **changed}
     (folder / "models").mkdir(exist_ok=True)
     (folder / "args.pkl").write_bytes(pickle.dumps(Namespace(**args)))
     widths, depths = ([int(n) for n in args[name].split(",")] for name in ("layer_widths", "layer_depths"))
-    state = resdavenet_state(widths, depths, args["convsize"])
+    state = resdavenet_state(widths, depths, args["convsize"]) | dict(speech)
     for kind, weights in (("audio", state), ("image", image_state)):
         prefixed = {f"module.{name}": value for name, value in weights.items()}
         legacy = kind == "audio"

@@ -2,18 +2,14 @@ import os
 import pickle
 from argparse import Namespace
 
-import numpy as np
 import pytest
 import torch
 from torchvision.models import resnet50
 
 from models.weights import WeightsError
 from published import load_encoders, load_published
-from published.resdavenet_vq import QuantisedError
 from published.unpickle import BrokenPickleError, UnsafePickleError
 from tests.models.networks import mel
-from tests.parity.case import read_case
-from tests.parity.kinds import run
 from tests.published.reference import resdavenet, resdavenet_folder
 
 
@@ -44,37 +40,27 @@ def test_forward_as_published(tmp_path, image_state, changed):
     assert not model.image.training
 
 
-@pytest.fixture(scope="module")
-def case(assets, tmp_path_factory):
-    """The parity case with its quantisers taken out: entries, flags, nothing else."""
-    folder = tmp_path_factory.mktemp("case")
-    case = read_case(assets / "parity" / "resdavenet_vq.json", folder)
-    case.hyper["args"]["VQ_turnon"] = "0,0,0,0,0"
-    audio = case.spec["files"]["models/best_audio_model.pth"]
-    audio["entries"] = [entry for entry in audio["entries"] if ".quant" not in entry[0]]
-    return case
-
-
-def test_published_case_up_to_its_first_quantiser(case):
-    """The image map entirely, and the speech features that enter quant2, against the original's stored values."""
-    outputs = run(case)
-    assert vars(pickle.loads((case.folder / "args.pkl").read_bytes())) == case.hyper["args"]
-    rtol, atol = case.spec["rtol"], case.spec["atol"]
-    np.testing.assert_allclose(outputs["image_out"], case.arrays["image_out"], rtol=rtol, atol=atol)
-    assert outputs["audio_out"].shape == case.arrays["audio_out"].shape
-    speech = load_published("resdavenet_vq", case.folder).speech
-    with torch.no_grad():
-        maps = speech.features(case.tensor("mel"), case.tensor("nframes"), stage=1)
-    rows = maps.features.transpose(1, 2).flatten(0, 1)[:: case.hyper["row_stride"], :: case.hyper["feat_stride"]]
-    np.testing.assert_allclose(rows.numpy(), case.arrays["pre_quant2"], rtol=rtol, atol=atol)
-    assert int(maps.nframes.sum()) == int(case.arrays["frames_nframes_quant2"])
-
-
-def test_quantised_form_is_refused(tmp_path, image_state):
-    resdavenet_folder(tmp_path, image_state, VQ_turnon="0,1,1,0,0")
-    with pytest.raises(
-        QuantisedError, match=r"VQ_turnon is '0,1,1,0,0', so the model has quantisers \(quant2, quant3\)"
-    ):
+def test_codebooks_and_settings_are_read(tmp_path, image_state):
+    codebook = torch.randn(7, 8)
+    averages = {"_embedding.weight": codebook, "_ema_w": 2 * codebook, "_ema_cluster_size": torch.full((7,), 2.0)}
+    quantizer = {f"quant2.{name}": value for name, value in averages.items()}
+    changed = {"VQ_turnon": "0,1,0,0,0", "VQ_sizes": "5,7,5,5,5", "jitter": 0.2, "VQ_commitment_cost": 0.3}
+    resdavenet_folder(tmp_path, image_state, speech=quantizer, **changed)
+    speech = load_published("resdavenet_vq", tmp_path).speech
+    assert speech.turn_on == "01000"
+    assert speech.jitter.probability == 0.2
+    assert speech.quantizers["quant2"].how.commitment_cost == 0.3
+    assert torch.equal(speech.quantizers["quant2"].codebook, codebook)
+    assert torch.equal(speech.quantizers["quant2"].sums, 2 * codebook)
+    assert bool(speech.quantizers["quant2"].placed)
+    change_arguments(tmp_path, VQ_turnon="0,1,1,0,0")
+    with pytest.raises(WeightsError, match=r"quantizers\.quant3"):
+        load_published("resdavenet_vq", tmp_path)
+    change_arguments(tmp_path, VQ_turnon="0,2,0,0,0")
+    with pytest.raises(WeightsError, match=r"found the turn-on code '02000'"):
+        load_published("resdavenet_vq", tmp_path)
+    change_arguments(tmp_path, VQ_turnon="0,1,0,0,0", VQ_sizes="7,7")
+    with pytest.raises(WeightsError, match=r"VQ_sizes is '7,7', expected 5 integers"):
         load_published("resdavenet_vq", tmp_path)
 
 
@@ -112,14 +98,14 @@ def test_files_that_do_not_fit(tmp_path, image_state):
     change_arguments(tmp_path, convsize=5)
     with pytest.raises(
         WeightsError,
-        match=r"best_audio_model.pth \(sizes from args.pkl\) do not fit ResDavenet: 35 of another shape: stages.4.0",
+        match=r"best_audio_model.pth \(sizes from args.pkl\) do not fit ResDavenetVq: 35 of another shape: stages.4.0",
     ):
         load_published("resdavenet_vq", tmp_path)
     change_arguments(tmp_path, layer_widths="6,8,8,12,20", layer_depths="1,2,1,2")
-    with pytest.raises(WeightsError, match=r"do not fit ResDavenet: \d+ unknown: stages.4.2"):
+    with pytest.raises(WeightsError, match=r"do not fit ResDavenetVq: \d+ unknown: stages.4.2"):
         load_published("resdavenet_vq", tmp_path)
     change_arguments(tmp_path, layer_depths="1,2,1,4")
-    with pytest.raises(WeightsError, match=r"do not fit ResDavenet: \d+ missing: stages.4.3"):
+    with pytest.raises(WeightsError, match=r"do not fit ResDavenetVq: \d+ missing: stages.4.3"):
         load_published("resdavenet_vq", tmp_path)
     change_arguments(tmp_path, layer_depths="1,2,1,3", audio_model="Other")
     with pytest.raises(WeightsError, match="names 'Other' and 'Resnet50'"):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 KINDS = (
     "davenet",
     "resdavenet_vq",
+    "vq_ema_update",
     "losses_speech",
     "logmel",
     "clevr_segmenter",

@@ -1,14 +1,18 @@
-"""Experiment folders of ResDAVEnet-VQ whose quantisers are all off."""
+"""Experiment folders of ResDAVEnet-VQ, with quantisers or without."""
 
 import pickle
 from argparse import Namespace
 from collections import OrderedDict
+from functools import partial
 
+import numpy as np
 import torch
 
+from models.resdavenet_vq import ResDavenetVq
+from models.speech_maps import pooled_lengths
 from published import load_published
 from tests.parity.case import Case
-from tests.parity.kinds import Arrays, Groups, UnknownKindError
+from tests.parity.kinds import Arrays, Groups
 
 
 def write(case: Case) -> None:
@@ -21,12 +25,7 @@ def write(case: Case) -> None:
 
 
 def groups(case: Case) -> Groups:
-    """Load the folder; encode the case's images, and its log-mels."""
-    flags = case.hyper["args"]["VQ_turnon"]
-    if any(int(flag) for flag in flags.split(",")):
-        raise UnknownKindError(
-            f"kind resdavenet_vq with VQ_turnon {flags}: only the non-quantised form is known so far"
-        )
+    """Load the folder; encode the case's images and log-mels, and look into every quantiser."""
     write(case)
     model = load_published("resdavenet_vq", case.folder)
 
@@ -39,4 +38,31 @@ def groups(case: Case) -> Groups:
     def audio() -> Arrays:
         return {"audio_out": model.speech(case.tensor("mel")).features.unsqueeze(2).numpy()}
 
-    return {"image": image, "audio": audio}
+    return {"image": image, "audio": audio} | {
+        name: partial(_layer, case, model.speech, name) for name in case.hyper.get("enabled_layers", [])
+    }
+
+
+@torch.no_grad()
+def _layer(case: Case, speech: ResDavenetVq, name: str) -> Arrays:
+    """Features, codes and losses of one quantiser, with all frames and with the valid ones only."""
+    rows, features = slice(None, None, case.hyper["row_stride"]), slice(None, None, case.hyper["feat_stride"])
+    mel, nframes, stage = case.tensor("mel"), case.tensor("nframes"), int(name[-1]) - 1
+    before, made = list(speech.passes(mel))[stage]
+    masked = list(speech.passes(mel, nframes))[stage][1]
+
+    def flat(maps: torch.Tensor) -> np.ndarray:
+        return maps.transpose(1, 2).flatten(0, 1)[rows, features].numpy()
+
+    codebook = speech.quantizers[name].codebook.double()
+    nearest = torch.cdist(before.transpose(1, 2).double(), codebook[None]).square().topk(2, largest=False).values
+    valid = pooled_lengths(nframes, mel.shape[-1], before.shape[-1])
+    return {
+        f"codes_{name}": made.codes.numpy(),
+        f"pre_{name}": flat(before),
+        f"post_{name}": flat(made.values),
+        f"loss_{name}": made.loss.numpy(),
+        f"loss_nframes_{name}": masked.loss.numpy(),
+        f"frames_nframes_{name}": valid.sum().numpy(),
+        f"margin_{name}": (nearest[..., 1] - nearest[..., 0]).float().numpy(),
+    }

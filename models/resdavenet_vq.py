@@ -1,0 +1,149 @@
+"""ResDAVEnet-VQ: ResDAVEnet with vector quantisers between its stages (Harwath, Hsu, Glass, arXiv:1911.09602).
+
+It matches wnhsu/ResDAVEnet-VQ ``models/AudioModels.py``. A code of five digits says which of the five places have a
+quantiser: after the first convolution and after each of the four residual layers; ``01100`` is the paper's {2,3}. The
+frames that leave the first two stages are jittered in time while training, quantised or not, as published.
+
+Shape letters: B items, C channels, T frames of 10 ms, T' pooled frames, K codes.
+"""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from models.resdavenet import STAGES, ResDavenet
+from models.speech_maps import SpeechMaps, pooled_lengths, speech_maps
+from models.vector_quantizer import Quantized, Quantizing, TemporalJitter, VectorQuantizer
+
+JITTERED = 2  # stages whose frames are jittered
+
+
+class TurnOnError(ValueError):
+    """A turn-on code that is not five digits of 0 and 1."""
+
+
+def turned_on(code: str) -> list[int]:
+    """Read a turn-on code.
+
+    Args:
+        code: five digits of 0 and 1, such as ``01100``.
+
+    Returns:
+        The stages with a quantiser, 0 to 4.
+
+    Raises:
+        TurnOnError: it is something else.
+    """
+    if not isinstance(code, str) or len(code) != STAGES or set(code) - set("01"):
+        raise TurnOnError(
+            f"found the turn-on code {code!r}; expected five digits of 0 and 1 in quotes, for the first convolution "
+            "and each of the four layers, such as '01100' for quantisers 2 and 3"
+        )
+    return [stage for stage, digit in enumerate(code) if digit == "1"]
+
+
+class ResDavenetVq(ResDavenet):
+    """ResDAVEnet with quantisers; ``turn_on='00000'`` is ResDAVEnet with temporal jitter.
+
+    Args:
+        turn_on: five digits, which places have a quantiser.
+        codes: K of every place, or five numbers.
+        layer_widths: channels after the first convolution and after each of the four layers; the last is D.
+        layer_depths: residual blocks of each of the four layers.
+        kernel: odd kernel size of the blocks, frames.
+        jitter: probability that a frame gives way to its left neighbour, and as much for the right one.
+        published_jitter: shifts of 0, 1 and 2 frames, as in the public code, instead of -1, 0 and 1.
+        quantizing: how codebooks start and follow their frames.
+        freeze_batch_norm: keep the statistics of every batch norm.
+
+    Raises:
+        TurnOnError: the code is not five digits of 0 and 1.
+        ValueError: widths, depths, the kernel, codes or jitter cannot be.
+    """
+
+    def __init__(
+        self,
+        turn_on: str = "01100",
+        codes: int | tuple[int, ...] = 1024,
+        layer_widths: tuple[int, ...] = (128, 256, 256, 512, 1024),
+        layer_depths: tuple[int, ...] = (2, 2, 2, 2),
+        kernel: int = 9,
+        jitter: float = 0.12,
+        published_jitter: bool = False,
+        quantizing: Quantizing = Quantizing(),  # noqa: B008  never changed
+        freeze_batch_norm: bool = False,
+    ) -> None:
+        stages = turned_on(turn_on)
+        super().__init__(layer_widths, layer_depths, kernel, freeze_batch_norm)
+        sizes = (codes,) * STAGES if isinstance(codes, int) else tuple(codes)
+        if len(sizes) != STAGES or min(sizes) < 1:
+            raise ValueError(f"found codes {codes}; expected one positive number, or five")
+        self.turn_on = turn_on
+        self.quantizers = nn.ModuleDict(
+            {f"quant{stage + 1}": VectorQuantizer(sizes[stage], layer_widths[stage], quantizing) for stage in stages}
+        )
+        self.jitter = TemporalJitter(jitter, published_jitter)
+
+    def passes(self, mel: Tensor, nframes: Tensor | None = None) -> Iterator[tuple[Tensor, Quantized | None]]:
+        """Yield of each stage what enters its quantiser ``(B, C, T / 2**i)``, and what leaves it (None without one).
+
+        Args:
+            mel: ``(B, 40, T)``.
+            nframes: ``(B,)`` valid frames, or None when all are; padding reaches no codebook.
+        """
+        x = mel
+        for index, stage in enumerate(self.stages):
+            x = before = stage(x)
+            made = None
+            if f"quant{index + 1}" in self.quantizers:
+                valid = pooled_lengths(nframes, mel.shape[-1], x.shape[-1])
+                made = self.quantizers[f"quant{index + 1}"](x, valid)
+                x = made.values
+            yield before, made
+            x = self.jitter(x) if index < JITTERED else x
+
+    def stage_outputs(self, mel: Tensor) -> Iterator[Tensor]:
+        """Yield what leaves stage i = 0 to 4, quantised where it is, ``(B, C, T / 2**i)``, before any jitter.
+
+        Args:
+            mel: ``(B, 40, T)`` in dB.
+        """
+        for before, made in self.passes(mel):
+            yield before if made is None else made.values
+
+    def forward(self, mel: Tensor, nframes: Tensor | None = None) -> SpeechMaps:
+        """Encode log-mels ``(B, 40, T)`` as features ``(B, D, T/16)``, with commitment losses and perplexities."""
+        losses, notes = {}, {}
+        for index, (before, made) in enumerate(self.passes(mel, nframes)):
+            x = before
+            if made is not None:
+                name, x = f"quant{index + 1}", made.values
+                losses[f"commitment_{name}"], notes[f"perplexity/{name}"] = made.loss, made.perplexity
+        return speech_maps(x, nframes, mel.shape[-1])._replace(losses=losses, notes=notes)
+
+    def layer(self, name: str, mel: Tensor, nframes: Tensor | None = None) -> tuple[SpeechMaps, Tensor | None]:
+        """Return the features of a layer, and its codes.
+
+        Args:
+            name: ``conv1`` to ``conv5`` before a place's quantiser, ``quant1`` to ``quant5`` behind it.
+            mel: ``(B, 40, T)`` in dB.
+            nframes: ``(B,)`` valid frames, or None when all are.
+
+        Returns:
+            Features ``(B, C, T')`` with frame counts; codes ``(B, T')`` where the place has a quantiser, else None.
+
+        Raises:
+            ValueError: there is no such layer, or no quantiser at this place; the message lists those that there are.
+        """
+        known = self.layers()
+        if name not in known:
+            raise ValueError(f"found the layer {name!r}; expected one of {', '.join(known)} (turn-on {self.turn_on})")
+        for index, (before, made) in enumerate(self.passes(mel, nframes)):
+            if name[-1] == str(index + 1):
+                x = made.values if name.startswith("quant") else before
+                return speech_maps(x, nframes, mel.shape[-1]), None if made is None else made.codes
+        raise AssertionError("layers() names places that passes() yields")
+
+    def layers(self) -> list[str]:
+        """Names of all layers whose features can be had."""
+        return [*(f"conv{stage + 1}" for stage in range(STAGES)), *self.quantizers]

@@ -1,0 +1,229 @@
+"""Vector quantisation of frames with codebooks that follow them by moving averages.
+
+VQ-VAE with exponential moving averages (van den Oord et al., arXiv:1711.00937, appendix A.1) as ResDAVEnet-VQ has it
+(Harwath, Hsu, Glass, arXiv:1911.09602; public code wnhsu/ResDAVEnet-VQ ``models/quantizers.py``): one codebook for a
+layer, commitment loss, straight-through gradients, Laplace-smoothed counts. Statistics are those of all ranks.
+
+Shape letters: B items, D channels, T frames, N = B * T, K codes.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from engine import distributed
+from models.small import frame_mask
+
+FRAMES_AT_ONCE = 65536  # distances of so many frames and 1,024 codes take 256 MB
+
+
+@dataclass(frozen=True)
+class Quantizing:
+    """How codebooks start and follow what they are given; the published settings by default.
+
+    Attributes:
+        commitment_cost: weight of the squared distance between a frame and its code.
+        decay: what of the averages stays at an update.
+        epsilon: added to every count, so that none becomes zero.
+        init_std: standard deviation of the first codes.
+        nonneg_init: no first code has a negative component; what is quantised follows a ReLU.
+        init_ema_mass: how many frames the first codes count for.
+        restart_below: codes whose average count falls below it start anew at frames of the batch; None as published:
+            a code that nobody is near stays unused.
+        kmeans_rounds: rounds of k-means that place the codes among the first training batch; 0 as published.
+    """
+
+    commitment_cost: NonNegativeFloat = 1.0
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    epsilon: PositiveFloat = 1e-8
+    init_std: PositiveFloat = 1.0
+    nonneg_init: bool = False
+    init_ema_mass: PositiveFloat = 1.0
+    restart_below: PositiveFloat | None = None
+    kmeans_rounds: NonNegativeInt = 0
+
+
+class Quantized(NamedTuple):
+    """What a quantiser makes of frames.
+
+    Attributes:
+        values: (B, D, T) the codes' vectors; in training with the gradient of what they stand for.
+        codes: (B, T) int64, the nearest code of every frame, padding included.
+        loss: () mean commitment loss of the valid frames of all ranks.
+        perplexity: () of the codes of the valid frames of all ranks, 1 to K.
+    """
+
+    values: Tensor
+    codes: Tensor
+    loss: Tensor
+    perplexity: Tensor
+
+
+class VectorQuantizer(nn.Module):
+    """A codebook that follows the frames which are nearest to each code.
+
+    Args:
+        codes: K.
+        dim: D.
+        how: settings.
+    """
+
+    def __init__(self, codes: PositiveInt, dim: PositiveInt, how: Quantizing = Quantizing()) -> None:
+        super().__init__()
+        self.how = how
+        start = how.init_std * torch.randn(codes, dim)
+        start = start.clamp(min=0) if how.nonneg_init else start
+        self.register_buffer("codebook", start)
+        self.register_buffer("sums", how.init_ema_mass * start)
+        self.register_buffer("counts", torch.full((codes,), float(how.init_ema_mass)))
+        self.register_buffer("placed", torch.tensor(how.kmeans_rounds == 0))
+
+    def forward(self, frames: Tensor, nframes: Tensor | None = None) -> Quantized:
+        """Replace every frame by its nearest code; in training, move the codes towards their frames afterwards.
+
+        Args:
+            frames: (B, D, T).
+            nframes: (B,) valid frames; padding counts neither in the loss nor in the codebook. None: all are.
+
+        Returns:
+            Values, codes, loss and perplexity.
+        """
+        with torch.autocast(frames.device.type, enabled=False):
+            rows = frames.float().transpose(1, 2)  # (B, T, D)
+            valid = self._valid(rows, nframes)
+            seen = rows.detach()[valid]
+            if self.training and not self.placed:
+                self._place(seen)
+            codes = self.nearest(rows.detach())
+            values = self.codebook[codes]
+            loss, perplexity = self._measures(rows, values, codes, valid)
+            if self.training:
+                values = rows + (values - rows).detach()
+                self.follow(seen, codes[valid])
+        return Quantized(values.transpose(1, 2).to(frames.dtype), codes, loss, perplexity)
+
+    @staticmethod
+    def _valid(rows: Tensor, nframes: Tensor | None) -> Tensor:
+        """(B, T) bool."""
+        batch, frames = rows.shape[:2]
+        if nframes is None:
+            return torch.ones(batch, frames, dtype=torch.bool, device=rows.device)
+        return frame_mask(nframes.to(rows.device), frames)[:, 0]
+
+    @torch.no_grad()
+    def nearest(self, frames: Tensor) -> Tensor:
+        """Find the nearest code of every frame, the lowest among equals.
+
+        Args:
+            frames: (..., D).
+
+        Returns:
+            Codes (...) int64.
+        """
+        flat = frames.reshape(-1, frames.shape[-1])
+        squares = self.codebook.square().sum(1)
+        parts = [
+            torch.addmm(squares, part, self.codebook.t(), alpha=-2).argmin(1) for part in flat.split(FRAMES_AT_ONCE)
+        ]
+        return torch.cat(parts).view(frames.shape[:-1])
+
+    def _measures(self, rows: Tensor, values: Tensor, codes: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Commitment loss and perplexity over the valid frames of all ranks."""
+        count = distributed.sum_over_ranks(valid.sum().float()).clamp(min=1)
+        squares = (values.detach() - rows).square().mean(2)
+        loss = self.how.commitment_cost * distributed.sum_over_ranks((squares * valid).sum()) / count
+        with torch.no_grad():
+            shares = distributed.sum_over_ranks(self._counted(codes[valid])) / count
+            perplexity = torch.exp(-(shares * torch.log(shares + 1e-10)).sum())
+        return loss, perplexity
+
+    def _counted(self, codes: Tensor) -> Tensor:
+        """How often each code is there, (K,) float."""
+        return torch.bincount(codes, minlength=len(self.codebook)).to(self.counts.dtype)
+
+    @torch.no_grad()
+    def follow(self, frames: Tensor, codes: Tensor) -> None:
+        """Update the averages with the frames of all ranks and move every code to the mean of its frames.
+
+        Args:
+            frames: (N, D) of this rank.
+            codes: (N,) their codes.
+        """
+        how = self.how
+        summed = torch.zeros_like(self.sums).index_add_(0, codes, frames)
+        counts, summed = distributed.sum_over_ranks(self._counted(codes)), distributed.sum_over_ranks(summed)
+        self.counts.mul_(how.decay).add_(counts, alpha=1 - how.decay)
+        total = self.counts.sum()
+        self.counts.add_(how.epsilon).mul_(total / (total + len(self.counts) * how.epsilon))
+        self.sums.mul_(how.decay).add_(summed, alpha=1 - how.decay)
+        self.codebook.copy_(self.sums / self.counts[:, None])
+        if how.restart_below is not None:
+            self._restart(frames, how.restart_below)
+
+    def _restart(self, frames: Tensor, least: float) -> None:
+        """Move codes that nobody is near to frames spread over the batch, the same on every rank."""
+        unused = self.counts < least
+        number = int(unused.sum())
+        if number == 0:
+            return
+        everyone = distributed.gather_uneven(frames)
+        if len(everyone):
+            self._put(unused.nonzero()[:, 0], everyone[_spread(len(everyone), number).to(frames.device)])
+
+    def _put(self, codes: Tensor, places: Tensor) -> None:
+        """Let codes begin at ``places`` as if they had just been made."""
+        mass = float(self.how.init_ema_mass)
+        self.codebook[codes], self.sums[codes], self.counts[codes] = places, mass * places, mass
+
+    @torch.no_grad()
+    def _place(self, frames: Tensor) -> None:
+        """Place all codes by k-means among the frames (N, D) of all ranks; codes without a frame keep their place."""
+        everyone = distributed.gather_uneven(frames)
+        if len(everyone) == 0:
+            return
+        size = len(self.codebook)
+        self.codebook.copy_(everyone[_spread(len(everyone), size).to(frames.device)])
+        for _ in range(self.how.kmeans_rounds):
+            codes = self.nearest(everyone)
+            counts = self._counted(codes)
+            means = torch.zeros_like(self.sums).index_add_(0, codes, everyone) / counts.clamp(min=1)[:, None]
+            self.codebook.copy_(torch.where(counts[:, None] > 0, means, self.codebook))
+        self._put(torch.arange(size, device=frames.device), self.codebook.clone())
+        self.placed.fill_(True)
+
+
+def _spread(count: int, number: int) -> Tensor:
+    """``number`` rows out of ``count``, evenly spread; rows come again where there are too few."""
+    return torch.arange(number) * count // number if number <= count else torch.arange(number) % count
+
+
+class TemporalJitter(nn.Module):
+    """In training, put the left or right neighbour's frame in a frame's place; the same places for the whole batch.
+
+    Args:
+        probability: of the left neighbour, and as much of the right one.
+        published_jitter: as in the public code, whose shifts are 0, 1 and 2 instead of -1, 0 and 1: one frame to the
+            right on average.
+
+    Raises:
+        ValueError: the probability is not between 0 and one half.
+    """
+
+    def __init__(self, probability: float = 0.12, published_jitter: bool = False) -> None:
+        super().__init__()
+        if not 0 <= probability <= 0.5:
+            raise ValueError(f"found the jitter probability {probability}; expected 0 to 0.5, as both sides have it")
+        self.probability, self.published_jitter = probability, published_jitter
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Jitter ``(B, D, T)`` in training."""
+        if not self.training or self.probability == 0:
+            return frames
+        count = frames.shape[-1]
+        weights = torch.tensor([self.probability, 1 - 2 * self.probability, self.probability])
+        shifts = torch.multinomial(weights, count, replacement=True) - (0 if self.published_jitter else 1)
+        places = (torch.arange(count) + shifts).clamp(0, count - 1)
+        return frames.index_select(-1, places.to(frames.device))
