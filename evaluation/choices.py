@@ -63,7 +63,7 @@ def choice_metrics(choices: Sequence[Choice], ks: Sequence[int]) -> dict[str, fl
         ks: recall@k for these; beyond the number of candidates they are left out.
 
     Returns:
-        ``recall@k``, ``chance_recall@k``, ``mean_rank`` (0-based), ``margin`` (mean of own score less best negative),
+        ``recall@k``, ``chance_recall@k``, ``mean_rank`` (1 is best), ``margin`` (mean of own score less best negative),
         ``candidates`` (mean number) and ``n``; and for each label of negatives ``beats <label>``: how often the own
         picture wins against those.
 
@@ -79,7 +79,7 @@ def choice_metrics(choices: Sequence[Choice], ks: Sequence[int]) -> dict[str, fl
         if k < sizes.max():
             metrics[f"recall@{k}"] = float((ranks < k).mean())
             metrics[f"chance_recall@{k}"] = float(np.minimum(1, k / sizes).mean())
-    metrics["mean_rank"] = float(ranks.mean())
+    metrics["mean_rank"] = float(ranks.mean() + 1)
     metrics["margin"] = float(np.mean([choice.scores[0] - choice.scores[1:].max() for choice in choices]))
     wins: dict[str, list[bool]] = {}
     for choice in choices:
@@ -90,7 +90,7 @@ def choice_metrics(choices: Sequence[Choice], ks: Sequence[int]) -> dict[str, fl
 
 
 def write_choices(path: Path, choices: Sequence[Choice]) -> Path:
-    """Write one CSV row for each caption: name, text, rank, and the score and label of every candidate.
+    """Write one CSV row for each caption: name, text, rank (1 is best), and the score and label of every candidate.
 
     Args:
         path: the CSV file; its folder exists.
@@ -106,7 +106,7 @@ def write_choices(path: Path, choices: Sequence[Choice]) -> Path:
         writer = csv.writer(file)
         writer.writerow(header)
         for choice in choices:
-            row = [choice.name, choice.text, choice.rank, f"{choice.scores[0]:.6g}"]
+            row = [choice.name, choice.text, choice.rank + 1, f"{choice.scores[0]:.6g}"]
             labels = [*choice.labels, *[""] * len(choice.scores)]
             for score, label in zip(choice.scores[1:], labels, strict=False):
                 row += [f"{score:.6g}", label]

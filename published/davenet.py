@@ -68,7 +68,10 @@ def load(path: Path) -> PublishedSpeechImage:
     file = _checkpoint_file(path)
     content = read_torch_file(file)
     if not isinstance(content, Mapping) or "model_state_dict" not in content:
-        raise WeightsError(f"{file} has no entry model_state_dict: it is not a checkpoint of learning-by-drawing.")
+        raise WeightsError(
+            f"{file} has no entry model_state_dict: it is not a checkpoint of learning-by-drawing "
+            "(a run of this project is named by model.run or init_from.path)."
+        )
     state = strip_prefix(as_state_dict(content["model_state_dict"], file))
     strangers = [name for name in state if not name.startswith((IMAGE, SPEECH))]
     if strangers:

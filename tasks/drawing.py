@@ -3,6 +3,7 @@
 Shape letters: b pairs of this rank, R pixels a side.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from gan.images import picture
 from gan.latents import PUBLISHED_SEED, Latents, latent_dim_of
 from gan.redraw import Positives, generate, redraw
 from gan.regions import resized_region
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -100,6 +103,7 @@ class Studio:
                 self.active.find(latent)
         if active_learning is not None:
             self._check_units(active_learning)
+            _say_collected(active_learning, names, len(self.active.pairs))
 
     def draw(self, batch: Mapping[str, Any]) -> Drawn:
         """Draw a batch's pictures.
@@ -221,6 +225,16 @@ def _names(dataset: SpokenCaptions) -> list[str]:
             "drawing: null to train on the files"
         )
     return [dataset.record(row).uttid for row in range(len(dataset))]
+
+
+def _say_collected(selection: Path, names: Sequence[str], pairs: int) -> None:
+    """Tell how many of a selection's ``pairs`` have a caption among ``names``; without one nothing is swapped."""
+    collected = sum(split_name(name)[1] for name in names)
+    told = "%d captions below active/ for the %d edited pictures of %s"
+    if collected:
+        log.info(told, collected, pairs, selection)
+    else:
+        log.warning(f"{told}: training goes on as without the selection, apart from its clusters", 0, pairs, selection)
 
 
 def _active_pairs(folder: Path | None, layers: Sequence[str]) -> ActivePairs:

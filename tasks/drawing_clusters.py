@@ -150,7 +150,8 @@ class DrawingClusters:
         number = len(clusters.centroids)
         if number:
             units = self._rank(clusters, image_encoder)
-            log.info("epoch %d: %d clusters of feature units, generator dissected with them", epoch + 1, number)
+            asked = f" of {self.settings.clusters} asked for" if self.loaded is None else f" from {self.settings.load}"
+            log.info("epoch %d: %d clusters%s, generator dissected with them", epoch + 1, number, asked)
         else:
             units = {layer: self.found.get_buffer(units_buffer(layer))[:0] for layer in self.studio.layers}
             log.warning(

@@ -1,5 +1,6 @@
 """Retrieval both ways among 500 pairs, as the paper reports it: ``python run.py -f words_by_drawing/evaluate.yaml``."""
 
+import logging
 from typing import Annotated, Any
 
 import torch
@@ -18,6 +19,8 @@ from tasks.retrieval import write_retrieval_report
 from tasks.words_by_drawing_experiments.experiment import DRY_ROWS, DataNode, opened
 from tasks.words_by_drawing_experiments.model import ModelSource
 from tasks.words_by_drawing_experiments.pictures import LatentTable
+
+log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -48,6 +51,10 @@ def evaluate(
     with opened(context, run, data, model, generator, latents) as experiment:
         trained, pictures = experiment.model, experiment.pictures
         count = len(experiment.rows(pairs))
+        if pairs is not None and count < pairs and not context.dry_run:
+            log.warning(
+                "the set has %d pairs, fewer than pairs=%d: recall is among those, see its chance", count, pairs
+            )
         loader = Loader(experiment.dataset, min(batch_size, count), seed=0, train=False)
 
         def encode(batch: dict[str, Any], _dataset: SpokenCaptions) -> tuple[Tensor, SpeechMaps]:
