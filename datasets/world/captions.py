@@ -26,7 +26,7 @@ from datasets.world.relations import Place, Relation, places, relations, spot
 
 __all__ = ["captions", "instructions"]
 
-Style = Literal["complete", "full", "short", "mixed"]
+Style = Literal["complete", "attributes", "full", "short", "mixed"]
 
 _OPENERS = (  # before a singular, before a plural
     ("there is", "there are"),
@@ -55,9 +55,10 @@ def captions(scene: Scene, count: int, seed: int, style: Style = "mixed") -> lis
         scene: One to ten objects.
         count: How many different captions.
         seed: Non-negative; the same scene, seed and style give the same captions, and a smaller count their beginning.
-        style: "complete" names every object with all its attributes and says where it is, "full" names every object
-            with at least colour and shape, "short" one or two objects, "mixed" is both of the last in turn by chance,
-            and counts such as "three red things".
+        style: "complete" names every object with all its attributes and says where it is, "attributes" does so without
+            the places, which can make up for an attribute that nobody understood, "full" names every object with at
+            least colour and shape, "short" one or two objects, "mixed" is both of the last in turn by chance, and
+            counts such as "three red things".
 
     Returns:
         `count` different texts in lower case, without punctuation but commas and without digits.
@@ -111,14 +112,19 @@ def _phrases(scene: Scene, draws: Draws) -> list[tuple[int, str]]:
     return [(number, counted(number, dict(words), draws)) for words, number in groups.items()]
 
 
-def _everything(scene: Scene, draws: Draws) -> str:
+def _attributes(scene: Scene, draws: Draws) -> str:
+    """A small red metal cube and a large blue rubber ball."""
+    return _everything(scene, draws, placed=False)
+
+
+def _everything(scene: Scene, draws: Draws, placed: bool = True) -> str:
     """A small red metal cube on the left and a large blue rubber ball in the back; twins are counted, not placed."""
     parts, numbers = [], []
     for index, place in draws.shuffled(list(enumerate(places(scene)))):
         words = description(scene.objects[index], ATTRIBUTES)
         twins = fitting(scene, words)
         if index == twins[0]:
-            where = "" if len(twins) > 1 else f" {_where(place, draws)}"
+            where = f" {_where(place, draws)}" if placed and len(twins) == 1 else ""
             parts.append(counted(len(twins), words, draws) + where)
             numbers.append(len(twins))
     return _open(joined(parts, draws), draws, plural=numbers[0] > 1)
@@ -243,6 +249,7 @@ _FULL: tuple[Form, ...] = (_list, _list, _list, _numbered_list, _list_in_order, 
 _SHORT: tuple[Form, ...] = (_one, _two, _related, _related, _definite_relation, _placed, _pair)
 _FORMS: dict[str, tuple[Form, ...]] = {
     "complete": (_everything,),
+    "attributes": (_attributes,),
     "full": _FULL,
     "short": _SHORT,
     "mixed": (*_FULL, *_SHORT, _number),
