@@ -47,7 +47,7 @@ def edited_section(task: Any) -> list[tuple[str, str]]:
         cluster = int(negatives.clusters[index])
         units = "random units" if cluster < 0 else f"units of cluster {cluster}"
         changed = float(negatives.change[index])
-        label = f"{units} off: {changed:.0%} of the region changed"
+        label = f"{units} off: the region changed by {changed:.0%}"
         own, other = (picture(one[index]).cpu().numpy() for one in (drawn.images, negatives.images))
         shown = [own, lit(other, negatives.masks[index].cpu().numpy())]
         score = torch.stack([one[index] for one in scores]).numpy()

@@ -173,7 +173,7 @@ def test_the_run_folder_keeps_clusters_names_and_pages(folder, tmp_path):
     report = (run.path / "report.html").read_text()
     edited = report.split("<h2>Edited negatives</h2>")[1].split("<h2>")[0]
     assert edited.count("data:image/jpeg") == 12  # six captions, each with its own picture and the edited one
-    assert edited.count("of the region changed") == 6
+    assert edited.count("the region changed by") == 6
     for name in ("epoch_003", "report"):
         assert f'href="clusters/{name}/clusters.html"' in report
         assert (run.path / "clusters" / name / "clusters.html").is_file()
