@@ -14,24 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.batch_norm import BatchNorm
-from models.speech_maps import SpeechMaps, speech_maps
+from models.speech_maps import SpeechMaps, frame_mask, speech_maps
 
 MEL_BINS = 40
 DB_CENTRE = -40.0  # log-mels lie in [-80, 0] dB
 DB_SCALE = 20.0
-
-
-def frame_mask(nframes: Tensor, frames: int) -> Tensor:
-    """Mask the first ``nframes`` frames of each item.
-
-    Args:
-        nframes: (B,) valid frames.
-        frames: T.
-
-    Returns:
-        (B, 1, T) bool, true on valid frames.
-    """
-    return (torch.arange(frames, device=nframes.device) < nframes[:, None]).unsqueeze(1)
 
 
 def embedding_projection(conv: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:

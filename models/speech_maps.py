@@ -29,6 +29,19 @@ class SpeechMaps(NamedTuple):
     notes: Mapping[str, Tensor] = MappingProxyType({})
 
 
+def frame_mask(nframes: Tensor, frames: int) -> Tensor:
+    """Mask the first ``nframes`` frames of each item.
+
+    Args:
+        nframes: (B,) valid frames.
+        frames: T.
+
+    Returns:
+        (B, 1, T) bool, true on valid frames.
+    """
+    return (torch.arange(frames, device=nframes.device) < nframes[:, None]).unsqueeze(1)
+
+
 def pooled_lengths(nframes: Tensor | None, frames_in: int, frames_out: int, batch: int | None = None) -> Tensor | None:
     """Frame counts after pooling: ``floor(nframes / round(T / T'))``, as in both published speech systems.
 

@@ -15,7 +15,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor, nn
 
 from engine import distributed
-from models.small import frame_mask
+from models.speech_maps import frame_mask
 
 FRAMES_AT_ONCE = 65536  # distances of so many frames and 1,024 codes take 256 MB
 
