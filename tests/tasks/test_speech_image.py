@@ -113,6 +113,19 @@ def test_the_report_has_the_name_of_the_run_and_tells_the_config(tmp_path):
         assert "<dt>config</dt><dd>pairs/tiny</dd>" in page
 
 
+def test_losses_of_the_speech_encoder_are_trained_on_and_its_notes_told():
+    encoder = "{type: models.resdavenet_vq.ResDavenetVq, turn_on: '01000', codes: 5, layer_widths: [4, 6, 6, 8, 16],"
+    task, _ = build(f"task.speech_encoder={encoder} layer_depths: [1, 1, 1, 1], jitter: 0.0}}")
+    before = task.modules["speech"].quantizers["quant2"].codebook.clone()
+    loop = Trainer(task, TrainerSettings(epochs=1), 0, torch.device("cpu"), None)
+    values = loop.train_step(next(iter(task.batches(0, 0))))
+    parts = {name: float(v) for name, v in values.items() if name != "loss" and "/" not in name}
+    assert parts["commitment_quant2"] > 0
+    assert float(values["loss"]) == pytest.approx(sum(parts.values()), rel=1e-5)
+    assert 1 <= float(values["perplexity/quant2"]) <= 5
+    assert not torch.equal(task.modules["speech"].quantizers["quant2"].codebook, before)
+
+
 def test_other_captions_of_the_same_picture_are_no_impostors():
     scores = torch.tensor([[1.0, 5.0, 0.5], [5.0, 1.0, 0.2], [0.1, 0.3, 1.0]], requires_grad=True)
     masked = leave_out_same_picture(scores, torch.tensor([7, 7, 8]))
