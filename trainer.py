@@ -160,14 +160,15 @@ class Trainer:
         throughput = Throughput()
         logged: dict[str, list[Tensor | float]] = {}
         batches = throughput.timed(self.task.batches(self.at.epoch, self.at.batch))
-        what = f"epoch {self.at.epoch + 1}/{self.settings.epochs}"
+        epoch = self.at.epoch + 1
+        what = f"epoch {epoch}/{self.settings.epochs}"
         for batch in progress(batches, self.task.steps_per_epoch, what, self.at.batch, None):
             for name, value in self.train_step(batch).items():
                 logged.setdefault(name, []).append(value)
             throughput.samples += self.task.batch_size
             self._count_time()
             if self.at.step % self.settings.log_every_steps == 0:
-                self._log(run_log, logged, throughput)
+                self._log(run_log, epoch, logged, throughput)
                 logged = {}
             if distributed.any_rank(stop.requested):
                 self._stop(stop)
@@ -176,6 +177,8 @@ class Trainer:
             self.saver.after_step()
         else:
             self.at.epoch, self.at.batch = self.at.epoch + 1, 0
+        if logged and self.finished:  # the last steps, and all of a training that is shorter than log_every_steps
+            self._log(run_log, epoch, logged, throughput)
 
     def train_step(self, batch: Any) -> dict[str, Tensor | float]:
         """Make one optimisation step and count it.
@@ -220,7 +223,9 @@ class Trainer:
             raise Stopped("stopped; nothing was written", stop.exit_code)
         raise Stopped(f"stopped after step {self.at.step}; {self.folder.after_stop()}", stop.exit_code)
 
-    def _log(self, run_log: RunLog, logged: dict[str, list[Tensor | float]], throughput: Throughput) -> None:
+    def _log(
+        self, run_log: RunLog, epoch: int, logged: dict[str, list[Tensor | float]], throughput: Throughput
+    ) -> None:
         values = {f"train/{name}": sum(float(v) for v in series) / len(series) for name, series in logged.items()}
         for name, optimizer in self.task.optimizers.items():
             groups = optimizer.param_groups
@@ -228,13 +233,13 @@ class Trainer:
                 key = name if len(groups) == 1 else f"{name}.{number}"
                 values[f"learning_rate/{key}"] = group["lr"]
         values |= {f"speed/{name}": value for name, value in throughput.read().items()}
-        run_log.scalars(self.at.step, self.at.epoch, values)
+        run_log.scalars(self.at.step, epoch - 1, values)
         trained = {name.removeprefix("train/"): value for name, value in values.items() if name.startswith("train/")}
         named = {name.replace("gradient_norm/", "|g| "): value for name, value in trained.items()}
         losses = short_list(named, rest="in metrics.jsonl")
         log.info(
             "epoch %d/%d  step %d  %s  %.0f samples/s  (%.0f %% waiting for data)",
-            self.at.epoch + 1, self.settings.epochs, self.at.step, losses, values["speed/samples_per_second"],
+            epoch, self.settings.epochs, self.at.step, losses, values["speed/samples_per_second"],
             100 * values["speed/data_wait_fraction"],
         )  # fmt: skip
 

@@ -230,11 +230,11 @@ def _names(dataset: SpokenCaptions) -> list[str]:
 def _say_collected(selection: Path, names: Sequence[str], pairs: int) -> None:
     """Tell how many of a selection's ``pairs`` have a caption among ``names``; without one nothing is swapped."""
     collected = sum(split_name(name)[1] for name in names)
-    told = "%d captions below active/ for the %d edited pictures of %s"
+    told = f"{collected} captions below active/ for the {pairs} edited pictures of {selection}"
     if collected:
-        log.info(told, collected, pairs, selection)
+        log.info("%s", told)
     else:
-        log.warning(f"{told}: training goes on as without the selection, apart from its clusters", 0, pairs, selection)
+        log.warning("%s: training goes on as without the selection, apart from its clusters", told)
 
 
 def _active_pairs(folder: Path | None, layers: Sequence[str]) -> ActivePairs:

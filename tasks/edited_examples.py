@@ -1,6 +1,6 @@
 """The report's pictures of edited negatives: what was switched off for some captions, and which picture they prefer."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -8,6 +8,9 @@ from evaluation.choices import Choice, choices_section
 from evaluation.clusters_report import lit
 from gan.images import encoder_input, picture
 from models.matchmap import aligned_similarity
+
+if TYPE_CHECKING:
+    from tasks.words_by_drawing import WordsByDrawing
 
 EXAMPLES = 6
 TITLE = "Edited negatives"
@@ -19,11 +22,11 @@ LEAD = (
 
 
 @torch.no_grad()
-def edited_section(task: Any) -> list[tuple[str, str]]:
+def edited_section(task: "WordsByDrawing") -> list[tuple[str, str]]:
     """Draw negatives for the first validation captions as training would, and let the captions choose.
 
     Args:
-        task: a WordsByDrawing that edits, in evaluation mode.
+        task: one that edits, in evaluation mode.
 
     Returns:
         Heading and HTML of a section of the report; nothing on a rank without validation pairs.

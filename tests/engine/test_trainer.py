@@ -48,6 +48,23 @@ def test_loss_falls_and_curves_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"epochs": 1, "max_steps": 3}, ["epoch 1/1  step 3"]),  # shorter than log_every_steps, which is 4
+        ({"epochs": 2, "max_steps": 10}, ["epoch 1/2  step 4", "epoch 1/2  step 8", "epoch 2/2  step 10"]),
+        ({"epochs": 1}, ["epoch 1/1  step 4", "epoch 1/1  step 8"]),
+    ],
+)
+def test_the_last_steps_are_logged_too(tmp_path, caplog, settings, told):
+    caplog.set_level("INFO")
+    loop = make(tmp_path / "run", **settings)
+    loop.fit()
+    assert [line.split("  loss")[0] for line in caplog.messages if line.startswith("epoch")] == told
+    steps = [step for step, _ in loop.folder.curves()["train/loss"]]
+    assert steps == [int(line.rsplit(" ", 1)[1]) for line in told]
+
+
+@pytest.mark.parametrize(
     ("stop_after", "told"),
     [
         (3, "step 4, within epoch 1, after batch 4 of 8"),
