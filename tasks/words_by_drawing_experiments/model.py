@@ -6,27 +6,22 @@ Shape letters: I pictures, S spoken captions, D embedding size, H, W image map, 
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import config
 from datasets.features import PAD_DB
-from engine.errors import UserError
 from engine.initialise import load_run
 from gan.images import encoder_input
 from models.matchmap import matchmaps
 from models.speech_maps import SpeechMaps
 from published import load_published
 from tasks.similarity import Similarity
+from tasks.trained_run import ModelError, build_encoder, run_config
 
 log = logging.getLogger(__name__)
 PUBLISHED_FRAMES = 2048  # captions are padded to this length in the published evaluation
-
-
-class ModelError(UserError):
-    """Weights for an experiment that are not there or are of another kind."""
 
 
 @dataclass
@@ -150,39 +145,12 @@ def load_model(source: ModelSource, device: torch.device) -> Trained:
     if source.published is not None:
         found = load_published("davenet", source.published)
         return Trained(found.image, found.speech, Similarity(), PUBLISHED_FRAMES, device, source.published.name)
-    values = _run_config(source.run)
+    values = run_config(source.run)
     task = values["task"]
-    image, speech = (_encoder(task, name, source.run) for name in ("image_encoder", "speech_encoder"))
+    image, speech = (build_encoder(task, name, source.run) for name in ("image_encoder", "speech_encoder"))
     similarity = Similarity(**(task.get("similarity") or {}))
     target_length = (values.get("data") or {}).get("target_length")
     trained = Trained(image, speech, similarity, target_length, device, source.run.name)
     state = load_run(source.run, trained)
     log.info("weights from %s (step %d)", config.short(source.run), state["step"])
     return trained
-
-
-def _run_config(run: Path) -> dict[str, Any]:
-    """Read the config of the run that a folder or checkpoint file belongs to."""
-    folders = [run] if run.is_dir() else [run.parent, run.parent.parent]
-    path = next((folder / "config.yaml" for folder in folders if (folder / "config.yaml").is_file()), None)
-    if path is None:
-        raise ModelError(
-            f"There is no trained run at {run}: expected a run folder with config.yaml and checkpoints/; train one "
-            "first, or set model.run to one that exists."
-        )
-    values = config.parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    if not isinstance(values.get("task"), dict) or not values["task"].get("image_encoder"):
-        raise ModelError(f"{path} is no config of a speech-image run: it has no task.image_encoder; give another run.")
-    return values
-
-
-def _encoder(task: dict[str, Any], name: str, run: Path) -> nn.Module:
-    node = task.get(name)
-    if not node:
-        raise ModelError(f"{run} has no task.{name} (it reads written captions); these experiments need speech.")
-    if "pretrained" in node:  # its weights are in the checkpoint
-        node = {**node, "pretrained": None}
-    try:
-        return config.build(node, f"task.{name}")
-    except TypeError as error:
-        raise ModelError(f"task.{name} of {run} was written by another version of this project: {error}") from error
