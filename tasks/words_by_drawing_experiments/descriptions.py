@@ -75,20 +75,22 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def first_change(segmenter: Segmenter, positive: Tensor, negative: Tensor) -> str:
-    """Say in a few words how an edited picture differs, for tables and reports.
+def told_changes(segmenter: Segmenter, images: Tensor) -> list[str]:
+    """Say in a few words how each edited picture differs from the first, for tables and reports.
 
     Args:
-        segmenter: labels both.
-        positive: (3, R, R) in about [-1, 1].
-        negative: the same scene, edited.
+        segmenter: labels them, all at once.
+        images: (1 + K, 3, R, R) in about [-1, 1], a picture and K edits of the same scene.
 
     Returns:
-        "colour: red to blue" for one attribute, "several: ..." for more, "things: ..." where things came or went, or
-        "nothing seen".
+        K times "colour: red to blue" for one attribute, "several: ..." for more, "things: ..." where things came or
+        went, or "nothing seen".
     """
-    labels = segmenter.segment(torch.stack([positive, negative]))
-    before, after = things(labels[0]), things(labels[1])
+    before, *edits = (things(labels) for labels in segmenter.segment(images))
+    return [_told(before, after) for after in edits]
+
+
+def _told(before: list[SeenObject], after: list[SeenObject]) -> str:
     found = changes(before, after)
     if found is None:
         return f"things: {len(before)} to {len(after)}"

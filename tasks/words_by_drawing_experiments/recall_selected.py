@@ -24,7 +24,7 @@ from gan.redraw import generate
 from models.segmentation import Segmenter, ready_segmenter
 from published.negatives import Negative, NegativesError, read_negatives
 from tasks.words_by_drawing_experiments.choosing import choose, finish_choices
-from tasks.words_by_drawing_experiments.descriptions import first_change
+from tasks.words_by_drawing_experiments.descriptions import told_changes
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened
 from tasks.words_by_drawing_experiments.model import ModelSource
 from tasks.words_by_drawing_experiments.origin import check_origin
@@ -92,8 +92,7 @@ def recall_selected(
         for name in progress(wanted, len(wanted), "captions"):
             latent = experiment.pictures.latents_of([rows[name]])
             candidates = redraw_negatives(generator, segmenter, latent, stored[name], layer, f"{negatives}: id {name}")
-            changes = [first_change(segmenter, candidates[0], image) for image in candidates[1:]]
-            yield choose(experiment, rows[name], candidates, changes)
+            yield choose(experiment, rows[name], candidates, told_changes(segmenter, candidates))
 
     with opened(context, run, data, model, generator, latents) as experiment:
         ready_segmenter(segmenter, experiment.device)

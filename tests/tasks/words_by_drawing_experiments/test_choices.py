@@ -15,7 +15,7 @@ from gan.redraw import generate
 from models.segmenter import SmallSegmenter
 from published.negatives import Negative, NegativesError, read_negatives, write_negatives
 from tasks.words_by_drawing_experiments.clusters import one_cluster_each
-from tasks.words_by_drawing_experiments.descriptions import changes, first_change, things
+from tasks.words_by_drawing_experiments.descriptions import changes, things, told_changes
 from tasks.words_by_drawing_experiments.evaluate import evaluate
 from tasks.words_by_drawing_experiments.make_negatives import Search, make_negatives, promising
 from tasks.words_by_drawing_experiments.model import ModelSource
@@ -119,7 +119,7 @@ def test_made_negatives_change_one_attribute_and_are_used(trained_run, captions,
     table = torch.from_numpy(np.random.RandomState(1).standard_normal(50002 * 8).reshape(-1, 8)).float()
     for name, rows in stored.items():
         images = redraw_negatives(generator, segmenter, table[name : name + 1], rows, "layer4", str(name))
-        told = [first_change(segmenter, images[0], image) for image in images[1:]]
+        told = told_changes(segmenter, images)
         assert all(text.startswith("colour: ") for text in told)
         assert len(told) == 1
     context.settings.name = "result"
