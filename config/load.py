@@ -48,14 +48,19 @@ class Config:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 floats (``1e-3`` is a number) and no duplicate keys."""
+    """YAML 1.2 floats (``1e-3`` is a number), no octal numbers (``01100`` is text) and no duplicate keys."""
 
 
-_FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$")
+_INT = re.compile(r"^[-+]?(0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*(:[0-5]?[0-9])+)$")
+_FLOAT = re.compile(
+    r"^[-+]?(\.[0-9]+|(?!0[0-9]+$)[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
+)
+_REPLACED = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp")}
 _Loader.yaml_implicit_resolvers = {
-    first: [rule for rule in rules if rule[0] not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")]
+    first: [rule for rule in rules if rule[0] not in _REPLACED]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 

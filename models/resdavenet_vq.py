@@ -8,7 +8,9 @@ Shape letters: B items, C channels, T frames of 10 ms, T' pooled frames, K codes
 """
 
 from collections.abc import Iterator
+from typing import Annotated, Any
 
+from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from models.resdavenet import STAGES, ResDavenet
@@ -16,17 +18,21 @@ from models.speech_maps import SpeechMaps, pooled_lengths, speech_maps
 from models.vector_quantizer import Quantized, Quantizing, TemporalJitter, VectorQuantizer
 
 JITTERED = 2  # stages whose frames are jittered
+EXPECTED = (
+    "five digits of 0 and 1, for the first convolution and each of the four layers, such as '01100' for quantisers 2 "
+    "and 3"
+)
 
 
 class TurnOnError(ValueError):
     """A turn-on code that is not five digits of 0 and 1."""
 
 
-def turned_on(code: str) -> list[int]:
+def turned_on(code: str | int) -> list[int]:
     """Read a turn-on code.
 
     Args:
-        code: five digits of 0 and 1, such as ``01100``.
+        code: five digits of 0 and 1, such as ``01100``; YAML without quotes takes ``11000`` for a number.
 
     Returns:
         The stages with a quantiser, 0 to 4.
@@ -34,12 +40,25 @@ def turned_on(code: str) -> list[int]:
     Raises:
         TurnOnError: it is something else.
     """
-    if not isinstance(code, str) or len(code) != STAGES or set(code) - set("01"):
-        raise TurnOnError(
-            f"found the turn-on code {code!r}; expected five digits of 0 and 1 in quotes, for the first convolution "
-            "and each of the four layers, such as '01100' for quantisers 2 and 3"
-        )
-    return [stage for stage, digit in enumerate(code) if digit == "1"]
+    digits = _digits(code)
+    if digits is None:
+        raise TurnOnError(f"found the turn-on code {code!r}; expected {EXPECTED}")
+    return [stage for stage, digit in enumerate(digits) if digit == "1"]
+
+
+def _digits(code: Any) -> str | None:
+    """The five digits of a code, None when it is none."""
+    text = str(code) if isinstance(code, str | int) and not isinstance(code, bool) else ""
+    return text if len(text) == STAGES and not set(text) - set("01") else None
+
+
+def _known(code: Any) -> Any:
+    if _digits(code) is None:
+        raise ValueError(EXPECTED)
+    return code
+
+
+TurnOn = Annotated[str | int, BeforeValidator(_known)]
 
 
 class ResDavenetVq(ResDavenet):
@@ -63,7 +82,7 @@ class ResDavenetVq(ResDavenet):
 
     def __init__(
         self,
-        turn_on: str = "01100",
+        turn_on: TurnOn = "01100",
         codes: int | tuple[int, ...] = 1024,
         layer_widths: tuple[int, ...] = (128, 256, 256, 512, 1024),
         layer_depths: tuple[int, ...] = (2, 2, 2, 2),
@@ -78,7 +97,7 @@ class ResDavenetVq(ResDavenet):
         sizes = (codes,) * STAGES if isinstance(codes, int) else tuple(codes)
         if len(sizes) != STAGES or min(sizes) < 1:
             raise ValueError(f"found codes {codes}; expected one positive number, or five")
-        self.turn_on = turn_on
+        self.turn_on = str(turn_on)
         self.quantizers = nn.ModuleDict(
             {f"quant{stage + 1}": VectorQuantizer(sizes[stage], layer_widths[stage], quantizing) for stage in stages}
         )

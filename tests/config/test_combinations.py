@@ -269,3 +269,22 @@ def test_a_dataclass_refuses_the_same_when_python_makes_it():
         Window(4, 5)
     with pytest.raises(ValueError, match=r"length: found 0 .*; hop: found -1 "):
         Window(0, -1)
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("0110", "'0110' (str)"),
+        ("01120", "'01120' (str)"),
+        ("1100", "1100 (int)"),
+        ("'0,1,1,0,0'", "'0,1,1,0,0' (str)"),
+    ],
+)
+def test_turn_on_codes_are_five_digits(tmp_path, code, found):
+    encoder = f"speech_encoder: {{type: models.resdavenet_vq.ResDavenetVq, turn_on: {code}}}"
+    lines = faults_of(tmp_path, f"task={{type: tasks.speech_image.SpeechImage, {encoder}}}")
+    told = [line for line in lines if line.startswith("task.speech_encoder.turn_on [command line]")]
+    assert told == [
+        f"task.speech_encoder.turn_on [command line]: found {found}, expected five digits of 0 and 1, for the first "
+        "convolution and each of the four layers, such as '01100' for quantisers 2 and 3"
+    ]

@@ -64,6 +64,22 @@ def test_duplicate_keys_and_broken_yaml_name_file_and_line(tmp_path):
         config.load(write(tmp_path / "f.yaml", "- 1\n"))
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("01100", "01100"), ("00000", "00000"), ("017", "017"), ("-08", "-08"), ("10011", 10011), ("0", 0),
+        ("-12", -12), ("1_000", 1000), ("0x1f", 31), ("0.5", 0.5), ("1.", 1.0), ("-1e-3", -0.001), (".5", 0.5),
+    ],
+)  # fmt: skip
+def test_numbers_are_decimal_and_what_begins_with_zeros_is_text(tmp_path, text, value):
+    """YAML 1.1 would read 01100, a turn-on code, as the octal number 576."""
+    path = write(tmp_path / "c.yaml", f"a: {text}\nb: 1\n")
+    loaded = config.load(path, [f"b={text}"]).values
+    assert loaded == {"a": value, "b": value}
+    assert type(loaded["a"]) is type(value)
+    assert config.load(write(tmp_path / "d.yaml", config.dump(loaded))).values == loaded
+
+
 def test_yaml_cannot_make_objects(tmp_path):
     path = write(tmp_path / "evil.yaml", "a: !!python/object/apply:os.system ['true']\n")
     with pytest.raises(config.ConfigError, match="not valid YAML"):

@@ -87,10 +87,16 @@ def test_jitter_only_in_training_and_only_behind_the_first_two_stages():
     assert jittered() == [False] * 4
 
 
-@pytest.mark.parametrize("code", ["0110", "011000", "01120", "abcde", "", 1100])
+@pytest.mark.parametrize("code", ["0110", "011000", "01120", "abcde", "", "-1100", 1100, True, 576.0, None])
 def test_turn_on_codes(code):
-    with pytest.raises(TurnOnError, match="expected five digits of 0 and 1 in quotes"):
+    with pytest.raises(TurnOnError, match="expected five digits of 0 and 1, for the first convolution and each of the"):
         ResDavenetVq(code)
+
+
+def test_a_number_that_yaml_made_of_five_digits_is_that_code():
+    made = network(10100)
+    assert made.turn_on == "10100"
+    assert list(made.quantizers) == ["quant1", "quant3"]
 
 
 @pytest.mark.parametrize("codes", [0, (4, 4), (4, 4, 0, 4, 4)])
