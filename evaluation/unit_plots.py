@@ -5,7 +5,6 @@ without a display; :func:`save` writes them as PNG and SVG.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,28 +31,11 @@ class Tier(NamedTuple):
 
     Attributes:
         name: shown beside it, such as ``words`` or ``quant2``.
-        segments: (start, end, label) in seconds, in order.
+        segments: (start, end, label) in seconds, in order; labels are words, phones or codes.
     """
 
     name: str
-    segments: Sequence[tuple[float, float, str]]
-
-
-def runs_of_codes(codes: Sequence[int], seconds: float) -> list[tuple[float, float, str]]:
-    """Join equal codes of neighbouring frames.
-
-    Args:
-        codes: one a frame.
-        seconds: that a frame covers.
-
-    Returns:
-        (start, end, code as text) in seconds.
-    """
-    values = np.asarray(codes)
-    if not len(values):
-        return []
-    edges = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
-    return [(first * seconds, last * seconds, str(values[first])) for first, last in pairwise(edges)]
+    segments: Sequence[tuple[float, float, str | int]]
 
 
 def transcripts(
@@ -105,8 +87,10 @@ def _draw_tier(axes: Axes, tier: Tier, start: float, end: float, width: float, c
         axes.axvline(first, color=colour, linewidth=0.7)
         axes.axvline(last, color=colour, linewidth=0.7)
         left, right = max(first, start), min(last, end)
-        if (right - left) * room >= CHARACTER_INCHES * len(label):
-            axes.text((left + right) / 2, 0.5, label, ha="center", va="center", fontsize=8, color=colour, clip_on=True)
+        if (right - left) * room >= CHARACTER_INCHES * len(str(label)):
+            axes.text(
+                (left + right) / 2, 0.5, str(label), ha="center", va="center", fontsize=8, color=colour, clip_on=True
+            )
     axes.set(ylim=(0, 1), yticks=[], xlim=(start, end))
     axes.set_ylabel(tier.name, rotation=0, ha="right", va="center", fontsize=8, color=colour)
     axes.tick_params(bottom=False)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from engine.errors import UserError
-from evaluation.unit_plots import Tier, precision_recall, runs_of_codes, save, transcripts, words_above
+from evaluation.unit_plots import Tier, precision_recall, save, transcripts, words_above
 
 RATE = 16000
 WORDS = Tier("words", [(0.0, 0.5, "RED"), (0.5, 1.0, "CUBE")])
@@ -19,13 +19,8 @@ def labels(axes):
     return [text.get_text() for text in axes.texts]
 
 
-def test_equal_codes_of_neighbouring_frames_are_one_segment():
-    assert runs_of_codes([7, 7, 3, 7], 0.02) == [(0.0, 0.04, "7"), (0.04, 0.06, "3"), (0.06, 0.08, "7")]
-    assert runs_of_codes([], 0.02) == []
-
-
 def test_transcripts_are_stacked_from_the_spectrogram_up():
-    codes = Tier("quant3", runs_of_codes([12] * 10 + [9] * 15, 0.04))
+    codes = Tier("quant3", [(0.0, 0.4, 12), (0.4, 1.0, 9)])
     figure = transcripts(tone(), RATE, [WORDS, codes])
     top, middle, bottom = figure.axes
     assert (top.get_ylabel(), middle.get_ylabel(), bottom.get_ylabel()) == ("quant3", "words", "Hz")
