@@ -1,9 +1,6 @@
 """What every experiment does before and after its own part: read weights and data, write metrics, tables and report."""
 
 import csv
-import json
-import logging
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,22 +12,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-import config
 from config import Offers
 from datasets.features import PAD_DB
 from datasets.samples import Sample, SpokenCaptions
 from engine import distributed, seeding
 from engine.context import Context
-from engine.errors import UserError
-from engine.logs import console
 from engine.run_folder import RunFolder, RunSettings
-from evaluation.report import Query, Report, metrics_table, write_metrics, write_report
+from evaluation.report import Query
 from gan.images import picture
 from models.speech_maps import SpeechMaps
+from tasks.results import results_folder, show_results, write_results
 from tasks.words_by_drawing_experiments.model import ModelSource, Trained, load_model
 from tasks.words_by_drawing_experiments.pictures import LatentTable, Pictures, leave_out_edited
 
-log = logging.getLogger(__name__)
 DataNode = Annotated[Callable[..., SpokenCaptions], Offers("train", "on_error")]
 DRY_ROWS = 2
 
@@ -111,22 +105,8 @@ class Experiment:
             sections: heading and HTML of each.
             queries: to show with their answers.
         """
-        if self.context.dry_run:
-            log.info("dry run: %s", {name: round(value, 4) for name, value in metrics.items()})
-            return
-        write_metrics(self.folder.path, metrics)
-        report = Report(
-            title=f"{self.context.run_name}: {title}",
-            metrics=metrics,
-            queries=list(queries),
-            sections=list(sections),
-            config_yaml=self.context.config_text,
-            info={"config": self.context.name}
-            | ({"weights": self.model.name} if self.model else {})
-            | _info(self.folder),
-        )
-        write_report(self.folder.path / "report.html", report)
-        self.show(metrics)
+        weights = self.model.name if self.model else None
+        write_results(self.folder, self.context, title, metrics, sections, queries, weights)
 
     def show(self, metrics: dict[str, float]) -> None:
         """Print the metrics and where everything is.
@@ -134,11 +114,7 @@ class Experiment:
         Args:
             metrics: number by name.
         """
-        console.print(metrics_table(metrics), highlight=False, markup=False)
-        for name in ("report.html", "metrics.json"):
-            path = self.folder.path / name
-            if path.exists():
-                console.print(f"{name:<14}{config.short(path)}", highlight=False, soft_wrap=True)
+        show_results(self.folder, metrics)
 
 
 @contextmanager
@@ -175,12 +151,7 @@ def opened(
     if generator is not None:
         leave_out_edited(dataset)
     pictures = Pictures(dataset, generator, latents or LatentTable(), device)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) if context.dry_run else config.resolve_path(run.folder) / (run.name or context.name)
-        folder = RunFolder(path)
-        if any(folder.checkpoints.glob("*.pt")):
-            raise UserError(f"{folder.path} holds a training run; give the experiment another run.name=...")
-        folder.prepare(context.values, run.resume, context.command)
+    with results_folder(context, run) as folder:
         yield Experiment(trained, dataset, pictures, folder, context, device)
 
 
@@ -196,15 +167,3 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
-
-
-def _info(folder: RunFolder) -> dict[str, str]:
-    """Return the start of the run as readable rows."""
-    last = json.loads((folder.path / "info.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    machine = last["machine"]
-    return {
-        "started": last["started"],
-        "command": " ".join(last["command"]),
-        "commit": last["commit"] or "not in git",
-        "machine": f"{machine['cores']} cores, {machine['gpu'] or 'no GPU'}, {machine['system']}",
-    }

@@ -16,6 +16,7 @@ import numpy as np
 
 from tests.parity.case import Case, fraction, read_case
 from tests.parity.kinds import UnknownKindError, may_differ, one_line, run
+from tests.parity.nested import nested_fraction
 
 FAILED, UNKNOWN = 1, 2
 Fractions = dict[str, tuple[float | None, str]]
@@ -24,12 +25,16 @@ Fractions = dict[str, tuple[float | None, str]]
 def compare(case: Case, results: dict[str, np.ndarray]) -> Fractions:
     """Fraction of the tolerance and remark for every output that the case lists."""
     rtol, atol = case.spec["rtol"], case.spec["atol"]
-    return {
-        name: fraction(results.get(name), case.arrays[name], rtol, atol, may_differ(case.kind, name))
-        if name in case.arrays
-        else (None, "the case's npz lacks it")
-        for name in case.outputs
-    }
+    return {name: _compared(case, name, results.get(name), rtol, atol) for name in case.outputs}
+
+
+def _compared(case: Case, name: str, result: object, rtol: float, atol: float) -> tuple[float | None, str]:
+    """Compare one output with the array of that name, or with the mapping of that name in the case's JSON."""
+    if name in case.arrays:
+        return fraction(result, case.arrays[name], rtol, atol, may_differ(case.kind, name))
+    if isinstance(case.spec.get(name), dict):
+        return nested_fraction(result, case.spec[name], rtol, atol)
+    return None, "the case's npz lacks it"
 
 
 def run_case(path: Path) -> Fractions:

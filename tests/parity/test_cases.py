@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import losses
 from tests.parity import __main__ as parity
 from tests.parity.case import fraction, read_case
+from tests.parity.nested import nested_fraction
 
 ROOT = Path(__file__).parents[2]
 CASES = [
@@ -18,6 +20,7 @@ CASES = [
     "logmel",
     "clevr_segmenter",
     "unit_clustering",
+    "unit_analysis",
     "progan_tiny",
     "progan_128",
     "resdavenet_vq",
@@ -221,3 +224,33 @@ def test_logmel_at_other_rates_and_lengths(assets, tmp_path):
 
     fractions = parity.run_case(copied(assets, tmp_path, "logmel", change, arrays))
     assert all(value <= 1 for value, _ in fractions.values())
+
+
+def test_results_in_the_json_are_compared_entry_by_entry(assets, tmp_path, capsys):
+    def change(spec):
+        spec["results"]["code_to_wordf1"]["0"][0][1] += 1e-8
+
+    path = copied(assets, tmp_path, "unit_analysis", change)
+    assert parity.main([str(path)]) == 1
+    assert re.search(r"FAIL results .* /code_to_wordf1/0/0/1\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("result", "remark"),
+    [
+        (None, "missing"),
+        ({"a": [1, 2.0]}, ": keys ['b'] are on one side only"),
+        ({"a": [1], "b": "x"}, "/a: 1 entries, expected 2"),
+        ({"a": [2, 2.0], "b": "x"}, "/a/0: 2, expected 1"),
+        ({"a": [1, float("nan")], "b": "x"}, "/a/1: nan, expected 2.0"),
+        ({"a": [1, 2.0], "b": "y"}, "/b: 'y', expected 'x'"),
+        ({"a": {"0": 1}, "b": "x"}, "/a: {'0': 1}, expected [1, 2.0]"),
+    ],
+)
+def test_nested_results_that_cannot_be_compared(result, remark):
+    assert nested_fraction(result, {"a": [1, 2.0], "b": "x"}, 0.1, 0.0) == (None, remark)
+
+
+def test_nested_results_are_as_far_as_their_worst_number():
+    found = nested_fraction({"a": [1, 2.1], "b": 0}, {"a": [1.01, 2.0], "b": 0}, 0.1, 0.0)
+    assert found == (pytest.approx(0.5), "/a/1")

@@ -21,6 +21,7 @@ KINDS = (
     "logmel",
     "clevr_segmenter",
     "unit_clustering",
+    "unit_analysis",
     "progan",
     "progan_ablation",
     "dissection_iou",

@@ -1,0 +1,102 @@
+"""Where a measurement of trained weights puts what it finds: a run folder without checkpoints, metrics and a report."""
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import config
+from engine.context import Context
+from engine.errors import UserError
+from engine.logs import console
+from engine.run_folder import RunFolder, RunSettings
+from evaluation.report import Query, Report, metrics_table, write_metrics, write_report
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def results_folder(context: Context, run: RunSettings) -> Iterator[RunFolder]:
+    """Make the run folder of a measurement; a dry run gets a temporary one.
+
+    Args:
+        context: given by run.py.
+        run: where results go.
+
+    Yields:
+        The folder, with config and command written.
+
+    Raises:
+        UserError: the folder holds a training run.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) if context.dry_run else config.resolve_path(run.folder) / (run.name or context.name)
+        folder = RunFolder(path)
+        if any(folder.checkpoints.glob("*.pt")):
+            raise UserError(f"{folder.path} holds a training run; give the experiment another run.name=...")
+        folder.prepare(context.values, run.resume, context.command)
+        yield folder
+
+
+def write_results(
+    folder: RunFolder,
+    context: Context,
+    title: str,
+    metrics: dict[str, float],
+    sections: Sequence[tuple[str, str]] = (),
+    queries: Sequence[Query] = (),
+    weights: str | None = None,
+) -> None:
+    """Write metrics.json and report.html and show where they are; a dry run only logs.
+
+    Args:
+        folder: of the measurement.
+        context: given by run.py.
+        title: of the report.
+        metrics: number by name.
+        sections: heading and HTML of each.
+        queries: to show with their answers.
+        weights: what the measured weights are called.
+    """
+    if context.dry_run:
+        log.info("dry run: %s", {name: round(value, 4) for name, value in metrics.items()})
+        return
+    write_metrics(folder.path, metrics)
+    report = Report(
+        title=f"{context.run_name}: {title}",
+        metrics=metrics,
+        queries=list(queries),
+        sections=list(sections),
+        config_yaml=context.config_text,
+        info={"config": context.name} | ({"weights": weights} if weights else {}) | _info(folder),
+    )
+    write_report(folder.path / "report.html", report)
+    show_results(folder, metrics)
+
+
+def show_results(folder: RunFolder, metrics: dict[str, float]) -> None:
+    """Print the metrics and where everything is.
+
+    Args:
+        folder: of the measurement.
+        metrics: number by name.
+    """
+    console.print(metrics_table(metrics), highlight=False, markup=False)
+    for name in ("report.html", "metrics.json"):
+        path = folder.path / name
+        if path.exists():
+            console.print(f"{name:<14}{config.short(path)}", highlight=False, soft_wrap=True)
+
+
+def _info(folder: RunFolder) -> dict[str, str]:
+    """Return the start of the run as readable rows."""
+    last = json.loads((folder.path / "info.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    machine = last["machine"]
+    return {
+        "started": last["started"],
+        "command": " ".join(last["command"]),
+        "commit": last["commit"] or "not in git",
+        "machine": f"{machine['cores']} cores, {machine['gpu'] or 'no GPU'}, {machine['system']}",
+    }
