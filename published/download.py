@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 CHUNK = 1 << 20  # bytes
 TIMEOUT_S = 30
 BREAKS = (URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+MD5_DIGITS = 32
 PARTIAL, RANGE_REFUSED = 206, 416  # HTTP status
 
 
@@ -33,7 +34,19 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def download(url: str, target: Path, sha256: str | None, attempts: int = 4, pause_s: float = 1.0) -> Path:
+def _digest_of(path: Path, like: str) -> str:
+    """Return the checksum of a file in hexadecimal, MD5 or SHA-256 as another of it is."""
+    if len(like) != MD5_DIGITS:
+        return sha256_of(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _kind(checksum: str) -> str:
+    return "MD5" if len(checksum) == MD5_DIGITS else "SHA-256"
+
+
+def download(url: str, target: Path, checksum: str | None, attempts: int = 4, pause_s: float = 1.0) -> Path:
     """Fetch ``url`` to ``target`` unless it is there already; a broken transfer continues where it stopped.
 
     The bytes so far lie in ``<target>.part``; the file gets its name after the checksum is right. Without a known
@@ -43,7 +56,7 @@ def download(url: str, target: Path, sha256: str | None, attempts: int = 4, paus
     Args:
         url: http or https address.
         target: Where the file goes; folders are made.
-        sha256: Expected SHA-256 in hexadecimal; None where nobody has published it.
+        checksum: Expected SHA-256, or MD5 of 32 digits, in hexadecimal; None where nobody has published it.
         attempts: How often a connection is tried.
         pause_s: Wait before the second attempt, seconds; doubled for each further one.
 
@@ -60,10 +73,10 @@ def download(url: str, target: Path, sha256: str | None, attempts: int = 4, paus
     if not url.startswith(("http://", "https://")):
         raise DownloadError(f"Cannot download {url!r}: expected an address that starts with http:// or https://.")
     if target.is_file():
-        if sha256 is None or sha256_of(target) == sha256.lower():
+        if checksum is None or (found := _digest_of(target, checksum)) == checksum.lower():
             return target
         raise DownloadError(
-            f"{target} exists with SHA-256 {sha256_of(target)}, expected {sha256}: delete it, or fetch {url} again."
+            f"{target} exists with {_kind(checksum)} {found}, expected {checksum}: delete it, or fetch {url} again."
         )
     logger.info("Downloading %s to %s", url, target)
     try:
@@ -71,15 +84,23 @@ def download(url: str, target: Path, sha256: str | None, attempts: int = 4, paus
         part = target.with_name(target.name + ".part")
         _attempt(url, target, part, attempts, pause_s)
         _origin(part).unlink(missing_ok=True)
-        if sha256 is not None and (found := sha256_of(part)) != sha256.lower():
+        if checksum is not None and (found := _digest_of(part, checksum)) != checksum.lower():
+            told = _why_another(part, target)
             part.unlink()
-            raise DownloadError(
-                f"{url} has SHA-256 {found}, expected {sha256}: the file there has changed or was damaged."
-            )
+            raise DownloadError(f"{url} has {_kind(checksum)} {found}, expected {checksum}: {told}")
         part.replace(target)
     except OSError as error:
         raise unwritable(target, error) from error
     return target
+
+
+def _why_another(part: Path, target: Path) -> str:
+    """Say what to make of a file with another checksum than expected."""
+    with part.open("rb") as file:
+        page = file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    if page:
+        return f"it is a web page, which asks or explains something: open it in a browser, place the file at {target}."
+    return "the file there has changed or was damaged."
 
 
 def unwritable(target: Path, error: OSError) -> DownloadError:

@@ -215,12 +215,13 @@ def _note(path: Path, name: str) -> None:
         raise unwritable(noted, error) from error
 
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar file without its first folder; the folder appears when everything is there and whole.
+def unpack(archive: Path, folder: Path, outer: int = 1) -> None:
+    """Unpack a tar file without its outer folders; the folder appears when everything is there and whole.
 
     Args:
         archive: the tar file, packed or not.
         folder: must not exist, or be empty.
+        outer: how many folders around the files are left out; entries that lie in fewer are, too.
 
     Raises:
         DownloadError: The archive is damaged, an entry points outside the folder, or the folder cannot be written.
@@ -230,7 +231,7 @@ def unpack(archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
-                inner = Path(*Path(member.name).parts[1:])
+                inner = Path(*Path(member.name).parts[outer:])
                 if inner.parts:
                     tar.extract(member.replace(name=str(inner)), part, filter="data")
             _read_to_the_end(tar)

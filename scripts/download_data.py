@@ -1,6 +1,7 @@
-"""Fetch the published data and models of "Learning Words by Drawing Images"; called by download_data.sh.
+"""Fetch the published data and models of "Learning Words by Drawing Images" and of ResDAVEnet-VQ.
 
-Without names: the name lists and recordings of both sets, as the original's download_data.sh does. Everything resumes.
+Called by download_data.sh. Without names: the name lists and recordings of both sets of the first, as the original's
+download_data.sh does. Everything resumes.
 """
 
 import argparse
@@ -12,26 +13,38 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from engine.errors import UserError  # noqa: E402
+from published import resdavenet_vq_files as units  # noqa: E402
 from published.drawing_files import BASIC, FILES, MODELS, SERVER, fetch, read_checksums  # noqa: E402
 
-GROUPS = {"basic": BASIC, "models": MODELS, "all": tuple(FILES)}
+UNITS = "resdavenet_vq"  # the group of those models, and their folder
+GROUPS = {"basic": BASIC, "models": MODELS, "all": tuple(FILES), UNITS: tuple(units.MODELS)}
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Parse the command line ``arguments``; wrong ones end the program with code 2."""
+    parser = argparse.ArgumentParser(prog="download_data.sh", description=__doc__.splitlines()[0])
+    known = ", ".join((*FILES, *units.MODELS))
+    parser.add_argument("names", nargs="*", default=["basic"], help=f"{', '.join(GROUPS)}, or of {known}")
+    parser.add_argument("--data", type=Path, default=ROOT / "data", help="folder of the data sets (data/)")
+    parser.add_argument("--models", type=Path, default=ROOT / "downloads", help="folder of the models (downloads/)")
+    parser.add_argument("--server", default=SERVER, help=f"another address with the same layout ({SERVER})")
+    parser.add_argument("--drive", default=units.SERVER, help=f"another address for RDVQ_... ({units.SERVER})")
+    parser.add_argument("--checksums", type=Path, help="SHA-256 of the files, as sha256sum writes them")
+    parser.add_argument("--attempts", type=int, default=4, help="how often a connection is tried (4)")
+    return parser.parse_args(arguments)
 
 
 def main(arguments: list[str]) -> int:
     """Fetch what the command line ``arguments`` name; faults end in one sentence and exit code 2."""
-    parser = argparse.ArgumentParser(prog="download_data.sh", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=["basic"], help=f"{', '.join(GROUPS)}, or of {', '.join(FILES)}")
-    parser.add_argument("--data", type=Path, default=ROOT / "data", help="folder of the data sets (data/)")
-    parser.add_argument("--models", type=Path, default=ROOT / "downloads", help="folder of the models (downloads/)")
-    parser.add_argument("--server", default=SERVER, help=f"another address with the same layout ({SERVER})")
-    parser.add_argument("--checksums", type=Path, help="SHA-256 of the files, as sha256sum writes them")
-    parser.add_argument("--attempts", type=int, default=4, help="how often a connection is tried (4)")
-    parsed = parser.parse_args(arguments)
+    parsed = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     names = [name for asked in parsed.names for name in GROUPS.get(asked, (asked,))]
+    quantised = [name for name in names if name.startswith("RDVQ")]
+    others = [name for name in names if name not in quantised]
     try:
         checksums = read_checksums(parsed.checksums) if parsed.checksums else None
-        fetch(names, parsed.data, parsed.models, parsed.server.rstrip("/"), checksums, parsed.attempts)
+        fetch(others, parsed.data, parsed.models, parsed.server.rstrip("/"), checksums, parsed.attempts)
+        units.fetch_models(quantised, parsed.models / UNITS, parsed.drive, parsed.attempts)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
