@@ -5,7 +5,7 @@ import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -13,10 +13,10 @@ from pydantic import Field
 import config
 from config import Factory, Offers
 from engine import distributed
-from engine.assemble import build_task, prepare_dry, refuse_missing, start, without_schedule
+from engine.assemble import as_trained, build_task, prepare_dry, refuse_missing, start, without_schedule
 from engine.context import Context
 from engine.errors import UserError
-from engine.initialise import InitFrom, checkpoint_files, load_run, start_from
+from engine.initialise import InitFrom, load_run, refuse_without_weights, start_from
 from engine.logs import RunLog, compact, console, flatten
 from engine.run_folder import RunFolder, RunSettings
 from engine.settings import Launch, TrainerSettings
@@ -73,7 +73,7 @@ def train(
     folder.check(context.values, run.resume_now)
     context.after_stop = folder.after_stop
     if init_from is not None and not any(folder.checkpoints.glob("*.pt")):
-        checkpoint_files(init_from.path)  # before anything takes time
+        refuse_without_weights(init_from, task.target)
     if prepare is not None:
         distributed.main_first(prepare)
     built = build_task(task, data, trainer, seed, device, folder)
@@ -108,13 +108,14 @@ def evaluate(
     launch: Launch = Launch(),  # noqa: ARG001, B008  read by run.py
     cpu_threads: CpuThreads = None,
     trainer: TrainerSettings | None = None,
+    encoders: Literal["as_configured", "as_trained"] = "as_configured",
 ) -> None:
     """Evaluate trained weights and write the report, without training.
 
     Args:
         task: the same node as in training.
         data: the data to evaluate on.
-        init_from: the run folder or checkpoint that holds the weights.
+        init_from: the run folder, checkpoint, or published file or folder that holds the weights.
         context: given by run.py.
         seed: of everything random.
         deterministic: ask torch for repeatable algorithms on GPUs.
@@ -123,14 +124,18 @@ def evaluate(
         launch: processes on this machine; read by run.py.
         cpu_threads: threads of torch on the CPU, its own choice when None; with one, a run repeats bit for bit.
         trainer: as in training; a config that extends a training config keeps it. Nothing is trained.
+        encoders: ``as_trained`` takes the networks, and how a run compared them, from the run's config or the published
+            arguments beside the weights, and only the rest of the task from this config.
 
     Raises:
         UserError: the run folder holds a training run, or there are no weights at ``init_from`` or they do not fit.
     """
     device = start(seed, deterministic, cpu_threads)
     settings = trainer or TrainerSettings(epochs=1)
-    checkpoint_files(init_from.path)  # before anything takes time
+    refuse_without_weights(init_from, task.target)
     refuse_missing(data, prepare)
+    if encoders == "as_trained":
+        task = as_trained(task, init_from.path, context)
     task = without_schedule(task)
     if context.dry_run:
         with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +143,7 @@ def evaluate(
                 data, task = prepare_dry(prepare, context, Path(folder))
                 task = without_schedule(task)
             built = build_task(task, data, settings, seed, device, dry_run=True)
-            start_from(init_from, built)
+            start_from(init_from, built, training=False)
             metrics = Trainer(built, settings, seed, device, None).evaluate(limit=1)
             log.info("dry run: one evaluation batch\n%s", metrics_table(metrics))
         return
@@ -150,7 +155,7 @@ def evaluate(
     if prepare is not None:
         distributed.main_first(prepare)
     built = build_task(task, data, settings, seed, device)
-    start_from(init_from, built)
+    start_from(init_from, built, training=False)
     if distributed.is_main():
         folder.prepare(context.values, run.resume_now, context.command)
         folder.metrics.unlink(missing_ok=True)

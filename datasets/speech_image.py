@@ -140,3 +140,33 @@ class SpeechImageData:
         totals = {split: len(loader.dataset) for split, loader in {"train": self.train_loader, **self.loaders}.items()}
         counts[self.report_split] = totals[self.report_split] - evaluated
         return {split: (counts[split], total) for split, total in totals.items()}
+
+
+def held_out(
+    pairs: Captions,
+    batch_size: Annotated[int, Field(ge=1)],
+    workers: NonNegativeInt = 0,
+    target_length: PositiveInt | None = None,
+    on_error: OnError = "error",
+    seed: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    pin_memory: bool = False,
+) -> SpeechImageData:
+    """Return one set of pairs to evaluate on, for jobs that do not train.
+
+    Args:
+        pairs: dataset node.
+        batch_size: pairs encoded at a time.
+        workers: as in :class:`SpeechImageData`; so are the rest.
+        target_length: frames that spectrograms are padded to.
+        on_error: what is done with a sample that cannot be decoded.
+        seed: given by main.
+        rank: given by main.
+        world_size: given by main.
+        pin_memory: given by main.
+    """
+    return SpeechImageData(
+        pairs, pairs, batch_size, workers=workers, target_length=target_length, on_error=on_error, seed=seed, rank=rank,
+        world_size=world_size, pin_memory=pin_memory,
+    )  # fmt: skip

@@ -151,6 +151,27 @@ def without_schedule(task: Factory) -> Factory:
     return Factory(task.target, arguments, task.key_path)
 
 
+def as_trained(task: Factory, path: Path, context: Context) -> Factory:
+    """Return the task's node with the networks that trained weights belong to, as their own folder describes them.
+
+    Args:
+        task: its target has a method ``trained_nodes(path)``, which returns those keywords.
+        path: of the weights.
+        context: its config is changed too, so that reports tell what was evaluated.
+
+    Returns:
+        The node.
+
+    Raises:
+        UserError: the task cannot read such a description, or there is none.
+    """
+    if not hasattr(task.target, "trained_nodes"):
+        raise UserError(f"{task.target.__name__} reads no networks from trained weights; set encoders: as_configured")
+    arguments = task.arguments | task.target.trained_nodes(path)
+    context.values = context.values | {"task": {"type": context.values["task"]["type"], **arguments}}
+    return Factory(task.target, arguments, task.key_path)
+
+
 def prepare_dry(prepare: Factory, context: Context, folder: Path) -> tuple[Factory, Factory]:
     """Point data and task at a small temporary preparation when the real one is missing.
 

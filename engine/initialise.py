@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from engine import checkpoint
 from engine.errors import UserError
+from engine.partial_weights import load_modules
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +21,11 @@ class InitFrom:
     """Weights to start from.
 
     Attributes:
-        path: a run folder (its best checkpoint is taken, else its last), a ``.pt`` file, or a published file that the
-            task reads (of both encoders of a speech-image task: ``model_best_*.pth.tar``).
-        allow_partial: load the entries that fit and list the others; otherwise any misfit is an error.
+        path: a run folder (its best checkpoint is taken, else its last), a ``.pt`` file, or a published file or folder
+            that the task reads (of both encoders of a speech-image task: ``model_best_*.pth.tar``, an experiment folder
+            of ResDAVEnet-VQ or its ``models/audio_model.eN.pth``).
+        allow_partial: load the entries that fit and list the others; otherwise any misfit is an error. A training may
+            begin with or without parts that can be switched, such as quantisers, either way; they are listed.
         modules: names of the task's modules that get these weights, such as ``[image]``; the others stay as they are
             built. All by default.
     """
@@ -36,7 +39,7 @@ class HasModules(Protocol):
     """Anything with modules by name.
 
     Where it can read published files it has a method ``read_published(path)``, which returns their weights by the names
-    of modules.
+    of modules, and where it can read published folders a method ``holds_published(folder)``, which tells them.
     """
 
     modules: dict[str, nn.Module]
@@ -135,79 +138,52 @@ def averaged_weights(state: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
     return weights
 
 
-def load_modules(
-    modules: Mapping[str, nn.Module], weights: Mapping[str, dict[str, Tensor]], found: Path, allow_partial: bool
-) -> None:
-    """Load weights into modules of the same names.
+def refuse_without_weights(init_from: InitFrom, task: Any) -> None:
+    """Refuse a path where no weights are, before anything takes time.
 
     Args:
-        modules: changed in place.
-        weights: of each module; superfluous ones are not looked at.
-        found: the file that they are from, for messages.
-        allow_partial: see :class:`InitFrom`.
+        init_from: names the path.
+        task: its class or itself.
 
     Raises:
-        UserError: entries are missing, unknown or of another shape (all listed), unless ``allow_partial``.
+        CheckpointError: there is no checkpoint, and no published folder that the task reads.
     """
-    faults: list[str] = []
-    for name, module in modules.items():
-        if name in weights:
-            faults += [f"{name}.{fault}" for fault in load_fitting(module, weights[name])]
-        else:
-            faults.append(f"{name}: not in the checkpoint, which has {', '.join(weights)}")
-    if faults and not allow_partial:
-        shown = "\n  ".join(faults[:10]) + (f"\n  ... and {len(faults) - 10} more" if len(faults) > 10 else "")
-        raise UserError(
-            f"{found} does not fit this model ({len(faults)} entries):\n  {shown}\n"
-            "set init_from.allow_partial: true to load what fits"
-        )
-    for fault in faults:
-        log.warning("not loaded from %s: %s", found, fault)
+    if not _is_published_folder(init_from.path, task):
+        checkpoint_files(init_from.path)
 
 
-def load_fitting(module: nn.Module, weights: dict[str, Tensor]) -> list[str]:
-    """Copy the entries of ``weights`` that fit ``module`` by name and shape.
-
-    Args:
-        module: changed in place; entries without a fitting weight keep what they hold.
-        weights: tensors by the names of the module's state dict.
-
-    Returns:
-        One line for each entry that is missing, unknown or of another shape.
-    """
-    own = module.state_dict()
-    fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
-    faults = [f"{key}: missing in the checkpoint" for key in own if key not in weights]
-    for key, value in weights.items():
-        if key not in own:
-            faults.append(f"{key}: unknown to this model")
-        elif key not in fitting:
-            faults.append(f"{key}: shape {tuple(value.shape)} in the checkpoint, {tuple(own[key].shape)} in this model")
-    module.load_state_dict(fitting, strict=False)
-    return faults
+def _is_published_folder(path: Path, task: Any) -> bool:
+    return path.is_dir() and hasattr(task, "holds_published") and task.holds_published(path)
 
 
-def start_from(init_from: InitFrom, task: HasModules) -> None:
+def start_from(init_from: InitFrom, task: HasModules, training: bool = True) -> None:
     """Load ``init_from`` into a task and say so.
 
     Args:
         init_from: the weights, for which modules, and whether some may be missing.
         task: its ``modules`` receive them; those without parameters are left alone.
+        training: whether the task is trained then; if not, it may lack nothing.
 
     Raises:
         UserError: there are no weights at that path, they do not fit (all faults listed), or a module is unknown.
     """
     path, wanted = init_from.path, _wanted(task.modules, init_from.modules)
+    found, weights, age = _read(path, task)
+    load_modules(wanted, weights, found, init_from.allow_partial, other_parts=training)
+    log.info("%s: weights from %s (%s)", ", ".join(wanted), path, age)
+
+
+def _read(path: Path, task: HasModules) -> tuple[Path, dict[str, dict[str, Tensor]], str]:
+    """Read a run's weights, or published ones: the file used, tensors by module, and their age in words."""
+    if _is_published_folder(path, task):
+        return path, task.read_published(path), "published"
     try:
         found, state = read_checkpoint(path)
     except checkpoint.ForeignCheckpointError:
         if not hasattr(task, "read_published"):
             raise
-        found, weights, age = path, task.read_published(path), "published"
-    else:
-        weights, age = averaged_weights(state), f"step {state['step']}"
-    load_modules(wanted, weights, found, init_from.allow_partial)
-    log.info("%s: weights from %s (%s)", ", ".join(wanted), path, age)
+        return path, task.read_published(path), "published"
+    return found, averaged_weights(state), f"step {state['step']}"
 
 
 def _wanted(modules: Mapping[str, nn.Module], names: Sequence[str] | None) -> dict[str, nn.Module]:

@@ -80,6 +80,8 @@ class ResDavenetVq(ResDavenet):
         ValueError: widths, depths, the kernel, codes or jitter cannot be.
     """
 
+    switchable = ("quantizers",)  # a training may begin from weights that have others of them
+
     def __init__(
         self,
         turn_on: TurnOn = "01100",

@@ -8,7 +8,14 @@ from engine.errors import UserError
 from published import clevr_segmenter, clusters, davenet, progan, resdavenet_vq
 from published.speech_image import PublishedSpeechImage
 
-__all__ = ["PublishedSpeechImage", "UnknownKindError", "load_encoders", "load_published"]
+__all__ = [
+    "PublishedSpeechImage",
+    "UnknownKindError",
+    "holds_encoders",
+    "is_experiment",
+    "load_encoders",
+    "load_published",
+]
 
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "clevr_segmenter": clevr_segmenter.load,
@@ -49,12 +56,37 @@ def load_published(kind: str, path: str | Path) -> Any:
     return LOADERS[kind](Path(path).expanduser())
 
 
-def load_encoders(path: Path) -> PublishedSpeechImage:
-    """Load both encoders of a published file, whichever of the two systems it is of.
+def holds_encoders(folder: Path) -> bool:
+    """Tell a folder of published encoders, whole or not, from a run folder of this project.
 
     Args:
-        path: A ``.pth.tar`` file of surisdi/learning-by-drawing, or an ``audio_model`` file in an experiment folder of
-            wnhsu/ResDAVEnet-VQ, which has its ``args.pkl`` beside the ``models`` folder.
+        folder: Any folder.
+
+    Returns:
+        Whether it holds what :func:`load_encoders` reads.
+    """
+    return is_experiment(folder) or any(any(folder.glob(pattern)) for pattern in davenet.CHECKPOINTS)
+
+
+def is_experiment(path: Path) -> bool:
+    """Tell an experiment folder of wnhsu/ResDAVEnet-VQ, whole or not, or a file in its ``models``.
+
+    Args:
+        path: A folder or file.
+
+    Returns:
+        Whether ``args.pkl`` or a speech model lies where such an experiment has it.
+    """
+    folder = path if path.is_dir() else path.parent.parent
+    return (folder / "args.pkl").is_file() or any(folder.glob("models/*audio_model*.pth"))
+
+
+def load_encoders(path: Path) -> PublishedSpeechImage:
+    """Load both encoders of a published file or folder, whichever of the two systems it is of.
+
+    Args:
+        path: A ``.pth.tar`` file of surisdi/learning-by-drawing or its folder, or an experiment folder of
+            wnhsu/ResDAVEnet-VQ (``args.pkl`` beside ``models/``) or an ``audio_model`` file in its ``models``.
 
     Returns:
         The encoders.
@@ -62,5 +94,4 @@ def load_encoders(path: Path) -> PublishedSpeechImage:
     Raises:
         UserError: As ``load_published``.
     """
-    kind = "resdavenet_vq" if (path.parent.parent / "args.pkl").is_file() else "davenet"
-    return load_published(kind, path)
+    return load_published("resdavenet_vq" if is_experiment(path) else "davenet", path)

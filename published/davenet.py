@@ -18,6 +18,7 @@ from published.keys import convolutions_1d, rename
 from published.speech_image import PublishedSpeechImage
 
 IMAGE, SPEECH = "model_image.image_model.", "model_audio.audio_model."
+CHECKPOINTS = ("model_best_*.pth.tar", "checkpoint_*.pth.tar")  # the one to prefer first
 IMAGE_RULES = [
     (r"30\.(weight|bias)", r"embedder.\1"),
     (r"(\d+)\.(weight|bias)", r"trunk.\1.\2"),
@@ -36,7 +37,7 @@ def _checkpoint_file(path: Path) -> Path:
     """The file itself, or the one ``model_best_*`` (else ``checkpoint_*``) file of a folder."""
     if not path.is_dir():
         return path
-    for pattern in ("model_best_*.pth.tar", "checkpoint_*.pth.tar"):
+    for pattern in CHECKPOINTS:
         found = sorted(path.glob(pattern))
         if len(found) > 1:
             names = ", ".join(file.name for file in found)

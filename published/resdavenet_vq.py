@@ -9,6 +9,7 @@ import logging
 import re
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -97,19 +98,62 @@ def _last_epoch(folder: Path) -> Path:
     return epochs[max(epochs)]
 
 
+def _speech_settings(args: Namespace, source: Path) -> dict[str, Any]:
+    """Return the keywords of the speech encoder that ``args``, read from ``source``, describe."""
+    enabled = _integers(args, "VQ_turnon", 5, source)
+    (kernel,) = _integers(args, "convsize", 1, source)
+    return {
+        "turn_on": "".join(map(str, enabled)),
+        "codes": _integers(args, "VQ_sizes", 5, source) if any(enabled) else 1,
+        "layer_widths": _integers(args, "layer_widths", 5, source),
+        "layer_depths": _integers(args, "layer_depths", 4, source),
+        "kernel": kernel,
+        "jitter": float(getattr(args, "jitter", 0.0)),
+        "quantizing": {ours: getattr(args, theirs) for ours, theirs in QUANTIZING.items() if hasattr(args, theirs)},
+    }
+
+
 def _build_speech(args: Namespace, source: Path) -> ResDavenetVq:
     """Build the speech encoder that ``args``, read from ``source``, describe."""
-    enabled = _integers(args, "VQ_turnon", 5, source)
-    codes = _integers(args, "VQ_sizes", 5, source) if any(enabled) else 1
-    widths = _integers(args, "layer_widths", 5, source)
-    depths = _integers(args, "layer_depths", 4, source)
-    (kernel,) = _integers(args, "convsize", 1, source)
-    settings = {ours: getattr(args, theirs) for ours, theirs in QUANTIZING.items() if hasattr(args, theirs)}
-    turn_on, jitter = "".join(map(str, enabled)), float(getattr(args, "jitter", 0.0))
+    settings = _speech_settings(args, source)
     try:
-        return ResDavenetVq(turn_on, codes, widths, depths, kernel, jitter, quantizing=Quantizing(**settings))
+        return ResDavenetVq(**settings | {"quantizing": Quantizing(**settings["quantizing"])})
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{source} describes an impossible network: {error}") from error
+
+
+def describe(path: Path) -> dict[str, dict[str, Any]]:
+    """Read which encoders an experiment has, as nodes of a config.
+
+    Args:
+        path: As :func:`load` takes it.
+
+    Returns:
+        ``image_encoder`` and ``speech_encoder``; neither names weights.
+
+    Raises:
+        WeightsError: ``args.pkl`` is missing or of another program.
+    """
+    speech_file, _, args_file = _files(path)
+    args = _read_args(args_file)
+    speech = _speech_settings(args, args_file)
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in speech.items()}
+    image = {"type": "models.image_encoders.Resnet50Encoder", "embedding_dim": speech["layer_widths"][-1]}
+    logger.info("%s: the encoders are those of %s, turn-on %s", speech_file, args_file.name, speech["turn_on"])
+    return {"image_encoder": image, "speech_encoder": {"type": "models.resdavenet_vq.ResDavenetVq", **plain}}
+
+
+def _read_args(args_file: Path) -> Namespace:
+    args = read_namespace(args_file)
+    lacking = [name for name in NEEDED if not hasattr(args, name)]
+    if lacking:
+        raise WeightsError(
+            f"{args_file} lacks {', '.join(lacking)}: it is not the args.pkl of a ResDAVEnet-VQ experiment."
+        )
+    names = (args.audio_model, getattr(args, "image_model", "Resnet50"))
+    if names != ("ResDavenetVQ", "Resnet50"):
+        raise WeightsError(f"{args_file} names {names[0]!r} and {names[1]!r}, expected ResDavenetVQ and Resnet50.")
+    return args
 
 
 def _speech_state(file: Path) -> dict[str, Tensor]:
@@ -133,15 +177,7 @@ def load(path: Path) -> PublishedSpeechImage:
         WeightsError: A file is missing, damaged, of another kind, or does not fit.
     """
     speech_file, image_file, args_file = _files(path)
-    args = read_namespace(args_file)
-    lacking = [name for name in NEEDED if not hasattr(args, name)]
-    if lacking:
-        raise WeightsError(
-            f"{args_file} lacks {', '.join(lacking)}: it is not the args.pkl of a ResDAVEnet-VQ experiment."
-        )
-    names = (args.audio_model, getattr(args, "image_model", "Resnet50"))
-    if names != ("ResDavenetVQ", "Resnet50"):
-        raise WeightsError(f"{args_file} names {names[0]!r} and {names[1]!r}, expected ResDavenetVQ and Resnet50.")
+    args = _read_args(args_file)
     speech = _build_speech(args, args_file)
     load_strictly(speech, _speech_state(speech_file), f"{speech_file} (sizes from {args_file.name})")
     image_state = rename(strip_prefix(read_state_dict(image_file)), IMAGE_RULES, str(image_file))

@@ -10,7 +10,6 @@ Shape letters: B global batch, b batch of this rank, D embedding size, T frames,
 import logging
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -32,7 +31,7 @@ from engine.run_folder import RunFolder
 from engine.task import Example, Step
 from evaluation.retrieval import Retrieval, recall_metrics, retrieve
 from models.speech_maps import SpeechMaps
-from published import load_encoders
+from published import holds_encoders
 from tasks.captions import Captions
 from tasks.encoding import Encoded, encode_all
 from tasks.fitting import Node, few_pairs, no_pictures, unlike_encoders
@@ -40,6 +39,7 @@ from tasks.imposters import draw_imposters, leave_out_same_picture
 from tasks.planned import plan_faults
 from tasks.retrieval import write_retrieval_report
 from tasks.similarity import Similarity
+from tasks.trained_run import encoder_nodes, published_weights
 
 log = logging.getLogger(__name__)
 EXAMPLES = 3  # pairs in TensorBoard
@@ -151,21 +151,9 @@ class SpeechImage:
         yield from no_pictures(data)
         yield from plan_faults(SpeechImage.module_names, data, trainer, launch, optimization)
 
-    @staticmethod
-    def read_published(path: Path) -> dict[str, dict[str, Tensor]]:
-        """Read a published file of both encoders for ``init_from``.
-
-        Args:
-            path: as :func:`published.load_encoders` takes it.
-
-        Returns:
-            The weights of each module by our names.
-
-        Raises:
-            WeightsError: the file is damaged, or of another system.
-        """
-        encoders = load_encoders(path)
-        return {"image": encoders.image.state_dict(), "speech": encoders.speech.state_dict()}
+    holds_published = staticmethod(holds_encoders)
+    read_published = staticmethod(published_weights)
+    trained_nodes = staticmethod(encoder_nodes)
 
     # -- where the pictures come from ----------------------------------------------------------------------------
 

@@ -1,12 +1,13 @@
-"""Reads back what a run of a speech-image task trained: its config, and its encoders as the config describes them."""
+"""Reads back what a run of a speech-image task, or a published program, trained: encoders and their description."""
 
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 import config
 from engine.errors import UserError
+from published import is_experiment, load_encoders, resdavenet_vq
 
 
 class ModelError(UserError):
@@ -61,3 +62,42 @@ def build_encoder(task: dict[str, Any], name: str, run: Path) -> nn.Module:
         return config.build(node, f"task.{name}")
     except TypeError as error:
         raise ModelError(f"task.{name} of {run} was written by another version of this project: {error}") from error
+
+
+def encoder_nodes(path: Path) -> dict[str, Any]:
+    """Read how the encoders of a run or a published experiment are built and compared.
+
+    Args:
+        path: a run folder or checkpoint of a speech-image task, or an experiment folder of wnhsu/ResDAVEnet-VQ or its
+            ``audio_model`` file.
+
+    Returns:
+        Nodes by the task's keyword, none of which names weights to begin with.
+
+    Raises:
+        UserError: there is no description, or it is of another task.
+    """
+    if is_experiment(path):
+        return resdavenet_vq.describe(path)
+    task = run_config(path)["task"]
+    nodes = {name: task.get(name) for name in ("image_encoder", "speech_encoder", "text_encoder", "similarity")}
+    for node in filter(None, nodes.values()):
+        if "pretrained" in node:
+            node["pretrained"] = None
+    return nodes
+
+
+def published_weights(path: Path) -> dict[str, dict[str, Tensor]]:
+    """Read a published file or folder of both encoders for ``init_from``.
+
+    Args:
+        path: as :func:`published.load_encoders` takes it.
+
+    Returns:
+        The weights of each module of a speech-image task by our names.
+
+    Raises:
+        WeightsError: the file is damaged, or of another system.
+    """
+    encoders = load_encoders(path)
+    return {"image": encoders.image.state_dict(), "speech": encoders.speech.state_dict()}

@@ -110,3 +110,53 @@ def test_files_of_other_programs_are_no_damaged_checkpoints(tmp_path, zipped):
     path.write_bytes(b"no torch file")
     with pytest.raises(UserError, match=r"\(13 bytes\) is truncated or no checkpoint"):
         start_from(InitFrom(path), task)
+
+
+class Switched(nn.Module):
+    """A network with parts that it may be built with or without."""
+
+    switchable = ("parts",)
+
+    def __init__(self, parts):
+        super().__init__()
+        self.body = nn.Linear(2, 2)
+        self.parts = nn.ModuleDict({name: nn.Linear(size, 1) for name, size in parts.items()})
+
+
+def test_a_training_begins_with_other_parts_than_its_weights_have(tmp_path, caplog):
+    caplog.set_level("INFO")
+    path, source = tmp_path / "c.pt", Switched({"a": 2, "b": 2})
+    save(path, source)
+    task = SimpleNamespace(modules={"net": Switched({"b": 2, "c": 2, "d": 3})})
+    own, begun = task.modules["net"], task.modules["net"].parts["c"].weight.clone()
+    start_from(InitFrom(path), task)
+    assert torch.equal(own.body.weight, source.body.weight)
+    assert torch.equal(own.parts["b"].weight, source.parts["b"].weight)
+    assert torch.equal(own.parts["c"].weight, begun)
+    assert f"net: not in {path} and so begun anew: parts.c, parts.d" in caplog.text
+    assert f"net: in {path} and not in this model: parts.a" in caplog.text
+    with pytest.raises(UserError, match=r"(?s)\(3 entries\).*parts\.c: missing in the.*parts\.a: unknown to this"):
+        start_from(InitFrom(path), task, training=False)
+    with pytest.raises(UserError, match=r"\(3 entries\)"):
+        load_run(path, task)
+    with pytest.raises(
+        UserError, match=r"\(1 entries\).*\n  net.parts.b.weight: shape \(1, 2\) in the checkpoint, \(1, 5"
+    ):
+        start_from(InitFrom(path), SimpleNamespace(modules={"net": Switched({"b": 5})}))
+
+
+def test_what_is_skipped_is_listed_and_may_not_be_all(tmp_path, caplog):
+    path, source = tmp_path / "c.pt", nn.ModuleList([nn.Linear(2, 2), nn.Linear(9, 9)])
+    save(path, source)
+    target = nn.ModuleList([nn.Linear(2, 2), nn.Linear(3, 3)])
+    start_from(InitFrom(path, allow_partial=True), SimpleNamespace(modules={"net": target}))
+    assert torch.equal(target[0].weight, source[0].weight)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [
+        f"2 entries are not loaded from {path}, 2 are:\n"
+        "  net.1.weight: shape (9, 9) in the checkpoint, (3, 3) in this model\n"
+        "  net.1.bias: shape (9,) in the checkpoint, (3,) in this model"
+    ]
+    other = SimpleNamespace(modules={"net": nn.ModuleList([nn.Linear(4, 4), nn.Linear(5, 5)])})
+    with pytest.raises(UserError, match=r"holds nothing that fits this model \(net\.0\.weight: shape \(2, 2\) in"):
+        start_from(InitFrom(path, allow_partial=True), other)
