@@ -90,7 +90,7 @@ def test_offline_says_what_to_place_where(tmp_path, offline):
 
 
 @pytest.mark.parametrize(
-    ("name", "file"), [("davenet/places", "vgg16-397923af.pth"), ("resdavenet/places", "resnet50-0676ba61.pth")]
+    ("name", "file"), [("davenet/places", "vgg16-397923af.pth"), ("resdavenet_vq/base", "resnet50-0676ba61.pth")]
 )
 def test_a_config_asks_for_the_weights_by_their_name(offline, name, file):
     """The word is one of the choices beside a path, so it names no file of the project."""
