@@ -1,0 +1,55 @@
+"""A folder of sound files as utterances: no list, no texts, no pictures."""
+
+import os
+from pathlib import Path
+
+import torch
+from PIL import Image
+from pydantic import PositiveInt
+
+from datasets.audio import read_audio
+from datasets.features import log_mel
+from datasets.manifest import ManifestError
+from datasets.records import Records, SpokenCaption
+from datasets.samples import OnError, Sample, SpokenCaptions
+
+
+class SoundFolder(SpokenCaptions):
+    """All sound files of a folder and the folders below it, in alphabetical order; names are paths below the folder.
+
+    Args:
+        folder: where they are.
+        extension: which files are taken, without the point; upper and lower case count as the same.
+        max_frames: longer sounds are cut to this many frames of 10 ms; None keeps everything.
+        on_error: what a loader does with a sound that cannot be decoded.
+
+    Raises:
+        ManifestError: there is no such folder, or it holds no such file.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        extension: str = "wav",
+        max_frames: PositiveInt | None = None,
+        on_error: OnError = "error",
+    ) -> None:
+        if not folder.is_dir():
+            raise ManifestError(f"there is no folder {folder}; give one that holds sound files")
+        ending = f".{extension.lstrip('.').lower()}"
+        found = ((Path(root), name) for root, _, names in os.walk(folder, followlinks=True) for name in names)
+        files = sorted(root / name for root, name in found if name.lower().endswith(ending) and name[0] != ".")
+        if not files:
+            raise ManifestError(
+                f"{folder} and the folders below it hold no *{ending}; give another folder or extension"
+            )
+        records = Records(
+            SpokenCaption(path.relative_to(folder).with_suffix("").as_posix(), audio_path=path) for path in files
+        )
+        super().__init__(records, folder, None, False, max_frames, "first", None, on_error)
+
+    def _picture(self, index: int) -> Image.Image:
+        raise ValueError(f"{self.source} holds sounds, and row {index} has no picture")
+
+    def _speech(self, index: int) -> Sample:
+        return self._finished(log_mel(torch.from_numpy(read_audio(self.records[index].audio_path))).values)
