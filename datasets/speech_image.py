@@ -97,13 +97,7 @@ class SpeechImageData:
         Returns:
             A fault for each split whose captions are too long.
         """
-        for name, node in (("train", train), ("validation", validation), ("test", test)):
-            if target_length is None or "max_frames" not in (node or {}):
-                continue
-            longest = node["max_frames"]
-            if longest is None or longest > target_length:
-                found = "null" if longest is None else longest
-                yield f"{name}.max_frames", f"found {found}, expected at most target_length, {target_length} frames"
+        yield from _too_long({"train": train, "validation": validation, "test": test}, target_length)
 
     @property
     def report_split(self) -> Split:
@@ -142,18 +136,8 @@ class SpeechImageData:
         return {split: (counts[split], total) for split, total in totals.items()}
 
 
-def held_out(
-    pairs: Captions,
-    batch_size: Annotated[int, Field(ge=1)],
-    workers: NonNegativeInt = 0,
-    target_length: PositiveInt | None = None,
-    on_error: OnError = "error",
-    seed: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
-    pin_memory: bool = False,
-) -> SpeechImageData:
-    """Return one set of pairs to evaluate on, for jobs that do not train.
+class HeldOut(SpeechImageData):
+    """One set of pairs to evaluate on, for jobs that do not train.
 
     Args:
         pairs: dataset node.
@@ -166,7 +150,44 @@ def held_out(
         world_size: given by main.
         pin_memory: given by main.
     """
-    return SpeechImageData(
-        pairs, pairs, batch_size, workers=workers, target_length=target_length, on_error=on_error, seed=seed, rank=rank,
-        world_size=world_size, pin_memory=pin_memory,
-    )  # fmt: skip
+
+    def __init__(
+        self,
+        pairs: Captions,
+        batch_size: Annotated[int, Field(ge=1)],
+        workers: NonNegativeInt = 0,
+        target_length: PositiveInt | None = None,
+        on_error: OnError = "error",
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        pin_memory: bool = False,
+    ) -> None:
+        super().__init__(
+            pairs, pairs, batch_size, workers=workers, target_length=target_length, on_error=on_error, seed=seed,
+            rank=rank, world_size=world_size, pin_memory=pin_memory,
+        )  # fmt: skip
+
+    @staticmethod
+    def faults(pairs: Node, target_length: int | None) -> Iterator[Fault]:
+        """Refuse a dataset whose captions may be longer than what they are padded to.
+
+        Args:
+            pairs: node of the pairs.
+            target_length: frames; None pads to the longest.
+
+        Returns:
+            A fault where captions are too long.
+        """
+        yield from _too_long({"pairs": pairs}, target_length)
+
+
+def _too_long(nodes: Mapping[str, Node | None], target_length: int | None) -> Iterator[Fault]:
+    """Yield the fault of each dataset whose captions may be longer than ``target_length``."""
+    for name, node in nodes.items():
+        if target_length is None or "max_frames" not in (node or {}):
+            continue
+        longest = node["max_frames"]
+        if longest is None or longest > target_length:
+            found = "null" if longest is None else longest
+            yield f"{name}.max_frames", f"found {found}, expected at most target_length, {target_length} frames"
