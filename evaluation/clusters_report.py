@@ -13,18 +13,6 @@ from evaluation.report_parts.page import document, write_page
 
 SIDE = 120  # pixels of a picture
 LIMIT_BYTES = 24_000_000  # of all sounds on the page
-STYLE = """
-.clusters { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(520px, 100%), 1fr)); gap: 16px; }
-.clusters { margin-top: 16px; }
-.cluster { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 14px 16px; }
-.cluster h2 { margin: 0; font-size: 17px; overflow-wrap: anywhere; }
-.cluster .meta { color: var(--soft); font-size: 13px; }
-.regions { display: grid; grid-template-columns: repeat(auto-fill, 88px); gap: 4px; margin: 10px 0; }
-.regions img { width: 88px; height: 88px; display: block; border-radius: 4px; }
-.snippets { display: grid; grid-template-columns: max-content 1fr; gap: 4px 10px; align-items: center; }
-.snippets audio { display: block; height: 30px; width: 100%; min-width: 180px; }
-.snippets span { font-size: 13px; overflow-wrap: anywhere; }
-"""
 
 
 @dataclass
@@ -93,14 +81,14 @@ def write_clusters_report(path: Path, title: str, cards: Sequence[ClusterCard], 
     room = LIMIT_BYTES
     shown = []
     for card in cards:
-        sounds = _snippets(card.snippets)
+        sounds = snippets_html(card.snippets)
         if len(sounds) > room:
             sounds = '<p class="note">sounds left out to keep this file small</p>' if card.snippets else ""
         room -= len(sounds)
         shown.append(_card(card, sounds))
     body = f'<p class="lead">{escape(lead)}</p>' if lead else ""
     body += f'<section class="clusters">{"".join(shown)}</section>' if shown else '<p class="lead">No clusters.</p>'
-    return write_page(path, document(title, body, STYLE))
+    return write_page(path, document(title, body))
 
 
 def lit(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -141,7 +129,15 @@ def _card(card: ClusterCard, sounds: str) -> str:
     )
 
 
-def _snippets(snippets: Sequence[Snippet]) -> str:
+def snippets_html(snippets: Sequence[Snippet]) -> str:
+    """Show pieces of speech, each with its word and a player.
+
+    Args:
+        snippets: in this order.
+
+    Returns:
+        HTML; nothing without any.
+    """
     rows = "".join(
         f'<span dir="auto" title="{escape(snippet.text)}">{escape(snippet.word) or "–"}</span>'
         f'<audio controls preload="metadata" src="{flac(snippet.waveform, snippet.sample_rate)}"></audio>'

@@ -24,7 +24,7 @@ def test_the_page_holds_everything(tmp_path):
 
 
 def test_sounds_beyond_the_limit_are_left_out(tmp_path, monkeypatch):
-    one = len(clusters_report._snippets(card().snippets))
+    one = len(clusters_report.snippets_html(card().snippets))
     monkeypatch.setattr(clusters_report, "LIMIT_BYTES", one)
     page = write_clusters_report(tmp_path / "clusters.html", "clusters", [card(), card()]).read_text()
     assert page.count("<audio") == 1
