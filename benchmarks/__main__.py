@@ -23,6 +23,7 @@ NAMES = (
     "training",
     "edited_negatives",
     "dissection",
+    "word_detection",
 )
 
 

@@ -175,6 +175,10 @@ class SpokenCaptions(Dataset, ABC):
             samples = np.fromiter(pool.map(count_samples, paths), np.int64, len(paths))
         return np.where(samples > 0, 1 + samples // HOP, 0)
 
+    def cut_at(self) -> int | None:
+        """Frames that longer captions are cut to; None where none is cut."""
+        return self.max_frames
+
     @abstractmethod
     def _picture(self, index: int) -> Image.Image:
         """The whole picture, RGB."""

@@ -223,6 +223,11 @@ class PlacesHDF5(SpokenCaptions):
         """Frames of every row before cutting, (n,) int64."""
         return self._file("audio")["melspec_len"][:].astype(np.int64)
 
+    def cut_at(self) -> int:
+        """Frames that longer captions are cut to: the file's width, which cut them when it was made, or fewer."""
+        width = self._file("audio")["melspec"].shape[2]
+        return width if self.max_frames is None else min(width, self.max_frames)
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_open": {}}
 

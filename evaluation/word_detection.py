@@ -19,7 +19,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from evaluation.word_counts import SILENCE, Counts, Word, count_meetings
+from evaluation.word_counts import SILENCE, Counts, Word, WordDetectionError, count_meetings
 
 STOP_WORDS = (
     "A", "AN", "THE", "AND", "OF", "<SPOKEN_NOISE>", "TO", "ON", "IN", "AT", "ARE", "IS", "IT", "HE", "SHE", "YOU",
@@ -201,6 +201,7 @@ def detect_words(
     alignments: Sequence[Sequence[Word] | None],
     seconds: float,
     how: Detecting = Detecting(),
+    checked: bool = True,
 ) -> WordDetection:
     """Measure every code as a detector of every word.
 
@@ -209,12 +210,19 @@ def detect_words(
         alignments: (start, end, word) in seconds of each utterance; None or nothing leaves the utterance out.
         seconds: that each code covers; the first begins at 0.
         how: what counts.
+        checked: refuse codes that end before the last word does; otherwise a word without codes is never detected.
 
     Returns:
         The measured pairs.
 
     Raises:
-        WordDetectionError: no utterance has an alignment.
+        WordDetectionError: no utterance has an alignment, or its codes end earlier, by more than the last frame.
         ValueError: there are not as many alignments as utterances.
     """
+    for row, (own, words) in enumerate(zip(codes, alignments, strict=True)):
+        if checked and words and words[-1][1] > (len(own) + 1) * seconds:
+            raise WordDetectionError(
+                f"utterance {row}: its {len(own)} codes of {seconds:g} s end at {len(own) * seconds:.2f} s, its last "
+                f"word {words[-1][2]!r} at {words[-1][1]:g} s; expected codes of the whole utterance"
+            )
     return WordDetection(count_meetings(codes, alignments, seconds, how.halfwidth), how)

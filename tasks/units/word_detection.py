@@ -1,0 +1,147 @@
+"""Which words the codes of a trained model detect: ``python run.py -f resdavenet_vq/word_detection.yaml``.
+
+The unit analysis of ResDAVEnet-VQ (arXiv:1911.09602; wnhsu/ResDAVEnet-VQ ``run_unit_analysis.py``): every utterance is
+encoded, and its codes are held against its time-aligned words.
+"""
+
+import logging
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from datasets.manifest import report_problems
+from datasets.records import Word
+from datasets.samples import OnError, SpokenCaptions
+from datasets.speech_image import Captions
+from engine import distributed
+from engine.context import Context
+from engine.errors import UserError
+from engine.run_folder import RunSettings
+from evaluation.report_parts.words import words_section
+from evaluation.word_alignments import SLACK, alignment_fault
+from evaluation.word_detection import Detecting, WordDetection, detect_words
+from evaluation.word_tables import write_word_tables
+from tasks.results import results_folder, write_results
+from tasks.units.extraction import extract_all
+from tasks.units.model import FRAME_SECONDS, SpeechSource, load_speech
+
+log = logging.getLogger(__name__)
+BadAlignments = Literal["error", "skip", "keep"]
+Alignments = dict[int, list[Word]]
+DRY_ROWS = 2
+
+
+def word_detection(
+    model: SpeechSource,
+    data: Captions,
+    context: Context,
+    layers: list[str] | None = None,
+    how: Detecting = Detecting(),  # noqa: B008  never changed
+    utterances: PositiveInt | None = 20000,
+    bad_alignments: BadAlignments = "error",
+    on_error: OnError = "error",
+    batch_size: PositiveInt = 16,
+    workers: int = 0,
+    show: PositiveInt = 40,
+    run: RunSettings = RunSettings(),  # noqa: B008  never changed
+) -> None:
+    """Measure the codes of some layers as detectors of words, and write tables, metrics and a report.
+
+    Args:
+        model: the trained speech encoder.
+        data: dataset of utterances with word alignments; without pictures it loads faster.
+        context: given by run.py.
+        layers: names of quantised layers such as ``quant3``; all of them when None.
+        how: what counts as a detection.
+        utterances: the first so many of the dataset, 20,000 as published; None for all.
+        bad_alignments: what happens to words that overlap or run past the sound: ``error`` stops, ``skip`` leaves the
+            utterance out, ``keep`` takes everything as it is, as the public code does.
+        on_error: what happens to sounds that cannot be decoded: ``error`` stops, ``skip`` leaves the utterance out.
+        batch_size: utterances encoded at a time at most.
+        workers: loading processes.
+        show: rows of the tables in the report, in text and in LaTeX; CSV files have all.
+        run: where everything is written.
+
+    Raises:
+        UserError: weights or data are missing or do not fit, the model lacks a layer or its codes, no utterance has an
+            alignment, or an alignment does not fit its sound.
+    """
+    trained = load_speech(model, distributed.pick_device())
+    trained.check(layers or [], codes=True)
+    wanted = layers or trained.quantised()
+    dataset = data(train=False, on_error=on_error)
+    alignments, left_out = usable_alignments(dataset, utterances, bad_alignments)
+    if context.dry_run:
+        alignments = dict(list(alignments.items())[:DRY_ROWS])
+    with results_folder(context, run) as folder:
+        encoded = extract_all(
+            trained, dataset, wanted, features=False, codes=True, rows=list(alignments), batch_size=batch_size,
+            workers=workers,
+        )  # fmt: skip
+        if not encoded:
+            raise UserError(f"none of {len(alignments)} utterances of {dataset.source} could be used; mend the files")
+        words = [alignments[one.row] for one in encoded]
+        metrics: dict[str, float] = {"utterances": len(encoded), **left_out}
+        if on_error == "skip":
+            metrics["utterances_unreadable"] = len(alignments) - len(encoded)
+        found: dict[str, WordDetection] = {}
+        for layer in wanted:
+            codes = [one.layers[layer].codes for one in encoded]
+            checked = bad_alignments != "keep"
+            found[layer] = detect_words(codes, words, trained.seconds(layer), how, checked)
+            write_word_tables(folder.path, layer, found[layer], show)
+            metrics |= {f"{layer}/{name}": value for name, value in found[layer].metrics().items()}
+        sections = [words_section(one, layer, show) for layer, one in found.items()]
+        write_results(folder, context, "words that codes detect", metrics, sections, weights=trained.name)
+
+
+def usable_alignments(
+    dataset: SpokenCaptions, most: int | None, bad: BadAlignments
+) -> tuple[Alignments, dict[str, float]]:
+    """Return the word alignments of the first utterances of a dataset, those that there are and that fit their sound.
+
+    Of an utterance that the dataset cuts, the words behind the cut are left out, unless bad ones are kept too.
+
+    Args:
+        dataset: of the utterances.
+        most: how many utterances are looked at; all when None.
+        bad: what happens to an alignment that does not fit.
+
+    Returns:
+        Words by row, and how many utterances and words were left out, by name.
+
+    Raises:
+        UserError: no utterance has an alignment.
+        ManifestError: some do not fit, and bad is ``error``; the message lists the first ten.
+    """
+    count = min(len(dataset), most or len(dataset))
+    given = {row: words for row in range(count) if (words := dataset.record(row).alignment)}
+    if not given:
+        raise UserError(
+            f"none of the {count} utterances of {dataset.source} has a word alignment (text_alignment); expected "
+            "start__WORD__end tokens: worlds that this project builds have them, and for HDF5 that names only its "
+            "files data.texts names the list"
+        )
+    left_out: dict[str, float] = {"utterances_without_alignment": count - len(given)}
+    if bad == "keep":
+        return given, left_out
+    frames, longest = dataset.lengths(), dataset.cut_at()
+    fine, faults, behind = {}, {}, 0
+    for row, words in given.items():
+        cut = longest is not None and frames[row] >= longest
+        duration = FRAME_SECONDS * (longest if cut else frames[row])
+        kept = [word for word in words if word[1] <= duration + SLACK] if cut else words
+        fault = alignment_fault(kept, duration if frames[row] else float("inf"))  # 0: a header that cannot be read
+        if fault is None and kept:
+            fine[row] = kept
+            behind += len(words) - len(kept)
+        elif fault is not None:
+            faults[row] = f"row {row} ({dataset.record(row).uttid}): text_alignment: {fault}"
+    if bad == "error":
+        report_problems(dataset.source, faults.values())
+    elif faults:
+        log.warning("%d utterances left out for their alignments, one is: %s", len(faults), next(iter(faults.values())))
+    if not fine:
+        first = next(iter(faults.values()), "all words lie behind the cut, see max_frames")
+        raise UserError(f"no alignment of {dataset.source} fits its sound, the first: {first}")
+    return fine, left_out | {"utterances_with_bad_alignment": len(faults), "words_behind_the_cut": behind}
