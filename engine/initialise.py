@@ -169,7 +169,8 @@ def start_from(init_from: InitFrom, task: HasModules, training: bool = True) -> 
     """
     path, wanted = init_from.path, _wanted(task.modules, init_from.modules)
     found, weights, age = _read(path, task)
-    load_modules(wanted, weights, found, init_from.allow_partial, other_parts=training)
+    remedy = "" if training else "encoders: as_trained to evaluate the network of those weights, or "
+    load_modules(wanted, weights, found, init_from.allow_partial, other_parts=training, remedy=remedy)
     log.info("%s: weights from %s (%s)", ", ".join(wanted), path, age)
 
 

@@ -5,7 +5,7 @@ parts in ``switchable``, a tuple of attribute names; each member of such an attr
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +40,7 @@ def load_modules(
     found: Path,
     allow_partial: bool,
     other_parts: bool = False,
+    remedy: str = "",
 ) -> None:
     """Load weights into modules of the same names, and list what is not loaded.
 
@@ -49,11 +50,13 @@ def load_modules(
         found: the file that they are from, for messages.
         allow_partial: see :class:`engine.initialise.InitFrom`.
         other_parts: whether parts may begin anew, and parts of the weights stay unused, without ``allow_partial``.
+        remedy: another that an error names before ``allow_partial``, ending in "or ".
 
     Raises:
         UserError: entries are missing, unknown or of another shape, unless ``allow_partial``; or none fits at all.
     """
     faults: list[str] = []
+    notes: list[str] = []
     loaded = 0
     for name, module in modules.items():
         if name not in weights:
@@ -63,17 +66,14 @@ def load_modules(
         loaded += fitted.loaded
         faults += [f"{name}.{fault}" for fault in fitted.faults]
         if other_parts or allow_partial:
-            _tell_parts(name, fitted, found)
+            notes += _parts_told(name, fitted, found)
         else:
             faults += [f"{name}.{part}: missing in the checkpoint" for part in fitted.new]
             faults += [f"{name}.{part}: unknown to this model" for part in fitted.unused]
     if faults and not allow_partial:
-        more = f"\n  ... and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        listed = "\n  ".join(faults[:SHOWN]) + more
-        raise UserError(
-            f"{found} does not fit this model ({len(faults)} entries):\n  {listed}\n"
-            "set init_from.allow_partial: true to load what fits"
-        )
+        raise _misfit(faults, found, remedy)
+    for note in notes:
+        log.info("%s", note)
     if faults and not loaded:
         raise UserError(f"{found} holds nothing that fits this model ({faults[0]}, ...); give other weights")
     if faults:
@@ -81,11 +81,20 @@ def load_modules(
         log.warning("%d entries are not loaded from %s, %d are:\n  %s", len(faults), found, loaded, listed)
 
 
-def _tell_parts(name: str, fitted: Fitted, found: Path) -> None:
+def _misfit(faults: list[str], found: Path, remedy: str) -> UserError:
+    more = f"\n  ... and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    listed = "\n  ".join(faults[:SHOWN]) + more
+    return UserError(
+        f"{found} does not fit this model ({len(faults)} entries):\n  {listed}\n"
+        f"set {remedy}init_from.allow_partial: true to load what fits"
+    )
+
+
+def _parts_told(name: str, fitted: Fitted, found: Path) -> Iterator[str]:
     if fitted.new:
-        log.info("%s: not in %s and so begun anew: %s", name, found, ", ".join(fitted.new))
+        yield f"{name}: not in {found} and so begun anew: {', '.join(fitted.new)}"
     if fitted.unused:
-        log.info("%s: in %s and not in this model: %s", name, found, ", ".join(fitted.unused))
+        yield f"{name}: in {found} and not in this model: {', '.join(fitted.unused)}"
 
 
 def load_fitting(module: nn.Module, weights: dict[str, Tensor]) -> Fitted:
