@@ -80,6 +80,10 @@ class FrameFile:
             self._values = torch.from_numpy(mapped)
         return self._values
 
+    def seconds_of(self, utterance: str) -> float:
+        """Return how many seconds the frames of an ``utterance`` cover."""
+        return self._places[utterance][1] * float(self.seconds)
+
     def stretch(self, item: Item) -> tuple[int, int]:
         """Find the frames of an item: those whose middle lies in it, as fastabx takes them.
 
