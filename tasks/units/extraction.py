@@ -5,8 +5,8 @@ depends on the batch size but the last bits of sums. The convolutions of these n
 utterance's end, so the choice matters. wnhsu/ResDAVEnet-VQ makes both: its unit analysis (``run_unit_analysis.py``)
 encodes utterances one by one without padding, as here, and keeps every frame that comes out; its ABX features
 (``run_extract_feats_abx.py``) come from batches of 100 padded with 0 dB to the longest, so that the last frames of an
-utterance (up to the receptive field, some 0.6 s before the end at the second layer) depend on its neighbours in the
-list. We never pad, and ``whole_frames`` cuts as that second program does.
+utterance (the last 0.3 s at the second quantiser, 0.8 s at the third: half the receptive field) depend on its
+neighbours in the list. We never pad, and ``whole_frames`` cuts as that second program does.
 
 Shape letters: C channels of a layer, T frames of 10 ms, T' frames of a layer.
 """

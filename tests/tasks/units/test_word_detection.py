@@ -125,6 +125,16 @@ def test_no_alignment_at_all(vq_run, data, context):
         run_job(vq_run, data(alignment=None), context, utterances=2)
 
 
+def test_hdf5_without_the_list_of_its_rows(vq_run, context, assets):
+    def hdf5(train, on_error):
+        return PlacesHDF5(assets / "formats" / "places" / "metadata_hdf5.json", None, train, on_error=on_error)
+
+    with pytest.raises(
+        UserError, match=r"none of the 4 .* for HDF5 that names only its files data\.texts names"
+    ):
+        run_job(vq_run, hdf5, context)
+
+
 def test_words_behind_the_cut_are_left_out(data):
     """80 frames: of the second utterance there, is, a (up to 0.74 s); tall is cut through."""
     dataset = data(max_frames=80)(train=False, on_error="error")
