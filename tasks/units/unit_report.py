@@ -1,0 +1,207 @@
+"""What the units of trained models are: ``python run.py -f resdavenet_vq/units.yaml``.
+
+The notebook of wnhsu/ResDAVEnet-VQ (``run_evaluations.ipynb``) as a report: time-aligned transcripts of words, phones
+and codes above the spectrogram, how well the codes of several models and layers detect words, and for each code the
+words that it is nearest to and stretches of speech to listen to.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from pydantic import NonNegativeInt, PositiveInt
+
+from datasets.samples import OnError, SpokenCaptions
+from datasets.speech_image import Captions
+from datasets.world.phones import read_phones
+from engine import distributed
+from engine.context import Context
+from engine.errors import UserError
+from engine.run_folder import RunSettings
+from evaluation.unit_plots import precision_recall, save, words_above
+from evaluation.units_report import codes_section, figures_section, utterances_section
+from evaluation.word_detection import Detecting, WordDetection, detect_words
+from tasks.results import results_folder, write_results
+from tasks.units.examples import Utterances
+from tasks.units.extraction import Utterance, extract_all
+from tasks.units.model import SpeechModel, SpeechSource, load_speech
+from tasks.units.word_detection import DRY_ROWS, Alignments, BadAlignments, usable_alignments
+
+SILENT = '<p class="note">No sounds: this dataset has features alone.</p>'
+
+
+def unit_report(
+    models: dict[str, SpeechSource | None],
+    data: Captions,
+    context: Context,
+    layers: list[str] | None = None,
+    phones: Path | None = None,
+    how: Detecting = Detecting(),  # noqa: B008  never changed
+    utterances: PositiveInt | None = 2000,
+    bad_alignments: BadAlignments = "error",
+    on_error: OnError = "error",
+    batch_size: PositiveInt = 16,
+    workers: NonNegativeInt = 0,
+    shown: NonNegativeInt = 3,
+    keywords: list[str] = [],  # noqa: B006  never changed
+    occurrences: PositiveInt = 3,
+    codes: NonNegativeInt = 12,
+    snippets: NonNegativeInt = 5,
+    run: RunSettings = RunSettings(),  # noqa: B008  never changed
+) -> None:
+    """Compare how the codes of models and layers detect words, and show what the codes of the first model cover.
+
+    Args:
+        models: trained speech encoders by the names that the figures use; null takes one away that a config names.
+        data: dataset of utterances with word alignments and sounds; without pictures it loads faster.
+        context: given by run.py.
+        layers: names of quantised layers such as ``quant3``, of each model; all that a model has when None.
+        phones: manifest of a world whose phone times are shown; None without phones.
+        how: what counts as a detection.
+        utterances: the first so many of the dataset are measured; None for all.
+        bad_alignments: as in word detection.
+        on_error: as in word detection.
+        batch_size: utterances encoded at a time at most.
+        workers: loading processes.
+        shown: utterances that are drawn with their transcripts, the first.
+        keywords: words of which occurrences are drawn.
+        occurrences: of each of them.
+        codes: of each layer of the first model that are shown, those that detect words best.
+        snippets: stretches of speech of each code.
+        run: where everything is written.
+
+    Raises:
+        UserError: weights or data are missing or do not fit, a model lacks a layer or its codes, no utterance has an
+            alignment, or an alignment does not fit its sound.
+    """
+    given = {name: source for name, source in models.items() if source is not None}
+    if not given:
+        raise UserError("models names no model; expected at least one, such as 'models={mine: {run: runs/NAME}}'")
+    trained = {name: load_speech(source, distributed.pick_device()) for name, source in given.items()}
+    for model in trained.values():
+        model.check(layers or [], codes=True)
+    dataset = data(train=False, on_error=on_error)
+    words, left_out = usable_alignments(dataset, utterances, bad_alignments)
+    if context.dry_run:
+        words = dict(list(words.items())[:DRY_ROWS])
+    spoken = {} if phones is None else {one.uttid: one.phones for one in read_phones(phones)}
+    with results_folder(context, run) as folder:
+        found: dict[str, dict[str, WordDetection]] = {}
+        first: list[Utterance] = []
+        for name, model in trained.items():
+            wanted = layers or model.quantised()
+            encoded = extract_all(
+                model, dataset, wanted, features=False, codes=True, rows=list(words), batch_size=batch_size,
+                workers=workers,
+            )  # fmt: skip
+            if not encoded:
+                raise UserError(f"none of {len(words)} utterances of {dataset.source} could be used; mend the files")
+            found[name] = measured(model, wanted, encoded, words, how, bad_alignments != "keep")
+            first = first or encoded
+        name, model = next(iter(trained.items()))
+        figures = folder.path / "figures"
+        examples = _examples(dataset, words, spoken, model, list(found[name]), first, figures)
+        sections = [
+            (f"Utterances and their units ({name})", _drawn(examples, shown)),
+            *[(f"“{word}”", utterances_section(examples.with_word(word, occurrences)) or _unheard(examples, word))
+              for word in keywords],
+            ("Words that codes detect", figures_section(compared(found, how.top, figures))),
+            *[(f"Codes of {layer} ({name})", codes_section(examples.cards(layer, one, codes, snippets)))
+              for layer, one in found[name].items()],
+        ]  # fmt: skip
+        metrics = {
+            f"{name}/{layer}/{metric}": value
+            for name, of_model in found.items()
+            for layer, one in of_model.items()
+            for metric, value in one.metrics().items()
+        }
+        told = ", ".join(model.name for model in trained.values())
+        write_results(folder, context, "units", {**left_out, **metrics}, sections, weights=told)
+
+
+def measured(
+    model: SpeechModel,
+    layers: list[str],
+    encoded: list[Utterance],
+    words: Alignments,
+    how: Detecting,
+    checked: bool = True,
+) -> dict[str, WordDetection]:
+    """Hold the codes of some layers against words.
+
+    Args:
+        model: that made the codes.
+        layers: quantised ones.
+        encoded: utterances with the codes of these layers.
+        words: of their rows.
+        how: what counts as a detection.
+        checked: whether words behind the codes of an utterance are refused.
+
+    Returns:
+        The measured pairs by layer.
+
+    Raises:
+        WordDetectionError: an alignment runs past its codes.
+    """
+    spoken = [words[one.row] for one in encoded]
+    return {
+        layer: detect_words(
+            [one.layers[layer].codes for one in encoded], spoken, model.seconds(layer), how, checked
+        )
+        for layer in layers
+    }  # fmt: skip
+
+
+def compared(found: Mapping[str, Mapping[str, WordDetection]], top: int, folder: Path) -> list[tuple[str, Path]]:
+    """Draw the layers of all models in one figure each way.
+
+    Args:
+        found: word detection by model and layer.
+        top: words of each in the scatter.
+        folder: for PNG and SVG files.
+
+    Returns:
+        What each figure shows, and its SVG file.
+    """
+    best = {
+        f"{name} {layer}": [(word.f1, word.precision, word.recall) for word in one.words()]
+        for name, of_model in found.items()
+        for layer, one in of_model.items()
+    }
+    scores = {name: [word[0] for word in words] for name, words in best.items()}
+    return [
+        (
+            "precision and recall of each word's best code",
+            _svg(precision_recall(best, top), folder / "precision_recall"),
+        ),
+        ("words whose best code has at least this F1", _svg(words_above(scores), folder / "words_above")),
+    ]
+
+
+def _svg(figure: Figure, stem: Path) -> Path:
+    return save(figure, stem)[1]
+
+
+def _examples(
+    dataset: SpokenCaptions,
+    words: Alignments,
+    phones: Mapping[str, list[tuple[float, float, str]]],
+    model: SpeechModel,
+    layers: list[str],
+    encoded: list[Utterance],
+    folder: Path,
+) -> Utterances:
+    codes = {layer: {one.row: one.layers[layer].codes for one in encoded} for layer in layers}
+    kept = {one.row: words[one.row] for one in encoded}
+    return Utterances(dataset, kept, phones, codes, {layer: model.seconds(layer) for layer in layers}, folder)
+
+
+def _drawn(examples: Utterances, count: int) -> str:
+    """The first utterances, or a note where there is nothing to hear."""
+    drawn = [examples.shown(row) for row in list(examples.words)[:count]]
+    return utterances_section([one for one in drawn if one is not None]) if None not in drawn else SILENT
+
+
+def _unheard(examples: Utterances, word: str) -> str:
+    spoken = any(one[2].upper() == word.upper() for words in examples.words.values() for one in words)
+    return SILENT if spoken else '<p class="note">Not spoken in these utterances.</p>'
