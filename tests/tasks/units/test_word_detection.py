@@ -129,9 +129,7 @@ def test_hdf5_without_the_list_of_its_rows(vq_run, context, assets):
     def hdf5(train, on_error):
         return PlacesHDF5(assets / "formats" / "places" / "metadata_hdf5.json", None, train, on_error=on_error)
 
-    with pytest.raises(
-        UserError, match=r"none of the 4 .* for HDF5 that names only its files data\.texts names"
-    ):
+    with pytest.raises(UserError, match=r"none of the 4 .* for HDF5 that names only its files data\.texts names"):
         run_job(vq_run, hdf5, context)
 
 
