@@ -227,7 +227,8 @@ def run_info(command: list[str], seed: int | None) -> dict[str, Any]:
         Plain values for one line of ``info.jsonl``, with the start in UTC.
     """
     packages = {}
-    for line in (config.PROJECT_ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+    files = [config.PROJECT_ROOT / name for name in ("requirements.txt", "requirements-abx.txt")]
+    for line in (line for file in files for line in file.read_text(encoding="utf-8").splitlines()):
         name = line.split("==")[0].strip()
         if "==" in line and not line.startswith("#"):
             try:

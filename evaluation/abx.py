@@ -132,7 +132,7 @@ def fastabx() -> Any:
     except ImportError as error:
         raise AbxError(
             f"ABX errors are computed by the package fastabx, which cannot be imported ({error}): "
-            "pip install -r requirements.txt"
+            "pip install -r requirements-abx.txt"
         ) from error
     return library
 

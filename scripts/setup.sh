@@ -1,4 +1,5 @@
-# Sourced by the other scripts: finds a Python, makes .venv, installs requirements.txt when it changed.
+# Sourced by the other scripts: finds a Python, makes .venv, installs requirements.txt when it changed, and
+# requirements-abx.txt where that can be had.
 # Afterwards $VENV_PYTHON is the interpreter of .venv and the shell stands in the project root.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -45,9 +46,9 @@ _line_per_package() {
 
 _install() {
     if [ -t 1 ]; then # pip shows its progress bars
-        "$VENV_PYTHON" -m pip install --disable-pip-version-check -r requirements.txt
+        "$VENV_PYTHON" -m pip install --disable-pip-version-check -r "$1"
     else
-        PYTHONUNBUFFERED=1 "$VENV_PYTHON" -m pip install --disable-pip-version-check -r requirements.txt |
+        PYTHONUNBUFFERED=1 "$VENV_PYTHON" -m pip install --disable-pip-version-check -r "$1" |
             _line_per_package
         return "${PIPESTATUS[0]}"
     fi
@@ -61,9 +62,18 @@ if ! cmp -s requirements.txt .venv/installed-requirements.txt; then
         echo "about 3 GB to download and 6 GB on the disk (torch with its CUDA libraries, used or not), far less on macOS;"
         echo "three minutes on a fast connection, ten at 5 MB/s. It is done once."
     fi
-    _install || {
+    _install requirements.txt || {
         echo "error: the packages of requirements.txt could not be installed; see pip's message above." >&2
         exit 2
     }
     cp requirements.txt .venv/installed-requirements.txt
+fi
+
+if ! cmp -s requirements-abx.txt .venv/installed-requirements-abx.txt; then
+    echo "installing what ABX scoring needs"
+    _install requirements-abx.txt || {
+        echo "warning: the packages of requirements-abx.txt could not be installed, see pip's message above: ABX scoring" >&2
+        echo "(resdavenet_vq/abx.yaml) will not work here, everything else does. It is not tried again by itself." >&2
+    }
+    cp requirements-abx.txt .venv/installed-requirements-abx.txt
 fi

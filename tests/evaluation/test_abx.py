@@ -221,5 +221,5 @@ def test_old_pythons_get_a_sentence(monkeypatch):
 def test_a_missing_library_gets_a_sentence(monkeypatch):
     monkeypatch.setattr(abx, "PYTHON", (3, 12, 0))
     monkeypatch.setitem(__import__("sys").modules, "fastabx", None)
-    with pytest.raises(AbxError, match=r"fastabx, which cannot be imported .*pip install -r requirements.txt"):
+    with pytest.raises(AbxError, match=r"fastabx, which cannot be imported .*pip install -r requirements-abx.txt"):
         abx.fastabx()

@@ -12,6 +12,7 @@ SETUP = Path(__file__).resolve().parents[2] / "scripts" / "setup.sh"
 PYTHON = """#!/usr/bin/env bash
 [ "$1" = -m ] || exit 0
 [ -t 1 ] && echo "bar of pip for: $*"
+if [[ "$*" == *requirements-abx.txt ]]; then exit ${ABX_EXIT:-0}; fi
 echo "Collecting torch==2.11.0 (from -r requirements.txt (line 1))"
 echo "  Downloading torch-2.11.0-cp312-cp312-manylinux_2_28_x86_64.whl.metadata (29 kB)"
 echo "  Downloading torch-2.11.0-cp312-cp312-manylinux_2_28_x86_64.whl (530.6 MB)"
@@ -28,6 +29,7 @@ def project(tmp_path):
     (tmp_path / "scripts").mkdir()
     shutil.copy(SETUP, tmp_path / "scripts")
     (tmp_path / "requirements.txt").write_text("# two\ntorch==2.11.0\nrich==15.0.0\n")
+    (tmp_path / "requirements-abx.txt").write_text("fastabx==0.9.0\n")
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(PYTHON)
@@ -48,6 +50,7 @@ def test_a_log_has_a_line_for_each_package_after_what_is_to_come(project):
         "  Downloading torch-2.11.0-cp312-cp312-manylinux_2_28_x86_64.whl (530.6 MB)",
         "  Using cached rich-15.0.0-py3-none-any.whl (243 kB)",
         "  unpacking all of them (a minute or two, torch is large)",
+        "installing what ABX scoring needs",
         "ready",
     ]
 
@@ -66,6 +69,14 @@ def test_a_failure_of_pip_is_told_and_tried_again(project):
     assert failed.stderr.splitlines()[0] == "ERROR: something of pip"
     assert "could not be installed; see pip's message above" in failed.stderr
     assert set_up(project).returncode == 0
+
+
+def test_without_the_packages_of_abx_the_rest_goes_on(project):
+    done = set_up(project, ABX_EXIT="1")
+    assert done.returncode == 0
+    assert done.stdout.endswith("ready\n")
+    assert "warning: the packages of requirements-abx.txt could not be installed" in done.stderr
+    assert set_up(project).stdout == "ready\n"
 
 
 def test_pip_has_the_terminal_to_itself(project):
