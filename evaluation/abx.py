@@ -132,7 +132,7 @@ def fastabx() -> Any:
     except ImportError as error:
         raise AbxError(
             f"ABX errors are computed by the package fastabx, which cannot be imported ({error}): "
-            "pip install -r requirements-abx.txt"
+            "pip install -r requirements-abx.txt (for Linux it has packages for x86-64 alone)"
         ) from error
     return library
 

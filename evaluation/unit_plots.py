@@ -21,6 +21,7 @@ WINDOW_SECONDS, HOP_SECONDS, FFT = 0.005, 0.002, 1024  # a wide band, which show
 RANGE_DB = 70.0  # below the loudest cell everything is white
 TIER_INCHES, TOP_INCHES, SPECTROGRAM_INCHES = 0.34, 0.15, 2.4
 CHARACTER_INCHES = 0.085  # of a label, to tell whether it fits
+MARKERS, LINES = "osD^v", ("-", "--", ":", "-.")  # one for each round of colours
 COLOURS = ("#1f5fa8", "#b3401c", "#2a7d4f", "#7a4fa3", "#8a6d00", "#00798c")  # dark enough on white
 TOP_WORDS = 250
 DPI = 150
@@ -138,7 +139,10 @@ def precision_recall(
         best = sorted(words, reverse=True)[:top]
         points = np.array([word[1:] for word in best]).reshape(-1, 2)
         colour = COLOURS[number % len(COLOURS)]
-        axes.scatter(points[:, 0], points[:, 1], s=16, alpha=0.5, label=f"{name}, n = {len(best)}", color=colour)
+        marker = MARKERS[number // len(COLOURS) % len(MARKERS)]
+        axes.scatter(
+            points[:, 0], points[:, 1], s=16, alpha=0.5, marker=marker, label=f"{name}, n = {len(best)}", color=colour
+        )
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="precision", ylabel="recall", title=f"The {top} words of highest F1")
     axes.legend(loc="lower left", fontsize=8)
     return axes.figure
@@ -160,7 +164,8 @@ def words_above(models: Mapping[str, Sequence[float]], axes: Axes | None = None)
         ordered = np.sort(np.asarray(scores, dtype=float))
         counts = len(ordered) - np.searchsorted(ordered, thresholds, side="left")
         shown = np.where(counts > 0, counts, np.nan)  # zero has no place on a logarithmic axis
-        axes.step(thresholds, shown, where="post", label=name, color=COLOURS[number % len(COLOURS)])
+        line = LINES[number // len(COLOURS) % len(LINES)]
+        axes.step(thresholds, shown, line, where="post", label=name, color=COLOURS[number % len(COLOURS)])
     axes.set(xlim=(0, 1), yscale="log", xlabel="F1 at least", ylabel="words", title="Words above an F1")
     axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%d"))
     axes.legend(loc="lower left", fontsize=8)

@@ -88,9 +88,9 @@ def codes_section(cards: Sequence[CodeCard]) -> str:
         cards: in this order.
 
     Returns:
-        HTML.
+        HTML; nothing without any.
     """
-    return f'<div class="clusters">{"".join(map(_card, cards))}</div>'
+    return f'<div class="clusters">{"".join(map(_card, cards))}</div>' if cards else ""
 
 
 def _figures(figures: Sequence[tuple[str, Path]]) -> str:

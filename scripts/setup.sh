@@ -46,9 +46,9 @@ _line_per_package() {
 
 _install() {
     if [ -t 1 ]; then # pip shows its progress bars
-        "$VENV_PYTHON" -m pip install --disable-pip-version-check -r "$1"
+        "$VENV_PYTHON" -m pip install --disable-pip-version-check -c requirements.txt -r "$1"
     else
-        PYTHONUNBUFFERED=1 "$VENV_PYTHON" -m pip install --disable-pip-version-check -r "$1" |
+        PYTHONUNBUFFERED=1 "$VENV_PYTHON" -m pip install --disable-pip-version-check -c requirements.txt -r "$1" |
             _line_per_package
         return "${PIPESTATUS[0]}"
     fi
@@ -73,7 +73,8 @@ if ! cmp -s requirements-abx.txt .venv/installed-requirements-abx.txt; then
     echo "installing what ABX scoring needs"
     _install requirements-abx.txt || {
         echo "warning: the packages of requirements-abx.txt could not be installed, see pip's message above: ABX scoring" >&2
-        echo "(resdavenet_vq/abx.yaml) will not work here, everything else does. It is not tried again by itself." >&2
+        echo "(resdavenet_vq/abx.yaml) will not work here, everything else does; to try again:" >&2
+        echo ".venv/bin/pip install -r requirements-abx.txt" >&2
     }
     cp requirements-abx.txt .venv/installed-requirements-abx.txt
 fi

@@ -25,6 +25,11 @@ class SpokenPhones(NamedTuple):
     phones: list[Word]
 
 
+def phones_known(manifest: Path) -> bool:
+    """Return whether the phone times of a ``manifest``'s utterances are known."""
+    return (manifest.parent / PHONES).is_file()
+
+
 def read_phones(manifest: Path) -> Iterator[SpokenPhones]:
     """Read the phones of every utterance of a manifest of a world.
 
@@ -58,7 +63,8 @@ def _lines(path: Path, wanted: set[str]) -> dict[str, list[Word]]:
                     found[row["uttid"]] = [(float(start), float(end), phone) for start, end, phone in row["phones"]]
     except FileNotFoundError as error:
         raise ManifestError(
-            f"there is no {path}: phone times are known of embedded worlds alone (world/build.yaml writes them)"
+            f"there is no {path}: phone times are known of embedded worlds alone (world/build.yaml writes them); "
+            "other data need an item file"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ManifestError(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 import config
 from datasets.samples import OnError, SpokenCaptions
@@ -61,7 +61,7 @@ def abx(
     name_parts: PositiveInt = 1,
     on_error: OnError = "error",
     batch_size: PositiveInt = 16,
-    workers: int = 0,
+    workers: NonNegativeInt = 0,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
     """Measure ABX errors of some layers and write tables, metrics and a report.

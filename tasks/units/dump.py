@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 import config
 from datasets.parallel import locked
@@ -30,7 +30,7 @@ from evaluation.zerospeech import Bitrate, Submission, write_archive, write_feat
 from tasks.synthetic_captions import weights_digest
 from tasks.units.extraction import extract
 from tasks.units.model import SpeechSource, load_speech
-from tasks.units.naming import sound_seconds, utterance_names
+from tasks.units.naming import frames_heard, sound_seconds, utterance_names
 
 log = logging.getLogger(__name__)
 STATE = "dump.json"
@@ -47,7 +47,7 @@ def dump(
     name_parts: PositiveInt = 1,
     on_error: OnError = "error",
     batch_size: PositiveInt = 16,
-    workers: int = 0,
+    workers: NonNegativeInt = 0,
 ) -> None:
     """Write the features of every utterance, and a submission; what is there from an earlier call is not made again.
 
@@ -122,9 +122,9 @@ def _write_state(output: Path, made_from: dict[str, Any], summary: dict[str, Any
 
 def _summary(dataset: SpokenCaptions, files: dict[int, Path]) -> dict[str, Any]:
     """Count what was written; a file that breaks off cannot be there, as each is written whole."""
-    frames = dataset.lengths()[list(files)].tolist() if files else []
+    frames = frames_heard(dataset) if files else []
     bitrate = Bitrate()
-    durations = sound_seconds(dataset, list(files), frames)
+    durations = sound_seconds(dataset, list(files), [frames[row] for row in files])
     for path, seconds in progress(zip(files.values(), durations, strict=True), len(files), "bitrate"):
         bitrate.add_file(path, seconds)
     return {

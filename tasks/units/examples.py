@@ -17,7 +17,7 @@ from evaluation.word_detection import WordDetection
 SAMPLE_RATE = 16000
 AROUND_WORD, AROUND_CODE = 0.5, 0.1  # seconds before and after what is cut out
 FADE = 0.005  # seconds at both ends of a cut, so that it does not click
-CLOSE = 1.0  # seconds of the closer look at an utterance
+CLOSE = 0.5  # seconds of the closer look at an utterance, at which frames of 20 ms have room for their codes
 
 
 class Utterances:
@@ -45,7 +45,7 @@ class Utterances:
         self.codes, self.seconds, self.folder = codes, seconds, folder
 
     def shown(self, row: int) -> ShownUtterance | None:
-        """Draw a whole utterance, and a second from its middle on larger.
+        """Draw a whole utterance, and half a second around its middle larger.
 
         Args:
             row: of the dataset.
@@ -58,7 +58,7 @@ class Utterances:
             return None
         length = len(sound) / SAMPLE_RATE
         start = max(0.0, (length - CLOSE) / 2)
-        parts = [("the whole utterance", 0.0, length), ("a second of it", start, min(length, start + CLOSE))]
+        parts = [("the whole utterance", 0.0, length), ("half a second of it", start, min(length, start + CLOSE))]
         return self._drawn(row, sound, parts if length > 1.5 * CLOSE else parts[:1])
 
     def with_word(self, keyword: str, most: int) -> list[ShownUtterance]:
@@ -78,13 +78,17 @@ class Utterances:
             if word.upper() == keyword.upper()
         ]
         seed = int.from_bytes(hashlib.sha256(keyword.upper().encode()).digest()[:8])
-        order = np.random.default_rng(seed).permutation(len(found))[:most]
+        order = np.random.default_rng(seed).permutation(len(found))
         shown = []
         for row, start, end in (found[index] for index in order):
+            if len(shown) == most:
+                break
             sound = self.dataset.waveform(row)
             if sound is None:
                 return []
             first, last = max(0.0, start - AROUND_WORD), min(len(sound) / SAMPLE_RATE, end + AROUND_WORD)
+            if first >= last:  # behind the sound: alignments may be kept as they are
+                continue
             told = f"{keyword.upper()} from {start:.2f} to {end:.2f} s"
             shown.append(self._drawn(row, sound, [(told, first, last)], listened=(first, last)))
         return shown

@@ -45,10 +45,20 @@ def seconds_heard(dataset: SpokenCaptions) -> list[float]:
     Returns:
         Seconds for each row.
     """
+    return [FRAME_SECONDS * count if count else float("inf") for count in frames_heard(dataset)]
+
+
+def frames_heard(dataset: SpokenCaptions) -> list[int]:
+    """How many frames of each utterance a model hears; 0 where nobody knows.
+
+    Args:
+        dataset: of the utterances; ``max_frames`` cuts them.
+
+    Returns:
+        Frames of 10 ms for each row.
+    """
     frames = dataset.lengths()
-    if dataset.cut_at() is not None:
-        frames = frames.clip(max=dataset.cut_at())
-    return [FRAME_SECONDS * int(count) if count else float("inf") for count in frames]
+    return (frames if dataset.cut_at() is None else frames.clip(max=dataset.cut_at())).tolist()
 
 
 def sound_seconds(dataset: SpokenCaptions, rows: Sequence[int], nframes: Sequence[int]) -> list[float]:

@@ -13,21 +13,21 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from datasets.samples import OnError, SpokenCaptions
 from datasets.speech_image import Captions
-from datasets.world.phones import read_phones
+from datasets.world.phones import phones_known, read_phones
 from engine import distributed
 from engine.context import Context
 from engine.errors import UserError
 from engine.run_folder import RunSettings
 from evaluation.unit_plots import precision_recall, save, words_above
 from evaluation.units_report import codes_section, figures_section, utterances_section
-from evaluation.word_detection import Detecting, WordDetection, detect_words
+from evaluation.word_detection import Detecting, WordDetection
 from tasks.results import results_folder, write_results
 from tasks.units.examples import Utterances
 from tasks.units.extraction import Utterance, extract_all
 from tasks.units.model import SpeechModel, SpeechSource, load_speech
-from tasks.units.word_detection import DRY_ROWS, Alignments, BadAlignments, usable_alignments
+from tasks.units.word_detection import DRY_ROWS, Alignments, BadAlignments, measured, usable_alignments
 
-SILENT = '<p class="note">No sounds: this dataset has features alone.</p>'
+SILENT = '<p class="note">No sounds were found for this dataset.</p>'
 
 
 def unit_report(
@@ -35,7 +35,7 @@ def unit_report(
     data: Captions,
     context: Context,
     layers: list[str] | None = None,
-    phones: Path | None = None,
+    phones: bool = False,
     how: Detecting = Detecting(),  # noqa: B008  never changed
     utterances: PositiveInt | None = 2000,
     bad_alignments: BadAlignments = "error",
@@ -56,7 +56,7 @@ def unit_report(
         data: dataset of utterances with word alignments and sounds; without pictures it loads faster.
         context: given by run.py.
         layers: names of quantised layers such as ``quant3``, of each model; all that a model has when None.
-        phones: manifest of a world whose phone times are shown; None without phones.
+        phones: whether phone times are shown, which only worlds of this project have.
         how: what counts as a detection.
         utterances: the first so many of the dataset are measured; None for all.
         bad_alignments: as in word detection.
@@ -84,7 +84,9 @@ def unit_report(
     words, left_out = usable_alignments(dataset, utterances, bad_alignments)
     if context.dry_run:
         words = dict(list(words.items())[:DRY_ROWS])
-    spoken = {} if phones is None else {one.uttid: one.phones for one in read_phones(phones)}
+    if phones and not phones_known(dataset.source):
+        raise UserError(f"there are no phone times beside {dataset.source}, a world has them; set phones=false")
+    spoken = {one.uttid: one.phones for one in read_phones(dataset.source)} if phones else {}
     with results_folder(context, run) as folder:
         found: dict[str, dict[str, WordDetection]] = {}
         first: list[Utterance] = []
@@ -116,40 +118,8 @@ def unit_report(
             for metric, value in one.metrics().items()
         }
         told = ", ".join(model.name for model in trained.values())
-        write_results(folder, context, "units", {**left_out, **metrics}, sections, weights=told)
-
-
-def measured(
-    model: SpeechModel,
-    layers: list[str],
-    encoded: list[Utterance],
-    words: Alignments,
-    how: Detecting,
-    checked: bool = True,
-) -> dict[str, WordDetection]:
-    """Hold the codes of some layers against words.
-
-    Args:
-        model: that made the codes.
-        layers: quantised ones.
-        encoded: utterances with the codes of these layers.
-        words: of their rows.
-        how: what counts as a detection.
-        checked: whether words behind the codes of an utterance are refused.
-
-    Returns:
-        The measured pairs by layer.
-
-    Raises:
-        WordDetectionError: an alignment runs past its codes.
-    """
-    spoken = [words[one.row] for one in encoded]
-    return {
-        layer: detect_words(
-            [one.layers[layer].codes for one in encoded], spoken, model.seconds(layer), how, checked
-        )
-        for layer in layers
-    }  # fmt: skip
+        shown_sections = [(title, html) for title, html in sections if html]
+        write_results(folder, context, "units", {**left_out, **metrics}, shown_sections, weights=told)
 
 
 def compared(found: Mapping[str, Mapping[str, WordDetection]], top: int, folder: Path) -> list[tuple[str, Path]]:

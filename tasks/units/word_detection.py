@@ -7,7 +7,7 @@ encoded, and its codes are held against its time-aligned words.
 import logging
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from datasets.manifest import report_problems
 from datasets.records import Word
@@ -22,8 +22,8 @@ from evaluation.word_alignments import SLACK, alignment_fault
 from evaluation.word_detection import Detecting, WordDetection, detect_words
 from evaluation.word_tables import write_word_tables
 from tasks.results import results_folder, write_results
-from tasks.units.extraction import extract_all
-from tasks.units.model import FRAME_SECONDS, SpeechSource, load_speech
+from tasks.units.extraction import Utterance, extract_all
+from tasks.units.model import FRAME_SECONDS, SpeechModel, SpeechSource, load_speech
 
 log = logging.getLogger(__name__)
 BadAlignments = Literal["error", "skip", "keep"]
@@ -41,7 +41,7 @@ def word_detection(
     bad_alignments: BadAlignments = "error",
     on_error: OnError = "error",
     batch_size: PositiveInt = 16,
-    workers: int = 0,
+    workers: NonNegativeInt = 0,
     show: PositiveInt = 40,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
@@ -80,19 +80,48 @@ def word_detection(
         )  # fmt: skip
         if not encoded:
             raise UserError(f"none of {len(alignments)} utterances of {dataset.source} could be used; mend the files")
-        words = [alignments[one.row] for one in encoded]
         metrics: dict[str, float] = {"utterances": len(encoded), **left_out}
         if on_error == "skip":
             metrics["utterances_unreadable"] = len(alignments) - len(encoded)
-        found: dict[str, WordDetection] = {}
+        found = measured(trained, wanted, encoded, alignments, how, bad_alignments != "keep")
         for layer in wanted:
-            codes = [one.layers[layer].codes for one in encoded]
-            checked = bad_alignments != "keep"
-            found[layer] = detect_words(codes, words, trained.seconds(layer), how, checked)
             write_word_tables(folder.path, layer, found[layer], show)
             metrics |= {f"{layer}/{name}": value for name, value in found[layer].metrics().items()}
         sections = [words_section(one, layer, show) for layer, one in found.items()]
         write_results(folder, context, "words that codes detect", metrics, sections, weights=trained.name)
+
+
+def measured(
+    model: SpeechModel,
+    layers: list[str],
+    encoded: list[Utterance],
+    words: Alignments,
+    how: Detecting,
+    checked: bool = True,
+) -> dict[str, WordDetection]:
+    """Hold the codes of some layers against words.
+
+    Args:
+        model: that made the codes.
+        layers: quantised ones.
+        encoded: utterances with the codes of these layers.
+        words: of their rows.
+        how: what counts as a detection.
+        checked: whether words behind the codes of an utterance are refused.
+
+    Returns:
+        The measured pairs by layer.
+
+    Raises:
+        WordDetectionError: an alignment runs past its codes.
+    """
+    spoken = [words[one.row] for one in encoded]
+    return {
+        layer: detect_words(
+            [one.layers[layer].codes for one in encoded], spoken, model.seconds(layer), how, checked
+        )
+        for layer in layers
+    }  # fmt: skip
 
 
 def usable_alignments(

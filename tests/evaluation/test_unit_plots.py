@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from engine.errors import UserError
-from evaluation.unit_plots import Tier, precision_recall, save, transcripts, words_above
+from evaluation.unit_plots import COLOURS, Tier, precision_recall, save, transcripts, words_above
 
 RATE = 16000
 WORDS = Tier("words", [(0.0, 0.5, "RED"), (0.5, 1.0, "CUBE")])
@@ -68,6 +68,15 @@ def test_words_above_counts_those_that_just_reach_a_threshold():
     thresholds, counts = (np.asarray(values) for values in axes.lines[0].get_data())
     at = {value: counts[np.isclose(thresholds, value)].item() for value in (0.0, 0.25, 0.255, 0.5, 0.505, 1.0)}
     assert at == {0.0: 3, 0.25: 3, 0.255: 2, 0.5: 2, 0.505: 1, 1.0: 1}
+
+
+def test_more_series_than_colours_can_be_told_apart():
+    models = {str(number): [(0.5, 0.5, 0.5)] for number in range(2 * len(COLOURS))}
+    scatter = precision_recall(models).axes[0].collections
+    shapes = {(tuple(one.get_facecolor()[0]), len(one.get_paths()[0].vertices)) for one in scatter}
+    assert len(shapes) == len(models)
+    lines = words_above({name: [0.5] for name in models}).axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == len(models)
 
 
 def test_files_are_whole_and_the_same_each_time(tmp_path):

@@ -59,6 +59,14 @@ def test_layout_values_and_summary(sounds, vq_run, context, tmp_path, capsys):
     assert f"{len(counts)} symbols" in capsys.readouterr().err
 
 
+def test_cut_sounds_are_as_long_as_what_was_encoded(sounds, vq_run, context, tmp_path):
+    dump(node(sounds, max_frames=50), "quant2", tmp_path / "out", context, SpeechSource(run=vq_run))
+    summary = json.loads((tmp_path / "out" / "dump.json").read_text())["summary"]
+    lengths = SoundFolder(sounds).lengths().clip(max=50)
+    assert summary["sound_seconds"] == pytest.approx(lengths.sum() / 100, abs=0.01 * len(lengths))
+    assert summary["frames"] == (lengths // 2).sum()
+
+
 def test_a_stopped_dump_goes_on(sounds, vq_run, context, tmp_path, monkeypatch):
     whole, halted = tmp_path / "whole", tmp_path / "halted"
     dump(node(sounds), "conv3", whole, context, SpeechSource(run=vq_run))

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from datasets.spoken_captions import PlacesFiles
+from datasets.world.build import ensure_world
+from datasets.world.phones import read_phones
+from datasets.world.world import World
 from engine.errors import UserError
 from tasks.units.examples import SAMPLE_RATE, Utterances, cut
 from tasks.units.model import SpeechSource
@@ -70,6 +73,32 @@ def test_a_keyword_is_found_or_said_to_be_absent(report, data):
     page = report(keywords=[spoken.lower(), "zebra"], shown=0, codes=0, occurrences=1)
     assert f"<h2>“{spoken.lower()}”</h2><article" in page
     assert '<h2>“zebra”</h2><p class="note">Not spoken in these utterances.</p>' in page
+
+
+def test_a_keyword_behind_its_sound_is_passed_over(data, tmp_path):
+    words = {0: [(98.0, 99.0, "LATE"), (0.1, 0.3, "EARLY")]}
+    examples = Utterances(data(False, "error"), words, {}, {}, {}, tmp_path)
+    assert examples.with_word("late", 3) == []
+    assert len(examples.with_word("early", 3)) == 1
+
+
+def test_phones_of_a_world_are_a_tier(tmp_path, vq_run, context):
+    settings = {"scenes": 3, "size": 16, "speakers": 1, "splits": (0.0, 0.0, 1.0)}
+    manifest = ensure_world(World(tmp_path / "world", **settings, workers=1)) / "places" / "test.json"
+
+    def node(train, on_error):
+        return PlacesFiles(manifest, image=None, train=train, on_error=on_error)
+
+    unit_report({"mine": SpeechSource(run=vq_run)}, node, context, phones=True, shown=1, codes=0, run=context.settings)
+    drawn = next((context.folder / "figures").glob("row_0_0.00_*.svg")).read_text()
+    phones = next(read_phones(manifest)).phones
+    assert ">phones<" in drawn
+    assert any(f">{phone}<" in drawn for start, end, phone in phones if end - start > 0.15)
+
+
+def test_phones_of_other_data_are_refused(report):
+    with pytest.raises(UserError, match=r"no phone times beside .*; set phones=false"):
+        report(phones=True)
 
 
 def test_no_model_is_refused(report):
