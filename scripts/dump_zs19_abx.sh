@@ -17,7 +17,7 @@ model=$(realpath -m -- "$1") layer=$2 zip=$(realpath -m -- "$3")
 shift 3
 [[ $zip == *.zip ]] || fail "found $zip, expected a name that ends in .zip"
 wavs=${ZS19_WAVS:-}
-if [ $# -gt 0 ] && [[ $1 != *=* ]]; then
+if [ $# -gt 0 ] && [[ $1 != *=* && $1 != --* ]]; then
     wavs=$1
     shift
 fi
@@ -35,5 +35,6 @@ python=.venv/bin/python
 [ -x "$python" ] || python=python3
 "$python" run.py -f resdavenet_vq/dump.yaml "${settings[@]}" "layer=$layer" "data.folder=$wavs" \
     "output=$zip.parts" "archive=$zip" "$@"
+[ -f "$zip" ] || exit 0 # --dry-run and the like write none
 rm -rf -- "$zip.parts"
 echo "Run \"bash evaluate.sh $zip test dtw_cosine\" in the docker image of ZeroSpeech 2019 for ABX error and bitrate"

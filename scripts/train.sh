@@ -3,8 +3,9 @@
 #   scripts/train.sh 01100 RDVQ_01100 ""                       quantisers 2 and 3, from scratch
 #   scripts/train.sh 01100 RDVQ_01100 runs/resdavenet_vq/A     the same from the weights of a run or published experiment;
 #   scripts/train.sh 01100 RDVQ_01100 "--seed-dir ./exps/A --seed-epoch 30"   the original's words are understood too
-# The run goes to runs/resdavenet_vq/NAME, and on from there when it is started again. Settings are those of
-# config_files/resdavenet_vq/base.yaml, or of CONFIG: CONFIG=resdavenet_vq/world_cpu.yaml scripts/train.sh 01100 small ""
+# The run goes to runs/resdavenet_vq/NAME, and on from there when it is started again; relative seeds start at the
+# project root. Settings are those of config_files/resdavenet_vq/base.yaml, or of CONFIG:
+#   CONFIG=resdavenet_vq/world_cpu.yaml scripts/train.sh 01100 small ""
 set -euo pipefail
 
 fail() {

@@ -127,6 +127,13 @@ def script(*arguments, **environment):
 
 
 def test_the_script_in_the_manner_of_the_original(sounds, vq_run, tmp_path):
+    """A dry run leaves alone what a stopped run has done."""
+    begun = tmp_path / "new" / "out.zip.parts"
+    begun.mkdir(parents=True)
+    dry = script(vq_run, "quant3", tmp_path / "new" / "out.zip", "--dry-run", ZS19_WAVS=str(sounds))
+    assert dry.returncode == 0, dry.stderr
+    assert "evaluate.sh" not in dry.stdout
+    assert begun.is_dir()
     done = script(vq_run, "quant3", tmp_path / "new" / "out.zip", ZS19_WAVS=str(sounds), CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 0, done.stderr
     assert "evaluate.sh" in done.stdout
