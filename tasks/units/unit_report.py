@@ -23,9 +23,16 @@ from evaluation.units_report import codes_section, figures_section, utterances_s
 from evaluation.word_detection import Detecting, WordDetection
 from tasks.results import results_folder, write_results
 from tasks.units.examples import Utterances
-from tasks.units.extraction import Utterance, extract_all
+from tasks.units.extraction import Utterance
 from tasks.units.model import SpeechModel, SpeechSource, load_speech
-from tasks.units.word_detection import DRY_ROWS, Alignments, BadAlignments, measured, usable_alignments
+from tasks.units.word_detection import (
+    DRY_ROWS,
+    Alignments,
+    BadAlignments,
+    measured,
+    usable_alignments,
+    utterances_with_codes,
+)
 
 SILENT = '<p class="note">No sounds were found for this dataset.</p>'
 
@@ -92,12 +99,7 @@ def unit_report(
         first: list[Utterance] = []
         for name, model in trained.items():
             wanted = layers or model.quantised()
-            encoded = extract_all(
-                model, dataset, wanted, features=False, codes=True, rows=list(words), batch_size=batch_size,
-                workers=workers,
-            )  # fmt: skip
-            if not encoded:
-                raise UserError(f"none of {len(words)} utterances of {dataset.source} could be used; mend the files")
+            encoded = utterances_with_codes(model, dataset, wanted, list(words), batch_size, workers)
             found[name] = measured(model, wanted, encoded, words, how, bad_alignments != "keep")
             first = first or encoded
         name, model = next(iter(trained.items()))

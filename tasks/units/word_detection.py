@@ -74,12 +74,7 @@ def word_detection(
     if context.dry_run:
         alignments = dict(list(alignments.items())[:DRY_ROWS])
     with results_folder(context, run) as folder:
-        encoded = extract_all(
-            trained, dataset, wanted, features=False, codes=True, rows=list(alignments), batch_size=batch_size,
-            workers=workers,
-        )  # fmt: skip
-        if not encoded:
-            raise UserError(f"none of {len(alignments)} utterances of {dataset.source} could be used; mend the files")
+        encoded = utterances_with_codes(trained, dataset, wanted, list(alignments), batch_size, workers)
         metrics: dict[str, float] = {"utterances": len(encoded), **left_out}
         if on_error == "skip":
             metrics["utterances_unreadable"] = len(alignments) - len(encoded)
@@ -89,6 +84,32 @@ def word_detection(
             metrics |= {f"{layer}/{name}": value for name, value in found[layer].metrics().items()}
         sections = [words_section(one, layer, show) for layer, one in found.items()]
         write_results(folder, context, "words that codes detect", metrics, sections, weights=trained.name)
+
+
+def utterances_with_codes(
+    model: SpeechModel, dataset: SpokenCaptions, layers: list[str], rows: list[int], batch_size: int, workers: int
+) -> list[Utterance]:
+    """Encode utterances and keep their codes.
+
+    Args:
+        model: the speech model.
+        dataset: of the utterances.
+        layers: quantised ones.
+        rows: of the dataset.
+        batch_size: utterances encoded at a time at most.
+        workers: loading processes.
+
+    Returns:
+        Those that could be read, in the order of their rows.
+
+    Raises:
+        UserError: none could be read.
+    """
+    how = {"rows": rows, "batch_size": batch_size, "workers": workers}
+    encoded = extract_all(model, dataset, layers, features=False, codes=True, **how)
+    if not encoded:
+        raise UserError(f"none of {len(rows)} utterances of {dataset.source} could be used; mend the files")
+    return encoded
 
 
 def measured(
