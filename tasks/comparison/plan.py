@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.errors import UserError
-from tasks.words_by_drawing_experiments.runs import Job
-
-WARM_UP = "warm_up"
+from tasks.comparison.runs import Job
 
 
 @dataclass(frozen=True)
@@ -24,11 +22,23 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Training(Step):
+    """A config that is trained once a seed.
+
+    Attributes:
+        start: the training of the same seed from whose weights it starts, one of those named before it; None for none
+            but what the config itself says.
+    """
+
+    start: str | None = None
+
+
+@dataclass(frozen=True)
 class Column:
     """A measure of the table.
 
     Attributes:
-        metric: its name in the test's ``metrics.json``.
+        metric: its name in the ``metrics.json`` of a test or training.
         chance: what chance reaches; None where nobody knows.
     """
 
@@ -38,13 +48,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Check(Step):
-    """A test of every training.
+    """A test of trainings.
 
     Attributes:
         columns: what the table shows of it, by heading.
+        of: the trainings that are tested; None for all.
     """
 
     columns: dict[str, Column] = field(default_factory=dict)
+    of: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,39 +65,49 @@ class Plan:
 
     Attributes:
         folder: of all runs.
-        warm_up: the training that all others of a seed start from.
         trainings: by name.
         tests: by name.
-        train_settings: for the warm-up and every training.
+        measures: what the table shows of the trainings' own ``metrics.json``, by heading.
+        train_settings: for every training.
         test_settings: for every test.
 
     Raises:
-        UserError: a name cannot be a folder's, or a training is called as the warm-up is.
+        UserError: a name cannot be a folder's, or names a training that there is not.
     """
 
     folder: Path
-    warm_up: Step
-    trainings: dict[str, Step]
+    trainings: dict[str, Training]
     tests: dict[str, Check]
-    train_settings: list[str]
-    test_settings: list[str]
+    measures: dict[str, Column] = field(default_factory=dict)
+    train_settings: list[str] = field(default_factory=list)
+    test_settings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         odd = [name for name in (*self.trainings, *self.tests) if not name.replace("_", "").isalnum()]
-        if odd or WARM_UP in self.trainings:
+        if odd:
             raise UserError(
-                f"found the names {odd or [WARM_UP]} of trainings or tests; expected letters, digits and _, since they "
-                f"become folders, and another name than {WARM_UP} for trainings"
+                f"found the names {odd} of trainings or tests; expected letters, digits and _, since they become "
+                "folders"
             )
+        known: list[str] = []
+        for name, step in self.trainings.items():
+            if step.start is not None and step.start not in known:
+                raise UserError(
+                    f"trainings.{name}.start: found {step.start!r}; expected a training named before it: "
+                    f"{', '.join(known) or 'there is none'}"
+                )
+            known.append(name)
+        for name, test in self.tests.items():
+            if missing := sorted(set(test.of or []) - set(known)):
+                raise UserError(f"tests.{name}.of: found {missing}; the trainings are {', '.join(known)}")
 
     def training(self, name: str, seed: int) -> Job:
-        """The run of the training ``name``, or of the warm-up, with ``seed``."""
-        folder = self.folder / name / f"seed_{seed}"
-        step = self.warm_up if name == WARM_UP else self.trainings[name]
+        """The run of the training ``name`` with ``seed``."""
+        folder, step = self.folder / name / f"seed_{seed}", self.trainings[name]
         settings = [*self.train_settings, *step.settings, f"seed={seed}", *place(folder)]
-        if name == WARM_UP:
+        if step.start is None:
             return Job(step.file, tuple(settings), folder)
-        start = self.training(WARM_UP, seed)
+        start = self.training(step.start, seed)
         return Job(step.file, (*settings, f"init_from.path={start.folder}"), folder, (start,))
 
     def test(self, name: str, training: str, seed: int) -> Job:
@@ -104,15 +126,24 @@ class Plan:
         settings = (*self.test_settings, *step.settings, f"model.run={tested.folder}", *place(folder))
         return Job(step.file, settings, folder, (tested,), replaced=True)
 
+    def tests_of(self, training: str) -> dict[str, Check]:
+        """Return the tests of one ``training``, by name."""
+        return {name: step for name, step in self.tests.items() if step.of is None or training in step.of}
+
     def jobs(self, seeds: Sequence[int]) -> list[Job]:
         """All runs of some ``seeds``, in the order in which they can be done."""
-        names = [(name, seed) for seed in seeds for name in (WARM_UP, *self.trainings)]
-        tests = [self.test(test, name, seed) for name, seed in names for test in self.tests]
+        names = [(name, seed) for seed in seeds for name in self.trainings]
+        tests = [self.test(test, name, seed) for name, seed in names for test in self.tests_of(name)]
         return [*(self.training(name, seed) for name, seed in names), *tests]
+
+    def columns(self) -> dict[str, float | None]:
+        """The measures of the table in their order, and what chance reaches in each."""
+        parts = [self.measures, *(step.columns for step in self.tests.values())]
+        return {head: column.chance for part in parts for head, column in part.items()}
 
     def begun_seeds(self) -> list[int]:
         """The seeds for which any training has begun, whoever did it."""
-        found = {path.name for name in (WARM_UP, *self.trainings) for path in (self.folder / name).glob("seed_*")}
+        found = {path.name for name in self.trainings for path in (self.folder / name).glob("seed_*")}
         return sorted(int(name.removeprefix("seed_")) for name in found if name.removeprefix("seed_").isdigit())
 
 

@@ -17,16 +17,19 @@ from engine.context import Context
 from engine.errors import UserError
 from gan import shipped
 from gan.progan import ProganGenerator
-from tasks.words_by_drawing_experiments import made_from, runs
-from tasks.words_by_drawing_experiments.budgets import budget
-from tasks.words_by_drawing_experiments.comparison import compare
-from tasks.words_by_drawing_experiments.plan import Check, Column, Plan, Step
+from tasks.comparison import made_from, runs
+from tasks.comparison.budgets import budget
+from tasks.comparison.compare import compare
+from tasks.comparison.plan import Check, Column, Plan, Step, Training
+from tasks.comparison.tables import write_tables
 
 EVALUATE = Check("words_by_drawing/evaluate.yaml", [], {"recall": Column("A_r1", 0.5)})
 ARGUMENTS = {
     "seeds": [0, 3],
-    "warm_up": Step("words_by_drawing/warm_up.yaml"),
-    "trainings": {"regular": Step("words_by_drawing/train_regular.yaml", ["trainer.epochs=2"])},
+    "trainings": {
+        "warm_up": Training("words_by_drawing/warm_up.yaml"),
+        "regular": Training("words_by_drawing/train_regular.yaml", ["trainer.epochs=2"], "warm_up"),
+    },
     "tests": {"recall": EVALUATE},
 }
 
@@ -106,7 +109,7 @@ def test_an_unfinished_comparison_says_what_it_lacks(calls, monkeypatch, tmp_pat
     """Another process has trained seed 3's warm-up and tested it, and is at its regular training."""
     compare(**ARGUMENTS | {"seeds": [0]}, context=context(), folder=tmp_path)
     assert "not finished" not in (tmp_path / "comparison.md").read_text()
-    plan = Plan(tmp_path, ARGUMENTS["warm_up"], ARGUMENTS["trainings"], ARGUMENTS["tests"], [], [])
+    plan = Plan(tmp_path, ARGUMENTS["trainings"], ARGUMENTS["tests"])
     plan.training("warm_up", 3).run()
     plan.test("recall", "warm_up", 3).run()
     (tmp_path / "regular" / "seed_3").mkdir()
@@ -124,15 +127,38 @@ def test_an_unfinished_comparison_says_what_it_lacks(calls, monkeypatch, tmp_pat
     assert list(json.loads((tmp_path / "comparison.json").read_text())["trainings"]["regular"]) == ["0"]
 
 
+def test_tests_of_some_trainings_figures_of_trainings_and_chains_of_starts(calls, tmp_path):
+    again = Training("words_by_drawing/train_regular.yaml", [], "regular")
+    arguments = ARGUMENTS | {
+        "seeds": [3],
+        "trainings": ARGUMENTS["trainings"] | {"again": again, "alone": Training("words_by_drawing/warm_up.yaml")},
+        "tests": {"recall": Check(EVALUATE.file, [], EVALUATE.columns, ["again"]), "other": None},
+        "measures": {"own recall": Column("A_r1", 0.25)},
+    }
+    compare(**arguments, context=context(), folder=tmp_path)
+    made = {str(folder.relative_to(tmp_path)): values for folder, values in calls}
+    assert list(made)[4:] == ["again/seed_3/tests/recall"]
+    assert made["again/seed_3"]["init_from"]["path"] == str(tmp_path / "regular" / "seed_3")
+    assert made["alone/seed_3"]["init_from"] is None
+    table = (tmp_path / "comparison.md").read_text()
+    assert "From the warm_up of the same seed: regular.\nFrom the regular of the same seed: again.\n" in table
+    assert "| own recall | **0.800** | **0.800** | **0.800** | **0.800** | 0.250 |" in table
+    assert "| recall |  |  | **0.800** |  | 0.500 |" in table
+    (tmp_path / "alone" / "seed_3" / "metrics.json").unlink()
+    write_tables(Plan(tmp_path, arguments["trainings"], {}, arguments["measures"]), tmp_path)
+    assert "- alone with seed 3: the training itself" in (tmp_path / "comparison.md").read_text()
+
+
 def test_a_run_that_is_not_there_took_nothing(tmp_path):
     assert budget(tmp_path / "nowhere") == {}
 
 
 def test_changed_settings_are_not_taken_for_finished(calls, tmp_path):
     compare(**ARGUMENTS | {"seeds": [0]}, context=context(), folder=tmp_path)
-    changed = {"trainings": {"regular": Step("words_by_drawing/train_regular.yaml", ["trainer.epochs=3"])}}
+    changed = Training("words_by_drawing/train_regular.yaml", ["trainer.epochs=3"], "warm_up")
+    trainings = ARGUMENTS["trainings"] | {"regular": changed}
     calls.clear()
-    compare(**ARGUMENTS | changed | {"seeds": [0]}, context=context(), folder=tmp_path)
+    compare(**ARGUMENTS | {"trainings": trainings, "seeds": [0]}, context=context(), folder=tmp_path)
     (folder, values), *_ = calls
     assert folder == tmp_path / "regular" / "seed_0"
     assert values["trainer"]["epochs"] == 3
@@ -250,8 +276,14 @@ def test_faults_are_told_before_anything_runs(calls, tmp_path):
     wrong = {"tests": {"recall": Check("words_by_drawing/evaluate.yaml", ["pairs=none"])}}
     with pytest.raises(config.ConfigError, match="pairs"):
         compare(**ARGUMENTS | wrong, context=context(), folder=tmp_path)
-    with pytest.raises(UserError, match="warm_up"):
-        compare(**ARGUMENTS | {"trainings": {"warm_up": Step("a.yaml")}}, context=context(), folder=tmp_path)
+    lonely = {"regular": ARGUMENTS["trainings"]["regular"]}
+    with pytest.raises(UserError, match=r"regular.start: found 'warm_up'; expected a training named before it"):
+        compare(**ARGUMENTS | {"trainings": lonely}, context=context(), folder=tmp_path)
+    with pytest.raises(UserError, match=r"found the names .'a/b'. of trainings or tests; expected letters"):
+        compare(**ARGUMENTS | {"trainings": {"a/b": Training("a.yaml")}}, context=context(), folder=tmp_path)
+    unknown = {"recall": Check("words_by_drawing/evaluate.yaml", of=["warmup"])}
+    with pytest.raises(UserError, match=r"tests.recall.of: found .'warmup'.; the trainings are warm_up, regular"):
+        compare(**ARGUMENTS | {"tests": unknown}, context=context(), folder=tmp_path)
     compare(**ARGUMENTS, context=context(dry_run=True), folder=tmp_path)
     assert calls == []
 

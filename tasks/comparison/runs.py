@@ -18,7 +18,7 @@ from typing import Any
 import config
 from datasets.parallel import locked
 from engine.errors import UserError
-from tasks.words_by_drawing_experiments import made_from
+from tasks.comparison import made_from
 
 log = logging.getLogger(__name__)
 

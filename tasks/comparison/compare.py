@@ -1,10 +1,9 @@
-"""Does it help to draw negatives? Trainings from one start, tested alike: ``run.py -f words_by_drawing/compare.yaml``.
+"""Trainings tested alike, over seeds, in one table: ``python run.py -f words_by_drawing/compare.yaml``, for one.
 
-For each seed one warm-up, then every training for the same number of epochs from its weights ("Learning Words by
-Drawing Images", CVPR 2019, starts its negatives from a trained regular model too), then every test on each. What is
-finished is not done again, so the command goes on after a stop, and seeds can be shared out among processes
-(``seeds=[0]`` and ``seeds=[1,2]``); the table holds all runs in the folder that are finished and names
-those that are not.
+For each seed every training, each from the weights of the one that it names as its start, then every test on each. What
+is finished is not done again, so the command goes on after a stop, and seeds can be shared out among processes
+(``seeds=[0]`` and ``seeds=[1,2]``); the table holds all runs in the folder that are finished and names those that are
+not.
 """
 
 import logging
@@ -17,50 +16,52 @@ import config
 from datasets.parallel import locked
 from engine.context import Context
 from engine.errors import UserError
-from tasks.words_by_drawing_experiments.plan import WARM_UP, Check, Plan, Step, place
-from tasks.words_by_drawing_experiments.runs import Job, forget
-from tasks.words_by_drawing_experiments.tables import write_tables
+from tasks.comparison.plan import Check, Column, Plan, Step, Training, place
+from tasks.comparison.runs import Job, forget
+from tasks.comparison.tables import write_tables
 
 log = logging.getLogger(__name__)
 
 
 def compare(
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)],
-    warm_up: Step,
-    trainings: dict[str, Step],
-    tests: dict[str, Check],
+    trainings: dict[str, Training | None],
+    tests: dict[str, Check | None],
     context: Context,
+    measures: dict[str, Column] = {},  # noqa: B006  never changed
     negatives: Step | None = None,
     train_settings: list[str] = [],  # noqa: B006  never changed
     test_settings: list[str] = [],  # noqa: B006  never changed
-    folder: Path = Path("runs/words_by_drawing/comparison"),
+    folder: Path = Path("runs/comparison"),
 ) -> None:
     """Train, test and write the table.
 
     Args:
-        seeds: of the trainings; each has a warm-up of its own.
-        warm_up: the training that all others of a seed start from.
-        trainings: by name.
-        tests: by name.
+        seeds: of the trainings.
+        trainings: by name, in an order in which they can be run; null takes one away that a config names.
+        tests: by name; null as for trainings.
         context: given by run.py.
+        measures: what the table shows of the trainings' own ``metrics.json``, by heading.
         negatives: makes the negatives of a test, at its ``output``; done once, when that file is missing.
-        train_settings: ``key=value`` words for the warm-up and every training.
+        train_settings: ``key=value`` words for every training.
         test_settings: the same for every test, and for ``negatives``.
         folder: of all runs, and of ``comparison.md``, ``.csv`` and ``.json``.
 
     Raises:
-        UserError: a config is not valid, names are not fit for folders, or a run failed.
+        UserError: a config is not valid, names are not fit for folders or not those of a training, or a run failed.
     """
     forget()
     folder = config.resolve_path(folder)
-    plan = Plan(folder, warm_up, trainings, tests, train_settings, test_settings)
+    wanted = {name: step for name, step in trainings.items() if step is not None}
+    checks = {name: step for name, step in tests.items() if step is not None}
+    plan = Plan(folder, wanted, checks, measures, train_settings, test_settings)
     for job in plan.jobs(seeds[:1]):  # faults are told before hours are spent
         job.values()
     if context.dry_run:
         log.info("%d runs, all valid; nothing was run", len(plan.jobs(seeds)))
         return
     for seed in seeds:
-        for name in (WARM_UP, *trainings):
+        for name in plan.trainings:
             plan.training(name, seed).run()
         if negatives is not None:
             ensure_negatives(Step(negatives.file, [*test_settings, *negatives.settings]), folder)

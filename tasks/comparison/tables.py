@@ -9,28 +9,28 @@ import config
 from engine.logs import console
 from engine.whole_files import write_whole
 from evaluation.comparison import Measured, as_csv, as_markdown, summarise
-from tasks.words_by_drawing_experiments import made_from
-from tasks.words_by_drawing_experiments.budgets import as_footer, budget
-from tasks.words_by_drawing_experiments.plan import WARM_UP, Plan
-from tasks.words_by_drawing_experiments.runs import Job
+from tasks.comparison import made_from
+from tasks.comparison.budgets import as_footer, budget
+from tasks.comparison.plan import Plan
+from tasks.comparison.runs import Job
 
 
 class Findings(NamedTuple):
     """What is there of a comparison.
 
     Attributes:
-        measured: the figures of all finished tests.
-        tests: those tests.
+        measured: the figures of all that is finished.
+        runs: trainings and tests that these are of.
         lacking: the names of the tests that are not finished, by training and seed.
     """
 
     measured: list[Measured]
-    tests: list[Job]
+    runs: list[Job]
     lacking: dict[tuple[str, int], list[str]]
 
     def jobs(self) -> set[Job]:
-        """The finished tests, and what each was made from."""
-        found, left = set(), list(self.tests)
+        """What is finished, and what each was made from."""
+        found, left = set(), list(self.runs)
         while left:
             job = left.pop()
             found.add(job)
@@ -42,19 +42,33 @@ def measure(plan: Plan) -> Findings:
     """Look at the tests of ``plan`` for all seeds that were begun."""
     made_from.forget()
     found = Findings([], [], {})
-    for name in (WARM_UP, *plan.trainings):
+    for name in plan.trainings:
         for seed in plan.begun_seeds():
-            for test, step in plan.tests.items():
+            _own(plan, name, seed, found)
+            for test, step in plan.tests_of(name).items():
                 job = plan.test(test, name, seed)
                 if not job.finished():
                     found.lacking.setdefault((name, seed), []).append(test)
                     continue
                 figures = job.figures()
-                found.tests.append(job)
+                found.runs.append(job)
                 found.measured.extend(
                     Measured(name, seed, head, figures[column.metric]) for head, column in step.columns.items()
                 )
     return found
+
+
+def _own(plan: Plan, name: str, seed: int, found: Findings) -> None:
+    """Add what a training says of itself."""
+    job = plan.training(name, seed)
+    if not plan.measures:
+        return
+    if not job.finished():
+        found.lacking.setdefault((name, seed), []).append("the training itself")
+        return
+    figures = job.figures()
+    found.runs.append(job)
+    found.measured.extend(Measured(name, seed, head, figures[one.metric]) for head, one in plan.measures.items())
 
 
 def write_tables(plan: Plan, folder: Path) -> None:
@@ -66,7 +80,7 @@ def write_tables(plan: Plan, folder: Path) -> None:
     """
     found = measure(plan)
     summaries = summarise(found.measured)
-    columns = {head: column.chance for step in plan.tests.values() for head, column in step.columns.items()}
+    columns = plan.columns()
     seeds = sorted({one.seed for one in found.measured})
     made = found.jobs()
     commands = [job.command for job in plan.jobs(seeds) if job in made]
@@ -75,7 +89,7 @@ def write_tables(plan: Plan, folder: Path) -> None:
     took = as_footer({name: list(rows.values()) for name, rows in budgets.items()})
     missing = _missing(found)
     text = (
-        f"{_told(seeds, missing)}\n{as_markdown(summaries, columns)}\n"
+        f"{_told(plan, seeds, missing)}\n{as_markdown(summaries, columns)}\n"
         f"What the trainings took, means over their seeds in the table:\n\n{took}"
     )
     title = "# Comparison, not finished" if missing else "# Comparison"
@@ -100,12 +114,15 @@ def _missing(found: Findings) -> list[str]:
     return [f"{name} with seed {seed}: {', '.join(tests)}" for (name, seed), tests in found.lacking.items()]
 
 
-def _told(seeds: list[int], missing: list[str]) -> str:
-    """Say over which seeds the means are."""
-    text = (
-        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}. Every training started from the "
-        f"{WARM_UP} of its seed; all were trained for the same number of epochs.\n"
-    )
+def _told(plan: Plan, seeds: list[int], missing: list[str]) -> str:
+    """Say over which seeds the means are, and where each training started."""
+    followers: dict[str, list[str]] = {}
+    for name, step in plan.trainings.items():
+        if step.start is not None:
+            followers.setdefault(step.start, []).append(name)
+    text = f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}.\n"
+    for start, names in followers.items():
+        text += f"From the {start} of the same seed: {', '.join(names)}.\n"
     if not missing:
         return text
     lines = "".join(f"- {line}\n" for line in missing)
