@@ -74,32 +74,36 @@ def _with_lines(items: Iterable[Any], total: int, what: str, done: int, line_sec
 
 
 def compact(values: dict[str, Any]) -> list[str]:
-    """Return ``name value`` of each value; what was measured both ways is one, with a name and two values.
+    """Return ``name value`` of each value; what was measured both ways, or in several places, is one with all values.
 
     Args:
-        values: by name; ``X_a_to_b`` and ``X_b_to_a`` (or ``X a→b`` and ``X b→a``) are the two ways of X.
+        values: by name; ``X_a_to_b`` and ``X_b_to_a`` (or ``X a→b`` and ``X b→a``) are the two ways of X, ``X/a`` and
+            ``X/b`` are places.
 
     Returns:
-        Such as ``loss 2.5`` and ``triplet 1/1.5 (a→b/b→a)``, in order.
+        Such as ``loss 2.5``, ``triplet 1/1.5 (a→b/b→a)`` and ``perplexity 99/80 (quant2/quant3)``, in order.
     """
     ways = {name: match for name in values if (match := WAY.fullmatch(name))}
     keys = {(way["name"], way["one"], way["other"]): name for name, way in ways.items()}
-    told: dict[str, str] = {}
-    for name, value in values.items():
-        if name in told:
-            continue
+    together: dict[str, dict[str, str]] = {}  # names of values by what each is called within its group, by group
+    for name in values:
         way = ways.get(name)
-        back = keys.get((way["name"], way["other"], way["one"])) if way else None
-        if way is None or back is None:
-            told[name] = f"{name} {float(value):.4g}"
-            continue
-        one, other = way["one"], way["other"]
-        told[back] = ""
-        told[name] = f"{way['name']} {float(value):.4g}/{float(values[back]):.4g} ({one}→{other}/{other}→{one})"
-    return [text for text in told.values() if text]
+        group, _, place = name.rpartition("/")
+        if way and (way["name"], way["other"], way["one"]) in keys:
+            together.setdefault(way["name"], {})[f"{way['one']}→{way['other']}"] = name
+        else:
+            together.setdefault(group or name, {})[place] = name
+    return [text for group, names in together.items() for text in _told(group, names, values)]
 
 
-def short_list(values: dict[str, Any], width: int = 100, rest: str = "") -> str:
+def _told(group: str, names: dict[str, str], values: dict[str, Any]) -> list[str]:
+    """``name value`` of a value, or the values of a group after its name."""
+    if len(names) == 1:
+        return [f"{name} {float(values[name]):.4g}" for name in names.values()]
+    return [f"{group} {'/'.join(f'{float(values[name]):.4g}' for name in names.values())} ({'/'.join(names)})"]
+
+
+def short_list(values: dict[str, Any], width: int = 120, rest: str = "") -> str:
     """Return ``name value`` pairs for one line of a log, as :func:`compact` makes them.
 
     Args:

@@ -139,7 +139,7 @@ class ResDavenetVq(ResDavenet):
             x = before
             if made is not None:
                 name, x = f"quant{index + 1}", made.values
-                losses[f"commitment_{name}"], notes[f"perplexity/{name}"] = made.loss, made.perplexity
+                losses[f"commitment/{name}"], notes[f"perplexity/{name}"] = made.loss, made.perplexity
         return speech_maps(x, nframes, mel.shape[-1])._replace(losses=losses, notes=notes)
 
     def layer(self, name: str, mel: Tensor, nframes: Tensor | None = None) -> tuple[SpeechMaps, Tensor | None]:

@@ -55,6 +55,11 @@ def test_both_ways_of_a_loss_share_one_name():
     assert "more" not in short_list(values, width=120)
 
 
+def test_places_of_a_measure_share_one_name():
+    places = {"perplexity/quant2": 115.831, "|g| net": 0.5, "perplexity/quant3": 80.0, "commitment/quant3": 0.25}
+    assert compact(places) == ["perplexity 115.8/80 (quant2/quant3)", "|g| net 0.5", "commitment/quant3 0.25"]
+
+
 def test_a_long_loop_without_a_terminal_tells_how_far_it_is(caplog):
     caplog.set_level("INFO")
     assert list(progress("ab", 5, "rows", done=3, line_seconds=0)) == ["a", "b"]

@@ -35,7 +35,7 @@ def test_each_digit_is_a_place():
         "quant5": (7, 20),
     }
     found = made.eval()(mel(2, 96), torch.tensor([96, 40]))
-    assert set(found.losses) == {"commitment_quant1", "commitment_quant4", "commitment_quant5"}
+    assert set(found.losses) == {"commitment/quant1", "commitment/quant4", "commitment/quant5"}
     assert set(found.notes) == {"perplexity/quant1", "perplexity/quant4", "perplexity/quant5"}
     rows = set(map(tuple, found.features.transpose(1, 2).flatten(0, 1).tolist()))
     assert rows <= set(map(tuple, made.quantizers["quant5"].codebook.tolist()))
@@ -63,7 +63,7 @@ def test_padding_reaches_no_codebook():
     for given in (spectrogram, other):
         made = network("10000", jitter=0.0, freeze_batch_norm=True).train()
         before = made.quantizers["quant1"].codebook.clone()
-        loss = made(given, nframes).losses["commitment_quant1"]
+        loss = made(given, nframes).losses["commitment/quant1"]
         assert not torch.equal(made.quantizers["quant1"].codebook, before)
         states.append([loss, *made.quantizers["quant1"].state_dict().values()])
     for one, two in zip(*states, strict=True):
