@@ -17,9 +17,9 @@ from datasets.world.export_birds import CAPTIONS
 from datasets.world.layouts import GROUND_TRUTH, LAYOUTS
 from datasets.world.render import render
 from datasets.world.scenes import sample_scene
-from datasets.world.speech import Synthesiser
+from datasets.world.speech import Synthesiser, with_noise
 from datasets.world.truth import describe, grow
-from datasets.world.voices import voice
+from datasets.world.voices import varied, voice
 from datasets.world.world import World
 from engine.whole_files import write_whole
 
@@ -92,7 +92,15 @@ def _speak(world: World, index: int, record: Record) -> list[np.ndarray]:
     for number, text in enumerate(record["captions"][: world.captions_per_scene]):
         speaker = world.draw(f"speaker {number}", index) % world.speakers
         who = voice(world.draw("voice", speaker))
-        utterance = Synthesiser().speak(text, who)
+        spoken_as = who
+        if world.speech_variation is not None:
+            spoken_as = varied(who, world.speech_variation, world.draw(f"variation {number}", index))
+        utterance = Synthesiser().speak(text, spoken_as)
+        samples = utterance.samples
+        if world.speech_noise is not None:
+            seed = world.draw(f"noise {number}", index)
+            ratio = float(np.random.default_rng(seed).uniform(*world.speech_noise))
+            samples = with_noise(samples, ratio, seed + 1)
         uttid = f"{who.speaker}-{record['id']}_{number}"
         record["spoken"].append(
             {
@@ -100,10 +108,10 @@ def _speak(world: World, index: int, record: Record) -> list[np.ndarray]:
                 "speaker": who.speaker,
                 "text": text,
                 "wav": f"wavs/{group(record['id'])}/{uttid}.{world.audio_format}",
-                "samples": len(utterance.samples),
+                "samples": len(samples),
                 "words": utterance.words,
                 "phones": utterance.phones,
             }
         )
-        speech.append(utterance.samples)
+        speech.append(samples)
     return speech

@@ -47,6 +47,27 @@ class Utterance:
         return len(self.samples) / SAMPLE_RATE
 
 
+def with_noise(samples: np.ndarray, ratio: float, seed: int) -> np.ndarray:
+    """Add the noise of a room: pink (the same power in every octave), all through the utterance.
+
+    Args:
+        samples: (N,) float32 in [-1, 1], 16 kHz.
+        ratio: Power of the speech to that of the noise over the whole utterance, dB.
+        seed: Of the noise.
+
+    Returns:
+        (N,) float32 in [-1, 1]; quieter as a whole where the sum would be louder than 1.
+    """
+    white = np.random.default_rng(seed).standard_normal(len(samples))
+    spectrum = np.fft.rfft(white)
+    spectrum[0] = 0
+    spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
+    noise = np.fft.irfft(spectrum, len(samples))
+    wanted = np.sqrt(np.mean(np.square(samples, dtype=np.float64)) / 10 ** (ratio / 10))
+    mixed = samples + noise * (wanted / np.sqrt(np.mean(np.square(noise))))
+    return (mixed / max(1.0, float(np.abs(mixed).max()))).astype(np.float32)
+
+
 class Synthesiser:
     """Turns text into speech; holds nothing, so any number of them in any order say the same.
 

@@ -5,7 +5,9 @@ voices with echo can still be asked for by name (with echo, pauses inside a clau
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from datasets.world.espeak import SpeechError, library_paths
 
@@ -98,6 +100,27 @@ def voice(seed: int) -> Voice:
         pitch_range=_RANGE[0] + draw(_RANGE[1] - _RANGE[0]),
         rate=_RATE[0] + draw(_RATE[1] - _RATE[0]),
     )
+
+
+def varied(who: Voice, variation: float, seed: int) -> Voice:
+    """Let a speaker talk somewhat higher or lower, livelier or duller, faster or slower than usual.
+
+    Args:
+        who: The speaker.
+        variation: Most difference: 1 is the whole range of pitch and liveliness, and twice the rate.
+        seed: Of this utterance.
+
+    Returns:
+        The voice of this utterance; its numbers are integers within eSpeak's limits.
+    """
+    draws = np.random.default_rng(seed).uniform(-variation, variation, 3).tolist()
+    changes = dict(zip(_LIMITS, draws, strict=True))
+    numbers = {}
+    for name, (low, high) in _LIMITS.items():
+        usual = getattr(who, name)
+        unit = usual if name == "rate" else high - low
+        numbers[name] = min(max(round(usual + changes[name] * unit), low), high)
+    return replace(who, **numbers)
 
 
 def _variants() -> set[str]:

@@ -35,6 +35,12 @@ def _shares(splits: tuple[float, float, float]) -> tuple[float, float, float]:
     return splits
 
 
+def _rising(ratios: tuple[float, float]) -> tuple[float, float]:
+    if not -20 <= ratios[0] <= ratios[1] <= 100:
+        raise ValueError("two ratios in dB between -20 and 100, the lower one first")
+    return ratios
+
+
 @dataclass(frozen=True)
 class World:
     """The settings of an embedded world; the same ones give the same bytes, whatever the number of workers.
@@ -53,6 +59,10 @@ class World:
         max_objects: Most objects of a scene.
         centred: Put the first object of each scene at the centre, as i-CLEVR does.
         speakers: How many voices there are.
+        speech_variation: How much an utterance differs from its voice's usual pitch, liveliness and rate, as a share of
+            their range and of the rate: uniform between minus this and this. None: a voice always speaks alike.
+        speech_noise: Lowest and highest signal-to-noise ratio of an utterance, dB: pink noise, as of a room, is added.
+            None: silent rooms.
         audio_format: Of the Places layout; GAN-CLEVR's is wav always.
         image_format: Of the Places layout; GAN-CLEVR's and the birds' are jpg always.
         workers: Processes; 0 is one for each core.
@@ -73,6 +83,8 @@ class World:
     max_objects: Annotated[int, Field(ge=1, le=5)] = 5
     centred: bool = False
     speakers: PositiveInt = 200
+    speech_variation: Annotated[float, Field(gt=0, le=0.5)] | None = None
+    speech_noise: Annotated[tuple[float, float], AfterValidator(_rising)] | None = None
     audio_format: AudioFormat = "wav"
     image_format: ImageFormat = "jpg"
     workers: NonNegativeInt = 0

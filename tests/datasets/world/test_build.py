@@ -181,6 +181,41 @@ def test_other_seeds_make_other_worlds(world, tmp_path):
     }
 
 
+def test_voices_vary_and_rooms_are_noisy_when_asked(tmp_path):
+    """The same words of the same speakers, at other times; noise leaves the times."""
+    settings = {"size": 16, "speakers": 2, "workers": 1, "seed": 3}
+    plain, varied, noisy = (
+        ensure_world(World(tmp_path / name, 8, **settings, **changes))
+        for name, changes in (
+            ("plain", {}),
+            ("varied", {"speech_variation": 0.2}),
+            ("noisy", {"speech_noise": (5.0, 10.0)}),
+        )
+    )
+    spoken = [[scene["spoken"][0] for scene in scenes_of(folder)] for folder in (plain, varied, noisy)]
+    for one, other, loud in zip(*spoken, strict=True):
+        assert one["uttid"] == other["uttid"] == loud["uttid"]
+        assert [word[2] for word in one["words"]] == [word[2] for word in other["words"]]
+        assert one["words"] == loud["words"]
+        clear, heard = (soundfile.read(folder / "places" / "audio" / one["wav"])[0] for folder in (plain, noisy))
+        assert len(clear) == len(heard)
+        gain = (clear @ heard) / (clear @ clear)
+        ratio = 10 * np.log10(np.mean((gain * clear) ** 2) / np.mean((heard - gain * clear) ** 2))
+        assert 4.9 < ratio < 10.1
+    assert sum(one["samples"] != other["samples"] for one, other in zip(*spoken[:2], strict=True)) >= 6
+
+
+def test_a_world_from_before_an_option_is_found_again(tmp_path):
+    folder = ensure_world(small(tmp_path / "world"))
+    state = json.loads((folder / "world.json").read_text())
+    for name in ("speech_variation", "speech_noise"):
+        del state["settings"][name]
+    (folder / "world.json").write_text(json.dumps(state))
+    assert ensure_world(small(folder)) == folder
+    with pytest.raises(WorldError, match=r"speech_variation is None there, 0.1 asked for"):
+        ensure_world(small(folder, speech_variation=0.1))
+
+
 def test_all_layouts_and_several_captions(tmp_path):
     layouts = ("places", "gan_clevr", "birds", "iclevr")
     asked = small(
@@ -252,6 +287,8 @@ def test_a_broken_state_file_is_told(tmp_path):
         ({"splits": (0.5, 0.1, 0.1)}, "that add up to 1"),
         ({"min_objects": 4, "max_objects": 2}, "min_objects: found 4, expected at most max_objects, 2"),
         ({"speakers": 0}, "speakers: found 0"),
+        ({"speech_variation": 0.6}, "speech_variation: found 0.6"),
+        ({"speech_noise": (20.0, 5.0)}, "speech_noise: .*the lower one first"),
         ({"workers": -1}, "workers: found -1"),
     ],
 )

@@ -13,8 +13,8 @@ import pytest
 
 from datasets.world import espeak
 from datasets.world.espeak import SpeechError
-from datasets.world.speech import SAMPLE_RATE, Synthesiser, Voice, voice
-from datasets.world.voices import ACCENTS, FEMALE, MALE
+from datasets.world.speech import SAMPLE_RATE, Synthesiser, Voice, voice, with_noise
+from datasets.world.voices import ACCENTS, FEMALE, MALE, varied
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXTS = (
@@ -151,6 +151,40 @@ def test_voices_are_many_and_their_ids_stable():
     assert 100 < sum(v.variant in FEMALE for v in voices) < 200
     assert voice(0).speaker == "en-us_aunty_p65_r54_s187"
     assert replace(voice(0), rate=150).speaker != voice(0).speaker
+
+
+def test_a_voice_varies_about_its_usual_pitch_and_rate():
+    usual = voice(3)
+    found = [varied(usual, 0.1, seed) for seed in range(200)]
+    rates, pitches = ([getattr(one, name) for one in found] for name in ("rate", "pitch"))
+    assert len(set(rates)) > 20
+    assert max(abs(rate - usual.rate) for rate in rates) == round(0.1 * usual.rate)
+    assert max(abs(pitch - usual.pitch) for pitch in pitches) == 10
+    assert np.mean(pitches) == pytest.approx(usual.pitch, abs=1.5)
+    assert {one.name for one in found} == {usual.name}
+    assert varied(usual, 0.1, 7) == varied(usual, 0.1, 7)
+    assert 0 <= min(varied(Voice(pitch=2), 0.5, seed).pitch for seed in range(20)) < 2
+
+
+@pytest.mark.parametrize("ratio", [20.0, 0.0])
+def test_noise_has_the_ratio_that_was_asked_for_and_is_pink(ratio):
+    speech = Synthesiser().speak("a small red ball", voice(1)).samples * 0.1  # the sum stays below 1
+    mixed = with_noise(speech, ratio, 5)
+    noise = mixed - speech
+    assert 20 * np.log10(rms(speech) / rms(noise)) == pytest.approx(ratio, abs=0.01)
+    power = np.abs(np.fft.rfft(noise)) ** 2
+    hertz = np.fft.rfftfreq(len(noise), 1 / 16000)
+    octaves = [power[(hertz >= low) & (hertz < 2 * low)].sum() for low in (200, 800, 3200)]
+    assert max(octaves) < 1.5 * min(octaves)
+    assert np.array_equal(mixed, with_noise(speech, ratio, 5))
+    assert not np.array_equal(mixed, with_noise(speech, ratio, 6))
+
+
+def test_loud_noise_does_not_clip():
+    speech = Synthesiser().speak("a ball", voice(1)).samples
+    mixed = with_noise(speech / np.abs(speech).max(), -10.0, 0)
+    assert np.abs(mixed).max() == pytest.approx(1.0)
+    assert mixed.dtype == np.float32
 
 
 def test_wrong_voices_and_texts_are_told():
