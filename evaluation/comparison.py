@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+MANY, FEW = 100, 0.01  # from here on without decimals; below it with four of them
+
 
 class Measured(NamedTuple):
     """One value of one run.
@@ -85,7 +87,8 @@ def as_markdown(summaries: Mapping[str, Mapping[str, Summary]], columns: Mapping
 
 
 def _cell(summary: Summary, best: float, seeds: int) -> str:
-    text = f"{summary.mean:.3f}" + ("" if math.isnan(summary.spread) else f" ± {summary.spread:.3f}")
+    digits = 0 if summary.mean >= MANY else 3 if summary.mean >= FEW else 4
+    text = f"{summary.mean:.{digits}f}" + ("" if math.isnan(summary.spread) else f" ± {summary.spread:.{digits}f}")
     if len(summary.values) < seeds:
         return f"{text} ({len(summary.values)} of {seeds} seeds)"
     return f"**{text}**" if summary.mean == best else text

@@ -43,7 +43,7 @@ def budget(folder: Path) -> dict[str, float]:
 
 
 def as_footer(budgets: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """Write a table: a row for each training, the means over its seeds.
+    """Write a table: a row for each training, the means over its seeds; what no training has is left out.
 
     Args:
         budgets: of :func:`budget` for every seed, by training.
@@ -51,9 +51,10 @@ def as_footer(budgets: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     Returns:
         The lines of the table.
     """
-    lines = [["", *HEADS.values()], ["---"] * (len(HEADS) + 1)]
+    known = [name for name in HEADS if any(name in one for seeds in budgets.values() for one in seeds)]
+    lines = [["", *(HEADS[name] for name in known)], ["---"] * (len(known) + 1)]
     for training, seeds in budgets.items():
-        values = {name: [one[name] for one in seeds if name in one] for name in HEADS}
+        values = {name: [one[name] for one in seeds if name in one] for name in known}
         cells = [f"{sum(row) / len(row):.{DIGITS[name]}f}" if row else "" for name, row in values.items()]
         lines.append([training, *cells])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -19,6 +19,7 @@ from models.resdavenet import MEL_BINS, STAGES, ResDavenet
 from models.resdavenet_vq import ResDavenetVq
 from published import load_published
 from tasks.trained_run import ModelError, build_encoder, run_config
+from tasks.units.encoder_file import load_encoder
 
 log = logging.getLogger(__name__)
 LOGMEL, OUTPUT = "logmel", "output"
@@ -36,7 +37,8 @@ class SpeechSource:
     """Where a trained speech encoder comes from; one of the two.
 
     Attributes:
-        run: a run folder of a speech-image or drawing task (its best weights), or one of its checkpoint files.
+        run: a run folder of a speech-image or drawing task (its best weights), one of its checkpoint files, or the
+            ``.json`` of an exported encoder such as the one that comes with the project.
         published: an experiment folder of wnhsu/ResDAVEnet-VQ (``args.pkl`` beside ``models/``), or its
             ``models/audio_model.eN.pth``.
     """
@@ -192,6 +194,8 @@ def load_speech(source: SpeechSource | None, device: torch.device) -> SpeechMode
     if source.published is not None:
         found = load_published("resdavenet_vq", source.published)
         return SpeechModel(found.speech, device, _name(source.published))
+    if source.run.suffix == ".json":
+        return SpeechModel(load_encoder(source.run), device, source.run.stem)
     values = run_config(source.run)
     model = SpeechModel(build_encoder(values["task"], "speech_encoder", source.run), device, _name(source.run))
     state = load_run(source.run, model)

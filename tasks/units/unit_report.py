@@ -102,26 +102,32 @@ def unit_report(
             encoded = utterances_with_codes(model, dataset, wanted, list(words), batch_size, workers)
             found[name] = measured(model, wanted, encoded, words, how, bad_alignments != "keep")
             first = first or encoded
-        name, model = next(iter(trained.items()))
         figures = folder.path / "figures"
+        name, model = next(iter(trained.items()))
         examples = _examples(dataset, words, spoken, model, list(found[name]), first, figures)
+        heard = [(f"“{word}”", utterances_section(examples.with_word(word, occurrences)) or _unheard(examples, word))
+                 for word in keywords]  # fmt: skip
+        covered = [(f"Codes of {layer} ({name})", codes_section(examples.cards(layer, one, codes, snippets)))
+                   for layer, one in found[name].items()]  # fmt: skip
         sections = [
             (f"Utterances and their units ({name})", _drawn(examples, shown)),
-            *[(f"“{word}”", utterances_section(examples.with_word(word, occurrences)) or _unheard(examples, word))
-              for word in keywords],
+            *heard,
             ("Words that codes detect", figures_section(compared(found, how.top, figures))),
-            *[(f"Codes of {layer} ({name})", codes_section(examples.cards(layer, one, codes, snippets)))
-              for layer, one in found[name].items()],
-        ]  # fmt: skip
-        metrics = {
-            f"{name}/{layer}/{metric}": value
-            for name, of_model in found.items()
-            for layer, one in of_model.items()
-            for metric, value in one.metrics().items()
-        }
+            *covered,
+        ]
         told = ", ".join(model.name for model in trained.values())
         shown_sections = [(title, html) for title, html in sections if html]
-        write_results(folder, context, "units", {**left_out, **metrics}, shown_sections, weights=told)
+        write_results(folder, context, "units", left_out | _metrics(found), shown_sections, weights=told)
+
+
+def _metrics(found: Mapping[str, Mapping[str, WordDetection]]) -> dict[str, float]:
+    """Put the numbers of all models and layers together."""
+    return {
+        f"{name}/{layer}/{metric}": value
+        for name, of_model in found.items()
+        for layer, one in of_model.items()
+        for metric, value in one.metrics().items()
+    }
 
 
 def compared(found: Mapping[str, Mapping[str, WordDetection]], top: int, folder: Path) -> list[tuple[str, Path]]:

@@ -51,3 +51,11 @@ def test_csv_has_every_value():
         "drawn,0,recall,0.9",
         "plain,0,colour,0.25",
     ]
+
+
+def test_small_and_large_values_have_digits_that_tell_something():
+    values = [Measured("a", 0, "error", 0.00374), Measured("a", 0, "bits", 346.2), Measured("a", 0, "share", 0.9)]
+    text = as_markdown(summarise(values), {"error": None, "bits": None, "share": None})
+    assert "| error | **0.0037** |" in text
+    assert "| bits | **346** |" in text
+    assert "| share | **0.900** |" in text

@@ -18,7 +18,7 @@ from engine.errors import UserError
 from gan import shipped
 from gan.progan import ProganGenerator
 from tasks.comparison import made_from, runs
-from tasks.comparison.budgets import budget
+from tasks.comparison.budgets import as_footer, budget
 from tasks.comparison.compare import compare
 from tasks.comparison.plan import Check, Column, Plan, Step, Training
 from tasks.comparison.tables import write_tables
@@ -147,6 +147,12 @@ def test_tests_of_some_trainings_figures_of_trainings_and_chains_of_starts(calls
     (tmp_path / "alone" / "seed_3" / "metrics.json").unlink()
     write_tables(Plan(tmp_path, arguments["trainings"], {}, arguments["measures"]), tmp_path)
     assert "- alone with seed 3: the training itself" in (tmp_path / "comparison.md").read_text()
+
+
+def test_what_no_training_has_is_no_column_of_the_footer():
+    assert as_footer({"a": [{"steps": 9.0}], "b": [{"seconds": 7.0}]}) == (
+        "|  | steps | seconds |\n| --- | --- | --- |\n| a | 9 |  |\n| b |  | 7 |\n"
+    )
 
 
 def test_a_run_that_is_not_there_took_nothing(tmp_path):

@@ -5,6 +5,8 @@ import torch
 
 import config
 from datasets.spoken_captions import PlacesFiles
+from datasets.world.build import ensure_world
+from datasets.world.world import World
 from engine import checkpoint
 from engine.context import Context
 from engine.run_folder import RunSettings
@@ -51,6 +53,19 @@ def place_codes(speech):
 def vq_run(tmp_path_factory):
     """A run with quantisers 2 and 3."""
     return write_run(tmp_path_factory.mktemp("runs") / "vq")
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """Twenty-four spoken captions of three voices."""
+    folder = tmp_path_factory.mktemp("world")
+    settings = {"scenes": 24, "size": 16, "speakers": 3, "caption_style": "attributes", "splits": (0.0, 0.0, 1.0)}
+    return ensure_world(World(folder, **settings, workers=1)) / "places" / "test.json"
+
+
+@pytest.fixture
+def _library():
+    pytest.importorskip("fastabx", reason="fastabx needs Python 3.12")
 
 
 @pytest.fixture

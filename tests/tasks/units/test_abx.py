@@ -9,8 +9,6 @@ import torch
 
 from datasets.sound_folder import SoundFolder
 from datasets.spoken_captions import PlacesFiles, PlacesHDF5
-from datasets.world.build import ensure_world
-from datasets.world.world import World
 from engine.errors import UserError
 from evaluation.abx import Comparing
 from evaluation.abx_items import COLUMNS, AbxError, read_items
@@ -22,19 +20,6 @@ from tasks.units.model import LayerError, SpeechSource, load_speech
 from tasks.units.naming import seconds_heard, sound_seconds, utterance_names
 
 LAYERS = ["logmel", "conv2", "quant2", "quant3"]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """Twenty-four spoken captions of three voices."""
-    folder = tmp_path_factory.mktemp("world")
-    settings = {"scenes": 24, "size": 16, "speakers": 3, "caption_style": "attributes", "splits": (0.0, 0.0, 1.0)}
-    return ensure_world(World(folder, **settings, workers=1)) / "places" / "test.json"
-
-
-@pytest.fixture
-def _library():
-    pytest.importorskip("fastabx", reason="fastabx needs Python 3.12")
 
 
 def captions(manifest, **how):
