@@ -141,9 +141,10 @@ def precision_recall(
         colour = COLOURS[number % len(COLOURS)]
         marker = MARKERS[number // len(COLOURS) % len(MARKERS)]
         axes.scatter(
-            points[:, 0], points[:, 1], s=16, alpha=0.5, marker=marker, label=f"{name}, n = {len(best)}", color=colour
-        )
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="precision", ylabel="recall", title=f"The {top} words of highest F1")
+            points[:, 0], points[:, 1], s=16, alpha=0.5, marker=marker, label=f"{name}, n = {len(best)}", color=colour,
+            clip_on=False, zorder=3,
+        )  # fmt: skip
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="precision", ylabel="recall", title=f"Words of highest F1, {top} at most")
     axes.legend(loc="lower left", fontsize=8)
     return axes.figure
 
