@@ -136,7 +136,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise ManifestError(f"{path}: no such manifest; set manifest to a Places JSON") from error
+        raise ManifestError(
+            f"{path}: no such manifest; set manifest to a Places JSON (worlds of this project are made by configs of "
+            "world/, such as python run.py -f world/units.yaml for data/world_units)"
+        ) from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ManifestError(f"{path}: is not JSON ({error}); expected a Places manifest") from error
     if not isinstance(content, dict):
