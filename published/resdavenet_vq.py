@@ -102,6 +102,12 @@ def _speech_settings(args: Namespace, source: Path) -> dict[str, Any]:
     """Return the keywords of the speech encoder that ``args``, read from ``source``, describe."""
     enabled = _integers(args, "VQ_turnon", 5, source)
     (kernel,) = _integers(args, "convsize", 1, source)
+    if any(enabled) and not hasattr(args, "VQ_sizes"):
+        raise WeightsError(f"{source} lacks VQ_sizes though VQ_turnon is {args.VQ_turnon!r}: how many codes are there?")
+    for name in ("jitter", *QUANTIZING.values()):
+        value = getattr(args, name, 0)
+        if not isinstance(value, int | float):
+            raise WeightsError(f"{source}: {name} is {value!r}, expected a number.")
     return {
         "turn_on": "".join(map(str, enabled)),
         "codes": _integers(args, "VQ_sizes", 5, source) if any(enabled) else 1,
@@ -136,6 +142,8 @@ def describe(path: Path) -> dict[str, dict[str, Any]]:
     """
     speech_file, _, args_file = _files(path)
     args = _read_args(args_file)
+    with torch.device("meta"):
+        _build_speech(args, args_file)  # tells settings that no network has
     speech = _speech_settings(args, args_file)
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in speech.items()}
     image = {"type": "models.image_encoders.Resnet50Encoder", "embedding_dim": speech["layer_widths"][-1]}

@@ -1,9 +1,11 @@
-"""The ten published models of ResDAVEnet-VQ: where they are, their MD5 sums, and where they go.
+"""The ten published models of ResDAVEnet-VQ, and Places' lists with word times: where they are, and where they go.
 
 Addresses, sums and scores are those of the README of wnhsu/ResDAVEnet-VQ. Each address gives one archive of an
-experiment folder; models are named by the turn-on codes of their training, the last being their own.
+experiment folder; models are named by the turn-on codes of their training, the last being their own. For the two lists
+nobody has published a sum.
 """
 
+import json
 import logging
 import tarfile
 import zipfile
@@ -70,6 +72,51 @@ MODELS = {
     ),
 }  # fmt: skip
 
+LISTS = {  # Places Audio's training and validation captions with word times (text_alignment)
+    "places_aligned_train": "17iZpPVkgwga1Av7xZQJY7ONg9auKmPvr",
+    "places_aligned_val": "1Z8-KO3b2gEk8uh3MC6w3jFVxmrz2Newe",
+}
+
+
+def fetch_lists(
+    names: Iterable[str], folder: Path, server: str = SERVER, attempts: int = 4, pause_s: float = 1.0
+) -> list[Path]:
+    """Fetch lists of Places Audio with word times that are not there yet.
+
+    Args:
+        names: of ``LISTS``.
+        folder: where each goes as ``<name>.json``, a Places manifest; its base paths are still the authors' own.
+        server: another address that serves the files by ``?id=``.
+        attempts: how often a connection is tried; a broken transfer continues where it stopped.
+        pause_s: wait before the second attempt, seconds; doubled for each further one.
+
+    Returns:
+        The lists.
+
+    Raises:
+        DownloadError: No connection, or what came is no list.
+    """
+    found = []
+    for name in names:
+        path = folder / f"{name}.json"
+        download(_address(server, LISTS[name]), path, None, attempts, pause_s)
+        try:
+            content = json.loads(path.read_bytes())
+        except ValueError:
+            content = None
+        if not isinstance(content, dict) or "data" not in content:
+            path.unlink()
+            raise DownloadError(
+                f"{_address(server, LISTS[name])} gave no list of captions (JSON with an entry data): open the address "
+                f"in a browser and place the file at {path}."
+            )
+        found.append(path)
+    return found
+
+
+def _address(server: str, file: str) -> str:
+    return f"{server}?id={file}&export=download&confirm=t"
+
 
 def fetch_models(
     names: Iterable[str], folder: Path, server: str = SERVER, attempts: int = 4, pause_s: float = 1.0
@@ -98,8 +145,7 @@ def fetch_models(
         if target.is_dir() and any(target.iterdir()):
             log.info("%s is there", target)
             continue
-        address = f"{server}?id={model.file}&export=download&confirm=t"
-        download(address, archive, model.md5, attempts, pause_s)
+        download(_address(server, model.file), archive, model.md5, attempts, pause_s)
         unpack_experiment(archive, target)
         archive.unlink()
     return [folder / name for name in wanted]

@@ -17,18 +17,19 @@ from published import resdavenet_vq_files as units  # noqa: E402
 from published.drawing_files import BASIC, FILES, MODELS, SERVER, fetch, read_checksums  # noqa: E402
 
 UNITS = "resdavenet_vq"  # the group of those models, and their folder
-GROUPS = {"basic": BASIC, "models": MODELS, "all": tuple(FILES), UNITS: tuple(units.MODELS)}
+LISTS = "places_aligned"  # the group of the lists with word times
+GROUPS = {"basic": BASIC, "models": MODELS, "all": tuple(FILES), UNITS: tuple(units.MODELS), LISTS: tuple(units.LISTS)}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Parse the command line ``arguments``; wrong ones end the program with code 2."""
     parser = argparse.ArgumentParser(prog="download_data.sh", description=__doc__.splitlines()[0])
-    known = ", ".join((*FILES, *units.MODELS))
+    known = ", ".join((*FILES, *units.MODELS, *units.LISTS))
     parser.add_argument("names", nargs="*", default=["basic"], help=f"{', '.join(GROUPS)}, or of {known}")
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="folder of the data sets (data/)")
     parser.add_argument("--models", type=Path, default=ROOT / "downloads", help="folder of the models (downloads/)")
     parser.add_argument("--server", default=SERVER, help=f"another address with the same layout ({SERVER})")
-    parser.add_argument("--drive", default=units.SERVER, help=f"another address for RDVQ_... ({units.SERVER})")
+    parser.add_argument("--drive", default=units.SERVER, help=f"another address for RDVQ_ and lists ({units.SERVER})")
     parser.add_argument("--checksums", type=Path, help="SHA-256 of the files, as sha256sum writes them")
     parser.add_argument("--attempts", type=int, default=4, help="how often a connection is tried (4)")
     return parser.parse_args(arguments)
@@ -40,11 +41,13 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     names = [name for asked in parsed.names for name in GROUPS.get(asked, (asked,))]
     quantised = [name for name in names if name.startswith("RDVQ")]
-    others = [name for name in names if name not in quantised]
+    lists = [name for name in names if name in units.LISTS]
+    others = [name for name in names if name not in (*quantised, *lists)]
     try:
         checksums = read_checksums(parsed.checksums) if parsed.checksums else None
         fetch(others, parsed.data, parsed.models, parsed.server.rstrip("/"), checksums, parsed.attempts)
         units.fetch_models(quantised, parsed.models / UNITS, parsed.drive, parsed.attempts)
+        units.fetch_lists(lists, parsed.data / "places", parsed.drive, parsed.attempts)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -19,7 +19,7 @@ shift $(($# < 3 ? $# : 3))
 [ -n "$name" ] || fail "found an empty name, expected what the run is called, such as RDVQ_$code"
 
 seed="" epoch="" settings=()
-read -r -a words <<<"$third"
+read -r -a words <<<"${third//--seed-dir=/--seed-dir }"
 while [ ${#words[@]} -gt 0 ]; do
     word=${words[0]} value=${words[1]:-}
     case $word in
@@ -27,15 +27,21 @@ while [ ${#words[@]} -gt 0 ]; do
     --seed-epoch | --seed_epoch) epoch=$value ;;
     --resume) ;; # a run always goes on
     --*) fail "found $word, expected --seed-dir, --seed-epoch or key=value (the head of resdavenet_vq/base.yaml has them all)" ;;
-    *=*) settings+=("$word") ;;
-    *) seed=$word ;;
+    *)
+        if [[ $word =~ ^[A-Za-z_.]+= ]]; then
+            settings+=("$word")
+        else
+            [ -z "$seed" ] || fail "found the seeds $seed and $word, expected one, of a path without spaces"
+            seed=$word
+        fi
+        ;;
     esac
     case $word in
     --*) [ -n "$value" ] || fail "found $word without a value" && words=("${words[@]:2}") ;;
     *) words=("${words[@]:1}") ;;
     esac
 done
-if [ -n "$epoch" ]; then
+if [ -n "$epoch" ] && [ "$epoch" != -1 ]; then # -1: the best, the original's default
     [[ $epoch =~ ^[0-9]+$ && -n "$seed" ]] || fail "found --seed-epoch $epoch, expected a number and --seed-dir with it"
     seed=$seed/models/audio_model.e$epoch.pth
 fi

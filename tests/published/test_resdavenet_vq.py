@@ -7,7 +7,7 @@ import torch
 from torchvision.models import resnet50
 
 from models.weights import WeightsError
-from published import load_encoders, load_published
+from published import load_encoders, load_published, resdavenet_vq
 from published.unpickle import BrokenPickleError, UnsafePickleError
 from tests.models.networks import mel
 from tests.published.reference import resdavenet, resdavenet_folder
@@ -62,6 +62,35 @@ def test_codebooks_and_settings_are_read(tmp_path, image_state):
     change_arguments(tmp_path, VQ_turnon="0,1,0,0,0", VQ_sizes="7,7")
     with pytest.raises(WeightsError, match=r"VQ_sizes is '7,7', expected 5 integers"):
         load_published("resdavenet_vq", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"jitter": "abc"}, "args.pkl: jitter is 'abc', expected a number"),
+        ({"jitter": None}, "args.pkl: jitter is None, expected a number"),
+        ({"jitter": 2}, "describes an impossible network"),
+        ({"VQ_commitment_cost": "x"}, "args.pkl: VQ_commitment_cost is 'x', expected a number"),
+        ({"VQ_turnon": "0,2,0,0,0"}, "found the turn-on code '02000'"),
+        ({"VQ_sizes": None}, "VQ_sizes is None, expected 5 integers"),
+        ({"VQ_sizes": "0,0,0,0,0"}, "describes an impossible network"),
+    ],
+)
+@pytest.mark.parametrize("read", [resdavenet_vq.describe, resdavenet_vq.load])
+def test_odd_arguments_are_one_sentence_to_every_reader(tmp_path, image_state, read, changed, message):
+    resdavenet_folder(tmp_path, image_state)
+    change_arguments(tmp_path, **{"VQ_turnon": "0,1,0,0,0"} | changed)
+    with pytest.raises(WeightsError, match=message):
+        read(tmp_path)
+
+
+def test_quantisers_of_unknown_size_are_refused(tmp_path, image_state):
+    resdavenet_folder(tmp_path, image_state)
+    args = vars(pickle.loads((tmp_path / "args.pkl").read_bytes())) | {"VQ_turnon": "0,1,0,0,0"}
+    del args["VQ_sizes"]
+    (tmp_path / "args.pkl").write_bytes(pickle.dumps(Namespace(**args)))
+    with pytest.raises(WeightsError, match="lacks VQ_sizes though VQ_turnon is '0,1,0,0,0'"):
+        resdavenet_vq.describe(tmp_path)
 
 
 def test_epochs(tmp_path, image_state):

@@ -16,7 +16,7 @@ import pytest
 
 from published import is_experiment, resdavenet_vq
 from published.download import DownloadError
-from published.resdavenet_vq_files import MODELS, fetch_models, unpack_experiment
+from published.resdavenet_vq_files import LISTS, MODELS, fetch_lists, fetch_models, unpack_experiment
 from tests.published.reference import ARGS
 from tests.published.serving import BreakingHandler, serving
 
@@ -138,6 +138,21 @@ def test_bad_archives(tmp_path, content, told):
         unpack_experiment(archive, archive.parent / "out")
     assert [path.name for path in archive.parent.iterdir()] == ["a.archive"]
     assert [path.name for path in tmp_path.iterdir()] == ["inner"]
+
+
+def test_lists_with_word_times_are_fetched_and_web_pages_are_not_kept(server, tmp_path, capsys):
+    server.files |= {LISTS["places_aligned_val"]: b'{"data": []}', LISTS["places_aligned_train"]: b"<p>Sign in</p>"}
+    assert fetch_lists(["places_aligned_val"], tmp_path, server.url) == [tmp_path / "places_aligned_val.json"]
+    with pytest.raises(DownloadError, match=r"place the file at .*places_aligned_train.json"):
+        fetch_lists(["places_aligned_train"], tmp_path, server.url)
+    assert [path.name for path in tmp_path.iterdir()] == ["places_aligned_val.json"]
+    server.files[LISTS["places_aligned_train"]] = b"[]"
+    main = runpy.run_path(str(SCRIPT))["main"]
+    assert main(["--data", str(tmp_path), "--drive", server.url, "places_aligned"]) == 2
+    assert "gave no list of captions" in capsys.readouterr().err
+    server.files[LISTS["places_aligned_train"]] = b'{"data": []}'
+    assert main(["--data", str(tmp_path), "--drive", server.url, "places_aligned"]) == 0
+    assert len(list((tmp_path / "places").iterdir())) == 2
 
 
 def test_the_script_knows_them(server, tmp_path, capsys):

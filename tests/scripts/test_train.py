@@ -39,6 +39,8 @@ def train(project, *words, **more):
         (["runs/a"], ["init_from.path=runs/a"]),
         (["--seed-dir ./exps/A"], ["init_from.path=./exps/A"]),
         (["--resume True --seed_dir ./exps/A"], ["init_from.path=./exps/A"]),
+        (["--seed-dir=./exps/A --seed-epoch -1"], ["init_from.path=./exps/A"]),
+        (["runs/lr=1/seed_1 trainer.epochs=2"], ["trainer.epochs=2", "init_from.path=runs/lr=1/seed_1"]),
         (
             ["--seed-dir exps/A --seed-epoch 30 seed=2", "--dry-run"],
             ["seed=2", "init_from.path=exps/A/models/audio_model.e30.pth", "--dry-run"],
@@ -63,6 +65,7 @@ def test_another_config(project):
         (["01100"], "error: found 1 arguments, expected a turn-on code, a name and a seed"),
         (["01100", "", ""], "error: found an empty name"),
         (["01100", "a", "--lr 3"], "error: found --lr, expected --seed-dir, --seed-epoch or key=value"),
+        (["01100", "a", "runs/my run"], "error: found the seeds runs/my and run, expected one"),
         (["01100", "a", "--seed-dir"], "error: found --seed-dir without a value"),
         (["01100", "a", "--seed-epoch 3"], "error: found --seed-epoch 3, expected a number and --seed-dir with it"),
         (["01100", "a", "--seed-dir b --seed-epoch x"], "error: found --seed-epoch x, expected a number"),

@@ -140,6 +140,16 @@ def test_the_script_in_the_manner_of_the_original(sounds, vq_run, tmp_path):
     with zipfile.ZipFile(tmp_path / "new" / "out.zip") as archive:
         assert len(archive.namelist()) == 1 + len(list(sounds.rglob("*.wav")))
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out.zip"]
+    begun.mkdir()  # of another call that stopped, beside the zip of an earlier one
+    dry = script(vq_run, "quant3", tmp_path / "new" / "out.zip", "--dry-run", ZS19_WAVS=str(sounds))
+    assert (dry.returncode, "evaluate.sh" in dry.stdout, begun.is_dir()) == (0, False, True)
+
+
+def test_the_script_takes_an_exported_encoder(sounds, tmp_path):
+    shipped = PROJECT_ROOT / "models" / "shipped" / "resdavenet_vq_world.json"
+    done = script(shipped, "quant2", tmp_path / "out.zip", "--dry-run", ZS19_WAVS=str(sounds))
+    assert done.returncode == 0, done.stderr
+    assert "speech encoder from" in done.stderr or "frames and channels" in done.stderr
 
 
 def test_the_script_refuses(tmp_path):
