@@ -102,7 +102,7 @@ def read_items(path: Path) -> Items:
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise AbxError(f"There is no item file {path}; give one of ZeroSpeech, or write one of a world") from error
     except UnicodeDecodeError as error:
         raise AbxError(f"{path} is no item file: it is not text in UTF-8 ({error.reason} at {error.start})") from error

@@ -4,9 +4,25 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 MANY, FEW = 100, 0.01  # from here on without decimals; below it with four of them
+
+
+@dataclass(frozen=True)
+class Column:
+    """A measure of the table.
+
+    Attributes:
+        metric: its name in the ``metrics.json`` of a test or training.
+        chance: what chance reaches; None where nobody knows.
+        best: which mean is the best, and bold; ``none`` where none is.
+    """
+
+    metric: str
+    chance: float | None = None
+    best: Literal["highest", "lowest", "none"] = "highest"
 
 
 class Measured(NamedTuple):
@@ -64,26 +80,34 @@ def _summary(by_seed: Mapping[int, float]) -> Summary:
     return Summary(mean, math.sqrt(squares / (count - 1)) if count > 1 else math.nan, dict(by_seed))
 
 
-def as_markdown(summaries: Mapping[str, Mapping[str, Summary]], columns: Mapping[str, float | None]) -> str:
+def as_markdown(summaries: Mapping[str, Mapping[str, Summary]], columns: Mapping[str, Column]) -> str:
     """Write the table: a row for each measure, a column for each training, the best mean of each row in bold.
 
     A mean that lacks seeds which others have says of how many it is, and is never the best.
 
     Args:
         summaries: of :func:`summarise`; measures that a training lacks are left empty.
-        columns: measures to show, in order, and the value that chance has, None where nobody knows.
+        columns: measures to show by heading, in order.
 
     Returns:
         The lines of the table.
     """
     seeds = len({seed for row in summaries.values() for cell in row.values() for seed in cell.values})
     lines = [["", *summaries, "chance"], ["---"] * (len(summaries) + 2)]
-    for column, chance in columns.items():
-        row = [summaries[training].get(column) for training in summaries]
-        best = max((cell.mean for cell in row if cell and len(cell.values) == seeds), default=math.nan)
+    for head, column in columns.items():
+        row = [summaries[training].get(head) for training in summaries]
+        whole = [cell.mean for cell in row if cell and len(cell.values) == seeds]
+        best = _best(whole, column.best)
         cells = [_cell(cell, best, seeds) if cell else "" for cell in row]
-        lines.append([column, *cells, "" if chance is None else f"{chance:.3f}"])
+        lines.append([head, *cells, "" if column.chance is None else f"{column.chance:.3f}"])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _best(means: Sequence[float], which: str) -> float:
+    """The best of some means; NaN where there is none, or nothing to compare."""
+    if which == "none" or len(means) < 2:
+        return math.nan
+    return max(means) if which == "highest" else min(means)
 
 
 def _cell(summary: Summary, best: float, seeds: int) -> str:

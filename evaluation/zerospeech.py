@@ -112,7 +112,7 @@ def read_features(path: Path) -> np.ndarray:
 def _lines(path: Path) -> list[bytes]:
     try:
         lines = [line for line in path.read_bytes().splitlines() if line.strip()]
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise AbxError(f"there are no features {path}; dump them with resdavenet_vq/dump.yaml") from error
     if not lines:
         raise AbxError(f"{path} is empty, expected a line for each frame; dump it again")

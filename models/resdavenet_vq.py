@@ -96,8 +96,8 @@ class ResDavenetVq(ResDavenet):
     ) -> None:
         stages = turned_on(turn_on)
         super().__init__(layer_widths, layer_depths, kernel, freeze_batch_norm)
-        sizes = (codes,) * STAGES if isinstance(codes, int) else tuple(codes)
-        if len(sizes) != STAGES or min(sizes) < 1:
+        sizes = tuple(codes) if isinstance(codes, tuple | list) else (codes,) * STAGES
+        if len(sizes) != STAGES or any(type(size) is not int or size < 1 for size in sizes):
             raise ValueError(f"found codes {codes}; expected one positive number, or five")
         self.turn_on = str(turn_on)
         self.quantizers = nn.ModuleDict(

@@ -201,7 +201,7 @@ def _spread(count: int, number: int) -> Tensor:
 
 
 class TemporalJitter(nn.Module):
-    """In training, put the left or right neighbour's frame in a frame's place; the same places for the whole batch.
+    """In training, put the left or right neighbour in place of a frame, at the same places in all samples of a rank.
 
     Args:
         probability: of the left neighbour, and as much of the right one.

@@ -7,6 +7,10 @@ import nbclient
 import nbformat
 from traitlets.config import Config
 
+import config
+from datasets.world.build import ensure_world
+from datasets.world.world import World
+from evaluation.word_detection import STOP_WORDS
 from tests.tasks.units.conftest import write_run
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -36,28 +40,37 @@ def run_notebook(name, folder, sockets, **parameters):
     return [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
-def test_units(tmp_path, assets):
-    models = {name: {"run": str(write_run(tmp_path / name))} for name in ("one", "two")}
-    manifest = assets / "formats" / "places" / "metadata.json"
+def test_units(tmp_path):
+    """With phones, on a small world; one of the models is the one that the notebook itself names."""
+    world = World(tmp_path / "world", 3, size=16, speakers=1, splits=(0.0, 0.0, 1.0), workers=1)
+    manifest = ensure_world(world) / "places" / "test.json"
+    models = {
+        "shipped": {"run": "models/shipped/resdavenet_vq_world.json"},
+        "other": {"run": str(write_run(tmp_path / "other"))},
+    }
     word = json.loads(manifest.read_text())["data"][0]["text_alignment"].split("__")[1]
-    outputs = run_notebook(
-        "units.ipynb",
-        NOTEBOOKS,
-        tmp_path,
-        MODELS=models,
-        MANIFEST=str(manifest),
-        PHONES=False,
-        KEYWORD=word,
-        LAYERS=["quant3"],
-    )
+    values = {"MODELS": models, "MANIFEST": str(manifest), "KEYWORD": word, "LAYERS": ["quant3"]}
+    outputs = run_notebook("units.ipynb", NOTEBOOKS, tmp_path, **values)
     printed = "".join(output.get("text", "") for output in outputs)
-    assert "3 utterances, one, two: quant3" in printed
-    assert "one quant3: " in printed
-    assert "two quant3: " in printed
+    assert "3 utterances, shipped, other: quant3" in printed
+    assert "shipped quant3: " in printed
+    assert "other quant3: " in printed
     assert f"{word}: 0 times" not in printed
     shown = [kind for output in outputs for kind in output.get("data", {})]
     assert shown.count("image/png") >= 4  # an utterance, its second, an occurrence, the comparison
     assert shown.count("text/html") >= 3  # sounds
+
+
+def test_the_notebook_of_units_begins_as_its_report():
+    book = nbformat.read(NOTEBOOKS / "units.ipynb", as_version=4)
+    own: dict = {}
+    exec(next(cell.source for cell in book.cells if "parameters" in cell.metadata.get("tags", [])), own)
+    report = config.load("resdavenet_vq/units.yaml", []).values
+    assert own["MODELS"] == report["models"]
+    assert own["MANIFEST"] == report["data"]["manifest"]
+    words = [*STOP_WORDS, *own["MORE_STOP_WORDS"]]
+    world = config.load("resdavenet_vq/word_detection_world.yaml", []).values
+    assert words == report["how"]["stop_words"] == world["how"]["stop_words"]
 
 
 def test_notebooks_are_kept_without_outputs():

@@ -16,7 +16,8 @@ import config
 from datasets.parallel import locked
 from engine.context import Context
 from engine.errors import UserError
-from tasks.comparison.plan import Check, Column, Plan, Step, Training, place
+from evaluation.comparison import Column
+from tasks.comparison.plan import Check, Plan, Step, Training, place
 from tasks.comparison.runs import Job, forget
 from tasks.comparison.tables import write_tables
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.errors import UserError
+from evaluation.comparison import Column
 from tasks.comparison.runs import Job
 
 
@@ -31,19 +32,6 @@ class Training(Step):
     """
 
     start: str | None = None
-
-
-@dataclass(frozen=True)
-class Column:
-    """A measure of the table.
-
-    Attributes:
-        metric: its name in the ``metrics.json`` of a test or training.
-        chance: what chance reaches; None where nobody knows.
-    """
-
-    metric: str
-    chance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -136,10 +124,10 @@ class Plan:
         tests = [self.test(test, name, seed) for name, seed in names for test in self.tests_of(name)]
         return [*(self.training(name, seed) for name, seed in names), *tests]
 
-    def columns(self) -> dict[str, float | None]:
-        """The measures of the table in their order, and what chance reaches in each."""
+    def columns(self) -> dict[str, Column]:
+        """The measures of the table by heading, in their order."""
         parts = [self.measures, *(step.columns for step in self.tests.values())]
-        return {head: column.chance for part in parts for head, column in part.items()}
+        return {head: column for part in parts for head, column in part.items()}
 
     def begun_seeds(self) -> list[int]:
         """The seeds for which any training has begun, whoever did it."""

@@ -2,17 +2,20 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import config
 from engine.logs import console
 from engine.whole_files import write_whole
-from evaluation.comparison import Measured, as_csv, as_markdown, summarise
+from evaluation.comparison import Column, Measured, as_csv, as_markdown, summarise
 from tasks.comparison import made_from
 from tasks.comparison.budgets import as_footer, budget
 from tasks.comparison.plan import Plan
 from tasks.comparison.runs import Job
+
+OWN = "the training itself"
 
 
 class Findings(NamedTuple):
@@ -22,11 +25,13 @@ class Findings(NamedTuple):
         measured: the figures of all that is finished.
         runs: trainings and tests that these are of.
         lacking: the names of the tests that are not finished, by training and seed.
+        absent: figures that the table asks for and a finished run does not have, a sentence each.
     """
 
     measured: list[Measured]
     runs: list[Job]
     lacking: dict[tuple[str, int], list[str]]
+    absent: list[str]
 
     def jobs(self) -> set[Job]:
         """What is finished, and what each was made from."""
@@ -41,34 +46,28 @@ class Findings(NamedTuple):
 def measure(plan: Plan) -> Findings:
     """Look at the tests of ``plan`` for all seeds that were begun."""
     made_from.forget()
-    found = Findings([], [], {})
+    found = Findings([], [], {}, [])
     for name in plan.trainings:
         for seed in plan.begun_seeds():
-            _own(plan, name, seed, found)
+            if plan.measures:
+                _take(found, plan.training(name, seed), (name, seed), OWN, plan.measures)
             for test, step in plan.tests_of(name).items():
-                job = plan.test(test, name, seed)
-                if not job.finished():
-                    found.lacking.setdefault((name, seed), []).append(test)
-                    continue
-                figures = job.figures()
-                found.runs.append(job)
-                found.measured.extend(
-                    Measured(name, seed, head, figures[column.metric]) for head, column in step.columns.items()
-                )
+                _take(found, plan.test(test, name, seed), (name, seed), test, step.columns)
     return found
 
 
-def _own(plan: Plan, name: str, seed: int, found: Findings) -> None:
-    """Add what a training says of itself."""
-    job = plan.training(name, seed)
-    if not plan.measures:
-        return
+def _take(found: Findings, job: Job, of: tuple[str, int], what: str, columns: Mapping[str, Column]) -> None:
+    """Add the figures of a run, or that it is not finished, or which figures it does not have."""
     if not job.finished():
-        found.lacking.setdefault((name, seed), []).append("the training itself")
+        found.lacking.setdefault(of, []).append(what)
         return
     figures = job.figures()
     found.runs.append(job)
-    found.measured.extend(Measured(name, seed, head, figures[one.metric]) for head, one in plan.measures.items())
+    for head, column in columns.items():
+        if column.metric in figures:
+            found.measured.append(Measured(*of, head, figures[column.metric]))
+        else:
+            found.absent.append(f"{of[0]} with seed {of[1]}: {what} has no {column.metric}")
 
 
 def write_tables(plan: Plan, folder: Path) -> None:
@@ -89,7 +88,7 @@ def write_tables(plan: Plan, folder: Path) -> None:
     took = as_footer({name: list(rows.values()) for name, rows in budgets.items()})
     missing = _missing(found)
     text = (
-        f"{_told(plan, seeds, missing)}\n{as_markdown(summaries, columns)}\n"
+        f"{_told(plan, seeds, missing)}\n{as_markdown(summaries, columns)}\n{_left_empty(found.absent)}"
         f"What the trainings took, means over their seeds in the table:\n\n{took}"
     )
     title = "# Comparison, not finished" if missing else "# Comparison"
@@ -99,7 +98,8 @@ def write_tables(plan: Plan, folder: Path) -> None:
     content = {
         "seeds": seeds,
         "missing": missing,
-        "chance": columns,
+        "absent": found.absent,
+        "chance": {head: column.chance for head, column in columns.items()},
         "table": {name: {head: one._asdict() for head, one in row.items()} for name, row in summaries.items()},
         "trainings": budgets,
         "commands": commands,
@@ -114,6 +114,15 @@ def _missing(found: Findings) -> list[str]:
     return [f"{name} with seed {seed}: {', '.join(tests)}" for (name, seed), tests in found.lacking.items()]
 
 
+def _left_empty(absent: list[str]) -> str:
+    """Name the figures that finished runs do not have."""
+    return f"Left empty, for the runs' metrics.json has no such figure:\n\n{_lines(absent)}\n" if absent else ""
+
+
+def _lines(texts: list[str]) -> str:
+    return "".join(f"- {text}\n" for text in texts)
+
+
 def _told(plan: Plan, seeds: list[int], missing: list[str]) -> str:
     """Say over which seeds the means are, and where each training started."""
     followers: dict[str, list[str]] = {}
@@ -125,10 +134,9 @@ def _told(plan: Plan, seeds: list[int], missing: list[str]) -> str:
         text += f"From the {start} of the same seed: {', '.join(names)}.\n"
     if not missing:
         return text
-    lines = "".join(f"- {line}\n" for line in missing)
     return (
         f"{text}\nSome runs are not finished, and a mean that lacks seeds says of how many it is and is never "
-        f"bold. The same command with all seeds goes on with them. Without figures yet:\n\n{lines}"
+        f"bold. The same command with all seeds goes on with them. Without figures yet:\n\n{_lines(missing)}"
     )
 
 

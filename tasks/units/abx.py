@@ -41,7 +41,7 @@ class Stored(NamedTuple):
 
     Attributes:
         frames: of every utterance that is needed.
-        bitrate: of all of them.
+        bitrate: of these utterances, of their whole frames, as dump counts them.
     """
 
     frames: FrameFile
@@ -209,7 +209,7 @@ def _encode(
     for name, row in names.items():
         called[row].append(name)
     stored = {layer: Stored(FrameFile(scratch / layer, layer), Bitrate()) for layer in layers}
-    for one in extract(model, dataset, layers, rows=sorted(called), **how):
+    for one in extract(model, dataset, layers, whole_frames=True, rows=sorted(called), **how):
         seconds = sound_seconds(dataset, [one.row], [one.nframes])[0]
         for layer, found in one.layers.items():
             for name in called[one.row]:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from evaluation.comparison import Measured, as_csv, as_markdown, summarise
+from evaluation.comparison import Column, Measured, as_csv, as_markdown, summarise
 
 VALUES = [
     Measured("plain", 0, "recall", 0.5),
@@ -29,18 +29,24 @@ def test_a_later_value_of_the_same_run_counts():
 
 
 def test_markdown():
-    text = as_markdown(summarise(VALUES), {"recall": 0.02, "colour": None})
+    text = as_markdown(summarise(VALUES), {"recall": Column("r", 0.02), "colour": Column("c")})
     assert text.splitlines() == [
         "|  | plain | drawn | chance |",
         "| --- | --- | --- | --- |",
-        "| recall | **0.600 ± 0.141** | 0.900 (1 of 2 seeds) | 0.020 |",
+        "| recall | 0.600 ± 0.141 | 0.900 (1 of 2 seeds) | 0.020 |",
         "| colour | 0.250 (1 of 2 seeds) |  |  |",
     ]
 
 
 def test_the_best_of_those_that_have_all_seeds():
-    text = as_markdown(summarise([*VALUES, Measured("drawn", 2, "recall", 0.8)]), {"recall": None})
-    assert text.splitlines()[2] == "| recall | 0.600 ± 0.141 | **0.850 ± 0.071** |  |"
+    summaries = summarise([*VALUES, Measured("drawn", 2, "recall", 0.8)])
+    for best, row in (
+        ("highest", "| 0.600 ± 0.141 | **0.850 ± 0.071** |"),
+        ("lowest", "| **0.600 ± 0.141** | 0.850 ± 0.071 |"),
+        ("none", "| 0.600 ± 0.141 | 0.850 ± 0.071 |"),
+    ):
+        text = as_markdown(summaries, {"recall": Column("r", best=best)})
+        assert text.splitlines()[2] == f"| recall {row}  |"
 
 
 def test_csv_has_every_value():
@@ -55,7 +61,7 @@ def test_csv_has_every_value():
 
 def test_small_and_large_values_have_digits_that_tell_something():
     values = [Measured("a", 0, "error", 0.00374), Measured("a", 0, "bits", 346.2), Measured("a", 0, "share", 0.9)]
-    text = as_markdown(summarise(values), {"error": None, "bits": None, "share": None})
-    assert "| error | **0.0037** |" in text
-    assert "| bits | **346** |" in text
-    assert "| share | **0.900** |" in text
+    text = as_markdown(summarise(values), {name: Column(name) for name in ("error", "bits", "share")})
+    assert "| error | 0.0037 |" in text
+    assert "| bits | 346 |" in text
+    assert "| share | 0.900 |" in text

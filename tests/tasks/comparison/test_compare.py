@@ -15,12 +15,13 @@ import config
 from engine import checkpoint
 from engine.context import Context
 from engine.errors import UserError
+from evaluation.comparison import Column
 from gan import shipped
 from gan.progan import ProganGenerator
 from tasks.comparison import made_from, runs
 from tasks.comparison.budgets import as_footer, budget
 from tasks.comparison.compare import compare
-from tasks.comparison.plan import Check, Column, Plan, Step, Training
+from tasks.comparison.plan import Check, Plan, Step, Training
 from tasks.comparison.tables import write_tables
 
 EVALUATE = Check("words_by_drawing/evaluate.yaml", [], {"recall": Column("A_r1", 0.5)})
@@ -119,7 +120,7 @@ def test_an_unfinished_comparison_says_what_it_lacks(calls, monkeypatch, tmp_pat
     text = (tmp_path / "comparison.md").read_text()
     assert text.startswith("# Comparison, not finished")
     assert "- regular with seed 3: recall" in text
-    assert "| recall | **0.650 ± 0.212** | 0.500 (1 of 2 seeds) | 0.500 |" in text
+    assert "| recall | 0.650 ± 0.212 | 0.500 (1 of 2 seeds) | 0.500 |" in text
     assert "| regular | 9 | 7 | 0.600 | 0.500 |" in text  # as for one seed: nothing of the run that is not there
     commands = text.partition("What was run:")[2]
     assert (commands.count("seed=3"), commands.count("seed=0")) == (1, 2)
@@ -143,10 +144,19 @@ def test_tests_of_some_trainings_figures_of_trainings_and_chains_of_starts(calls
     table = (tmp_path / "comparison.md").read_text()
     assert "From the warm_up of the same seed: regular.\nFrom the regular of the same seed: again.\n" in table
     assert "| own recall | **0.800** | **0.800** | **0.800** | **0.800** | 0.250 |" in table
-    assert "| recall |  |  | **0.800** |  | 0.500 |" in table
+    assert "| recall |  |  | 0.800 |  | 0.500 |" in table
     (tmp_path / "alone" / "seed_3" / "metrics.json").unlink()
     write_tables(Plan(tmp_path, arguments["trainings"], {}, arguments["measures"]), tmp_path)
     assert "- alone with seed 3: the training itself" in (tmp_path / "comparison.md").read_text()
+
+
+def test_a_figure_that_there_is_not_is_left_empty_and_named(calls, tmp_path):
+    check = Check(EVALUATE.file, [], EVALUATE.columns | {"other": Column("A_r7")})
+    compare(**ARGUMENTS | {"seeds": [0], "tests": {"recall": check}}, context=context(), folder=tmp_path)
+    text = (tmp_path / "comparison.md").read_text()
+    assert text.startswith("# Comparison\n")
+    assert "| other |  |  |  |" in text
+    assert "metrics.json has no such figure:\n\n- warm_up with seed 0: recall has no A_r7\n- regular with" in text
 
 
 def test_what_no_training_has_is_no_column_of_the_footer():
