@@ -1,4 +1,4 @@
-"""Seeding and evaluating ResDAVEnet-VQ: quantisers that are switched on or off, published folders, other widths."""
+"""ResDAVEnet-VQ: quantisers that are switched on or off, published folders, other widths, a kill and going on."""
 
 import json
 import re
@@ -10,10 +10,17 @@ from torchvision.models import resnet50
 from engine import checkpoint
 from engine.errors import UserError
 from engine.initialise import InitFrom, start_from
+from engine.run_folder import RunFolder
+from engine.settings import CheckpointSettings, TrainerSettings
+from models.resdavenet_vq import ResDavenetVq
+from models.vector_quantizer import VectorQuantizer
 from tests.published.reference import resdavenet_folder
 from tests.tasks.test_speech_image import build
-from tests.test_main import call
+from tests.test_main import call, killed
+from tests.test_run import leaves, many_pairs
+from trainer import Trainer
 
+SAVED, KILLED_IN = 6, 8  # steps, counted from 1
 SIZES = "codes: 64, layer_widths: [6, 8, 8, 12, 16], layer_depths: [1, 1, 1, 1], kernel: 3"
 RESNET = "task.image_encoder={type: models.image_encoders.Resnet50Encoder, embedding_dim: 20}"
 PUBLISHED_SIZES = "layer_widths: [6, 8, 8, 12, 20], layer_depths: [1, 2, 1, 3], kernel: 5"
@@ -166,3 +173,52 @@ def test_half_an_experiment_is_told_before_anything_is_built(tmp_path):
         call(tmp_path, *words)
     with pytest.raises(UserError, match="holds no checkpoint"):
         call(tmp_path, "entry=main.evaluate", f"init_from.path={tmp_path}/models")
+
+
+def quantised_training(folder, pairs):
+    """A trainer of 3 epochs of 4 steps, saved every 3 steps: frames jitter, codes are placed and start anew."""
+    options = ", jitter: 0.3, quantizing: {decay: 0.9, kmeans_rounds: 2, restart_below: 0.9}"
+    task, _ = build(encoder("01100", SIZES, options), pairs)
+    folder = RunFolder(folder)
+    folder.checkpoints.mkdir(parents=True, exist_ok=True)
+    settings = TrainerSettings(epochs=3, evaluate_every_epochs=3, checkpoint=CheckpointSettings(every_steps=3))
+    return Trainer(task, settings, 0, torch.device("cpu"), folder)
+
+
+def test_a_killed_training_that_goes_on_is_the_uninterrupted_one(tmp_path, monkeypatch):
+    put, forward = VectorQuantizer._put, ResDavenetVq.forward
+    started, steps, kill_in = [], 0, None
+
+    def spy(self, codes, places):
+        started.append((steps, "placed" if len(codes) == len(self.codebook) else "anew"))
+        put(self, codes, places)
+
+    def counted(self, *given):
+        nonlocal steps
+        steps += self.training
+        return killed() if steps == kill_in else forward(self, *given)
+
+    monkeypatch.setattr(VectorQuantizer, "_put", spy)
+    monkeypatch.setattr(ResDavenetVq, "forward", counted)
+    pairs = many_pairs(tmp_path / "pairs.json", 2)
+    whole = quantised_training(tmp_path / "whole", pairs)
+    whole.fit()
+    assert [step for step, what in started if what == "placed"] == [1, 1]
+    assert {step > SAVED for step, what in started if what == "anew"} == {False, True}
+    steps, kill_in = 0, KILLED_IN
+    with pytest.raises(KeyboardInterrupt):
+        quantised_training(tmp_path / "killed", pairs).fit()
+    started, steps, kill_in = [], SAVED, None
+    parts = quantised_training(tmp_path / "killed", pairs)
+    torch.manual_seed(99)  # whatever the new process drew before
+    assert parts.saver.resume()
+    assert (parts.at.step, parts.at.epoch, parts.at.batch) == (SAVED, 1, 2)
+    parts.fit()
+    assert {what for _, what in started} == {"anew"}
+    expected, found = (dict(leaves(loop.saver.state.collect())) for loop in (whole, parts))
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        same = torch.equal(value, found[name]) if isinstance(value, torch.Tensor) else value == found[name]
+        assert same or name == ".seconds", name
+    for name in ("codebook", "sums", "counts", "placed"):
+        assert f".modules.speech.quantizers.quant2.{name}" in expected

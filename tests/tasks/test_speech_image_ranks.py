@@ -1,5 +1,6 @@
 """Two gloo processes with half the batch each learn exactly what one process learns with the whole batch."""
 
+from itertools import islice
 from types import SimpleNamespace
 
 import pytest
@@ -10,8 +11,10 @@ from engine.errors import UserError
 from engine.optimization import Length, Optimization
 from engine.settings import TrainerSettings
 from losses import sampled_triplet, semi_hard_triplet
+from models.resdavenet_vq import ResDavenetVq
 from models.small import SmallImageEncoder, SmallSpeechEncoder
 from models.speech_maps import speech_maps
+from models.vector_quantizer import Quantizing
 from tasks.encoding import encode_all
 from tasks.similarity import Similarity
 from tasks.speech_image import SpeechImage
@@ -34,9 +37,8 @@ def batches(rank, world):
         yield {name: value[rank * size : (rank + 1) * size] for name, value in whole.items()}
 
 
-def learn(rank, world, kind):
-    """Train STEPS steps and return losses, the last gradients and the weights."""
-    torch.manual_seed(0)
+def trainer_of(speech_encoder, kind):
+    """A trainer of the task with a small image encoder and SGD."""
     data = SimpleNamespace(
         batch_size=BATCH,
         target_length=None,
@@ -48,7 +50,7 @@ def learn(rank, world, kind):
     ranking = [Factory(loss, {"margin": 1.0}, "ranking") for loss in (sampled_triplet, semi_hard_triplet)]
     task = SpeechImage(
         image_encoder=SmallImageEncoder(16, 8),
-        speech_encoder=SmallSpeechEncoder(16, 8),
+        speech_encoder=speech_encoder,
         ranking=ranking,
         optimization=Optimization(lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9)),
         data=data,
@@ -56,9 +58,15 @@ def learn(rank, world, kind):
         length=Length(1),
         similarity=Similarity(kind=kind),
     )
-    loop = Trainer(task, TrainerSettings(epochs=1), 5, torch.device("cpu"), None)
+    return Trainer(task, TrainerSettings(epochs=1), 5, torch.device("cpu"), None)
+
+
+def learn(rank, world, kind):
+    """Train STEPS steps and return losses, the last gradients and the weights."""
+    torch.manual_seed(0)
+    loop = trainer_of(SmallSpeechEncoder(16, 8), kind)
     losses = [loop.train_step(batch)["loss"] for batch in batches(rank, world)]
-    parameters = [p for module in task.modules.values() for p in module.parameters()]
+    parameters = [p for module in loop.task.modules.values() for p in module.parameters()]
     return {
         "losses": torch.stack(losses),
         "gradients": torch.cat([p.grad.flatten() for p in parameters]),
@@ -74,6 +82,51 @@ def test_two_processes_equal_one(tmp_path, kind):
             # Sums run in another order: equal to float32 rounding, relative to the largest entry of each vector.
             scale = value.abs().max()
             torch.testing.assert_close(together[name] / scale, value / scale, rtol=1e-5, atol=1e-5)
+
+
+QUANTIZING = {
+    "published": Quantizing(decay=0.9, nonneg_init=True),
+    "placed": Quantizing(commitment_cost=0.5, decay=0.9, kmeans_rounds=2, restart_below=0.97),
+}
+
+
+def learn_quantised(rank, world, how):
+    """Train two steps; batch norms keep their statistics, which else are those of one rank, and nothing jitters."""
+    torch.manual_seed(2)  # no frame is nearly as close to a second code: rounding may not choose another one
+    widths, depths = (16, 16, 16, 16, 16), (1, 1, 1, 1)
+    network = ResDavenetVq("01100", 24, widths, depths, 3, jitter=0.0, quantizing=how, freeze_batch_norm=True)
+    loop = trainer_of(network, "pooled")
+    loop.task.image_encoder.train()
+    network.train()
+    told = []
+    for batch in islice(batches(rank, world), 2):
+        batch["mel"] = (batch["mel"] + 40) / 20  # as a batch norm wants it that keeps mean 0 and variance 1
+        told.append(loop.train_step(batch))
+    found = {name: value for module in loop.task.modules.values() for name, value in module.state_dict().items()}
+    found |= {f"gradient of {name}": parameter.grad for name, parameter in network.named_parameters()}
+    for name in ("loss", *(f"{kind}/quant{place}" for kind in ("commitment", "perplexity") for place in (2, 3))):
+        found[name] = torch.stack([values[name] for values in told])
+    return found
+
+
+def learn_quantised_both(rank, world):
+    return {kind: learn_quantised(rank, world, how) for kind, how in QUANTIZING.items()}
+
+
+def test_two_processes_equal_one_with_quantisers(tmp_path):
+    """Weights, gradients, codebooks and their averages; the ranks have 147 and 125 valid frames."""
+    alone = learn_quantised_both(0, 1)
+    for together in on_two_ranks(learn_quantised_both, tmp_path):
+        for kind, expected in alone.items():
+            assert together[kind].keys() == expected.keys()
+            for place in (2, 3):
+                assert (expected[f"commitment/quant{place}"] > 0.005).all()
+                assert (expected[f"perplexity/quant{place}"] > 2).all()
+            for name, value in expected.items():
+                # Sums run in another order: float32 rounding, relative to the largest entry of each tensor, times ten
+                # for gradients of the second step that nearly cancel.
+                scale = value.abs().max() if value.is_floating_point() else 1
+                assert (together[kind][name].float() - value.float()).abs().max() <= 1e-4 * scale, (kind, name)
 
 
 def encode_shares(rank, _world, rows):
