@@ -144,6 +144,11 @@ class VectorQuantizer(nn.Module):
         """How often each code is there, (K,) float."""
         return torch.bincount(codes, minlength=len(self.codebook)).to(self.counts.dtype)
 
+    def _summed(self, frames: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """How often each code is there on all ranks (K,), and the sum of its frames (K, D); equal bits on each rank."""
+        summed = torch.zeros_like(self.sums).index_add_(0, codes, frames)
+        return distributed.sum_over_ranks(self._counted(codes)), distributed.sum_over_ranks(summed)
+
     @torch.no_grad()
     def follow(self, frames: Tensor, codes: Tensor) -> None:
         """Update the averages with the frames of all ranks and move every code to the mean of its frames.
@@ -153,8 +158,7 @@ class VectorQuantizer(nn.Module):
             codes: (N,) their codes.
         """
         how = self.how
-        summed = torch.zeros_like(self.sums).index_add_(0, codes, frames)
-        counts, summed = distributed.sum_over_ranks(self._counted(codes)), distributed.sum_over_ranks(summed)
+        counts, summed = self._summed(frames, codes)
         self.counts.mul_(how.decay).add_(counts, alpha=1 - how.decay)
         total = self.counts.sum()
         self.counts.add_(how.epsilon).mul_(total / (total + len(self.counts) * how.epsilon))
@@ -187,10 +191,8 @@ class VectorQuantizer(nn.Module):
         size = len(self.codebook)
         self.codebook.copy_(everyone[_spread(len(everyone), size).to(frames.device)])
         for _ in range(self.how.kmeans_rounds):
-            codes = self.nearest(everyone)
-            counts = self._counted(codes)
-            means = torch.zeros_like(self.sums).index_add_(0, codes, everyone) / counts.clamp(min=1)[:, None]
-            self.codebook.copy_(torch.where(counts[:, None] > 0, means, self.codebook))
+            counts, summed = self._summed(frames, self.nearest(frames))
+            self.codebook.copy_(torch.where(counts[:, None] > 0, summed / counts.clamp(min=1)[:, None], self.codebook))
         self._put(torch.arange(size, device=frames.device), self.codebook.clone())
         self.placed.fill_(True)
 
