@@ -41,12 +41,15 @@ class Manifest:
     image_hdf5: Path | None = None
 
 
-def report_problems(name: Path, problems: Iterable[str]) -> None:
+def report_problems(
+    name: Path, problems: Iterable[str], remedy: str = "correct the file or put the data where it points"
+) -> None:
     """Raises one error that shows the first ten problems and counts them all.
 
     Args:
         name: The file that was checked.
         problems: One sentence each.
+        remedy: What to do.
 
     Raises:
         ManifestError: There is any problem.
@@ -58,7 +61,7 @@ def report_problems(name: Path, problems: Iterable[str]) -> None:
     if len(found) > PROBLEMS_SHOWN:
         lines.append(f"  ... and {len(found) - PROBLEMS_SHOWN} more")
     counted = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-    raise ManifestError("\n".join([f"{name}: {counted}; correct the file or put the data where it points", *lines]))
+    raise ManifestError("\n".join([f"{name}: {counted}; {remedy}", *lines]))
 
 
 def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Manifest:

@@ -57,6 +57,10 @@ def checkpoint_files(path: Path) -> list[Path]:
     Raises:
         CheckpointError: there is none.
     """
+    if path.is_file() and path.suffix == ".json":
+        raise checkpoint.CheckpointError(
+            f"{path} is an exported encoder, which only measurements take; give a run folder or a .pt file"
+        )
     if path.is_file():
         return [path]
     if not path.is_dir():

@@ -31,7 +31,7 @@ def run_config(run: Path) -> dict[str, Any]:
     if path is None:
         raise ModelError(
             f"There is no trained run at {run}: expected a run folder with config.yaml and checkpoints/; train one "
-            "first, or set model.run to one that exists."
+            "first, or give one that exists."
         )
     values = config.parse_yaml(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(values.get("task"), dict) or not values["task"].get("image_encoder"):

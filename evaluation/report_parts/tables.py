@@ -113,8 +113,8 @@ def metrics_html(metrics: dict[str, float]) -> str:
     if rest:
         items = "".join(f"<tr><th>{escape(name)}</th><td>{number(value)}</td></tr>" for name, value in rest.items())
         table = f'<div class="scroll"><table><tbody>{items}</tbody></table></div>'
-        long = len(rest) > FURTHER
-        html += f"<details><summary>{len(rest)} more metrics</summary>{table}</details>" if long else table
+        counted = f"{len(rest)} more metrics" if rows else f"{len(rest)} metrics"
+        html += f"<details><summary>{counted}</summary>{table}</details>" if len(rest) > FURTHER else table
     return html + "</section>"
 
 

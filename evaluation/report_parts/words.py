@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from html import escape
 
-from evaluation.report_parts.plots import number
 from evaluation.word_detection import Detector, WordDetection
 from evaluation.word_tables import code_rows, word_rows
 
@@ -40,9 +39,10 @@ def _summary(found: WordDetection) -> str:
     """The numbers in one paragraph."""
     told, how = found.metrics(), found.how
     above = ", ".join(f"{told[f'words_f1@{t:g}']:.0f} with an F1 of at least {t:g}" for t in how.thresholds)
+    best = f", that of the best {how.top} {100 * told[f'top{how.top}_f1']:.1f} %" if told["words"] > how.top else ""
     return (
-        f"{told['words']:.0f} words are detected by a code, {above}. The mean F1 is {number(100 * told['mean_f1'])} %, "
-        f"that of the best {how.top} {number(100 * told[f'top{how.top}_f1'])} %. "
+        f"{told['words']:.0f} words are detected by a code, {above}. The mean F1 is "
+        f"{100 * told['mean_f1']:.1f} %{best}. "
         f"{told['codes']:.0f} codes are used in {told['frames']:.0f} frames of {told['utterances']:.0f} utterances; "
         f"{told[f'high_precision_words@{how.high_precision:g}']:.0f} words are detected with a precision of at least "
         f"{how.high_precision:g}. Count: how often the word is spoken and holds the code, of how often it is spoken."

@@ -6,6 +6,7 @@ the same triplets. Features that were dumped as text (resdavenet_vq/dump.yaml, o
 """
 
 import logging
+import statistics
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ from tasks.units.model import LOGMEL, SpeechModel, SpeechSource, load_speech
 from tasks.units.naming import seconds_heard, sound_seconds, utterance_names
 
 log = logging.getLogger(__name__)
+COVERED = 0.7  # share of an utterance that its items reach, below which frame_seconds is doubted
+FEW_TRIPLETS = 1000
 SAID_NEGATIVE = 0.01  # share of what is below zero from which it is told
 
 
@@ -132,11 +135,16 @@ def score_folder(
         run: where everything is written.
 
     Raises:
-        UserError: this Python is too old for fastabx, a file is missing or damaged, or there are no triplets.
+        AbxError: this Python is too old for fastabx, ``features`` is no folder or lacks a file, a file is damaged, an
+            item runs past its features, or there are no triplets.
     """
     fastabx()
+    if not features.is_dir():
+        raise AbxError(f"features: found {features}, expected a folder of .txt files; unzip a submission first")
     with results_folder(context, run) as folder, tempfile.TemporaryDirectory(dir=folder.path) as scratch:
         listed = read_items(items)
+        there = {path.stem: float("inf") for path in features.glob("*.txt")}
+        listed.check(there, str(features))
         triplets = [find_triplets(listed, kind, comparing) for kind in speakers]
         stored = Stored(FrameFile(Path(scratch) / "frames", features.name), Bitrate())
         wanted = sorted(needed_utterances(triplets))
@@ -145,10 +153,23 @@ def score_folder(
             stored.frames.add(name, values, frame_seconds)
             stored.bitrate.add(values, len(values) * frame_seconds)
         lasting = {name: stored.frames.seconds_of(name) + frame_seconds for name in wanted}
-        lasting |= {row.file: float("inf") for row in listed.rows if row.file not in lasting}
-        listed.check(lasting, str(features))
+        listed.check(there | lasting, str(features))
+        _doubt_seconds(listed, lasting, frame_seconds)
         rows = measure(triplets, {features.name: stored}, distances)
         _finish(folder, context, rows, str(features))
+
+
+def _doubt_seconds(listed: Items, lasting: dict[str, float], frame_seconds: float) -> None:
+    """Warn where the items of most utterances end long before their features do."""
+    ends: dict[str, float] = defaultdict(float)
+    for item in listed.rows:
+        ends[item.file] = max(ends[item.file], float(item.offset))
+    covered = statistics.median(ends[name] / lasting[name] for name in lasting)
+    if covered < COVERED:
+        log.warning(
+            "items end after %.0f %% of their utterances (median) if a line is %g s; is frame_seconds right?",
+            100 * covered, frame_seconds,
+        )  # fmt: skip
 
 
 def measure(triplets: Sequence[Triplets], stored: dict[str, Stored], distances: Sequence[Distance]) -> list[AbxRow]:
@@ -179,6 +200,10 @@ def measure(triplets: Sequence[Triplets], stored: dict[str, Stored], distances: 
                     "%s, %s %s speakers: %.2f %% (%d triplets in %.1f s)",
                     layer, distance, found.speakers, 100 * result.error, result.triplets, result.seconds,
                 )  # fmt: skip
+                if result.triplets < FEW_TRIPLETS:
+                    log.warning(
+                        "%d triplets are few: the error %s speakers says little", result.triplets, found.speakers
+                    )
     return rows
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
+from engine.errors import UserError
 from models.weights import WeightsError, load_strictly, read_state_dict
 from tasks.trained_run import build_encoder
 
@@ -37,7 +38,10 @@ def load_encoder(path: Path) -> nn.Module:
         raise WeightsError(f"{path} is not JSON ({error}): fetch or copy it again.") from error
     if not isinstance(card, dict) or not isinstance(card.get(NODE), dict) or "type" not in card[NODE]:
         raise WeightsError(f"{path} does not describe a speech encoder: expected an entry {NODE} with its type.")
-    encoder = build_encoder(card, NODE, path)
+    try:
+        encoder = build_encoder(card, NODE, path)
+    except UserError as error:
+        raise WeightsError(f"{path} describes no network: {error}") from error
     weights = path.with_suffix(".safetensors")
     load_strictly(encoder, read_state_dict(weights), str(weights))
     return encoder

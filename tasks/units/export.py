@@ -11,6 +11,7 @@ import config
 from engine.context import Context
 from engine.errors import UserError
 from engine.initialise import read_checkpoint
+from engine.run_folder import RunFolder
 from tasks.trained_run import run_config
 from tasks.units.encoder_file import NODE, save_encoder
 from tasks.units.model import SpeechSource, load_speech
@@ -21,25 +22,25 @@ log = logging.getLogger(__name__)
 def export(
     run: Path,
     output: Path,
-    made_by: str,
     context: Context,
-    figures: dict[str, Path | None] = {},  # noqa: B006  never changed
+    made_by: str | None = None,
 ) -> None:
-    """Write the speech encoder of a training run, what it is and how it was made.
+    """Write the speech encoder of a training run, what it is, how it was made, and what was measured of it.
+
+    The figures are those of ``metrics.json`` in the run folder, and in the folders below its ``tests/``, where a
+    comparison of trainings puts them.
 
     Args:
         run: a run folder of a speech-image or drawing task (its best weights), or one of its checkpoint files.
         output: the ``.json``; the ``.safetensors`` goes beside it.
-        made_by: the commands that made the run, for readers.
         context: given by run.py.
-        figures: files of metrics that are quoted, by name; null leaves one out that a config names.
+        made_by: the commands that made the run, for readers.
 
     Raises:
-        UserError: there is no such run, or a file of metrics cannot be read.
+        UserError: there is no such run, or ``output`` is not named as it must be.
     """
     if output.suffix != ".json":
         raise UserError(f"output: found {output.name}; expected a name that ends in .json")
-    quoted = {name: _metrics(path) for name, path in figures.items() if path is not None}
     values, (_, state) = run_config(run), read_checkpoint(run)
     model = load_speech(SpeechSource(run=run), torch.device("cpu"))
     if context.dry_run:
@@ -51,17 +52,17 @@ def export(
         "seed": values.get("seed"),
         "step": state["step"],
         "prepare": _without_folder(values.get("prepare")),
-        "figures": quoted,
+        "figures": _figures(run if run.is_dir() else run.parent.parent),
     }
     weights = save_encoder(model.speech, output, card)
     log.info("wrote %s (%.1f MB)", config.short(weights), weights.stat().st_size / 1e6)
 
 
-def _metrics(path: Path) -> dict[str, float]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"figures: {path} cannot be read ({error}); expected a metrics.json") from error
+def _figures(folder: Path) -> dict[str, dict[str, float]]:
+    """Read what was measured of a run."""
+    own = RunFolder(folder).metrics
+    files = {"training": own} | {path.parent.name: path for path in sorted(folder.glob(f"tests/*/{own.name}"))}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.is_file()}
 
 
 def _without_folder(node: Any) -> Any:

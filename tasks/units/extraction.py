@@ -89,7 +89,7 @@ def extract(
     """
     model.check(layers, codes)
     loader = _SameLengths(dataset, rows, batch_size, workers)
-    for batch in progress(loader.batches(0), loader.steps_per_epoch, "encoding"):
+    for batch in progress(loader.batches(0), loader.steps_per_epoch, "encoding, batches"):
         mel, nframes = _log_mels(batch, model.device)
         for length in nframes.unique().tolist():  # more than one only where a file's header was wrong
             places = (nframes == length).nonzero()[:, 0]

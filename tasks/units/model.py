@@ -195,7 +195,9 @@ def load_speech(source: SpeechSource | None, device: torch.device) -> SpeechMode
         found = load_published("resdavenet_vq", source.published)
         return SpeechModel(found.speech, device, _name(source.published))
     if source.run.suffix == ".json":
-        return SpeechModel(load_encoder(source.run), device, source.run.stem)
+        model = SpeechModel(load_encoder(source.run), device, source.run.stem)
+        log.info("speech encoder from %s", config.short(source.run))
+        return model
     values = run_config(source.run)
     model = SpeechModel(build_encoder(values["task"], "speech_encoder", source.run), device, _name(source.run))
     state = load_run(source.run, model)

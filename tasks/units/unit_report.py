@@ -5,6 +5,7 @@ and codes above the spectrogram, how well the codes of several models and layers
 words that it is nearest to and stretches of speech to listen to.
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from tasks.units.word_detection import (
     utterances_with_codes,
 )
 
+log = logging.getLogger(__name__)
 SILENT = '<p class="note">No sounds were found for this dataset.</p>'
 
 
@@ -102,6 +104,7 @@ def unit_report(
             encoded = utterances_with_codes(model, dataset, wanted, list(words), batch_size, workers)
             found[name] = measured(model, wanted, encoded, words, how, bad_alignments != "keep")
             first = first or encoded
+        log.info("drawing utterances and codes")
         figures = folder.path / "figures"
         name, model = next(iter(trained.items()))
         examples = _examples(dataset, words, spoken, model, list(found[name]), first, figures)

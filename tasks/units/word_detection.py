@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
+import config
 from datasets.manifest import report_problems
 from datasets.records import Word
 from datasets.samples import OnError, SpokenCaptions
@@ -105,6 +106,7 @@ def utterances_with_codes(
     Raises:
         UserError: none could be read.
     """
+    log.info("encoding %d utterances of %s", len(rows), config.short(dataset.source))
     how = {"rows": rows, "batch_size": batch_size, "workers": workers}
     encoded = extract_all(model, dataset, layers, features=False, codes=True, **how)
     if not encoded:
@@ -188,7 +190,7 @@ def usable_alignments(
         elif fault is not None:
             faults[row] = f"row {row} ({dataset.record(row).uttid}): text_alignment: {fault}"
     if bad == "error":
-        report_problems(dataset.source, faults.values())
+        report_problems(dataset.source, faults.values(), "mend them, or set bad_alignments=skip (or keep)")
     elif faults:
         log.warning("%d utterances left out for their alignments, one is: %s", len(faults), next(iter(faults.values())))
     if not fine:

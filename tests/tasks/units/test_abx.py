@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_layers_of_a_run_on_a_world(world, vq_run, context, monkeypatch):
 
 
 @pytest.mark.usefixtures("_library")
-def test_an_item_file_and_dumped_text_give_the_same(world, vq_run, context, tmp_path):
+def test_an_item_file_and_dumped_text_give_the_same(world, vq_run, context, tmp_path, caplog):
     write_items(world, tmp_path / "world.item")
     few = {"speakers": ["within"], "distances": ["cosine"], "comparing": Comparing(max_size_group=4)}
     abx(
@@ -75,19 +76,31 @@ def test_an_item_file_and_dumped_text_give_the_same(world, vq_run, context, tmp_
     assert len(read_items(tmp_path / "world.item").rows) > first[0]["items"] > 10
     dataset = captions(world)(train=False, on_error="error")
     names = utterance_names(dataset)
-    for one in extract_all(load_speech(SpeechSource(run=vq_run), torch.device("cpu")), dataset, ["quant2"]):
+    model = load_speech(SpeechSource(run=vq_run), torch.device("cpu"))
+    for one in extract_all(model, dataset, ["quant2"], whole_frames=True):
         write_features(tmp_path / "dumped" / f"{names[one.row]}.txt", one.layers["quant2"].features)
     score_folder(tmp_path / "world.item", tmp_path / "dumped", 0.02, context, **few, run=context.settings)
     second = json.loads((context.folder / "abx.json").read_text())
     assert second[0]["error"] == pytest.approx(first[0]["error"], abs=0.01)  # three decimals
     assert second[0]["triplets"] == first[0]["triplets"]
+    assert second[0]["bitrate"] == pytest.approx(first[0]["bitrate"], rel=0.02)  # a sound's last part of a frame
+    assert "is frame_seconds right?" not in caplog.text
+    score_folder(tmp_path / "world.item", tmp_path / "dumped", 0.04, context, **few, run=context.settings)
+    assert re.search(r"items end after [45]\d % of their utterances .median. if a line is 0.04 s", caplog.text)
+    with (tmp_path / "world.item").open("a") as file:
+        file.write("nowhere 0.0 0.1 x y z nobody\n")
+    with pytest.raises(AbxError, match=r"found the file 'nowhere', which .*dumped lacks .as it does 1 of 25 files"):
+        score_folder(tmp_path / "world.item", tmp_path / "dumped", 0.02, context, **few, run=context.settings)
+    write_items(world, tmp_path / "world.item")
     some = sorted((tmp_path / "dumped").iterdir())
     write_features(some[0], np.ones((3, 8), np.float32))
     with pytest.raises(AbxError, match=r"line \d+: found an item from .* is only 0.08 s long"):
         score_folder(tmp_path / "world.item", tmp_path / "dumped", 0.02, context, **few, run=context.settings)
     some[1].unlink()
-    with pytest.raises(AbxError, match=r"there are no features .*; dump them with resdavenet_vq/dump.yaml"):
+    with pytest.raises(AbxError, match=r"lacks .as it does 1 of 24 files that the items name"):
         score_folder(tmp_path / "world.item", tmp_path / "dumped", 0.02, context, **few, run=context.settings)
+    with pytest.raises(AbxError, match=r"features: found .*out.zip, expected a folder of .txt files; unzip"):
+        score_folder(tmp_path / "world.item", tmp_path / "out.zip", 0.02, context, **few, run=context.settings)
 
 
 def test_the_item_file_of_a_world(world, tmp_path):

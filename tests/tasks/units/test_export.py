@@ -1,13 +1,16 @@
 """An exported speech encoder is the trained one, and the configs of the measurements run on what they name."""
 
 import json
+import shutil
 
 import pytest
 import torch
 
 import config
 import run as program
+from engine.checkpoint import CheckpointError
 from engine.errors import UserError
+from engine.initialise import read_checkpoint
 from models.weights import WeightsError
 from tasks.units.export import export
 from tasks.units.model import SpeechSource, load_speech
@@ -19,9 +22,12 @@ SHIPPED = config.PROJECT_ROOT / "models" / "shipped" / "resdavenet_vq_world.json
 @pytest.fixture
 def exported(vq_run, context, tmp_path):
     """The description of the exported run."""
-    metrics = tmp_path / "metrics.json"
-    metrics.write_text('{"recall@10": 0.5}')
-    export(vq_run, tmp_path / "shipped" / "mine.json", "by hand", context, {"retrieval": metrics})
+    run = tmp_path / "run"
+    shutil.copytree(vq_run, run)
+    (run / "metrics.json").write_text('{"recall@10": 0.5}')
+    (run / "tests" / "words").mkdir(parents=True)
+    (run / "tests" / "words" / "metrics.json").write_text('{"words": 3}')
+    export(run, tmp_path / "shipped" / "mine.json", context, "by hand")
     return tmp_path / "shipped" / "mine.json"
 
 
@@ -38,7 +44,8 @@ def test_features_and_codes_are_those_of_the_run(exported, vq_run):
 def test_it_says_how_it_was_made(exported, vq_run):
     card = json.loads(exported.read_text())
     assert card["speech_encoder"]["turn_on"] == "01100"
-    assert (card["made_by"], card["step"], card["figures"]) == ("by hand", 7, {"retrieval": {"recall@10": 0.5}})
+    assert (card["made_by"], card["step"]) == ("by hand", 7)
+    assert card["figures"] == {"training": {"recall@10": 0.5}, "words": {"words": 3}}
     assert str(vq_run.parent) not in exported.read_text()
 
 
@@ -69,18 +76,31 @@ def test_weights_of_another_shape_are_refused(exported):
         load_speech(SpeechSource(run=exported), CPU)
 
 
-def test_other_names_and_lost_metrics_are_refused(vq_run, context, tmp_path):
+def test_a_card_that_describes_no_network_is_named(exported):
+    card = json.loads(exported.read_text())
+    card["speech_encoder"]["codes"] = "many"
+    exported.write_text(json.dumps(card))
+    with pytest.raises(WeightsError, match=r"mine.json describes no network: .*found codes many"):
+        load_speech(SpeechSource(run=exported), CPU)
+
+
+def test_an_exported_encoder_is_no_start_of_a_training(exported):
+    with pytest.raises(CheckpointError, match=r"mine.json is an exported encoder, which only measurements take"):
+        read_checkpoint(exported)
+
+
+def test_other_names_and_lost_runs_are_refused(vq_run, context, tmp_path):
     with pytest.raises(UserError, match=r"output: found mine.pt; expected a name that ends in .json"):
-        export(vq_run, tmp_path / "mine.pt", "", context)
-    with pytest.raises(UserError, match=r"figures: .*gone.json cannot be read .*expected a metrics.json"):
-        export(vq_run, tmp_path / "mine.json", "", context, {"gone": tmp_path / "gone.json"})
+        export(vq_run, tmp_path / "mine.pt", context)
+    with pytest.raises(UserError, match=r"There is no trained run at .*gone"):
+        export(tmp_path / "gone", tmp_path / "mine.json", context)
     assert not list(tmp_path.glob("mine*"))
 
 
 def test_the_shipped_encoder_is_built_and_has_both_quantisers():
     model = load_speech(SpeechSource(run=SHIPPED), CPU)
     assert model.quantised() == ["quant2", "quant3"]
-    assert json.loads(SHIPPED.read_text())["figures"]["retrieval"]["n"] == 500
+    assert json.loads(SHIPPED.read_text())["figures"]["training"]["n"] == 500
 
 
 def test_the_measurements_read_the_world_that_the_training_makes():
