@@ -48,6 +48,8 @@ def check_pair(manifest: Path, audio: Path, image: Path, rows: int | None) -> tu
                     raise ManifestError(f"{path}: has no dataset {', '.join(lacking)}, found {', '.join(file)}")
                 lengths |= {f"{path} {name}": file[name].shape[0] for name in names}
                 states.append(state_of(file))
+        except FileNotFoundError as error:
+            raise ManifestError(f"{path}: there is no such file; {manifest} names it") from error
         except OSError as error:
             raise ManifestError(f"{path}: cannot be opened as HDF5 ({error}); {manifest} names it") from error
     if len(set(lengths.values())) > 1:

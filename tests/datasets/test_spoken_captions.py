@@ -186,6 +186,9 @@ def test_mismatched_pairs_are_named(pair, small):
     pair.with_name("train_image.h5").write_text("no HDF5")
     with pytest.raises(ManifestError, match=r"train_image\.h5: cannot be opened as HDF5"):
         PlacesHDF5(pair, small, train=False)
+    pair.with_name("train_image.h5").unlink()
+    with pytest.raises(ManifestError, match=r"train_image\.h5: there is no such file"):
+        PlacesHDF5(pair, small, train=False)
 
 
 def test_hdf5_dataset_pickles_with_open_files(pair, small):
