@@ -89,8 +89,8 @@ def test_yaml_cannot_make_objects(tmp_path):
 def test_unknown_names_suggest_the_nearest():
     with pytest.raises(config.ConfigError, match=r"did you mean 'quickstart\.yaml'"):
         config.find("quikstart")
-    with pytest.raises(config.ConfigError, match=r"did you mean 'gan/export\.yaml'"):
-        config.find("exprot.yaml")
+    with pytest.raises(config.ConfigError, match=r"did you mean 'words_by_drawing/dissect\.yaml'"):
+        config.find("disect.yaml")
     with pytest.raises(config.ConfigError, match=r"nor as a path \("):
         config.find("nothere.yaml")
 
