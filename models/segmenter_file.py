@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from models.segmenter import AttributeSegmenter, DilatedSegmenter, SmallSegmenter
-from models.weights import WeightsError, load_strictly, read_state_dict
+from models.weights import WeightsError, load_strictly, read_card, read_state_dict
 
 SHIPPED = Path(__file__).parent / "shipped" / "segmenter_world.safetensors"
 NETWORKS: dict[str, type[nn.Module]] = {"SmallSegmenter": SmallSegmenter, "DilatedSegmenter": DilatedSegmenter}
@@ -73,12 +73,7 @@ def load_segmenter(path: Path = SHIPPED) -> AttributeSegmenter:
 
 
 def _card(path: Path) -> dict[str, Any]:
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise WeightsError(f"There is no {path}: it says which network the weights beside it belong to.") from error
-    except ValueError as error:
-        raise WeightsError(f"{path} is not JSON ({error}): fetch or copy it again.") from error
+    card = read_card(path, "it says which network the weights beside it belong to")
     if not isinstance(card, dict) or not isinstance(card.get("network"), dict):
         raise WeightsError(f"{path} does not describe a segmenter: expected an entry network with its type and sizes.")
     return card

@@ -1,6 +1,7 @@
 """Weight files: read without running code, loaded so that nothing is skipped in silence."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,6 +50,27 @@ def read_torch_file(path: Path) -> Any:
         return read_torch_values(path)
     except TorchFileError as error:
         raise WeightsError(str(error)) from error
+
+
+def read_card(path: Path, remedy: str) -> Any:
+    """Read the JSON beside weights that says what they are.
+
+    Args:
+        path: The ``.json``.
+        remedy: What to do where there is none.
+
+    Returns:
+        Its content, unchecked.
+
+    Raises:
+        WeightsError: It is missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise WeightsError(f"There is no {path}: {remedy}.") from error
+    except ValueError as error:
+        raise WeightsError(f"{path} is not JSON ({error}): fetch or copy it again.") from error
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from engine.errors import UserError
-from models.weights import WeightsError, load_strictly, read_state_dict
+from models.weights import WeightsError, load_strictly, read_card, read_state_dict
 from tasks.trained_run import build_encoder
 
 NODE = "speech_encoder"
@@ -30,12 +30,7 @@ def load_encoder(path: Path) -> nn.Module:
     Raises:
         WeightsError: a file is missing, damaged, or of another kind.
     """
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise WeightsError(f"There is no {path}: give the .json of an exported encoder, or a run folder.") from error
-    except ValueError as error:
-        raise WeightsError(f"{path} is not JSON ({error}): fetch or copy it again.") from error
+    card = read_card(path, "give the .json of an exported encoder, or a run folder")
     if not isinstance(card, dict) or not isinstance(card.get(NODE), dict) or "type" not in card[NODE]:
         raise WeightsError(f"{path} does not describe a speech encoder: expected an entry {NODE} with its type.")
     try:
