@@ -226,3 +226,35 @@ def detect_words(
                 f"word {words[-1][2]!r} at {words[-1][1]:g} s; expected codes of the whole utterance"
             )
     return WordDetection(count_meetings(codes, alignments, seconds, how.halfwidth), how)
+
+
+def chance_of_words(
+    codes: Sequence[np.ndarray],
+    alignments: Sequence[Sequence[Word] | None],
+    seconds: float,
+    how: Detecting = Detecting(),
+) -> WordDetection:
+    """Measure codes that cannot know the words: each utterance is given those of the next one that has words.
+
+    How often codes and words come, how long they last and where in a sentence they stand stays as it is, so that a
+    code has to be better than this to know a word. Codes of a shorter utterance begin again where they end.
+
+    Args:
+        codes: as in :func:`detect_words`, and so are the rest.
+        alignments: of each utterance.
+        seconds: that each code covers.
+        how: what counts.
+
+    Returns:
+        The measured pairs.
+
+    Raises:
+        WordDetectionError: fewer than two utterances have words.
+        ValueError: there are not as many alignments as utterances.
+    """
+    told = [(own, words) for own, words in zip(codes, alignments, strict=True) if words and len(own)]
+    if len(told) < 2:
+        raise WordDetectionError(f"{len(told)} utterances have words; chance takes the codes of another, expected two")
+    others = [told[(row + 1) % len(told)][0] for row in range(len(told))]
+    swapped = [np.resize(other, len(own)) for other, (own, _) in zip(others, told, strict=True)]
+    return detect_words(swapped, [words for _, words in told], seconds, how, checked=False)

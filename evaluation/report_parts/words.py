@@ -9,7 +9,9 @@ from evaluation.word_tables import code_rows, word_rows
 HEADS = ("word", "code", "F1", "precision", "recall", "count")
 
 
-def words_section(found: WordDetection, layer: str, most: int = 40, nearest: int = 5) -> tuple[str, str]:
+def words_section(
+    found: WordDetection, layer: str, most: int = 40, nearest: int = 5, chance: WordDetection | None = None
+) -> tuple[str, str]:
     """Show the best words with their codes, and the codes with their nearest words.
 
     Args:
@@ -17,12 +19,13 @@ def words_section(found: WordDetection, layer: str, most: int = 40, nearest: int
         layer: whose codes they are.
         most: words, and codes, that are shown.
         nearest: words of each code at most.
+        chance: the same measured with codes of other utterances, told beside it.
 
     Returns:
         Heading and HTML.
     """
     words = [one for _, one in word_rows(found)]
-    html = f'<p class="lead">{escape(_summary(found))}</p>'
+    html = f'<p class="lead">{escape(_summary(found) + _by_chance(chance))}</p>'
     html += _table(("", *HEADS), [(str(rank), *_cells(one)) for rank, one in enumerate(words[:most], 1)])
     html += _left_out(len(words), most, "words", f"words_{layer}.csv")
     codes: dict[int, list[Detector]] = {}
@@ -47,6 +50,15 @@ def _summary(found: WordDetection) -> str:
         f"{told[f'high_precision_words@{how.high_precision:g}']:.0f} words are detected with a precision of at least "
         f"{how.high_precision:g}. Count: how often the word is spoken and holds the code, of how often it is spoken."
     )
+
+
+def _by_chance(chance: WordDetection | None) -> str:
+    """What codes of other utterances reach, as a sentence."""
+    if chance is None:
+        return ""
+    told, thresholds = chance.metrics(), chance.how.thresholds
+    above = ", ".join(f"{told[f'words_f1@{t:g}']:.0f} words with an F1 of at least {t:g}" for t in thresholds)
+    return f" By chance, with the codes of another utterance: {above}, mean F1 {100 * told['mean_f1']:.1f} %."
 
 
 def _cells(one: Detector) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from engine.errors import UserError
 from engine.run_folder import RunSettings
 from evaluation.report_parts.words import words_section
 from evaluation.word_alignments import SLACK, alignment_fault
-from evaluation.word_detection import Detecting, WordDetection, detect_words
+from evaluation.word_detection import Detecting, WordDetection, chance_of_words, detect_words
 from evaluation.word_tables import write_word_tables
 from tasks.results import results_folder, write_results
 from tasks.units.extraction import Utterance, extract_all
@@ -80,10 +80,14 @@ def word_detection(
         if on_error == "skip":
             metrics["utterances_unreadable"] = len(alignments) - len(encoded)
         found = measured(trained, wanted, encoded, alignments, how, bad_alignments != "keep")
+        chance = by_chance(trained, wanted, encoded, alignments, how)
         for layer in wanted:
             write_word_tables(folder.path, layer, found[layer], show)
             metrics |= {f"{layer}/{name}": value for name, value in found[layer].metrics().items()}
-        sections = [words_section(one, layer, show) for layer, one in found.items()]
+            if layer in chance:  # how often things come is as without it
+                told = chance[layer].metrics().items()
+                metrics |= {f"{layer}/chance/{name}": value for name, value in told if "f1" in name}
+        sections = [words_section(one, layer, show, chance=chance.get(layer)) for layer, one in found.items()]
         write_results(folder, context, "words that codes detect", metrics, sections, weights=trained.name)
 
 
@@ -145,6 +149,30 @@ def measured(
         )
         for layer in layers
     }  # fmt: skip
+
+
+def by_chance(
+    model: SpeechModel, layers: list[str], encoded: list[Utterance], words: Alignments, how: Detecting
+) -> dict[str, WordDetection]:
+    """Hold the codes of other utterances against words (:func:`evaluation.word_detection.chance_of_words`).
+
+    Args:
+        model: that made the codes.
+        layers: quantised ones.
+        encoded: utterances with the codes of these layers.
+        words: of their rows.
+        how: what counts as a detection.
+
+    Returns:
+        The measured pairs by layer; nothing of a single utterance, which has no other.
+    """
+    if len(encoded) < 2:
+        return {}
+    spoken = [words[one.row] for one in encoded]
+    return {
+        layer: chance_of_words([one.layers[layer].codes for one in encoded], spoken, model.seconds(layer), how)
+        for layer in layers
+    }
 
 
 def usable_alignments(

@@ -12,7 +12,7 @@ from evaluation.code_segments import code_runs, frames_between
 from evaluation.report_parts.words import words_section
 from evaluation.word_alignments import alignment_fault
 from evaluation.word_counts import SILENCE, WordDetectionError, count_meetings
-from evaluation.word_detection import Detecting, detect_words
+from evaluation.word_detection import Detecting, chance_of_words, detect_words
 from evaluation.word_tables import as_csv, as_latex, as_text, code_rows, word_rows, write_word_tables
 
 
@@ -146,6 +146,24 @@ def test_alignments_that_do_not_fit(words, fault):
     assert found is None if fault is None else found.startswith(fault)
 
 
+def test_chance_takes_the_codes_of_the_next_utterance():
+    codes = [np.array([1, 1, 1, 1]), np.array([2, 2]), np.array([3, 3, 3])]
+    alignments = [[(0.0, 0.4, "RED")], [(0.0, 0.2, "BLUE")], None]
+    found = chance_of_words(codes, alignments, 0.1, Detecting(halfwidth=0.05))
+    assert {(one.word, one.code, one.f1) for one in found.words()} == {("RED", 2, 1.0), ("BLUE", 1, 1.0)}
+    with pytest.raises(WordDetectionError, match="1 utterances have words"):
+        chance_of_words(codes[:1], alignments[:1], 0.1)
+
+
+def test_codes_that_know_words_beat_chance():
+    draws = np.random.default_rng(5)
+    spoken = draws.integers(0, 8, (100, 10))  # words of four frames, in any order
+    codes = [np.repeat(row, 4) for row in spoken]
+    alignments = [[(0.4 * at, 0.4 * at + 0.4, f"W{word}") for at, word in enumerate(row)] for row in spoken]
+    assert detect_words(codes, alignments, 0.1).mean_f1() > 0.8
+    assert chance_of_words(codes, alignments, 0.1).mean_f1() < 0.3
+
+
 def test_segments():
     assert code_runs(np.array([4, 4, 7, 4]), 0.5) == [(0.0, 1.0, 4), (1.0, 1.5, 7), (1.5, 2.0, 4)]
     first, behind = frames_between(np.array([0.12, 0.5, 9.0]), np.array([0.36, 99.0, 9.9]), 0.04, 24)
@@ -183,3 +201,9 @@ def test_the_section_of_the_report(found):
     assert "2 words are detected by a code, 2 with an F1 of at least 0.5." in html
     assert "The best 1 of 2 words; all are in words_quant3.csv beside this page." in html
     assert "<td>1</td><td>r&amp;d_&lt;1&gt; 86 %" in html
+
+
+def test_the_section_tells_chance(found):
+    _, html = words_section(found, "quant3", chance=found)
+    assert "By chance, with the codes of another utterance" in html
+    assert "By chance" not in words_section(found, "quant3")[1]

@@ -10,7 +10,7 @@ from datasets.manifest import ManifestError
 from datasets.records import Records
 from datasets.spoken_captions import PlacesFiles, PlacesHDF5
 from engine.errors import UserError
-from evaluation.word_detection import Detecting, detect_words
+from evaluation.word_detection import Detecting, chance_of_words, detect_words
 from tasks.units.extraction import extract_all
 from tasks.units.model import LayerError, SpeechSource, load_speech
 from tasks.units.word_detection import usable_alignments, word_detection
@@ -56,6 +56,8 @@ def test_every_quantised_layer_is_analysed(vq_run, data, context, places):
         expected = detect_words(codes, alignments, model.seconds(layer), HOW)
         for name, value in expected.metrics().items():
             assert found[f"{layer}/{name}"] == pytest.approx(value, rel=1e-5), name
+        chance = chance_of_words(codes, alignments, model.seconds(layer), HOW)
+        assert found[f"{layer}/chance/mean_f1"] == pytest.approx(chance.mean_f1(), rel=1e-5)
         rows = (context.folder / f"words_{layer}.csv").read_text().splitlines()
         assert len(rows) == 1 + len(expected.words()) > 8
         assert rows[1].split(",")[1] == expected.words()[0].word
