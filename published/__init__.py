@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
-from published import clevr_segmenter, clusters, davenet, progan, resdavenet_vq
+from published import attngan, clevr_segmenter, clusters, davenet, progan, resdavenet_vq
 from published.speech_image import PublishedSpeechImage
 
 __all__ = [
@@ -18,8 +18,11 @@ __all__ = [
 ]
 
 LOADERS: dict[str, Callable[[Path], Any]] = {
+    "attngan": attngan.load_generator,
+    "attngan_discriminators": attngan.load_discriminators,
     "clevr_segmenter": clevr_segmenter.load,
     "clusters": clusters.load,
+    "damsm": attngan.load_damsm,
     "davenet": davenet.load,
     "progan": progan.load,
     "resdavenet_vq": resdavenet_vq.load,
@@ -41,7 +44,11 @@ def load_published(kind: str, path: str | Path) -> Any:
             gives a :class:`models.segmenter.AttributeSegmenter`; ``clusters`` (the folder of ``centroids_0.pth.tar``,
             ``mean_0.pth.tar`` and ``var_0.pth.tar``) gives :class:`gan.clustering.Clusters`; ``progan``
             (``generator.pth`` of that repository, or older or TensorFlow-derived names) gives a
-            :class:`gan.progan.ProganGenerator`.
+            :class:`gan.progan.ProganGenerator`. Of taoxugit/AttnGAN, ``attngan`` (a generator's file, the DCGAN
+            variant's too) gives a :class:`gan.attngan.generator.AttnganGenerator`, ``attngan_discriminators`` (the
+            folder of ``netD0.pth`` ..., or one such file) a list of
+            :class:`gan.attngan.discriminators.AttnganDiscriminator`, and ``damsm`` (``text_encoderN.pth``, with
+            ``image_encoderN.pth`` beside it, or their folder) a :class:`published.attngan.PublishedDamsm`.
         path: The file or folder.
 
     Returns:

@@ -25,6 +25,12 @@ CASES = [
     "progan_128",
     "resdavenet_vq",
     "vq_ema_update",
+    "damsm",
+    "attngan_b1",
+    "attngan_b3",
+    "attngan_dcgan",
+    "attngan_discriminators",
+    "losses_damsm",
 ]
 
 

@@ -25,6 +25,11 @@ KINDS = (
     "progan",
     "progan_ablation",
     "dissection_iou",
+    "damsm",
+    "attngan",
+    "attngan_dcgan",
+    "attngan_discriminators",
+    "losses_damsm",
 )
 Arrays = dict[str, np.ndarray]
 Groups = dict[str, Callable[[], Arrays]]

@@ -1,0 +1,230 @@
+"""The generators of AttnGAN (arXiv:1711.10485): three stages with a picture each, or one picture at the end.
+
+Must match taoxugit/AttnGAN ``code/model.py`` (``G_NET``, ``G_DCGAN``; parity kinds ``attngan``, ``attngan_dcgan``).
+
+Shape letters: B captions, L words, D size of embeddings, K size of a condition, Z size of the noise, C channels,
+H, W sides of a map, R side of a picture.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.errors import UserError
+from gan.attngan.attention import WordAttention
+
+FIRST_SIDE = 4
+FIRST_DOUBLINGS = 4  # of the first stage: from 4 to 64 pixels
+
+
+class AttnganError(UserError, ValueError):
+    """A generator that cannot be made, or a call that does not fit it."""
+
+
+class Drawn(NamedTuple):
+    """What a generator drew.
+
+    Attributes:
+        images: (B, 3, R, R) in [-1, 1] of each stage that has a picture, the smallest first.
+        attention: (B, L, R / 2, R / 2) weights of the words of each later stage.
+        mean: (B, K) of the condition given the sentence.
+        log_variance: (B, K).
+    """
+
+    images: list[Tensor]
+    attention: list[Tensor]
+    mean: Tensor
+    log_variance: Tensor
+
+
+def gated(channels: int, out_channels: int, double: bool = False) -> nn.Sequential:
+    """Convolution, batch norm and gated linear unit, on maps that are doubled first or kept.
+
+    Args:
+        channels: in.
+        out_channels: out; the convolution makes twice as many, one half opens the other.
+        double: whether the side of the maps doubles.
+
+    Returns:
+        The layers.
+    """
+    return nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="nearest") if double else nn.Identity(),
+        nn.Conv2d(channels, 2 * out_channels, 3, padding=1, bias=False),
+        nn.BatchNorm2d(2 * out_channels),
+        nn.GLU(dim=1),
+    )
+
+
+class Residual(nn.Module):
+    """Two convolutions beside the identity.
+
+    Args:
+        channels: C.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            *gated(channels, channels)[1:], nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )  # fmt: skip
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Add what the convolutions make of (B, C, H, W) to it."""
+        return maps + self.block(maps)
+
+
+class ConditioningAugmentation(nn.Module):
+    """Draw a condition from a Gaussian that follows from the sentence, arXiv:1612.03242 section 3.2.
+
+    Args:
+        sentence_dim: D.
+        condition_dim: K.
+    """
+
+    def __init__(self, sentence_dim: int, condition_dim: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(sentence_dim, 4 * condition_dim)
+
+    def forward(self, sentences: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance (B, K) each, given (B, D)."""
+        mean, log_variance = F.glu(self.fc(sentences), dim=1).chunk(2, dim=1)
+        return mean, log_variance
+
+
+class FirstStage(nn.Module):
+    """A map of 64 pixels from noise and condition.
+
+    Args:
+        in_dim: K + Z.
+        width: channels of the result; the first map has 16 times as many.
+    """
+
+    def __init__(self, in_dim: int, width: int) -> None:
+        super().__init__()
+        widths = [width * 2**power for power in range(FIRST_DOUBLINGS, -1, -1)]
+        features = 2 * widths[0] * FIRST_SIDE**2
+        self.fc = nn.Sequential(nn.Linear(in_dim, features, bias=False), nn.BatchNorm1d(features), nn.GLU(dim=1))
+        self.blocks = nn.Sequential(*(gated(a, b, double=True) for a, b in pairwise(widths)))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Turn (B, K + Z) into (B, width, 64, 64)."""
+        return self.blocks(self.fc(codes).view(len(codes), -1, FIRST_SIDE, FIRST_SIDE))
+
+
+class NextStage(nn.Module):
+    """Attend to the words, refine, and double the side.
+
+    Args:
+        width: channels C in and out.
+        word_dim: D.
+        residuals: residual blocks.
+        mixed_masks: as in :class:`gan.attngan.attention.WordAttention`.
+    """
+
+    def __init__(self, width: int, word_dim: int, residuals: int, mixed_masks: bool) -> None:
+        super().__init__()
+        self.attention = WordAttention(width, word_dim, mixed_masks)
+        self.residual = nn.Sequential(*(Residual(2 * width) for _ in range(residuals)))
+        self.upsample = gated(2 * width, width, double=True)
+
+    def forward(self, maps: Tensor, words: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn (B, C, H, W) into (B, C, 2H, 2W) and the words' weights (B, L, H, W)."""
+        context, weights = self.attention(maps, words, padding)
+        return self.upsample(self.residual(torch.cat((maps, context), dim=1))), weights
+
+
+class AttnganGenerator(nn.Module):
+    """Pictures from the embeddings of words and sentences.
+
+    Args:
+        width: channels of the maps that become pictures (GF_DIM): 32 for birds, 48 for COCO.
+        embedding_dim: D, of words and sentences.
+        condition_dim: K.
+        noise_dim: Z.
+        residuals: residual blocks of each later stage (R_NUM): 2 for birds, 3 for COCO, 0 in the DCGAN variant.
+        stages: 1 to 3 as published, of 64, 128 and 256 pixels.
+        every_stage: each stage has a picture; otherwise only the last, as in the DCGAN variant.
+        mixed_masks: mask words as the public code does in batches (:class:`gan.attngan.attention.WordAttention`).
+
+    Attributes:
+        widths: stage sides in pixels.
+    """
+
+    def __init__(
+        self,
+        width: PositiveInt = 32,
+        embedding_dim: PositiveInt = 256,
+        condition_dim: PositiveInt = 100,
+        noise_dim: PositiveInt = 100,
+        residuals: NonNegativeInt = 2,
+        stages: PositiveInt = 3,
+        every_stage: bool = True,
+        mixed_masks: bool = False,
+    ) -> None:
+        super().__init__()
+        self.noise_dim, self.condition_dim, self.embedding_dim = noise_dim, condition_dim, embedding_dim
+        self.augmentation = ConditioningAugmentation(embedding_dim, condition_dim)
+        self.first = FirstStage(condition_dim + noise_dim, width)
+        self.next = nn.ModuleList(
+            NextStage(width, embedding_dim, residuals, mixed_masks) for _ in range(stages - 1)
+        )  # fmt: skip
+        self.images = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(width, 3, 3, padding=1, bias=False), nn.Tanh())
+            for _ in range(stages if every_stage else 1)
+        )
+
+    @property
+    def sides(self) -> list[int]:
+        """Sides of the pictures in pixels, the smallest first."""
+        stages = 1 + len(self.next)
+        return [FIRST_SIDE * 2 ** (FIRST_DOUBLINGS + stage) for stage in range(stages - len(self.images), stages)]
+
+    def forward(
+        self, noise: Tensor, sentences: Tensor, words: Tensor, padding: Tensor, variation: Tensor | None = None
+    ) -> Drawn:
+        """Draw.
+
+        Args:
+            noise: (B, Z), standard normal.
+            sentences: (B, D).
+            words: (B, D, L).
+            padding: (B, L) bool, true where there is no word.
+            variation: (B, K), standard normal: where in its Gaussian each condition lies. Drawn when None, in
+                evaluation too, as published; zeros give the mean.
+
+        Returns:
+            Pictures and what the losses need.
+
+        Raises:
+            AttnganError: a size does not fit.
+        """
+        self._check(noise, sentences, words, padding)
+        mean, log_variance = self.augmentation(sentences)
+        variation = torch.randn_like(mean) if variation is None else variation
+        condition = mean + variation * (log_variance / 2).exp()
+        maps = [self.first(torch.cat((condition, noise), dim=1))]
+        attention = []
+        for stage in self.next:
+            made, weights = stage(maps[-1], words, padding)
+            maps.append(made)
+            attention.append(weights)
+        own = maps[len(maps) - len(self.images) :]
+        images = [head(one) for head, one in zip(self.images, own, strict=True)]
+        return Drawn(images, attention, mean, log_variance)
+
+    def _check(self, noise: Tensor, sentences: Tensor, words: Tensor, padding: Tensor) -> None:
+        """Refuse inputs of other sizes."""
+        batch, length = padding.shape
+        found = [tuple(one.shape) for one in (noise, sentences, words)]
+        expected = [(batch, self.noise_dim), (batch, self.embedding_dim), (batch, self.embedding_dim, length)]
+        if found != expected:
+            raise AttnganError(
+                f"found noise {found[0]}, sentences {found[1]} and words {found[2]} with padding ({batch}, {length}); "
+                f"expected {expected[0]}, {expected[1]} and {expected[2]}"
+            )

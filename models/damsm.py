@@ -1,0 +1,161 @@
+"""The encoders of the matching model of AttnGAN (DAMSM, arXiv:1711.10485 section 3.2): of captions and of pictures.
+
+Must match taoxugit/AttnGAN ``code/model.py`` (``RNN_ENCODER``, ``CNN_ENCODER``; parity kind ``damsm``).
+
+Shape letters: B batch, L words, D embedding size, R side of a picture.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torchvision.models import inception_v3
+
+from engine.errors import UserError
+
+PADDING = 0  # the index of no word
+INPUT_SIDE = 299  # pixels, of Inception v3
+REGION_SIDE = 17
+START = 0.1  # embeddings begin uniform in [-0.1, 0.1]
+TRUNK = (
+    "Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1", "Conv2d_4a_3x3", "maxpool2",
+    "Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e",
+)  # fmt: skip
+TOP = ("Mixed_7a", "Mixed_7b", "Mixed_7c")
+
+
+class EncoderInputError(UserError, ValueError):
+    """Captions or pictures that an encoder cannot take."""
+
+
+class EncodedText(NamedTuple):
+    """Captions in the space that they share with pictures.
+
+    Attributes:
+        words: (B, D, L) with zeros behind each caption; L is the longest caption's length.
+        sentences: (B, D).
+        lengths: (B,) words of each caption.
+    """
+
+    words: Tensor
+    sentences: Tensor
+    lengths: Tensor
+
+    @property
+    def padding(self) -> Tensor:
+        """(B, L) bool, true where there is no word."""
+        return torch.arange(self.words.shape[2], device=self.lengths.device) >= self.lengths[:, None]
+
+
+class EncodedImages(NamedTuple):
+    """Pictures in that space.
+
+    Attributes:
+        regions: (B, D, 17, 17).
+        images: (B, D).
+    """
+
+    regions: Tensor
+    images: Tensor
+
+
+class CaptionEncoder(nn.Module):
+    """A recurrent network that reads captions both ways.
+
+    Args:
+        vocab_size: words, the padding (0) included.
+        embedding_dim: D, half of it each way.
+        word_dim: size of the word embeddings that are read.
+        dropout: share of the word embeddings' values dropped in training.
+        cell: of the network.
+
+    Raises:
+        EncoderInputError: D is odd.
+    """
+
+    def __init__(
+        self,
+        vocab_size: PositiveInt,
+        embedding_dim: PositiveInt = 256,
+        word_dim: PositiveInt = 300,
+        dropout: NonNegativeFloat = 0.5,
+        cell: Literal["lstm", "gru"] = "lstm",
+    ) -> None:
+        super().__init__()
+        if embedding_dim % 2:
+            raise EncoderInputError(f"embedding_dim is {embedding_dim}, expected an even number, half each way")
+        self.vocab_size, self.embedding_dim = vocab_size, embedding_dim
+        self.embedding = nn.Embedding(vocab_size, word_dim)
+        nn.init.uniform_(self.embedding.weight, -START, START)
+        self.drop = nn.Dropout(dropout)
+        kind = {"lstm": nn.LSTM, "gru": nn.GRU}[cell]
+        self.rnn = kind(word_dim, embedding_dim // 2, batch_first=True, bidirectional=True)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> EncodedText:
+        """Encode captions in any order.
+
+        Args:
+            tokens: (B, T) int64, at least as wide as the longest caption.
+            lengths: (B,) words of each caption, 1 to T.
+
+        Returns:
+            Words and sentences.
+
+        Raises:
+            EncoderInputError: a caption has no word, or more than there are tokens.
+        """
+        if len(lengths) != len(tokens) or not ((lengths >= 1) & (lengths <= tokens.shape[1])).all():
+            raise EncoderInputError(
+                f"captions of {lengths.tolist()} words in tokens {tuple(tokens.shape)}; expected one length for each "
+                f"row, 1 to {tokens.shape[1]}"
+            )
+        read = self.drop(self.embedding(tokens))
+        packed = pack_padded_sequence(read, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        outputs, last = self.rnn(packed)
+        words, _ = pad_packed_sequence(outputs, batch_first=True)
+        states = last[0] if isinstance(last, tuple) else last
+        return EncodedText(words.transpose(1, 2), states.transpose(0, 1).flatten(1), lengths)
+
+
+class ImageRegionEncoder(nn.Module):
+    """Inception v3 whose features of 17 x 17 regions and of the whole picture are projected to the words' space.
+
+    Args:
+        embedding_dim: D.
+        align_corners: scale pictures to 299 pixels as torch 0.3 did, in whose time the published weights were made.
+
+    Attributes:
+        trunk: Inception v3's layers up to the regions.
+        top: its layers from there to the whole picture.
+    """
+
+    def __init__(self, embedding_dim: PositiveInt = 256, align_corners: bool = False) -> None:
+        super().__init__()
+        inception = inception_v3(weights=None, aux_logits=False, transform_input=False, init_weights=False)
+        self.trunk = nn.ModuleDict({name: inception.get_submodule(name) for name in TRUNK})
+        self.top = nn.ModuleDict({name: inception.get_submodule(name) for name in TOP})
+        self.region = nn.Conv2d(768, embedding_dim, 1, bias=False)
+        self.image = nn.Linear(2048, embedding_dim)
+        for weight in (self.region.weight, self.image.weight):
+            nn.init.uniform_(weight, -START, START)
+        self.embedding_dim, self.align_corners = embedding_dim, align_corners
+
+    def forward(self, images: Tensor) -> EncodedImages:
+        """Encode pictures.
+
+        Args:
+            images: (B, 3, R, R) in [-1, 1].
+
+        Returns:
+            Regions and pictures.
+        """
+        maps = F.interpolate(images, INPUT_SIDE, mode="bilinear", align_corners=self.align_corners)
+        for layer in self.trunk.values():
+            maps = layer(maps)
+        regions = self.region(maps)
+        for layer in self.top.values():
+            maps = layer(maps)
+        return EncodedImages(regions, self.image(maps.mean(dim=(2, 3))))

@@ -1,0 +1,101 @@
+"""AttnGAN's generator and discriminators: sides, masks, noise, bad sizes. What they compute is in the parity cases."""
+
+import pytest
+import torch
+
+from gan.attngan.attention import WordAttention
+from gan.attngan.discriminators import AttnganDiscriminator
+from gan.attngan.generator import AttnganError, AttnganGenerator
+from gan.attngan.objective import condition_loss, discriminator_loss, generator_loss
+
+SMALL = {"width": 2, "embedding_dim": 6, "condition_dim": 3, "noise_dim": 4, "residuals": 1}
+
+
+def inputs(lengths=(5, 3)):
+    draws = torch.Generator().manual_seed(0)
+    batch = len(lengths)
+    noise, sentences, words = (torch.randn(batch, *shape, generator=draws) for shape in ((4,), (6,), (6, max(lengths))))
+    return noise, sentences, words, torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
+
+
+@pytest.mark.parametrize(("stages", "every_stage", "sides"), [(1, True, [64]), (2, True, [64, 128]), (2, False, [128])])
+def test_sides(stages, every_stage, sides):
+    model = AttnganGenerator(**SMALL, stages=stages, every_stage=every_stage)
+    drawn = model(*inputs())
+    assert model.sides == sides == [image.shape[-1] for image in drawn.images]
+    assert [tuple(maps.shape) for maps in drawn.attention] == [(2, 5, 64, 64)] * (stages - 1)
+    assert all(image.abs().max() <= 1 for image in drawn.images)
+
+
+def test_weights_are_of_own_words_alone():
+    noise, sentences, words, padding = inputs()
+    model = AttnganGenerator(**SMALL, stages=2).eval()
+    variation = torch.zeros(2, 3)
+    drawn = model(noise, sentences, words, padding, variation)
+    assert torch.allclose(drawn.attention[0].sum(dim=1), torch.ones(2, 64, 64))
+    assert drawn.attention[0][1, 3:].max() == 0
+    alone = model(noise[1:], sentences[1:], words[1:, :, :3], padding[1:, :3], variation[1:])
+    torch.testing.assert_close(drawn.images[1][1:], alone.images[1], rtol=1e-4, atol=1e-5)
+    mixed = AttnganGenerator(**SMALL, stages=2, mixed_masks=True).eval()
+    mixed.load_state_dict(model.state_dict())
+    attention = mixed(noise, sentences, words, padding, variation).attention[0]
+    assert attention[1, 3:].max() > 0  # every other place of the second caption takes the first one's padding
+    assert attention[0, 3:].flatten(1)[:, 1::2].max() == 0
+
+
+def test_mixed_masks_of_captions_of_one_length_are_right():
+    draws = torch.Generator().manual_seed(1)
+    maps, words = torch.randn(3, 4, 5, 5, generator=draws), torch.randn(3, 6, 4, generator=draws)
+    padding = torch.tensor([[False, False, True, True]]).repeat(3, 1)
+    right, mixed = WordAttention(4, 6), WordAttention(4, 6, mixed_masks=True)
+    mixed.load_state_dict(right.state_dict())
+    for one, other in zip(right(maps, words, padding), mixed(maps, words, padding), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_condition_varies_only_by_its_noise():
+    model = AttnganGenerator(**SMALL, stages=1).eval()
+    given = inputs()
+    torch.manual_seed(3)
+    drawn, other = model(*given).images[0], model(*given).images[0]
+    assert not torch.equal(drawn, other)
+    fixed = [model(*given, torch.zeros(2, 3)).images[0] for _ in range(2)]
+    assert torch.equal(*fixed)
+
+
+def test_inputs_of_other_sizes():
+    noise, sentences, words, padding = inputs()
+    model = AttnganGenerator(**SMALL)
+    with pytest.raises(AttnganError, match=r"words \(2, 6, 4\) with padding \(2, 5\).*expected .*\(2, 6, 5\)"):
+        model(noise, sentences, words[:, :, :4], padding)
+
+
+@pytest.mark.parametrize("side", [32, 96, 0])
+def test_discriminators_of_other_sides(side):
+    with pytest.raises(AttnganError, match=f"pictures of {side} pixels; expected 64"):
+        AttnganDiscriminator(side)
+
+
+def test_a_discriminator_refuses_other_pictures():
+    with pytest.raises(AttnganError, match=r"found pictures \(1, 3, 64, 64\), expected \(B, 3, 128, 128\)"):
+        AttnganDiscriminator(128, width=2)(torch.zeros(1, 3, 64, 64))
+
+
+def test_each_side_learns_from_its_loss():
+    draws = torch.Generator().manual_seed(2)
+    real, fake = torch.randn(4, 3, 64, 64, generator=draws), torch.randn(4, 3, 64, 64, generator=draws)
+    sentences = torch.randn(4, 6, generator=draws)
+    critic = AttnganDiscriminator(64, width=4, embedding_dim=6)
+    before = discriminator_loss(critic, real, fake, sentences)
+    optimizer = torch.optim.Adam(critic.parameters(), lr=1e-3)
+    for _ in range(12):
+        optimizer.zero_grad()
+        discriminator_loss(critic, real, fake, sentences).backward()
+        optimizer.step()
+    assert discriminator_loss(critic, real, fake, sentences) < before / 2
+    assert generator_loss(critic, real, sentences) < generator_loss(critic, fake, sentences)
+
+
+def test_the_standard_normal_costs_nothing():
+    assert condition_loss(torch.zeros(2, 3), torch.zeros(2, 3)) == 0
+    assert condition_loss(torch.ones(2, 3), torch.zeros(2, 3)) == pytest.approx(0.5)

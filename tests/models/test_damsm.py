@@ -1,0 +1,87 @@
+"""The encoders and scores of AttnGAN's matching model: order, padding, bad captions. Values are in the parity cases."""
+
+import pytest
+import torch
+
+from models.damsm import CaptionEncoder, EncoderInputError, ImageRegionEncoder
+from models.word_region_similarity import cosine, matching_losses, sentence_scores, word_scores
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return CaptionEncoder(20, embedding_dim=8, word_dim=5).eval()
+
+
+def test_captions_in_any_order(encoder):
+    tokens = torch.randint(1, 20, (4, 7), generator=torch.Generator().manual_seed(1))
+    lengths = torch.tensor([2, 6, 1, 4])
+    found = encoder(tokens, lengths)
+    assert tuple(found.words.shape) == (4, 8, 6)
+    assert torch.equal(found.padding.sum(dim=1), 6 - lengths)
+    assert found.words.masked_select(found.padding[:, None]).abs().sum() == 0
+    for row, length in enumerate(lengths):
+        alone = encoder(tokens[row : row + 1, :length], lengths[row : row + 1])
+        torch.testing.assert_close(found.words[row : row + 1, :, :length], alone.words)
+        torch.testing.assert_close(found.sentences[row : row + 1], alone.sentences)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_sentences_are_both_ways_last_states(cell):
+    model = CaptionEncoder(20, embedding_dim=8, word_dim=5, cell=cell).eval()
+    found = model(torch.tensor([[3, 4, 5]]), torch.tensor([3]))
+    assert torch.equal(found.sentences[0, :4], found.words[0, :4, -1])
+    assert torch.equal(found.sentences[0, 4:], found.words[0, 4:, 0])
+
+
+@pytest.mark.parametrize("lengths", [[0, 2], [2, 4], [2]])
+def test_lengths_that_do_not_fit(encoder, lengths):
+    with pytest.raises(EncoderInputError, match=r"captions of \[.*\] words in tokens \(2, 3\); expected one length"):
+        encoder(torch.ones(2, 3, dtype=torch.int64), torch.tensor(lengths))
+
+
+def test_an_odd_embedding():
+    with pytest.raises(EncoderInputError, match="embedding_dim is 7, expected an even number"):
+        CaptionEncoder(5, embedding_dim=7)
+
+
+def test_pictures_of_any_side():
+    model = ImageRegionEncoder(4).eval()
+    with torch.no_grad():
+        found = model(torch.zeros(1, 3, 40, 40))
+    assert tuple(found.regions.shape) == (1, 4, 17, 17)
+    assert tuple(found.images.shape) == (1, 4)
+
+
+def test_scores_do_not_depend_on_the_batch():
+    draws = torch.Generator().manual_seed(4)
+    words, regions = torch.randn(3, 6, 5, generator=draws), torch.randn(2, 6, 4, 3, generator=draws)
+    lengths = torch.tensor([5, 1, 3])
+    found = word_scores(words, lengths, regions)
+    assert tuple(found.scores.shape) == (2, 3)
+    assert tuple(found.attention.shape) == (2, 3, 5, 4, 3)
+    for image in range(2):
+        for caption, length in enumerate(lengths):
+            alone = word_scores(words[caption, None, :, :length], lengths[caption, None], regions[image, None])
+            torch.testing.assert_close(found.scores[image, caption], alone.scores[0, 0])
+    assert found.attention[:, 1, 1:].abs().sum() == 0
+    torch.testing.assert_close(found.attention[:, 2, :3].flatten(2).sum(dim=2), torch.ones(2, 3))
+
+
+def test_a_batch_of_one_has_losses():
+    scores = sentence_scores(torch.ones(1, 4), torch.ones(1, 4))
+    assert [float(loss) for loss in matching_losses(scores)] == [0.0, 0.0]
+
+
+def test_pairs_of_one_class_are_no_impostors():
+    scores = torch.tensor([[0.1, 0.9, 0.0], [0.2, 0.3, 0.1], [0.0, 0.0, 0.5]])
+    both = matching_losses(scores, classes=torch.tensor([7, 7, 8]))
+    without = matching_losses(scores.masked_fill(torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 0]]).bool(), -torch.inf))
+    for one, other in zip(both, without, strict=True):
+        assert one == other
+        assert one.isfinite()
+    assert both[0] < matching_losses(scores)[0]
+
+
+def test_the_cosine_of_nothing_is_zero():
+    assert cosine(torch.zeros(3), torch.ones(3)) == 0

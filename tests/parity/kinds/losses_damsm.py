@@ -1,0 +1,115 @@
+"""AttnGAN's losses and their gradients, on stub networks that the case describes."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gan.attngan.objective import condition_loss, discriminator_loss, generator_loss
+from models.word_region_similarity import matching_losses, region_context, sentence_scores, word_scores
+from tests.parity.case import Case
+from tests.parity.kinds import Arrays, Groups
+
+
+class Stub:
+    """A discriminator of matrices, as the case describes it.
+
+    Args:
+        case: has ``stub_d<number>_*``.
+        number: of the discriminator.
+        unconditional: with the logit without a sentence.
+    """
+
+    def __init__(self, case: Case, number: int, unconditional: bool = True) -> None:
+        self.feat, self.features_part, self.sentence_part, self.unc = (
+            case.tensor(f"stub_d{number}_{name}") for name in ("feat", "cond_f", "cond_c", "unc")
+        )
+        self.alone = (lambda features: features @ self.unc) if unconditional else None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features of pictures."""
+        return images.flatten(1) @ self.feat
+
+    def with_sentence(self, features: Tensor, sentences: Tensor) -> Tensor:
+        """Logits."""
+        return features @ self.features_part + sentences @ self.sentence_part
+
+
+def leaf(case: Case, name: str) -> Tensor:
+    """An input whose gradient is wanted."""
+    return case.tensor(name).requires_grad_()
+
+
+def gradients(loss: Tensor, by_name: dict[str, Tensor]) -> Arrays:
+    """Gradients of a loss by the names of the outputs."""
+    found = torch.autograd.grad(loss, list(by_name.values()))
+    return {name: value.numpy() for name, value in zip(by_name, found, strict=True)}
+
+
+def groups(case: Case) -> Groups:
+    """Attention, matching with and without classes, the divergence, both sides of the game."""
+    gammas = [case.hyper[f"GAMMA{number}"] for number in (1, 2, 3)]
+
+    def attention() -> Arrays:
+        words, regions = leaf(case, "words_emb"), leaf(case, "img_features")
+        context, weights = region_context(words, regions, gammas[0])
+        own = torch.arange(len(words))
+        context, weights = context[own, own].transpose(1, 2), weights[own, own]
+        by_name = {"func_attention_grad_query": words, "func_attention_grad_context": regions}
+        return gradients((context * case.tensor("probe_context")).sum(), by_name) | {
+            "func_attention_context": context.detach().numpy(),
+            "func_attention_attn": weights.detach().numpy(),
+        }
+
+    def matching(ending: str, classes: Tensor | None) -> Arrays:
+        words, regions = leaf(case, "words_emb"), leaf(case, "img_features")
+        matched = word_scores(words, case.tensor("cap_lens"), regions, *gammas[:2])
+        both = matching_losses(matched.scores, 1 / gammas[2], classes)
+        found = {f"words_loss{number}{ending}": loss.detach().numpy() for number, loss in enumerate(both)}
+        found |= gradients(sum(both), {f"words_grad_words{ending}": words, f"words_grad_img{ending}": regions})
+        own = torch.arange(len(words))
+        found["words_att_maps"] = matched.attention[own, own].detach().numpy()
+        sentences, images = leaf(case, "sent_emb"), leaf(case, "cnn_code")
+        both = matching_losses(sentence_scores(sentences, images), 1 / gammas[2], classes)
+        found |= {f"sent_loss{number}{ending}": loss.detach().numpy() for number, loss in enumerate(both)}
+        by_name = {f"sent_grad_sent{ending}": sentences, f"sent_grad_cnn{ending}": images}
+        return found | gradients(sum(both), by_name)
+
+    def divergence() -> Arrays:
+        mean, log_variance = leaf(case, "mu"), leaf(case, "logvar")
+        loss = condition_loss(mean, log_variance)
+        by_name = {"kl_grad_mu": mean, "kl_grad_logvar": log_variance}
+        return {"kl_loss": loss.detach().numpy()} | gradients(loss, by_name)
+
+    def critic(ending: str, unconditional: bool) -> Arrays:
+        real, sentences = leaf(case, "real_imgs0"), leaf(case, "sent_emb")
+        loss = discriminator_loss(Stub(case, 0, unconditional), real, case.tensor("fake_imgs0"), sentences)
+        by_name = {f"d_grad_real{ending}": real, f"d_grad_sent{ending}": sentences}
+        return {f"d_loss{ending}": loss.detach().numpy()} | gradients(loss, by_name)
+
+    def generator() -> Arrays:
+        fakes = [leaf(case, f"fake_imgs{number}") for number in (0, 1)]
+        words, sentences = leaf(case, "words_emb"), leaf(case, "sent_emb")
+        loss = sum(generator_loss(Stub(case, number), fake, sentences) for number, fake in enumerate(fakes))
+        regions = torch.einsum("bchw,nc->bnhw", fakes[1], case.tensor("stub_region"))
+        codes = fakes[1].flatten(1) @ case.tensor("stub_code")
+        scores = (
+            word_scores(words, case.tensor("cap_lens"), regions, *gammas[:2]).scores,
+            sentence_scores(sentences, codes),
+        )
+        for one in scores:
+            both = matching_losses(one, 1 / gammas[2], case.tensor("class_ids"))
+            loss = loss + case.hyper["LAMBDA"] * sum(both)
+        by_name = {"g_grad_fake0": fakes[0], "g_grad_fake1": fakes[1], "g_grad_words": words, "g_grad_sent": sentences}
+        return {"g_loss": loss.detach().numpy()} | gradients(loss, by_name)
+
+    made: dict[str, Callable[[], Arrays]] = {
+        "attention": attention,
+        "matching": lambda: matching("", None),
+        "matching by class": lambda: matching("_cls", case.tensor("class_ids")),
+        "divergence": divergence,
+        "critic": lambda: critic("", True),
+        "critic with sentences alone": lambda: critic("_nouncond", False),
+        "generator": generator,
+    }
+    return made

@@ -1,0 +1,64 @@
+"""Published files of AttnGAN that do not fit; those that do are in the parity cases."""
+
+import pytest
+import torch
+
+from gan.attngan.generator import AttnganGenerator
+from models.damsm import CaptionEncoder
+from models.weights import WeightsError
+from published import load_published
+
+
+def saved(path, state):
+    torch.save(state, path)
+    return path
+
+
+def text_state(model):
+    return {name.replace("embedding.weight", "encoder.weight"): value for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("kind", ["attngan", "attngan_discriminators", "damsm"])
+def test_a_file_that_is_missing(kind, tmp_path):
+    with pytest.raises(WeightsError, match=r"There is no weight file .*text_encoder1.pth"):
+        load_published(kind, tmp_path / "text_encoder1.pth")
+
+
+@pytest.mark.parametrize("kind", ["attngan", "attngan_discriminators", "damsm"])
+def test_a_checkpoint_of_another_kind(kind, tmp_path):
+    path = saved(tmp_path / "text_encoder1.pth", {"layer.weight": torch.zeros(2, 2)})
+    with pytest.raises(WeightsError, match=r"text_encoder1.pth"):
+        load_published(kind, path)
+
+
+def test_a_generator_cut_off(tmp_path):
+    model = AttnganGenerator(width=2, embedding_dim=4, condition_dim=3, noise_dim=2, stages=1)
+    state = {f"ca_net.{name}": value for name, value in model.augmentation.state_dict().items()}
+    with pytest.raises(WeightsError, match=r"lacks images.0.0.weight"):
+        load_published("attngan", saved(tmp_path / "netG.pth", state))
+
+
+def test_a_folder_without_a_pair(tmp_path):
+    with pytest.raises(WeightsError, match=r"holds none, expected one text_encoderN.pth"):
+        load_published("damsm", tmp_path)
+    for number in (100, 200):
+        saved(tmp_path / f"text_encoder{number}.pth", {})
+    with pytest.raises(WeightsError, match=r"holds text_encoder100.pth, text_encoder200.pth, expected one"):
+        load_published("damsm", tmp_path)
+
+
+def test_a_text_encoder_without_its_pictures(tmp_path):
+    model = CaptionEncoder(9, embedding_dim=4, word_dim=3, cell="gru")
+    path = saved(tmp_path / "text_encoder7.pth", text_state(model))
+    with pytest.raises(WeightsError, match=r"There is no weight file .*image_encoder7.pth"):
+        load_published("damsm", path)
+
+
+def test_another_files_name(tmp_path):
+    with pytest.raises(WeightsError, match=r"neither text_encoderN.pth nor image_encoderN.pth"):
+        load_published("damsm", tmp_path / "weights.pth")
+
+
+def test_a_folder_without_discriminators(tmp_path):
+    with pytest.raises(WeightsError, match=r"holds no netD0.pth"):
+        load_published("attngan_discriminators", tmp_path)
