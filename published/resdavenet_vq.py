@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.plain_pickles import read_namespace
 from models.image_encoders import Resnet50Encoder
 from models.resdavenet_vq import ResDavenetVq
 from models.vector_quantizer import Quantizing
 from models.weights import WeightsError, load_strictly, read_state_dict, strip_prefix
 from published.keys import convolutions_1d, rename
 from published.speech_image import PublishedSpeechImage
-from published.unpickle import read_namespace
 
 logger = logging.getLogger(__name__)
 

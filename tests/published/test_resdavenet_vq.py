@@ -6,9 +6,9 @@ import pytest
 import torch
 from torchvision.models import resnet50
 
+from engine.plain_pickles import BrokenPickleError, UnsafePickleError
 from models.weights import WeightsError
 from published import load_encoders, load_published, resdavenet_vq
-from published.unpickle import BrokenPickleError, UnsafePickleError
 from tests.models.networks import mel
 from tests.published.reference import resdavenet, resdavenet_folder
 

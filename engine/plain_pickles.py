@@ -1,4 +1,4 @@
-"""Pickled settings read without running code: ``argparse.Namespace`` and plain values, anything else is refused."""
+"""Pickled settings and lists read without running code: ``argparse.Namespace`` and plain values, nothing else."""
 
 import argparse
 import io
@@ -28,7 +28,7 @@ class _PlainUnpickler(pickle.Unpickler):
     """Finds one class, by a private stand-in, so that a hostile file cannot reach the real one."""
 
     def __init__(self, content: bytes, path: Path) -> None:
-        super().__init__(io.BytesIO(content))
+        super().__init__(io.BytesIO(content), encoding="latin1")  # texts of Python 2
         self.path = path
         self.namespace = type("Namespace", (argparse.Namespace,), {})
 
@@ -45,11 +45,12 @@ class _PlainUnpickler(pickle.Unpickler):
         raise UnsafePickleError(f"{self.path} refers to an object outside the file ({pid!r}); nothing was loaded.")
 
 
-def read_plain(path: Path) -> Any:
+def read_plain(path: Path, largest: int | None = None) -> Any:
     """Read a pickle that holds plain values and ``argparse.Namespace`` only.
 
     Args:
         path: The pickle.
+        largest: Bytes that it may have, those of settings when None.
 
     Returns:
         Strings, numbers, None, bytes, lists, tuples, sets, dicts and namespaces.
@@ -61,8 +62,9 @@ def read_plain(path: Path) -> Any:
     path = Path(path)
     if not path.is_file():
         raise BrokenPickleError(f"There is no file {path}: expected a pickle there.")
-    if path.stat().st_size > LARGEST:
-        raise BrokenPickleError(f"{path} has {path.stat().st_size} bytes, expected settings of less than {LARGEST}.")
+    largest = LARGEST if largest is None else largest
+    if path.stat().st_size >= largest:
+        raise BrokenPickleError(f"{path} has {path.stat().st_size} bytes, expected less than {largest}.")
     unpickler = _PlainUnpickler(path.read_bytes(), path)
     try:
         value = unpickler.load()

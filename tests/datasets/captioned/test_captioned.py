@@ -1,0 +1,198 @@
+"""AttnGAN's data: words, lists, boxes, samples; and lists that do not fit."""
+
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.captioned.files import read_split, read_vocabulary
+from datasets.captioned.pictures import CaptionedPictures, around
+from datasets.captioned.vocabulary import Vocabulary, VocabularyError, words
+from datasets.manifest import ManifestError
+from datasets.samples import SampleError
+from engine.errors import UserError
+from engine.plain_pickles import UnsafePickleError
+
+
+@pytest.fixture
+def birds(assets, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copytree(assets / "formats" / "birds", tmp_path / "birds")
+
+
+def dumped(path, content):
+    path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("A small, yellow bird with a black beak.", "a small yellow bird with a black beak"),
+        ("it's\ufffd\ufffdblue-grey", "it s blue grey"),
+        ("a caf\u00e9 \u00e9 bird", "a caf bird"),
+        ("...", ""),
+    ],
+)
+def test_words_as_published(caption, expected):
+    assert " ".join(words(caption)) == expected
+
+
+def test_a_vocabulary_drops_unknown_words():
+    vocabulary = Vocabulary.of(["the red bird", "the blue one"])
+    assert vocabulary.words == ["<end>", "the", "red", "bird", "blue", "one"]
+    assert vocabulary.encode("The green bird!") == [1, 3]
+    assert vocabulary.decode([1, 3, 0, 0]) == "the bird"
+    with pytest.raises(
+        VocabularyError, match="no word of 'Ein Vogel' is among the 5 that the model knows, such as the"
+    ):
+        vocabulary.encode("Ein Vogel")
+    with pytest.raises(VocabularyError, match="found 2 words, 1 of them different"):
+        Vocabulary(["a", "a"])
+
+
+@pytest.mark.parametrize(("name", "each", "boxes"), [("birds", 10, True), ("coco", 5, False)])
+def test_texts_give_the_published_numbers(assets, tmp_path, name, each, boxes):
+    folder = shutil.copytree(assets / "formats" / name, tmp_path / name)
+    published = {split: read_split(folder, split, each) for split in ("train", "test")}
+    (folder / "captions.pickle").unlink()
+    assert sorted(read_vocabulary(folder, each).words) == sorted(published["train"].vocabulary.words)
+    for split, expected in published.items():
+        found = read_split(folder, split, each)
+        assert found.names == expected.names
+        assert (found.boxes is not None) == boxes
+        decoded = [found.vocabulary.decode(found.captions[row]) for row in range(len(found.captions))]
+        assert decoded == [expected.vocabulary.decode(expected.captions[row]) for row in range(len(expected.captions))]
+
+
+def test_classes(assets):
+    assert read_split(assets / "formats" / "birds", "train", 10).classes.tolist()[:3] == [1, 1, 2]
+    coco = read_split(assets / "formats" / "coco", "train", 5)
+    assert coco.classes.tolist() == list(range(len(coco.names)))
+
+
+def test_samples_in_evaluation(assets):
+    data = CaptionedPictures(assets / "formats" / "birds", "test", train=False, sides=(16, 32), max_words=5)
+    sample = data[0]
+    assert {side: tuple(image.shape) for side, image in sample["images"].items()} == {16: (3, 16, 16), 32: (3, 32, 32)}
+    assert all(-1 <= image.min() < image.max() <= 1 for image in sample["images"].values())
+    assert sample["tokens"].tolist() == data.caption(0)[:5].tolist()
+    assert sample["ntokens"] == 5
+    assert torch.equal(data[0]["images"][16], sample["images"][16])
+
+
+def test_training_draws_caption_words_square_and_mirror(assets):
+    data = CaptionedPictures(assets / "formats" / "birds", "train", train=True, sides=(32,), max_words=6)
+    torch.manual_seed(0)
+    samples = [data[1] for _ in range(12)]
+    own = [data.caption(1, number).tolist() for number in range(10)]
+    for sample in samples:
+        kept = sample["tokens"][: sample["ntokens"]].tolist()
+        assert any(len(kept) == min(6, len(row)) and in_order(kept, row) for row in own)
+    assert len({tuple(sample["tokens"].tolist()) for sample in samples}) > 1
+    assert len({float(sample["images"][32].sum()) for sample in samples}) > 1
+
+
+def in_order(kept, row):
+    rest = iter(row)
+    return all(number in rest for number in kept)
+
+
+def test_the_square_around_a_box():
+    assert around(np.array([11, 28, 29, 24]), (100, 90)) == (4, 19, 46, 61)
+    assert around(np.array([0, 0, 40, 10]), (50, 30)) == (0, 0, 50, 30)
+
+
+def test_a_box_outside_its_picture(birds):
+    boxes = birds / "CUB_200_2011" / "bounding_boxes.txt"
+    lines = boxes.read_text().splitlines()
+    boxes.write_text("\n".join(["1 5000.0 28.0 29.0 24.0", *lines[1:]]))
+    data = CaptionedPictures(birds, "train", train=False)
+    with pytest.raises(SampleError, match=r"row 0 .* its box \[5000, 28, 29, 24\] lies outside its"):
+        data[0]
+
+
+def without(birds, place, index):
+    path = birds / place
+    content = pickle.loads(path.read_bytes(), encoding="latin1")
+    del content[index]
+    dumped(path, content)
+
+
+FAULTS = {
+    "no list": (lambda birds: (birds / "train" / "filenames.pickle").unlink(), "There is no file .*filenames.pickle"),
+    "no names": (lambda birds: dumped(birds / "train" / "filenames.pickle", []), "holds no names; expected a list"),
+    "names outside": (
+        lambda birds: dumped(birds / "train" / "filenames.pickle", ["../../secret"]),
+        "names '../../secret', which lies outside",
+    ),
+    "too few names": (
+        lambda birds: without(birds, "train/filenames.pickle", 0),
+        "60 captions of the train split and 5 pictures; expected 10 of each",
+    ),
+    "too few classes": (
+        lambda birds: without(birds, "train/class_info.pickle", 0),
+        "does not hold the class of each of 6 pictures",
+    ),
+    "other captions": (
+        lambda birds: dumped(birds / "captions.pickle", [[1, 2], [3], {}, {}]),
+        "captions.pickle is of another form; expected train captions",
+    ),
+    "gaps": (
+        lambda birds: dumped(birds / "captions.pickle", [[[1]], [[1]], {0: "<end>", 2: "bird"}, {}]),
+        "2 words are not numbered 0 .* without gaps",
+    ),
+    "numbers without words": (
+        lambda birds: dumped(birds / "captions.pickle", [[[7]], [[1]], {0: "<end>", 1: "bird"}, {}]),
+        "has word numbers from 7 to 7, expected 1 to 1",
+    ),
+    "no picture": (
+        lambda birds: next((birds / "CUB_200_2011" / "images").rglob("*0001*.jpg")).unlink(),
+        r"1 problem; put the pictures there\n.*there is no .*jpg",
+    ),
+    "no box": (
+        lambda birds: (birds / "CUB_200_2011" / "bounding_boxes.txt").write_text("1 1.0 2.0 3.0 4.0\n"),
+        "bounding_boxes.txt: 5 problems; add their lines",
+    ),
+    "a box of words": (
+        lambda birds: (birds / "CUB_200_2011" / "bounding_boxes.txt").write_text(
+            "".join(f"{number} a b c d\n" for number in range(1, 11))
+        ),
+        "expected numbers: id left top width height",
+    ),
+    "columns": (
+        lambda birds: (birds / "CUB_200_2011" / "images.txt").write_text("1\n"),
+        "line 1 has 1 columns, expected 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_lists_that_do_not_fit(birds, fault):
+    change, message = FAULTS[fault]
+    change(birds)
+    with pytest.raises(UserError, match=message):
+        read_split(birds, "train", 10)
+
+
+def test_captions_without_words(birds):
+    content = pickle.loads((birds / "captions.pickle").read_bytes(), encoding="latin1")
+    content[0][13] = []
+    dumped(birds / "captions.pickle", content)
+    with pytest.raises(ManifestError, match=r"1 captions hold no word, the first is number 3 of 001.Test_Albatross/"):
+        read_split(birds, "train", 10)
+
+
+def test_texts_with_too_few_captions(birds):
+    (birds / "captions.pickle").unlink()
+    text = next((birds / "text").rglob("*0001*.txt"))
+    text.write_text("one bird\n")
+    with pytest.raises(ManifestError, match=r"1 captions with words in .*txt"):
+        read_split(birds, "train", 10)
+
+
+def test_a_pickle_that_runs_code(birds):
+    (birds / "train" / "filenames.pickle").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    with pytest.raises(UnsafePickleError, match=r"wants to load os\.system"):
+        read_split(birds, "train", 10)
