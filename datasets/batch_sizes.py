@@ -1,6 +1,6 @@
 """Which sizes of batches fit a dataset and the number of processes, and what to say of those that serve badly."""
 
-from datasets.samples import SpokenCaptions
+from datasets.samples import TrainingRows
 from engine.errors import UserError
 
 
@@ -20,7 +20,7 @@ def uneven_share(batch_size: int, processes: int) -> str | None:
 
 
 def check_sizes(
-    dataset: SpokenCaptions,
+    dataset: TrainingRows,
     batch_size: int,
     train: bool,
     rank: int,
@@ -64,7 +64,7 @@ def check_sizes(
         )
 
 
-def small_set(dataset: SpokenCaptions, batch_size: int, used: int, world: int) -> str | None:
+def small_set(dataset: TrainingRows, batch_size: int, used: int, world: int) -> str | None:
     """What to warn of where a training set does not fill one batch.
 
     Args:

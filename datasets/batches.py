@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from datasets.features import HOP, PAD_DB, count_frames
-from datasets.samples import SampleError, SpokenCaptions
+from datasets.samples import SampleError, TrainingRows
 
 Batch = dict[str, Any]
 Rows = tuple[int, ...]
@@ -39,7 +39,7 @@ class Items(Dataset):
         refill: whether another row takes the place of one that cannot be used.
     """
 
-    def __init__(self, dataset: SpokenCaptions, seed: int, refill: bool) -> None:
+    def __init__(self, dataset: TrainingRows, seed: int, refill: bool) -> None:
         self.dataset, self.seed, self.refill = dataset, seed, refill
         self._usable: dict[int, bool] = {}
 

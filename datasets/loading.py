@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from datasets.batch_sizes import check_sizes, small_set
 from datasets.batches import Batch, Collate, Items, Rows, mix
 from datasets.parallel import cores
-from datasets.samples import SampleError, SpokenCaptions
+from datasets.samples import SampleError, TrainingRows
 from engine.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Loader:
 
     def __init__(
         self,
-        dataset: SpokenCaptions,
+        dataset: TrainingRows,
         batch_size: int,
         seed: int,
         train: bool,

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
@@ -48,6 +48,31 @@ class SampleError(UserError):
 
     def __reduce__(self) -> tuple[type, tuple[str, int]]:
         return SampleError, (str(self), self.index)
+
+
+class TrainingRows(Protocol):
+    """What a loader asks of a dataset; ``lengths`` and ``max_frames`` only where it sorts or pads by length.
+
+    Attributes:
+        source: the file that lists the rows, for messages.
+        split: what its owner calls it, "" until it says so.
+        on_error: what a loader does with a row that cannot be decoded.
+        skipped: rows that it left out so far, and why.
+    """
+
+    source: Path
+    split: str
+    on_error: OnError
+    skipped: dict[int, str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one row.
+
+        Raises:
+            SampleError: it cannot be used.
+        """
 
 
 class SpokenCaptions(Dataset, ABC):

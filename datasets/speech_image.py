@@ -1,24 +1,20 @@
 """The three splits of a speech-image job with their loaders: one node of a config."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from config import Fault, Offers
-from datasets.loading import Loader
 from datasets.samples import OnError, SpokenCaptions
-from datasets.skipped import Skipped, SkippedFile
+from datasets.splits import SplitLoaders, split_loader
 
 Captions = Annotated[Callable[..., SpokenCaptions], Offers("train", "on_error")]
 Node = Mapping[str, Any]
-Split = Literal["validation", "test"]
 
 
-class SpeechImageData:
+class SpeechImageData(SplitLoaders):
     """Pairs to train on, to choose the best checkpoint by, and to report on.
 
     Args:
@@ -57,32 +53,20 @@ class SpeechImageData:
         world_size: int = 1,
         pin_memory: bool = False,
     ) -> None:
-        self.batch_size = batch_size
         self.target_length = target_length
-
-        def loader(split: str, node: Callable[..., SpokenCaptions], size: int) -> Loader:
-            """Load one split with the settings that all splits share; ``size`` pairs in a global batch."""
-            dataset = node(train=split == "train", on_error=on_error)
-            dataset.split = split
-            return Loader(
-                dataset,
-                size,
-                seed,
-                split == "train",
-                workers=workers,
-                rank=rank,
-                world=world_size,
-                target_length=target_length,
-                bucket=bucket,
-                prefetch=prefetch,
-                pin_memory=pin_memory,
-            )
-
-        self.train_loader = loader("train", train, batch_size)
-        size = evaluation_batch_size or batch_size
-        self.loaders: dict[str, Loader] = {"validation": loader("validation", validation, size)}
-        if test is not None:
-            self.loaders["test"] = loader("test", test, size)
+        loader = partial(
+            split_loader,
+            on_error=on_error,
+            seed=seed,
+            workers=workers,
+            rank=rank,
+            world=world_size,
+            target_length=target_length,
+            bucket=bucket,
+            prefetch=prefetch,
+            pin_memory=pin_memory,
+        )
+        super().__init__(loader, train, validation, test, batch_size, evaluation_batch_size)
 
     @staticmethod
     def faults(train: Node, validation: Node, test: Node | None, target_length: int | None) -> Iterator[Fault]:
@@ -98,42 +82,6 @@ class SpeechImageData:
             A fault for each split whose captions are too long.
         """
         yield from _too_long({"train": train, "validation": validation, "test": test}, target_length)
-
-    @property
-    def report_split(self) -> Split:
-        """The split that the final report is about."""
-        return "test" if "test" in self.loaders else "validation"
-
-    def keep_skipped(self, path: Path) -> None:
-        """List rows that cannot be used in a file as they are found (on every rank).
-
-        Args:
-            path: ``skipped.csv`` of the run.
-        """
-        file = SkippedFile(path)
-        for split, loader in {"train": self.train_loader, **self.loaders}.items():
-            loader.on_skip = partial(file.add, split)
-
-    @property
-    def skipped(self) -> list[tuple[str, int, str]]:
-        """What could not be used on this rank so far: split, row, reason."""
-        loaders = {"train": self.train_loader, **self.loaders}
-        return [(split, row, reason) for split, loader in loaders.items() for row, reason in loader.skipped.items()]
-
-    def left_out(self, listed: list[Skipped], evaluated: int) -> dict[str, tuple[int, int]]:
-        """How many samples were left out of how many, by split.
-
-        Args:
-            listed: ``skipped.csv`` of the run; it may still list rows that were mended since.
-            evaluated: samples of the report's split that could be used.
-
-        Returns:
-            Those left out and all, by split.
-        """
-        counts = Counter(split for split, _, _ in listed)
-        totals = {split: len(loader.dataset) for split, loader in {"train": self.train_loader, **self.loaders}.items()}
-        counts[self.report_split] = totals[self.report_split] - evaluated
-        return {split: (counts[split], total) for split, total in totals.items()}
 
 
 class HeldOut(SpeechImageData):

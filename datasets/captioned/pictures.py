@@ -1,8 +1,8 @@
 """A dataset of pictures with written captions: each picture at the sides of a generator's stages, and one caption.
 
 taoxugit/AttnGAN ``code/datasets.py``: birds are cut out around their box, pictures scaled to 76 / 64 of the largest
-side, a random square of it taken and mirrored in training. A sample is a dict: ``images`` by side, (3, R, R) float32 in
-[-1, 1]; ``tokens`` (T,) int64 padded with 0 and ``ntokens``; ``class`` and ``index`` int.
+side, a random square of it taken and mirrored in training. A sample is a dict: ``image_R`` for each side R, (3, R, R)
+float32 in [-1, 1]; ``tokens`` (T,) int64 padded with 0 and ``ntokens``; ``class`` and ``index`` int.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 
 from datasets.captioned.files import Split, read_split
 from datasets.images import read_image
-from datasets.samples import SampleError
+from datasets.samples import OnError, SampleError
 from engine.errors import UserError
 
 MARGIN = 76 / 64  # of the scaled picture over the square that is cut from it
@@ -37,8 +37,12 @@ class CaptionedPictures(Dataset):
         sides: of the pictures, pixels, the largest last.
         captions_per_image: 10 of birds, 5 of COCO.
         max_words: of a caption; longer ones keep so many of their words, in order.
+        on_error: what a loader does with a picture that cannot be decoded: stop, or skip, count and list it.
 
     Attributes:
+        source: the file of the names, for messages.
+        split: what its owner calls it, "" until it says so.
+        skipped: rows left out so far, and why.
         vocabulary: of the tokens.
 
     Raises:
@@ -53,8 +57,11 @@ class CaptionedPictures(Dataset):
         sides: Sequence[PositiveInt] = (64, 128, 256),
         captions_per_image: PositiveInt = 10,
         max_words: PositiveInt = 18,
+        on_error: OnError = "error",
     ) -> None:
         self.content = read_split(folder, split, captions_per_image)
+        self.source, self.split, self.on_error = self.content.source, "", on_error
+        self.skipped: dict[int, str] = {}
         self.train, self.sides, self.max_words = train, list(sides), max_words
         self.vocabulary = self.content.vocabulary
 
@@ -71,7 +78,7 @@ class CaptionedPictures(Dataset):
             raise IndexError(f"row {index} of {len(self)}")
         tokens, count = self._caption(index)
         return {
-            "images": self._pictures(index),
+            **{f"image_{side}": image for side, image in self._pictures(index).items()},
             "tokens": tokens,
             "ntokens": count,
             "class": int(self.content.classes[index]),

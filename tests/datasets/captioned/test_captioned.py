@@ -75,11 +75,13 @@ def test_classes(assets):
 def test_samples_in_evaluation(assets):
     data = CaptionedPictures(assets / "formats" / "birds", "test", train=False, sides=(16, 32), max_words=5)
     sample = data[0]
-    assert {side: tuple(image.shape) for side, image in sample["images"].items()} == {16: (3, 16, 16), 32: (3, 32, 32)}
-    assert all(-1 <= image.min() < image.max() <= 1 for image in sample["images"].values())
+    for side in (16, 32):
+        image = sample[f"image_{side}"]
+        assert tuple(image.shape) == (3, side, side)
+        assert -1 <= image.min() < image.max() <= 1
     assert sample["tokens"].tolist() == data.caption(0)[:5].tolist()
     assert sample["ntokens"] == 5
-    assert torch.equal(data[0]["images"][16], sample["images"][16])
+    assert torch.equal(data[0]["image_16"], sample["image_16"])
 
 
 def test_training_draws_caption_words_square_and_mirror(assets):
@@ -91,7 +93,7 @@ def test_training_draws_caption_words_square_and_mirror(assets):
         kept = sample["tokens"][: sample["ntokens"]].tolist()
         assert any(len(kept) == min(6, len(row)) and in_order(kept, row) for row in own)
     assert len({tuple(sample["tokens"].tolist()) for sample in samples}) > 1
-    assert len({float(sample["images"][32].sum()) for sample in samples}) > 1
+    assert len({float(sample["image_32"].sum()) for sample in samples}) > 1
 
 
 def in_order(kept, row):
