@@ -24,6 +24,7 @@ NAMES = (
     "edited_negatives",
     "dissection",
     "word_detection",
+    "word_regions",
 )
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as everything
-from benchmarks import loading, logmel, retrieval, similarity, table, training, triplet, word_detection
+from benchmarks import loading, logmel, retrieval, similarity, table, training, triplet, word_detection, word_regions
 
 SMALL = ["--channels", "8", "--side", "2", "--frames", "3", "--repeats", "1"]
 
@@ -16,6 +16,11 @@ SMALL = ["--channels", "8", "--side", "2", "--frames", "3", "--repeats", "1"]
         (similarity, ["--images", "6", "--captions", "5", "--loop-pairs", "4", *SMALL], "MISA float32, cpu"),
         (triplet, ["--batch", "6", *SMALL], "hard_negative, cpu"),
         (word_detection, ["--utterances", "30", "--codes", "40", "--vocabulary", "50"], "codes and words, cpu"),
+        (
+            word_regions,
+            ["--batch", "4", "--channels", "6", "--side", "3", "--repeats", "1"],
+            "words against regions, cpu",
+        ),
         (retrieval, ["--n", "40", "--repeats", "1"], "recalls and ranks, cpu"),
         (loading, ["--rows", "4", "--batch-size", "2", "--seconds", "0.5", "--workers", "0"], "HDF5, speech alone"),
     ],
@@ -30,7 +35,9 @@ def test_a_benchmark_prints_its_table(module, arguments, expected, monkeypatch, 
     assert "speed-up" in printed
 
 
-@pytest.mark.parametrize("module", [loading, logmel, retrieval, similarity, training, triplet, word_detection])
+@pytest.mark.parametrize(
+    "module", [loading, logmel, retrieval, similarity, training, triplet, word_detection, word_regions]
+)
 def test_help_says_what_is_measured_and_every_default(module, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [module.__name__, "--help"])
     monkeypatch.setattr(logmel, "librosa", None)

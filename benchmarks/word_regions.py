@@ -1,0 +1,73 @@
+"""Word-region losses of AttnGAN, forward and backward, against a loop over captions as the public code has it.
+
+    python -m benchmarks.word_regions
+
+The sizes are those of the published matching model: batches of 48 pairs, captions of up to 18 words, 17 x 17 regions.
+"""
+
+import torch
+from torch import Tensor
+
+from benchmarks.table import Row, best_time, devices, options, print_table
+from benchmarks.triplet import backward
+from models.word_region_similarity import cosine, matching_losses, region_context, word_scores
+
+SHARPNESS, WORD_SHARPNESS = 4.0, 5.0
+
+
+def loop_scores(words: Tensor, lengths: Tensor, regions: Tensor) -> Tensor:
+    """Score caption by caption, each against every picture.
+
+    Args:
+        words: (B, D, L).
+        lengths: (B,).
+        regions: (I, D, H, W).
+
+    Returns:
+        Scores (I, B).
+    """
+    columns = []
+    for row, length in enumerate(lengths.tolist()):
+        own = words[row : row + 1, :, :length]
+        context, _ = region_context(own, regions, SHARPNESS)
+        cosines = cosine(context[:, 0], own.transpose(1, 2))
+        columns.append((WORD_SHARPNESS * cosines).exp().sum(dim=1).log())
+    return torch.stack(columns, dim=1)
+
+
+def main() -> None:
+    """Read the sizes, measure, print the table."""
+    read = options(
+        __doc__,
+        {
+            "batch": (48, "pairs"),
+            "channels": (256, "size of an embedding"),
+            "side": (17, "regions along each side"),
+            "words": (18, "words of the longest caption"),
+            "repeats": (3, "timed calls, the best counts"),
+        },
+    )
+    torch.manual_seed(0)
+    rows = []
+    for device in devices():
+        words = torch.randn(read.batch, read.channels, read.words, device=device, requires_grad=True)
+        regions = torch.randn(read.batch, read.channels, read.side, read.side, device=device, requires_grad=True)
+        lengths = torch.randint(1 + read.words // 2, read.words + 1, (read.batch,)).to(device)
+
+        def ours(words: Tensor = words, lengths: Tensor = lengths, regions: Tensor = regions) -> Tensor:
+            return sum(matching_losses(word_scores(words, lengths, regions, SHARPNESS, WORD_SHARPNESS).scores))
+
+        def slow(words: Tensor = words, lengths: Tensor = lengths, regions: Tensor = regions) -> Tensor:
+            return sum(matching_losses(loop_scores(words, lengths, regions)))
+
+        torch.testing.assert_close(ours(), slow(), rtol=1e-3, atol=1e-3)
+        baseline = best_time(backward(slow, [words, regions]), read.repeats, device)
+        seconds = best_time(backward(ours, [words, regions]), read.repeats, device)
+        rows.append(
+            Row(f"words against regions, {device}", seconds, baseline, note=f"{read.batch} x {read.batch} pairs")
+        )
+    print_table(f"Losses, forward and backward, {read.threads} CPU threads", rows)
+
+
+if __name__ == "__main__":
+    main()
