@@ -35,7 +35,7 @@ class Loader:
     """Batches of a dataset, for one rank.
 
     Args:
-        dataset: Any dataset of spoken captions.
+        dataset: What the rows are of, such as spoken captions or captioned pictures.
         batch_size: Of the global batch, all ranks together.
         seed: Of order and augmentation.
         train: Shuffle and drop the last, incomplete batch (unless it is the only one); else keep order and all rows.
@@ -131,7 +131,8 @@ class Loader:
 
         Yields:
             ``image`` (b, 3, H, W); ``nframes`` (b,); ``mel`` (b, 40, T), or ``waveform`` (b, N), ``nsamples`` (b,) and
-            ``start`` (b,); ``index`` (b,) rows of the dataset; ``latent`` (b,) where the dataset has it. In
+            ``start`` (b,); ``index`` (b,) rows of the dataset; ``latent`` (b,) where the dataset has it; of other
+            datasets what their samples hold. In
             evaluation a rank without rows in the last global batch yields one batch less than others.
 
         Raises:

@@ -73,7 +73,7 @@ def read_plain(path: Path, largest: int | None = None) -> Any:
         raise
     except Exception as error:  # a damaged pickle may raise nearly anything
         raise BrokenPickleError(
-            f"{path} ({path.stat().st_size} bytes) is not a complete pickle of settings: it is truncated, damaged "
+            f"{path} ({path.stat().st_size} bytes) is not a complete pickle of plain values: it is truncated, damaged "
             "or of another format. Fetch or copy it again."
         ) from error
 

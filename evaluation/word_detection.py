@@ -236,8 +236,9 @@ def chance_of_words(
 ) -> WordDetection:
     """Measure codes that cannot know the words: each utterance is given those of the next one that has words.
 
-    How often codes and words come, how long they last and where in a sentence they stand stays as it is, so that a
-    code has to be better than this to know a word. Codes of a shorter utterance begin again where they end.
+    How often codes and words come, how long they last and where in a sentence they stand stays nearly as it is, so that
+    a code has to be better than this to know a word. Codes of a shorter utterance begin again where they end, those of
+    a longer one are cut.
 
     Args:
         codes: as in :func:`detect_words`, and so are the rest.

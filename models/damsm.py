@@ -18,7 +18,6 @@ from engine.errors import UserError
 
 PADDING = 0  # the index of no word
 INPUT_SIDE = 299  # pixels, of Inception v3
-REGION_SIDE = 17
 START = 0.1  # embeddings begin uniform in [-0.1, 0.1]
 TRUNK = (
     "Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1", "Conv2d_4a_3x3", "maxpool2",
@@ -105,12 +104,17 @@ class CaptionEncoder(nn.Module):
             Words and sentences.
 
         Raises:
-            EncoderInputError: a caption has no word, or more than there are tokens.
+            EncoderInputError: a caption has no word or more than there are tokens, or a token is no known word.
         """
         if len(lengths) != len(tokens) or not ((lengths >= 1) & (lengths <= tokens.shape[1])).all():
             raise EncoderInputError(
                 f"captions of {lengths.tolist()} words in tokens {tuple(tokens.shape)}; expected one length for each "
                 f"row, 1 to {tokens.shape[1]}"
+            )
+        if not ((tokens >= 0) & (tokens < self.vocab_size)).all():
+            raise EncoderInputError(
+                f"tokens from {int(tokens.min())} to {int(tokens.max())}, expected 0 to {self.vocab_size - 1}: the "
+                "captions were numbered by another vocabulary"
             )
         read = self.drop(self.embedding(tokens))
         packed = pack_padded_sequence(read, lengths.cpu(), batch_first=True, enforce_sorted=False)
@@ -151,7 +155,12 @@ class ImageRegionEncoder(nn.Module):
 
         Returns:
             Regions and pictures.
+
+        Raises:
+            EncoderInputError: they are no pictures.
         """
+        if images.dim() != 4 or images.shape[1] != 3:
+            raise EncoderInputError(f"found pictures {tuple(images.shape)}, expected (B, 3, R, R)")
         maps = F.interpolate(images, INPUT_SIDE, mode="bilinear", align_corners=self.align_corners)
         for layer in self.trunk.values():
             maps = layer(maps)

@@ -130,7 +130,9 @@ def read_vocabulary(folder: Path, captions_per_image: int) -> Vocabulary:
     file = folder if folder.is_file() else folder / "captions.pickle"
     if file.is_file():
         return _vocabulary(_pickled(file), file)
-    names = (name for split in SPLITS for name in _names_there(folder, split))
+    names = [name for split in SPLITS for name in _names_there(folder, split)]
+    if not names:
+        raise ManifestError(f"{folder} has neither captions.pickle nor train/filenames.pickle; expected AttnGAN's data")
     return Vocabulary.of(line for name in names for line in _lines(folder, name)[:captions_per_image])
 
 
@@ -201,7 +203,7 @@ def _pickled(file: Path) -> list[Any]:
 
 
 def _is_caption(row: Any) -> bool:
-    return isinstance(row, list) and all(type(number) is int for number in row)
+    return isinstance(row, list) and all(type(number) is int and 0 <= number < 2**31 for number in row)
 
 
 def _vocabulary(content: list[Any], file: Path) -> Vocabulary:
@@ -216,7 +218,11 @@ def _classes(file: Path, count: int) -> np.ndarray:
     if not file.is_file():
         return np.arange(count)
     classes = read_plain(file)
-    if not isinstance(classes, list) or len(classes) != count or not all(type(one) is int for one in classes):
+    if (
+        not isinstance(classes, list)
+        or len(classes) != count
+        or not all(type(one) is int and abs(one) < 2**63 for one in classes)
+    ):
         raise ManifestError(f"{file} does not hold the class of each of {count} pictures; expected a list of integers")
     return np.array(classes, dtype=np.int64)
 
@@ -236,7 +242,7 @@ def _boxes(folder: Path, names: list[str]) -> np.ndarray:
 def _table(file: Path, columns: int) -> list[list[str]]:
     try:
         rows = [line.split() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{file} cannot be read ({error}); it belongs to CUB-200-2011") from error
     wrong = next((number for number, row in enumerate(rows, start=1) if len(row) != columns), None)
     if wrong is not None:

@@ -47,6 +47,7 @@ class CaptionedPictures(Dataset):
 
     Raises:
         ManifestError: see :func:`datasets.captioned.files.read_split`.
+        ValueError: the sides do not rise.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class CaptionedPictures(Dataset):
         max_words: PositiveInt = 18,
         on_error: OnError = "error",
     ) -> None:
+        if not sides or list(sides) != sorted(set(sides)):
+            raise ValueError(f"sides is {list(sides)}, expected rising sides in pixels such as 64, 128, 256")
         self.content = read_split(folder, split, captions_per_image)
         self.source, self.split, self.on_error = self.content.source, "", on_error
         self.skipped: dict[int, str] = {}

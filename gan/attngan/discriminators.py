@@ -8,6 +8,7 @@ Shape letters: B pictures, D size of a sentence's embedding, N width, R side of 
 
 import math
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from pydantic import PositiveInt
@@ -61,6 +62,18 @@ class Score(nn.Module):
         return self.logit(features).flatten()
 
 
+class Logits(NamedTuple):
+    """How surely pictures are taken as real.
+
+    Attributes:
+        fitting: (B,) given their sentences.
+        alone: (B,) without; None where the discriminator has no such score.
+    """
+
+    fitting: Tensor
+    alone: Tensor | None
+
+
 class AttnganDiscriminator(nn.Module):
     """Features of pictures of one side, and the logits that they are real, and that they are real and fit a sentence.
 
@@ -103,3 +116,15 @@ class AttnganDiscriminator(nn.Module):
         if images.shape[1:] != (3, self.side, self.side):
             raise AttnganError(f"found pictures {tuple(images.shape)}, expected (B, 3, {self.side}, {self.side})")
         return self.features(images)
+
+    def logits(self, features: Tensor, sentences: Tensor) -> Logits:
+        """Score pictures with sentences, and alone.
+
+        Args:
+            features: (B, 8 N, 4, 4).
+            sentences: (B, D).
+
+        Returns:
+            Both logits.
+        """
+        return Logits(self.with_sentence(features, sentences), None if self.alone is None else self.alone(features))

@@ -153,7 +153,9 @@ class AttnganGenerator(nn.Module):
         mixed_masks: mask words as the public code does in batches (:class:`gan.attngan.attention.WordAttention`).
 
     Attributes:
-        widths: stage sides in pixels.
+        embedding_dim: D.
+        condition_dim: K.
+        noise_dim: Z.
     """
 
     def __init__(
@@ -180,6 +182,17 @@ class AttnganGenerator(nn.Module):
         )
 
     @property
+    def mixed_masks(self) -> bool:
+        """Whether words are masked as the public code does in batches; may be set."""
+        return any(stage.attention.mixed_masks for stage in self.next)
+
+    @mixed_masks.setter
+    def mixed_masks(self, mixed: bool) -> None:
+        """Choose how words are masked in all stages."""
+        for stage in self.next:
+            stage.attention.mixed_masks = mixed
+
+    @property
     def sides(self) -> list[int]:
         """Sides of the pictures in pixels, the smallest first."""
         stages = 1 + len(self.next)
@@ -202,9 +215,9 @@ class AttnganGenerator(nn.Module):
             Pictures and what the losses need.
 
         Raises:
-            AttnganError: a size does not fit.
+            AttnganError: a size does not fit, or a caption has no word.
         """
-        self._check(noise, sentences, words, padding)
+        self._check(noise, sentences, words, padding, variation)
         mean, log_variance = self.augmentation(sentences)
         variation = torch.randn_like(mean) if variation is None else variation
         condition = mean + variation * (log_variance / 2).exp()
@@ -218,9 +231,15 @@ class AttnganGenerator(nn.Module):
         images = [head(one) for head, one in zip(self.images, own, strict=True)]
         return Drawn(images, attention, mean, log_variance)
 
-    def _check(self, noise: Tensor, sentences: Tensor, words: Tensor, padding: Tensor) -> None:
-        """Refuse inputs of other sizes."""
+    def _check(
+        self, noise: Tensor, sentences: Tensor, words: Tensor, padding: Tensor, variation: Tensor | None
+    ) -> None:
+        """Refuse inputs of other sizes, and captions without words."""
+        if padding.dim() != 2 or padding.all(dim=1).any():
+            raise AttnganError(f"found padding {tuple(padding.shape)}, expected (B, L) with a word in each caption")
         batch, length = padding.shape
+        if variation is not None and variation.shape != (batch, self.condition_dim):
+            raise AttnganError(f"found variation {tuple(variation.shape)}, expected ({batch}, {self.condition_dim})")
         found = [tuple(one.shape) for one in (noise, sentences, words)]
         expected = [(batch, self.noise_dim), (batch, self.embedding_dim), (batch, self.embedding_dim, length)]
         if found != expected:

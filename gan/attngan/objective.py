@@ -9,7 +9,7 @@ Shape letters: B batch, K size of a condition.
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan.attngan.discriminators import AttnganDiscriminator
+from gan.attngan.generator import AttnganError
 
 
 def _real(logits: Tensor) -> Tensor:
@@ -22,41 +22,42 @@ def _fake(logits: Tensor) -> Tensor:
     return F.softplus(logits).mean()
 
 
-def discriminator_loss(critic: AttnganDiscriminator, real: Tensor, fake: Tensor, sentences: Tensor) -> Tensor:
-    """Return the loss of one discriminator: real, drawn, and real with the sentence of the next pair.
+def discriminator_loss(
+    fitting: Tensor, made: Tensor, wrong: Tensor, real: Tensor | None = None, fake: Tensor | None = None
+) -> Tensor:
+    """Return the loss of one discriminator.
 
     Args:
-        critic: the discriminator.
-        real: (B, 3, R, R).
-        fake: the same, drawn from the same sentences; no gradient flows to them.
-        sentences: (B, D); the pairs beside each other must not be of one picture.
+        fitting: (B,) logits of real pictures with their sentences.
+        made: (B,) of drawn pictures with the sentences that they were drawn from.
+        wrong: (B - 1,) of real pictures with the sentence of the next pair, which must be of another picture.
+        real: (B,) of real pictures alone; None, with ``fake``, in the DCGAN variant.
+        fake: (B,) of drawn pictures alone.
 
     Returns:
         Loss ().
+
+    Raises:
+        AttnganError: there is no wrong sentence, as in a batch of one.
     """
-    features, drawn = critic(real), critic(fake.detach())
-    fitting, wrong = critic.with_sentence(features, sentences), critic.with_sentence(features[:-1], sentences[1:])
-    made = critic.with_sentence(drawn, sentences)
-    if critic.alone is None:
+    if not len(wrong):
+        raise AttnganError("a discriminator compares with the sentence of the next pair; expected at least two pairs")
+    if real is None or fake is None:
         return _real(fitting) + (_fake(made) + _fake(wrong)) / 2
-    unfit = _fake(critic.alone(drawn)) + _fake(made) + _fake(wrong)
-    return (_real(critic.alone(features)) + _real(fitting)) / 2 + unfit / 3
+    return (_real(real) + _real(fitting)) / 2 + (_fake(fake) + _fake(made) + _fake(wrong)) / 3
 
 
-def generator_loss(critic: AttnganDiscriminator, fake: Tensor, sentences: Tensor) -> Tensor:
+def generator_loss(made: Tensor, fake: Tensor | None = None) -> Tensor:
     """Return what a generator loses where one discriminator tells its pictures.
 
     Args:
-        critic: the discriminator.
-        fake: (B, 3, R, R).
-        sentences: (B, D).
+        made: (B,) logits of drawn pictures with their sentences.
+        fake: (B,) of drawn pictures alone; None in the DCGAN variant.
 
     Returns:
         Loss ().
     """
-    features = critic(fake)
-    loss = _real(critic.with_sentence(features, sentences))
-    return loss if critic.alone is None else loss + _real(critic.alone(features))
+    return _real(made) if fake is None else _real(made) + _real(fake)
 
 
 def condition_loss(mean: Tensor, log_variance: Tensor) -> Tensor:

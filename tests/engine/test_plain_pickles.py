@@ -68,7 +68,7 @@ def test_the_class_itself_is_neither_changed_nor_returned(tmp_path):
     assert not hasattr(argparse.Namespace, "mark")
     path = tmp_path / "class.pkl"
     path.write_bytes(b"cargparse\nNamespace\n(N}S'mark'\nI1\nstb.")  # the state of the class, not of an instance
-    with pytest.raises(BrokenPickleError, match="is not a complete pickle of settings"):
+    with pytest.raises(BrokenPickleError, match="is not a complete pickle of plain values"):
         read_plain(path)
     assert not hasattr(argparse.Namespace, "mark")
 
@@ -85,7 +85,7 @@ def test_truncated(tmp_path, length):
     path = written(tmp_path, argparse.Namespace(layer_widths="128,256", lr=2e-4))
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(
-        BrokenPickleError, match=r"args.pkl \(\d+ bytes\) is not a complete pickle of settings: it is truncated"
+        BrokenPickleError, match=r"args.pkl \(\d+ bytes\) is not a complete pickle of plain values: it is truncated"
     ):
         read_namespace(path)
 
@@ -98,7 +98,7 @@ def test_shared_values_stay_shared(tmp_path):
     assert read["nested"] is read["again"]
     assert read["nested"][0] is read["nested"][1]
     value.append(value)
-    with pytest.raises(BrokenPickleError, match="is not a complete pickle of settings"):
+    with pytest.raises(BrokenPickleError, match="is not a complete pickle of plain values"):
         read_plain(written(tmp_path, value))
 
 

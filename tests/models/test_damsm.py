@@ -85,3 +85,19 @@ def test_pairs_of_one_class_are_no_impostors():
 
 def test_the_cosine_of_nothing_is_zero():
     assert cosine(torch.zeros(3), torch.ones(3)) == 0
+
+
+def test_words_of_another_vocabulary(encoder):
+    with pytest.raises(EncoderInputError, match="tokens from 3 to 20, expected 0 to 19: the captions were numbered"):
+        encoder(torch.tensor([[3, 20]]), torch.tensor([2]))
+
+
+def test_no_pictures():
+    with pytest.raises(EncoderInputError, match=r"found pictures \(1, 1, 8, 8\), expected \(B, 3, R, R\)"):
+        ImageRegionEncoder(4)(torch.zeros(1, 1, 8, 8))
+
+
+def test_every_weight_of_the_caption_encoder_learns(encoder):
+    found = encoder(torch.arange(1, 20)[None], torch.tensor([19]))
+    (found.words.square().mean() + found.sentences.square().mean()).backward()
+    assert not [name for name, value in encoder.named_parameters() if value.grad is None or not value.grad.any()]

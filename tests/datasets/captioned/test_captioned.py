@@ -198,3 +198,14 @@ def test_a_pickle_that_runs_code(birds):
     (birds / "train" / "filenames.pickle").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(UnsafePickleError, match=r"wants to load os\.system"):
         read_split(birds, "train", 10)
+
+
+@pytest.mark.parametrize("sides", [(), (64, 32), (64, 64)])
+def test_sides_that_do_not_rise(assets, sides):
+    with pytest.raises(ValueError, match="expected rising sides in pixels"):
+        CaptionedPictures(assets / "formats" / "birds", "test", train=False, sides=sides)
+
+
+def test_a_folder_without_lists(tmp_path):
+    with pytest.raises(ManifestError, match=r"has neither captions\.pickle nor train/filenames\.pickle"):
+        read_vocabulary(tmp_path, 10)

@@ -36,9 +36,8 @@ def test_weights_are_of_own_words_alone():
     assert drawn.attention[0][1, 3:].max() == 0
     alone = model(noise[1:], sentences[1:], words[1:, :, :3], padding[1:, :3], variation[1:])
     torch.testing.assert_close(drawn.images[1][1:], alone.images[1], rtol=1e-4, atol=1e-5)
-    mixed = AttnganGenerator(**SMALL, stages=2, mixed_masks=True).eval()
-    mixed.load_state_dict(model.state_dict())
-    attention = mixed(noise, sentences, words, padding, variation).attention[0]
+    model.mixed_masks = True
+    attention = model(noise, sentences, words, padding, variation).attention[0]
     assert attention[1, 3:].max() > 0  # every other place of the second caption takes the first one's padding
     assert attention[0, 3:].flatten(1)[:, 1::2].max() == 0
 
@@ -68,6 +67,11 @@ def test_inputs_of_other_sizes():
     model = AttnganGenerator(**SMALL)
     with pytest.raises(AttnganError, match=r"words \(2, 6, 4\) with padding \(2, 5\).*expected .*\(2, 6, 5\)"):
         model(noise, sentences, words[:, :, :4], padding)
+    with pytest.raises(AttnganError, match=r"found variation \(3,\), expected \(2, 3\)"):
+        model(noise, sentences, words, padding, torch.zeros(3))
+    for wrong in (padding[0], torch.ones_like(padding)):
+        with pytest.raises(AttnganError, match=r"found padding .*, expected \(B, L\) with a word in each caption"):
+            model(noise, sentences, words, wrong)
 
 
 @pytest.mark.parametrize("side", [32, 96, 0])
@@ -86,14 +90,38 @@ def test_each_side_learns_from_its_loss():
     real, fake = torch.randn(4, 3, 64, 64, generator=draws), torch.randn(4, 3, 64, 64, generator=draws)
     sentences = torch.randn(4, 6, generator=draws)
     critic = AttnganDiscriminator(64, width=4, embedding_dim=6)
-    before = discriminator_loss(critic, real, fake, sentences)
+
+    def loss():
+        features = critic(real)
+        told, made = critic.logits(features, sentences), critic.logits(critic(fake), sentences)
+        wrong = critic.logits(features[:-1], sentences[1:]).fitting
+        return discriminator_loss(told.fitting, made.fitting, wrong, told.alone, made.alone)
+
+    before = loss()
     optimizer = torch.optim.Adam(critic.parameters(), lr=1e-3)
     for _ in range(12):
         optimizer.zero_grad()
-        discriminator_loss(critic, real, fake, sentences).backward()
+        loss().backward()
+        assert all(value.grad is not None and value.grad.any() for value in critic.parameters())
         optimizer.step()
-    assert discriminator_loss(critic, real, fake, sentences) < before / 2
-    assert generator_loss(critic, real, sentences) < generator_loss(critic, fake, sentences)
+    assert loss() < before / 2
+    assert generator_loss(*critic.logits(critic(real), sentences)) < generator_loss(
+        *critic.logits(critic(fake), sentences)
+    )
+
+
+def test_a_discriminator_needs_two_pairs():
+    with pytest.raises(AttnganError, match="expected at least two pairs"):
+        discriminator_loss(torch.zeros(1), torch.zeros(1), torch.zeros(0))
+
+
+def test_every_weight_of_the_generator_learns():
+    model = AttnganGenerator(**SMALL, stages=2)
+    drawn = model(*inputs())
+    draws = torch.Generator().manual_seed(5)
+    loss = sum((image * torch.randn(image.shape, generator=draws)).mean() for image in drawn.images)
+    (loss + condition_loss(drawn.mean, drawn.log_variance)).backward()
+    assert not [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
 
 
 def test_the_standard_normal_costs_nothing():

@@ -19,7 +19,7 @@ def groups(case: Case) -> Groups:
     )
 
     def published() -> Arrays:
-        set_masks(model, mixed=True)
+        model.mixed_masks = True
         found = draw(model, case, eps)
         condition = found.mean + eps * (found.log_variance / 2).exp()
         return pictured(found) | {
@@ -30,7 +30,7 @@ def groups(case: Case) -> Groups:
         }
 
     def right() -> Arrays:
-        set_masks(model, mixed=False)
+        model.mixed_masks = False
         found = draw(model, case, eps)
         return {
             "image256_rowwise": found.images[-1][..., ::8, ::8].numpy(),
@@ -39,12 +39,6 @@ def groups(case: Case) -> Groups:
         }
 
     return {"published": published} | ({"right": right} if "image256_rowwise" in case.outputs else {})
-
-
-def set_masks(model: AttnganGenerator, mixed: bool) -> None:
-    """Choose whose padding each place leaves out."""
-    for stage in model.next:
-        stage.attention.mixed_masks = mixed
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gan.attngan.discriminators import Logits
 from gan.attngan.objective import condition_loss, discriminator_loss, generator_loss
 from models.word_region_similarity import matching_losses, region_context, sentence_scores, word_scores
 from tests.parity.case import Case
@@ -24,15 +25,16 @@ class Stub:
         self.feat, self.features_part, self.sentence_part, self.unc = (
             case.tensor(f"stub_d{number}_{name}") for name in ("feat", "cond_f", "cond_c", "unc")
         )
-        self.alone = (lambda features: features @ self.unc) if unconditional else None
+        self.unconditional = unconditional
 
     def __call__(self, images: Tensor) -> Tensor:
         """Features of pictures."""
         return images.flatten(1) @ self.feat
 
-    def with_sentence(self, features: Tensor, sentences: Tensor) -> Tensor:
-        """Logits."""
-        return features @ self.features_part + sentences @ self.sentence_part
+    def logits(self, features: Tensor, sentences: Tensor) -> Logits:
+        """Logits with sentences, and alone."""
+        fitting = features @ self.features_part + sentences @ self.sentence_part
+        return Logits(fitting, features @ self.unc if self.unconditional else None)
 
 
 def leaf(case: Case, name: str) -> Tensor:
@@ -83,14 +85,19 @@ def groups(case: Case) -> Groups:
 
     def critic(ending: str, unconditional: bool) -> Arrays:
         real, sentences = leaf(case, "real_imgs0"), leaf(case, "sent_emb")
-        loss = discriminator_loss(Stub(case, 0, unconditional), real, case.tensor("fake_imgs0"), sentences)
+        stub = Stub(case, 0, unconditional)
+        features = stub(real)
+        told, made = stub.logits(features, sentences), stub.logits(stub(case.tensor("fake_imgs0")), sentences)
+        wrong = stub.logits(features[:-1], sentences[1:]).fitting
+        loss = discriminator_loss(told.fitting, made.fitting, wrong, told.alone, made.alone)
         by_name = {f"d_grad_real{ending}": real, f"d_grad_sent{ending}": sentences}
         return {f"d_loss{ending}": loss.detach().numpy()} | gradients(loss, by_name)
 
     def generator() -> Arrays:
         fakes = [leaf(case, f"fake_imgs{number}") for number in (0, 1)]
         words, sentences = leaf(case, "words_emb"), leaf(case, "sent_emb")
-        loss = sum(generator_loss(Stub(case, number), fake, sentences) for number, fake in enumerate(fakes))
+        stubs = [Stub(case, number) for number in (0, 1)]
+        loss = sum(generator_loss(*stub.logits(stub(fake), sentences)) for stub, fake in zip(stubs, fakes, strict=True))
         regions = torch.einsum("bchw,nc->bnhw", fakes[1], case.tensor("stub_region"))
         codes = fakes[1].flatten(1) @ case.tensor("stub_code")
         scores = (
