@@ -188,7 +188,11 @@ class AttnganGenerator(nn.Module):
 
     @mixed_masks.setter
     def mixed_masks(self, mixed: bool) -> None:
-        """Choose how words are masked in all stages."""
+        """Choose how all stages mask words.
+
+        Args:
+            mixed: as the public code does.
+        """
         for stage in self.next:
             stage.attention.mixed_masks = mixed
 
