@@ -75,6 +75,22 @@ class TrainingRows(Protocol):
         """
 
 
+def unusable_row(rows: TrainingRows, index: int, name: str, error: object) -> SampleError:
+    """What to raise for a row: says which it is, in which list and of which split, and what is wrong with it.
+
+    Args:
+        rows: the dataset.
+        index: row of it.
+        name: what the list calls it.
+        error: what is wrong.
+
+    Returns:
+        The error, for the caller to raise.
+    """
+    place = f"the {rows.split} split, {rows.source}" if rows.split else rows.source
+    return SampleError(f"row {index} ({name}) of {place}: {error}", index)
+
+
 class SpokenCaptions(Dataset, ABC):
     """What the datasets share: how a picture and a sound become a sample, and what happens to unusable ones.
 
@@ -150,8 +166,7 @@ class SpokenCaptions(Dataset, ABC):
         Returns:
             The error, for the caller to raise.
         """
-        place = f"the {self.split} split, {self.source}" if self.split else self.source
-        return SampleError(f"row {index} ({self.record(index).uttid}) of {place}: {error}", index)
+        return unusable_row(self, index, self.record(index).uttid, error)
 
     def record(self, index: int) -> SpokenCaption:
         """What is known of a row besides its picture and sound.

@@ -83,7 +83,13 @@ def load_damsm(path: Path) -> PublishedDamsm:
     """
     text_file = _text_file(path)
     image_file = text_file.with_name(text_file.name.replace(TEXT, IMAGE))
-    return PublishedDamsm(_load_text(text_file), _load_image(image_file))
+    text, image = _load_text(text_file), _load_image(image_file)
+    if text.embedding_dim != image.embedding_dim:
+        raise WeightsError(
+            f"{text_file} has embeddings of {text.embedding_dim} numbers, {image_file} of {image.embedding_dim}; "
+            "expected a pair of one training."
+        )
+    return PublishedDamsm(text, image)
 
 
 def load_generator(path: Path) -> AttnganGenerator:

@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 
 from datasets.captioned.files import Split, read_split
 from datasets.images import read_image
-from datasets.samples import OnError, SampleError
+from datasets.samples import OnError, unusable_row
 from engine.errors import UserError
 
 MARGIN = 76 / 64  # of the scaled picture over the square that is cut from it
@@ -116,16 +116,16 @@ class CaptionedPictures(Dataset):
         try:
             image = read_image(self.content.images / f"{name}.jpg")
         except UserError as error:
-            raise SampleError(f"row {index} of {self.content.source}: {error}", index) from error
+            raise unusable_row(self, index, name, error) from error
         if self.content.boxes is None:
             return image
         square = around(self.content.boxes[index], image.size)
         if square[0] >= square[2] or square[1] >= square[3]:
-            raise SampleError(
-                f"row {index} ({name}) of {self.content.source}: its box {self.content.boxes[index].tolist()} lies "
-                f"outside its {image.size[0]} x {image.size[1]} pixels; mend bounding_boxes.txt",
-                index,
+            told = (
+                f"its box {self.content.boxes[index].tolist()} lies outside its {image.size[0]} x {image.size[1]} "
+                "pixels; mend bounding_boxes.txt"
             )
+            raise unusable_row(self, index, name, told)
         return image.crop(square)
 
     def _pictures(self, index: int) -> dict[int, Tensor]:

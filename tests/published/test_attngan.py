@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gan.attngan.generator import AttnganGenerator
-from models.damsm import CaptionEncoder
+from models.damsm import CaptionEncoder, ImageRegionEncoder
 from models.weights import WeightsError
 from published import load_published
 
@@ -64,3 +64,27 @@ def test_another_files_name(tmp_path):
 def test_a_folder_without_discriminators(tmp_path):
     with pytest.raises(WeightsError, match=r"holds no netD0.pth"):
         load_published("attngan_discriminators", tmp_path)
+
+
+def test_discriminators_of_another_depth(tmp_path):
+    state = {"img_code_s16.0.weight": torch.zeros(4, 3, 4, 4), "img_code_s64.0.weight": torch.zeros(4, 4, 4, 4)}
+    with pytest.raises(WeightsError, match=r"has blocks \['s64'\], expected those of 64, 128 or 256 pixels"):
+        load_published("attngan_discriminators", saved(tmp_path / "netD0.pth", state))
+
+
+def test_another_recurrent_network(tmp_path):
+    state = {"encoder.weight": torch.zeros(9, 3), "rnn.weight_hh_l0": torch.zeros(2, 2)}
+    with pytest.raises(WeightsError, match="has 1 gates, expected 4 of an LSTM or 3 of a GRU"):
+        load_published("damsm", saved(tmp_path / "text_encoder7.pth", state))
+
+
+def test_encoders_of_two_trainings(tmp_path):
+    text, image = CaptionEncoder(9, embedding_dim=4, word_dim=3), ImageRegionEncoder(6)
+    names = [("trunk.", ""), ("top.", ""), ("region.", "emb_features."), ("image.", "emb_cnn_code.")]
+    state = {}
+    for name, value in image.state_dict().items():
+        ours, theirs = next((ours, theirs) for ours, theirs in names if name.startswith(ours))
+        state[theirs + name.removeprefix(ours)] = value
+    saved(tmp_path / "image_encoder7.pth", state)
+    with pytest.raises(WeightsError, match=r"embeddings of 4 numbers, .*image_encoder7.pth of 6; expected a pair"):
+        load_published("damsm", saved(tmp_path / "text_encoder7.pth", text_state(text)))

@@ -51,7 +51,10 @@ def test_a_picture_that_cannot_be_decoded(birds, on_error):
     broken.write_bytes(broken.read_bytes()[:40])
     found = data(birds, on_error=on_error)
     if on_error == "error":
-        with pytest.raises(SampleError, match=r"row 0 of .*filenames.pickle: .*_121.jpg.*on_error=skip"):
+        with pytest.raises(
+            SampleError,
+            match=r"row 0 \(.*_121\) of the validation split, .*filenames.pickle: .*_121.jpg.*on_error=skip",
+        ):
             list(found.loaders["validation"].batches(0))
     else:
         rows = [row for batch in found.loaders["validation"].batches(0) for row in batch["index"].tolist()]
