@@ -7,6 +7,7 @@ encoded, and its codes are held against its time-aligned words.
 import logging
 from typing import Literal
 
+import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
 import config
@@ -142,13 +143,7 @@ def measured(
     Raises:
         WordDetectionError: an alignment runs past its codes.
     """
-    spoken = [words[one.row] for one in encoded]
-    return {
-        layer: detect_words(
-            [one.layers[layer].codes for one in encoded], spoken, model.seconds(layer), how, checked
-        )
-        for layer in layers
-    }  # fmt: skip
+    return {layer: detect_words(*_heard(model, layer, encoded, words), how, checked) for layer in layers}
 
 
 def by_chance(
@@ -168,11 +163,15 @@ def by_chance(
     """
     if len(encoded) < 2:
         return {}
-    spoken = [words[one.row] for one in encoded]
-    return {
-        layer: chance_of_words([one.layers[layer].codes for one in encoded], spoken, model.seconds(layer), how)
-        for layer in layers
-    }
+    return {layer: chance_of_words(*_heard(model, layer, encoded, words), how) for layer in layers}
+
+
+def _heard(
+    model: SpeechModel, layer: str, encoded: list[Utterance], words: Alignments
+) -> tuple[list[np.ndarray], list[list[Word]], float]:
+    """Codes and words of each utterance, and the seconds that a code covers."""
+    codes = [one.layers[layer].codes for one in encoded]
+    return codes, [words[one.row] for one in encoded], model.seconds(layer)
 
 
 def usable_alignments(
