@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from gan.redraw import EditingError, Negatives, Positives, Proposal, redraw_until
-from gan.regions import THRESHOLD, Heat, region
+from gan.regions import BORDER, THRESHOLD, Heat, region
 
 BAR = 0.95
 RANDOM_BAR_STEP, RANDOM_BAR_CHANCE = 0.01, 0.2
@@ -55,6 +55,7 @@ def random_edits(
     max_retries: int = MAX_RETRIES,
     probability: float = 0.5,
     share: Share | None = None,
+    border: int = BORDER,
 ) -> Negatives:
     """Switch off random units of every layer in each image's strongest region until it has changed enough.
 
@@ -66,6 +67,7 @@ def random_edits(
         max_retries: Attempts after the first.
         probability: Of each unit to be switched off.
         share: Place of the pairs in the global batch; None: they are all.
+        border: Cells around the connected region that belong to it, 1 as published.
 
     Returns:
         The negatives.
@@ -75,7 +77,7 @@ def random_edits(
     """
     batch = _checked(positives, found, max_retries)
     draws = _Draws(generator, max_retries + 1, share or Share(0, batch), positives.latents)
-    masks = region(found, THRESHOLD)
+    masks = region(found, THRESHOLD, border)
     bar = torch.full((batch,), BAR, device=masks.device)
     nobody = torch.full((batch,), -1, device=masks.device)
 
@@ -86,7 +88,7 @@ def random_edits(
         bar.sub_(RANDOM_BAR_STEP * (uniform(1)[:, 0] < RANDOM_BAR_CHANCE))
         return Proposal(masks[rows], units, nobody[rows], bar[rows])
 
-    return redraw_until(model, positives, found, propose, THRESHOLD, max_retries)
+    return redraw_until(model, positives, found, propose, THRESHOLD, max_retries, border)
 
 
 def cluster_edits(
@@ -99,6 +101,7 @@ def cluster_edits(
     max_retries: int = MAX_RETRIES,
     share: Share | None = None,
     first_units: Mapping[str, int] = FIRST_UNITS,
+    border: int = BORDER,
 ) -> Negatives:
     """Switch off the units of near clusters in each image's strongest region until it has changed enough.
 
@@ -113,6 +116,7 @@ def cluster_edits(
         max_retries: Attempts after the first.
         share: Place of the pairs in the global batch; None: they are all.
         first_units: Units switched off at the first attempt, by layer; 30 in other layers.
+        border: Cells around the connected region that belong to it, 1 as published.
 
     Returns:
         The negatives.
@@ -133,11 +137,11 @@ def cluster_edits(
         for name, ranking in rankings.items():
             number = first_units.get(name, OTHER_FIRST_UNITS) + UNITS_STEP * attempt
             chosen[name] = units_off(ranking[clusters, :number], positives.shapes[name][0])
-        masks = region(Heat(found.values[rows], found.peaks[rows]), THRESHOLD - THRESHOLD_STEP * attempt)
+        masks = region(Heat(found.values[rows], found.peaks[rows]), THRESHOLD - THRESHOLD_STEP * attempt, border)
         bar = torch.full((len(rows),), BAR - CLUSTER_BAR_STEP * (attempt + 1), device=rows.device)
         return Proposal(masks, chosen, clusters, bar)
 
-    return redraw_until(model, positives, found, propose, THRESHOLD, max_retries)
+    return redraw_until(model, positives, found, propose, THRESHOLD, max_retries, border)
 
 
 def cluster_similarities(features: Tensor, centroids: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from engine.errors import UserError
 from gan.hooks import Edit, edited, recorded
 from gan.images import encoder_input
-from gan.regions import Heat, region, resized_region
+from gan.regions import BORDER, Heat, region, resized_region
 
 
 class EditingError(UserError, ValueError):
@@ -148,6 +148,7 @@ def redraw_until(
     propose: Callable[[int, Tensor], Proposal],
     threshold: float,
     max_retries: int,
+    border: int = BORDER,
 ) -> Negatives:
     """Draw again the images that have not changed enough; an image that never does keeps its most changed attempt.
 
@@ -158,11 +159,12 @@ def redraw_until(
         propose: From the attempt's number (0, 1, ...) and the rows still tried (r,) to what to do with them.
         threshold: Of the region in which the change is measured.
         max_retries: Attempts after the first.
+        border: Of that region, in cells.
 
     Returns:
         The negatives.
     """
-    measured = region(found, threshold)
+    measured = region(found, threshold, border)
     inside = resized_region(measured, tuple(positives.images.shape[2:]), found.peaks)
     kept = _unchanged(positives, measured, max_retries)
     rows = torch.arange(len(measured), device=measured.device)

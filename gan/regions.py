@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from engine.errors import UserError
 
 THRESHOLD = 0.95  # of the maximum, as published
+BORDER = 1  # cells around the connected ones, as published
 
 
 class RegionError(UserError, ValueError):
@@ -79,25 +80,34 @@ def at_peaks(features: Tensor, peaks: Tensor) -> Tensor:
     return features[torch.arange(len(features), device=features.device), :, peaks[:, 0], peaks[:, 1]]
 
 
-def region(found: Heat, threshold: float = THRESHOLD) -> Tensor:
-    """Grow the connected region of each strongest cell among the cells above a share of the maximum.
+def region(found: Heat, threshold: float = THRESHOLD, border: int = BORDER) -> Tensor:
+    """Grow the connected region of each strongest cell among the cells above a share of the maximum, and a border.
+
+    The public ``geodesic_dilation`` returns its marker after the last dilation, before that is cut to the cells above
+    the threshold: the published region has a border of one cell in all eight directions, whatever the cells there hold.
 
     Args:
         found: Of :func:`heat`.
         threshold: Share of the maximum; cells strictly above belong to the region. Where the maximum is not positive
             the same distance below it counts, so that the region is still the strongest cells.
+        border: Cells by which the connected cells are grown in all eight directions; 0: nothing below the threshold.
 
     Returns:
         (B, H, W) bool; the peak itself is always inside.
 
     Raises:
-        RegionError: The threshold is above one.
+        RegionError: The threshold is above one or the border negative.
     """
     if threshold > 1:
         raise RegionError(f"The threshold is a share of the maximum, at most 1, got {threshold}.")
+    if border < 0:
+        raise RegionError(f"The border is a number of cells, 0 or more, got {border}.")
     largest = found.values.amax(dim=(1, 2), keepdim=True)
     allowed = found.values > largest - (1 - threshold) * largest.abs()
-    return grow(allowed, found.peaks[:, 0], found.peaks[:, 1])
+    connected = grow(allowed, found.peaks[:, 0], found.peaks[:, 1])
+    if border == 0:
+        return connected
+    return F.max_pool2d(connected[:, None].float(), 2 * border + 1, stride=1, padding=border)[:, 0].bool()
 
 
 def grow(allowed: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

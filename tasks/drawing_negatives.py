@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from engine import distributed
 from gan.editing import MAX_RETRIES, Share, cluster_edits, cluster_similarities, random_edits
 from gan.redraw import Negatives
-from gan.regions import at_peaks, heat
+from gan.regions import BORDER, at_peaks, heat
 from models.matchmap import matchmaps
 from models.speech_maps import SpeechMaps
 from tasks.cluster_buffers import FoundClusters
@@ -34,12 +34,15 @@ class Editing:
             published, whose loops have no bound.
         clustering: choose the units by clusters; None: at random.
         active_learning: selection of edited pictures whose captions stand below ``active/`` in the data.
+        border: cells around the connected region of the strongest cell that are edited too, in all eight directions;
+            1 as the public code, 0 for nothing below the threshold.
     """
 
     layers: Annotated[list[str], Field(min_length=1)]
     max_retries: NonNegativeInt = MAX_RETRIES
     clustering: Clustering | None = None
     active_learning: Path | None = None
+    border: NonNegativeInt = BORDER
 
     @torch.no_grad()
     def negatives(
@@ -68,7 +71,11 @@ class Editing:
             found = heat(matchmaps(image.float(), speech.features.float()), speech.nframes)
         share = Share(distributed.rank() * len(image), distributed.world_size() * len(image))
         if clusters is None:
-            return random_edits(model, drawn.positives, found, generator, self.max_retries, share=share)
+            return random_edits(
+                model, drawn.positives, found, generator, self.max_retries, share=share, border=self.border
+            )
         features = at_peaks(image.float(), found.peaks)
         near = cluster_similarities(features, clusters.centroids, clusters.mean, clusters.std)
-        return cluster_edits(model, drawn.positives, found, near, clusters.units, generator, self.max_retries, share)
+        return cluster_edits(
+            model, drawn.positives, found, near, clusters.units, generator, self.max_retries, share, border=self.border
+        )

@@ -27,7 +27,7 @@ from gan.clustering import save_clusters
 from gan.hooks import layer_named
 from gan.images import picture
 from gan.redraw import generate
-from gan.regions import heat, resized_region
+from gan.regions import BORDER, heat, resized_region
 from losses import edited_negatives_each
 from models.matchmap import aligned_similarity, matchmaps
 from tasks.cluster_buffers import FoundClusters
@@ -70,6 +70,7 @@ def generate_active_learning(
     batch_size: Annotated[int, Field(ge=1)] = 16,
     margin: Annotated[float, Field(ge=0)] = 1.0,
     max_retries: Annotated[int, Field(ge=0)] = 19,
+    border: Annotated[int, Field(ge=0)] = BORDER,
     seed: Annotated[int, Field(ge=0)] = 0,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
@@ -87,6 +88,7 @@ def generate_active_learning(
         batch_size: pairs edited at a time.
         margin: of the loss; it moves all losses alike.
         max_retries: attempts after the first until a picture has changed enough.
+        border: cells around the connected region of the strongest cell that are edited too; 1 as published.
         seed: of the edits.
         run: where the selection is written: the run folder is what ``task.editing.active_learning`` takes.
 
@@ -97,7 +99,7 @@ def generate_active_learning(
     with opened(context, run, data, model, generator, latents, seed) as experiment:
         clusters = clusters_of_run(model, [layer]) if units == "clusters" else None
         chosen: list[Edited] = []
-        for edited in edit_all(experiment, generator, layer, clusters, batch_size, margin, max_retries, seed):
+        for edited in edit_all(experiment, generator, layer, clusters, batch_size, margin, max_retries, seed, border):
             chosen.append(edited)
             if len(chosen) >= 2 * pairs + 1000:  # pictures of all training pairs would not fit in memory
                 chosen = _largest(chosen, pairs)
@@ -116,6 +118,7 @@ def edit_all(
     margin: float,
     max_retries: int,
     seed: int,
+    border: int = BORDER,
 ) -> Iterator[Edited]:
     """Edit the picture of every caption once and measure the loss.
 
@@ -128,6 +131,7 @@ def edit_all(
         margin: of the loss.
         max_retries: attempts after the first.
         seed: of the edits.
+        border: cells around the connected region that are edited too.
 
     Yields:
         The edited pairs, in order.
@@ -140,7 +144,7 @@ def edit_all(
         maps = model.encode_images(positives.images)
         found = heat(matchmaps(maps, speech.features), speech.nframes)
         source = torch.Generator().manual_seed(seed * 1_000_003 + first)
-        edits = edit(generator, positives, found, maps, clusters, source, max_retries)
+        edits = edit(generator, positives, found, maps, clusters, source, max_retries, border=border)
         kind, measure = model.similarity.kind, model.similarity.measure
         before = aligned_similarity(maps, speech.features, speech.nframes, kind, measure)
         after = aligned_similarity(model.encode_images(edits.images), speech.features, speech.nframes, kind, measure)

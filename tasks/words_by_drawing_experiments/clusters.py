@@ -12,7 +12,7 @@ from engine.errors import UserError
 from engine.initialise import read_checkpoint
 from gan.editing import cluster_edits, cluster_similarities, random_edits
 from gan.redraw import Negatives, Positives
-from gan.regions import Heat, at_peaks
+from gan.regions import BORDER, Heat, at_peaks
 from tasks.cluster_buffers import FoundClusters, ranked_layers, units_buffer
 from tasks.words_by_drawing_experiments.model import ModelSource
 
@@ -55,6 +55,7 @@ def edit(
     max_retries: int,
     probability: float = 0.5,
     apart: bool = False,
+    border: int = BORDER,
 ) -> Negatives:
     """Edit pictures where their captions' answers are strongest.
 
@@ -68,6 +69,7 @@ def edit(
         max_retries: attempts after the first.
         probability: of random units.
         apart: whether row j starts from its j-th nearest cluster, for several negatives of one picture.
+        border: cells around the connected region that are edited too.
 
     Returns:
         The negatives.
@@ -76,10 +78,10 @@ def edit(
         EditingError: The clusters are another model's or another generator's.
     """
     if clusters is None:
-        return random_edits(generator, positives, found, source, max_retries, probability)
+        return random_edits(generator, positives, found, source, max_retries, probability, border=border)
     near = cluster_similarities(at_peaks(maps, found.peaks), clusters.centroids, clusters.mean, clusters.std)
     near = one_cluster_each(near) if apart else near
-    return cluster_edits(generator, positives, found, near, clusters.units, source, max_retries)
+    return cluster_edits(generator, positives, found, near, clusters.units, source, max_retries, border=border)
 
 
 def one_cluster_each(similarities: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from engine.run_folder import RunSettings
 from evaluation.choices import Choice
 from gan.hooks import layer_named
 from gan.redraw import Positives, generate
-from gan.regions import heat
+from gan.regions import BORDER, heat
 from tasks.words_by_drawing_experiments.choosing import choose, finish_choices
 from tasks.words_by_drawing_experiments.clusters import clusters_of_run, edit
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened
@@ -40,6 +40,7 @@ def recall(
     negatives: Annotated[int, Field(ge=1)] = 9,
     probability: Annotated[float, Field(gt=0, le=1)] = 0.4,
     max_retries: Annotated[int, Field(ge=0)] = 19,
+    border: Annotated[int, Field(ge=0)] = BORDER,
     seed: Annotated[int, Field(ge=0)] = 0,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
@@ -57,6 +58,7 @@ def recall(
         negatives: of each caption.
         probability: of each unit to be switched off, 0.4 as published; not for clusters.
         max_retries: attempts after the first until a picture has changed enough.
+        border: cells around the connected region of the strongest cell that are edited too; 1 as published.
         seed: of the edits.
         run: where the report is written.
 
@@ -81,7 +83,18 @@ def recall(
                 positives.shapes,
             )
             found = heat(maps.to(experiment.device).expand(negatives, -1, -1, -1))
-            edited = edit(generator, repeated, found, features, clusters, source, max_retries, probability, apart=True)
+            edited = edit(
+                generator,
+                repeated,
+                found,
+                features,
+                clusters,
+                source,
+                max_retries,
+                probability,
+                apart=True,
+                border=border,
+            )
             candidates = torch.cat([positives.images, edited.images])
             yield choose(experiment, row, candidates, [f"edited: changed by {change:.2f}" for change in edited.change])
 

@@ -8,27 +8,61 @@ from scipy import ndimage
 from gan.regions import RegionError, grow, heat, region, resized_region
 
 
-def reference(matchmap, frames, threshold):
+def reference(matchmap, frames, threshold, border):
     """One image as the published code has it, connected components by labelling instead of dilation."""
     matchmap = matchmap[:, :, :frames].transpose(2, 0, 1)
     frame, row, column = np.unravel_index(matchmap.argmax(), matchmap.shape)
     best = matchmap.max(axis=0)
     labelled, _ = ndimage.label(best > threshold * best.max(), structure=np.ones((3, 3)))
-    return labelled == labelled[row, column], (row, column, frame)
+    connected = labelled == labelled[row, column]
+    for _ in range(border):
+        connected = ndimage.binary_dilation(connected, np.ones((3, 3)))
+    return connected, (row, column, frame)
 
 
+def published_dilation(mask, row, column):
+    """``geodesic_dilation`` of the public utils.py: what is returned has been dilated once more than was cut."""
+    marker = np.zeros_like(mask)
+    marker[row, column] = True
+    while True:
+        before = marker
+        marker = ndimage.binary_dilation(marker, np.ones((3, 3)))
+        cut = marker & mask
+        if (cut == before).all():
+            return marker
+        marker = cut
+
+
+@pytest.mark.parametrize("border", [0, 1, 2])
 @pytest.mark.parametrize("threshold", [0.95, 0.5, 0.05])
 @pytest.mark.parametrize("shape", [(8, 8), (5, 9), (12, 3)])
-def test_a_batch_equals_one_image_at_a_time(shape, threshold):
+def test_a_batch_equals_one_image_at_a_time(shape, threshold, border):
     generator = torch.Generator().manual_seed(shape[0])
     maps = torch.rand(16, *shape, 7, generator=generator) ** 3
     frames = torch.randint(1, 8, (16,), generator=generator)
     found = heat(maps, frames)
-    masks, peaks = region(found, threshold), found.peaks
+    masks, peaks = region(found, threshold, border), found.peaks
     for i in range(16):
-        mask, peak = reference(maps[i].numpy(), int(frames[i]), threshold)
+        mask, peak = reference(maps[i].numpy(), int(frames[i]), threshold, border)
         assert tuple(peaks[i].tolist()) == peak
         np.testing.assert_array_equal(masks[i].numpy(), mask)
+
+
+def test_the_default_region_is_the_published_one():
+    maps = torch.rand(500, 8, 8, 1, generator=torch.Generator().manual_seed(7))
+    found = heat(maps)
+    for threshold in (0.95, 0.55):
+        for mask, cells, (row, column, _) in zip(
+            region(found, threshold), maps[..., 0].numpy(), found.peaks.tolist(), strict=True
+        ):
+            np.testing.assert_array_equal(mask, published_dilation(cells > threshold * cells.max(), row, column))
+
+
+def test_a_single_cell_becomes_nine_as_published_or_stays_one():
+    maps = torch.zeros(2, 8, 8, 1)
+    maps[0, 4, 4] = maps[1, 0, 7] = 1
+    assert region(heat(maps)).flatten(1).sum(1).tolist() == [9, 4]
+    assert region(heat(maps), border=0).flatten(1).sum(1).tolist() == [1, 1]
 
 
 def test_a_long_winding_region_is_followed_to_its_end():
@@ -60,7 +94,7 @@ def test_the_peak_belongs_to_the_region_even_of_maps_without_positive_values():
     maps = -torch.rand(4, 5, 6, 3, generator=torch.Generator().manual_seed(1)) - 1
     maps[3] = 0
     found = heat(maps)
-    masks, peaks = region(found), found.peaks
+    masks, peaks = region(found, border=0), found.peaks
     assert masks[torch.arange(4), peaks[:, 0], peaks[:, 1]].all()
     assert masks[3].sum() == 1
     assert not masks[:3].flatten(1).all(1).any()
@@ -101,6 +135,7 @@ def test_a_region_that_would_vanish_keeps_the_cell_of_its_peak():
         (lambda: heat(torch.zeros(2, 3, 4)), r"Expected matchmaps \(B, H, W, T\)"),
         (lambda: heat(torch.zeros(2, 3, 4, 5), torch.ones(3)), r"one value per matchmap, \(2,\), got \(3,\)"),
         (lambda: region(heat(torch.zeros(2, 3, 4, 5)), threshold=1.5), "at most 1, got 1.5"),
+        (lambda: region(heat(torch.zeros(2, 3, 4, 5)), border=-1), "0 or more, got -1"),
     ],
 )
 def test_faults_are_named(call, message):
