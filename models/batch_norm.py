@@ -26,7 +26,7 @@ class BatchNorm(_BatchNorm):
         if not self.training or distributed.world_size() == 1:
             return super().forward(input)
         with torch.autocast(input.device.type, enabled=False):
-            return self._normalise_over_ranks(input.float()).to(input.dtype)
+            return self._normalise_over_ranks(input.to(self.running_mean.dtype)).to(input.dtype)
 
     def _normalise_over_ranks(self, x: Tensor) -> Tensor:
         axes = [axis for axis in range(x.dim()) if axis != 1]
