@@ -195,16 +195,16 @@ def _one_negative(job: Job, i: int, attempts: int, pictures: Tensor, image: Tens
 
 
 def _dilated(allowed: np.ndarray, row: int, column: int) -> np.ndarray:
-    """Grow one region with a 3x3 square until nothing changes."""
+    """Grow one region with a 3x3 square until nothing changes; with the border of its last dilation, as published."""
     grown = np.zeros_like(allowed)
     grown[row, column] = True
     while True:
         padded = np.pad(grown, 1)
         height, width = grown.shape
-        wider = np.any([padded[y : y + height, x : x + width] for y in range(3) for x in range(3)], axis=0) & allowed
-        if (wider == grown).all():
-            return grown
-        grown = wider
+        wider = np.any([padded[y : y + height, x : x + width] for y in range(3) for x in range(3)], axis=0)
+        if (wider & allowed == grown).all():
+            return wider
+        grown = wider & allowed
 
 
 def small_job(batch: int, device: torch.device) -> Job:

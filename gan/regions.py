@@ -137,9 +137,10 @@ def grow(allowed: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 def resized_region(masks: Tensor, size: int | tuple[int, int], peaks: Tensor | None = None) -> Tensor:
     """Bring regions to another resolution: half-pixel bilinear, inside where it is at least one half.
 
-    That is what ``cv2.resize`` does with the 0/1 bytes of the published code. A region so small that nothing of it
-    would be left (a single cell on a map half as fine) keeps the cell into which its peak falls, where the published
-    code edits nothing.
+    That is what ``cv2.resize`` does with the 0/1 bytes of the published code, at the layers' own resolutions (4, 8 and
+    16 cells) to the cell. At 128 pixels it leaves out up to 6 % of what is inside here, at corners, because its
+    arithmetic truncates two products to quarters. A region so small that nothing of it would be left (a single cell on
+    a map half as fine) keeps the cell into which its peak falls, where the published code edits nothing.
 
     Args:
         masks: (B, H, W) bool.

@@ -20,6 +20,7 @@ CASES = [
     "logmel",
     "clevr_segmenter",
     "unit_clustering",
+    "regions",
     "unit_analysis",
     "progan_tiny",
     "progan_128",

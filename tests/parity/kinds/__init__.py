@@ -23,6 +23,7 @@ KINDS = (
     "unit_clustering",
     "unit_analysis",
     "progan",
+    "regions",
     "progan_ablation",
     "dissection_iou",
     "damsm",
