@@ -220,7 +220,7 @@ def load(path: Path) -> PublishedSpeechImage:
 def save(image: nn.Module, speech: nn.Module, folder: Path, options: Mapping[str, Any] | None = None) -> None:
     """Write both encoders as an experiment folder that the public programs read: its best models, and ``args.pkl``.
 
-    They evaluate it (``--mode eval --resume True --exp-dir``), analyse its units, and train on from it (``--seed-dir``);
+    They evaluate it (``--mode eval --resume True --exp-dir``), analyse its units, train on from it (``--seed-dir``);
     what they need to resume a training of their own, the state of its optimiser, is not written.
 
     Args:
