@@ -61,6 +61,7 @@ class RunFolder:
         self.path, self.resume = path, resume
         self.prepared = False
         self.checkpoints = path / "checkpoints"
+        self.snapshots = path / "snapshots"
         self.tensorboard = path / "tensorboard"
         self.config = path / "config.yaml"
         self.history = path / "metrics.jsonl"
@@ -146,7 +147,8 @@ class RunFolder:
 
     def _clear(self) -> None:
         reports = [self.path / name for name in REPORT_FILES]
-        for path in [*self.checkpoints.glob("*.pt*"), *self.tensorboard.glob("events.*"), self.history, *reports]:
+        weights = [*self.checkpoints.glob("*.pt*"), *self.snapshots.glob("*.pt*")]
+        for path in [*weights, *self.tensorboard.glob("events.*"), self.history, *reports]:
             path.unlink(missing_ok=True)
 
     def _check_same(self, values: dict[str, Any]) -> None:
