@@ -17,7 +17,7 @@ from engine.assemble import as_trained, build_task, prepare_dry, refuse_missing,
 from engine.context import Context
 from engine.errors import UserError
 from engine.initialise import InitFrom, load_run, refuse_without_weights, start_from
-from engine.logs import RunLog, compact, console, flatten
+from engine.logs import RunLog, compact, flatten, say
 from engine.run_folder import RunFolder, RunSettings
 from engine.settings import Launch, TrainerSettings
 from engine.task import Task
@@ -92,8 +92,8 @@ def train(
         log.info("%s is finished; nothing was trained (run.resume=overwrite starts it again)", folder.path)
     else:
         finish(built, loop, folder, context)
-    folder.release()
     show(folder)
+    folder.release()
 
 
 def evaluate(
@@ -161,8 +161,8 @@ def evaluate(
         folder.metrics.unlink(missing_ok=True)
     distributed.barrier()
     _report(built, Trainer(built, settings, seed, device, None), folder, context)
-    folder.release()
     show(folder)
+    folder.release()
 
 
 def _dry_run(
@@ -229,10 +229,9 @@ def show(folder: RunFolder) -> None:
     if not distributed.is_main():
         return
     metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
-    console.print(metrics_table(metrics), highlight=False, markup=False)
+    say(metrics_table(metrics))
     if text := left_out_text(metrics):
-        place = config.short(folder.path / "skipped.csv")
-        console.print(f"{text} left out: {place}", highlight=False, markup=False, soft_wrap=True)
+        say(f"{text} left out: {config.short(folder.path / 'skipped.csv')}")
     rows = {
         "report": folder.path / "report.html",
         "checkpoint": folder.best if folder.best.exists() else None,
@@ -240,10 +239,8 @@ def show(folder: RunFolder) -> None:
     }
     for name, path in rows.items():
         if path is not None and path.exists():
-            console.print(f"{name:<12}{config.short(path)}", highlight=False, soft_wrap=True)
-    console.print(
-        f"{'curves':<12}tensorboard --logdir {config.short(folder.tensorboard)}", highlight=False, soft_wrap=True
-    )
+            say(f"{name:<12}{config.short(path)}")
+    say(f"{'curves':<12}tensorboard --logdir {config.short(folder.tensorboard)}")
 
 
 __all__ = ["UserError", "evaluate", "finish", "show", "train"]

@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import time
+import traceback
 
 try:
     import torch  # noqa: F401  everything else needs it
@@ -22,7 +23,7 @@ except ModuleNotFoundError:
     sys.exit(f"{sys.executable} has no torch: run scripts/quickstart.sh once, then source .venv/bin/activate")
 
 import config
-from engine import distributed
+from engine import distributed, text_log
 from engine.context import Context
 from engine.errors import UserError
 from engine.logs import set_up_logging
@@ -177,6 +178,7 @@ def say_last(message: str, stopped: bool = False) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         time.sleep(SECOND_RANK_WAITS)
     print(message, file=sys.stderr)
+    text_log.note(message, logging.INFO if stopped else logging.ERROR)
 
 
 def main(arguments: list[str]) -> int:
@@ -203,6 +205,7 @@ def main(arguments: list[str]) -> int:
         return getattr(error, "exit_code", 2)
     except OSError as error:  # a path of the config that cannot be read or written, a full disk
         if error.filename is None:
+            text_log.note(traceback.format_exc(), logging.ERROR)
             raise
         say_last(f"error: {error.filename}: {error.strerror}; check this path in the config")
         return 2
@@ -210,7 +213,11 @@ def main(arguments: list[str]) -> int:
         notes = getattr(stop, "__notes__", ["the same command does what was not finished"])
         say_last(f"stopped; {notes[-1]}", stopped=True)
         return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
+    except Exception:
+        text_log.note(traceback.format_exc(), logging.ERROR)
+        raise
     finally:
+        text_log.end()
         distributed.stop()
 
 

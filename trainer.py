@@ -120,6 +120,7 @@ class Trainer:
         if self.at.step == 0:
             for number, example in enumerate(self.task.examples()):
                 run_log.example(f"example_{number}", 0, *example)
+        self.saver.before_training()
         self._since = time.perf_counter()
         with StopRequest() as stop:
             while not self.finished:

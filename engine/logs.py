@@ -14,6 +14,7 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
+from engine import text_log
 from engine.distributed import is_main
 from engine.run_folder import RunFolder
 
@@ -35,6 +36,13 @@ def set_up_logging() -> None:
     logging.basicConfig(
         level=logging.INFO if int(os.environ.get("RANK", 0)) == 0 else logging.WARNING, handlers=[handler], force=True
     )
+    text_log.keep_early()
+
+
+def say(text: str) -> None:
+    """Print ``text`` to the console as it is, and to the run's text log."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    text_log.note(text)
 
 
 def progress(

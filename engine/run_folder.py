@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 
 import config
-from engine import distributed, run_lock
+from engine import distributed, run_lock, text_log
 from engine.errors import UserError
 from engine.whole_files import write_whole
 
@@ -61,6 +61,7 @@ class RunFolder:
         self.path, self.resume = path, resume
         self.prepared = False
         self.checkpoints = path / "checkpoints"
+        self.snapshots = path / "snapshots"
         self.tensorboard = path / "tensorboard"
         self.config = path / "config.yaml"
         self.history = path / "metrics.jsonl"
@@ -97,7 +98,8 @@ class RunFolder:
             run_lock.hold(self.path)
 
     def release(self) -> None:
-        """Let other processes write the run again; the end of this process does so too."""
+        """End its text log and let other processes write the run again; the end of this process does so too."""
+        text_log.end()
         run_lock.release(self.path)
 
     def prepare(self, values: dict[str, Any], resume: str, command: list[str]) -> None:
@@ -114,11 +116,12 @@ class RunFolder:
         run_lock.try_to_write(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         self.check(values, resume)
-        if self.config.exists():
-            if resume == "overwrite":
-                self._clear()
-            else:
-                self._say_changes(values)
+        overwritten = self.config.exists() and resume == "overwrite"
+        if overwritten:
+            self._clear()
+        text_log.begin(self.path, command)
+        if self.config.exists() and not overwritten:
+            self._say_changes(values)
         self.prepared = True
         self.checkpoints.mkdir(exist_ok=True)
         write_whole(self.config, config.dump(values).encode())
@@ -146,7 +149,9 @@ class RunFolder:
 
     def _clear(self) -> None:
         reports = [self.path / name for name in REPORT_FILES]
-        for path in [*self.checkpoints.glob("*.pt*"), *self.tensorboard.glob("events.*"), self.history, *reports]:
+        weights = [*self.checkpoints.glob("*.pt*"), *self.snapshots.glob("*.pt*")]
+        logs = [*self.tensorboard.glob("events.*"), self.history, self.path / text_log.NAME]
+        for path in [*weights, *logs, *reports]:
             path.unlink(missing_ok=True)
 
     def _check_same(self, values: dict[str, Any]) -> None:

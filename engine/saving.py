@@ -18,6 +18,7 @@ from engine.task import Task
 from engine.update import Updater
 
 log = logging.getLogger(__name__)
+ONLY_TO_GO_ON = ("optimizers", "schedulers", "scalers", "random")  # what a snapshot lacks
 
 
 @dataclass
@@ -180,6 +181,11 @@ class Saver:
         if self.folder is not None and distributed.is_main():
             checkpoint.write(self.folder.best, {**state, "metrics": metrics})
 
+    def before_training(self) -> None:
+        """Write ``snapshots/e0.pt`` where snapshots are asked for."""
+        if self.state.at.step == 0:
+            self._snapshot()
+
     def after_step(self) -> None:
         """Save where the settings ask for it between the ends of epochs."""
         if self.settings.every_steps is not None and self.state.at.step % self.settings.every_steps == 0:
@@ -187,8 +193,21 @@ class Saver:
 
     def after_epoch(self, last: bool) -> None:
         """Save after the epochs that the settings name, and after the ``last`` one."""
+        self._snapshot()
         if last or self.state.at.epoch % self.settings.every_epochs == 0:
             self.save()
+
+    def _snapshot(self) -> None:
+        """Keep the weights where an epoch ends whose number is a multiple of ``snapshot_every_epochs``."""
+        at, every = self.state.at, self.settings.snapshot_every_epochs
+        whole, rest = divmod(at.batch, self.state.task.steps_per_epoch)  # a budget may end with the epoch's last batch
+        epoch = at.epoch + whole
+        if every is None or rest or epoch % every:
+            return
+        state = self.state.collect()
+        if self.folder is not None and distributed.is_main():
+            kept = {name: value for name, value in state.items() if name not in ONLY_TO_GO_ON}
+            checkpoint.write(self.folder.snapshots / f"e{epoch}.pt", kept)
 
     def last_good(self) -> str:
         """Say where a run that cannot go on left its last checkpoint."""

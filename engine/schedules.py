@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
+from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch.optim import Optimizer
@@ -54,10 +55,12 @@ def step_decay(
     factor: PositiveFloat,
     warmup_steps: NonNegativeInt = 0,
     total_steps: int | None = None,
+    first_epoch: Literal[0, 1] = 0,
 ) -> LambdaLR:
     """Multiply the learning rate by ``factor`` once every ``every_epochs`` epochs.
 
-    As published: ×0.1 every ``lrdecay`` epochs (learning-by-drawing), ×0.95 every 3 epochs (ResDAVEnet-VQ).
+    As published: ×0.1 every ``lrdecay`` epochs (learning-by-drawing), ×0.95 every 3 epochs (ResDAVEnet-VQ, whose epochs
+    are numbered from 1).
 
     Args:
         optimizer: whose learning rates are scaled.
@@ -66,6 +69,8 @@ def step_decay(
         factor: the multiplier of a drop, above 0.
         warmup_steps: linear warm-up, 0 for none; one as long as the whole run is warned of.
         total_steps: optimisation steps of the run, where they are known.
+        first_epoch: number of the first epoch; the rate drops where an epoch's number is a multiple of
+            ``every_epochs``: with 0 after that many epochs, with 1 one epoch earlier, as in ResDAVEnet-VQ.
 
     Returns:
         The schedule, to be stepped once per optimisation step.
@@ -78,7 +83,7 @@ def step_decay(
     _warn_of_long(warmup_steps, total_steps)
 
     def scale(step: int) -> float:
-        return _warm(step, warmup_steps) * factor ** (step // steps_per_epoch // every_epochs)
+        return _warm(step, warmup_steps) * factor ** ((step // steps_per_epoch + first_epoch) // every_epochs)
 
     return LambdaLR(optimizer, scale)
 

@@ -35,11 +35,14 @@ class CheckpointSettings:
         every_epochs: write ``last.pt`` after every so many epochs.
         every_steps: write it also after every so many optimisation steps.
         keep: how many numbered copies (``step_*.pt``) stay beside ``last.pt`` and ``best.pt``.
+        snapshot_every_epochs: keep the weights of epoch 0 (before training) and after every so many epochs, as
+            ``snapshots/e0.pt`` and so on: for ``init_from`` and measurements, since a run goes on from ``last.pt``.
     """
 
     every_epochs: PositiveInt = 1
     every_steps: PositiveInt | None = None
     keep: NonNegativeInt = 0
+    snapshot_every_epochs: PositiveInt | None = None
 
     def __post_init__(self) -> None:
         refuse(self)

@@ -1,4 +1,7 @@
-"""The originals' checkpoints: ``load_published(kind, path)`` reads one into this project's networks."""
+"""The originals' checkpoints: ``load_published(kind, path)`` reads one into this project's networks.
+
+The ``save`` of ``davenet``, ``resdavenet_vq`` and ``progan`` write them (``tasks/published_export.py``).
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -4,24 +4,30 @@ A file ``model_best_<name>.pth.tar`` or ``checkpoint_<name>.pth.tar`` is a torch
 ``model_state_dict``, ``epoch``, ``best_eval``, ``recall_now`` and ``optimizer``; names start with ``module.``.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.davenet import HIDDEN, DavenetSpeech
 from models.image_encoders import Vgg16Encoder
 from models.weights import WeightsError, as_state_dict, load_strictly, read_torch_file, strip_prefix
-from published.keys import convolutions_1d, rename
+from published.keys import convolutions_1d, convolutions_2d, rename
 from published.speech_image import PublishedSpeechImage
+from published.writing import expect_network, write_torch_file
 
 IMAGE, SPEECH = "model_image.image_model.", "model_audio.audio_model."
 CHECKPOINTS = ("model_best_*.pth.tar", "checkpoint_*.pth.tar")  # the one to prefer first
 IMAGE_RULES = [
     (r"30\.(weight|bias)", r"embedder.\1"),
     (r"(\d+)\.(weight|bias)", r"trunk.\1.\2"),
+]
+OWN_IMAGE_RULES = [  # the way back
+    (r"embedder\.(weight|bias)", r"30.\1"),
+    (r"trunk\.(\d+)\.(weight|bias)", r"\1.\2"),
 ]
 
 
@@ -94,6 +100,32 @@ def load(path: Path) -> PublishedSpeechImage:
 
     details = {name: content[name] for name in ("epoch", "best_eval", "recall_now") if name in content}
     return PublishedSpeechImage(image, speech, file, _plain(details))
+
+
+def save(image: nn.Module, speech: nn.Module, path: Path, epoch: int = 0) -> None:
+    """Write both encoders as a checkpoint that the public code reads by its key ``seed``.
+
+    Args:
+        image: VGG16.
+        speech: DAVEnet's speech encoder, small or large.
+        path: The file, named as the public code names its own, ``model_best_NAME.pth.tar``.
+        epoch: Epochs trained.
+
+    Raises:
+        WeightsError: An encoder is of another network, which the public code does not have.
+    """
+    expect_network(image, Vgg16Encoder, "learning-by-drawing's image encoder")
+    expect_network(speech, DavenetSpeech, "learning-by-drawing's speech encoder")
+    write_torch_file(path, {"epoch": epoch, "model_state_dict": entries(image, speech)})
+
+
+def entries(image: Vgg16Encoder, speech: DavenetSpeech) -> dict[str, Tensor]:
+    """Return the weights of ``image`` and ``speech`` by their published names, with the prefix of DataParallel."""
+    rules = [(rf"{re.escape(name)}\.(\w+)", rf"{number}.\1") for number, name in _speech_positions(speech.size).items()]
+    of_speech = convolutions_2d(rename(speech.state_dict(), rules, "the speech encoder"), stem="1.weight")
+    of_image = rename(image.state_dict(), OWN_IMAGE_RULES, "the image encoder")
+    state = {f"module.{IMAGE}{name}": value for name, value in of_image.items()}
+    return state | {f"module.{SPEECH}{name}": value for name, value in of_speech.items()}
 
 
 def _plain(value: object) -> object:

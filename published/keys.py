@@ -63,3 +63,18 @@ def _convolution_1d(value: Tensor) -> Tensor:
     if value.shape[2] == 1:
         return value.squeeze(2)
     return value.squeeze(1) if value.shape[1] == 1 else value
+
+
+def convolutions_2d(state: Mapping[str, Tensor], stem: str) -> dict[str, Tensor]:
+    """Undo :func:`convolutions_1d`.
+
+    Args:
+        state: tensors by name.
+        stem: name of the kernel ``(C, 40, 1)`` over all mel bins; the others ``(C, C_in, K)`` are over frames.
+
+    Returns:
+        The same names; changed tensors are views.
+    """
+    return {
+        name: value.unsqueeze(1 if name == stem else 2) if value.dim() == 3 else value for name, value in state.items()
+    }

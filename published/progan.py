@@ -10,6 +10,7 @@
 Widths are read off the weights. Weight scales are not stored: they follow from the widths.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,9 @@ from torch import Tensor
 from gan.progan import FIRST_SIDE, ProganGenerator
 from models.weights import WeightsError, as_state_dict, load_strictly, read_torch_file, strip_prefix
 from published.keys import rename
+from published.writing import write_torch_file
 
+log = logging.getLogger(__name__)
 RULES = [
     (r"(layer\d+)\.conv\.weight", r"\1.conv.weight"),
     (r"(layer\d+)\.wscale\.b", r"\1.conv.bias"),
@@ -139,3 +142,25 @@ def _check_output_name(state: Mapping[str, Tensor], resolution: int, source: str
         match = re.match(r"output_(\d+)x\d+\.", name)
         if match and int(match[1]) != resolution:
             raise WeightsError(f"{source} holds {name}, but its layers make pictures of {resolution} pixels.")
+
+
+def save(model: ProganGenerator, path: Path) -> None:
+    """Write a generator as the public code reads it, a plain state dict.
+
+    Its reader never clips: of a generator that bounds its pictures to -1 to 1 by clipping it draws unclipped ones, and
+    the public GanTester clips them afterwards.
+
+    Args:
+        model: The generator, in its fully grown form.
+        path: The file, ``generator.pth`` in the public code's folder.
+    """
+    if model.tanh:
+        log.warning("the public reader of %s leaves out the clipping to -1 to 1 that this generator ends with", path)
+    side = model.resolution
+    rules = [
+        (r"(layer\d+)\.conv\.weight", r"\1.conv.weight"),
+        (r"(layer\d+)\.conv\.bias", r"\1.wscale.b"),
+        (r"output\.conv\.weight", f"output_{side}x{side}.conv.weight"),
+        (r"output\.conv\.bias", f"output_{side}x{side}.wscale.b"),
+    ]
+    write_torch_file(path, rename(model.state_dict(), rules, "the generator"))

@@ -6,21 +6,27 @@ whose names start with ``module.``. ``batchnorm1.*`` of the speech model is stor
 """
 
 import logging
+import pickle
 import re
 from argparse import Namespace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.plain_pickles import read_namespace
+from engine.whole_files import write_whole
 from models.image_encoders import Resnet50Encoder
+from models.resdavenet import STAGES, ResDavenet
 from models.resdavenet_vq import ResDavenetVq
 from models.vector_quantizer import Quantizing
 from models.weights import WeightsError, load_strictly, read_state_dict, strip_prefix
-from published.keys import convolutions_1d, rename
+from published.keys import convolutions_1d, convolutions_2d, rename
+from published.resdavenet_vq_options import OPTIONS
 from published.speech_image import PublishedSpeechImage
+from published.writing import expect_network, write_torch_file
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +45,21 @@ SPEECH_RULES = [
 IMAGE_RULES = [
     (r"embedder\.(weight|bias)", r"embedder.\1"),
     (r"((?:conv1|bn1|layer[1-4])\..+)", r"trunk.\1"),
+]
+OWN_BLOCK = r"stages\.([1-4])\.(\d+)\."
+OWN_SPEECH_RULES = [  # the way back
+    (r"stages\.0\.0\.weight", "conv1.weight"),
+    (r"stages\.0\.1\.(\w+)", r"bn1.\1"),
+    (OWN_BLOCK + r"conv([12])\.weight", r"layer\1.\2.conv\3.weight"),
+    (OWN_BLOCK + r"norm([12])\.(\w+)", r"layer\1.\2.bn\3.\4"),
+    (OWN_BLOCK + r"shortcut\.([01])\.(\w+)", r"layer\1.\2.downsample.\3.\4"),
+    (r"quantizers\.(quant[1-5])\.codebook", r"\1._embedding.weight"),
+    (r"quantizers\.(quant[1-5])\.sums", r"\1._ema_w"),
+    (r"quantizers\.(quant[1-5])\.counts", r"\1._ema_cluster_size"),
+]
+OWN_IMAGE_RULES = [
+    (r"embedder\.(weight|bias)", r"embedder.\1"),
+    (r"trunk\.((?:conv1|bn1|layer[1-4])\..+)", r"\1"),
 ]
 QUANTIZING = {
     "commitment_cost": "VQ_commitment_cost",
@@ -194,3 +215,87 @@ def load(path: Path) -> PublishedSpeechImage:
     image = Resnet50Encoder(embedding_dim=image_state["embedder.weight"].shape[0])
     load_strictly(image, image_state, str(image_file))
     return PublishedSpeechImage(image, speech, speech_file, {"args": vars(args)})
+
+
+def save(image: nn.Module, speech: nn.Module, folder: Path, options: Mapping[str, Any] | None = None) -> None:
+    """Write both encoders as an experiment folder that the public programs read: its best models, and ``args.pkl``.
+
+    They evaluate it (``--mode eval --resume True --exp-dir``), analyse its units, train on from it (``--seed-dir``);
+    what they need to resume a training of their own, the state of its optimiser, is not written.
+
+    Args:
+        image: ResNet-50.
+        speech: ResDAVEnet, with quantisers or without.
+        folder: Of the experiment.
+        options: Of the training, by their published names; the public defaults where None. What the weights tell
+            (widths, depths, kernel, quantisers and their codes) is read off them.
+
+    Raises:
+        WeightsError: An encoder is of another network, which the public code does not have, or codes were never placed.
+    """
+    expect_network(image, Resnet50Encoder, "the image encoder of ResDAVEnet-VQ")
+    expect_network(speech, ResDavenet, "the speech encoder of ResDAVEnet-VQ")
+    given = options if options is not None else {name: option.default for name, option in OPTIONS.items()}
+    args = Namespace(**{**given, **_arguments_of(speech)})
+    for name, weights in (("audio", speech_entries(speech)), ("image", image_entries(image))):
+        write_torch_file(folder / "models" / f"best_{name}_model.pth", weights)
+    write_whole(folder / "args.pkl", pickle.dumps(args, protocol=2))
+
+
+def speech_entries(speech: ResDavenet) -> dict[str, Tensor]:
+    """Return the weights of ``speech`` by their published names, the batch norm that is never called included.
+
+    Raises:
+        WeightsError: Codes were never placed.
+    """
+    state = rename(_weights_of(speech), OWN_SPEECH_RULES, "the speech encoder")
+    never_called = {UNUSED + name: value for name, value in nn.BatchNorm2d(1).state_dict().items()}
+    return _prefixed(never_called | convolutions_2d(state, stem="conv1.weight"))
+
+
+def image_entries(image: Resnet50Encoder) -> dict[str, Tensor]:
+    """Return the weights of ``image`` by their published names."""
+    return _prefixed(rename(image.state_dict(), OWN_IMAGE_RULES, "the image encoder"))
+
+
+def _prefixed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """With the prefix of DataParallel, in which the public code trains."""
+    return {f"module.{name}": value for name, value in state.items()}
+
+
+def _weights_of(speech: ResDavenet) -> dict[str, Tensor]:
+    """The weights that the public network has too."""
+    state = speech.state_dict()
+    unplaced = [name for name, value in state.items() if name.endswith(".placed") and not value]
+    if unplaced:
+        raise WeightsError(f"{unplaced[0]} is false: codes that k-means places were never placed; train it first.")
+    return {name: value for name, value in state.items() if not name.endswith(".placed")}
+
+
+def _arguments_of(speech: ResDavenet) -> dict[str, Any]:
+    """The published arguments that the network itself tells."""
+    stages = list(speech.stages)
+    widths = [stages[0][0].out_channels, *(stage[0].conv1.out_channels for stage in stages[1:])]
+    told = {
+        "audio_model": "ResDavenetVQ",
+        "image_model": "Resnet50",
+        "layer_widths": _listed(widths),
+        "layer_depths": _listed(len(stage) for stage in stages[1:]),
+        "convsize": stages[1][0].conv1.kernel_size[0],
+        "VQ_turnon": _listed([0] * STAGES),
+        "VQ_sizes": OPTIONS["VQ_sizes"].default,
+        "jitter": 0.0,
+    }
+    if not isinstance(speech, ResDavenetVq):
+        return told
+    sizes = {name: len(quantizer.codebook) for name, quantizer in speech.quantizers.items()}
+    told |= {"VQ_turnon": _listed(speech.turn_on), "jitter": speech.jitter.probability}
+    told["VQ_sizes"] = _listed(sizes.get(f"quant{place}", 1024) for place in range(1, STAGES + 1))
+    for quantizer in speech.quantizers.values():
+        told |= {theirs: getattr(quantizer.how, ours) for ours, theirs in QUANTIZING.items()}
+    return told
+
+
+def _listed(values: Iterable[Any]) -> str:
+    """Numbers with commas between, as the published arguments have them."""
+    return ",".join(map(str, values))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import config
 from engine import distributed
 from engine.context import Context
-from engine.logs import console
+from engine.logs import say
 from engine.run_folder import RunFolder, RunSettings
 from engine.whole_files import write_whole
 from evaluation.dissection_report import Drawing, LabelView, LayerView, UnitView, write_dissection_report
@@ -163,9 +163,9 @@ def _write(
     write_metrics(folder.path, metrics)
     title = f"{context.run_name}: which unit draws what"
     write_dissection_report(folder.path / "report.html", title, views, info, context.config_text)
-    console.print(metrics_table(metrics), highlight=False, markup=False)
+    say(metrics_table(metrics))
     for name in ("report.html", "dissect.json", "units.json", "metrics.json"):
-        console.print(f"{name:<14}{config.short(folder.path / name)}", highlight=False, soft_wrap=True)
+        say(f"{name:<14}{config.short(folder.path / name)}")
 
 
 def _layer_view(

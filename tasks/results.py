@@ -10,7 +10,7 @@ from pathlib import Path
 import config
 from engine.context import Context
 from engine.errors import UserError
-from engine.logs import console
+from engine.logs import say
 from engine.run_folder import RunFolder, RunSettings
 from evaluation.report import Query, Report, metrics_table, write_metrics, write_report
 
@@ -38,6 +38,7 @@ def results_folder(context: Context, run: RunSettings) -> Iterator[RunFolder]:
             raise UserError(f"{folder.path} holds a training run; give the experiment another run.name=...")
         folder.prepare(context.values, run.resume, context.command)
         yield folder
+        folder.release()
 
 
 def write_results(
@@ -83,11 +84,11 @@ def show_results(folder: RunFolder, metrics: dict[str, float]) -> None:
         folder: of the measurement.
         metrics: number by name.
     """
-    console.print(metrics_table(metrics), highlight=False, markup=False)
+    say(metrics_table(metrics))
     for name in ("report.html", "metrics.json"):
         path = folder.path / name
         if path.exists():
-            console.print(f"{name:<14}{config.short(path)}", highlight=False, soft_wrap=True)
+            say(f"{name:<14}{config.short(path)}")
 
 
 def _info(folder: RunFolder) -> dict[str, str]:

@@ -47,6 +47,10 @@ def test_a_run_leaves_everything_and_a_second_one_is_harmless(tmp_path):
     assert second.returncode == 0
     assert "nothing was trained" in second.stderr
     assert (folder / "checkpoints" / "last.pt").read_bytes() == before
+    written = (folder / "log.txt").read_text().splitlines()
+    told = [line for line in (first.stderr + second.stderr).splitlines() if line.strip()]
+    assert all(any(line.strip() in other for other in written) for line in told), told
+    assert sum(" INFO command: run.py -f " in line for line in written) == 2
     other = run(tmp_path, "seed=2")
     assert other.returncode == 2
     assert "holds a run of another config" in other.stderr

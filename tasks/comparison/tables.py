@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import config
-from engine.logs import console
+from engine.logs import say
 from engine.whole_files import write_whole
 from evaluation.comparison import Column, Measured, as_csv, as_markdown, summarise
 from tasks.comparison import made_from
@@ -105,8 +105,8 @@ def write_tables(plan: Plan, folder: Path) -> None:
         "commands": commands,
     }
     write_whole(folder / "comparison.json", json.dumps(_without_nan(content), indent=1).encode())
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-    console.print(config.short(folder / "comparison.md"), highlight=False, soft_wrap=True)
+    say(text)
+    say(config.short(folder / "comparison.md"))
 
 
 def _missing(found: Findings) -> list[str]:

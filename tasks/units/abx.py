@@ -20,7 +20,7 @@ from datasets.samples import OnError, SpokenCaptions
 from datasets.speech_image import Captions
 from engine import distributed
 from engine.context import Context
-from engine.logs import console, progress
+from engine.logs import progress, say
 from engine.run_folder import RunFolder, RunSettings
 from evaluation.abx import Comparing, Distance, Speakers, Triplets, fastabx, find_triplets, needed_utterances, score
 from evaluation.abx_frames import FrameFile
@@ -268,4 +268,4 @@ def _finish(folder: RunFolder, context: Context, rows: Sequence[AbxRow], weights
         log.warning("items shorter than a frame, compared by the one frame they lie in: %s", short)
     sections = [("ABX phone discrimination", abx_section(rows))]
     write_results(folder, context, "how well phones are told apart", metrics, sections, weights=weights)
-    console.print(as_text(rows), highlight=False, markup=False, soft_wrap=True)
+    say(as_text(rows))

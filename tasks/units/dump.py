@@ -22,7 +22,7 @@ from datasets.speech_image import Captions
 from engine import distributed
 from engine.context import Context
 from engine.errors import UserError
-from engine.logs import console, progress
+from engine.logs import progress, say
 from engine.whole_files import write_whole
 from evaluation.abx_items import AbxError
 from evaluation.report_parts.plots import number
@@ -145,4 +145,4 @@ def _tell(summary: dict[str, Any], packed: Path) -> None:
         config.short(packed),
     )
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        say(line)

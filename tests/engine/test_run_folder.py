@@ -60,7 +60,9 @@ def test_overwrite_leaves_nothing_of_the_former_report(tmp_path):
     for name in REPORT_FILES:
         (made.path / name).write_text("old")
     made.prepare(VALUES, "overwrite", ["run.py"])
-    assert sorted(path.name for path in made.path.iterdir()) == [".lock", "checkpoints", "config.yaml", "info.jsonl"]
+    assert sorted(path.name for path in made.path.iterdir()) == [
+        ".lock", "checkpoints", "config.yaml", "info.jsonl", "log.txt",
+    ]  # fmt: skip
 
 
 def test_what_torchrun_starts_again_goes_on(monkeypatch):

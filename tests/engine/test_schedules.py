@@ -27,6 +27,12 @@ def test_step_decay_as_published():
     assert found[12:] == pytest.approx([2 * 0.95**2] * 2)
 
 
+def test_step_decay_with_epochs_numbered_from_1():
+    """lr * 0.95 ** (epoch // 3) for epoch = 1, 2, ...: the first drop comes after two epochs, the next after three."""
+    found = rates(step_decay, 14, steps_per_epoch=2, every_epochs=3, factor=0.95, first_epoch=1)
+    assert found == pytest.approx([2.0 * 0.95 ** (epoch // 3) for epoch in range(1, 8) for _ in range(2)])
+
+
 def test_cosine_warms_up_and_ends_at_its_final_value():
     found = rates(cosine, 13, total_steps=12, warmup_steps=3, final=0.1)
     assert found[:3] == pytest.approx([0.5, 1.0, 1.5])

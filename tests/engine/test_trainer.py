@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from engine import checkpoint
 from engine.averages import averaged_weights
 from engine.errors import UserError
+from engine.initialise import load_run
 from engine.run_folder import RunFolder
 from engine.settings import CheckpointSettings, EmaSettings, TrainerSettings
 from engine.update import NonFiniteLoss, Updater, pick_precision
@@ -304,3 +305,33 @@ def test_precision_is_checked():
     assert pick_precision("auto", CPU) == "fp32"
     with pytest.raises(UserError, match="fp16 needs a GPU"):
         pick_precision("fp16", CPU)
+
+
+def test_snapshots_are_kept_beside_every_last_checkpoint(tmp_path):
+    """Epoch 0 and every second epoch, as they were then; last.pt is as often written as without them."""
+    checkpoints = CheckpointSettings(snapshot_every_epochs=2)
+    loop = make(tmp_path / "run", epochs=5, checkpoint=checkpoints)
+    began, written = weights(loop.task), []
+    save = loop.saver.save
+    loop.saver.save = lambda: (written.append(loop.at.epoch), save())
+    loop.fit()
+    assert written == [1, 2, 3, 4, 5]
+    assert sorted(path.name for path in loop.folder.snapshots.iterdir()) == ["e0.pt", "e2.pt", "e4.pt"]
+    start = make(None)
+    load_run(loop.folder.snapshots / "e0.pt", start.task)
+    assert torch.equal(weights(start.task), began)
+    shorter = make(tmp_path / "shorter", epochs=2, checkpoint=checkpoints)
+    shorter.fit()
+    state = load_run(loop.folder.snapshots / "e2.pt", start.task)
+    assert torch.equal(weights(start.task), weights(shorter.task))
+    assert (state["step"], state["config"]) == (16, "config: x")
+    assert not {"optimizers", "random"} & set(state)
+    assert not make(tmp_path / "none", epochs=1).folder.snapshots.exists()
+
+
+@pytest.mark.parametrize(("max_steps", "names"), [(16, ["e0.pt", "e1.pt", "e2.pt"]), (17, ["e0.pt", "e1.pt", "e2.pt"])])
+def test_a_budget_that_ends_within_an_epoch_makes_no_snapshot_of_it(tmp_path, max_steps, names):
+    loop = make(tmp_path / "run", epochs=4, max_steps=max_steps, checkpoint=CheckpointSettings(snapshot_every_epochs=1))
+    loop.fit()
+    assert sorted(path.name for path in loop.folder.snapshots.iterdir()) == names
+    assert checkpoint.read(loop.folder.snapshots / "e2.pt")["step"] == 16

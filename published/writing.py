@@ -1,0 +1,46 @@
+"""Writes weights as the originals' programs read them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.whole_files import written_whole
+from models.weights import WeightsError
+
+
+def expect_network(network: nn.Module, kind: type[nn.Module], what: str) -> None:
+    """Refuse a network that a published layout has no room for.
+
+    Args:
+        network: To be written.
+        kind: What the layout holds.
+        what: That part of the layout, for the message.
+
+    Raises:
+        WeightsError: It is of another class.
+    """
+    if not isinstance(network, kind):
+        raise WeightsError(
+            f"found {type(network).__name__}, expected {kind.__name__}: {what} is no other network, so the public code "
+            "cannot read this one; export a training of the published networks."
+        )
+
+
+def write_torch_file(path: Path, content: dict[str, Any]) -> None:
+    """Write a torch file in the format before 1.6, which every version reads.
+
+    Args:
+        path: The file; its folder is made if needed.
+        content: Tensors and plain values, in dicts.
+    """
+    with written_whole(path) as temporary, temporary.open("wb") as file:
+        torch.save(_on_cpu(content), file, _use_new_zipfile_serialization=False)
+
+
+def _on_cpu(value: Any) -> Any:
+    """The same content, its tensors on the CPU and each with a storage of its own."""
+    if isinstance(value, dict):
+        return {name: _on_cpu(item) for name, item in value.items()}
+    return value.detach().cpu().clone().contiguous() if isinstance(value, Tensor) else value

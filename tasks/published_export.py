@@ -1,0 +1,117 @@
+"""Write trained networks in the layouts of the originals, so that their own programs read them.
+
+    python run.py -f resdavenet_vq/export_published.yaml run=runs/NAME
+    python run.py -f words_by_drawing/export_published.yaml run=runs/NAME
+    python run.py -f gan/export_published.yaml
+
+What is written is read here too: ``published.load_published`` of it gives the very same weights.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+import config
+from engine.context import Context
+from engine.errors import UserError
+from engine.initialise import load_run, read_checkpoint
+from gan.progan import ProganGenerator
+from published import davenet, progan, resdavenet_vq
+from published.resdavenet_vq_options import options_of
+from tasks.progan_export import averaged_generator
+from tasks.trained_run import build_encoder, run_config
+
+log = logging.getLogger(__name__)
+Layout = Literal["resdavenet_vq", "davenet"]
+COMPARED = {  # how the public code compares maps, as values of task.similarity
+    "resdavenet_vq": {"kind": "pooled", "measure": "dot"},
+    "davenet": {"kind": "MISA", "measure": "dot"},
+}
+
+
+class _Encoders:
+    """Both encoders of a run, as weights are loaded into them."""
+
+    def __init__(self, image: nn.Module, speech: nn.Module) -> None:
+        self.modules = {"image": image, "speech": speech}
+
+
+def encoders(layout: Layout, run: Path, output: Path, context: Context) -> None:
+    """Write both encoders of a training run as the public code reads them.
+
+    Args:
+        layout: ``resdavenet_vq``, an experiment folder of wnhsu/ResDAVEnet-VQ, or ``davenet``, a ``.pth.tar`` file of
+            surisdi/learning-by-drawing.
+        run: a run folder of a speech-image or drawing task (its best weights), or one of its checkpoint files.
+        output: the folder or file, which is not there yet.
+        context: given by run.py.
+
+    Raises:
+        UserError: there is no such run, its encoders are not the published networks, or ``output`` is there already.
+    """
+    _refuse_present(output)
+    values = run_config(run)
+    task = values["task"]
+    image, speech = (build_encoder(task, f"{name}_encoder", run) for name in ("image", "speech"))
+    state = load_run(run, _Encoders(image, speech))
+    _say_comparison(layout, task.get("similarity") or {})
+    if context.dry_run:
+        log.info("dry run: both encoders of step %d, nothing was written", state["step"])
+        return
+    if layout == "davenet":
+        davenet.save(image, speech, output, state.get("epoch", 0))
+    else:
+        resdavenet_vq.save(image, speech, output, options_of(values))
+    log.info("wrote %s (step %d)", config.short(output), state["step"])
+
+
+def _say_comparison(layout: Layout, similarity: dict[str, Any]) -> None:
+    """Warn where the public code will compare the maps in another way than the run did."""
+    defaults = {"kind": "MISA", "measure": "dot"}
+    found = {key: similarity.get(key, default) for key, default in defaults.items()}
+    if found != COMPARED[layout]:
+        log.warning("the run compared maps by %s, the public code compares them by %s", found, COMPARED[layout])
+
+
+def generator(generator: nn.Module, output: Path, context: Context) -> None:
+    """Write a generator of the Progressive GAN as the public code reads it.
+
+    Args:
+        generator: the network: ``gan.shipped.load``, or :func:`trained_generator` of a run.
+        output: the file, ``generator.pth`` in the public code's folder, which is not there yet.
+        context: given by run.py.
+
+    Raises:
+        UserError: it is another network, or ``output`` is there already.
+    """
+    _refuse_present(output)
+    if not isinstance(generator, ProganGenerator):
+        raise UserError(f"generator: found a {type(generator).__name__}; expected a ProganGenerator")
+    if context.dry_run:
+        log.info("dry run: a generator of %d pixels, nothing was written", generator.resolution)
+        return
+    progan.save(generator, output)
+    log.info("wrote %s (%.1f MB)", config.short(output), output.stat().st_size / 1e6)
+
+
+def trained_generator(run_folder: Path) -> ProganGenerator:
+    """Load the averaged generator of a training in its fully grown form.
+
+    Args:
+        run_folder: of ``tasks.progan.Progan``, or one of its checkpoints.
+
+    Returns:
+        The generator at the resolution that was reached.
+
+    Raises:
+        UserError: there is no such checkpoint.
+    """
+    found, state = read_checkpoint(run_folder)
+    return averaged_generator(state, found)[0].eval()
+
+
+def _refuse_present(output: Path) -> None:
+    if output.exists():
+        raise UserError(f"output: {output} is there already; give another path, or delete it")
