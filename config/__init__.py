@@ -6,10 +6,11 @@ faults at once, ``build`` makes the objects. Types come from this project and ``
 
 from config.build import Factory, build, call_entry, takes_context
 from config.check import check, with_defaults
-from config.load import PROJECT_ROOT, Config, dump, find, list_configs, load, parse_yaml, resolve_path, short
+from config.load import PROJECT_ROOT, Config, find, list_configs, load, resolve_path, short
 from config.names import closest, resolve_type
 from config.types import ConfigError, Fault, Offers
 from config.values import RefusedValues, refuse
+from config.yaml_core import dump, parse_yaml
 
 __all__ = [
     "PROJECT_ROOT",

@@ -7,12 +7,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from config.types import ConfigError
+from config.yaml_core import parse_argument, parse_yaml
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 CONFIG_FOLDER = PROJECT_ROOT / "config_files"
+LARGEST_FILE = 4 * 2**20  # bytes
+LONGEST_NAME, LONGEST_PATH = 255, 4095  # bytes, on every file system that is in use
 
 
 @dataclass
@@ -47,39 +48,6 @@ class Config:
         return short(self.path)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2 floats (``1e-3`` is a number), no octal numbers (``01100`` is text) and no duplicate keys."""
-
-
-_INT = re.compile(r"^[-+]?(0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*(:[0-5]?[0-9])+)$")
-_FLOAT = re.compile(
-    r"^[-+]?(\.[0-9]+|(?!0[0-9]+$)[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
-)
-_REPLACED = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp")}
-_Loader.yaml_implicit_resolvers = {
-    first: [rule for rule in rules if rule[0] not in _REPLACED]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
-
-
-def _mapping_without_duplicates(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
-    loader.flatten_mapping(node)
-    seen: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, str | int):
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is no name", key_node.start_mark)
-        if str(key) in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' stands twice", key_node.start_mark)
-        seen[str(key)] = loader.construct_object(value_node, deep=True)
-    return seen
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
-
-
 def short(path: Path) -> str:
     """Return a path relative to the project root where it lies below it.
 
@@ -99,13 +67,22 @@ def resolve_path(text: str | Path) -> Path:
         An absolute path, which need not exist.
 
     Raises:
-        ConfigError: an environment variable in the path is not set.
+        ConfigError: an environment variable in the path is not set, ``~name`` names no user, or no file can have
+            the name.
     """
     expanded = os.path.expandvars(str(text))
     missing = re.search(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", expanded)
     if missing:
         raise ConfigError(f"the path '{text}' uses the environment variable {missing[1]}, which is not set")
-    path = Path(expanded).expanduser()
+    try:
+        path = Path(expanded).expanduser()
+        sizes = [len(os.fsencode(part)) for part in (path, *path.parts)]
+    except RuntimeError as error:
+        raise ConfigError(f"the path '{text}' begins with the home folder of a user that this machine lacks") from error
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"the path {str(text)!r} holds characters that no file name has") from error
+    if "\0" in expanded or max(sizes[1:], default=0) > LONGEST_NAME or sizes[0] > LONGEST_PATH:
+        raise ConfigError(f"the path '{str(text)[:60]}...' has {sizes[0]} bytes or a NUL, which no file name can have")
     return path if path.is_absolute() else PROJECT_ROOT / path
 
 
@@ -143,34 +120,13 @@ def find(name: str) -> Path:
     )
 
 
-def parse_yaml(text: str, source: str) -> Any:
-    """Parse YAML text safely.
-
-    Args:
-        text: one YAML document.
-        source: the file's name or other origin, for messages.
-
-    Returns:
-        Plain values: mappings, lists, text, numbers, booleans, None.
-
-    Raises:
-        ConfigError: the text is not YAML, or a key stands twice; names ``source`` and the line.
-    """
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  _Loader is a SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise ConfigError(f"{source}{line}: not valid YAML: {problem}") from error
-
-
 def load(name: str | Path, overrides: list[str] | None = None) -> Config:
     """Read a config with everything it extends, then apply overrides.
 
     Args:
         name: see :func:`find`.
-        overrides: ``key.sub=value`` strings; values are parsed as YAML, list items are addressed by number.
+        overrides: ``key.sub=value`` strings; for values see :func:`config.yaml_core.parse_argument`, list items are
+            addressed by number.
 
     Returns:
         The config, not yet checked, with the origin of each value.
@@ -180,34 +136,39 @@ def load(name: str | Path, overrides: list[str] | None = None) -> Config:
     """
     path = find(str(name))
     config = Config(path, {})
-    for part in _chain(path):
-        config.values = _merge(config.values, _read(part), short(part), "", config.origins)
+    for part, values in _chain(path):
+        config.values = _merge(config.values, values, short(part), "", config.origins)
     for text in overrides or []:
         _override(config, text)
     return config
 
 
-def _read(path: Path) -> dict[str, Any]:
-    values = parse_yaml(path.read_text(encoding="utf-8"), short(path))
-    if not isinstance(values, dict):
-        raise ConfigError(f"{short(path)}: found {type(values).__name__}, expected a mapping of keys to values")
-    return {key: value for key, value in values.items() if key != "extends"}
-
-
-def _chain(path: Path) -> list[Path]:
-    """Return the file and everything that it extends, the most basic first."""
-    chain: list[Path] = []
+def _chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Return the values of the file and of everything that it extends, the most basic first."""
+    chain: dict[Path, dict[str, Any]] = {}
     while path not in chain:
-        chain.append(path)
-        values = parse_yaml(path.read_text(encoding="utf-8"), short(path))
-        parent = values.get("extends") if isinstance(values, dict) else None
+        values = chain[path] = _read(path)
+        parent = values.pop("extends", None)
         if parent is None:
-            return chain[::-1]
+            return [*chain.items()][::-1]
         if not isinstance(parent, str):
             raise ConfigError(f"{short(path)}: extends: found {parent!r}, expected a file name")
         beside = (path.parent / parent).resolve()
         path = beside if beside.is_file() else find(parent)
     raise ConfigError(f"{short(path)}: extends goes in a circle: {' -> '.join(short(part) for part in [*chain, path])}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > LARGEST_FILE:
+        raise ConfigError(f"{short(path)} has {path.stat().st_size} bytes, expected a config of at most {LARGEST_FILE}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{short(path)} is no text in UTF-8 ({error.reason} at byte {error.start})") from error
+    values = parse_yaml(text, short(path))
+    if not isinstance(values, dict):
+        raise ConfigError(f"{short(path)}: found {type(values).__name__}, expected a mapping of keys to values")
+    return values
 
 
 def _merge(base: Any, new: Any, source: str, key_path: str, origins: dict[str, str]) -> Any:
@@ -231,7 +192,7 @@ def _override(config: Config, text: str) -> None:
     key_path, equals, value_text = text.partition("=")
     if not equals or not key_path.strip():
         raise ConfigError(f"the argument '{text}' is not of the form key.sub=value")
-    value = parse_yaml(value_text, f"the argument '{text}'")
+    value = parse_argument(value_text, f"the argument '{text}'")
     keys = key_path.strip().split(".")
     node: Any = config.values
     for depth, key in enumerate(keys[:-1]):
@@ -251,15 +212,6 @@ def _override(config: Config, text: str) -> None:
 
 
 def _list_index(node: list[Any], key: str, text: str) -> int:
-    if not key.isdecimal() or int(key) >= len(node):
+    if not key.isdecimal() or len(key) > 9 or int(key) >= len(node):
         raise ConfigError(f"the argument '{text}': found '{key}', expected a list position from 0 to {len(node) - 1}")
     return int(key)
-
-
-def dump(values: dict[str, Any]) -> str:
-    """Return a config as YAML text, in the order of its keys.
-
-    Args:
-        values: plain values by key.
-    """
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)

@@ -12,6 +12,10 @@ if not os.environ.get("DRAWL_TEST_GPUS"):
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("suite", deadline=None)  # this machine may do other things too
+settings.load_profile("suite")
 
 ASSETS = Path(__file__).parent / "assets"
 

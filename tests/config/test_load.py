@@ -68,7 +68,7 @@ def test_duplicate_keys_and_broken_yaml_name_file_and_line(tmp_path):
     ("text", "value"),
     [
         ("01100", "01100"), ("00000", "00000"), ("017", "017"), ("-08", "-08"), ("10011", 10011), ("0", 0),
-        ("-12", -12), ("1_000", 1000), ("0x1f", 31), ("0.5", 0.5), ("1.", 1.0), ("-1e-3", -0.001), (".5", 0.5),
+        ("-12", -12), ("1_000", "1_000"), ("0x1f", 31), ("0.5", 0.5), ("1.", 1.0), ("-1e-3", -0.001), (".5", 0.5),
     ],
 )  # fmt: skip
 def test_numbers_are_decimal_and_what_begins_with_zeros_is_text(tmp_path, text, value):

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 import config
-from config.load import parse_yaml
+from config import parse_yaml
 from config.schema import schema
 
 
