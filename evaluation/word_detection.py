@@ -157,6 +157,10 @@ class WordDetection:
         found = np.unique(self.counts.word[self.heard & (self.precision >= self.how.high_precision)])
         return [self.counts.words[word] for word in found]
 
+    def high_precision_codes(self) -> int:
+        """Count the codes that hear some word with a precision of at least ``high_precision``."""
+        return len(np.unique(self.counts.code[self.heard & (self.precision >= self.how.high_precision)]))
+
     def words_above(self, threshold: float) -> int:
         """Count the words whose best F1 is at least ``threshold``, 0-1."""
         return int((self.f1[self.best] >= threshold).sum())
@@ -172,25 +176,28 @@ class WordDetection:
         Returns:
             Number by name: ``words`` that a code detects, ``words_f1@<threshold>`` those with so good a detector,
             ``detectors_f1@<threshold>`` the different codes that these are, ``top<k>_f1`` and ``mean_f1`` (0-1),
-            ``high_precision_words@<p>``; ``words_<n>_times`` are the counted words spoken at least so often,
-            ``share_f1@<threshold>_of_them`` the share of these with so good a detector; ``codes`` that are used,
+            ``high_precision_words@<p>`` and ``high_precision_codes@<p>``;
+            ``words_<n>_times`` are the counted words spoken at least so often, ``share_f1@<threshold>_of_them`` the
+            share of these with so good a detector; ``codes`` that are used, ``codes_without_words`` that hear none;
             ``utterances`` and ``frames`` that were counted.
         """
         counts, how, best = self.counts, self.how, self.best
         f1, often = self.f1[best], counts.spoken[counts.word[best]] >= how.often
-        frequent = int((self.counted & (counts.spoken >= how.often)).sum())
+        frequent, used = int((self.counted & (counts.spoken >= how.often)).sum()), int((counts.frames > 0).sum())
         found: dict[str, float] = {"words": len(best)}
         for threshold in how.thresholds:
             found[f"words_f1@{threshold:g}"] = self.words_above(threshold)
             found[f"detectors_f1@{threshold:g}"] = len(np.unique(counts.code[best][f1 >= threshold]))
         found |= {f"top{how.top}_f1": self.mean_f1(how.top), "mean_f1": self.mean_f1()}
         found[f"high_precision_words@{how.high_precision:g}"] = len(self.high_precision_words())
+        found[f"high_precision_codes@{how.high_precision:g}"] = self.high_precision_codes()
         found[f"words_{how.often}_times"] = frequent
         if frequent:
             for threshold in how.thresholds:
                 found[f"share_f1@{threshold:g}_of_them"] = int((often & (f1 >= threshold)).sum()) / frequent
         return found | {
-            "codes": int((counts.frames > 0).sum()),
+            "codes": used,
+            "codes_without_words": used - len(np.unique(counts.code[self.heard])),
             "utterances": counts.utterances,
             "frames": int(counts.frames.sum()),
         }

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -169,6 +170,10 @@ class SpeechModel:
             silence = torch.full((1, MEL_BINS, PROBE), -80.0)
             self._poolings[layer] = round(PROBE / self.encode([layer], silence)[layer][0].shape[-1])
         return self._poolings[layer]
+
+    def code_norms(self, layer: str) -> np.ndarray:
+        """Return the Euclidean norms (K,) of the vectors of a ``layer``'s codes."""
+        return self.speech.quantizers[layer].codebook.norm(dim=1).cpu().numpy()
 
     def seconds(self, layer: str) -> float:
         """Return how many seconds each frame of a ``layer`` covers."""

@@ -20,6 +20,7 @@ from engine.context import Context
 from engine.errors import UserError
 from engine.run_folder import RunSettings
 from evaluation.report_parts.words import words_section
+from evaluation.unit_tables import write_alignments, write_unit_tables
 from evaluation.word_alignments import SLACK, alignment_fault
 from evaluation.word_detection import Detecting, WordDetection, chance_of_words, detect_words
 from evaluation.word_tables import write_word_tables
@@ -84,6 +85,10 @@ def word_detection(
         chance = by_chance(trained, wanted, encoded, alignments, how)
         for layer in wanted:
             write_word_tables(folder.path, layer, found[layer], show)
+            write_unit_tables(folder.path, layer, found[layer], trained.code_norms(layer))
+            heard = _heard(trained, layer, encoded, alignments)
+            names = [dataset.record(one.row).uttid for one in encoded]
+            write_alignments(folder.path / f"alignments_{layer}.jsonl", names, *heard)
             metrics |= {f"{layer}/{name}": value for name, value in found[layer].metrics().items()}
             if layer in chance:  # how often things come is as without it
                 told = chance[layer].metrics().items()

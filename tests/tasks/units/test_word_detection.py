@@ -62,6 +62,12 @@ def test_every_quantised_layer_is_analysed(vq_run, data, context, places):
         assert len(rows) == 1 + len(expected.words()) > 8
         assert rows[1].split(",")[1] == expected.words()[0].word
         assert (context.folder / f"codes_{layer}.tex").read_text().startswith(r"\begin{tabular}")
+        norms = (context.folder / f"code_norms_{layer}.csv").read_text().splitlines()[1:]
+        expected_norms = model.speech.quantizers[layer].codebook.norm(dim=1).tolist()
+        assert [float(row.split(",")[1]) for row in norms] == pytest.approx(expected_norms, rel=1e-5)
+        kept = [json.loads(line) for line in (context.folder / f"alignments_{layer}.jsonl").read_text().splitlines()]
+        assert [one["codes"] for one in kept] == [codes[row].tolist() for row in range(3)]
+        assert [one["uttid"] for one in kept] == [places.record(row).uttid for row in range(3)]
     assert (found["utterances"], found["utterances_without_alignment"]) == (3, 1)
     page = (context.folder / "report.html").read_text(encoding="utf-8")
     assert "Words that codes of quant2 detect" in page

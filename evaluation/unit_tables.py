@@ -1,0 +1,131 @@
+"""What the published unit analysis keeps beside F1: words that each code hears, codes that each word holds, norms.
+
+Of wnhsu/ResDAVEnet-VQ ``run_unit_analysis.py``, whose pickles these are as text: ``code_to_wordprec``,
+``word_to_coderecall``, ``high_prec_words``, ``code_norms`` and ``utt2codes_utt2words``. Ties are in the order of words
+and codes.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from engine.whole_files import write_whole
+from evaluation.retrieval_tables import rounded
+from evaluation.word_counts import Word
+from evaluation.word_detection import WordDetection
+
+SHOWN = 3  # of each code or word in the texts, as published
+Cells = tuple[str | int | float, ...]
+
+
+def precision_rows(found: WordDetection) -> list[Cells]:
+    """Return code, word, precision (0-1), frames that hear the word, and frames of the code, of each pair in ``found``.
+
+    By code, and within a code the most precise word first.
+    """
+    counts = found.counts
+    pairs = np.flatnonzero(found.heard)
+    order = pairs[np.lexsort((counts.word[pairs], -counts.hearing[pairs], counts.code[pairs]))]
+    frames = counts.frames[counts.code[order]]
+    words = [counts.words[word] for word in counts.word[order]]
+    columns = (counts.code[order], words, found.precision[order], counts.hearing[order], frames)
+    return _rows(columns)
+
+
+def recall_rows(found: WordDetection) -> list[Cells]:
+    """Return word, code, recall (0-1), times that the word holds the code, and is spoken, of each pair in ``found``.
+
+    By word, stop words too, and within a word the code of the highest recall first.
+    """
+    counts = found.counts
+    pairs = np.flatnonzero(counts.holding > 0)
+    order = pairs[np.lexsort((counts.code[pairs], -counts.holding[pairs], counts.word[pairs]))]
+    words = [counts.words[word] for word in counts.word[order]]
+    spoken = counts.spoken[counts.word[order]]
+    return _rows((words, counts.code[order], found.recall[order], counts.holding[order], spoken))
+
+
+def _rows(columns: Sequence[Sequence[str] | np.ndarray]) -> list[Cells]:
+    """Columns as rows of plain values."""
+    plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns]
+    return list(zip(*plain, strict=True))
+
+
+def write_unit_tables(folder: Path, layer: str, found: WordDetection, norms: np.ndarray) -> None:
+    """Write ``precision_<layer>`` and ``recall_<layer>`` (CSV and text), and the lists of words and norms.
+
+    Args:
+        folder: exists; gets ``high_precision_words_<layer>.txt`` and ``code_norms_<layer>.csv`` too.
+        layer: whose codes they are.
+        found: the measured pairs.
+        norms: (K,) Euclidean norms of the codes' vectors.
+    """
+    precision, recall = precision_rows(found), recall_rows(found)
+    frames = np.zeros(len(norms), np.int64)
+    frames[: len(found.counts.frames)] = found.counts.frames
+    texts = {
+        f"precision_{layer}.csv": _csv(("code", "word", "precision", "count", "frames"), precision),
+        f"recall_{layer}.csv": _csv(("word", "code", "recall", "count", "spoken"), recall),
+        f"code_norms_{layer}.csv": _csv(("code", "norm", "frames"), _rows((range(len(norms)), norms, frames))),
+        f"precision_{layer}.txt": _precision_text(found, precision),
+        f"recall_{layer}.txt": "".join(_recall_lines(recall)),
+        f"high_precision_words_{layer}.txt": "".join(f"{word}\n" for word in found.high_precision_words()),
+    }
+    for name, text in texts.items():
+        write_whole(folder / name, text.encode())
+
+
+def write_alignments(
+    path: Path, names: Iterable[str], codes: Iterable[np.ndarray], words: Iterable[Sequence[Word]], seconds: float
+) -> None:
+    """Write one JSON a line for each utterance: its name, codes, the seconds that each covers, and its words.
+
+    Args:
+        path: the file.
+        names: of the utterances.
+        codes: (T',) of each.
+        words: (start, end, word) in seconds of each.
+        seconds: that each code covers; the first begins at 0.
+    """
+    lines = (
+        json.dumps({"uttid": name, "seconds": seconds, "codes": own.tolist(), "words": [list(word) for word in spoken]})
+        for name, own, spoken in zip(names, codes, words, strict=True)
+    )
+    write_whole(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _csv(head: Cells, rows: Iterable[Cells]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([rounded(cell) if isinstance(cell, float) else cell for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def _precision_text(found: WordDetection, rows: list[Cells]) -> str:
+    """The most precise words of each code, those above the threshold with a star, and how many codes these are."""
+    least, lines = found.how.high_precision, []
+    for code, group in groupby(rows, key=lambda row: row[0]):
+        words = [*group]
+        best = ", ".join(f"{word} {100 * share:.1f} %" for _, word, share, *_ in words[:SHOWN])
+        star, times = "*" if words[0][2] >= least else " ", sum(row[3] for row in words)
+        lines.append(f"{star} {code:4d} ({len(words)} words, {times} times): {best}\n")
+    told = found.metrics()
+    high, without = (int(told[name]) for name in (f"high_precision_codes@{least:g}", "codes_without_words"))
+    share = f"{100 * high / max(told['codes'], 1):.1f} %"
+    lines.append(f"{high} of {told['codes']} codes ({share}) hear a word with a precision of at least {least:g}\n")
+    lines.append(f"{without} of {told['codes']} codes hear no word that is counted\n")
+    return "".join(lines)
+
+
+def _recall_lines(rows: list[Cells]) -> Iterable[str]:
+    """The codes of the highest recall of each word."""
+    for word, group in groupby(rows, key=lambda row: row[0]):
+        codes = [*group]
+        best = ", ".join(f"{code} {100 * share:.1f} %" for _, code, share, *_ in codes[:SHOWN])
+        yield f"{word} ({codes[0][4]} times): {best}\n"
