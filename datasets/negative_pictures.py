@@ -1,7 +1,8 @@
-"""Negatives that are not drawn by a generator: stored beside the pictures, rendered anew, or altered.
+"""Negatives that are not drawn by a generator: stored beside the pictures, rendered anew, altered, or stitched.
 
 The one-against-one test of surisdi/learning-by-drawing (``experiments.py``, test_synthetic) takes pictures that were
-made before; its ``dataset.py`` also turns pictures upside down and takes their colours away.
+made before; its ``dataset.py`` also turns pictures upside down, takes their colours away, warps them, and stitches an
+object of another picture into them.
 """
 
 import io
@@ -13,17 +14,21 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
+from pydantic import PositiveFloat, PositiveInt
+from scipy import ndimage
 
+from datasets.image_edits import SCALE, CloneError, clone, fill, warp
 from datasets.images import read_image
 from datasets.records import SpokenCaption
 from datasets.world.draws import Draws
 from datasets.world.files import encode_image
-from datasets.world.objects import COLOURS, MATERIALS, SHAPES, SIZES, Scene
+from datasets.world.objects import COLOURS, MATERIALS, SHAPES, SIZES, Scene, SceneObject, project
 from datasets.world.render import render
 from engine.errors import UserError
 
 CHOICES = {"colour": COLOURS, "shape": SHAPES, "material": MATERIALS, "size": SIZES}
 Attribute = Literal["colour", "shape", "material", "size"]
+Stitchable = Literal["colour", "shape", "material"]
 
 
 class NegativePicture(NamedTuple):
@@ -84,22 +89,36 @@ class AlteredNegatives:
     """The picture itself, altered.
 
     Args:
-        kinds: ``upside_down`` or ``grey`` (the mean of the colours).
+        kinds: ``upside_down``, ``grey`` (the mean of the colours) or ``warped`` (bent elastically at random).
+        strength: of ``warped``, see :func:`datasets.image_edits.warp`; as published.
+        sigma: of ``warped``, likewise.
 
     Raises:
         ValueError: ``kinds`` is empty.
     """
 
-    def __init__(self, kinds: list[Literal["upside_down", "grey"]]) -> None:
+    def __init__(
+        self,
+        kinds: list[Literal["upside_down", "grey", "warped"]],
+        strength: PositiveFloat = 800.0,
+        sigma: PositiveFloat = 10.0,
+    ) -> None:
         if not kinds:
-            raise ValueError("negatives.kinds is empty; expected upside_down, grey or both")
-        self.kinds = kinds
+            raise ValueError("negatives.kinds is empty; expected some of upside_down, grey, warped")
+        self.kinds, self.strength, self.sigma = kinds, strength, sigma
+
+    def _warped(self, image: np.ndarray, seed: int) -> np.ndarray:
+        draws, size = Draws(seed, 2), [max(1, side // SCALE) for side in image.shape[:2]]
+        count = size[0] * size[1]
+        across, down = (np.array([draws.uniform(-1, 1) for _ in range(count)]).reshape(size) for _ in range(2))
+        return warp(image, across, down, self.strength, self.sigma)
 
     def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativePicture]:  # noqa: ARG002
         """Return one negative of each kind."""
         made = {
             "upside_down": lambda: image[::-1],
             "grey": lambda: np.repeat(image.mean(2, keepdims=True).round().astype(np.uint8), 3, axis=2),
+            "warped": lambda: self._warped(image, seed),
         }
         return [NegativePicture(kind, np.ascontiguousarray(made[kind]())) for kind in self.kinds]
 
@@ -119,30 +138,129 @@ class RenderedNegatives:
     def __init__(self, world: Path, attributes: Sequence[Attribute] = ("colour", "shape", "material", "size")) -> None:
         if not attributes:
             raise ValueError("negatives.attributes is empty; expected some of colour, shape, material, size")
-        self.world, self.attributes = world, list(attributes)
-        path = world / "scenes.jsonl"
-        if not path.is_file():
-            raise UserError(f"negatives: {world} holds no scenes.jsonl; give the folder of a built world")
-        self.scenes: dict[str, str] = {}
-        for line in path.read_text(encoding="utf-8").splitlines():
-            record = json.loads(line)
-            scene = json.dumps(_bare(record["scene"]))
-            self.scenes |= dict.fromkeys((str(int(record["id"])), *(item["uttid"] for item in record["spoken"])), scene)
+        self.attributes, self.scenes = list(attributes), _Scenes(world)
 
     def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativePicture]:
         """Return the scene with one attribute changed, rendered at the picture's size and coded as the pictures are."""
-        text = self.scenes.get(record.uttid)
-        if text is None:
-            raise UserError(f"negatives: caption {record.uttid} is not of the world {self.world}; give its own world")
-        scene, draws = Scene.from_json(text), Draws(seed, 1)
+        scene, draws = self.scenes.of(record), Draws(seed, 1)
         index, attribute = draws.below(len(scene.objects)), draws.pick(self.attributes)
         item = scene.objects[index]
         before = getattr(item, attribute)
         after = draws.pick([value for value in CHOICES[attribute] if value != before])
         changed = (*scene.objects[:index], replace(item, **{attribute: after}), *scene.objects[index + 1 :])
         picture = render([replace(scene, objects=changed)], image.shape[0]).image[0].numpy()
-        with Image.open(io.BytesIO(encode_image(picture, "jpg"))) as coded:
-            return [NegativePicture(f"{attribute}: {before} to {after}", np.asarray(coded.convert("RGB")))]
+        return [NegativePicture(f"{attribute}: {before} to {after}", _coded(picture))]
+
+
+class StitchedNegatives:
+    """An object of another scene of an embedded world stitched into the picture, in the place of one of its own.
+
+    The object itself is filled over (its shadow stays), and the other, with what is around it, is put there without a
+    seam. Published: ``get_negatives_stitching``, ``mode`` 1 for ``only`` and 2 for not.
+
+    Args:
+        world: the world's folder, with ``scenes.jsonl``.
+        attributes: one of them is drawn for each caption; the other object differs in it.
+        only: whether the other object is the same in the rest of colour, shape and material.
+        hole: by how many pixels the object that goes is widened in all, 5 as published.
+        margin: by how many pixels the object that comes is widened, so that its border is seen; 10 as published.
+
+    Raises:
+        UserError: The folder holds no world, or when called: a caption is not of this world, or no object of another
+            scene fits.
+        ValueError: ``attributes`` is empty.
+    """
+
+    attempts = 2000  # scenes that are looked at
+
+    def __init__(
+        self,
+        world: Path,
+        attributes: Sequence[Stitchable] = ("colour", "shape", "material"),
+        only: bool = True,
+        hole: PositiveInt = 5,
+        margin: PositiveInt = 10,
+    ) -> None:
+        if not attributes:
+            raise ValueError("negatives.attributes is empty; expected some of colour, shape, material")
+        self.attributes, self.only, self.scenes = list(attributes), only, _Scenes(world)
+        self.hole, self.margin = hole, margin
+
+    def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativePicture]:
+        """Return the picture with an object of another scene, coded as the pictures are."""
+        scene, draws = self.scenes.of(record), Draws(seed, 3)
+        size = image.shape[0]
+        labels, places = render([scene], size).instances[0].numpy(), project(scene, size)[:, :2].round().astype(int)
+        for _ in range(self.attempts):
+            index, attribute = draws.below(len(scene.objects)), draws.pick(self.attributes)
+            found = Scene.from_json(draws.pick(self.scenes.texts))
+            other = draws.below(len(found.objects))
+            if not self._fits(scene.objects[index], found.objects[other], attribute):
+                continue
+            stitched = self._stitched(image, labels == index + 1, found, other, (places[index][0], places[index][1]))
+            if stitched is not None:
+                values = [getattr(item, attribute) for item in (scene.objects[index], found.objects[other])]
+                return [NegativePicture(f"stitched {attribute}: {values[0]} to {values[1]}", _coded(stitched))]
+        raise UserError(
+            f"negatives: found no object to stitch into the picture of {record.uttid} among {self.attempts} drawn from "
+            f"{self.scenes.world}; give a world of more scenes, or only: false"
+        )
+
+    def _fits(self, own: SceneObject, other: SceneObject, attribute: Stitchable) -> bool:
+        rest = [name for name in ("colour", "shape", "material") if name != attribute] if self.only else []
+        same = all(getattr(own, name) == getattr(other, name) for name in rest)
+        return same and getattr(own, attribute) != getattr(other, attribute)
+
+    def _stitched(
+        self, image: np.ndarray, gone: np.ndarray, scene: Scene, index: int, place: tuple[int, int]
+    ) -> np.ndarray | None:
+        """The picture with the object, None where it would leave the picture or cannot be seen."""
+        made = render([scene], image.shape[0])
+        shown = made.instances[0].numpy() == index + 1
+        hole = ndimage.binary_dilation(gone, np.ones((self.hole, self.hole)))
+        if not shown.any() or hole.all():
+            return None
+        part = ndimage.binary_dilation(shown, np.ones((self.margin, self.margin)))
+        try:
+            return clone(made.image[0].numpy(), fill(image, hole), part, place)
+        except CloneError:
+            return None
+
+
+class _Scenes:
+    """The scenes of a world by the names of their captions.
+
+    Attributes:
+        world: the folder.
+        texts: all of them as JSON.
+    """
+
+    def __init__(self, world: Path) -> None:
+        path = world / "scenes.jsonl"
+        if not path.is_file():
+            raise UserError(f"negatives: {world} holds no scenes.jsonl; give the folder of a built world")
+        self.world, self.texts = world, []
+        self._by_name: dict[str, str] = {}
+        for line in path.read_text(encoding="utf-8").splitlines():
+            record = json.loads(line)
+            text = json.dumps(_bare(record["scene"]))
+            self.texts.append(text)
+            self._by_name |= dict.fromkeys(
+                (str(int(record["id"])), *(item["uttid"] for item in record["spoken"])), text
+            )
+
+    def of(self, record: SpokenCaption) -> Scene:
+        """Return the scene of a caption."""
+        text = self._by_name.get(record.uttid)
+        if text is None:
+            raise UserError(f"negatives: caption {record.uttid} is not of the world {self.world}; give its own world")
+        return Scene.from_json(text)
+
+
+def _coded(picture: np.ndarray) -> np.ndarray:
+    """A picture as it comes back from a JPEG, which the world's own pictures are."""
+    with Image.open(io.BytesIO(encode_image(picture, "jpg"))) as coded:
+        return np.asarray(coded.convert("RGB"))
 
 
 def _bare(scene: dict) -> dict:

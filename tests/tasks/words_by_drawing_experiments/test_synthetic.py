@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from config import Factory
-from datasets.negative_pictures import AlteredNegatives, RenderedNegatives, StoredNegatives
+from datasets.images import ImageTransform
+from datasets.negative_pictures import AlteredNegatives, RenderedNegatives, StitchedNegatives, StoredNegatives
 from datasets.records import SpokenCaption
 from datasets.spoken_captions import PlacesFiles
 from datasets.world.build import ensure_world
@@ -45,6 +46,36 @@ def test_rendered_negatives_change_one_attribute(world, trained_run, context):
         negatives(SpokenCaption("other"), picture, 3)
     with pytest.raises(UserError, match=r"holds no scenes\.jsonl"):
         RenderedNegatives(world / "places")
+
+
+def test_stitched_negatives_put_an_object_of_another_scene_in_place(world):
+    dataset = PlacesFiles(world / "places" / "test.json", ImageTransform(32, 32, False), False)
+    negatives = StitchedNegatives(world, only=False, hole=3, margin=3)
+    labels = set()
+    for row in range(4):
+        picture = dataset.image_u8(row)
+        (negative,) = negatives(dataset.record(row), picture, row)
+        assert negative.label.startswith("stitched ")
+        changed = np.abs(negative.image.astype(int) - picture).max(2) > 30
+        assert 0.005 < changed.mean() < 0.5
+        assert (negatives(dataset.record(row), picture, row)[0].image == negative.image).all()
+        labels.add(negative.label)
+    assert len(labels) > 1
+    negatives._fits = lambda *_: False
+    with pytest.raises(UserError, match=r"found no object to stitch into the picture of .* among 2000 drawn from"):
+        negatives(dataset.record(0), picture, 0)
+    with pytest.raises(ValueError, match=r"negatives\.attributes is empty"):
+        StitchedNegatives(world, [])
+
+
+def test_warped_negatives_are_the_same_for_a_seed():
+    picture = np.kron(np.indices((8, 8)).sum(0) % 2 * 255, np.ones((8, 8)))[..., None].repeat(3, 2).astype(np.uint8)
+    warped = AlteredNegatives(["warped"])
+    found = [warped(SpokenCaption("7"), picture, seed)[0] for seed in (0, 0, 1)]
+    assert found[0].label == "warped"
+    assert (found[0].image == found[1].image).all()
+    assert (found[0].image != found[2].image).mean() > 0.1
+    assert (found[0].image != picture).mean() > 0.1
 
 
 def test_stored_and_altered_negatives(tmp_path):
