@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,12 +51,17 @@ class _StepView:
     epoch: int
     generator: torch.Generator
     updater: Updater
+    wants_images: bool = False
     norms: dict[str, float] = field(default_factory=dict)
+    images: dict[str, np.ndarray] = field(default_factory=dict)
 
     def update(
         self, name: str, loss: Tensor, retain_graph: bool = False, parts: dict[str, Tensor] | None = None
     ) -> None:
         self.norms[f"gradient_norm/{name}"] = self.updater(name, loss, retain_graph, parts)
+
+    def show(self, name: str, image: np.ndarray) -> None:
+        self.images[name] = image
 
 
 class Trainer:
@@ -92,6 +98,7 @@ class Trainer:
         replicas.broadcast_modules(task.modules.values())
         self.averages = start_averages(task.modules, settings.ema)
         self.at = Position()
+        self._shown: dict[str, np.ndarray] = {}  # images of the last step
         self._since = time.perf_counter()
         state = TrainingState(self.at, task, self.averages, self.updater, seed, config_text)
         self.saver = Saver(state, folder, settings.checkpoint)
@@ -166,6 +173,7 @@ class Trainer:
         for batch in progress(batches, self.task.steps_per_epoch, what, self.at.batch, None):
             for name, value in self.train_step(batch).items():
                 logged.setdefault(name, []).append(value)
+            run_log.images(self.at.step, self._shown)
             throughput.samples += self.task.batch_size
             self._count_time()
             if self.at.step % self.settings.log_every_steps == 0:
@@ -194,7 +202,8 @@ class Trainer:
             NonFiniteLoss: names the step, the loss and the last good checkpoint.
             UserError: torch.compile failed.
         """
-        step = _StepView(self.at.step, self.at.epoch, seeding.step_generator(self.seed, self.at.step), self.updater)
+        generator = seeding.step_generator(self.seed, self.at.step)
+        step = _StepView(self.at.step, self.at.epoch, generator, self.updater, self._images_due())
         try:
             with self.updater.autocast():
                 values = self.task.train_step(batch, step)
@@ -212,11 +221,18 @@ class Trainer:
             average.update_parameters(self.task.modules[name])
         for scheduler in self.task.schedulers.values():
             scheduler.step()
+        self._shown = step.images
         self.at.step += 1
         self.at.batch += 1
         return {name: value.detach() if isinstance(value, Tensor) else value for name, value in values.items()} | (
             step.norms
         )
+
+    def _images_due(self) -> bool:
+        """Whether TensorBoard shows images of the next step."""
+        every = self.settings.show_every_steps
+        wanted = every is not None and (self.at.step + 1) % every == 0
+        return wanted and self.folder is not None and distributed.is_main()
 
     def _stop(self, stop: StopRequest) -> None:
         self.saver.save()

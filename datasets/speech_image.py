@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from config import Fault, Offers
+from datasets.loading import Loader
 from datasets.samples import OnError, SpokenCaptions
 from datasets.splits import SplitLoaders, split_loader
 
@@ -26,6 +27,8 @@ class SpeechImageData(SplitLoaders):
         workers: loading processes of each rank; 0 loads in the training process.
         target_length: frames that spectrograms are padded to with 0 dB, as published; None pads to the longest of the
             batch.
+        evaluation_target_length: the same for validation and test, whose captions may be kept longer than those of
+            training; ``target_length`` when None.
         bucket: put captions of like length into the same training batch.
         prefetch: batches that each worker loads ahead.
         on_error: ``error`` stops at a sample that cannot be decoded, ``skip`` leaves it out, counts and lists it;
@@ -45,6 +48,7 @@ class SpeechImageData(SplitLoaders):
         evaluation_batch_size: Annotated[int, Field(ge=1)] | None = None,
         workers: NonNegativeInt = 0,
         target_length: PositiveInt | None = None,
+        evaluation_target_length: PositiveInt | None = None,
         bucket: bool = False,
         prefetch: PositiveInt = 2,
         on_error: OnError = "error",
@@ -54,22 +58,33 @@ class SpeechImageData(SplitLoaders):
         pin_memory: bool = False,
     ) -> None:
         self.target_length = target_length
+        self.evaluation_target_length = evaluation_target_length or target_length
         loader = partial(
-            split_loader,
+            self._loader,
             on_error=on_error,
             seed=seed,
             workers=workers,
             rank=rank,
             world=world_size,
-            target_length=target_length,
             bucket=bucket,
             prefetch=prefetch,
             pin_memory=pin_memory,
         )
         super().__init__(loader, train, validation, test, batch_size, evaluation_batch_size)
 
+    def _loader(self, split: str, node: Captions, size: int, **settings: Any) -> Loader:
+        """Build the loader of a split, padded to its length."""
+        length = self.target_length if split == "train" else self.evaluation_target_length
+        return split_loader(split, node, size, target_length=length, **settings)
+
     @staticmethod
-    def faults(train: Node, validation: Node, test: Node | None, target_length: int | None) -> Iterator[Fault]:
+    def faults(
+        train: Node,
+        validation: Node,
+        test: Node | None,
+        target_length: int | None,
+        evaluation_target_length: int | None = None,
+    ) -> Iterator[Fault]:
         """Refuse datasets whose captions may be longer than what they are padded to (nodes as the config has them).
 
         Args:
@@ -77,11 +92,17 @@ class SpeechImageData(SplitLoaders):
             validation: node of the validation pairs.
             test: node of the test pairs, or None.
             target_length: frames; None pads to the longest.
+            evaluation_target_length: of validation and test; None: ``target_length``.
 
         Returns:
             A fault for each split whose captions are too long.
         """
-        yield from _too_long({"train": train, "validation": validation, "test": test}, target_length)
+        yield from _too_long({"train": train}, "target_length", target_length)
+        own = evaluation_target_length is not None
+        name, length = (
+            ("evaluation_target_length", evaluation_target_length) if own else ("target_length", target_length)
+        )
+        yield from _too_long({"validation": validation, "test": test}, name, length)
 
 
 class HeldOut(SpeechImageData):
@@ -127,15 +148,15 @@ class HeldOut(SpeechImageData):
         Returns:
             A fault where captions are too long.
         """
-        yield from _too_long({"pairs": pairs}, target_length)
+        yield from _too_long({"pairs": pairs}, "target_length", target_length)
 
 
-def _too_long(nodes: Mapping[str, Node | None], target_length: int | None) -> Iterator[Fault]:
-    """Yield the fault of each dataset whose captions may be longer than ``target_length``."""
+def _too_long(nodes: Mapping[str, Node | None], key: str, length: int | None) -> Iterator[Fault]:
+    """Yield the fault of each dataset whose captions may be longer than ``length``, the value of ``key``."""
     for name, node in nodes.items():
-        if target_length is None or "max_frames" not in (node or {}):
+        if length is None or "max_frames" not in (node or {}):
             continue
         longest = node["max_frames"]
-        if longest is None or longest > target_length:
+        if longest is None or longest > length:
             found = "null" if longest is None else longest
-            yield f"{name}.max_frames", f"found {found}, expected at most target_length, {target_length} frames"
+            yield f"{name}.max_frames", f"found {found}, expected at most {key}, {length} frames"

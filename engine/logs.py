@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -190,6 +190,18 @@ class RunLog:
         if waveform is not None:
             self.writer.add_audio(f"{name}/speech", waveform[None, :], step, sample_rate=16000)
         self.writer.add_text(f"{name}/text", text, step)
+
+    def images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+        """Write images of a step.
+
+        Args:
+            step: optimisation steps done.
+            images: (H, W, 3) uint8 by heading.
+        """
+        if self.writer is None:
+            return
+        for name, image in images.items():
+            self.writer.add_image(name, image, step, dataformats="HWC")
 
     def hyperparameters(self, values: dict[str, Any], metrics: dict[str, float]) -> None:
         """Write flat hyper-parameters with the metrics that they gave, for TensorBoard's HPARAMS page.

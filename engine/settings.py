@@ -62,6 +62,7 @@ class TrainerSettings:
         ema: moving averages of the weights.
         evaluate_every_epochs: epochs between two evaluations; the last epoch is always evaluated.
         log_every_steps: optimisation steps between two log rows.
+        show_every_steps: optimisation steps between two whose images TensorBoard shows, where a task has some; or None.
         checkpoint: when checkpoints are written.
     """
 
@@ -74,6 +75,7 @@ class TrainerSettings:
     ema: EmaSettings | None = None
     evaluate_every_epochs: PositiveInt = 1
     log_every_steps: PositiveInt = 20
+    show_every_steps: PositiveInt | None = 200
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
 
     def __post_init__(self) -> None:

@@ -20,11 +20,13 @@ class Step(Protocol):
         index: optimisation steps done before this one.
         epoch: 0-based.
         generator: CPU generator that depends on the seed and ``index`` only, the same on every rank.
+        wants_images: whether TensorBoard shows images of this step; on rank 0 alone.
     """
 
     index: int
     epoch: int
     generator: torch.Generator
+    wants_images: bool
 
     def update(
         self, name: str, loss: Tensor, retain_graph: bool = False, parts: dict[str, Tensor] | None = None
@@ -36,6 +38,14 @@ class Step(Protocol):
             loss: scalar, with its graph.
             retain_graph: keep the graph for a further update.
             parts: scalars that are named when the loss is not finite.
+        """
+
+    def show(self, name: str, image: np.ndarray) -> None:
+        """Show an image in TensorBoard, where ``wants_images``.
+
+        Args:
+            name: heading in TensorBoard.
+            image: (H, W, 3) uint8.
         """
 
 

@@ -23,7 +23,8 @@ class Captions:
         speech_encoder: (b, 40, T0), frames to :class:`models.speech_maps.SpeechMaps`; for captions that are heard.
         text_encoder: made with the vocabulary's size, (b, L), words to SpeechMaps; for captions that are read.
         training: its captions make the vocabulary.
-        target_length: frames to which log-mels made here are padded; None: as many as the waveforms make.
+        target_length: frames to which log-mels made here are padded in training; None: as many as the waveforms make.
+        evaluation_target_length: the same in evaluation.
         device: where the encoder runs.
 
     Attributes:
@@ -40,11 +41,12 @@ class Captions:
         text_encoder: Callable[..., nn.Module] | None,
         training: SpokenCaptions,
         target_length: int | None,
+        evaluation_target_length: int | None,
         device: torch.device,
     ) -> None:
         if (speech_encoder is None) == (text_encoder is None):
             raise UserError("task: give exactly one of speech_encoder and text_encoder")
-        self.target_length, self.device = target_length, device
+        self.lengths, self.device = {True: target_length, False: evaluation_target_length}, device
         self.spoken = text_encoder is None
         if text_encoder is not None:
             self.vocabulary = Vocabulary(training.record(row).text or "" for row in range(len(training)))
@@ -62,20 +64,21 @@ class Captions:
             Maps (b, D, T), on the device.
         """
         if self.spoken:
-            captions, lengths = self.mel(batch)
+            captions, lengths = self.mel(batch, dataset.train)
         else:
             captions, lengths = self.vocabulary.encode([dataset.record(int(row)).text or "" for row in batch["index"]])
         return self.encoder(captions.to(self.device), lengths.to(self.device))
 
-    def mel(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    def mel(self, batch: dict[str, Any], train: bool) -> tuple[Tensor, Tensor]:
         """Return the batch's log-mels (b, 40, T0) and frames (b,), computed here when it carries waveforms.
 
         Args:
             batch: with ``mel`` or ``waveform``, as a loader gives it.
+            train: whether it is of training's dataset, whose spectrograms may be padded to another length.
         """
         if "mel" in batch:
             return batch["mel"].to(self.device, non_blocking=True), batch["nframes"].to(self.device, non_blocking=True)
         names = ("waveform", "nsamples", "start", "nframes")
         waveforms = {name: batch[name].to(self.device, non_blocking=True) for name in names}
         with torch.autocast(self.device.type, enabled=False):
-            return device_features(waveforms, self.target_length)
+            return device_features(waveforms, self.lengths[train])

@@ -54,6 +54,8 @@ class Clustering:
             221, 280 and 496 of the published generator).
         exclusion: ``removed`` leaves them out of the rankings; ``published`` keeps their places and puts unit 0 there,
             which is then switched off in their stead.
+        dissected: what the image encoder sees of the drawings that the generator is dissected with: ``normalised``
+            pictures, as in training, or, as ``published``, the generator's own output in [-1, 1].
     """
 
     epochs_clustering: PositiveInt = 10
@@ -63,6 +65,7 @@ class Clustering:
     load: Path | None = None
     excluded_units: dict[str, list[NonNegativeInt]] = field(default_factory=dict)
     exclusion: Literal["removed", "published"] = "removed"
+    dissected: Literal["normalised", "published"] = "normalised"
 
     def for_dry_run(self) -> "Clustering":
         """Return the same at a size that shows in seconds whether everything fits."""
@@ -165,7 +168,8 @@ class DrawingClusters:
 
     def _rank(self, clusters: Clusters, image_encoder: nn.Module) -> dict[str, Tensor]:
         """Rank the units of each layer for each cluster, (K, n) int64, the best first."""
-        segmenter = ClusterSegmenter(image_encoder, clusters, encoder_input)
+        prepare = encoder_input if self.settings.dissected == "normalised" else nn.Identity()
+        segmenter = ClusterSegmenter(image_encoder, clusters, prepare)
         generator, samples = self.studio.generator, self.settings.samples
         drawn, others = (latents(samples, generator.latent_dim, seed) for seed in (LATENT_SEED, LEVEL_SEED))
         found = dissect_generator(generator, segmenter, drawn, self.studio.layers, level_latents=others, examples=1)

@@ -106,7 +106,8 @@ class SpeechImage:
         self.batch_size, self.steps_per_epoch = loader.samples_per_step, loader.steps_per_epoch
         self.image_encoder = image_encoder.to(device)
         training = data.train_loader.dataset
-        self.captions = Captions(speech_encoder, text_encoder, training, data.target_length, device)
+        lengths = (data.target_length, data.evaluation_target_length)
+        self.captions = Captions(speech_encoder, text_encoder, training, *lengths, device)
         found, expected = self.captions.encoder.embedding_dim, image_encoder.embedding_dim
         if found != expected:
             raise UserError(

@@ -23,8 +23,9 @@ from engine.errors import UserError
 from engine.optimization import Length, Optimization
 from engine.run_folder import RunFolder
 from engine.task import Step
-from gan.images import encoder_input
+from gan.images import encoder_input, picture
 from gan.redraw import Negatives
+from gan.regions import resized_region
 from losses import edited_and_hard, edited_negatives, hard_negative, masked_margin_softmax, sampled_margin_rank
 from models.matchmap import aligned_similarity
 from models.speech_maps import SpeechMaps
@@ -111,6 +112,7 @@ class WordsByDrawing(SpeechImage):
         self.loss_type, self.margin, self.largest_loss = loss_type, margin, largest_loss
         self.editing, self.mining, self.impostors = editing, mining, impostors
         self.studio: Studio | None = None
+        self._edited: tuple[Tensor, Tensor] | None = None  # negatives and regions of the last step
         if drawing is not None:
             sets = [data.train_loader.dataset, *(loader.dataset for loader in data.loaders.values())]
             layers = editing.layers if editing is not None else []
@@ -230,7 +232,24 @@ class WordsByDrawing(SpeechImage):
         notes: dict[str, Tensor | float] = {}
         if self.studio is not None:
             batch = batch | {"drawn": self.studio.draw(batch), "notes": notes}
-        return super().train_step(batch, step) | notes
+        values = super().train_step(batch, step) | notes
+        if step.wants_images:
+            for name, image in self._images_of_step(batch).items():
+                step.show(name, image)
+        return values
+
+    def _images_of_step(self, batch: dict[str, Any]) -> dict[str, np.ndarray]:
+        """The batch's first image, its negative and the region of it, (H, W, 3) uint8 by their published names."""
+        if self.studio is None:
+            return {"positive": self.picture_u8(self.data.train_loader.dataset, int(batch["index"][0]))}
+        positive = batch["drawn"].images[0]
+        shown = {"positive": picture(positive).numpy()}
+        if self._edited is not None:
+            images, regions = (values[:1] for values in self._edited)
+            inside = resized_region(regions, tuple(positive.shape[1:]))[0].cpu().numpy()
+            shown["negative"] = picture(images[0]).numpy()
+            shown["Images/region"] = np.repeat(255 * inside.astype(np.uint8)[:, :, None], 3, axis=2)
+        return shown
 
     def loss_parts(self, image: Tensor, speech: SpeechMaps, batch: dict[str, Any], step: Step) -> dict[str, Tensor]:
         """Return the parts of the published loss; their sum is minimised.
@@ -290,6 +309,7 @@ class WordsByDrawing(SpeechImage):
         batch["notes"].update({f"negatives/{name}": value for name, value in told.items()})
         # A caption collected for an edited picture has the picture before the edit as its negative.
         images = torch.where(drawn.active[:, None, None, None], drawn.positives.images, negatives.images)
+        self._edited = images, negatives.measured
         maps = self.image_encoder(encoder_input(images))
         with torch.autocast(self.device.type, enabled=False):
             kind, measure = self.similarity.kind, self.similarity.measure

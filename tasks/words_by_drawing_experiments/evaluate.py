@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from datasets.loading import Loader
 from datasets.samples import SpokenCaptions
 from engine.context import Context
+from engine.errors import UserError
 from engine.run_folder import RunSettings
 from evaluation.report import write_metrics
 from evaluation.retrieval import retrieve
 from models.speech_maps import SpeechMaps
 from tasks.encoding import Encoded, encode_all
 from tasks.retrieval import write_retrieval_report
-from tasks.words_by_drawing_experiments.experiment import DRY_ROWS, DataNode, opened
+from tasks.words_by_drawing_experiments.experiment import DataNode, opened
 from tasks.words_by_drawing_experiments.model import ModelSource
 from tasks.words_by_drawing_experiments.pictures import LatentTable
 
@@ -30,10 +31,11 @@ def evaluate(
     generator: nn.Module | None = None,
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
     pairs: Annotated[int, Field(ge=2)] | None = 500,
+    of_first: Annotated[int, Field(ge=2)] | None = None,
     batch_size: Annotated[int, Field(ge=1)] = 16,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
-    """Find the picture of each caption and the caption of each picture among the first pairs of a set.
+    """Find the picture of each caption and the caption of each picture among some pairs of a set.
 
     Args:
         model: the trained encoders.
@@ -42,26 +44,34 @@ def evaluate(
         generator: draws the pictures; None to read files.
         latents: which latents the captions' ids mean.
         pairs: how many, 500 as published; None for all.
+        of_first: take the last ``pairs`` of so many; 504 as published, where whole batches of 8 are encoded until they
+            are more than 500, and the last 500 are kept. None takes the first ``pairs``.
         batch_size: pairs encoded at a time.
         run: where the report is written.
 
     Raises:
-        UserError: Weights, captions or pictures are missing or do not fit.
+        UserError: Weights, captions or pictures are missing or do not fit, or ``of_first`` is below ``pairs``.
     """
+    if of_first is not None and of_first < (pairs or 0):
+        raise UserError(
+            f"of_first is {of_first}, expected at least pairs, {pairs}, which are the last of them; or null"
+        )
     with opened(context, run, data, model, generator, latents) as experiment:
         trained, pictures = experiment.model, experiment.pictures
-        count = len(experiment.rows(pairs))
+        seen = len(experiment.rows(of_first or pairs))
+        count = min(seen, pairs or seen)
         if pairs is not None and count < pairs and not context.dry_run:
             log.warning(
                 "the set has %d pairs, fewer than pairs=%d: recall is among those, see its chance", count, pairs
             )
-        loader = Loader(experiment.dataset, min(batch_size, count), seed=0, train=False)
+        loader = Loader(experiment.dataset, min(batch_size, seen), seed=0, train=False)
 
         def encode(batch: dict[str, Any], _dataset: SpokenCaptions) -> tuple[Tensor, SpeechMaps]:
             images = pictures.images(batch["index"].tolist())
             return trained.encode_images(images), trained.encode_speech(batch["mel"], batch["nframes"])
 
-        encoded = _first(encode_all(loader, encode, limit=-(-count // loader.batch_size)), max(count, DRY_ROWS))
+        encoded = encode_all(loader, encode, limit=-(-seen // loader.batch_size))
+        encoded = _part(encoded, slice(seen - count, seen))
         found = retrieve(encoded.image, encoded.speech, encoded.nframes, trained.similarity, device=experiment.device)
         metrics = write_retrieval_report(
             experiment.folder,
@@ -77,7 +87,7 @@ def evaluate(
         experiment.show(metrics)
 
 
-def _first(encoded: Encoded, count: int) -> Encoded:
-    """Keep the first pairs."""
-    parts = (part[:count] if isinstance(part, torch.Tensor) else part for part in encoded)
+def _part(encoded: Encoded, pairs: slice) -> Encoded:
+    """Keep some pairs, in order."""
+    parts = (part[pairs] if isinstance(part, torch.Tensor) else part for part in encoded)
     return Encoded(*parts)

@@ -80,7 +80,7 @@ class Trained:
 
     @torch.no_grad()
     def encode_speech(self, mel: Tensor, nframes: Tensor) -> SpeechMaps:
-        """Encode log-mels (S, 40, T0) with (S,) valid frames, padded as in training.
+        """Encode log-mels (S, 40, T0) with (S,) valid frames, padded as in validation.
 
         Args:
             mel: (S, 40, T0) in dB.
@@ -149,7 +149,8 @@ def load_model(source: ModelSource, device: torch.device) -> Trained:
     task = values["task"]
     image, speech = (build_encoder(task, name, source.run) for name in ("image_encoder", "speech_encoder"))
     similarity = Similarity(**(task.get("similarity") or {}))
-    target_length = (values.get("data") or {}).get("target_length")
+    data = values.get("data") or {}
+    target_length = data.get("evaluation_target_length") or data.get("target_length")
     trained = Trained(image, speech, similarity, target_length, device, source.run.name)
     state = load_run(source.run, trained)
     log.info("weights from %s (step %d)", config.short(source.run), state["step"])

@@ -14,15 +14,17 @@ from engine.errors import UserError
 from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
 from gan.clustering import ClusteringError, Clusters, save_clusters
-from gan.redraw import Positives
+from gan.images import encoder_input
+from gan.latents import latents
+from gan.redraw import Positives, generate
 from tasks.cluster_buffers import ClusterBuffers, FoundClusters
 from tasks.cluster_record import DatasetPairs
 from tasks.drawing import Drawing, Studio
-from tasks.drawing_clusters import DRY_PAIRS, DRY_SAMPLES, Clustering, read_clusters
+from tasks.drawing_clusters import DRY_PAIRS, DRY_SAMPLES, LATENT_SEED, Clustering, read_clusters
 from tasks.drawing_negatives import Editing
 from tasks.words_by_drawing_experiments.clusters import clusters_of_run
 from tasks.words_by_drawing_experiments.model import ModelSource
-from tests.tasks.drawing_data import DIM, make_data, make_generator, make_task, write_captions
+from tests.tasks.drawing_data import DIM, LATENT_DIM, make_data, make_generator, make_task, write_captions
 from trainer import Trainer
 
 SMALL = {"clusters": 3, "datapoints": 6, "samples": 6}
@@ -65,6 +67,18 @@ def test_negatives_switch_off_units_of_clusters(folder, loss_type):
     negatives = task.negatives(image, speech, drawn, torch.Generator().manual_seed(0))
     assert (negatives.clusters >= 0).all()
     assert not negatives.units["layer4"][:, [3, 7]].any()
+
+
+@pytest.mark.parametrize("dissected", ["normalised", "published"])
+def test_dissection_shows_the_encoder_what_the_option_says(folder, dissected):
+    task = task_with(folder, dissected=dissected)
+    task.begin_epoch(0)
+    seen = []
+    task.image_encoder.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].clone()))
+    task.clusters._rank(task.clusters.found.get().clusters, task.image_encoder)
+    images = generate(make_generator(), latents(6, LATENT_DIM, LATENT_SEED)).images
+    expected = {"normalised": encoder_input(images), "published": images}[dissected]
+    assert any(torch.allclose(shown, expected, atol=1e-5) for shown in seen)
 
 
 def test_published_exclusion_puts_unit_0_in_the_places_of_noise_units(folder):

@@ -66,13 +66,32 @@ def test_features_on_the_device_are_those_of_the_workers():
     here, _ = build()
     there, _ = build("data.train.features=device", "data.validation.features=device")
     batches = [next(iter(task.data.loaders["validation"].batches(0))) for task in (here, there)]
-    a, b = here.captions.mel(batches[0]), there.captions.mel(batches[1])
+    a, b = here.captions.mel(batches[0], train=False), there.captions.mel(batches[1], train=False)
     assert "mel" in batches[0]
     assert "mel" not in batches[1]
     assert torch.equal(a[1], b[1])
     for row, frames in enumerate(a[1].tolist()):
         torch.testing.assert_close(a[0][row, :, :frames], b[0][row, :, :frames], rtol=1e-4, atol=2e-3)
         assert a[0][row, :, :frames].std() > 1
+
+
+@pytest.mark.parametrize("features", ["worker", "device"])
+def test_evaluation_has_a_length_of_its_own(features):
+    """Training captions are cut and padded to 100 frames, those of validation to 300."""
+    lengths = ["data.train.max_frames=100", "data.target_length=100", "data.validation.max_frames=300"]
+    splits = [f"data.{split}.features={features}" for split in ("train", "validation")]
+    task, _ = build(*lengths, *splits, "data.evaluation_target_length=300")
+    loaders = {True: task.data.train_loader, False: task.data.loaders["validation"]}
+    shapes = {
+        train: task.captions.mel(next(iter(loader.batches(0))), train)[0].shape for train, loader in loaders.items()
+    }
+    assert [shapes[True][2], shapes[False][2]] == [100, 300]
+    _, frames = task.captions.mel(next(iter(loaders[False].batches(0))), train=False)
+    assert frames.max() > 100
+    with pytest.raises(UserError, match=r"validation\.max_frames .*found 300, expected at most target_length, 100"):
+        build(*lengths)
+    with pytest.raises(UserError, match=r"found 300, expected at most evaluation_target_length, 200"):
+        build(*lengths, "data.evaluation_target_length=200")
 
 
 @pytest.mark.parametrize(

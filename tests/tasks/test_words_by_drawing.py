@@ -1,8 +1,12 @@
 """The learning task of system 1: every loss learns, ranks agree, active pairs change places, faults are named."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 import losses
@@ -11,6 +15,7 @@ from datasets.images import ImageTransform
 from engine import distributed
 from engine.errors import UserError
 from engine.optimization import Optimization
+from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
 from gan.hooks import LayerNameError
 from gan.images import encoder_input, picture
@@ -98,6 +103,33 @@ def test_what_is_told_of_negatives_is_what_they_are(folder):
     assert set(negatives.retries.tolist()) == {0, 1}
     torch.testing.assert_close(notes["negatives/reached"], negatives.reached.float().mean())
     torch.testing.assert_close(notes["negatives/retries"], negatives.retries.float().mean())
+
+
+@pytest.mark.parametrize("loss_type", ["regular", "negatives_edited"])
+def test_tensorboard_shows_the_first_pair_of_a_step(folder, tmp_path, loss_type):
+    task = make_task(make_data(folder, batch_size=3), loss_type, editing=EDITING)
+    made, drawn = [], []
+    task.negatives = lambda *given: made.append(WordsByDrawing.negatives(task, *given)) or made[-1]
+    draw = task.studio.draw
+    task.studio.draw = lambda batch: drawn.append(draw(batch)) or drawn[-1]
+    settings = TrainerSettings(epochs=2, show_every_steps=3, evaluate_every_epochs=2)
+    run = RunFolder(tmp_path / "run", "auto")
+    Trainer(task, settings, 0, torch.device("cpu"), run).fit()
+    events = EventAccumulator(str(run.tensorboard))
+    events.Reload()
+    steps = [values for values in drawn if len(values.images) == 3][:3]
+    expected = {"positive": picture(steps[2].images[0]).numpy()}
+    if loss_type == "negatives_edited":
+        expected["negative"] = picture(made[2].images[0]).numpy()
+        inside = resized_region(made[2].measured[:1], 16)[0].numpy()
+        assert 0 < inside.sum() < 256
+        expected["Images/region"] = np.stack([255 * inside.astype(np.uint8)] * 3, axis=2)
+    shown = {name for name in events.Tags()["images"] if not name.startswith("example")}
+    assert shown == set(expected)
+    for name, image in expected.items():
+        (event,) = events.Images(name)
+        assert event.step == 3
+        np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(event.encoded_image_string))), image)
 
 
 def test_losses_are_the_published_formulas(folder):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import config
 from engine.errors import UserError
@@ -18,7 +19,7 @@ from tasks.words_by_drawing_experiments.clusters import one_cluster_each
 from tasks.words_by_drawing_experiments.descriptions import changes, things, told_changes
 from tasks.words_by_drawing_experiments.evaluate import evaluate
 from tasks.words_by_drawing_experiments.make_negatives import Search, make_negatives, promising
-from tasks.words_by_drawing_experiments.model import ModelSource
+from tasks.words_by_drawing_experiments.model import ModelSource, load_model
 from tasks.words_by_drawing_experiments.pictures import LatentTable
 from tasks.words_by_drawing_experiments.recall import recall
 from tasks.words_by_drawing_experiments.recall_selected import recall_selected, redraw_negatives
@@ -55,6 +56,28 @@ def test_evaluate_draws_the_pictures(trained_run, captions, context, generator):
     rows = (context.folder / "queries.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 * 6
     assert (context.folder / "report.html").exists()
+
+
+def test_evaluate_takes_the_last_pairs_of_the_first_whole_batches(trained_run, captions, context, generator):
+    def run(node, name, **more):
+        context.settings.name = name
+        evaluate(ModelSource(run=trained_run), node, context, generator, run=context.settings, **more)
+        return json.loads((context.settings.folder / name / "metrics.json").read_text())
+
+    published = run(captions(), "published", pairs=5, of_first=6, batch_size=3)
+    names = (captions.folder / "name_list_test.txt").read_text().split()
+    (captions.folder / "name_list_test.txt").write_text("\n".join(names[1:6]) + "\n")
+    assert published == run(captions(), "cut", pairs=5)
+    with pytest.raises(UserError, match="of_first is 4, expected at least pairs, 5, which are the last of them"):
+        run(captions(), "wrong", pairs=5, of_first=4)
+
+
+def test_captions_are_padded_as_in_validation(trained_run):
+    assert load_model(ModelSource(run=trained_run), torch.device("cpu")).target_length == 256
+    values = yaml.safe_load((trained_run / "config.yaml").read_text())
+    values["data"]["evaluation_target_length"] = 512
+    (trained_run / "config.yaml").write_text(yaml.safe_dump(values))
+    assert load_model(ModelSource(run=trained_run), torch.device("cpu")).target_length == 512
 
 
 def test_evaluate_reads_picture_files(trained_run, captions, context):
