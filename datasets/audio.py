@@ -6,20 +6,31 @@ librosa >= 0.10 does. What cannot be used is an error that names the file, never
 
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import soundfile
 import soxr
 
-from datasets.broken_off import WAVS, length_is_known, what_is_missing, with_its_length
+from datasets.broken_off import BrokenOff, Joined
+from datasets.sound_streams import Stream, streams
 from engine.errors import UserError
 
 SAMPLE_RATE = 16000
-BLOCK = 1 << 20  # samples decoded at a time where a file does not say how many it holds
+BLOCK = 1 << 20  # values decoded at a time: what a header claims is never believed before it is there
+LONGEST = 1 << 29  # samples that are taken: 9 hours at 16 kHz, 2 GiB
+CANCELLED = 1e-3  # share of the channels' swing that is left of channels which cancel each other
 
 
 class AudioError(UserError):
     """A sound file that cannot be decoded, or holds no usable sound."""
+
+
+class _Mono(NamedTuple):
+    """A decoded recording: (n,) float32, its rate in Hz, and the widest range of several channels, 0 of one alone."""
+
+    samples: np.ndarray
+    rate: int
+    swing: float
 
 
 def resample(samples: np.ndarray, rate: int, target_rate: int) -> np.ndarray:
@@ -44,85 +55,107 @@ def read_audio(path: Path, sample_rate: int = SAMPLE_RATE, allow_silence: bool =
     """Decodes a sound file to mono at ``sample_rate``.
 
     Args:
-        path: A file libsndfile knows (wav, flac, ogg, mp3, ...), with any rate and number of channels. Which files can
-            be known to break off: :func:`datasets.broken_off.what_is_missing`. Of a chained ogg file libsndfile
-            decodes the first stream.
+        path: A file libsndfile knows (wav, flac, ogg, mp3, ...), with any rate and number of channels. Of an mp3 or Ogg
+            file that several were joined to, everything is decoded.
         sample_rate: Wanted rate in Hz.
-        allow_silence: Take a signal that never changes, as the published features do: their spectrogram is all 0 dB.
+        allow_silence: Take a signal that never changes, as the published features do: their spectrogram is all 0 dB;
+            and channels that cancel each other.
 
     Returns:
-        (n,) float32, channels averaged, full scale is 1.
+        (n,) float32, channels averaged, full scale is 1; n is what :func:`count_samples` counts.
 
     Raises:
-        AudioError: The file is missing, cannot be decoded, breaks off, is empty, silent, or holds NaN or infinity.
+        AudioError: The file is missing, cannot be decoded, breaks off, does not hold as many samples as it announces,
+            holds none or more than 2^29, is silent, or holds NaN or infinity.
     """
+    path = Path(path)
     try:
-        with soundfile.SoundFile(path) as file:
-            samples, rate = _decoded(Path(path), file), file.samplerate
-            missing = what_is_missing(Path(path), file, len(samples))
-    except (soundfile.SoundFileError, OSError, TypeError) as error:
+        if not path.is_file() or path.stat().st_size == 0:
+            raise OSError("no such file")
+        found = [_decoded(stream) for stream in streams(path)]
+    except BrokenOff as error:
+        raise AudioError(f"{path}: breaks off, {error}; copy the file again or remove it") from error
+    except Joined as error:
+        raise AudioError(f"{path}: holds {error}, expected one recording; cut or convert it") from error
+    except Exception as error:  # whatever a decoder raises
         raise AudioError(
             f"{path}: cannot be decoded as sound ({_reason(path, error)}); replace or remove it"
         ) from error
-    if missing is not None:
-        raise AudioError(f"{path}: breaks off, {missing}; copy the file again or remove it")
-    if len(samples) == 0:
-        raise AudioError(f"{path}: holds no samples, expected at least one; replace or remove it")
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    if not math.isfinite(float(np.sum(mono, dtype=np.float64))):
-        raise AudioError(f"{path}: holds NaN or infinite samples, expected finite ones; record or convert it again")
-    if not allow_silence and mono.min() == mono.max():
-        raise AudioError(
-            f"{path}: holds only silence ({len(mono)} equal samples), expected sound; record it again or remove it"
+    problem = _unusable(found, allow_silence)
+    if problem is not None:
+        raise AudioError(f"{path}: {problem}")
+    parts = [resample(mono.samples, mono.rate, sample_rate) for mono in found]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _decoded(stream: Stream) -> _Mono:
+    """Decodes a recording block by block, to its end and not to its claims."""
+    blocks: list[np.ndarray] = []
+    count, low, high = 0, np.inf, -np.inf
+    with stream:
+        while len(block := stream.read(max(1, BLOCK // stream.channels), dtype="float32", always_2d=True)):
+            blocks.append(block[:, 0] if stream.channels == 1 else block.mean(axis=1))
+            if stream.channels > 1:
+                low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+            count += len(block)
+            if count > LONGEST:
+                raise Joined(f"more than {LONGEST} samples")
+        if stream.length is not None and count != stream.length:
+            if count < stream.length:
+                raise BrokenOff(f"{count} of {stream.length} samples are there")
+            raise Joined(f"{count} samples where {stream.length} are announced")
+        mono = (
+            np.ascontiguousarray(blocks[0]) if len(blocks) == 1 else np.concatenate([np.zeros(0, np.float32), *blocks])
         )
-    return resample(np.ascontiguousarray(mono), rate, sample_rate)
+        return _Mono(mono, stream.samplerate, float(np.max(high - low)) if stream.channels > 1 and count else 0.0)
 
 
-def _decoded(path: Path, file: soundfile.SoundFile) -> np.ndarray:
-    """All samples of an open file, (n, channels) float32."""
-    if file.frames == 0 and file.format in WAVS and (whole := with_its_length(path)):
-        with soundfile.SoundFile(whole) as stream:
-            return stream.read(dtype="float32", always_2d=True)
-    if length_is_known(file):
-        return file.read(dtype="float32", always_2d=True)
-    with _Unseekable(path) as stream:
-        blocks = [stream.read(BLOCK, dtype="float32", always_2d=True)]
-        while len(blocks[-1]) == BLOCK:
-            blocks.append(stream.read(BLOCK, dtype="float32", always_2d=True))
-    return np.concatenate(blocks)
-
-
-class _Unseekable(soundfile.SoundFile):
-    """A file whose length libsndfile does not know: it cannot seek to the end, as soundfile wants after reading."""
-
-    def seekable(self) -> bool:
-        """Never."""
-        return False
+def _unusable(found: list[_Mono], allow_silence: bool) -> str | None:
+    """What is wrong with what was decoded, and what to do; None where nothing is."""
+    count = sum(len(mono.samples) for mono in found)
+    if count == 0:
+        return "holds no samples, expected at least one; replace or remove it"
+    if not all(math.isfinite(float(np.sum(mono.samples, dtype=np.float64))) for mono in found):
+        return "holds NaN or infinite samples, expected finite ones; record or convert it again"
+    filled = [mono.samples for mono in found if len(mono.samples)]
+    swing = float(max(samples.max() for samples in filled)) - float(min(samples.min() for samples in filled))
+    if allow_silence or swing > CANCELLED * max(mono.swing for mono in found):
+        return None
+    if max(mono.swing for mono in found) > 0:
+        return "its channels cancel each other, their mean is silent; keep one of the channels, or turn one round"
+    return f"holds only silence ({count} equal samples), expected sound; record it again or remove it"
 
 
 def count_samples(path: Path, sample_rate: int = SAMPLE_RATE) -> int:
-    """Reads a file's length from its header alone.
+    """Counts a file's samples without decoding, where its structure tells them.
 
     Args:
         path: As in :func:`read_audio`.
         sample_rate: Rate in Hz that the length is told in.
 
     Returns:
-        Samples after resampling; 0 when the header cannot be read (decoding the file tells why) or does not tell.
+        Samples after resampling, those that :func:`read_audio` gives or refuses the file for; 0 when the file cannot
+        be read (decoding it tells why).
     """
+    total = 0
     try:
-        info = soundfile.info(str(path))
-    except (soundfile.SoundFileError, OSError):
+        for stream in streams(Path(path), counting=True):
+            with stream:
+                length = stream.length if stream.length is not None else len(_decoded(stream).samples)
+                total += math.ceil(length * sample_rate / stream.samplerate)
+    except Exception:  # whatever a decoder raises: read_audio says it
         return 0
-    if not length_is_known(info):
-        return 0
-    return math.ceil(info.frames * sample_rate / info.samplerate)
+    return total if total <= LONGEST else 0
 
 
 def _reason(path: Path, error: Exception) -> str:
     """What is wrong with the file, in libsndfile's words where it has some."""
-    if not Path(path).exists():
-        return "no such file"
-    if Path(path).is_file() and Path(path).stat().st_size == 0:
+    if path.is_dir():
+        return "it is a folder"
+    if not path.is_file():
+        return "it is no regular file" if path.exists() else "no such file"
+    if path.stat().st_size == 0:
         return "the file is empty"
-    return str(getattr(error, "error_string", error)).rstrip(".")
+    if isinstance(error, TypeError):  # soundfile knows by the name that the file has no header
+        return "raw samples without a header"
+    return str(getattr(error, "error_string", error)).rstrip(".") or type(error).__name__

@@ -1,152 +1,204 @@
-"""Sound files that break off: what their structure announces against what is there.
+"""Sound files that break off: what their headers announce against what is there.
 
-Decoders take what they find, so a copy that was cut short would pass for a shorter recording. Only headers and the last
-page are read here. Layouts: RIFF/WAVE with RF64 (EBU Tech 3306), Ogg (RFC 3533), FLAC (RFC 9639), and the "Xing" or
-"Info" frame that encoders put before an mp3.
+Decoders take what they find, so a copy that was cut short would pass for a shorter recording. Only headers are read
+here, of the containers that hold samples as they are: RIFF/WAVE with RF64 (EBU Tech 3306), AIFF and 8SVX (EA IFF 85),
+Wave64, CAF, AU and NIST SPHERE. Of the others: datasets/sound_streams.py.
 """
 
+import re
 import struct
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
-import soundfile
+from datasets.mp3_frames import id3_size
 
-PAGE = 27 + 255 + 255 * 255  # bytes of the longest Ogg page
 STREAMED = 0x7FFF0000  # sizes from here on, and 0, are what writers to pipes put where they do not know the length
-WAVS = ("WAV", "WAVEX", "RF64")  # libsndfile's names
-CHUNKS = 1000  # before the sound: more is not a wav that anybody wrote
+CHUNKS = 1000  # more is not a sound that anybody wrote
+SPHERE = 1024  # bytes of a NIST header
 
 
-def what_is_missing(path: Path, file: soundfile.SoundFile, decoded: int) -> str | None:
-    """Tells whether a sound file ends before its end.
+class BrokenOff(Exception):
+    """A sound file that ends before its end: what was announced and what was found."""
 
-    Known of wav (also RIFX, extensible and RF64), Ogg, FLAC, and of mp3 where a "Xing" or "Info" frame counts the
-    frames; two frames of an mp3 may be lacking, since editors count differently. It cannot be known of other mp3, nor
-    of wav and FLAC whose writer did not know the length (a pipe); they count as whole. Of a chained Ogg file the last
-    stream is looked at.
 
-    Args:
-        path: The file.
-        file: The same, opened by libsndfile, which tells its container and the samples that it announces.
-        decoded: Samples of each channel that came out.
+class Joined(Exception):
+    """A sound file that holds several recordings of which libsndfile decodes one."""
 
-    Returns:
-        What was announced and what was found; None where nothing is missing.
 
-    Raises:
-        OSError: The file cannot be read.
+class Sound(NamedTuple):
+    """Where a header says the samples are.
+
+    Attributes:
+        start: of the samples, in bytes from the beginning of the file.
+        length: bytes; 0 or nonsense where ``unknown``.
+        unknown: whether the writer did not know the length.
+        size: where the length itself stands, and its struct format.
     """
-    kind = file.format
-    if kind in WAVS:
-        with path.open("rb") as stream:
-            return _of_wav(stream, path.stat().st_size)
-    if kind == "OGG":
-        with path.open("rb") as stream:
-            return _of_ogg(stream, path.stat().st_size)
-    announced, slack = file.frames, 0
-    if kind == "MP3":
-        frame = 1152 if file.samplerate >= 32000 else 576
-        with path.open("rb") as stream:
-            announced, slack = min(announced, frame * (_mp3_frames(stream) or 0)), 2 * frame
-    elif kind != "FLAC" or not length_is_known(file):
-        return None
-    return f"{decoded} of {announced} samples are there" if decoded + slack < announced else None
-
-
-def length_is_known(file: Any) -> bool:
-    """Whether a file announces a number of samples: FLAC written to a pipe does not, libsndfile says 2^63 - 1 then.
-
-    Args:
-        file: What soundfile tells of it, with an attribute ``frames``.
-    """
-    return file.frames < 1 << 62
-
-
-class _Sound(NamedTuple):
-    """The ``data`` chunk of a wav: its place, the size that it says, where no size is known, and the byte order."""
 
     start: int
     length: int
     unknown: bool
-    order: str
+    size: tuple[int, str]
 
 
-def _sound_of(stream: BinaryIO) -> _Sound | None:
-    """Finds the ``data`` chunk; None where there is none, which is the decoder's matter."""
-    at = _behind_id3(stream)
-    stream.seek(at)
-    form, riff = stream.read(4), stream.read(4)
-    order, large, at = ">" if form == b"RIFX" else "<", 0, at + 12
-    for _ in range(CHUNKS):
-        stream.seek(at)
-        head = stream.read(8)
-        if len(head) < 8:
-            return None
-        name, length = struct.unpack(order + "4sI", head)
-        if name == b"data":
-            break
-        if name == b"ds64":
-            large = int.from_bytes(stream.read(16)[8:], "little")
-        at += 8 + length + length % 2
-    else:
-        return None
-    if form == b"RF64" and length == 0xFFFFFFFF:
-        return _Sound(at + 8, large, large == 0 or large >= 1 << 62, order)
-    streamed = length == 0 or length >= STREAMED or (form != b"RF64" and riff in (bytes(4), b"\xff" * 4))
-    return _Sound(at + 8, length, streamed, order)
+class _Layout(NamedTuple):
+    """How a container lines up its chunks: the first, struct of name and length, what the length counts, alignment."""
+
+    first: int
+    head: str
+    counted: int
+    align: int
 
 
-def _of_wav(stream: BinaryIO, size: int) -> str | None:
-    """Compares the size of the ``data`` chunk with the rest of the file."""
-    sound = _sound_of(stream)
-    if sound is None or sound.unknown or sound.length <= size - sound.start:
-        return None
-    return f"{size - sound.start} of {sound.length} bytes of sound are there"
+LAYOUTS = {
+    b"RIFF": _Layout(12, "<4sI", 0, 2),
+    b"RF64": _Layout(12, "<4sI", 0, 2),
+    b"RIFX": _Layout(12, ">4sI", 0, 2),
+    b"FORM": _Layout(12, ">4sI", 0, 2),
+    b"riff": _Layout(40, "<4s12xQ", 24, 8),  # Wave64: the names are the first bytes of identifiers of 16
+    b"caff": _Layout(8, ">4sQ", 0, 1),
+}
+DATA = (b"data", b"SSND", b"BODY")
+
+
+def check_whole(path: Path, frame: int) -> None:
+    """Compares what a sound file's header announces with what is there.
+
+    Args:
+        path: The file.
+        frame: Bytes of one sample of every channel; fewer may be missing, for some writers count a byte too many. 1
+            where samples are packed in blocks.
+
+    Raises:
+        BrokenOff: Bytes are missing.
+        Joined: There is sound behind what is announced.
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as stream:
+        sound = _find_sound(stream)
+        size = stream.seek(0, 2)
+    if sound is None or sound.unknown:
+        return
+    there = max(0, size - sound.start)
+    if sound.length - there >= frame:
+        raise BrokenOff(f"{there} of {sound.length} bytes of sound are there")
 
 
 def with_its_length(path: Path) -> BytesIO | None:
-    """Reads a wav whose writer left 0 for the size of the sound, and puts the size in.
+    """Reads a file whose writer left the size of the sound open in a way that libsndfile does not know, and puts it in.
 
     Args:
-        path: A wav that libsndfile finds no sound in.
+        path: A sound file.
 
     Returns:
-        The file as it would be with its sizes; None where it says them, and then holds no sound.
+        The file as it would be with its sizes, where a wav says 0 or a CAF -1; None of others.
+
+    Raises:
+        Joined: As in :func:`check_whole`.
+        OSError: The file cannot be read.
     """
-    content = bytearray(path.read_bytes())
-    sound = _sound_of(BytesIO(content))
-    rest = len(content) - sound.start if sound else 0
-    riff = int.from_bytes(content[4:8], "big" if sound and sound.order == ">" else "little")
-    if rest <= 0 or sound.length or sound.start < riff + 8 < STREAMED or rest >= STREAMED:
+    with path.open("rb") as stream:
+        form = stream.read(4)
+        sound = _find_sound(stream) if form in (b"RIFF", b"RIFX", b"caff") else None
+        if sound is None or not sound.unknown or (form != b"caff" and sound.length):
+            return None
+        stream.seek(0)
+        content = bytearray(stream.read())
+    rest, (place, kind) = len(content) - sound.start, sound.size
+    riff = struct.unpack_from(kind, content, 4)[0] if form != b"caff" else 0
+    if rest <= 0 or sound.start < riff + 8 < STREAMED or rest >= STREAMED:
         return None  # the size of the whole counts what lies behind: chunks of another kind
-    struct.pack_into(sound.order + "I", content, sound.start - 4, rest)
-    struct.pack_into(sound.order + "I", content, 4, len(content) - 8)
+    struct.pack_into(kind, content, place, rest)
+    if form != b"caff":
+        struct.pack_into(kind, content, 4, len(content) - 8)
     return BytesIO(content)
 
 
-def _of_ogg(stream: BinaryIO, size: int) -> str | None:
-    """Looks at the last page: it has to be complete and to be marked as the end of its stream."""
-    stream.seek(max(0, size - PAGE))
-    tail = stream.read()
-    at = tail.rfind(b"OggS")
-    if at < 0:
-        return None  # something else was put behind the last page
-    page = tail[at:]
-    if len(page) < 27 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]):
-        return "its last page is incomplete"
-    return None if page[5] & 4 else "no page is there that ends the stream"
+def _find_sound(stream: BinaryIO) -> Sound | None:
+    """Finds the samples in a file of one of the containers above.
+
+    Args:
+        stream: The file.
+
+    Returns:
+        Where they are; None in other containers, or where there are none, which is the decoder's matter.
+
+    Raises:
+        Joined: There are several chunks of samples, or another file of the kind behind the first.
+    """
+    at = _behind_id3(stream)
+    stream.seek(at)
+    head = stream.read(SPHERE)
+    form = head[:4]
+    if form not in LAYOUTS:
+        found = _of_au(head, at) if form in (b".snd", b"dns.") else _of_sphere(head, at)
+        stream.seek(found.start + found.length if found and not found.unknown else at)
+        if at != stream.tell() and stream.read(4) == form:
+            raise Joined(f"a second file of the kind behind the first, at byte {found.start + found.length}")
+        return found
+    found, large = None, 0
+    for name, start, length in _chunks(stream, LAYOUTS[form], at):
+        if found is not None and (name in DATA or name == form):
+            raise Joined(f"a second {name.decode()!r} behind the sound, at byte {start}")
+        if name == b"ds64":
+            stream.seek(start + 8)
+            large = int.from_bytes(stream.read(8), "little")
+        if name in DATA and found is None:
+            found = _of_chunk(form, head, start, length, large)
+            if found.unknown:
+                break
+    return found
 
 
-def _mp3_frames(stream: BinaryIO) -> int | None:
-    """Frames that a "Xing" or "Info" frame announces, None without one."""
-    stream.seek(_behind_id3(stream))
-    head = stream.read(64)
-    for at in (13, 15, 21, 23, 36, 38):  # behind 9, 17 or 32 bytes of side information, and perhaps a checksum
-        flags = int.from_bytes(head[at + 4 : at + 8], "big")
-        if head[at : at + 4] in (b"Xing", b"Info") and flags & 1:
-            return int.from_bytes(head[at + 8 : at + 12], "big")
-    return None
+def _chunks(stream: BinaryIO, layout: _Layout, at: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yields name, first byte and length of each chunk."""
+    at += layout.first
+    for _ in range(CHUNKS):
+        stream.seek(at)
+        head = stream.read(struct.calcsize(layout.head))
+        if len(head) < struct.calcsize(layout.head):
+            return
+        name, length = struct.unpack(layout.head, head)
+        length = max(0, length - layout.counted)
+        yield name, at + len(head), length
+        at += len(head) + -(-length // layout.align) * layout.align
+        if at >= 1 << 62:
+            return
+
+
+def _of_chunk(form: bytes, head: bytes, start: int, length: int, large: int) -> Sound:
+    """The chunk of samples, whose length some writers leave open."""
+    if form == b"caff":
+        return Sound(start, length, length >= 1 << 62, (start - 8, ">Q"))
+    if form == b"riff":
+        return Sound(start, length, length == 0 or length >= 1 << 62, (start - 8, "<Q"))
+    place = (start - 4, ">I" if form in (b"RIFX", b"FORM") else "<I")
+    if form == b"RF64" and length == 0xFFFFFFFF:
+        return Sound(start, large, large == 0 or large >= 1 << 62, place)
+    whole = form != b"RF64" and head[4:8] in (bytes(4), b"\xff" * 4)
+    return Sound(start, length, length == 0 or length >= STREAMED or whole, place)
+
+
+def _of_au(head: bytes, at: int) -> Sound | None:
+    """The samples of an AU file, in either byte order."""
+    if len(head) < 12:
+        return None
+    order = ">" if head.startswith(b".") else "<"
+    start, length = struct.unpack(f"{order}II", head[4:12])
+    return Sound(at + start, length, length == 0 or length >= STREAMED, (at + 8, f"{order}I"))
+
+
+def _of_sphere(head: bytes, at: int) -> Sound | None:
+    """The samples of a NIST SPHERE file, if its header counts them."""
+    begin = re.match(rb"NIST_1A\n *(\d{1,6})\n", head)
+    fields = dict(re.findall(rb"^(\w+) -i (\d{1,12})\s", head, re.MULTILINE))
+    try:
+        length = int(fields[b"sample_count"]) * int(fields[b"channel_count"]) * int(fields[b"sample_n_bytes"])
+    except KeyError:
+        return None
+    return Sound(at + int(begin[1]), length, False, (0, "")) if begin else None
 
 
 def _behind_id3(stream: BinaryIO) -> int:
@@ -154,8 +206,7 @@ def _behind_id3(stream: BinaryIO) -> int:
     at = 0
     while True:
         stream.seek(at)
-        head = stream.read(10)
-        if len(head) < 10 or not head.startswith(b"ID3"):
+        size = id3_size(stream.read(10))
+        if not size:
             return at
-        at += 10 + sum(byte << 7 * place for place, byte in enumerate(reversed(head[6:10])))
-        at += 10 if head[5] & 0x10 else 0  # a footer
+        at += size

@@ -7,11 +7,12 @@ pictures with the same recording or the same English text, since no retrieval co
 
 import json
 import random
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets.tuxpaint import Stamp, TuxPaintError, file_digest, find_stamps, group_stamps, languages_of, split_groups
-from datasets.tuxpaint_media import PictureError, check_recording, copy_recording, open_picture
+from datasets.tuxpaint_media import PictureError, check_recording, open_picture
 
 
 @dataclass
@@ -42,7 +43,6 @@ class Prepared:
         seconds: language -> seconds of speech kept.
         without_text: language -> recordings with no written description.
         words_seen: manifest name -> pairs whose English text some training picture has too.
-        repaired: names of the recordings kept with the end-of-stream mark that they were published without.
         skipped: reason -> names of the files left out.
     """
 
@@ -52,7 +52,6 @@ class Prepared:
     seconds: dict[str, float] = field(default_factory=dict)
     without_text: dict[str, int] = field(default_factory=dict)
     words_seen: dict[str, int] = field(default_factory=dict)
-    repaired: list[str] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
 
     def skip(self, reason: str, name: str) -> None:
@@ -165,14 +164,13 @@ def _write_picture(source: Path, name: str, folder: Path, size: int, summary: Pr
 
 def _copy_recording(source: Path, name: str, folder: Path, language: str, summary: Prepared) -> str | None:
     target = folder / "audio" / f"{name}{source.suffix}"
-    repaired = copy_recording(source, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
     seconds, fault = check_recording(target)
     if fault is not None:
         target.unlink()
         summary.skip(f"recording: {fault}", source.name)
         return None
-    if repaired:
-        summary.repaired.append(source.name)
     summary.recordings[language] = summary.recordings.get(language, 0) + 1
     summary.seconds[language] = round(summary.seconds.get(language, 0.0) + seconds, 3)
     return f"{name}{source.suffix}"

@@ -97,8 +97,6 @@ def describe(summary: Prepared) -> str:
     lines.append(f"\n{'manifest':14} {'pairs':>6} {'pictures':>9}  same words in training")
     for name, count in summary.pairs.items():
         lines.append(f"{name:14} {count:6} {summary.pictures[name]:9}  {summary.words_seen.get(name, '')}")
-    if summary.repaired:
-        lines.append(f"known to lack their end mark, repaired: {len(summary.repaired)} ({', '.join(summary.repaired)})")
     for reason, names in sorted(summary.skipped.items()):
         lines.append(f"left out, {reason}: {len(names)} (such as {', '.join(names[:3])})")
     return "\n".join(lines)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets.audio import AudioError, count_samples, read_audio
+from datasets.audio import AudioError, read_audio
 from datasets.loading import Loader
 from datasets.samples import SampleError
 from datasets.spoken_captions import PlacesFiles
@@ -50,9 +50,13 @@ def test_whole_files_are_taken_and_cut_ones_refused(files, tmp_path, kind):
             continue  # less than what editors may take away
         with pytest.raises(AudioError, match=CUT):
             read(tmp_path, whole[: int(share * len(whole))], name)
-    if not kind.endswith("mp3"):
+    if kind in ("adpcm.wav", "flac", "ogg", "opus.ogg"):
         with pytest.raises(AudioError, match=CUT):
             read(tmp_path, whole[:-1], name)
+    elif not kind.endswith("mp3"):  # one frame is incomplete, no more
+        assert read(tmp_path, whole[:-1], name) == 47999
+        with pytest.raises(AudioError, match=CUT):
+            read(tmp_path, whole[: -4 if kind == "float.wav" else -2], name)
 
 
 def test_the_message_says_what_is_there(files, tmp_path):
@@ -60,10 +64,7 @@ def test_the_message_says_what_is_there(files, tmp_path):
         read(tmp_path, files["wav"][:-1000])
     with pytest.raises(AudioError, match=r"x\.ogg: breaks off, its last page is incomplete; copy"):
         read(tmp_path, files["ogg"][:-1000], "x.ogg")
-    last = files["ogg"].rfind(b"OggS")
-    with pytest.raises(AudioError, match=r"x\.ogg: breaks off, no page is there that ends the stream; copy"):
-        read(tmp_path, files["ogg"][:last], "x.ogg")
-    with pytest.raises(AudioError, match=r"x\.mp3: breaks off, \d+ of 48000 samples are there; copy"):
+    with pytest.raises(AudioError, match=r"x\.mp3: breaks off, 62 of 86 frames are there; copy"):
         read(tmp_path, files["mp3"][:9000], "x.mp3")
 
 
@@ -121,36 +122,6 @@ def test_the_long_size_of_rf64_counts(files, tmp_path):
     assert whole[at : at + 4] == b"\xff\xff\xff\xff"
     with pytest.raises(AudioError, match="breaks off, 95990 of 96000 bytes"):
         read(tmp_path, whole[:-10])
-
-
-def test_chained_streams_and_what_is_put_behind_the_last_page(files, tmp_path):
-    for kind in ("ogg", "opus.ogg"):
-        assert read(tmp_path, files[kind] + files[kind], "x.ogg") == 48000  # libsndfile decodes the first
-        with pytest.raises(AudioError, match="breaks off"):
-            read(tmp_path, files[kind] + files[kind][:-50], "x.ogg")
-        assert read(tmp_path, files[kind] + bytes(200), "x.ogg") == 48000
-        assert read(tmp_path, files[kind] + bytes(70_000), "x.ogg") == 48000
-
-
-def test_flac_of_unknown_length_is_read_to_its_end(files, tmp_path, monkeypatch):
-    content = bytearray(files["flac"])
-    content[21] &= 0xF0  # the 36 bits of STREAMINFO that count the samples
-    content[22:26] = bytes(4)
-    assert read(tmp_path, content, "x.flac") == 48000
-    monkeypatch.setattr("datasets.audio.BLOCK", 7000)
-    assert read(tmp_path, content, "x.flac") == 48000
-    assert count_samples(tmp_path / "x.flac") == 0
-
-
-def test_mp3_whose_frames_nobody_counted_counts_as_whole(files, tmp_path):
-    content = bytearray(files["mp3"])
-    at = content.index(b"Xing")
-    content[at : at + 8] = bytes(8)
-    assert read(tmp_path, content[:9000], "x.mp3") == 18000
-    tag = b"ID3\4\0\0\0\0\1\0" + bytes(128)
-    assert read(tmp_path, tag + files["mp3"], "x.mp3") == 48000
-    with pytest.raises(AudioError, match="breaks off"):
-        read(tmp_path, tag + files["mp3"][:9000], "x.mp3")
 
 
 def test_cut_files_stop_training_or_are_skipped_as_other_damaged_ones(corpus, small):

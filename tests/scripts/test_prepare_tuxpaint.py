@@ -1,6 +1,5 @@
 """scripts/prepare_tuxpaint.py and datasets/tuxpaint*.py on a small stamp collection built here."""
 
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -10,10 +9,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from datasets import tuxpaint_media
 from datasets.tuxpaint import TuxPaintError, find_stamps, group_stamps, read_texts, split_groups, variant_key
 from datasets.tuxpaint_export import prepare
-from datasets.tuxpaint_media import PictureError, check_recording, copy_recording, open_picture
+from datasets.tuxpaint_media import PictureError, check_recording, open_picture
 from scripts import prepare_tuxpaint
 
 NOUNS = ["cat", "dog", "bee", "key", "sun", "cup", "hat", "bus", "pig", "owl", "jar", "van"]
@@ -202,7 +200,7 @@ def test_read_texts(tmp_path):
 
 def test_wav_with_nans_is_broken(tmp_path):
     soundfile.write(tmp_path / "x.wav", np.full(4000, np.nan, np.float32), 8000, subtype="FLOAT")
-    assert check_recording(tmp_path / "x.wav") == (0.5, "broken")
+    assert check_recording(tmp_path / "x.wav") == (0.0, "broken")
 
 
 def pages(content: bytes) -> list[int]:
@@ -210,47 +208,18 @@ def pages(content: bytes) -> list[int]:
     return [at for at in range(len(content)) if content[at : at + 4] == b"OggS"]
 
 
-def test_a_known_recording_that_its_writer_did_not_close_is_closed(tmp_path, monkeypatch):
-    soundfile.write(tmp_path / "a.ogg", np.random.default_rng(0).normal(0, 0.1, 24000), 8000)
-    whole = (tmp_path / "a.ogg").read_bytes()
-    unclosed = whole[: pages(whole)[-1]]
-    monkeypatch.setattr(tuxpaint_media, "UNCLOSED", {hashlib.sha256(unclosed).hexdigest()})
-    (tmp_path / "open.ogg").write_bytes(unclosed)
-    assert check_recording(tmp_path / "open.ogg")[1] == "broken"
-    assert copy_recording(tmp_path / "open.ogg", tmp_path / "copies" / "closed.ogg") is True
-    seconds, fault = check_recording(tmp_path / "copies" / "closed.ogg")  # a page with a wrong checksum is not decoded
-    assert (seconds, fault) == (len(soundfile.read(tmp_path / "open.ogg")[0]) / 8000, None)
-    assert seconds > 0.5
-    assert copy_recording(tmp_path / "a.ogg", tmp_path / "copies" / "a.ogg") is False
-    assert (tmp_path / "copies" / "a.ogg").read_bytes() == whole
-
-
-def test_a_recording_that_was_cut_short_is_broken_wherever_it_was_cut(tmp_path):
+def test_a_recording_without_end_mark_is_taken_and_one_with_an_incomplete_page_is_broken(tmp_path):
     soundfile.write(tmp_path / "a.ogg", np.random.default_rng(0).normal(0, 0.1, 160000), 8000)
     whole = (tmp_path / "a.ogg").read_bytes()
     starts = pages(whole)
     assert len(starts) > 10
-    for end in (starts[len(starts) // 2], starts[-1], starts[-1] - 100, len(whole) - 100):
+    for end in (starts[len(starts) // 2] + 100, starts[-1] - 100, len(whole) - 100):
         (tmp_path / "cut.ogg").write_bytes(whole[:end])
-        assert copy_recording(tmp_path / "cut.ogg", tmp_path / "copy.ogg") is False
-        assert (tmp_path / "copy.ogg").read_bytes() == whole[:end]
-        assert check_recording(tmp_path / "copy.ogg")[1] == "broken"
-
-
-def test_repaired_recordings_are_counted_and_cut_ones_left_out(collection, tmp_path, monkeypatch):
-    for noun in ("cat", "dog"):
-        path = things(collection) / f"{noun}_desc_fr.ogg"
-        write_sound(path, {"cat": 300, "dog": 400}[noun], seconds=20)
-        content = path.read_bytes()
-        path.write_bytes(content[: pages(content)[-1]])
-    known = (things(collection) / "cat_desc_fr.ogg").read_bytes()
-    monkeypatch.setattr(tuxpaint_media, "UNCLOSED", {hashlib.sha256(known).hexdigest()})
-    summary = prepare(collection, tmp_path / "out", ["fr"], val=0.2, test=0.3, size=16)
-    saved = json.loads((tmp_path / "out/summary.json").read_text(encoding="utf-8"))
-    assert saved["repaired"] == ["cat_desc_fr.ogg"]
-    assert saved["skipped"] == {"recording: broken": ["dog_desc_fr.ogg"]}
-    assert saved["recordings"] == {"fr": 15}
-    assert "repaired: 1 (cat_desc_fr.ogg)" in prepare_tuxpaint.describe(summary)
+        assert check_recording(tmp_path / "cut.ogg") == (0.0, "broken")
+    (tmp_path / "open.ogg").write_bytes(whole[: starts[-1]])
+    seconds, fault = check_recording(tmp_path / "open.ogg")
+    assert (seconds, fault) == (len(soundfile.read(tmp_path / "open.ogg")[0]) / 8000, None)
+    assert seconds > 15
 
 
 def test_errors_tell_what_to_do(collection, tmp_path):

@@ -1,0 +1,89 @@
+"""Pages of an Ogg file (RFC 3533): its streams, one behind the other, each with the mark at its end.
+
+libsndfile decodes the first stream of a chain alone, and Opus only where the last page says that it is the last. Many
+writers, Android's among them, never say so: such a file is whole as long as its last page is.
+"""
+
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+FIRST, LAST = 2, 4  # bits of a page's flags: its stream begins, ends
+HEAD = 27  # bytes before the lengths of a page's segments
+MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+class Page(NamedTuple):
+    """A complete page.
+
+    Attributes:
+        content: all of it.
+        flags: of FIRST and LAST.
+        serial: of the stream that it belongs to.
+    """
+
+    content: bytes
+    flags: int
+    serial: bytes
+
+
+def links(content: bytes) -> Iterator[tuple[bytes, str | None]]:
+    """Finds what an Ogg file chains: streams that begin where others have ended.
+
+    Args:
+        content: the file.
+
+    Yields:
+        Each link as a file of its own, with the mark at its end, and what is missing of it: None where it is whole.
+    """
+    pages, missing = _pages(content)
+    starts = [
+        at for at, page in enumerate(pages) if at and page.flags & FIRST and not pages[at - 1].flags & FIRST
+    ]  # streams that are played together begin together
+    for first, end in zip([0, *starts], [*starts, len(pages)], strict=True):
+        last = {page.serial: at for at, page in enumerate(pages[first:end], first)}.values()
+        found = missing if end == len(pages) else None
+        whole = (
+            _marked(page.content) if at in last else page.content for at, page in enumerate(pages[first:end], first)
+        )
+        yield b"".join(whole), found
+
+
+def _pages(content: bytes) -> tuple[list[Page], str | None]:
+    """Cuts a file into its pages, and says what is missing: a damaged page, or one that breaks off at the end."""
+    pages: list[Page] = []
+    missing, at = None, content.find(b"OggS")
+    while at >= 0:
+        count = content[at + HEAD - 1] if at + HEAD <= len(content) else 255
+        segments = content[at + HEAD : at + HEAD + count]
+        end = at + HEAD + count + sum(segments)
+        if end > len(content):
+            return pages, "its last page is incomplete"
+        page = Page(content[at:end], content[at + 5], content[at + 14 : at + 18])
+        if checksum(page.content) != page.content[22:26]:
+            missing = missing or f"page {len(pages) + 1} does not have the checksum that it gives"
+        pages.append(page)
+        at = content.find(b"OggS", end)
+    return pages, missing
+
+
+def _marked(page: bytes) -> bytes:
+    """A page with the mark of the last one."""
+    if page[5] & LAST:
+        return page
+    page = page[:5] + bytes([page[5] | LAST]) + page[6:]
+    return page[:22] + checksum(page) + page[26:]
+
+
+def checksum(page: bytes) -> bytes:
+    """CRC of a page as its own field has it: zlib's polynomial with all bits mirrored, begun and ended with zero.
+
+    Args:
+        page: the whole page.
+
+    Returns:
+        The four bytes.
+    """
+    zeroed = page[:22] + bytes(4) + page[26:]
+    value = zlib.crc32(zeroed.translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{value:032b}"[::-1], 2).to_bytes(4, "little")
