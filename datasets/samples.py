@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from datasets.audio import count_samples, read_audio
 from datasets.augment import SpecAugment
 from datasets.features import HOP
+from datasets.image_ids import ImageIds
 from datasets.images import ImageTransform
 from datasets.manifest import ManifestError
 from datasets.records import SpokenCaption
@@ -133,6 +134,7 @@ class SpokenCaptions(Dataset, ABC):
         self.spec_augment = spec_augment if train else None
         self.on_error = on_error
         self.skipped: dict[int, str] = {}
+        self._image_ids: ImageIds | None = None
 
     def __len__(self) -> int:
         return len(self.records)
@@ -196,6 +198,25 @@ class SpokenCaptions(Dataset, ABC):
             raise ValueError("this dataset was built without pictures")
         return np.asarray(self.image.crop(self._picture(index), train=False))
 
+    def image_ids(self, rows: Sequence[int]) -> np.ndarray:
+        """Numbers of some rows' images, (n,) int64: equal for captions of the same file and for files of equal bytes.
+
+        Args:
+            rows: Rows of the dataset.
+
+        Returns:
+            (n,) int64.
+
+        Raises:
+            SampleError: An image cannot be read.
+            ValueError: The dataset was built without images.
+        """
+        if self.image is None:
+            raise ValueError("this dataset was built without pictures")
+        if self._image_ids is None or len(self._image_ids) != len(self):
+            self._image_ids = ImageIds(len(self), self._image_bytes)
+        return self._image_ids.of(rows)
+
     def waveform(self, index: int) -> np.ndarray | None:
         """The sound to listen to, even silence, (n,) float32 mono at 16 kHz; None when only features exist.
 
@@ -218,6 +239,14 @@ class SpokenCaptions(Dataset, ABC):
     def cut_at(self) -> int | None:
         """Frames that longer captions are cut to; None where none is cut."""
         return self.max_frames
+
+    def _image_bytes(self, index: int) -> bytes:
+        """The content of a row's image file."""
+        path = self.record(index).image_path
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise self.unusable(index, UserError(f"{path}: cannot be read ({error.strerror})")) from error
 
     @abstractmethod
     def _picture(self, index: int) -> Image.Image:

@@ -110,6 +110,9 @@ class GanClevr(_FromFiles):
         features: Where log-mels are computed.
         keep: Keep whole log-mels in memory, 16 kB for each second of sound, so that each file is read once in every
             loading process.
+        first: Take only so many captions, from the top of the list; None takes all.
+        last: Of those only the last; None takes all. With 504 and 500 a validation list gives the pairs that the public
+            code evaluates with batches of 8.
 
     Raises:
         ManifestError: The list or files are missing, or an id is no number.
@@ -128,12 +131,18 @@ class GanClevr(_FromFiles):
         on_error: OnError = "error",
         features: Literal["worker", "device"] = "worker",
         keep: bool = False,
+        first: PositiveInt | None = None,
+        last: PositiveInt | None = None,
     ) -> None:
         found = read_gan_clevr(folder, split, images=image is not None)
         wrong = [record.uttid for record in found.records if not is_whole_number(split_name(record.uttid)[0])]
         if wrong:
             raise ManifestError(f"{found.path}: ids {wrong[:3]} are no numbers; an id is the index of a noise vector")
-        args = (found.records, found.path, image, train, max_frames, window, spec_augment, on_error)
+        records = found.records
+        if first is not None or last is not None:
+            end = min(first or len(records), len(records))
+            records = Records(records[row] for row in range(max(0, end - (last or end)), end))
+        args = (records, found.path, image, train, max_frames, window, spec_augment, on_error)
         super().__init__(*args, features=features)
         if keep and features == "device":
             raise ValueError("keep goes with features: worker, found device: log-mels are the task's; set keep: false")
@@ -171,6 +180,7 @@ class GanClevr(_FromFiles):
         number = len(self.records) - len(kept)
         self.records = Records(kept)
         self._kept.clear()
+        self._image_ids = None
         return number
 
     def _speech(self, index: int) -> Sample:
@@ -245,8 +255,16 @@ class PlacesHDF5(SpokenCaptions):
         return self._open[key]
 
     def _picture(self, index: int) -> Image.Image:
+        name, content = self._encoded_image(index)
+        return read_image(content, name)
+
+    def _image_bytes(self, index: int) -> bytes:
+        return np.asarray(self._encoded_image(index)[1]).tobytes()
+
+    def _encoded_image(self, index: int) -> tuple[str, np.ndarray]:
+        """What errors call an image of the file, and its bytes."""
         name = f"{self._paths['image']} image[{index}]"
-        return read_image(_readable(name, lambda: self._file("image")["image"][index]), name)
+        return name, _readable(name, lambda: self._file("image")["image"][index])
 
     def _speech(self, index: int) -> Sample:
         name = f"{self._paths['audio']} melspec[{index}]"

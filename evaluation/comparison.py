@@ -16,7 +16,7 @@ class Column:
 
     Attributes:
         metric: its name in the ``metrics.json`` of a test or training.
-        chance: what chance reaches; None where nobody knows.
+        chance: what chance reaches, where the runs' own figures do not say it; None where nobody knows.
         best: which mean is the best, and bold; ``none`` where none is.
     """
 

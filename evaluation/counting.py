@@ -9,7 +9,7 @@ from torch import Tensor
 
 from evaluation.queries import Queries
 
-LARGE = 1 << 21  # entries of a tile from which compiled code pays
+LARGE = 1 << 22  # entries of a tile from which compiled code pays, which takes a second to load
 
 
 class Found(NamedTuple):

@@ -119,9 +119,9 @@ def _sections(report: Report) -> str:
 
 def _queries(report: Report) -> str:
     room = LIMIT_MB * 1e6 - 500_000 - len(_sections(report).encode())
-    total = int(report.metrics["n"]) if report.metrics.get("n") else None
     html, left_out = "", 0
     for direction, title in SECTIONS.items():
+        total = _candidates(report.metrics, direction)
         queries = sorted((q for q in report.queries if q.direction == direction), key=lambda query: query.rank)
         if not queries:
             continue
@@ -139,6 +139,13 @@ def _queries(report: Report) -> str:
     if left_out:
         html += f'<p class="note">{left_out} more queries left out to keep this file below {LIMIT_MB:.0f} MB.</p>'
     return html
+
+
+def _candidates(metrics: dict[str, float], direction: str) -> int | None:
+    """How many answers a query had to choose from; None when unknown."""
+    images = metrics.get("n")
+    count = metrics.get("n_captions", images) if direction == "image_to_speech" else images
+    return int(count) if count else None
 
 
 def _config(report: Report) -> str:

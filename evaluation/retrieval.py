@@ -100,9 +100,10 @@ def retrieve(
     speech_ids: Tensor | None = None,
     device: torch.device | str | None = None,
 ) -> Retrieval:
-    """Return the ranks of the right answers among features, without ever holding the whole similarity matrix.
+    """Return the ranks of the right answers among features, without ever holding a large similarity matrix.
 
-    Memory is that of ``similarity_fn`` on ``chunk`` x ``chunk`` items.
+    Memory is that of ``similarity_fn`` on ``chunk`` x ``chunk`` items. What fits into one chunk is compared once;
+    otherwise chunks with right answers, those on the diagonal, are compared twice.
 
     Args:
         image_features: first argument of ``similarity_fn``, e.g. maps (I, D, H, W).
@@ -132,6 +133,8 @@ def retrieve(
         return similarity_fn(images, captions, frames).to(dtype)
 
     shape = (len(image_features), len(speech_features))
+    if max(shape) <= chunk:
+        return ranks(tile(slice(None), slice(None)), image_ids, speech_ids)
     return Retrieval(*rank_tiles(tile, shape, (chunk, chunk), groups, True, place, dtype))
 
 
@@ -153,7 +156,8 @@ def recall_metrics(retrieval: Retrieval) -> dict[str, float]:
     Returns:
         ``A_r1``, ``A_r5``, ``A_r10``, ``I_r1``, ... (0-1), ``median_rank_A``, ``mean_rank_A``, ... (1 is best; the
         lower of two middle ranks), ``recall@1``, ``recall@5``, ``recall@10`` (mean of both ways),
-        ``chance_recall@1``, ... (those of a random order) and ``n`` (images).
+        ``chance_recall@1``, ... (those of a random order) and ``n`` (images). Where there are not as many spoken
+        captions as images, their number is ``n_captions``, and ``chance_A_r1``, ... are the two directions' chances.
     """
     metrics: dict[str, float] = {}
     sides = {"A": retrieval.speech, "I": retrieval.image}
@@ -164,6 +168,9 @@ def recall_metrics(retrieval: Retrieval) -> dict[str, float]:
     metrics |= {f"recall@{k}": (metrics[f"A_r{k}"] + metrics[f"I_r{k}"]) / 2 for k in RECALLS}
     metrics |= {f"chance_recall@{k}": sum(_chance(side, k) for side in sides.values()) / 2 for k in RECALLS}
     metrics["n"] = float(len(retrieval.speech.rank))
+    if len(retrieval.image.rank) != len(retrieval.speech.rank):
+        metrics |= {f"chance_{name}_r{k}": _chance(side, k) for name, side in sides.items() for k in RECALLS}
+        metrics["n_captions"] = float(len(retrieval.image.rank))
     return metrics
 
 

@@ -20,6 +20,7 @@ from models.maxdot import mean_of_max
 Kind = Literal["MISA", "SISA", "SIMA", "pooled"]
 Measure = Literal["dot", "cosine"]
 KINDS = ("MISA", "SISA", "SIMA", "pooled")
+POOLED = ("SISA", "pooled")  # products of mean embeddings
 MEASURES = ("dot", "cosine")
 
 
@@ -117,8 +118,8 @@ def aligned_similarity(
     _check(image, speech, nframes, kind, measure)
     _check_aligned(image, speech)
     frames = _valid_frames(speech, nframes, min_frames)
-    if kind in ("SISA", "pooled"):
-        images, captions = _pooled(image, speech, frames, kind, measure)
+    if kind in POOLED:
+        images, captions = mean_of_images(image, kind, measure), mean_of_captions(speech, frames, kind, measure)
         return _void((images * captions).sum(1), nframes, min_frames)
     # Positions in column order, as published: among equal maxima the gradient goes to the first column.
     scores = matchmaps(image, speech, measure).transpose(1, 2).flatten(1, 2)
@@ -136,20 +137,69 @@ def _void(scores: Tensor, nframes: Tensor | None, min_frames: int) -> Tensor:
     return scores.masked_fill(nframes.to(scores.device) < 1, torch.nan)
 
 
-def _pooled(image: Tensor, speech: Tensor, frames: Tensor, kind: str, measure: str) -> tuple[Tensor, Tensor]:
-    """Mean embeddings (I, D) and (S, D) whose dot product is the similarity of kind SISA or pooled.
+def mean_of_images(image: Tensor, kind: Kind, measure: Measure) -> Tensor:
+    """Return the mean embedding of each image, for the kinds that compare nothing else.
 
-    With the dot product both are the same number. With cosine SISA normalises at each position and then averages,
-    pooled averages and then normalises.
+    With the dot product SISA and pooled are the same number. With cosine SISA normalises at each position and then
+    averages, pooled averages and then normalises.
+
+    Args:
+        image: image maps (I, D, H, W).
+        kind: ``SISA`` or ``pooled``.
+        measure: ``dot`` or ``cosine``.
+
+    Returns:
+        (I, D).
     """
     if measure == "cosine" and kind == "SISA":
-        image, speech = F.normalize(image, dim=1), F.normalize(speech, dim=1)
-    valid = torch.arange(speech.shape[2], device=speech.device) < frames[:, None]
+        image = F.normalize(image, dim=1)
     images = image.flatten(2).mean(2)
-    captions = speech.masked_fill(~valid[:, None], 0).sum(2) / frames[:, None].to(speech.dtype)
-    if measure == "cosine" and kind == "pooled":
-        images, captions = F.normalize(images, dim=1), F.normalize(captions, dim=1)
-    return images, captions
+    return F.normalize(images, dim=1) if measure == "cosine" and kind == "pooled" else images
+
+
+def mean_of_captions(speech: Tensor, nframes: Tensor | None, kind: Kind, measure: Measure) -> Tensor:
+    """Return the mean embedding of each spoken caption; its product with :func:`mean_of_images` is the similarity.
+
+    Args:
+        speech: speech maps (S, D, T).
+        nframes: valid frames of each spoken caption (S,), all T when None; fewer than 1 counts as 1.
+        kind: ``SISA`` or ``pooled``.
+        measure: ``dot`` or ``cosine``.
+
+    Returns:
+        (S, D).
+    """
+    if measure == "cosine" and kind == "SISA":
+        speech = F.normalize(speech, dim=1)
+    if nframes is None:
+        captions = speech.mean(2)
+    else:
+        frames = _valid_frames(speech, nframes, 1)
+        valid = torch.arange(speech.shape[2], device=speech.device) < frames[:, None]
+        captions = speech.masked_fill(~valid[:, None], 0).sum(2) / frames[:, None].to(speech.dtype)
+    return F.normalize(captions, dim=1) if measure == "cosine" and kind == "pooled" else captions
+
+
+def max_of_mean(image: Tensor, speech: Tensor, nframes: Tensor | None = None) -> Tensor:
+    """Return the maximum over the image of the mean over the frames of every image's and caption's dot products.
+
+    MISA takes mean and maximum the other way round. With this score surisdi/learning-by-drawing chooses among pictures
+    in its tests (``experiments.py``: test_recall_selected, test_synthetic), whatever its loss compares.
+
+    Args:
+        image: image maps (I, D, H, W).
+        speech: speech maps (S, D, T).
+        nframes: frames of each spoken caption that count (S,), all T when None; more than T counts as T.
+
+    Returns:
+        Scores (I, S).
+
+    Raises:
+        MatchmapError: if the shapes do not fit.
+    """
+    _check(image, speech, nframes, "MISA", "dot")
+    captions = mean_of_captions(speech, nframes, "pooled", "dot")
+    return (image.flatten(2).transpose(1, 2) @ captions.T).amax(1)
 
 
 def similarity(
@@ -187,8 +237,8 @@ def similarity(
     """
     _check(image, speech, nframes, kind, measure)
     frames = _valid_frames(speech, nframes, min_frames)
-    if kind in ("SISA", "pooled"):
-        images, captions = _pooled(image, speech, frames, kind, measure)
+    if kind in POOLED:
+        images, captions = mean_of_images(image, kind, measure), mean_of_captions(speech, frames, kind, measure)
         scores = images.to(dtype or images.dtype) @ captions.to(dtype or captions.dtype).t()
         return _void(scores.to(torch.promote_types(scores.dtype, torch.float32)), nframes, min_frames)
     if measure == "cosine":

@@ -149,6 +149,16 @@ class Studio:
         """
         return picture(self.image(dataset, row)).numpy()
 
+    def image_ids(self, dataset: SpokenCaptions, rows: Sequence[int]) -> Tensor:
+        """Return numbers of some rows' pictures (n,) int64: the latents' ids, and others for edited pictures.
+
+        Args:
+            dataset: what the rows are of.
+            rows: of the dataset.
+        """
+        names = [split_name(dataset.record(row).uttid) for row in rows]
+        return torch.tensor([2 * int(latent) + active for latent, active in names])
+
     def _positives(self, ids: Tensor) -> Positives:
         """Draw the pictures of ids (b,), or take those that were kept."""
         latents, names = self.latents.take(ids).to(self.device), ids.tolist()

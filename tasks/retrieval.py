@@ -14,10 +14,10 @@ from engine.context import Context
 from engine.run_folder import RunFolder
 from evaluation.report import Query, Report, Retrieved, best_and_worst, write_report
 from evaluation.report_parts.left_out import left_out_metrics
-from evaluation.retrieval import Retrieval
 from evaluation.retrieval_tables import write_retrieval
 from models.matchmap import matchmaps
 from tasks.encoding import Encoded
+from tasks.ranked import Ranked
 
 Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
 Picture = Callable[[SpokenCaptions, int], np.ndarray]
@@ -32,7 +32,7 @@ def write_retrieval_report(
     context: Context,
     dataset: SpokenCaptions,
     encoded: Encoded,
-    retrieval: Retrieval,
+    ranked: Ranked,
     compare: Compare,
     split: str,
     picture: Picture,
@@ -46,7 +46,7 @@ def write_retrieval_report(
         context: its config and command.
         dataset: the split, for pictures, sounds and texts.
         encoded: its maps.
-        retrieval: the rankings of them.
+        ranked: the rankings of them.
         compare: the similarity, for the answers of single queries.
         split: its name, for the title.
         picture: gives the picture of a row of the dataset, (H, W, 3) uint8.
@@ -57,14 +57,16 @@ def write_retrieval_report(
         The metrics, with how much was left out if anything was.
     """
     names = [dataset.record(int(row)).uttid for row in encoded.index]
-    metrics = write_retrieval(folder.path, retrieval, names, names) | left_out_metrics(left_out or {})
+    images = [names[first] for first in ranked.images.tolist()]
+    metrics = write_retrieval(folder.path, ranked.retrieval, images, names) | left_out_metrics(left_out or {})
+    sides = (("speech_to_image", ranked.retrieval.image), ("image_to_speech", ranked.retrieval.speech))
     queries = [
-        _query(direction, int(position), dataset, encoded, retrieval, compare, picture)
-        for direction, side in (("speech_to_image", retrieval.image), ("image_to_speech", retrieval.speech))
+        _query(direction, int(position), dataset, encoded, ranked, compare, picture)
+        for direction, side in sides
         for position in best_and_worst(side.rank.numpy(), EXAMPLES)
     ]
     report = Report(
-        title=f"{context.run_name}: retrieval among {len(names)} {split} pairs",
+        title=f"{context.run_name}: retrieval among {ranked.what(split)}",
         metrics=metrics,
         curves={name: points for name, points in folder.curves().items() if name.startswith(CURVES)},
         queries=queries,
@@ -96,31 +98,40 @@ def _query(
     position: int,
     dataset: SpokenCaptions,
     encoded: Encoded,
-    retrieval: Retrieval,
+    ranked: Ranked,
     compare: Compare,
     picture: Picture,
 ) -> Query:
     """Collect one example: the true pair with its matchmap, and the first answers."""
     spoken = direction == "speech_to_image"
-    side = retrieval.image if spoken else retrieval.speech
+    side = ranked.retrieval.image if spoken else ranked.retrieval.speech
     match = int(side.match[position])
     image, speech = (match, position) if spoken else (position, match)
+    first = int(ranked.images[image])  # row that shows the image
     frames = max(1, int(encoded.nframes[speech]))
-    maps = matchmaps(encoded.image[image : image + 1], encoded.speech[speech : speech + 1, :, :frames])[0]
-    scores = _scores(encoded, position, spoken, compare)
+    maps = matchmaps(encoded.image[first : first + 1], encoded.speech[speech : speech + 1, :, :frames])[0]
+    # Of the caption with the images, or of the image with the captions; and the row and the image of each answer.
+    query = speech if spoken else first
+    answers, shown = (ranked.images, range(len(ranked.images))) if spoken else (None, ranked.image_of.tolist())
+    scores = _scores(encoded, query, spoken, compare, answers)
     record = dataset.record(int(encoded.index[speech]))
-    row = int(encoded.index[image])
     heard = _heard if encoded.pooling is not None else _read
     return Query(
         direction=direction,
         rank=int(side.rank[position]),
         text=record.text or record.uttid,
-        image_u8=picture(dataset, row),
+        image_u8=picture(dataset, int(encoded.index[first])),
         sample_rate=SAMPLE_RATE,
         matchmap=maps.numpy(),
         retrieved=[
-            _answer(dataset, encoded, int(found), scores, picture, correct=int(found) == match)
-            for found in np.argsort(-scores, kind="stable")[:ANSWERS]
+            _answer(
+                dataset,
+                int(encoded.index[found if answers is None else answers[found]]),
+                float(scores[found]),
+                picture,
+                correct=shown[found] == image,
+            )
+            for found in np.argsort(-scores, kind="stable")[:ANSWERS].tolist()
         ],
         **heard(dataset, int(encoded.index[speech]), frames, encoded.pooling),
     )
@@ -147,20 +158,18 @@ def _read(dataset: SpokenCaptions, row: int, frames: int, _pooling: None) -> dic
     }
 
 
-def _scores(encoded: Encoded, position: int, spoken: bool, compare: Compare, chunk: int = 256) -> np.ndarray:
-    """Return the similarities (N,) of one query with every answer."""
-    one = slice(position, position + 1)
+def _scores(
+    encoded: Encoded, row: int, spoken: bool, compare: Compare, answers: Tensor | None, chunk: int = 256
+) -> np.ndarray:
+    """Return the similarities (A,) of one query with its answers, all rows or some."""
+    one = slice(row, row + 1)
     parts = []
-    for first in range(0, len(encoded.index), chunk):
-        some = slice(first, first + chunk)
+    for some in (torch.arange(len(encoded.index)) if answers is None else answers).split(chunk):
         image, speech = (some, one) if spoken else (one, some)
         parts.append(compare(encoded.image[image], encoded.speech[speech], encoded.nframes[speech]).flatten())
     return torch.cat(parts).numpy()
 
 
-def _answer(
-    dataset: SpokenCaptions, encoded: Encoded, position: int, scores: np.ndarray, picture: Picture, correct: bool
-) -> Retrieved:
-    row = int(encoded.index[position])
+def _answer(dataset: SpokenCaptions, row: int, score: float, picture: Picture, correct: bool) -> Retrieved:
     record = dataset.record(row)
-    return Retrieved(picture(dataset, row), record.text or record.uttid, float(scores[position]), correct)
+    return Retrieved(picture(dataset, row), record.text or record.uttid, score, correct)

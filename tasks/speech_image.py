@@ -8,8 +8,7 @@ Shape letters: B global batch, b batch of this rank, D embedding size, T frames,
 """
 
 import logging
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -29,7 +28,7 @@ from engine.errors import UserError
 from engine.optimization import Length, Optimization
 from engine.run_folder import RunFolder
 from engine.task import Example, Step
-from evaluation.retrieval import Retrieval, recall_metrics, retrieve
+from evaluation.retrieval import RECALLS, recall_metrics
 from models.speech_maps import SpeechMaps
 from published import holds_encoders
 from tasks.captions import Captions
@@ -37,6 +36,7 @@ from tasks.encoding import Encoded, encode_all
 from tasks.fitting import Node, few_pairs, no_pictures, unlike_encoders
 from tasks.imposters import draw_imposters, leave_out_same_picture
 from tasks.planned import plan_faults
+from tasks.ranked import Ranked, rank_split
 from tasks.retrieval import write_retrieval_report
 from tasks.similarity import Similarity
 from tasks.trained_run import encoder_nodes, published_weights
@@ -58,14 +58,16 @@ class SpeechImage:
         text_encoder: instead of it, reads the captions as words: (b, L), words to SpeechMaps.
         similarity: how maps are compared.
         same_picture: whether another caption of the same picture in a batch counts as an impostor (as in the published
-            systems, whose pictures have one caption each) or is left out.
+            systems, whose pictures have one caption each) or is left out. The same are those whose files have the same
+            bytes, or that were drawn from the same latent. Evaluation always takes them for one.
         data: given by main.
         device: given by main.
         length: given by main.
         folder: given by main; the run folder, where rows that cannot be used are listed as they are found.
 
-    Where the pictures come from is in :meth:`check_data`, :meth:`pictures` and :meth:`picture_u8`, what is learned from
-    a batch in :meth:`loss_parts`: a task with other pictures or losses replaces those and keeps the rest.
+    Where the pictures come from is in :meth:`check_data`, :meth:`pictures`, :meth:`picture_u8` and :meth:`image_ids`,
+    what is learned from a batch in :meth:`loss_parts`: a task with other pictures or losses replaces those and keeps
+    the rest.
 
     Raises:
         UserError: not exactly one of the caption encoders is given, the encoders' embedding sizes differ, the data come
@@ -73,10 +75,11 @@ class SpeechImage:
     """
 
     metric = "recall@10"
+    metrics = tuple(f"{name}{k}" for name in ("recall@", "A_r", "I_r") for k in RECALLS)
     module_names = ("image", "speech")
     shown_metrics = MappingProxyType(
         {
-            **{f"recall@{k}": f"recall@{k}" for k in (1, 5, 10)},
+            **{f"recall@{k}": f"recall@{k}" for k in RECALLS},
             "median_rank_I": "median rank speech→image",
             "median_rank_A": "median rank image→speech",
         }
@@ -102,6 +105,7 @@ class SpeechImage:
             data.train_loader.note_small_set()
         self.check_data()
         self.similarity, self.ranking, self.same_picture = similarity, ranking, same_picture
+        self._noted: set[str] = set()  # splits of which it was said that images have several captions
         loader = data.train_loader
         self.batch_size, self.steps_per_epoch = loader.samples_per_step, loader.steps_per_epoch
         self.image_encoder = image_encoder.to(device)
@@ -150,7 +154,7 @@ class SpeechImage:
         """
         yield from few_pairs(data)
         yield from no_pictures(data)
-        yield from plan_faults(SpeechImage.module_names, data, trainer, launch, optimization)
+        yield from plan_faults(SpeechImage.module_names, SpeechImage.metrics, data, trainer, launch, optimization)
 
     holds_published = staticmethod(holds_encoders)
     read_published = staticmethod(published_weights)
@@ -190,6 +194,15 @@ class SpeechImage:
         """
         return dataset.image_u8(row)
 
+    def image_ids(self, dataset: SpokenCaptions, rows: Sequence[int]) -> Tensor:
+        """Return numbers of some rows' pictures (n,) int64, equal for rows that show the same one.
+
+        Args:
+            dataset: what the rows are of.
+            rows: of the dataset.
+        """
+        return torch.from_numpy(dataset.image_ids(rows))
+
     # -- training ------------------------------------------------------------------------------------------------
 
     def begin_epoch(self, epoch: int) -> None:
@@ -216,9 +229,7 @@ class SpeechImage:
             batch: what they were made of.
             step: draws random numbers that are the same on every rank.
         """
-        scores = self.similarity.of_all_ranks(image, speech)
-        if self.same_picture == "left_out":
-            scores = leave_out_same_picture(scores, self._picture_ids(batch))
+        scores = self.without_same_picture(self.similarity.of_all_ranks(image, speech), batch)
         values: dict[str, Tensor] = {}
         for direction, matrix in (("image_to_speech", scores), ("speech_to_image", scores.T)):
             imposters = draw_imposters(len(matrix), step.generator).to(matrix.device)
@@ -226,12 +237,20 @@ class SpeechImage:
                 values[f"{loss.target.__name__}_{direction}"] = loss(similarity=matrix, imposters=imposters)
         return values
 
-    def _picture_ids(self, batch: dict[str, Any]) -> Tensor:
-        """Return a number for the picture of every pair of the global batch, (B,) int64."""
-        dataset = self.data.train_loader.dataset
-        paths = [str(dataset.record(int(row)).image_path) for row in batch["index"]]
-        numbers = torch.tensor([zlib.crc32(path.encode()) for path in paths])
-        return distributed.gather_rows(numbers.to(self.device))
+    def without_same_picture(self, scores: Tensor, batch: dict[str, Any]) -> Tensor:
+        """Lower the scores of pairs that share a picture, where ``same_picture`` is ``left_out``.
+
+        Args:
+            scores: (B, B) of the global batch.
+            batch: this rank's part of it.
+
+        Returns:
+            (B, B).
+        """
+        if self.same_picture == "impostor":
+            return scores
+        ids = self.image_ids(self.data.train_loader.dataset, batch["index"].tolist())
+        return leave_out_same_picture(scores, distributed.gather_rows(ids.to(self.device)))
 
     def encode(self, batch: dict[str, Any], dataset: SpokenCaptions) -> tuple[Tensor, SpeechMaps]:
         """Encode the pairs of a batch.
@@ -252,19 +271,30 @@ class SpeechImage:
         encoded = encode_all(self.data.loaders["validation"], self.encode, limit)
         metrics = None
         if distributed.is_main():
-            metrics = recall_metrics(self.retrieve(encoded))
+            metrics = recall_metrics(self.rank("validation", encoded).retrieval)
         return distributed.gather_objects(metrics)[0]
 
-    def retrieve(self, encoded: Encoded) -> Retrieval:
-        """Rank every caption for every picture and the other way round, in bounded memory.
+    def rank(self, split: str, encoded: Encoded) -> Ranked:
+        """Rank every caption for every picture and the other way round, each picture once.
 
         Args:
-            encoded: all pictures and captions of a split.
+            split: name of a split.
+            encoded: its pictures and captions.
 
         Returns:
             The ranks and scores.
         """
-        return retrieve(encoded.image, encoded.speech, encoded.nframes, self.similarity, device=self.device)
+        ids = self.image_ids(self.data.loaders[split].dataset, encoded.index.tolist())
+        found = rank_split(encoded, ids, self.similarity, self.device)
+        if len(found.images) < len(found.image_of) and split not in self._noted:
+            self._noted.add(split)
+            log.info("%s: all captions of the same image are right answers to it", found.what(split))
+            if self.same_picture == "impostor":
+                log.warning(
+                    "in training, other captions of the same image count as impostors if it is so there too; "
+                    "task.same_picture=left_out leaves them out"
+                )
+        return found
 
     def examples(self) -> list[Example]:
         """Return the first three validation pairs that can be read.
@@ -293,11 +323,11 @@ class SpeechImage:
         skipped = [row for rows in distributed.gather_objects(self.data.skipped) for row in rows]
         if not distributed.is_main():
             return {}
-        log.info("evaluating on %d %s pairs", len(encoded.index), split)
-        retrieval = self.retrieve(encoded)
+        ranked = self.rank(split, encoded)
+        log.info("evaluating on %s", ranked.what(split))
         left_out = self.data.left_out(merge_skipped(folder.path / SKIPPED, skipped), len(encoded.index))
         return write_retrieval_report(
-            folder, context, loader.dataset, encoded, retrieval, self.similarity, split, self.picture_u8, sections,
+            folder, context, loader.dataset, encoded, ranked, self.similarity, split, self.picture_u8, sections,
             left_out,
         )  # fmt: skip
 

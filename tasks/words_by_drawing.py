@@ -6,7 +6,7 @@
 Shape letters: B global batch, b batch of this rank, D embedding size, T frames, H, W image map, R pixels a side.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -75,6 +75,7 @@ class WordsByDrawing(SpeechImage):
         similarity: how maps are compared; where to edit is always chosen by the dot product, as published.
         mining: what finds the hardest impostors of ``negatives_hard`` and ``negatives_both``: the ``configured``
             similarity, or, as ``published``, MISA with the dot product whatever ``similarity`` says.
+        same_picture: whether another caption of the same picture in a batch counts as an impostor or is ``left_out``.
         data: given by main.
         device: given by main.
         length: given by main.
@@ -105,6 +106,7 @@ class WordsByDrawing(SpeechImage):
         largest_loss: Annotated[float, Field(gt=0)] | None = 5.0,
         similarity: Similarity = Similarity(),  # noqa: B008  never changed
         mining: Mining = "configured",
+        same_picture: Literal["impostor", "left_out"] = "impostor",
         folder: RunFolder | None = None,
         dry_run: bool = False,
     ) -> None:
@@ -121,7 +123,9 @@ class WordsByDrawing(SpeechImage):
         for key, message in _undrawable(loss_type, drawing, editing):
             raise UserError(f"task.{key}: {message}")
         captions = (speech_encoder, text_encoder)
-        super().__init__(image_encoder, [], optimization, data, device, length, *captions, similarity, folder=folder)
+        super().__init__(
+            image_encoder, [], optimization, data, device, length, *captions, similarity, same_picture, folder
+        )
         self.clusters: DrawingClusters | None = None
         if editing is not None and editing.clustering is not None and loss_type in EDITED:
             self._add_clusters(editing, dry_run)
@@ -182,7 +186,7 @@ class WordsByDrawing(SpeechImage):
         yield from few_pairs(data)
         if drawing is None:
             yield from no_pictures(data)
-        yield from plan_faults(WordsByDrawing.module_names, data, trainer, launch, optimization)
+        yield from plan_faults(WordsByDrawing.module_names, SpeechImage.metrics, data, trainer, launch, optimization)
 
     # -- where the pictures come from ----------------------------------------------------------------------------
 
@@ -208,6 +212,10 @@ class WordsByDrawing(SpeechImage):
     def picture_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
         """Return the picture of ``row`` of ``dataset`` as people see it, (R, R, 3) uint8."""
         return super().picture_u8(dataset, row) if self.studio is None else self.studio.picture_u8(dataset, row)
+
+    def image_ids(self, dataset: SpokenCaptions, rows: Sequence[int]) -> Tensor:
+        """Return numbers of the pictures of ``rows`` of ``dataset`` (n,) int64; those of one latent are the same."""
+        return super().image_ids(dataset, rows) if self.studio is None else self.studio.image_ids(dataset, rows)
 
     # -- training ------------------------------------------------------------------------------------------------
 
@@ -260,16 +268,16 @@ class WordsByDrawing(SpeechImage):
             batch: what they were encoded from.
             step: whose generator draws the impostors.
         """
-        scores = self.similarity.of_all_ranks(image, speech)
+        scores = self.without_same_picture(self.similarity.of_all_ranks(image, speech), batch)
         parts = {"regular": self._regular(scores, step.generator)}
         if self.loss_type == "negatives_hard":
-            parts["hard"] = hard_negative(scores, self.margin, self._mined(image, speech))
+            parts["hard"] = hard_negative(scores, self.margin, self._mined(image, speech, batch))
         if self.loss_type in EDITED:
             edited = self.edited_similarity(image, speech, batch, step)
             if self.loss_type == "negatives_edited":
                 parts["edited"] = edited_negatives(scores, edited, self.margin)
             else:
-                mined = self._mined(image, speech)
+                mined = self._mined(image, speech, batch)
                 parts["edited_or_hard"] = self._cut(edited_and_hard(scores, edited, self.margin, mined))
         return parts
 
@@ -285,11 +293,12 @@ class WordsByDrawing(SpeechImage):
         return loss if self.largest_loss is None else loss.clamp(max=self.largest_loss)
 
     @torch.no_grad()
-    def _mined(self, image: Tensor, speech: SpeechMaps) -> Tensor | None:
+    def _mined(self, image: Tensor, speech: SpeechMaps, batch: dict[str, Any]) -> Tensor | None:
         """The matrix (B, B) that chooses the hardest impostors; None: the one that the loss compares."""
         if self.mining == "configured":
             return None
-        return replace(self.similarity, **PUBLISHED_MINING).of_all_ranks(image.detach(), speech)
+        mined = replace(self.similarity, **PUBLISHED_MINING).of_all_ranks(image.detach(), speech)
+        return self.without_same_picture(mined, batch)
 
     def edited_similarity(self, image: Tensor, speech: SpeechMaps, batch: dict[str, Any], step: Step) -> Tensor:
         """Draw this rank's negatives and compare them with their captions.

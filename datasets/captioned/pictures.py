@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from datasets.captioned.files import Split, read_split
+from datasets.image_ids import ImageIds
 from datasets.images import read_image
 from datasets.samples import OnError, unusable_row
 from engine.errors import UserError
@@ -67,6 +68,7 @@ class CaptionedPictures(Dataset):
         self.skipped: dict[int, str] = {}
         self.train, self.sides, self.max_words = train, list(sides), max_words
         self.vocabulary = self.content.vocabulary
+        self._image_ids = ImageIds(len(self), self._image_bytes)
 
     def __len__(self) -> int:
         return len(self.content.names)
@@ -127,6 +129,28 @@ class CaptionedPictures(Dataset):
             )
             raise unusable_row(self, index, name, told)
         return image.crop(square)
+
+    def image_ids(self, rows: Sequence[int]) -> np.ndarray:
+        """Return numbers of some rows' images, equal where the files have the same bytes.
+
+        Args:
+            rows: of the dataset.
+
+        Returns:
+            (n,) int64.
+
+        Raises:
+            SampleError: an image cannot be read.
+        """
+        return self._image_ids.of(rows)
+
+    def _image_bytes(self, index: int) -> bytes:
+        name = self.content.names[index]
+        path = self.content.images / f"{name}.jpg"
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise unusable_row(self, index, name, f"{path}: cannot be read ({error.strerror})") from error
 
     def _pictures(self, index: int) -> dict[int, Tensor]:
         """By side."""

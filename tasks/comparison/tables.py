@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,7 @@ from tasks.comparison.plan import Plan
 from tasks.comparison.runs import Job
 
 OWN = "the training itself"
+DIRECTION = re.compile(r"[AI]_r(?P<k>\d+)")
 
 
 class Findings(NamedTuple):
@@ -26,12 +29,14 @@ class Findings(NamedTuple):
         runs: trainings and tests that these are of.
         lacking: the names of the tests that are not finished, by training and seed.
         absent: figures that the table asks for and a finished run does not have, a sentence each.
+        chances: what chance reaches according to the runs themselves, by heading.
     """
 
     measured: list[Measured]
     runs: list[Job]
     lacking: dict[tuple[str, int], list[str]]
     absent: list[str]
+    chances: dict[str, set[float]]
 
     def jobs(self) -> set[Job]:
         """What is finished, and what each was made from."""
@@ -46,7 +51,7 @@ class Findings(NamedTuple):
 def measure(plan: Plan) -> Findings:
     """Look at the tests of ``plan`` for all seeds that were begun."""
     made_from.forget()
-    found = Findings([], [], {}, [])
+    found = Findings([], [], {}, [], {})
     for name in plan.trainings:
         for seed in plan.begun_seeds():
             if plan.measures:
@@ -64,10 +69,26 @@ def _take(found: Findings, job: Job, of: tuple[str, int], what: str, columns: Ma
     figures = job.figures()
     found.runs.append(job)
     for head, column in columns.items():
+        if (chance := _chance(column.metric, figures)) is not None:
+            found.chances.setdefault(head, set()).add(chance)
         if column.metric in figures:
             found.measured.append(Measured(*of, head, figures[column.metric]))
         else:
             found.absent.append(f"{of[0]} with seed {of[1]}: {what} has no {column.metric}")
+
+
+def _chance(metric: str, figures: Mapping[str, float]) -> float | None:
+    """The chance of a metric as a run measured it: of recalls, among its own images and captions."""
+    found = figures.get(f"chance_{metric}")
+    if found is None and (match := DIRECTION.fullmatch(metric)):
+        found = figures.get(f"chance_recall@{match['k']}")
+    return found
+
+
+def _with_chances(columns: Mapping[str, Column], chances: Mapping[str, set[float]]) -> dict[str, Column]:
+    """The columns with the chance on which all runs agree, where they say it."""
+    agreed = {head: values for head, values in chances.items() if len(values) == 1}
+    return {head: replace(column, chance=min(agreed.get(head, {column.chance}))) for head, column in columns.items()}
 
 
 def write_tables(plan: Plan, folder: Path) -> None:
@@ -79,7 +100,7 @@ def write_tables(plan: Plan, folder: Path) -> None:
     """
     found = measure(plan)
     summaries = summarise(found.measured)
-    columns = plan.columns()
+    columns = _with_chances(plan.columns(), found.chances)
     seeds = sorted({one.seed for one in found.measured})
     made = found.jobs()
     commands = [job.command for job in plan.jobs(seeds) if job in made]

@@ -13,9 +13,9 @@ from engine.context import Context
 from engine.errors import UserError
 from engine.run_folder import RunSettings
 from evaluation.report import write_metrics
-from evaluation.retrieval import retrieve
 from models.speech_maps import SpeechMaps
 from tasks.encoding import Encoded, encode_all
+from tasks.ranked import rank_split
 from tasks.retrieval import write_retrieval_report
 from tasks.words_by_drawing_experiments.experiment import DataNode, opened
 from tasks.words_by_drawing_experiments.model import ModelSource
@@ -72,7 +72,8 @@ def evaluate(
 
         encoded = encode_all(loader, encode, limit=-(-seen // loader.batch_size))
         encoded = _part(encoded, slice(seen - count, seen))
-        found = retrieve(encoded.image, encoded.speech, encoded.nframes, trained.similarity, device=experiment.device)
+        ids = pictures.image_ids(encoded.index.tolist())
+        found = rank_split(encoded, ids, trained.similarity, experiment.device)
         metrics = write_retrieval_report(
             experiment.folder,
             context,

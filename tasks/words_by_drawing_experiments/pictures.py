@@ -98,6 +98,16 @@ class Pictures:
             return self.generator(self.latents_of(rows))
         return torch.stack([from_u8(self.dataset.image_u8(row)) for row in rows]).to(self.device)
 
+    def image_ids(self, rows: Sequence[int]) -> Tensor:
+        """Return numbers of the pictures of rows (B,) int64, equal where the latent or the file's content is the same.
+
+        Args:
+            rows: B rows of the dataset.
+        """
+        if self.generator is not None:
+            return torch.tensor([self.ids[row] for row in rows])
+        return torch.from_numpy(self.dataset.image_ids(rows))
+
 
 def leave_out_edited(dataset: SpokenCaptions) -> None:
     """Leave the captions of edited pictures out of a set whose pictures are to be drawn, in place, and say how many.

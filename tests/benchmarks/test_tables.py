@@ -21,7 +21,7 @@ SMALL = ["--channels", "8", "--side", "2", "--frames", "3", "--repeats", "1"]
             ["--batch", "4", "--channels", "6", "--side", "3", "--repeats", "1"],
             "words against regions, cpu",
         ),
-        (retrieval, ["--n", "40", "--repeats", "1"], "recalls and ranks, cpu"),
+        (retrieval, ["--n", "40", "--pooled", "48", "--repeats", "1"], "recalls of 48 pooled maps, cpu"),
         (loading, ["--rows", "4", "--batch-size", "2", "--seconds", "0.5", "--workers", "0"], "HDF5, speech alone"),
     ],
 )

@@ -271,3 +271,65 @@ def test_written_captions_have_words_but_no_time_axis(tmp_path):
     assert 'class="timeline"' not in body
     assert 'type="range"' not in body
     assert "<audio" not in body
+
+
+@pytest.fixture
+def several(tmp_path):
+    """A manifest of the four pairs, each image under its name, under another spelling and as a copy: 12 captions."""
+    folder = shutil.copytree(ASSETS / "formats" / "places", tmp_path / "places")
+    content = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    rows = []
+    for row, entry in enumerate(content["data"]):
+        shutil.copy(folder / "images" / entry["image"], folder / "images" / f"copy_{row}.jpg")
+        for number, image in enumerate((entry["image"], f"./a/../{entry['image']}", f"copy_{row}.jpg")):
+            wav = content["data"][(row + number) % 4]["wav"]
+            rows.append(entry | {"uttid": f"{row}_{number}", "image": image, "wav": wav})
+    (folder / "several.json").write_text(json.dumps(content | {"data": rows}), encoding="utf-8")
+    return folder / "several.json"
+
+
+def test_a_run_takes_captions_of_the_same_image_for_right(several, tmp_path, capsys, caplog):
+    caplog.set_level("INFO")
+    arguments = [f"data.{split}.manifest={several}" for split in ("train", "validation")]
+    arguments += ["data.batch_size=12", "trainer.epochs=1", f"run.folder={tmp_path}"]
+    assert run.run(run.parse_arguments(["-f", str(TINY), *arguments]), ["run.py"]) == 0
+    folder = tmp_path / "tiny"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert (metrics["n"], metrics["n_captions"]) == (4, 12)
+    assert metrics["I_r5"] == metrics["chance_I_r5"] == 1
+    assert metrics["chance_A_r1"] == metrics["chance_I_r1"] == 0.25
+    rows = json.loads((folder / "queries.json").read_text())
+    assert len(rows) == 4 + 12
+    for row in rows:
+        assert row["query_name"].split("_")[0] == row["match_name"].split("_")[0] != row["wrong_name"].split("_")[0]
+        better, worse = ("match", "wrong") if row["rank"] == 1 else ("wrong", "match")
+        assert row[f"{better}_score"] >= row[f"{worse}_score"]
+    assert json.loads((folder / "retrieval.json").read_text())["n_captions"] == 12
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "<h1>tiny: retrieval among 12 validation captions of 4 images</h1>" in page
+    assert "Among 12 captions of 4 images." in page
+    assert set(re.findall(r"rank \d+ of (\d+)</strong> asked with the (\w+)", page)) == {
+        ("4", "caption"),
+        ("12", "picture"),
+    }
+    assert "12 validation captions of 4 images: all captions of the same image are right answers to it" in caplog.text
+    assert "task.same_picture=left_out leaves them out" in caplog.text
+    assert "12 captions of 4 images\n" in capsys.readouterr().err
+
+
+def test_copies_of_an_image_are_left_out_too(several):
+    task, _ = build("data.batch_size=12", "task.same_picture=left_out", f"data.train.manifest={several}")
+    batch = next(iter(task.batches(0, 0)))
+    image = batch["index"] // 3
+    masked = task.without_same_picture(torch.zeros(12, 12), batch)
+    assert torch.equal(masked < 0, (image[:, None] == image) & ~torch.eye(12, dtype=torch.bool))
+
+
+def test_one_image_for_all_captions_stops_the_training(several, tmp_path):
+    content = json.loads(several.read_text(encoding="utf-8"))
+    content["data"] = content["data"][:3]
+    several.write_text(json.dumps(content), encoding="utf-8")
+    task, _ = build("data.batch_size=3", "task.same_picture=left_out", f"data.train.manifest={several}")
+    loop = Trainer(task, TrainerSettings(epochs=2), 0, torch.device("cpu"), None)
+    with pytest.raises(UserError, match="the gradient was 0 at each of the 1 steps so far, so nothing is learned"):
+        loop.fit()

@@ -382,3 +382,28 @@ def test_kept_pictures_are_those_that_are_drawn(folder):
         assert kept.draw(batch).positives.shapes == drawn.draw(batch).positives.shapes
         calls.append("next")
     assert calls == [3, "next", 1, "next", 2, 2, "next", "next"]
+
+
+def test_captions_of_the_same_latent_are_of_the_same_picture(tmp_path):
+    data = make_data(write_captions(tmp_path, ["1", "2", "01", "3", "02", "4"]))
+    task = make_task(data, "regular", same_picture="left_out")
+    dataset = data.train_loader.dataset
+    assert task.image_ids(dataset, range(6)).tolist() == [2, 4, 2, 6, 4, 8]
+    batch = next(iter(task.batches(0, 0)))
+    masked = task.without_same_picture(torch.zeros(6, 6), batch)
+    latent = batch["latent"]
+    same = (latent[:, None] == latent) & ~torch.eye(6, dtype=torch.bool)
+    assert int(same.sum()) == 4
+    assert torch.equal(masked < 0, same)
+    metrics = task.evaluate()
+    assert (metrics["n"], metrics["n_captions"]) == (4, 6)
+    other = make_task(data, "regular")
+    assert torch.equal(other.without_same_picture(torch.zeros(6, 6), batch), torch.zeros(6, 6))
+
+
+@pytest.mark.parametrize("loss_type", LOSSES)
+def test_one_picture_for_all_captions_teaches_nothing(tmp_path, loss_type):
+    data = make_data(write_captions(tmp_path, ["5", "05", "005"]), batch_size=3)
+    task = make_task(data, loss_type, editing=EDITING, same_picture="left_out", mining="published")
+    values = float(fit(task, 1)[0]["gradient_norm/encoders"])
+    assert (values > 0) == (loss_type in ("negatives_edited", "negatives_both"))  # the edited picture is another one

@@ -328,3 +328,24 @@ def test_a_command_is_told_to_stop_once_and_waited_for(tmp_path):
     finally:
         signal.signal(signal.SIGINT, former)
     assert told.read_text() == "saved"
+
+
+def test_chance_is_what_the_runs_found_among_their_own_images(calls, monkeypatch, tmp_path):
+    """20 images with 5 captions each: chance is not what the config says of pairs."""
+    plain = runs.call
+
+    def call(command):
+        code = plain(command)
+        folder = calls[-1][0]
+        if "tests" in folder.parts:
+            figures = {"A_r1": 0.7, "I_r1": 0.6, "chance_A_r1": 0.05, "chance_recall@1": 0.04, "chance_other": 0.5}
+            (folder / "metrics.json").write_text(json.dumps(figures))
+        return code
+
+    monkeypatch.setattr(runs, "call", call)
+    columns = {"A": Column("A_r1", 0.002), "I": Column("I_r1"), "none": Column("beats size", 0.5)}
+    tests = {"recall": Check("words_by_drawing/evaluate.yaml", [], columns)}
+    compare(**ARGUMENTS | {"seeds": [0], "tests": tests}, context=context(), folder=tmp_path)
+    found = json.loads((tmp_path / "comparison.json").read_text())
+    assert found["chance"] == {"A": 0.05, "I": 0.04, "none": 0.5}
+    assert "| A | 0.700 | 0.700 | 0.050 |" in (tmp_path / "comparison.md").read_text().replace("**", "")

@@ -1,0 +1,42 @@
+"""Which rows of a dataset show the same image: those whose image files have the same bytes.
+
+A path says less: the captions of one image may name it in several ways, copies of an image have names of their own, and
+the rows of an HDF5 file have no path at all.
+"""
+
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+
+import numpy as np
+
+
+class ImageIds:
+    """Numbers of the images of a dataset's rows. An image is read when it is first asked for; its number is kept.
+
+    Args:
+        rows: of the dataset.
+        content: gives the bytes of a row's image file.
+    """
+
+    def __init__(self, rows: int, content: Callable[[int], bytes]) -> None:
+        self._content = content
+        self._ids = np.zeros(rows, np.int64)  # 0: not read yet
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def of(self, rows: Sequence[int]) -> np.ndarray:
+        """Return the numbers of some rows' images, (n,) int64, equal where the images are the same.
+
+        Args:
+            rows: of the dataset.
+        """
+        for row in rows:
+            if self._ids[row] == 0:
+                self._ids[row] = _number(self._content(row))
+        return self._ids[list(rows)]
+
+
+def _number(content: bytes) -> int:
+    """The first 63 bits of the content's digest, and a last one that makes it differ from 0."""
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "little", signed=True) | 1
