@@ -6,7 +6,6 @@ are not finite; averages of weights and checkpoints have files of their own in e
 """
 
 import logging
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,9 +24,10 @@ from engine.saving import Position, Saver, TrainingState
 from engine.settings import TrainerSettings
 from engine.stop import StopRequest
 from engine.task import Task
-from engine.update import NonFiniteLoss, Updater, pick_precision
+from engine.update import NoGradient, NonFiniteLoss, Updater, pick_precision
 
 log = logging.getLogger(__name__)
+FEWEST_IDLE_STEPS = 20  # without a gradient, until a training that had one before is taken to have converged
 
 
 class Stopped(UserError):
@@ -99,6 +99,8 @@ class Trainer:
         self.averages = start_averages(task.modules, settings.ema)
         self.at = Position()
         self._shown: dict[str, np.ndarray] = {}  # images of the last step
+        self._without_gradient = 0  # the last steps, in this process, whose gradients were all 0
+        self._converged = False
         self._since = time.perf_counter()
         state = TrainingState(self.at, task, self.averages, self.updater, seed, config_text)
         self.saver = Saver(state, folder, settings.checkpoint)
@@ -121,6 +123,7 @@ class Trainer:
         Raises:
             Stopped: a signal came; a checkpoint was written.
             NonFiniteLoss: names the step, the loss and the last good checkpoint.
+            NoGradient: no step of the first epoch, or of a training that is shorter, had a gradient.
         """
         metrics: dict[str, float] = {}
         run_log = RunLog(self.folder, first_step=self.at.step + 1 if self.at.step else 0)
@@ -143,10 +146,10 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the epochs or a budget are used up."""
+        """Whether the epochs or a budget are used up, or a training that has learned finds no gradient any more."""
         settings = self.settings
         out_of_steps = settings.max_steps is not None and self.at.step >= settings.max_steps
-        if self.at.epoch >= settings.epochs or out_of_steps:
+        if self.at.epoch >= settings.epochs or out_of_steps or self._converged:
             return True
         if settings.max_minutes is None:
             return False
@@ -186,8 +189,35 @@ class Trainer:
             self.saver.after_step()
         else:
             self.at.epoch, self.at.batch = self.at.epoch + 1, 0
+        self._look_for_gradient(epoch)
         if logged and self.finished:  # the last steps, and all of a training that is shorter than log_every_steps
             self._log(run_log, epoch, logged, throughput)
+
+    def _look_for_gradient(self, epoch: int) -> None:
+        """End a training in which no step of a whole epoch, or of all that there were, had a gradient.
+
+        One that has learned before ends as at the end of its epochs, with evaluation and report; an epoch of a few
+        steps must repeat then, since sampled impostors may all be worse by luck.
+
+        Args:
+            epoch: counted from 1.
+
+        Raises:
+            NoGradient: nothing was ever learned.
+        """
+        idle, per_epoch = self._without_gradient, self.task.steps_per_epoch
+        if 0 < idle == self.at.step:
+            raise NoGradient(
+                f"epoch {epoch}: the gradient was 0 at each of the {idle} steps so far, so nothing is learned; "
+                "expected a loss that tells the samples of a batch apart: look whether all are the same (one image for "
+                "all captions), the margin is 0 or too small, or fp16 rounds the gradient to 0"
+            )
+        if idle >= max(per_epoch, FEWEST_IDLE_STEPS):
+            log.warning(
+                "epoch %d: the gradient was 0 at each of the last %d steps, so nothing is left to learn for this loss; "
+                "training ends here", epoch, idle,
+            )  # fmt: skip
+            self._converged = True
 
     def train_step(self, batch: Any) -> dict[str, Tensor | float]:
         """Make one optimisation step and count it.
@@ -222,6 +252,8 @@ class Trainer:
         for scheduler in self.task.schedulers.values():
             scheduler.step()
         self._shown = step.images
+        moved = any(norm != 0 for norm in step.norms.values())
+        self._without_gradient = 0 if moved else self._without_gradient + 1
         self.at.step += 1
         self.at.batch += 1
         return {name: value.detach() if isinstance(value, Tensor) else value for name, value in values.items()} | (
@@ -278,17 +310,21 @@ class Trainer:
             return self.task.evaluate(limit)
 
     def _evaluate(self, run_log: RunLog) -> dict[str, float]:
-        """Evaluate, log, and write ``best.pt`` when the task's metric is the best so far."""
+        """Evaluate, log, and write ``best.pt`` when the metric that chooses it is the best so far."""
         metrics = self.evaluate()
         run_log.scalars(self.at.step, self.at.epoch, {f"validation/{name}": value for name, value in metrics.items()})
         names = self.task.shown_metrics
         words = names if isinstance(names, Mapping) else {name: name for name in names}
         shown = "  ".join(compact({words[name]: metrics[name] for name in words}))
-        best = metrics.get(self.task.metric, -math.inf) > self.at.best
+        name = self.settings.best_by or self.task.metric
+        if name not in metrics:
+            raise UserError(
+                f"the metric '{name}' that chooses best.pt is not among the task's results: {', '.join(metrics)}; set "
+                "trainer.best_by to one of them"
+            )
+        best = metrics[name] > self.at.best
         log.info("step %d  validation  %s%s", self.at.step, shown, "  (best so far)" if best else "")
-        if self.task.metric not in metrics:
-            raise UserError(f"the task's metric '{self.task.metric}' is not among its results: {', '.join(metrics)}")
         if best:
-            self.at.best = metrics[self.task.metric]
+            self.at.best = metrics[name]
             self.saver.save_best(metrics)
         return metrics

@@ -60,6 +60,7 @@ class TrainerSettings:
         compile: compile every module with ``torch.compile``.
         clip_norm: largest gradient norm of one optimiser.
         ema: moving averages of the weights.
+        best_by: metric of the evaluation that chooses ``best.pt``, the highest; the task's own choice when None.
         evaluate_every_epochs: epochs between two evaluations; the last epoch is always evaluated.
         log_every_steps: optimisation steps between two log rows.
         show_every_steps: optimisation steps between two whose images TensorBoard shows, where a task has some; or None.
@@ -73,6 +74,7 @@ class TrainerSettings:
     compile: bool = False
     clip_norm: PositiveFloat | None = None
     ema: EmaSettings | None = None
+    best_by: str | None = None
     evaluate_every_epochs: PositiveInt = 1
     log_every_steps: PositiveInt = 20
     show_every_steps: PositiveInt | None = 200

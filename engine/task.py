@@ -71,7 +71,8 @@ class Task(Protocol):
             are the names that there can be.
         optimizers: by the name that ``step.update`` takes.
         schedulers: learning-rate schedules by name, stepped once per optimisation step.
-        metric: the key of ``evaluate``'s result that chooses ``best.pt``, larger is better.
+        metric: the key of ``evaluate``'s result that chooses ``best.pt`` unless ``trainer.best_by`` names another,
+            larger is better. ``metrics`` of the class, where it has them, are those that it may name.
         shown_metrics: the keys that the console line of an evaluation shows, or what it calls each of them.
         batch_size: samples in a global batch.
         steps_per_epoch: optimisation steps in an epoch.

@@ -19,6 +19,10 @@ class NonFiniteLoss(UserError):
     """The loss or its gradient became infinite or NaN."""
 
 
+class NoGradient(UserError):
+    """The loss does not depend on what is trained, so that nothing is learned."""
+
+
 class Updater:
     """Makes updates for several optimisers, each with its own gradient scaler.
 
@@ -64,12 +68,18 @@ class Updater:
         Raises:
             NonFiniteLoss: the loss or (outside fp16, whose scaler skips such steps) the gradient is not finite;
                 the weights are still those before the step.
+            NoGradient: the loss was computed from nothing that is trained.
         """
         optimizer, scaler = self.optimizers[name], self.scalers[name]
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
         optimizer.zero_grad(set_to_none=True)
         if distributed.any_rank(not math.isfinite(loss.item())):
             raise NonFiniteLoss(f"the loss of '{name}' is {loss.item()}{_listed(parts)}")
+        if not loss.requires_grad or not parameters:
+            raise NoGradient(
+                f"the loss of '{name}' ({loss.item():.6g}{_listed(parts)}) depends on nothing that is trained; "
+                "expected trainable parameters on the way to it: look for frozen networks in the config"
+            )
         scaler.scale(loss).backward(inputs=parameters, retain_graph=retain_graph)
         replicas.average_gradients(parameters)
         scaler.unscale_(optimizer)

@@ -15,12 +15,18 @@ Node = Mapping[str, Any]
 
 
 def plan_faults(
-    modules: Sequence[str], data: Node, trainer: Node | None, launch: Node | None, optimization: Node | None = None
+    modules: Sequence[str],
+    metrics: Sequence[str],
+    data: Node,
+    trainer: Node | None,
+    launch: Node | None,
+    optimization: Node | None = None,
 ) -> Iterator[Fault]:
     """Yield what stands against a training that a config plans.
 
     Args:
         modules: what the task's networks are called.
+        metrics: those of its evaluation that may choose ``best.pt``.
         data: the node of the data; its ``batch_size``, where it has one, is that of the global batch.
         trainer: the group of :class:`engine.settings.TrainerSettings`.
         launch: the group of :class:`engine.settings.Launch`.
@@ -28,6 +34,7 @@ def plan_faults(
     """
     yield from unshared_batch("data.batch_size", data.get("batch_size"), launch)
     yield from unknown_averages(modules, trainer)
+    yield from unknown_metric(metrics, trainer)
     yield from long_warm_up(optimization, trainer)
 
 
@@ -56,6 +63,19 @@ def unknown_averages(modules: Sequence[str], trainer: Node | None) -> Iterator[F
         if name not in modules:
             told = f"found '{name}', expected a module of the task, {' or '.join(modules)}{closest(name, modules)}"
             yield f"trainer.ema.modules.{number}", told
+
+
+def unknown_metric(metrics: Sequence[str], trainer: Node | None) -> Iterator[Fault]:
+    """Yield the fault of a ``trainer.best_by`` that the task's evaluation does not give, or where less is better.
+
+    Args:
+        metrics: those that may choose ``best.pt``.
+        trainer: the ``trainer`` group of the config, None where it has none.
+    """
+    name = (trainer or {}).get("best_by")
+    if name is not None and name not in metrics:
+        expected = f"one of {', '.join(metrics)}, or null for the task's choice{closest(name, metrics)}"
+        yield "trainer.best_by", f"found '{name}', expected {expected}"
 
 
 def long_warm_up(optimization: Node | None, trainer: Node | None) -> Iterator[Fault]:

@@ -79,6 +79,7 @@ class Progan:
     """
 
     metric = "negative_frechet_distance"
+    metrics = (metric,)
     module_names = ("generator", "discriminator")
     shown_metrics = ("frechet_distance", "resolution", "alpha")
 
@@ -128,7 +129,7 @@ class Progan:
         Returns:
             A fault for each thing that cannot be.
         """
-        yield from plan_faults(Progan.module_names, data, trainer, launch)
+        yield from plan_faults(Progan.module_names, Progan.metrics, data, trainer, launch)
         for key, size in Progan.batch_sizes({"phases": phases}):
             yield from unshared_batch(key, size, launch)
 

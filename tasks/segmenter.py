@@ -68,6 +68,7 @@ class SegmenterTraining:
     """
 
     metric = "mean_iou"
+    metrics = ("object_accuracy", metric, *(f"{what}_{group.name}" for group in GROUPS for what in ("accuracy", "iou")))
     module_names = ("segmenter",)
     shown_metrics = ("object_accuracy", "accuracy_shape", "accuracy_colour", "iou_ground", "mean_iou")
 
@@ -104,7 +105,9 @@ class SegmenterTraining:
         Returns:
             A fault for each thing that cannot be.
         """
-        yield from plan_faults(SegmenterTraining.module_names, data, trainer, launch, optimization)
+        yield from plan_faults(
+            SegmenterTraining.module_names, SegmenterTraining.metrics, data, trainer, launch, optimization
+        )
 
     def begin_epoch(self, epoch: int) -> None:
         """Nothing changes between epochs."""

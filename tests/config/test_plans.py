@@ -19,6 +19,7 @@ def test_a_training_that_cannot_be_as_planned_is_told_before_anything_is_built(t
     more = "phases: [{resolution: 4, stable_images: 1, batch_size: 8}], drawing: null, "
     drawn = f"task={{type: {task}, {more if 'progan' in task else ''}optimization: {warm}}}"
     plan = ["launch.processes=3", "trainer.ema={decay: 0.9, modules: [sppech, image]}", "trainer.max_steps=9"]
+    plan.append("trainer.best_by=recal@5")
     lines = faults_of(tmp_path, drawn, *plan, "trainer.precision=fp16")
 
     def told(start):
@@ -33,6 +34,9 @@ def test_a_training_that_cannot_be_as_planned_is_told_before_anything_is_built(t
     assert f"found 'sppech', {modules}" in average
     assert ("; did you mean 'speech'?" in average) == ("speech" in modules)
     assert bool(told("trainer.ema.modules.1")) == ("image" not in modules)
+    (metric,) = told("trainer.best_by")
+    assert "found 'recal@5', expected one of " in metric
+    assert ("; did you mean 'recall@5'?" in metric) == ("image" in modules)
     (precision,) = told("trainer.precision")
     assert "fp16 needs a GPU" in precision
     if "progan" in task:
@@ -44,7 +48,7 @@ def test_a_training_that_cannot_be_as_planned_is_told_before_anything_is_built(t
 
 def test_a_training_as_it_can_be_has_no_fault(tmp_path, monkeypatch):
     """Batches that the processes share evenly, whatever starts them, and a warm-up that ends."""
-    plan = ["trainer.ema={decay: 0.9, modules: [speech]}", "trainer.max_steps=9"]
+    plan = ["trainer.ema={decay: 0.9, modules: [speech]}", "trainer.max_steps=9", "trainer.best_by=A_r5"]
     schedule = "optimization: {schedule: {type: engine.schedules.step_decay, warmup_steps: 8}}"
     task = f"task={{type: tasks.speech_image.SpeechImage, {schedule}}}"
     lines = faults_of(tmp_path, task, *plan, "launch.processes=2")

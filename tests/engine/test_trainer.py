@@ -14,7 +14,7 @@ from engine.errors import UserError
 from engine.initialise import load_run
 from engine.run_folder import RunFolder
 from engine.settings import CheckpointSettings, EmaSettings, TrainerSettings
-from engine.update import NonFiniteLoss, Updater, pick_precision
+from engine.update import NoGradient, NonFiniteLoss, Updater, pick_precision
 from tests.engine.toy import ToyTask, weights
 from trainer import Stopped, Trainer
 
@@ -335,3 +335,84 @@ def test_a_budget_that_ends_within_an_epoch_makes_no_snapshot_of_it(tmp_path, ma
     loop.fit()
     assert sorted(path.name for path in loop.folder.snapshots.iterdir()) == names
     assert checkpoint.read(loop.folder.snapshots / "e2.pt")["step"] == 16
+
+
+class Idle(ToyTask):
+    """Its losses lose their gradient at a step."""
+
+    def __init__(self, from_step=0):
+        super().__init__()
+        self.from_step = from_step
+
+    def train_step(self, batch, step):
+        moving = float(step.index < self.from_step)
+        loss = (self.net(batch) - batch.sum(1, keepdim=True)).square().mean() * moving
+        step.update("net", loss)
+        step.update("critic", self.critic(batch[:, :1]).mean() * moving)
+        return {"loss": loss}
+
+
+@pytest.mark.parametrize(("settings", "steps"), [({}, 8), ({"max_steps": 3}, 3), ({"epochs": 1}, 8)])
+def test_a_training_without_any_gradient_stops_after_an_epoch(tmp_path, settings, steps):
+    loop = make(tmp_path / "run", task=Idle(), **settings)
+    with pytest.raises(
+        NoGradient, match=rf"^epoch 1: the gradient was 0 at each of the {steps} steps so far, so nothing"
+    ):
+        loop.fit()
+    assert loop.at.step == steps
+    assert not list(loop.folder.checkpoints.glob("*.pt"))
+
+
+def test_a_gradient_of_one_optimiser_is_enough(tmp_path):
+    task = Idle()
+    task.critic.weight.register_hook(lambda gradient: gradient + 1)
+    assert make(tmp_path / "run", task=task).fit()
+
+
+@pytest.mark.parametrize(("last", "stopped"), [(1, 24), (8, 32), (9, 32), (61, 80)])
+def test_a_training_that_has_learned_ends_when_nothing_is_left(tmp_path, caplog, last, stopped):
+    """20 steps and an epoch (8 steps) without a gradient, seen at the end of one of 10 epochs."""
+    loop = make(tmp_path / "run", epochs=10, task=Idle(from_step=last))
+    assert "accuracy" in loop.fit()
+    assert loop.at.step == stopped
+    assert ("training ends here" in caplog.text) == (stopped < 80)
+    assert loop.folder.last.exists()
+    assert loop.folder.best.exists()
+
+
+def test_a_loss_of_nothing_that_is_trained_is_refused():
+    task = ToyTask()
+    updater = Updater(task.optimizers, "fp32", CPU, clip_norm=None)
+    with pytest.raises(NoGradient, match=r"the loss of 'net' \(2, part 1\) depends on nothing that is trained"):
+        updater("net", torch.tensor(2.0), parts={"part": torch.tensor(1.0)})
+    for value in task.net.parameters():
+        value.requires_grad_(False)
+    with pytest.raises(NoGradient, match="look for frozen networks"):
+        updater("net", task.critic(torch.ones(1, 1)).mean())
+
+
+class Judged(ToyTask):
+    """Says after each evaluation what it was told to."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.rows = iter(rows)
+
+    def evaluate(self, limit=None):
+        return dict(zip(("accuracy", "other"), next(self.rows), strict=True))
+
+
+@pytest.mark.parametrize(("best_by", "best"), [(None, 2), ("accuracy", 2), ("other", 1)])
+def test_the_best_weights_are_chosen_by_the_metric_that_is_asked_for(tmp_path, best_by, best):
+    loop = make(tmp_path / "run", task=Judged([(0.1, 0.9), (0.3, 0.5), (0.2, 0.7)]), best_by=best_by)
+    loop.fit()
+    assert checkpoint.read(loop.folder.best)["epoch"] == best
+    assert loop.at.best == {None: 0.3, "accuracy": 0.3, "other": 0.9}[best_by]
+
+
+def test_a_metric_that_the_task_does_not_give_is_named(tmp_path):
+    loop = make(tmp_path / "run", best_by="recall@5")
+    with pytest.raises(
+        UserError, match=r"metric 'recall@5' that chooses best\.pt is not among the task's results: accuracy"
+    ):
+        loop.fit()
