@@ -56,6 +56,7 @@ def edit(
     probability: float = 0.5,
     apart: bool = False,
     border: int = BORDER,
+    probability_step: float = 0.0,
 ) -> Negatives:
     """Edit pictures where their captions' answers are strongest.
 
@@ -70,6 +71,7 @@ def edit(
         probability: of random units.
         apart: whether row j starts from its j-th nearest cluster, for several negatives of one picture.
         border: cells around the connected region that are edited too.
+        probability_step: by which the probability rises, see :func:`gan.editing.random_edits`.
 
     Returns:
         The negatives.
@@ -78,7 +80,16 @@ def edit(
         EditingError: The clusters are another model's or another generator's.
     """
     if clusters is None:
-        return random_edits(generator, positives, found, source, max_retries, probability, border=border)
+        return random_edits(
+            generator,
+            positives,
+            found,
+            source,
+            max_retries,
+            probability,
+            border=border,
+            probability_step=probability_step,
+        )
     near = cluster_similarities(at_peaks(maps, found.peaks), clusters.centroids, clusters.mean, clusters.std)
     near = one_cluster_each(near) if apart else near
     return cluster_edits(generator, positives, found, near, clusters.units, source, max_retries, border=border)

@@ -1,8 +1,12 @@
 """Recall among one picture and nine negatives edited on the fly: ``python run.py -f words_by_drawing/recall.yaml``.
 
-Published as the experiment ``recall`` of surisdi/learning-by-drawing: 200 captions, each unit of each layer is switched
-off with a probability that starts at 0.4. Here the nine negatives of a caption are drawn together, and may also be
-edited with a run's clusters, the first with the nearest cluster, the second with the one after, and so on.
+Published as the experiment ``recall`` of surisdi/learning-by-drawing (``experiments.py``): 200 captions, each unit of
+each layer is switched off with a probability that starts at 0.4. After each attempt it rises by 0.05 with probability
+0.8; otherwise the change that is asked for falls by 0.01. Here the nine negatives of a caption are drawn together, each
+with a probability of its own, and may also be edited with a run's clusters, the first with the nearest cluster, the
+second with the one after, and so on. The public code takes the frames of the caption before pooling for those after it,
+so that padding has a part in its scores and regions, and compares each picture of a batch with the sound of the first;
+here each caption has its own sound and frames.
 """
 
 from collections.abc import Iterator
@@ -39,6 +43,7 @@ def recall(
     captions: Annotated[int, Field(ge=1)] | None = 200,
     negatives: Annotated[int, Field(ge=1)] = 9,
     probability: Annotated[float, Field(gt=0, le=1)] = 0.4,
+    probability_step: Annotated[float, Field(ge=0, le=1)] = 0.05,
     max_retries: Annotated[int, Field(ge=0)] = 19,
     border: Annotated[int, Field(ge=0)] = BORDER,
     seed: Annotated[int, Field(ge=0)] = 0,
@@ -56,7 +61,8 @@ def recall(
         latents: which latents the captions' ids mean.
         captions: how many, 200 as published; None for all.
         negatives: of each caption.
-        probability: of each unit to be switched off, 0.4 as published; not for clusters.
+        probability: of each unit to be switched off at the first attempt, 0.4 as published; not for clusters.
+        probability_step: by which it rises after an attempt, with probability 0.8; 0.05 as published.
         max_retries: attempts after the first until a picture has changed enough.
         border: cells around the connected region of the strongest cell that are edited too; 1 as published.
         seed: of the edits.
@@ -94,6 +100,7 @@ def recall(
                 probability,
                 apart=True,
                 border=border,
+                probability_step=probability_step,
             )
             candidates = torch.cat([positives.images, edited.images])
             yield choose(experiment, row, candidates, [f"edited: changed by {change:.2f}" for change in edited.change])

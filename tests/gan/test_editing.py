@@ -249,3 +249,35 @@ def test_faults_are_named(model, pairs):
         cluster_edits(model, positives, found, similarities, units | {"layer4": units["layer4"] * 0 + 99}, seeded())
     with pytest.raises(EditingError, match=r"have 8 feature units .* features 4: they are another model's"):
         cluster_similarities(torch.rand(2, 4), torch.rand(3, 8), torch.rand(8), torch.rand(8))
+
+
+def test_the_probability_of_units_rises_where_the_bar_does_not_fall(model, pairs, monkeypatch):
+    """surisdi/learning-by-drawing experiments.py: p = 0.4; after each attempt p += 0.05, or the bar falls by 0.01."""
+    positives, found, *_ = pairs
+    seen, falls = [], torch.rand(9, BATCH, 1, generator=seeded(3))
+
+    class Drawn:
+        """Units with the numbers 0.41, 0.46, ... and the falls above."""
+
+        def __init__(self, *_):
+            pass
+
+        def attempt(self, number):
+            return lambda n: falls[number] if n == 1 else (0.41 + 0.05 * torch.arange(n)).expand(BATCH, n)
+
+    def spy(model, positives, found, propose, *_):
+        seen.extend(propose(attempt, torch.arange(BATCH)) for attempt in range(9))
+
+    monkeypatch.setattr(editing, "_Draws", Drawn)
+    monkeypatch.setattr(editing, "redraw_until", spy)
+    random_edits(model, positives, found, seeded(), probability=0.4, probability_step=0.05)
+    for row in range(BATCH):
+        p, bar = 0.4, 0.95
+        for attempt, proposal in enumerate(seen):
+            for units in proposal.units.values():
+                assert int(units[row].sum()) == min(round((p - 0.4) / 0.05), units.shape[1])
+            if float(falls[attempt, row]) >= 0.2:
+                p += 0.05
+            else:
+                bar -= 0.01
+            assert float(proposal.bar[row]) == pytest.approx(bar, abs=1e-5)
