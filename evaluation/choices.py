@@ -33,6 +33,7 @@ class Choice:
         labels: K - 1 words on how each negative differs.
         pictures: K pictures (R, R, 3) uint8 to show, or empty.
         waveform: (n,) at 16 kHz to hear, or None.
+        others: (K,) scores by another measure, whose metrics stand beside; None where there is one.
 
     Raises:
         ChoiceError: there are fewer than two scores, or some are not finite.
@@ -44,28 +45,40 @@ class Choice:
     labels: list[str] = field(default_factory=list)
     pictures: list[np.ndarray] = field(default_factory=list)
     waveform: np.ndarray | None = None
+    others: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.scores.ndim != 1 or len(self.scores) < 2 or not np.isfinite(self.scores).all():
-            raise ChoiceError(f"{self.name}: scores {self.scores}; expected finite ones of a picture and its negatives")
+        for scores in (self.scores, *([] if self.others is None else [self.others])):
+            if scores.ndim != 1 or len(scores) < 2 or not np.isfinite(scores).all():
+                raise ChoiceError(f"{self.name}: scores {scores}; expected finite ones of a picture and its negatives")
 
     @property
     def rank(self) -> int:
         """0-based rank of the caption's own picture; a negative with the very same score counts as preferred."""
-        return int((self.scores[1:] >= self.scores[0]).sum())
+        return _rank(self.scores)
+
+    @property
+    def other_rank(self) -> int | None:
+        """The same by the other scores, None where there are none."""
+        return None if self.others is None else _rank(self.others)
 
 
-def choice_metrics(choices: Sequence[Choice], ks: Sequence[int]) -> dict[str, float]:
+def _rank(scores: np.ndarray) -> int:
+    return int((scores[1:] >= scores[0]).sum())
+
+
+def choice_metrics(choices: Sequence[Choice], ks: Sequence[int], others: str | None = None) -> dict[str, float]:
     """Recall among the candidates.
 
     Args:
         choices: at least one.
         ks: recall@k for these; beyond the number of candidates they are left out.
+        others: what the choices' other scores are called; None where they have none.
 
     Returns:
         ``recall@k``, ``chance_recall@k``, ``mean_rank`` (1 is best), ``margin`` (mean of own score less best negative),
         ``candidates`` (mean number) and ``n``; and for each label of negatives ``beats <label>``: how often the own
-        picture wins against those.
+        picture wins against those. ``<others>_recall@k`` is that by the other scores.
 
     Raises:
         ChoiceError: there is none.
@@ -79,6 +92,8 @@ def choice_metrics(choices: Sequence[Choice], ks: Sequence[int]) -> dict[str, fl
         if k < sizes.max():
             metrics[f"recall@{k}"] = float((ranks < k).mean())
             metrics[f"chance_recall@{k}"] = float(np.minimum(1, k / sizes).mean())
+            if others is not None:
+                metrics[f"{others}_recall@{k}"] = float(np.mean([choice.other_rank < k for choice in choices]))
     metrics["mean_rank"] = float(ranks.mean() + 1)
     metrics["margin"] = float(np.mean([choice.scores[0] - choice.scores[1:].max() for choice in choices]))
     wins: dict[str, list[bool]] = {}
@@ -92,6 +107,8 @@ def choice_metrics(choices: Sequence[Choice], ks: Sequence[int]) -> dict[str, fl
 def write_choices(path: Path, choices: Sequence[Choice]) -> Path:
     """Write one CSV row for each caption: name, text, rank (1 is best), and the score and label of every candidate.
 
+    Where the candidates have other scores, the last column is the rank by those.
+
     Args:
         path: the CSV file; its folder exists.
         choices: at least one.
@@ -102,6 +119,8 @@ def write_choices(path: Path, choices: Sequence[Choice]) -> Path:
     most = max(len(choice.scores) for choice in choices)
     header = ["name", "text", "rank", "score"]
     header += [f"{what}_{number}" for number in range(1, most) for what in ("score", "label")]
+    width = len(header)
+    header += [] if choices[0].others is None else ["other_rank"]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
@@ -110,6 +129,8 @@ def write_choices(path: Path, choices: Sequence[Choice]) -> Path:
             labels = [*choice.labels, *[""] * len(choice.scores)]
             for score, label in zip(choice.scores[1:], labels, strict=False):
                 row += [f"{score:.6g}", label]
+            if choice.others is not None:
+                row += [*[""] * (width - len(row)), choice.other_rank + 1]
             writer.writerow(row)
     return path
 

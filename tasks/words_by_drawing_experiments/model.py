@@ -14,7 +14,7 @@ import config
 from datasets.features import PAD_DB
 from engine.initialise import load_run
 from gan.images import encoder_input
-from models.matchmap import matchmaps
+from models.matchmap import matchmaps, max_of_mean
 from models.speech_maps import SpeechMaps
 from published import load_published
 from tasks.similarity import Similarity
@@ -95,17 +95,24 @@ class Trained:
         return self.speech(mel.to(self.device), nframes.to(self.device))
 
     @torch.no_grad()
-    def score(self, images: Tensor, speech: SpeechMaps) -> Tensor:
-        """Score candidate pictures for spoken captions: what every choice experiment does.
+    def scores(self, images: Tensor, speech: SpeechMaps, frames: Tensor) -> dict[str, Tensor]:
+        """Score candidate pictures for spoken captions in two ways: what every choice experiment does.
 
         Args:
             images: (I, 3, R, R) in [-1, 1].
             speech: maps of S captions.
+            frames: (S,) of the maps that the published score takes the mean over.
 
         Returns:
-            (I, S) on the CPU.
+            By ``similarity``, as the model compares, and ``published``, the maximum over the picture of the mean over
+            time: each (I, S) on the CPU.
         """
-        return self.similarity(self.encode_images(images), speech.features, speech.nframes).float().cpu()
+        maps = self.encode_images(images)
+        found = {
+            "similarity": self.similarity(maps, speech.features, speech.nframes),
+            "published": max_of_mean(maps, speech.features, frames.to(self.device)),
+        }
+        return {name: value.float().cpu() for name, value in found.items()}
 
     @torch.no_grad()
     def matchmap(self, image: Tensor, mel: Tensor, nframes: int) -> tuple[Tensor, float]:

@@ -3,6 +3,10 @@
 ``python run.py -f words_by_drawing/recall_selected.yaml``; the negatives come from a file in the published layout
 (``negatives.pth.tar``), made by ``words_by_drawing/make_negatives.yaml`` or downloaded. Chance of recall@1 is 0.2.
 Captions that the file has negatives for but the set does not (natural speech) are left out and counted, as published.
+
+The public code chooses by the maximum over the picture of the mean over time, and takes the frames of the caption
+before pooling for those after it, so that padding counts from 1.28 s on: ``score: published``. The similarity that the
+model was trained with decides by default; the recalls of both are in the metrics.
 """
 
 import logging
@@ -23,7 +27,7 @@ from gan.hooks import Edit, edited, layer_named
 from gan.redraw import generate
 from models.segmentation import Segmenter, ready_segmenter
 from published.negatives import Negative, NegativesError, read_negatives
-from tasks.words_by_drawing_experiments.choosing import choose, finish_choices
+from tasks.words_by_drawing_experiments.choosing import Score, choose, finish_choices
 from tasks.words_by_drawing_experiments.descriptions import told_changes
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened
 from tasks.words_by_drawing_experiments.model import ModelSource
@@ -44,6 +48,7 @@ def recall_selected(
     layer: str = "layer4",
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
     captions: Annotated[int, Field(ge=1)] | None = None,
+    score: Score = "similarity",
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
     """Choose the picture of each caption among itself and its stored negatives.
@@ -58,6 +63,7 @@ def recall_selected(
         layer: of the generator, that the file was made for; layer4 as published, whatever was edited in training.
         latents: which latents the captions' ids mean.
         captions: how many of the file's, all when None.
+        score: what decides: the model's ``similarity``, or the ``published`` score; the other's recalls stand beside.
         run: where the report is written.
 
     Raises:
@@ -92,12 +98,13 @@ def recall_selected(
         for name in progress(wanted, len(wanted), "captions"):
             latent = experiment.pictures.latents_of([rows[name]])
             candidates = redraw_negatives(generator, segmenter, latent, stored[name], layer, f"{negatives}: id {name}")
-            yield choose(experiment, rows[name], candidates, told_changes(segmenter, candidates))
+            labels = told_changes(segmenter, candidates)
+            yield choose(experiment, rows[name], candidates, labels, score, padding=True)
 
     with opened(context, run, data, model, generator, latents) as experiment:
         ready_segmenter(segmenter, experiment.device)
         title = "1 picture against negatives with one attribute changed"
-        finish_choices(experiment, choices(experiment), title, KS)
+        finish_choices(experiment, choices(experiment), title, KS, score)
 
 
 @torch.no_grad()

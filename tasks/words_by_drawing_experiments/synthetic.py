@@ -1,6 +1,8 @@
 """One picture against one negative that no generator drew: ``python run.py -f words_by_drawing/test_synthetic.yaml``.
 
-Published as test_synthetic: rendered or stored negatives; of several one is drawn at random. Chance is one half.
+Published as test_synthetic: rendered or stored negatives; of several one is drawn at random. Chance is one half. The
+public code chooses by the maximum over the picture of the mean over the caption's frames: ``score: published``. The
+similarity that the model was trained with decides by default; the recalls of both are in the metrics.
 """
 
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from engine.context import Context
 from engine.logs import progress
 from engine.run_folder import RunSettings
 from evaluation.choices import Choice
-from tasks.words_by_drawing_experiments.choosing import choose, finish_choices
+from tasks.words_by_drawing_experiments.choosing import Score, choose, finish_choices
 from tasks.words_by_drawing_experiments.experiment import DataNode, Experiment, opened
 from tasks.words_by_drawing_experiments.model import ModelSource
 from tasks.words_by_drawing_experiments.pictures import LatentTable, from_u8
@@ -31,6 +33,7 @@ def one_against_one(
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
     captions: Annotated[int, Field(ge=1)] | None = None,
     seed: Annotated[int, Field(ge=0)] = 0,
+    score: Score = "similarity",
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
     """Choose the picture of each caption between itself and one negative.
@@ -44,6 +47,7 @@ def one_against_one(
         latents: which latents the captions' ids mean.
         captions: how many, all when None.
         seed: of what is drawn.
+        score: what decides: the model's ``similarity``, or the ``published`` score; the other's recalls stand beside.
         run: where the report is written.
 
     Raises:
@@ -57,7 +61,7 @@ def one_against_one(
             found = negatives(experiment.dataset.record(row), experiment.picture_u8(row), seed * 1_000_003 + row)
             chosen = Draws(seed, row).pick(found)
             candidates = torch.stack([own, from_u8(chosen.image)])
-            yield choose(experiment, row, candidates, [chosen.label])
+            yield choose(experiment, row, candidates, [chosen.label], score)
 
     with opened(context, run, data, model, generator, latents, seed) as experiment:
-        finish_choices(experiment, choices(experiment), "1 picture against 1 negative", (1,))
+        finish_choices(experiment, choices(experiment), "1 picture against 1 negative", (1,), score)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models import maxdot
-from models.matchmap import MatchmapError, aligned_similarity, matchmaps, similarity
+from models.matchmap import MatchmapError, aligned_similarity, matchmaps, max_of_mean, similarity
 
 KINDS = ("MISA", "SISA", "SIMA", "pooled")
 PUBLISHED = {"MISA": "S_MISA", "SISA": "S_SISA", "SIMA": "S_SIMA", "pooled": "S_pooldot"}
@@ -211,3 +211,17 @@ def test_aligned_pairs_must_be_pairs():
     for function in (matchmaps, aligned_similarity):
         with pytest.raises(MatchmapError, match="got 2 and 3"):
             function(*maps(2, 3))
+
+
+@pytest.mark.parametrize("nframes", [[1, 3, 7, 128, 2], None])
+def test_maximum_over_the_image_of_the_mean_over_time(nframes):
+    """As surisdi/learning-by-drawing experiments.py, whose slices end with the map where a caption has more frames."""
+    image, speech = maps()
+    found = max_of_mean(image, speech, None if nframes is None else torch.tensor(nframes))
+    for column, sequence in enumerate(speech):
+        frames = 7 if nframes is None else nframes[column]
+        matchmap = torch.matmul(image.permute(0, 2, 3, 1), sequence)
+        values = matchmap[..., 0:frames].mean(3).max(2).values.max(1).values
+        torch.testing.assert_close(found[:, column], values)
+    with pytest.raises(MatchmapError, match="they must agree"):
+        max_of_mean(image[:, :2], speech)

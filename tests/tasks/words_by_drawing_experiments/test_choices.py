@@ -1,5 +1,6 @@
 """Evaluation, recall, stored negatives and their making, one against one: on a tiny generator and random weights."""
 
+import csv
 import json
 
 import numpy as np
@@ -389,3 +390,71 @@ def test_a_folder_with_a_training_run_is_not_written_to(trained_run, captions, c
     context.settings.name = "trained"
     with pytest.raises(UserError, match="holds a training run"):
         evaluate(ModelSource(run=trained_run), captions(), context, generator, run=context.settings)
+
+
+def test_metrics_of_two_scores():
+    """By the first score ranks 1 and 3 of 3, by the second 2 and 1."""
+    choices = [
+        Choice("a", "", np.array([3.0, 1, 2]), others=np.array([1.0, 2, 0])),
+        Choice("b", "", np.array([0.0, 1, 2]), others=np.array([5.0, 2, 0])),
+    ]
+    found = choice_metrics(choices, (1, 2), "published")
+    assert (found["recall@1"], found["published_recall@1"]) == (0.5, 0.5)
+    assert (found["recall@2"], found["published_recall@2"]) == (0.5, 1.0)
+    assert [(choice.rank, choice.other_rank) for choice in choices] == [(0, 1), (2, 0)]
+    assert not [name for name in choice_metrics(choices, (1,)) if "published" in name]
+    with pytest.raises(ChoiceError, match="expected finite"):
+        Choice("c", "", np.array([1.0, 2]), others=np.array([1.0, np.nan]))
+
+
+def test_the_published_score_of_stored_negatives(trained_run, captions, context, generator, segmenter):
+    """max over the picture of the mean over the first T frames, T as many as the caption had before pooling."""
+    node, path = captions(), context.settings.folder / "negatives.pth.tar"
+    stored = [[Negative((9, 9), torch.ones(12))], [Negative((20, 9), torch.arange(12.0) % 2)]]
+    dataset = node(train=False, on_error="error")
+    ids = [int(dataset.record(row).uttid) for row in range(len(dataset))]
+    stored = dict(zip(ids[:2], stored, strict=True))
+    write_negatives(path, stored)
+    written = {}
+    for score in ("similarity", "published"):
+        context.settings.name = score
+        recall_selected(
+            ModelSource(run=trained_run), node, generator, segmenter, path, context, score=score, run=context.settings
+        )
+        with (context.settings.folder / score / "choices.csv").open(newline="") as file:
+            written[score] = list(csv.DictReader(file))
+    model = load_model(ModelSource(run=trained_run), torch.device("cpu"))
+    found = {score: json.loads((context.settings.folder / score / "metrics.json").read_text()) for score in written}
+    assert found["similarity"]["published_recall@1"] == found["published"]["recall@1"]
+    assert found["published"]["similarity_recall@1"] == found["similarity"]["recall@1"]
+    table = torch.from_numpy(np.random.RandomState(1).standard_normal(50002 * 8).reshape(-1, 8)).float()
+    for row, name in enumerate(stored):
+        images = redraw_negatives(generator, segmenter, table[name : name + 1], stored[name], "layer4", "")
+        sample = dataset[row]
+        mel, frames = sample["mel"], sample["nframes"]
+        speech = model.encode_speech(mel[None], torch.tensor([frames]))
+        assert frames > speech.features.shape[2] > int(speech.nframes[0])  # so that padding counts
+        matchmaps = torch.matmul(model.encode_images(images).permute(0, 2, 3, 1), speech.features[0])
+        values = matchmaps[..., 0:frames].mean(3).max(2).values.max(1).values
+        text = written["published"][row]
+        assert [float(text["score"]), float(text["score_1"])] == pytest.approx(values.tolist(), rel=1e-4)
+        assert int(text["other_rank"]) == int(written["similarity"][row]["rank"])
+        assert int(text["rank"]) == 1 + int(values[1] >= values[0])
+
+
+def test_captions_of_one_latent_are_captions_of_one_picture(trained_run, captions, context, generator):
+    names = captions.folder / "name_list_test.txt"
+    first = names.read_text().split()[0]
+    for kind in ("audio", "text"):
+        (source,) = (captions.folder / kind).glob(f"{first}.*")
+        (captions.folder / kind / f"0{first}{source.suffix}").write_bytes(source.read_bytes())
+    names.write_text(names.read_text() + f"0{first}\n")
+    evaluate(ModelSource(run=trained_run), captions(), context, generator, pairs=None, run=context.settings)
+    found = metrics(context)
+    assert (found["n"], found["n_captions"]) == (8, 9)
+    with (context.folder / "queries.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["query_name"] in (first, f"0{first}")]
+    spoken = [row for row in rows if row["direction"] == "speech_to_image"]
+    assert len(spoken) == 2
+    assert {row["match_name"] for row in spoken} == {first}
+    assert spoken[0]["rank"] == spoken[1]["rank"]  # the same sound
