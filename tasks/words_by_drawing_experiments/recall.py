@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from config.limits import Seed
 from engine.context import Context
 from engine.logs import progress
 from engine.run_folder import RunSettings
@@ -41,7 +42,7 @@ def recall(
     probability: Annotated[float, Field(gt=0, le=1)] = 0.4,
     max_retries: Annotated[int, Field(ge=0)] = 19,
     border: Annotated[int, Field(ge=0)] = BORDER,
-    seed: Annotated[int, Field(ge=0)] = 0,
+    seed: Seed = 0,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
     """Choose the picture of each caption among itself and negatives edited where the caption's answer is strongest.
