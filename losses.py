@@ -14,9 +14,9 @@ surisdi/learning-by-drawing ``losses.py`` (hard and edited negatives).
 from typing import Literal
 
 import torch
-from pydantic import PositiveFloat
 from torch import Tensor
 
+from config.limits import Positive, Weight
 from engine.errors import UserError
 
 
@@ -90,7 +90,7 @@ def hardest(similarity: Tensor) -> Tensor:
 # -- one way: from rows to columns -----------------------------------------------------------------------------
 
 
-def sampled_triplet(similarity: Tensor, imposters: Tensor, margin: float = 1.0) -> Tensor:
+def sampled_triplet(similarity: Tensor, imposters: Tensor, margin: Weight = 1.0) -> Tensor:
     """Return the mean hinge against one given impostor per row.
 
     Args:
@@ -108,7 +108,7 @@ def sampled_triplet(similarity: Tensor, imposters: Tensor, margin: float = 1.0) 
 
 
 def semi_hard_triplet(
-    similarity: Tensor, margin: float = 1.0, masking: Literal["published", "proper"] = "published"
+    similarity: Tensor, margin: Weight = 1.0, masking: Literal["published", "proper"] = "published"
 ) -> Tensor:
     """Return the mean hinge against the best impostor that is still worse than the match.
 
@@ -135,7 +135,7 @@ def semi_hard_triplet(
     return hinge(positives, best, margin)
 
 
-def hard_triplet(similarity: Tensor, margin: float = 1.0) -> Tensor:
+def hard_triplet(similarity: Tensor, margin: Weight = 1.0) -> Tensor:
     """Return the mean hinge against the best impostor of each row.
 
     Args:
@@ -151,7 +151,7 @@ def hard_triplet(similarity: Tensor, margin: float = 1.0) -> Tensor:
     return sampled_triplet(similarity, hardest(similarity), margin)
 
 
-def margin_triplet(similarity: Tensor, margin: float = 1.0) -> Tensor:
+def margin_triplet(similarity: Tensor, margin: Weight = 1.0) -> Tensor:
     """Return the mean hinge against all B - 1 impostors of each row.
 
     Args:
@@ -168,7 +168,7 @@ def margin_triplet(similarity: Tensor, margin: float = 1.0) -> Tensor:
     return losses.sum() / (len(losses) * (len(losses) - 1))
 
 
-def masked_margin_softmax(similarity: Tensor, margin: float = 0.0, temperature: PositiveFloat = 1.0) -> Tensor:
+def masked_margin_softmax(similarity: Tensor, margin: Weight = 0.0, temperature: Positive = 1.0) -> Tensor:
     """Return the cross-entropy of the match against all B - 1 impostors of each row, the match lowered by a margin.
 
     With margin 0 it is InfoNCE (arXiv:1807.03748); masked margin softmax is Ilharco et al., arXiv:1909.08782, where the
@@ -196,7 +196,7 @@ def masked_margin_softmax(similarity: Tensor, margin: float = 0.0, temperature: 
 
 
 def sampled_margin_rank(
-    similarity: Tensor, image_imposters: Tensor, speech_imposters: Tensor, margin: float = 1.0
+    similarity: Tensor, image_imposters: Tensor, speech_imposters: Tensor, margin: Weight = 1.0
 ) -> Tensor:
     """Return the hinges against a sampled image and a sampled spoken caption of each pair, summed.
 
@@ -217,7 +217,7 @@ def sampled_margin_rank(
     )
 
 
-def hard_negative(similarity: Tensor, margin: float = 1.0, mining: Tensor | None = None) -> Tensor:
+def hard_negative(similarity: Tensor, margin: Weight = 1.0, mining: Tensor | None = None) -> Tensor:
     """Return the hinges against the best impostor image and the best impostor spoken caption of each pair, summed.
 
     Args:
@@ -239,7 +239,7 @@ def hard_negative(similarity: Tensor, margin: float = 1.0, mining: Tensor | None
 # -- against edited images: system 1 ---------------------------------------------------------------------------
 
 
-def edited_negatives_each(positives: Tensor, edited: Tensor, margin: float = 1.0) -> Tensor:
+def edited_negatives_each(positives: Tensor, edited: Tensor, margin: Weight = 1.0) -> Tensor:
     """Return margin + edited - positive for each pair, without the hinge (the published vectorised form).
 
     Args:
@@ -262,7 +262,7 @@ def edited_negatives_each(positives: Tensor, edited: Tensor, margin: float = 1.0
     return margin + edited - positives
 
 
-def edited_negatives(positives: Tensor, edited: Tensor, margin: float = 1.0) -> Tensor:
+def edited_negatives(positives: Tensor, edited: Tensor, margin: Weight = 1.0) -> Tensor:
     """Return the mean hinge of each pair against its own edited image; works for a single pair.
 
     Args:
@@ -280,7 +280,7 @@ def edited_negatives(positives: Tensor, edited: Tensor, margin: float = 1.0) -> 
 
 
 def edited_and_sampled(
-    similarity: Tensor, edited: Tensor, image_imposters: Tensor, speech_imposters: Tensor, margin: float = 1.0
+    similarity: Tensor, edited: Tensor, image_imposters: Tensor, speech_imposters: Tensor, margin: Weight = 1.0
 ) -> Tensor:
     """Return sampled_margin_rank with the better of sampled and edited image as impostor image.
 
@@ -303,7 +303,7 @@ def edited_and_sampled(
     return sampled_triplet(similarity, speech_imposters, margin) + worst.relu().mean()
 
 
-def edited_and_hard(similarity: Tensor, edited: Tensor, margin: float = 1.0, mining: Tensor | None = None) -> Tensor:
+def edited_and_hard(similarity: Tensor, edited: Tensor, margin: Weight = 1.0, mining: Tensor | None = None) -> Tensor:
     """Return hard_negative with the better of hard and edited image as impostor image.
 
     Args:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
 
 import config
 from config import Factory, Offers
+from config.limits import Seed, Threads
 from engine import distributed
 from engine.assemble import as_trained, build_task, prepare_dry, refuse_missing, start, without_schedule
 from engine.context import Context
@@ -27,8 +27,6 @@ from trainer import Trainer
 log = logging.getLogger(__name__)
 
 
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-CpuThreads = Annotated[int, Field(ge=1)] | None
 TaskFactory = Annotated[Callable[..., Task], Offers("data", "device", "seed", "length", "folder", "dry_run")]
 DataFactory = Annotated[Callable[..., Any], Offers("seed", "rank", "world_size", "pin_memory")]
 
@@ -44,7 +42,7 @@ def train(
     init_from: InitFrom | None = None,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
     launch: Launch = Launch(),  # noqa: ARG001, B008  read by run.py
-    cpu_threads: CpuThreads = None,
+    cpu_threads: Threads | None = None,
 ) -> None:
     """Train a task, evaluate its best weights, write the report.
 
@@ -106,7 +104,7 @@ def evaluate(
     prepare: Annotated[Callable[..., Path], Offers("dry_folder")] | None = None,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
     launch: Launch = Launch(),  # noqa: ARG001, B008  read by run.py
-    cpu_threads: CpuThreads = None,
+    cpu_threads: Threads | None = None,
     trainer: TrainerSettings | None = None,
     encoders: Literal["as_configured", "as_trained"] = "as_configured",
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 
 from config.faults import Faults, join
 from config.load import Config
-from config.names import closest, resolve_type
+from config.names import ENTRY_MODULES, closest, is_entry, resolve_type
 from config.trial import refused_key, trial_fault
 from config.types import (
     ConfigError,
@@ -22,6 +22,7 @@ from config.types import (
     offered_names,
     offers_of,
     parameters,
+    serves,
 )
 from config.values import combination_faults, given_faults, value_faults
 
@@ -52,7 +53,7 @@ def check(config: Config) -> dict[str, Any]:
     if "entry" not in values:
         faults.add("entry", "missing: the dotted path of the function to call, such as main.train")
     else:
-        target = _target(values["entry"], "entry", faults)
+        target = _entry(values["entry"], faults)
     arguments = {key: value for key, value in values.items() if key not in RESERVED}
     if target is None:
         _check_unbound(arguments, "", faults)
@@ -77,6 +78,14 @@ def with_defaults(values: dict[str, Any], path: Path) -> dict[str, Any]:
         return check(Config(path, values))
     except ConfigError:
         return values
+
+
+def _entry(dotted: Any, faults: Faults) -> Callable[..., Any] | None:
+    target = _target(dotted, "entry", faults)
+    if target is None or is_entry(target):
+        return target
+    faults.add("entry", f"found {dotted}, expected a function of {', '.join(ENTRY_MODULES)} that returns nothing")
+    return None
 
 
 def _target(dotted: Any, key_path: str, faults: Faults) -> Callable[..., Any] | None:
@@ -234,9 +243,12 @@ def _check_node(members: list[Any] | None, value: dict[str, Any], key_path: str,
     if members is not None:
         offered = tuple(name for member in members for name in offered_names(member))
         products = [product for member in members for product in _products(member)]
-        if not fits(target, products):
-            expected = " or ".join(describe(product) for product in products)
-            faults.add(join(key_path, "type"), f"found {value['type']}, expected something that makes {expected}")
+        if not serves(target, products, offered):
+            expected = " or ".join(describe(product) for product in products if product is not type(None))
+            given = f" and takes {' or '.join(offered)}" if offered and fits(target, products) else ""
+            faults.add(join(key_path, "type"), f"found {value['type']}, expected what makes {expected}{given}")
+            _check_unbound(arguments, key_path, faults)
+            return value
     return {"type": value["type"]} | _check_call(target, arguments, key_path, offered, faults)
 
 

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 import types
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -28,7 +29,20 @@ ALLOWED_MODULES = (
     "torch.optim",
     "trainer",
 )
+ENTRY_MODULES = ("main", "tasks", "datasets")
 NAMES_SHOWN = 16
+VALUE_SHOWN = 120  # characters
+_DOTTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}(\.[A-Za-z_][A-Za-z0-9_]{0,79}){1,9}")
+
+
+def shortened(value: Any) -> str:
+    """Return a value as an error shows it: as Python writes it, cut where it is long.
+
+    Args:
+        value: as found.
+    """
+    text = repr(value)
+    return text if len(text) <= VALUE_SHOWN else f"{text[: VALUE_SHOWN - 4]} ..."
 
 
 def closest(name: str, names: Sequence[str], likeness: float = 0.5) -> str:
@@ -57,8 +71,8 @@ def resolve_type(dotted: str) -> Callable[..., Any]:
     """
     if dotted in ALLOWED_MODULES:
         raise ConfigError(_module_told(dotted))
-    if not isinstance(dotted, str) or "." not in dotted:
-        raise ConfigError(f"found {dotted!r}, expected a dotted path such as models.davenet.DavenetSpeech")
+    if not isinstance(dotted, str) or not _DOTTED.fullmatch(dotted):
+        raise ConfigError(f"found {shortened(dotted)}, expected a dotted path such as models.davenet.DavenetSpeech")
     if not _allowed(dotted):
         raise ConfigError(
             f"'{dotted}' is not on the allow-list: types come from {', '.join(ALLOWED_MODULES)}"
@@ -78,7 +92,31 @@ def resolve_type(dotted: str) -> Callable[..., Any]:
         raise ConfigError(f"'{dotted}' does not exist{closest(name, public_names(module)) or _offered(module)}")
     if not _allowed(found.__module__ + "."):
         raise ConfigError(f"'{dotted}' is defined in {found.__module__}, which is not on the allow-list")
+    if not _can_be_called(found):
+        raise ConfigError(f"'{dotted}' only describes a kind of class, or is an exception; nothing is built of it")
     return found
+
+
+def _can_be_called(target: Callable[..., Any]) -> bool:
+    if inspect.isclass(target) and (
+        issubclass(target, BaseException) or inspect.isabstract(target) or getattr(target, "_is_protocol", False)
+    ):
+        return False
+    try:
+        inspect.signature(target)
+    except (TypeError, ValueError):  # some classes written in C
+        return False
+    return True
+
+
+def is_entry(target: Callable[..., Any]) -> bool:
+    """Whether a config may name ``target`` as its entry: a function that does something and returns nothing.
+
+    Args:
+        target: class or function.
+    """
+    place = target.__module__.split(".")[0]
+    return inspect.isfunction(target) and place in ENTRY_MODULES and target.__annotations__.get("return", 0) is None
 
 
 def _allowed(dotted: str) -> bool:

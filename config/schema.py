@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
+import torch
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import SchemaError
@@ -22,9 +23,9 @@ from torch import Tensor
 from config.check import ENTRY_OFFERS
 from config.load import PROJECT_ROOT, list_configs, load
 from config.names import ALLOWED_MODULES, public_names, resolve_type
-from config.types import arms, describe, fits, offers_of, parameters
+from config.types import arms, describe, offers_of, parameters, serves
 
-MADE_IN_CODE = (Tensor, np.ndarray)
+MADE_IN_CODE = (Tensor, np.ndarray, torch.Generator, torch.device, torch.dtype)
 OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
 
 
@@ -106,7 +107,11 @@ class _Schema:
         return {"$ref": f"#/$defs/{key}"}
 
     def _cases(self, product: Any, offered: tuple[str, ...]) -> dict[str, Any]:
-        fitting = {name: target for name, target in self.targets.items() if _makes(target, product)}
+        fitting = {
+            name: target
+            for name, target in self.targets.items()
+            if serves(target, [product], offered) and _can_be_given(target, offered)
+        }
         cases = [
             {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": reference}
             for name, target in fitting.items()
@@ -125,23 +130,18 @@ class _Schema:
         return {"$ref": f"#/$defs/{key}"}
 
 
+def _can_be_given(target: Callable[..., Any], offered: tuple[str, ...]) -> bool:
+    """Whether YAML can hold what a target needs; what takes tensors is called by code only."""
+    needed = [p.annotation for p in parameters(target).values() if p.required and p.name not in offered]
+    return not any(annotation in MADE_IN_CODE for annotation in needed)
+
+
 def _sizes(marks: tuple[Any, ...]) -> dict[str, int]:
     """Return the fewest and most items among the marks of an annotated list."""
     parts = [part for mark in marks for part in getattr(mark, "metadata", [mark])]
     names = {"min_length": "minItems", "max_length": "maxItems"}
     found = {key: getattr(part, name, None) for part in parts for name, key in names.items()}
     return {key: size for key, size in found.items() if size is not None}
-
-
-def _makes(target: Callable[..., Any], product: Any) -> bool:
-    """Whether a target surely makes ``product`` (unlike in ``check``, unknown is no)."""
-    made = target if inspect.isclass(target) else inspect.signature(target).return_annotation
-    if not inspect.isclass(made) or not inspect.isclass(product) or made is type(None):
-        return False
-    if getattr(product, "_is_protocol", False):  # members are instance attributes: compare methods by name
-        methods = [name for name in vars(product) if not name.startswith("_") and callable(getattr(product, name))]
-        return bool(methods) and all(callable(getattr(made, name, None)) for name in methods)
-    return fits(target, [product])
 
 
 def schema() -> dict[str, Any]:

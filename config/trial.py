@@ -1,23 +1,28 @@
 """Try the constructors that cost nothing, so that what they refuse stands among the faults of the check.
 
-Groups of plain values (dataclasses) are made, optimisers get one number to optimise, and networks are made on torch's
-``meta`` device, without memory and without their weight files. Everything else is built when its turn comes.
+Groups of plain values (dataclasses) are made; networks are made on torch's ``meta`` device, without memory and without
+their weight files; optimisers and schedules make one step. Everything else is built when its turn comes.
 """
 
 import dataclasses
 import inspect
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from config.build import build_call
-from config.types import bare_arms, parameters
+from config.names import resolve_type
+from config.types import bare_arms, fits, parameters
 from engine.errors import UserError
+
+MOST_NUMBERS = 2**35  # of a network: 128 GiB of float32
 
 
 def trial_fault(target: Callable[..., Any], values: dict[str, Any], offered: tuple[str, ...]) -> str | None:
@@ -31,21 +36,16 @@ def trial_fault(target: Callable[..., Any], values: dict[str, Any], offered: tup
     Returns:
         What the constructor says against the values, or None.
     """
-    if not inspect.isclass(target) or any(_holds_node(value) for value in values.values()):
+    declared = parameters(target)
+    cheap = _is_cheap(target) or fits(target, [Optimizer, LRScheduler])
+    if not cheap or not all(map(_builds_cheaply, values.values())):
         return None
-    injected: dict[str, Any] = {}
-    if issubclass(target, Optimizer):
-        injected = {"params": [nn.Parameter(torch.zeros(1))]}
-    elif issubclass(target, nn.Module):
-        values = {
-            key: value for key, value in values.items() if Path not in bare_arms(parameters(target)[key].annotation)
-        }
-    elif not dataclasses.is_dataclass(target):
+    if _is_network(target):
+        values = {key: value for key, value in values.items() if Path not in bare_arms(declared[key].annotation)}
+    stand_ins = {name: make() for name, make in STAND_INS.items() if name in offered and name in declared}
+    if not {name for name, parameter in declared.items() if parameter.required} <= values.keys() | stand_ins.keys():
         return None
-    needed = {name for name, parameter in parameters(target).items() if parameter.required}
-    if not needed <= values.keys() | injected.keys() or (set(offered) & needed) - injected.keys():
-        return None
-    return _refusal(target, values, injected)
+    return _refusal(target, values, stand_ins)
 
 
 def refused_key(target: Callable[..., Any], values: dict[str, Any], offered: tuple[str, ...]) -> str | None:
@@ -71,20 +71,59 @@ def refused_key(target: Callable[..., Any], values: dict[str, Any], offered: tup
     return cures[0] if len(cures) == 1 else None
 
 
-def _refusal(target: Callable[..., Any], values: dict[str, Any], injected: dict[str, Any]) -> str | None:
+def _parameters() -> list[nn.Parameter]:
+    parameter = nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.ones(1)
+    return [parameter]
+
+
+STAND_INS: dict[str, Callable[[], Any]] = {
+    "params": _parameters,
+    "optimizer": lambda: SGD(_parameters(), lr=0.1, momentum=0.9),  # some schedules change the momentum too
+    "steps_per_epoch": lambda: 100,
+    "total_steps": lambda: 10**9,
+    "vocab_size": lambda: 1000,
+}
+"""For what the program gives, by its name."""
+
+
+def _refusal(target: Callable[..., Any], values: dict[str, Any], stand_ins: dict[str, Any]) -> str | None:
     try:
-        with warnings.catch_warnings(), torch.device("meta"):
+        with warnings.catch_warnings(), torch.device("meta") if _is_network(target) else nullcontext():
             warnings.simplefilter("ignore")
-            build_call(target, values, "", injected, own_errors=True)
+            made = build_call(target, values, "", stand_ins, own_errors=True)
+            if isinstance(made, nn.Module):
+                return _too_large(made)
+            if isinstance(made, Optimizer | LRScheduler):
+                stand_ins.get("optimizer", made).step()
+                made.step()
     except (ValueError, UserError) as error:
         return str(error)
-    except Exception:  # whatever else a trial without memory and files stumbles over is no fault of the config
-        return None
+    except Exception as error:  # of what these values make torch or Python do
+        reason = " ".join(str(error).split()).split(". ")[0][:300]
+        return f"{target.__name__} cannot be used with these values: {type(error).__name__}: {reason}"
     return None
 
 
-def _holds_node(value: Any) -> bool:
-    """Whether a call stands anywhere in a value; it may cost much to build."""
-    if isinstance(value, dict):
-        return "type" in value or any(_holds_node(item) for item in value.values())
-    return isinstance(value, list) and any(_holds_node(item) for item in value)
+def _too_large(network: nn.Module) -> str | None:
+    numbers = sum(tensor.numel() for tensor in (*network.parameters(), *network.buffers()))
+    if numbers <= MOST_NUMBERS:
+        return None
+    return f"a {type(network).__name__} of this size has {numbers:.3g} numbers, expected at most {MOST_NUMBERS:.3g}"
+
+
+def _builds_cheaply(value: Any) -> bool:
+    """Whether every call in a value is cheap."""
+    if isinstance(value, list):
+        return all(map(_builds_cheaply, value))
+    if not isinstance(value, dict):
+        return True
+    return ("type" not in value or _is_cheap(resolve_type(value["type"]))) and all(map(_builds_cheaply, value.values()))
+
+
+def _is_cheap(target: Callable[..., Any]) -> bool:
+    return _is_network(target) or (inspect.isclass(target) and dataclasses.is_dataclass(target))
+
+
+def _is_network(target: Callable[..., Any]) -> bool:
+    return inspect.isclass(target) and issubclass(target, nn.Module)

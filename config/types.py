@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from config.limits import TORCH_OPTIM
 from engine.errors import UserError
 
 LIMITS = {
@@ -17,9 +18,11 @@ LIMITS = {
     "le": "less than or equal to",
     "multiple_of": "a multiple of",
     "min_length": "of a length of at least",
+    "max_length": "of a length of at most",
 }
 
 
+PLAIN = (bool, int, float, str, bytes, list, dict, tuple, set)
 Fault = tuple[str, str]
 """Where, and what was found and expected."""
 
@@ -67,11 +70,7 @@ def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
     Args:
         target: class or function.
     """
-    function = target.__init__ if inspect.isclass(target) else target
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except NameError:  # a third-party signature whose annotations name things under TYPE_CHECKING
-        hints = {}
+    hints = _hints(target)
     made = {}
     if inspect.isclass(target) and dataclasses.is_dataclass(target):
         fields = dataclasses.fields(target)
@@ -81,8 +80,19 @@ def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         default = made[parameter.name]() if parameter.name in made else parameter.default
-        found[parameter.name] = Parameter(parameter.name, hints.get(parameter.name, Any), default)
+        annotation = hints.get(parameter.name, Any)
+        if target.__module__.startswith("torch.optim."):
+            annotation = TORCH_OPTIM.get(parameter.name, annotation)
+        found[parameter.name] = Parameter(parameter.name, annotation, default)
     return found
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of a call by name, ``return`` among them."""
+    try:
+        return get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+    except NameError:  # a third-party signature whose annotations name things under TYPE_CHECKING
+        return {}
 
 
 def arms(annotation: Any) -> list[Any]:
@@ -158,14 +168,43 @@ def item_kinds(annotation: Any, count: int) -> list[Any] | None:
 
 
 def fits(target: Callable[..., Any], products: list[Any]) -> bool:
-    """Whether what ``target`` makes can stand for one of ``products``; true where that cannot be known."""
-    made = target if inspect.isclass(target) else inspect.signature(target).return_annotation
-    plain = [product for product in products if product is not type(None)]
-    known = [p for p in plain if p is not Any and inspect.isclass(p) and not get_args(p)]
-    known = [p for p in known if not getattr(p, "_is_protocol", False)]
-    if len(known) != len(plain) or not inspect.isclass(made):
+    """Whether what ``target`` makes can stand for one of ``products``.
+
+    Args:
+        target: class or function; of a function the return annotation counts, and one without makes nothing known.
+        products: types, protocols (which need their methods) and ``Any``, which takes all but None.
+    """
+    made = [target] if inspect.isclass(target) else arms(_hints(target).get("return"))
+    made = [get_origin(arm) or arm for arm in made]
+    if not made or not all(map(inspect.isclass, made)):
+        return False
+    return any(all(_stands_for(arm, product) for arm in made) for product in products)
+
+
+def serves(target: Callable[..., Any], products: list[Any], offered: tuple[str, ...]) -> bool:
+    """Whether a node of ``target`` can stand where one of ``products`` is wanted.
+
+    Args:
+        target: class or function.
+        products: see :func:`fits`.
+        offered: keywords that the owner gives; what takes none of them was not made for its place.
+    """
+    return fits(target, products) and (not offered or any(name in parameters(target) for name in offered))
+
+
+def _stands_for(made: type, product: Any) -> bool:
+    if made is type(None) or product is type(None) or issubclass(made, BaseException):
+        return False
+    if product is Any:
         return True
-    return any(issubclass(made, product) for product in known)
+    if get_args(product) or not inspect.isclass(product) or product in PLAIN:
+        return False  # YAML writes such a value itself
+    if getattr(product, "_is_protocol", False):  # its attributes are set by __init__, where they cannot be seen
+        methods = [name for name, value in vars(product).items() if not name.startswith("_") and callable(value)]
+        if not methods and callable(getattr(product, "__call__", None)):  # noqa: B004  the method itself is meant
+            methods = ["__call__"]
+        return bool(methods) and all(callable(getattr(made, name, None)) for name in methods)
+    return issubclass(made, product)
 
 
 def describe(annotation: Any) -> str:
@@ -203,4 +242,4 @@ def _limits(marks: tuple[Any, ...]) -> list[str]:
     """Return the limits among the marks of ``Annotated`` in words."""
     parts = [part for mark in marks for part in getattr(mark, "metadata", [mark])]  # pydantic's Field holds several
     found = [(words, getattr(part, name, None)) for part in parts for name, words in LIMITS.items()]
-    return [f"{words} {limit}" for words, limit in found if limit is not None]
+    return [f"{words} {limit:,}" for words, limit in found if limit is not None]

@@ -1,8 +1,8 @@
 """Plain values against annotations, and the combinations of values that a class refuses.
 
-A limit of one value stands in its annotation: ``Annotated[int, Field(ge=1)]``, pydantic's ``PositiveInt``, or a rule
-of our own as ``AfterValidator``; of a list of nodes only that it is not empty, ``Field(min_length=1)``. What one value
-alone cannot tell stands in a static method ``faults`` of the class::
+A limit of one value stands in its annotation: a type of config/limits.py, ``Annotated[int, Field(ge=1)]``, pydantic's
+``PositiveInt``, or a rule of our own as ``AfterValidator``; of a list of nodes only that it is not empty,
+``Field(min_length=1)``. What one value alone cannot tell stands in a static method ``faults`` of the class::
 
     @staticmethod
     def faults(min_objects: int, max_objects: int) -> Iterator[Fault]:
@@ -26,14 +26,19 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, get_args, get_origin
+from functools import cache
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
 
+from config.limits import MOST
 from config.load import resolve_path
-from config.names import closest
+from config.names import closest, shortened
 from config.types import ConfigError, Fault, arms, bare_arms, describe, is_path, item_kinds, offers_of, parameters
+
+FLAG_WORDS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}  # of YAML 1.1
+_RULES = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 class RefusedValues(ConfigError, ValueError):
@@ -68,20 +73,17 @@ def value_faults(annotation: Any, value: Any, key_path: str, strict: bool = True
     if annotation is Any:
         return
     if any(offers_of(member) for member in arms(annotation)):
-        yield key_path, f"found {value!r}, expected {describe(annotation)}"
+        yield key_path, f"found {shortened(value)}, expected {describe(annotation)}"
         return
     inner = [fault for kind, item, path in _items(annotation, value, key_path)
              for fault in value_faults(kind, item, path, strict)]  # fmt: skip
     if inner:
         yield from inner
         return
-    error = _refusal(annotation, value, strict)
-    if error is not None:
-        own_rule = error.errors()[0].get("ctx", {}).get("error")
-        expected = str(own_rule) if isinstance(own_rule, ValueError) else describe(annotation)
-        found = "null" if value is None else f"{value!r} ({type(value).__name__})"
-        near = closest(value, _choices(annotation)) if isinstance(value, str) else ""
-        yield key_path, f"found {found}, expected {expected}{near}"
+    expected = _expected(annotation, value, strict)
+    if expected is not None:
+        found = "null" if value is None else f"{shortened(value)} ({type(value).__name__})"
+        yield key_path, f"found {found}, expected {expected}{_meant(annotation, value)}"
     elif is_path(annotation, value):
         try:
             resolve_path(value)
@@ -104,11 +106,10 @@ def _items(annotation: Any, value: Any, key_path: str) -> Iterator[tuple[Any, An
             yield from ((mappings[0], item, f"{key_path}.{key}") for key, item in value.items())
 
 
-def _refusal(annotation: Any, value: Any, strict: bool) -> ValidationError | None:
-    try:
-        arbitrary = None if dataclasses.is_dataclass(annotation) else ConfigDict(arbitrary_types_allowed=True)
-        adapter = TypeAdapter(annotation, config=arbitrary)
-    except (PydanticSchemaGenerationError, SchemaError):  # no type that pydantic can check
+def _expected(annotation: Any, value: Any, strict: bool) -> str | None:
+    """Say what is expected where a value does not fit its annotation."""
+    adapter = _adapter(annotation)
+    if adapter is None:  # no type that pydantic can check
         return None
     try:
         if strict:
@@ -116,8 +117,37 @@ def _refusal(annotation: Any, value: Any, strict: bool) -> ValidationError | Non
         else:
             adapter.validate_python(value)
     except ValidationError as error:
-        return error
+        own_rule = error.errors()[0].get("ctx", {}).get("error")
+        return str(own_rule) if isinstance(own_rule, ValueError) else describe(annotation)
+    if isinstance(value, int | float) and abs(value) > MOST and not _is_limited(annotation):
+        return f"{describe(annotation)}, at most {MOST:,.0f}"
     return None
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    rules = None if dataclasses.is_dataclass(annotation) else _RULES
+    try:
+        return TypeAdapter(annotation, config=rules)
+    except (PydanticSchemaGenerationError, SchemaError):
+        return None
+
+
+@cache
+def _is_limited(annotation: Any) -> bool:
+    """Whether the numbers of an annotation have a largest one of their own."""
+    kinds = [kind for kind in arms(annotation) if get_origin(kind) is Annotated]
+    marks = [part for kind in kinds for mark in get_args(kind)[1:] for part in getattr(mark, "metadata", [mark])]
+    return any(getattr(mark, name, None) is not None for mark in marks for name in ("le", "lt"))
+
+
+def _meant(annotation: Any, value: Any) -> str:
+    """Name what a text resembles."""
+    if not isinstance(value, str):
+        return ""
+    if bool in bare_arms(annotation) and value.lower() in FLAG_WORDS:
+        return f"; write {FLAG_WORDS[value.lower()]}"
+    return closest(value, _choices(annotation))
 
 
 def _choices(annotation: Any) -> list[str]:

@@ -23,12 +23,12 @@ class SpecAugment:
         value: What masked cells hold, in dB below the loudest; -80 is silence.
     """
 
-    freq_masks: NonNegativeInt
-    freq_width: NonNegativeInt
-    time_masks: NonNegativeInt
+    freq_masks: Annotated[int, Field(ge=0, le=100)]
+    freq_width: Annotated[int, Field(ge=0, le=1000)]
+    time_masks: Annotated[int, Field(ge=0, le=1000)]
     time_width: NonNegativeInt
     time_share: Annotated[float, Field(gt=0, le=1)] = 0.2
-    value: float = -80.0
+    value: Annotated[float, Field(ge=-1000, le=1000)] = -80.0
 
     def __post_init__(self) -> None:
         refuse(self)

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import h5py
-from pydantic import NonNegativeInt, PositiveInt
 
 from config import refuse
+from config.limits import Frames, Workers
 from datasets.hdf5_mending import put_in, write_marker
 from datasets.hdf5_pair import IDENTITY, manifest_of, new_identity
 from datasets.hdf5_parts import (
@@ -60,10 +60,10 @@ class HDF5Pair:
     """
 
     manifest: Path
-    max_frames: PositiveInt
+    max_frames: Frames
     folder: Path | None = None
     on_error: OnError = "error"
-    workers: NonNegativeInt = 0
+    workers: Workers = 0
     compression: Literal["none", "lzf", "gzip"] = "none"
 
     def __post_init__(self) -> None:

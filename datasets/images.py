@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import PositiveInt
 from torch import Tensor
 from torchvision.transforms import v2
 
 from config import Fault, refuse
+from config.limits import Side
 from engine.errors import UserError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -80,8 +80,8 @@ class ImageTransform:
         flip: Mirror half of the training pictures left to right. No published system does, and captions say "left".
     """
 
-    size: PositiveInt
-    resize: PositiveInt
+    size: Side
+    resize: Side
     random_crop: bool
     flip: bool = False
 

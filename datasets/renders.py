@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from config.limits import Count, CountOrNone, Seed, Side, Workers
 from datasets.parallel import cores, in_processes, locked, progress
 from datasets.prepared import differences, read_state
 from datasets.world.near import near_scene
@@ -58,13 +59,13 @@ class RenderSet:
     """
 
     folder: Path
-    images: int
-    validation: int = 2000
-    size: int = 64
-    seed: int = 0
-    min_objects: int = 1
-    max_objects: int = 2
-    workers: int = 0
+    images: Count
+    validation: CountOrNone = 2000
+    size: Side = 64
+    seed: Seed = 0
+    min_objects: Count = 1
+    max_objects: Count = 2
+    workers: Workers = 0
 
     def __post_init__(self) -> None:
         if min(self.images, self.validation, self.size) < 1 or self.seed < 0 or self.workers < 0:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from pydantic import PositiveInt
 
+from config.limits import Frames
 from datasets.audio import read_audio
 from datasets.features import log_mel
 from datasets.manifest import ManifestError
@@ -31,7 +31,7 @@ class SoundFolder(SpokenCaptions):
         self,
         folder: Path,
         extension: str = "wav",
-        max_frames: PositiveInt | None = None,
+        max_frames: Frames | None = None,
         on_error: OnError = "error",
     ) -> None:
         if not folder.is_dir():

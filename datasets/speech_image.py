@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 
 from config import Fault, Offers
+from config.limits import BatchSize, Frames, Workers
 from datasets.loading import Loader
 from datasets.samples import OnError, SpokenCaptions
 from datasets.splits import SplitLoaders, split_loader
@@ -43,14 +44,14 @@ class SpeechImageData(SplitLoaders):
         self,
         train: Captions,
         validation: Captions,
-        batch_size: Annotated[int, Field(ge=1)],
+        batch_size: BatchSize,
         test: Captions | None = None,
-        evaluation_batch_size: Annotated[int, Field(ge=1)] | None = None,
-        workers: NonNegativeInt = 0,
-        target_length: PositiveInt | None = None,
-        evaluation_target_length: PositiveInt | None = None,
+        evaluation_batch_size: BatchSize | None = None,
+        workers: Workers = 0,
+        target_length: Frames | None = None,
+        evaluation_target_length: Frames | None = None,
         bucket: bool = False,
-        prefetch: PositiveInt = 2,
+        prefetch: Annotated[int, Field(gt=0, le=1000)] = 2,
         on_error: OnError = "error",
         seed: int = 0,
         rank: int = 0,
@@ -123,9 +124,9 @@ class HeldOut(SpeechImageData):
     def __init__(
         self,
         pairs: Captions,
-        batch_size: Annotated[int, Field(ge=1)],
-        workers: NonNegativeInt = 0,
-        target_length: PositiveInt | None = None,
+        batch_size: BatchSize,
+        workers: Workers = 0,
+        target_length: Frames | None = None,
         on_error: OnError = "error",
         seed: int = 0,
         rank: int = 0,

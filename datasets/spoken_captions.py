@@ -13,10 +13,10 @@ import h5py
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import PositiveInt
 from torch import Tensor
 
 from config import Fault
+from config.limits import Frames
 from datasets.active_learning import split_name
 from datasets.audio import read_audio
 from datasets.augment import SpecAugment
@@ -82,7 +82,7 @@ class PlacesFiles(_FromFiles):
         manifest: Path,
         image: ImageTransform | None,
         train: bool,
-        max_frames: PositiveInt | None = None,
+        max_frames: Frames | None = None,
         window: Window = "first",
         spec_augment: SpecAugment | None = None,
         on_error: OnError = "error",
@@ -125,7 +125,7 @@ class GanClevr(_FromFiles):
         split: Split,
         image: ImageTransform | None,
         train: bool,
-        max_frames: PositiveInt | None = None,
+        max_frames: Frames | None = None,
         window: Window = "random",
         spec_augment: SpecAugment | None = None,
         on_error: OnError = "error",
@@ -214,7 +214,7 @@ class PlacesHDF5(SpokenCaptions):
         manifest: Path,
         image: ImageTransform | None,
         train: bool,
-        max_frames: PositiveInt | None = None,
+        max_frames: Frames | None = None,
         window: Window = "first",
         spec_augment: SpecAugment | None = None,
         on_error: OnError = "error",

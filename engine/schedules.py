@@ -3,12 +3,13 @@
 import logging
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from config.limits import Chance, Count, CountOrNone
 from engine import distributed
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def _warn_of_long(warmup_steps: int, total_steps: int | None) -> None:
         )  # fmt: skip
 
 
-def constant(optimizer: Optimizer, warmup_steps: NonNegativeInt = 0, total_steps: int | None = None) -> LambdaLR:
+def constant(optimizer: Optimizer, warmup_steps: CountOrNone = 0, total_steps: int | None = None) -> LambdaLR:
     """Keep the learning rate, after a linear warm-up.
 
     Args:
@@ -51,9 +52,9 @@ def constant(optimizer: Optimizer, warmup_steps: NonNegativeInt = 0, total_steps
 def step_decay(
     optimizer: Optimizer,
     steps_per_epoch: int,
-    every_epochs: PositiveInt,
-    factor: PositiveFloat,
-    warmup_steps: NonNegativeInt = 0,
+    every_epochs: Count,
+    factor: Annotated[float, Field(gt=0, le=10)],
+    warmup_steps: CountOrNone = 0,
     total_steps: int | None = None,
     first_epoch: Literal[0, 1] = 0,
 ) -> LambdaLR:
@@ -88,9 +89,7 @@ def step_decay(
     return LambdaLR(optimizer, scale)
 
 
-def cosine(
-    optimizer: Optimizer, total_steps: int, warmup_steps: NonNegativeInt = 0, final: NonNegativeFloat = 0.0
-) -> LambdaLR:
+def cosine(optimizer: Optimizer, total_steps: int, warmup_steps: CountOrNone = 0, final: Chance = 0.0) -> LambdaLR:
     """Follow half a cosine from 1 to ``final`` (a fraction of the base rate) after a linear warm-up. arXiv:1608.03983.
 
     A warm-up as long as the whole run (a trial of a few steps) is shortened to half of it, with a warning.

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from config import Fault, refuse
+from config.limits import Processes
 from engine.update import Precision
 
 
@@ -106,4 +107,4 @@ class Launch:
             without). torchrun's own numbers win when it launched the program.
     """
 
-    processes: PositiveInt | None = None
+    processes: Processes | None = None

@@ -18,9 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor
 
+from config.limits import Megabytes, Seed
 from evaluation.abx_frames import Distributions, FrameFile, Stretches, distributions, power
 from evaluation.abx_items import AbxError, Items
 
@@ -52,9 +53,9 @@ class Comparing:
     neighbours: Literal["same", "any"] = "same"
     max_size_group: Several | None = 10
     max_x_across: Several | None = 5
-    seed: int = 0
+    seed: Seed = 0
     kl: Distributions = "shares"
-    budget_mb: PositiveInt = 256
+    budget_mb: Megabytes = 256
 
 
 @dataclass

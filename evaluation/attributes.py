@@ -11,6 +11,7 @@ from html import escape
 
 import numpy as np
 
+from config.limits import Weight
 from engine.errors import UserError
 from evaluation.report_parts.media import jpeg
 
@@ -37,10 +38,10 @@ class Limits:
         absent: it is absent when fewer show it; between, the picture is not used.
     """
 
-    seen: float = 100
-    most: float = 700
-    most_of_sizes: float = 20000
-    absent: float = 10
+    seen: Weight = 100
+    most: Weight = 700
+    most_of_sizes: Weight = 20000
+    absent: Weight = 10
 
 
 class AttributePairsError(UserError, ValueError):

@@ -8,14 +8,16 @@ how many pictures, at which resolution, resized how. Smaller is better.
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from scipy import linalg
 from torch import Tensor, nn
 
+from config.limits import Seed, Side, Width
 from engine.errors import UserError
 from models.segmentation import Segmenter
 
@@ -50,7 +52,7 @@ class RandomFeatures(nn.Module):
         size: pictures are resized to it, pixels.
     """
 
-    def __init__(self, width: int = 64, seed: int = 0, size: int = 64) -> None:
+    def __init__(self, width: Width = 64, seed: Seed = 0, size: Side = 64) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         channels = (3, 16, 32, width)
@@ -85,7 +87,9 @@ class LabelFeatures:
 
     resize = "none"
 
-    def __init__(self, segmenter: Segmenter, name: str = "attribute segmenter", cells: int = 2) -> None:
+    def __init__(
+        self, segmenter: Segmenter, name: str = "attribute segmenter", cells: Annotated[int, Field(gt=0, le=64)] = 2
+    ) -> None:
         self.segmenter, self.cells = segmenter, cells
         self.name = f"shares of {len(segmenter.labels)} labels in {cells} x {cells} cells, {name}"
 

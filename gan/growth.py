@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from config.limits import BatchSize, CountOrNone, Side
 from gan.progan import FIRST_SIDE, ProganError
 
 
@@ -20,10 +21,10 @@ class Phase:
         ProganError: the resolution is not 4, 8, 16 ... pixels, or a number is too small.
     """
 
-    resolution: int
-    stable_images: int
-    batch_size: int
-    fade_images: int = 0
+    resolution: Side
+    stable_images: CountOrNone
+    batch_size: BatchSize
+    fade_images: CountOrNone = 0
 
     def __post_init__(self) -> None:
         ratio = self.resolution // FIRST_SIDE

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from config.limits import Count, CountOrNone, Weight
 from gan import adversarial
 from gan.progan import ProganError
 
@@ -47,8 +48,8 @@ class WassersteinPenalty:
         drift: weight of the mean squared logit of real pictures, 0.001 as published.
     """
 
-    penalty: float = 10.0
-    drift: float = 0.001
+    penalty: Weight = 10.0
+    drift: Weight = 0.001
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:  # noqa: ARG002
         """Return the critic loss and the penalty."""
@@ -72,8 +73,8 @@ class NonsaturatingR1:
         every: steps between two penalties, each counted as many times.
     """
 
-    gamma_per_pixel: float
-    every: int = 16
+    gamma_per_pixel: Weight
+    every: Count = 16
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:  # noqa: ARG002
         """Return the logistic loss, and the penalty where it is due."""
@@ -107,10 +108,10 @@ class RelativisticR1R2:
         ProganError: ``fall`` is not two steps, the first before the last.
     """
 
-    gamma_per_pixel: float
-    every: int = 16
-    final_gamma_per_pixel: float | None = None
-    fall: tuple[int, int] = (0, 1)
+    gamma_per_pixel: Weight
+    every: Count = 16
+    final_gamma_per_pixel: Weight | None = None
+    fall: tuple[CountOrNone, Count] = (0, 1)
 
     def __post_init__(self) -> None:
         if not 0 <= self.fall[0] < self.fall[1]:

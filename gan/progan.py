@@ -10,12 +10,14 @@ Shape letters: B batch, C channels, H, W sides of a map, R side of the picture.
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
+from config.limits import Width
 from engine.errors import UserError
 
 SLOPE = 0.2  # of the leaky ReLUs
@@ -155,7 +157,9 @@ class ProganGenerator(nn.Module):
         layer1 ... layerN, output: the blocks, in order, as children; N = 2 * len(widths).
     """
 
-    def __init__(self, latent_dim: int, widths: list[int], tanh: bool = False) -> None:
+    def __init__(
+        self, latent_dim: Width, widths: Annotated[list[Width], Field(min_length=1, max_length=20)], tanh: bool = False
+    ) -> None:
         super().__init__()
         _check(latent_dim, widths)
         self.widths = list(widths)

@@ -7,12 +7,14 @@ pixels.
 Shape letters: B batch, C channels, R side of the picture.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
+from config.limits import Width
 from gan.progan import FIRST_SIDE, SLOPE, OutputBlock, ProganError, ProganGenerator, ScaledConv
 
 
@@ -43,7 +45,7 @@ class GrowingGenerator(nn.Module):
         reached: (2,) level and alpha that training has come to.
     """
 
-    def __init__(self, latent_dim: int, widths: list[int]) -> None:
+    def __init__(self, latent_dim: Width, widths: Annotated[list[Width], Field(min_length=1, max_length=20)]) -> None:
         super().__init__()
         self.grown = ProganGenerator(latent_dim, widths)
         self.early_outputs = nn.ModuleList(OutputBlock(width) for width in widths[:-1])
@@ -161,7 +163,12 @@ class ProganDiscriminator(nn.Module):
         ProganError: there are no widths, or a width or ``group`` is below 1.
     """
 
-    def __init__(self, widths: list[int], group: int = 4, depth: Literal[1, 2] = 2) -> None:
+    def __init__(
+        self,
+        widths: Annotated[list[Width], Field(min_length=1, max_length=20)],
+        group: Annotated[int, Field(gt=0, le=1024)] = 4,
+        depth: Literal[1, 2] = 2,
+    ) -> None:
         super().__init__()
         if not widths or min(widths) < 1 or group < 1:
             raise ProganError(f"widths are {widths} and group {group}; expected positive channels at 4, 8 ... pixels")

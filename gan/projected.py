@@ -11,12 +11,14 @@ Shape letters: B batch, R side of the picture, K logits.
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
+from config.limits import Width
 from gan.progan import SLOPE, ProganError, ScaledConv
 from gan.progan_growing import ProganDiscriminator
 from models.segmenter import AttributeSegmenter, SmallSegmenter
@@ -66,8 +68,8 @@ class ProjectedDiscriminator(ProganDiscriminator):
         self,
         widths: Sequence[int],
         segmenter: AttributeSegmenter,
-        head_width: int = 32,
-        group: int = 4,
+        head_width: Width = 32,
+        group: Annotated[int, Field(gt=0, le=1024)] = 4,
         depth: Literal[1, 2] = 2,
     ) -> None:
         super().__init__(list(widths), group, depth)

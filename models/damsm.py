@@ -5,15 +5,16 @@ Must match taoxugit/AttnGAN ``code/model.py`` (``RNN_ENCODER``, ``CNN_ENCODER``;
 Shape letters: B batch, L words, D embedding size, R side of a picture.
 """
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torchvision.models import inception_v3
 
+from config.limits import Count, Width
 from engine.errors import UserError
 
 PADDING = 0  # the index of no word
@@ -77,10 +78,10 @@ class CaptionEncoder(nn.Module):
 
     def __init__(
         self,
-        vocab_size: PositiveInt,
-        embedding_dim: PositiveInt = 256,
-        word_dim: PositiveInt = 300,
-        dropout: NonNegativeFloat = 0.5,
+        vocab_size: Count,
+        embedding_dim: Width = 256,
+        word_dim: Width = 300,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
         cell: Literal["lstm", "gru"] = "lstm",
     ) -> None:
         super().__init__()
@@ -136,7 +137,7 @@ class ImageRegionEncoder(nn.Module):
         top: its layers from there to the whole picture.
     """
 
-    def __init__(self, embedding_dim: PositiveInt = 256, align_corners: bool = False) -> None:
+    def __init__(self, embedding_dim: Width = 256, align_corners: bool = False) -> None:
         super().__init__()
         inception = inception_v3(weights=None, aux_logits=False, transform_input=False, init_weights=False)
         self.trunk = nn.ModuleDict({name: inception.get_submodule(name) for name in TRUNK})

@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from config.limits import Width
 from models.freezing import hold_batch_norm
 from models.speech_maps import SpeechMaps, speech_maps
 
@@ -31,7 +32,7 @@ class DavenetSpeech(nn.Module):
     """
 
     def __init__(
-        self, size: Literal["small", "large"] = "large", embedding_dim: int = 512, freeze_batch_norm: bool = False
+        self, size: Literal["small", "large"] = "large", embedding_dim: Width = 512, freeze_batch_norm: bool = False
     ) -> None:
         super().__init__()
         if size not in HIDDEN:

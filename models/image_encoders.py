@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import ResNet50_Weights, VGG16_Weights, resnet50, vgg
 
+from config.limits import Width
 from models.freezing import hold_batch_norm
 from models.weights import WeightsError, download_torchvision, load_strictly, read_state_dict
 
@@ -46,7 +47,7 @@ class Vgg16Encoder(nn.Module):
         WeightsError: The weights cannot be fetched or do not fit.
     """
 
-    def __init__(self, embedding_dim: int = 512, pretrained: Pretrained = None, freeze_trunk: bool = False) -> None:
+    def __init__(self, embedding_dim: Width = 512, pretrained: Pretrained = None, freeze_trunk: bool = False) -> None:
         super().__init__()
         self.embedding_dim = embedding_dim
         self.freeze_trunk = freeze_trunk
@@ -83,7 +84,7 @@ class Resnet50Encoder(nn.Module):
 
     def __init__(
         self,
-        embedding_dim: int = 1024,
+        embedding_dim: Width = 1024,
         pretrained: Pretrained = None,
         freeze_trunk: bool = False,
         freeze_batch_norm: bool = False,

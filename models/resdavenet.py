@@ -12,6 +12,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from config.limits import Depth, Kernel, Width
 from models.freezing import hold_batch_norm
 from models.speech_maps import SpeechMaps, speech_maps
 
@@ -68,9 +69,9 @@ class ResDavenet(nn.Module):
 
     def __init__(
         self,
-        layer_widths: tuple[int, ...] = (128, 256, 256, 512, 1024),
-        layer_depths: tuple[int, ...] = (2, 2, 2, 2),
-        kernel: int = 9,
+        layer_widths: tuple[Width, ...] = (128, 256, 256, 512, 1024),
+        layer_depths: tuple[Depth, ...] = (2, 2, 2, 2),
+        kernel: Kernel = 9,
         freeze_batch_norm: bool = False,
     ) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 from torch import Tensor, nn
 
+from config.limits import Chance, Depth, Kernel, Width
 from models.resdavenet import STAGES, ResDavenet
 from models.speech_maps import SpeechMaps, pooled_lengths, speech_maps
 from models.vector_quantizer import Quantized, Quantizing, TemporalJitter, VectorQuantizer
@@ -85,11 +86,11 @@ class ResDavenetVq(ResDavenet):
     def __init__(
         self,
         turn_on: TurnOn = "01100",
-        codes: int | tuple[int, ...] = 1024,
-        layer_widths: tuple[int, ...] = (128, 256, 256, 512, 1024),
-        layer_depths: tuple[int, ...] = (2, 2, 2, 2),
-        kernel: int = 9,
-        jitter: float = 0.12,
+        codes: Width | tuple[Width, ...] = 1024,
+        layer_widths: tuple[Width, ...] = (128, 256, 256, 512, 1024),
+        layer_depths: tuple[Depth, ...] = (2, 2, 2, 2),
+        kernel: Kernel = 9,
+        jitter: Chance = 0.12,
         published_jitter: bool = False,
         quantizing: Quantizing = Quantizing(),  # noqa: B008  never changed
         freeze_batch_norm: bool = False,

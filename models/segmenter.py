@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import Bottleneck
 
+from config.limits import Side, Width
 from models.batch_norm import BatchNorm
 from models.segmentation import (
     ATTRIBUTE_CATEGORIES,
@@ -136,7 +137,7 @@ class SmallSegmenter(nn.Module):
         ValueError: A size is below one.
     """
 
-    def __init__(self, widths: tuple[int, int, int] = (24, 48, 96), labels: int = len(ATTRIBUTE_LABELS)) -> None:
+    def __init__(self, widths: tuple[Width, Width, Width] = (24, 48, 96), labels: int = len(ATTRIBUTE_LABELS)) -> None:
         super().__init__()
         if min(*widths, labels) < 1:
             raise ValueError(f"SmallSegmenter needs positive widths and labels, got {widths} and {labels}.")
@@ -181,7 +182,7 @@ class AttributeSegmenter(nn.Module):
         side: Pixels a side of the maps, 128 as published; None for the picture's own.
     """
 
-    def __init__(self, network: nn.Module, side: int | None = None) -> None:
+    def __init__(self, network: nn.Module, side: Side | None = None) -> None:
         super().__init__()
         self.network = network
         self.side = side

@@ -8,11 +8,14 @@ Shape letters: B items, D embedding size, T frames, T' pooled frames, C channels
 """
 
 import itertools
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from config.limits import Kernel, Width
 from models.batch_norm import BatchNorm
 from models.speech_maps import SpeechMaps, frame_mask, speech_maps
 
@@ -81,7 +84,13 @@ class SmallSpeechEncoder(nn.Module):
         ValueError: A size is below one or the kernel is even.
     """
 
-    def __init__(self, embedding_dim: int = 128, width: int = 64, stages: int = 3, kernel: int = 5) -> None:
+    def __init__(
+        self,
+        embedding_dim: Width = 128,
+        width: Width = 64,
+        stages: Annotated[int, Field(gt=0, le=8)] = 3,
+        kernel: Kernel = 5,
+    ) -> None:
         super().__init__()
         if min(embedding_dim, width, stages) < 1 or kernel < 1 or kernel % 2 == 0:
             raise ValueError(
@@ -153,7 +162,9 @@ class SmallImageEncoder(nn.Module):
         ValueError: A size is below one or downsample is no multiple of 4.
     """
 
-    def __init__(self, embedding_dim: int = 128, width: int = 32, downsample: int = 16) -> None:
+    def __init__(
+        self, embedding_dim: Width = 128, width: Width = 32, downsample: Annotated[int, Field(gt=0, le=64)] = 16
+    ) -> None:
         super().__init__()
         if min(width, embedding_dim) < 1 or downsample < 4 or downsample % 4:
             raise ValueError(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from config.limits import Width
 from models.speech_maps import SpeechMaps
 
 WORD_DIM = 200
@@ -66,7 +67,7 @@ class DavenetText(_TextEncoder):
         ValueError: The padding index lies outside the vocabulary.
     """
 
-    def __init__(self, vocab_size: int, embedding_dim: int = 512, padding_idx: int = 0) -> None:
+    def __init__(self, vocab_size: int, embedding_dim: Width = 512, padding_idx: int = 0) -> None:
         super().__init__(vocab_size, (512, embedding_dim), kernel=3, padding_idx=padding_idx)
 
 
@@ -82,5 +83,5 @@ class DavenetTextLarge(_TextEncoder):
         ValueError: The padding index lies outside the vocabulary.
     """
 
-    def __init__(self, vocab_size: int, embedding_dim: int = 512, padding_idx: int = 0) -> None:
+    def __init__(self, vocab_size: int, embedding_dim: Width = 512, padding_idx: int = 0) -> None:
         super().__init__(vocab_size, (200, 300, 300, 512, embedding_dim), kernel=5, padding_idx=padding_idx)

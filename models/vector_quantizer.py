@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
+from config.limits import Positive, Weight, Width
 from engine import distributed
 from models.speech_maps import frame_mask
 
@@ -36,14 +37,14 @@ class Quantizing:
         kmeans_rounds: rounds of k-means that place the codes among the first training batch; 0 as published.
     """
 
-    commitment_cost: NonNegativeFloat = 1.0
+    commitment_cost: Weight = 1.0
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
-    epsilon: PositiveFloat = 1e-8
-    init_std: PositiveFloat = 1.0
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    init_std: Positive = 1.0
     nonneg_init: bool = False
-    init_ema_mass: PositiveFloat = 1.0
-    restart_below: PositiveFloat | None = None
-    kmeans_rounds: NonNegativeInt = 0
+    init_ema_mass: Positive = 1.0
+    restart_below: Positive | None = None
+    kmeans_rounds: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
 class Quantized(NamedTuple):
@@ -71,7 +72,7 @@ class VectorQuantizer(nn.Module):
         how: settings.
     """
 
-    def __init__(self, codes: PositiveInt, dim: PositiveInt, how: Quantizing = Quantizing()) -> None:
+    def __init__(self, codes: Width, dim: Width, how: Quantizing = Quantizing()) -> None:
         super().__init__()
         self.how = how
         start = how.init_std * torch.randn(codes, dim)

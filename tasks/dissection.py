@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 import config
+from config.limits import BatchSize, Megabytes, Seed
 from engine import distributed
 from engine.context import Context
 from engine.logs import say
@@ -42,14 +43,14 @@ def dissect(
     layers: list[str],
     context: Context,
     samples: PositiveInt = 1000,
-    seed: NonNegativeInt = 1,
-    level_seed: NonNegativeInt = 2,
+    seed: Seed = 1,
+    level_seed: Seed = 2,
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["iqr"] = "iqr",
     no_label: bool = True,
     excluded_units: dict[str, list[NonNegativeInt]] = {},  # noqa: B006  never changed
     examples: PositiveInt = 20,
-    batch_size: PositiveInt = 16,
-    budget_mb: PositiveInt = 4096,
+    batch_size: BatchSize = 16,
+    budget_mb: Megabytes = 4096,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
     """Dissect a generator and write what was found.

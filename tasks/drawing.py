@@ -15,6 +15,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
+from config.limits import Seed
 from datasets.active_learning import ActivePair, ActivePairs, latent_ids, read_active, split_name
 from datasets.samples import SpokenCaptions
 from engine.errors import UserError
@@ -43,7 +44,7 @@ class Drawing:
 
     generator: nn.Module
     latents: PositiveInt | None = None
-    seed: int = PUBLISHED_SEED
+    seed: Seed = PUBLISHED_SEED
     kept: NonNegativeInt = 0
 
 

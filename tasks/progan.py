@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from config import Fault, Offers
+from config.limits import BatchSize, Count
 from datasets.batch_sizes import uneven_share
 from datasets.renders import Renders
 from engine import distributed
@@ -54,8 +55,8 @@ class Measure:
     """
 
     features: FeatureNetwork
-    images: int = 2000
-    batch_size: int = 50
+    images: Count = 2000
+    batch_size: BatchSize = 50
     samples: Path | None = None
 
 
@@ -92,7 +93,7 @@ class Progan:
         discriminator_optimizer: Optimise,
         phases: Annotated[list[Phase], Field(min_length=1)],
         measure: Measure,
-        steps_per_epoch: int,
+        steps_per_epoch: Count,
         data: Renders,
         device: torch.device,
     ) -> None:

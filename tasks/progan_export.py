@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 import config
+from config.limits import Count
 from datasets.renders import Renders
 from engine.context import Context
 from engine.errors import UserError
@@ -58,7 +59,7 @@ def export(
     data: Path,
     features: list[FeatureNetwork],
     context: Context,
-    images: int = 5000,
+    images: Count = 5000,
     name: str = "progan_world",
     folder: Path = shipped.FOLDER,
     samples: Path | None = None,

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from config import Fault
+from config.limits import Weight
 from datasets.world.attribute_pictures import AttributePictures, LabelledPictures, SegmentationData
 from engine import distributed
 from engine.context import Context
@@ -79,7 +80,7 @@ class SegmenterTraining:
         data: SegmentationData,
         device: torch.device,
         length: Length,
-        deep_weight: float = 0.4,
+        deep_weight: Weight = 0.4,
     ) -> None:
         self.segmenter = segmenter.to(device)
         self.data, self.device, self.deep_weight = data, device, deep_weight

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from config.limits import Positive
 from engine import distributed
 from models.matchmap import POOLED, Kind, Measure, mean_of_captions, mean_of_images, similarity
 from models.speech_maps import SpeechMaps
@@ -24,7 +25,7 @@ class Similarity:
 
     kind: Kind = "MISA"
     measure: Measure = "dot"
-    budget_mb: float = 512
+    budget_mb: Positive = 512
 
     def __call__(self, image: Tensor, speech: Tensor, nframes: Tensor) -> Tensor:
         """Return the similarity (I, S) of maps (I, D, H, W) and (S, D, T); products keep the maps' precision."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from config import Offers
+from config.limits import Chance, Count, Seed, Workers
 from datasets.world.captions import Style, captions
 from datasets.world.export import SPLITS
 from datasets.world.files import encode_audio, encode_image, write_media
@@ -63,17 +64,17 @@ class SyntheticSet:
     """
 
     folder: Path
-    pictures: int
-    seed: int = 0
+    pictures: Count
+    seed: Seed = 0
     caption_style: Style = "full"
-    splits: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    speakers: int = 20
-    least_sureness: float | None = 0.6
-    max_objects: int = 5
+    splits: tuple[Chance, Chance, Chance] = (0.8, 0.1, 0.1)
+    speakers: Count = 20
+    least_sureness: Chance | None = 0.6
+    max_objects: Count = 5
     cut: bool = True
     images: bool = False
-    latent_seed: int = PUBLISHED_SEED
-    workers: int = 0
+    latent_seed: Seed = PUBLISHED_SEED
+    workers: Workers = 0
 
     def __post_init__(self) -> None:
         checks = (

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from config import Fault, Offers
+from config.limits import Weight
 from datasets.samples import SpokenCaptions
 from datasets.speech_image import SpeechImageData
 from engine import distributed
@@ -101,7 +102,7 @@ class WordsByDrawing(SpeechImage):
         text_encoder: Annotated[Callable[..., nn.Module], Offers("vocab_size")] | None = None,
         drawing: Drawing | None = None,
         editing: Editing | None = None,
-        margin: Annotated[float, Field(ge=0)] = 1.0,
+        margin: Weight = 1.0,
         impostors: Impostors = "sampled",
         largest_loss: Annotated[float, Field(gt=0)] | None = 5.0,
         similarity: Similarity = Similarity(),  # noqa: B008  never changed

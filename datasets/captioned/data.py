@@ -4,9 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field
 
 from config import Offers
+from config.limits import BatchSize, Workers
 from datasets.captioned.pictures import CaptionedPictures
 from datasets.captioned.vocabulary import Vocabulary, VocabularyError
 from datasets.samples import OnError
@@ -40,11 +41,11 @@ class CaptionedData(SplitLoaders):
         self,
         train: Pictures,
         validation: Pictures,
-        batch_size: PositiveInt,
+        batch_size: BatchSize,
         test: Pictures | None = None,
-        evaluation_batch_size: PositiveInt | None = None,
-        workers: NonNegativeInt = 0,
-        prefetch: PositiveInt = 2,
+        evaluation_batch_size: BatchSize | None = None,
+        workers: Workers = 0,
+        prefetch: Annotated[int, Field(gt=0, le=1000)] = 2,
         on_error: OnError = "error",
         seed: int = 0,
         rank: int = 0,

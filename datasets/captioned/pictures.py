@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import PositiveInt
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
+from config.limits import Count, Side
 from datasets.captioned.files import Split, read_split
 from datasets.image_ids import ImageIds
 from datasets.images import read_image
@@ -56,9 +56,9 @@ class CaptionedPictures(Dataset):
         folder: Path,
         split: Split,
         train: bool,
-        sides: Sequence[PositiveInt] = (64, 128, 256),
-        captions_per_image: PositiveInt = 10,
-        max_words: PositiveInt = 18,
+        sides: Sequence[Side] = (64, 128, 256),
+        captions_per_image: Count = 10,
+        max_words: Count = 18,
         on_error: OnError = "error",
     ) -> None:
         if not sides or list(sides) != sorted(set(sides)):

@@ -5,11 +5,13 @@ Shape letters: B pictures, H = W pixels a side; attributes in the order size, ma
 """
 
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from config.limits import BatchSize, Count, Seed, Weight
 from datasets.world.artefacts import like_generated
 from datasets.world.attributes import attribute_maps
 from datasets.world.near import near_scene
@@ -129,16 +131,16 @@ class SegmentationData:
 
     def __init__(
         self,
-        batch_size: int,
-        size: int,
-        train_scenes: int,
-        validation_scenes: int,
-        test_scenes: int,
+        batch_size: BatchSize,
+        size: Annotated[int, Field(ge=16, le=2048)],
+        train_scenes: Count,
+        validation_scenes: Count,
+        test_scenes: Count,
         view: View = "far",
-        min_objects: int = 1,
-        max_objects: int = 3,
-        first_seed: int = 0,
-        artefacts: float = 1.0,
+        min_objects: Count = 1,
+        max_objects: Count = 3,
+        first_seed: Seed = 0,
+        artefacts: Weight = 1.0,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field
 
 from config import Fault, refuse
+from config.limits import Count, Seed, Workers
 from datasets.world.captions import Style
 from datasets.world.export import SPLITS
 from datasets.world.files import AudioFormat, ImageFormat
@@ -73,7 +74,7 @@ class World:
 
     folder: Path
     scenes: Annotated[int, Field(ge=1, lt=10**6)]
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     size: Annotated[int, Field(ge=16, le=2048)] = 128
     layouts: Annotated[tuple[LayoutName, ...], AfterValidator(_some)] = ("places",)
     captions_per_scene: Annotated[int, Field(ge=1, le=10)] = 1
@@ -82,12 +83,12 @@ class World:
     min_objects: Annotated[int, Field(ge=1, le=5)] = 1
     max_objects: Annotated[int, Field(ge=1, le=5)] = 5
     centred: bool = False
-    speakers: PositiveInt = 200
+    speakers: Count = 200
     speech_variation: Annotated[float, Field(gt=0, le=0.5)] | None = None
     speech_noise: Annotated[tuple[float, float], AfterValidator(_rising)] | None = None
     audio_format: AudioFormat = "wav"
     image_format: ImageFormat = "jpg"
-    workers: NonNegativeInt = 0
+    workers: Workers = 0
 
     def __post_init__(self) -> None:
         refuse(self)

@@ -11,9 +11,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from config.limits import Side, Width
 from gan.attngan.generator import AttnganError
 
 SLOPE = 0.2  # of the leaky ReLUs
@@ -89,9 +89,9 @@ class AttnganDiscriminator(nn.Module):
 
     def __init__(
         self,
-        side: PositiveInt,
-        width: PositiveInt = 64,
-        embedding_dim: PositiveInt = 256,
+        side: Side,
+        width: Width = 64,
+        embedding_dim: Width = 256,
         unconditional: bool = True,
     ) -> None:
         super().__init__()

@@ -7,13 +7,14 @@ H, W sides of a map, R side of a picture.
 """
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from config.limits import Width
 from engine.errors import UserError
 from gan.attngan.attention import WordAttention
 
@@ -160,12 +161,12 @@ class AttnganGenerator(nn.Module):
 
     def __init__(
         self,
-        width: PositiveInt = 32,
-        embedding_dim: PositiveInt = 256,
-        condition_dim: PositiveInt = 100,
-        noise_dim: PositiveInt = 100,
-        residuals: NonNegativeInt = 2,
-        stages: PositiveInt = 3,
+        width: Width = 32,
+        embedding_dim: Width = 256,
+        condition_dim: Width = 100,
+        noise_dim: Width = 100,
+        residuals: Annotated[int, Field(ge=0, le=256)] = 2,
+        stages: Annotated[int, Field(gt=0, le=6)] = 3,
         every_stage: bool = True,
         mixed_masks: bool = False,
     ) -> None:

@@ -10,9 +10,10 @@ import logging
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field
 
 import config
+from config.limits import Seed
 from datasets.parallel import locked
 from engine.context import Context
 from engine.errors import UserError
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def compare(
-    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)],
+    seeds: Annotated[list[Seed], Field(min_length=1)],
     trainings: dict[str, Training | None],
     tests: dict[str, Check | None],
     context: Context,

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 import config
+from config.limits import BatchSize, Workers
 from datasets.samples import OnError, SpokenCaptions
 from datasets.speech_image import Captions
 from engine import distributed
@@ -63,8 +64,8 @@ def abx(
     comparing: Comparing = Comparing(),  # noqa: B008  never changed
     name_parts: PositiveInt = 1,
     on_error: OnError = "error",
-    batch_size: PositiveInt = 16,
-    workers: NonNegativeInt = 0,
+    batch_size: BatchSize = 16,
+    workers: Workers = 0,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
     """Measure ABX errors of some layers and write tables, metrics and a report.

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 
 import config
+from config.limits import BatchSize, Workers
 from datasets.parallel import locked
 from datasets.prepared import differences, read_state
 from datasets.samples import OnError, SpokenCaptions
@@ -46,8 +47,8 @@ def dump(
     submission: Submission = Submission(),  # noqa: B008  never changed
     name_parts: PositiveInt = 1,
     on_error: OnError = "error",
-    batch_size: PositiveInt = 16,
-    workers: NonNegativeInt = 0,
+    batch_size: BatchSize = 16,
+    workers: Workers = 0,
 ) -> None:
     """Write the features of every utterance, and a submission; what is there from an earlier call is not made again.
 

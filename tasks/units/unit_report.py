@@ -12,6 +12,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from pydantic import NonNegativeInt, PositiveInt
 
+from config.limits import BatchSize, Workers
 from datasets.samples import OnError, SpokenCaptions
 from datasets.speech_image import Captions
 from datasets.world.phones import phones_known, read_phones
@@ -49,8 +50,8 @@ def unit_report(
     utterances: PositiveInt | None = 2000,
     bad_alignments: BadAlignments = "error",
     on_error: OnError = "error",
-    batch_size: PositiveInt = 16,
-    workers: NonNegativeInt = 0,
+    batch_size: BatchSize = 16,
+    workers: Workers = 0,
     shown: NonNegativeInt = 3,
     keywords: list[str] = [],  # noqa: B006  never changed
     occurrences: PositiveInt = 3,

@@ -8,9 +8,10 @@ import logging
 from typing import Literal
 
 import numpy as np
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 
 import config
+from config.limits import BatchSize, Workers
 from datasets.manifest import report_problems
 from datasets.records import Word
 from datasets.samples import OnError, SpokenCaptions
@@ -43,8 +44,8 @@ def word_detection(
     utterances: PositiveInt | None = 20000,
     bad_alignments: BadAlignments = "error",
     on_error: OnError = "error",
-    batch_size: PositiveInt = 16,
-    workers: NonNegativeInt = 0,
+    batch_size: BatchSize = 16,
+    workers: Workers = 0,
     show: PositiveInt = 40,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:

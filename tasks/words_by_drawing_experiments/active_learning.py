@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from pydantic import Field
 from torch import nn
 
+from config.limits import BatchSize, Seed, Weight
 from datasets.active_learning import ActivePair, write_active
 from engine.context import Context
 from engine.logs import progress
@@ -67,11 +68,11 @@ def generate_active_learning(
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
     units: Literal["clusters", "random"] = "clusters",
     pairs: Annotated[int, Field(ge=1)] = 3000,
-    batch_size: Annotated[int, Field(ge=1)] = 16,
-    margin: Annotated[float, Field(ge=0)] = 1.0,
+    batch_size: BatchSize = 16,
+    margin: Weight = 1.0,
     max_retries: Annotated[int, Field(ge=0)] = 19,
     border: Annotated[int, Field(ge=0)] = BORDER,
-    seed: Annotated[int, Field(ge=0)] = 0,
+    seed: Seed = 0,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
     """Write the pairs whose edited pictures fool the model most, for annotators.

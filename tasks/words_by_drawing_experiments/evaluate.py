@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from config.limits import BatchSize
 from datasets.loading import Loader
 from datasets.samples import SpokenCaptions
 from engine.context import Context
@@ -32,7 +33,7 @@ def evaluate(
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
     pairs: Annotated[int, Field(ge=2)] | None = 500,
     of_first: Annotated[int, Field(ge=2)] | None = None,
-    batch_size: Annotated[int, Field(ge=1)] = 16,
+    batch_size: BatchSize = 16,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
     """Find the picture of each caption and the caption of each picture among some pairs of a set.

@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from config.limits import BatchSize, Seed
 from engine.context import Context
 from engine.errors import UserError
 from engine.logs import progress
@@ -53,8 +54,8 @@ def make_negatives(
     pictures: Annotated[int, Field(ge=1)] | None = None,
     negatives: Annotated[int, Field(ge=1)] = 4,
     attempts: Annotated[int, Field(ge=1)] = 640,
-    batch_size: Annotated[int, Field(ge=1)] = 32,
-    seed: Annotated[int, Field(ge=0)] = 0,
+    batch_size: BatchSize = 32,
+    seed: Seed = 0,
     output: Path | None = None,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:

@@ -15,6 +15,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from config.limits import Seed
 from datasets.active_learning import PREFIX, latent_ids, split_name
 from datasets.samples import SpokenCaptions
 from datasets.spoken_captions import GanClevr
@@ -34,7 +35,7 @@ class LatentTable:
     """
 
     number: PositiveInt | None = None
-    seed: int = PUBLISHED_SEED
+    seed: Seed = PUBLISHED_SEED
 
 
 class Pictures:

@@ -16,6 +16,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from config.limits import Seed
 from engine.context import Context
 from engine.logs import progress
 from engine.run_folder import RunSettings
@@ -46,7 +47,7 @@ def recall(
     probability_step: Annotated[float, Field(ge=0, le=1)] = 0.05,
     max_retries: Annotated[int, Field(ge=0)] = 19,
     border: Annotated[int, Field(ge=0)] = BORDER,
-    seed: Annotated[int, Field(ge=0)] = 0,
+    seed: Seed = 0,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
     """Choose the picture of each caption among itself and negatives edited where the caption's answer is strongest.

@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from config.limits import Seed
 from datasets.negative_pictures import NegativePictures
 from datasets.world.draws import Draws
 from engine.context import Context
@@ -32,7 +33,7 @@ def one_against_one(
     generator: nn.Module | None = None,
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
     captions: Annotated[int, Field(ge=1)] | None = None,
-    seed: Annotated[int, Field(ge=0)] = 0,
+    seed: Seed = 0,
     score: Score = "similarity",
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
