@@ -93,7 +93,7 @@ class VectorQuantizer(nn.Module):
             Values, codes, loss and perplexity.
         """
         with torch.autocast(frames.device.type, enabled=False):
-            rows = frames.float().transpose(1, 2)  # (B, T, D)
+            rows = frames.to(torch.promote_types(frames.dtype, torch.float32)).transpose(1, 2)  # (B, T, D)
             valid = self._valid(rows, nframes)
             seen = rows.detach()[valid]
             if self.training and not self.placed:

@@ -25,6 +25,7 @@ CASES = [
     "progan_tiny",
     "progan_128",
     "resdavenet_vq",
+    "resdavenet_vq_training",
     "vq_ema_update",
     "damsm",
     "attngan_b1",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 KINDS = (
     "davenet",
     "resdavenet_vq",
+    "resdavenet_vq_training",
     "vq_ema_update",
     "losses_speech",
     "logmel",
