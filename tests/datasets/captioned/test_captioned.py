@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from datasets.captioned.files import read_split, read_vocabulary
 from datasets.captioned.pictures import CaptionedPictures, around
@@ -113,6 +114,13 @@ def test_a_box_outside_its_picture(birds):
     data = CaptionedPictures(birds, "train", train=False)
     with pytest.raises(SampleError, match=r"row 0 .* its box \[5000, 28, 29, 24\] lies outside its"):
         data[0]
+
+
+def test_a_blank_picture_is_a_bad_sample(birds):
+    first = CaptionedPictures(birds, "train", train=False, sides=[32])
+    Image.new("RGB", (90, 70), "white").save(first.content.images / f"{first.content.names[0]}.jpg")
+    with pytest.raises(SampleError, match=r"row 0 .*\.jpg: shows nothing, all 90x70 pixels are equal"):
+        first[0]
 
 
 def without(birds, place, index):
