@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
+from unicodedata import normalize
 
 import numpy as np
 from PIL import Image
@@ -21,6 +22,7 @@ from datasets.world.files import encode_image
 from datasets.world.objects import COLOURS, MATERIALS, SHAPES, SIZES, Scene
 from datasets.world.render import render
 from engine.errors import UserError
+from engine.text_files import read_text
 
 CHOICES = {"colour": COLOURS, "shape": SHAPES, "material": MATERIALS, "size": SIZES}
 Attribute = Literal["colour", "shape", "material", "size"]
@@ -68,12 +70,13 @@ class StoredNegatives:
         self.files: dict[str, list[Path]] = {}
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
-                for name in {path.stem, path.stem.rsplit("_", 1)[0]}:
+                stem = normalize("NFC", path.stem)
+                for name in {stem, stem.rsplit("_", 1)[0]}:
                     self.files.setdefault(name, []).append(path)
 
     def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativePicture]:  # noqa: ARG002
         """Return the stored negatives at the picture's size."""
-        found = self.files.get(record.uttid)
+        found = self.files.get(normalize("NFC", record.uttid))
         if not found:
             raise UserError(f"negatives: {self.folder} has no {record.uttid}.jpg nor {record.uttid}_1.jpg; add one")
         size = (image.shape[1], image.shape[0])
@@ -124,7 +127,7 @@ class RenderedNegatives:
         if not path.is_file():
             raise UserError(f"negatives: {world} holds no scenes.jsonl; give the folder of a built world")
         self.scenes: dict[str, str] = {}
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in filter(None, read_text(path).split("\n")):
             record = json.loads(line)
             scene = json.dumps(_bare(record["scene"]))
             self.scenes |= dict.fromkeys((str(int(record["id"])), *(item["uttid"] for item in record["spoken"])), scene)

@@ -11,18 +11,22 @@ OURS = {
     "trainer",
 }  # fmt: skip
 ALLOWED = {
-    "config": {"engine.errors"},
+    "config": {"engine.errors", "engine.text_files"},
     "datasets": {
-        "engine.errors", "engine.numerals", "engine.plain_pickles", "engine.torch_files", "engine.whole_files",
+        "engine.errors", "engine.numerals", "engine.plain_pickles", "engine.text_files", "engine.torch_files",
+        "engine.whole_files",
         "config.Fault", "config.Offers", "config.refuse",
     },
     "engine": {"config", "engine"},
-    "evaluation": {"engine.errors", "engine.whole_files", "models"},
+    "evaluation": {"engine.errors", "engine.text_files", "engine.whole_files", "models"},
     "gan": {"models", "engine"},
     "losses": {"engine.errors"},
     "main": {"config", "engine", "evaluation", "trainer"},
-    "models": {"engine.errors", "engine.torch_files", "engine.distributed"},
-    "published": {"models", "gan", "engine.errors", "engine.numerals", "engine.plain_pickles", "engine.whole_files"},
+    "models": {"engine.errors", "engine.text_files", "engine.torch_files", "engine.distributed"},
+    "published": {
+        "models", "gan", "engine.errors", "engine.numerals", "engine.plain_pickles", "engine.text_files",
+        "engine.whole_files",
+    },
     "run": {"config", "engine"},
     "tasks": {"config", "datasets", "engine", "evaluation", "gan", "losses", "models", "published", "trainer"},
     "trainer": {"config", "engine"},
