@@ -9,6 +9,7 @@ from typing import Any
 
 from config.types import ConfigError
 from config.yaml_core import parse_argument, parse_yaml
+from engine.text_files import TextError, read_text
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 CONFIG_FOLDER = PROJECT_ROOT / "config_files"
@@ -162,9 +163,9 @@ def _read(path: Path) -> dict[str, Any]:
     if path.stat().st_size > LARGEST_FILE:
         raise ConfigError(f"{short(path)} has {path.stat().st_size} bytes, expected a config of at most {LARGEST_FILE}")
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{short(path)} is no text in UTF-8 ({error.reason} at byte {error.start})") from error
+        text = read_text(path)
+    except TextError as error:
+        raise ConfigError(str(error)) from error
     values = parse_yaml(text, short(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{short(path)}: found {type(values).__name__}, expected a mapping of keys to values")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from datasets.manifest import Folders, Manifest, ManifestError, report_problems
 from datasets.records import Records, SpokenCaption
+from engine.text_files import read_text
 
 Split = Literal["train", "val", "test"]
 
@@ -32,6 +33,7 @@ def read_gan_clevr(
 
     Raises:
         ManifestError: No list, an empty list or missing files: the first ten problems and the count.
+        engine.text_files.TextError: A list or a text is in an unknown encoding.
     """
     names = folder / f"name_list_{split}.txt"
     if not names.is_file():
@@ -46,7 +48,7 @@ def read_gan_clevr(
             audio_path=folder / "audio" / f"{name}.{audio_extension}",
             image_path=folder / "images" / f"{name}.{image_extension}" if images else None,
         )
-        for name in names.read_text().split()
+        for name in read_text(names).split()
     )
     folders = Folders()
     missing = (problem for row, record in enumerate(records) for problem in folders.missing(row, record))
@@ -59,7 +61,7 @@ def _alignments(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in read_text(path).split("\n") if line.strip()]
         return {row["id"]: row for row in rows}
     except (ValueError, KeyError, TypeError) as error:
         raise ManifestError(
@@ -69,4 +71,4 @@ def _alignments(path: Path) -> dict[str, dict[str, Any]]:
 
 def _text(path: Path) -> str:
     """A caption's text, "" where there is none."""
-    return path.read_text(errors="replace").strip() if path.is_file() else ""
+    return read_text(path).strip() if path.is_file() else ""

@@ -5,33 +5,53 @@ surisdi/learning-by-drawing takes 128 -> centre crop 128 for both. Both normalis
 """
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms import v2
 
 from config import Fault, refuse
 from config.limits import Side
+from datasets.pixels import PixelError, is_blank, to_rgb
 from engine.errors import UserError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 SMALLEST_SIDE = 2
+LARGEST = 2**27  # pixels; 400 MB as RGB. What a phone of 108 million takes is below
+DENSEST = 1000  # pixels that a byte of a file stands for at most, where there are more than UNSUSPICIOUS
+UNSUSPICIOUS = 2**24
+CONVERT = "convert it to JPEG or PNG"
+KINDS = (  # what begins so is no picture that Pillow decodes: what it is, and what to do
+    (rb"$", "the file is empty", "copy it again"),
+    (rb"version https://git-lfs", "a pointer of Git LFS, not the picture itself", "fetch it with git lfs pull"),
+    (rb".{4}ftyp(hei|hev|mif1|msf1)", "HEIF", CONVERT),
+    (rb"\xff\x0a|.{4}JXL ", "JPEG XL", CONVERT),
+    (rb"\s*(<\?xml.*?)?(<!--.*?)?(<!DOCTYPE svg.*?)?<svg", "SVG", CONVERT),
+    (rb"(?i)\s*<(!doctype )?html", "a web page, such as a download that failed", "download it again"),
+    (rb".{4}ftyp(isom|iso2|mp4|qt|M4V|avc1)", "a video", "take a frame of it"),
+    (rb"%PDF", "PDF", CONVERT),
+)
 
 
 class ImageError(UserError):
-    """A picture that cannot be decoded or is too small to show anything."""
+    """A picture that cannot be decoded, or shows nothing."""
 
 
 def read_image(source: Path | bytes | np.ndarray, name: str | None = None) -> Image.Image:
-    """Decodes a picture to RGB.
+    """Decodes a picture to RGB as viewers show it: upright, and from black to white.
 
-    Greyscale (8 and 16 bit), palette and CMYK pictures are converted; transparent parts lie on white.
+    Every mode of Pillow is converted, also grey of 16 and 32 bits and of floats (datasets/pixels.py says what is white
+    there). Photographs are turned as their EXIF orientation says, which the published code does not do. Transparent
+    parts lie on white, or on black where nothing could be seen on white. Of several frames the first counts. A blank
+    picture is refused as a silent sound is: nothing can be learned from it, and it is often what a failure left.
 
     Args:
         source: A file, or its bytes (uint8 array or bytes) as HDF5 holds them.
@@ -41,31 +61,59 @@ def read_image(source: Path | bytes | np.ndarray, name: str | None = None) -> Im
         RGB picture, fully loaded.
 
     Raises:
-        ImageError: The file is missing, broken off or no picture, or has a side of one pixel.
+        ImageError: The file is missing, broken off or no picture, whatever its decoder says of it; has a side of one
+            pixel, or so many pixels that it takes too much memory; has no defined black and white; is of one colour.
     """
     name = name or (str(source) if isinstance(source, Path) else "picture in memory")
     try:
-        with Image.open(source if isinstance(source, Path) else io.BytesIO(bytes(source))) as image:
-            image.load()
-            rgb = _to_rgb(image)
+        # not by name: files that Pillow 13 opens are mapped into memory, and TIFF that lies on its side is garbled
+        with _opened(source) as file, Image.open(file) as image:
+            _check_size(image, file)
+            if image.format == "EPS":  # Pillow hands it to an interpreter, and PostScript is a program
+                raise PixelError(f"is PostScript, which is not run here; {CONVERT}")
+            rgb = to_rgb(image, lambda: file.seek(0) or file.read())
     except FileNotFoundError as error:
         raise ImageError(f"{name}: no such picture file; correct the manifest or copy the file there") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{name}: cannot be decoded as a picture ({error}); replace or remove it") from error
+    except PixelError as error:
+        raise ImageError(f"{name}: {error}") from error
+    except UnidentifiedImageError as error:
+        found, remedy = _kind(source)
+        raise ImageError(f"{name}: cannot be decoded as a picture ({found}); {remedy}") from error
+    except Exception as error:  # decoders raise what they like: RuntimeError, NotImplementedError, MemoryError
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{name}: cannot be decoded as a picture ({reason}); replace or remove it") from error
     if min(rgb.size) < SMALLEST_SIDE:
         raise ImageError(f"{name}: is {rgb.width}x{rgb.height} pixels, expected at least {SMALLEST_SIDE} a side")
+    if is_blank(rgb):
+        raise ImageError(f"{name}: shows nothing, all {rgb.width}x{rgb.height} pixels are equal; replace or remove it")
     return rgb
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any PIL mode to RGB without clipping 16-bit greys or showing what transparency hides."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        grey = np.clip(np.asarray(image).astype(np.int64) // 256, 0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+def _opened(source: Path | bytes | np.ndarray) -> BinaryIO:
+    """The bytes of a picture as a file."""
+    return source.open("rb") if isinstance(source, Path) else io.BytesIO(bytes(source))
+
+
+def _check_size(image: Image.Image, file: BinaryIO) -> None:
+    """Refuses a picture whose pixels would take too much memory, or so much more than its file that it is a trap."""
+    at = file.tell()
+    size = file.seek(0, io.SEEK_END)
+    file.seek(at)
+    pixels = image.width * image.height
+    largest = min(LARGEST, max(UNSUSPICIOUS, DENSEST * size))
+    if pixels > largest:
+        raise PixelError(
+            f"is {image.width}x{image.height} pixels in {size} bytes, expected at most {largest} pixels; scale it down"
+        )
+
+
+def _kind(source: Path | bytes | np.ndarray) -> tuple[str, str]:
+    """What a file is that Pillow does not know, and what to do about it."""
+    with _opened(source) as file:
+        head = file.read(1024)
+    found = (rest for begin, *rest in KINDS if re.match(begin, head, re.DOTALL))
+    what, remedy = next(found, ("damaged, or of a kind that Pillow does not know", "replace or remove it"))
+    return what, remedy
 
 
 @dataclass(frozen=True)

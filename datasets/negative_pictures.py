@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
+from unicodedata import normalize
 
 import numpy as np
 from PIL import Image
@@ -25,6 +26,7 @@ from datasets.world.files import encode_image
 from datasets.world.objects import COLOURS, MATERIALS, SHAPES, SIZES, Scene, SceneObject, project
 from datasets.world.render import render
 from engine.errors import UserError
+from engine.text_files import read_text
 
 CHOICES = {"colour": COLOURS, "shape": SHAPES, "material": MATERIALS, "size": SIZES}
 Attribute = Literal["colour", "shape", "material", "size"]
@@ -73,12 +75,13 @@ class StoredNegatives:
         self.files: dict[str, list[Path]] = {}
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
-                for name in {path.stem, path.stem.rsplit("_", 1)[0]}:
+                stem = normalize("NFC", path.stem)
+                for name in {stem, stem.rsplit("_", 1)[0]}:
                     self.files.setdefault(name, []).append(path)
 
     def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativePicture]:  # noqa: ARG002
         """Return the stored negatives at the picture's size."""
-        found = self.files.get(record.uttid)
+        found = self.files.get(normalize("NFC", record.uttid))
         if not found:
             raise UserError(f"negatives: {self.folder} has no {record.uttid}.jpg nor {record.uttid}_1.jpg; add one")
         size = (image.shape[1], image.shape[0])
@@ -241,7 +244,7 @@ class _Scenes:
             raise UserError(f"negatives: {world} holds no scenes.jsonl; give the folder of a built world")
         self.world, self.texts = world, []
         self._by_name: dict[str, str] = {}
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in filter(None, read_text(path).split("\n")):
             record = json.loads(line)
             text = json.dumps(_bare(record["scene"]))
             self.texts.append(text)

@@ -18,6 +18,7 @@ except ImportError:  # Windows has none, and no run of several processes either
     fcntl = None
 
 HEADING = ("split", "row", "reason")
+ESCAPED = "backslashreplace"  # reasons may name files whose names are not in UTF-8
 Skipped = tuple[str, int, str]
 
 
@@ -49,7 +50,7 @@ class SkippedFile:
             return
         self._known.add((split, row))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", newline="", encoding="utf-8") as file:
+        with self.path.open("a", newline="", encoding="utf-8", errors=ESCAPED) as file:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX)
             rows = [(split, row, reason)]
@@ -79,7 +80,7 @@ def merge_skipped(path: Path, rows: list[Skipped]) -> list[Skipped]:
     reasons = {(split, row): reason for split, row, reason in [*read_skipped(path), *rows]}
     listed = [(*key, reason) for key, reason in sorted(reasons.items())]
     if listed:
-        write_whole(path, _lines([HEADING, *listed]).encode())
+        write_whole(path, _lines([HEADING, *listed]).encode(errors=ESCAPED))
     return listed
 
 

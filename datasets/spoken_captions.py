@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from config import Fault
-from config.limits import Frames
+from config.limits import Count, Frames
 from datasets.active_learning import split_name
 from datasets.audio import read_audio
 from datasets.augment import SpecAugment
@@ -131,8 +131,8 @@ class GanClevr(_FromFiles):
         on_error: OnError = "error",
         features: Literal["worker", "device"] = "worker",
         keep: bool = False,
-        first: PositiveInt | None = None,
-        last: PositiveInt | None = None,
+        first: Count | None = None,
+        last: Count | None = None,
     ) -> None:
         found = read_gan_clevr(folder, split, images=image is not None)
         wrong = [record.uttid for record in found.records if not is_whole_number(split_name(record.uttid)[0])]

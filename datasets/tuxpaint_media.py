@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from datasets.audio import SAMPLE_RATE, AudioError, read_audio
 
@@ -77,7 +77,7 @@ def _decoded(source: Path | io.BytesIO) -> Image.Image:
     try:
         with Image.open(source) as picture:
             return picture.convert("RGBA")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # decoders raise what they like
         raise PictureError("picture cannot be decoded") from error
 
 
@@ -88,6 +88,6 @@ def _rasterised(path: Path, size: int) -> Image.Image:
         raise PictureError("SVG, and the package resvg-py is not installed") from error
     try:
         drawn = resvg_py.svg_to_bytes(svg_path=str(path), width=2 * size, dpi=96, skip_system_fonts=True)
-    except ValueError as error:
+    except Exception as error:
         raise PictureError("SVG cannot be drawn") from error
     return _decoded(io.BytesIO(bytes(drawn)))

@@ -17,6 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from engine import text_log
 from engine.distributed import is_main
 from engine.run_folder import RunFolder
+from engine.text_files import without_surrogates
 
 log = logging.getLogger(__name__)
 console = Console(stderr=True)
@@ -188,8 +189,9 @@ class RunLog:
         if image is not None:
             self.writer.add_image(f"{name}/image", image, step, dataformats="HWC")
         if waveform is not None:
-            self.writer.add_audio(f"{name}/speech", waveform[None, :], step, sample_rate=16000)
-        self.writer.add_text(f"{name}/text", text, step)
+            heard = waveform.clip(-1, 1)[None, :]  # decoded mp3 and ogg pass full scale; TensorBoard warns of each
+            self.writer.add_audio(f"{name}/speech", heard, step, sample_rate=16000)
+        self.writer.add_text(f"{name}/text", without_surrogates(text), step)
 
     def images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
         """Write images of a step.

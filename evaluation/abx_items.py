@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Literal, NamedTuple
+from unicodedata import normalize
 
 from engine.errors import UserError
+from engine.text_files import TextError, read_text
 from engine.whole_files import written_whole
 
 COLUMNS = ("#file", "onset", "offset", "#phone", "prev-phone", "next-phone", "speaker")
@@ -30,7 +32,7 @@ class Item(NamedTuple):
     """One stretch of speech.
 
     Attributes:
-        file: name of the utterance.
+        file: name of the utterance; of an item file in Unicode's composed form, NFC.
         onset: start in seconds.
         offset: end in seconds.
         phone: what is to be told apart.
@@ -101,12 +103,12 @@ def read_items(path: Path) -> Items:
             is told with its number, the others are counted.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).split("\n")
     except (FileNotFoundError, IsADirectoryError) as error:
         raise AbxError(f"There is no item file {path}; give one of ZeroSpeech, or write one of a world") from error
-    except UnicodeDecodeError as error:
-        raise AbxError(f"{path} is no item file: it is not text in UTF-8 ({error.reason} at {error.start})") from error
-    header = lines[0].split() if lines else []
+    except TextError as error:
+        raise AbxError(f"{error} (expected an item file)") from error
+    header = lines[0].split()
     if missing := [name for name in COLUMNS if name not in header]:
         raise AbxError(f"{path}, line 1: found no column {missing[0]}; expected the header {' '.join(COLUMNS)}")
     places = [header.index(name) for name in COLUMNS]
@@ -141,7 +143,7 @@ def _item(fields: Sequence[str], places: Sequence[int]) -> Item | str:
         return f"found the times {start} and {end}, expected numbers of seconds from 0 on"
     if onset >= offset:
         return f"found an onset of {start} s and an offset of {end} s, expected the onset before the offset"
-    return Item(file, onset, offset, *names)
+    return Item(normalize("NFC", file), onset, offset, *names)
 
 
 def write_items(path: Path, items: Iterable[Item]) -> int:

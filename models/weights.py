@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.errors import UserError
+from engine.text_files import TextError, read_text
 from engine.torch_files import TorchFileError, read_torch_values
 
 logger = logging.getLogger(__name__)
@@ -66,10 +67,10 @@ def read_card(path: Path, remedy: str) -> Any:
         WeightsError: It is missing or no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except FileNotFoundError as error:
         raise WeightsError(f"There is no {path}: {remedy}.") from error
-    except ValueError as error:
+    except (ValueError, TextError) as error:
         raise WeightsError(f"{path} is not JSON ({error}): fetch or copy it again.") from error
 
 

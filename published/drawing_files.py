@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.text_files import read_text
 from gan.progan import ProganGenerator
 from models.segmenter import AttributeSegmenter
 from published import clevr_segmenter, progan
@@ -169,7 +170,7 @@ def read_checksums(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise DownloadError(f"There is no file of checksums at {path}; give one as sha256sum writes it.")
     found = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         checksum, _, name = line.strip().partition(" ")
         if not line.strip():
             continue

@@ -11,19 +11,20 @@ OURS = {
     "trainer",
 }  # fmt: skip
 ALLOWED = {
-    "config": {"engine.errors"},
+    "config": {"engine.errors", "engine.text_files"},
     "datasets": {
-        "engine.errors", "engine.numerals", "engine.plain_pickles", "engine.torch_files", "engine.whole_files",
-        "config.Fault", "config.Offers", "config.limits", "config.refuse",
+        "engine.errors", "engine.numerals", "engine.plain_pickles", "engine.text_files", "engine.torch_files",
+        "engine.whole_files", "config.Fault", "config.Offers", "config.limits", "config.refuse",
     },
     "engine": {"config", "engine"},
-    "evaluation": {"config.limits", "engine.errors", "engine.whole_files", "models"},
+    "evaluation": {"config.limits", "engine.errors", "engine.text_files", "engine.whole_files", "models"},
     "gan": {"config.limits", "models", "engine"},
     "losses": {"config.limits", "engine.errors"},
     "main": {"config", "engine", "evaluation", "trainer"},
-    "models": {"config.limits", "engine.errors", "engine.torch_files", "engine.distributed"},
+    "models": {"config.limits", "engine.errors", "engine.text_files", "engine.torch_files", "engine.distributed"},
     "published": {
         "config.limits", "models", "gan", "engine.errors", "engine.numerals", "engine.plain_pickles",
+        "engine.text_files",
         "engine.whole_files",
     },
     "run": {"config", "engine"},

@@ -16,8 +16,10 @@ from typing import Any, Literal
 import numpy as np
 
 from datasets.captioned.vocabulary import Vocabulary, words
+from datasets.file_names import FileNames
 from datasets.manifest import ManifestError, report_problems
 from engine.plain_pickles import read_plain
+from engine.text_files import TextError, read_text, without_surrogates
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
@@ -106,10 +108,13 @@ def read_split(folder: Path, split: Split, captions_per_image: int) -> Captioned
         )
     birds = (folder / BIRDS).is_dir()
     images = folder / BIRDS / "images" if birds else folder / "images"
-    missing = (f"{name}: there is no {images / name}.jpg" for name in names if not (images / f"{name}.jpg").is_file())
+    files = FileNames()
+    found = [files.find(str(images / f"{name}.jpg")) for name in names]
+    missing = (f"{name}: there is no {images / name}.jpg" for name, file in zip(names, found, strict=True) if not file)
     report_problems(source, missing, "put the pictures there")
     classes = _classes(folder / split / "class_info.pickle", len(names))
     boxes = _boxes(folder / BIRDS, names) if birds else None
+    names = [file[len(str(images)) + 1 :].removesuffix(".jpg") for file in found]  # as the disk has them
     return CaptionedSplit(source, names, images, captions, captions_per_image, classes, boxes, vocabulary)
 
 
@@ -133,13 +138,15 @@ def read_vocabulary(folder: Path, captions_per_image: int) -> Vocabulary:
     names = [name for split in SPLITS for name in _names_there(folder, split)]
     if not names:
         raise ManifestError(f"{folder} has neither captions.pickle nor train/filenames.pickle; expected AttnGAN's data")
-    return Vocabulary.of(line for name in names for line in _lines(folder, name)[:captions_per_image])
+    files = FileNames()
+    return Vocabulary.of(line for name in names for line in _lines(folder, name, files)[:captions_per_image])
 
 
 def _names(source: Path) -> list[str]:
     names = read_plain(source)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
         raise ManifestError(f"{source} holds no names; expected a list such as 001.Albatross/Albatross_0001")
+    names = [name.replace("\\", "/") for name in names]  # lists that were written on Windows
     outside = [name for name in names if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts]
     if outside:
         raise ManifestError(f"{source} names {outside[0]!r}, which lies outside; expected names below the folder")
@@ -171,9 +178,9 @@ def _captions(folder: Path, split: Split, each: int) -> tuple[Captions, Vocabula
 
 def _from_texts(folder: Path, split: Split, each: int, vocabulary: Vocabulary) -> Captions:
     """The first captions of each picture that hold words."""
-    rows, short = [], []
+    rows, short, files = [], [], FileNames()
     for name in _names_there(folder, split):
-        lines = _lines(folder, name)[:each]
+        lines = _lines(folder, name, files)[:each]
         if len(lines) < each:
             short.append(f"{name}: {len(lines)} captions with words in {folder / 'text' / name}.txt")
         rows += [vocabulary.encode(line) for line in lines]
@@ -181,13 +188,15 @@ def _from_texts(folder: Path, split: Split, each: int, vocabulary: Vocabulary) -
     return Captions(rows)
 
 
-def _lines(folder: Path, name: str) -> list[str]:
+def _lines(folder: Path, name: str, files: FileNames) -> list[str]:
     """Lines of a picture's captions that hold a word."""
     file = folder / "text" / f"{name}.txt"
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(Path(files.find(str(file)) or file))
+    except OSError as error:
         raise ManifestError(f"{file} cannot be read ({error}); expected captions, one a line, in UTF-8") from error
+    except TextError as error:
+        raise ManifestError(f"{error} (expected captions, one a line)") from error
     return [line for line in text.split("\n") if words(line)]
 
 
@@ -211,7 +220,7 @@ def _vocabulary(content: list[Any], file: Path) -> Vocabulary:
     numbered = sorted(number for number in by_number if type(number) is int)
     if numbered != list(range(len(by_number))) or len(numbered) < 2:
         raise ManifestError(f"{file}: {len(by_number)} words are not numbered 0 (the padding), 1, 2 ... without gaps")
-    return Vocabulary([str(by_number[number]) for number in numbered[1:]])
+    return Vocabulary([without_surrogates(str(by_number[number])) for number in numbered[1:]])
 
 
 def _classes(file: Path, count: int) -> np.ndarray:
@@ -241,8 +250,8 @@ def _boxes(folder: Path, names: list[str]) -> np.ndarray:
 
 def _table(file: Path, columns: int) -> list[list[str]]:
     try:
-        rows = [line.split() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        rows = [line.split() for line in read_text(file).splitlines() if line.strip()]
+    except (OSError, TextError) as error:
         raise ManifestError(f"{file} cannot be read ({error}); it belongs to CUB-200-2011") from error
     wrong = next((number for number, row in enumerate(rows, start=1) if len(row) != columns), None)
     if wrong is not None:

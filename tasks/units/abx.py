@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
+from unicodedata import normalize
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -144,13 +145,14 @@ def score_folder(
         raise AbxError(f"features: found {features}, expected a folder of .txt files; unzip a submission first")
     with results_folder(context, run) as folder, tempfile.TemporaryDirectory(dir=folder.path) as scratch:
         listed = read_items(items)
-        there = {path.stem: float("inf") for path in features.glob("*.txt")}
+        paths = {normalize("NFC", path.stem): path for path in features.glob("*.txt")}
+        there = dict.fromkeys(paths, float("inf"))
         listed.check(there, str(features))
         triplets = [find_triplets(listed, kind, comparing) for kind in speakers]
         stored = Stored(FrameFile(Path(scratch) / "frames", features.name), Bitrate())
         wanted = sorted(needed_utterances(triplets))
         for name in progress(wanted, len(wanted), "reading"):
-            values = read_features(features / f"{name}.txt")
+            values = read_features(paths[name])
             stored.frames.add(name, values, frame_seconds)
             stored.bitrate.add(values, len(values) * frame_seconds)
         lasting = {name: stored.frames.seconds_of(name) + frame_seconds for name in wanted}
@@ -210,7 +212,7 @@ def measure(triplets: Sequence[Triplets], stored: dict[str, Stored], distances: 
 
 def _rows_by_name(dataset: SpokenCaptions, parts: int) -> dict[str, int]:
     """Rows by their uttid, and by the names of their sound files, which count where both are names."""
-    uttids = {dataset.record(row).uttid: row for row in range(len(dataset))}
+    uttids = {normalize("NFC", dataset.record(row).uttid): row for row in range(len(dataset))}
     return uttids | {name: row for row, name in enumerate(utterance_names(dataset, parts))}
 
 

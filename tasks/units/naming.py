@@ -1,6 +1,7 @@
 """What the utterances of a dataset are called in item files and in dumped features, and how long they are."""
 
 from collections.abc import Sequence
+from unicodedata import normalize
 
 from datasets.audio import SAMPLE_RATE, count_samples
 from datasets.samples import SpokenCaptions
@@ -27,6 +28,7 @@ def utterance_names(dataset: SpokenCaptions, parts: int = 1) -> list[str]:
         record = dataset.record(row)
         path = record.audio_path
         name = "_".join(path.with_suffix("").parts[-parts:]) if path else record.uttid.replace("/", "_")
+        name = normalize("NFC", name)  # as item files are read: disks of macOS hold decomposed names
         if name in rows:
             raise UserError(
                 f"rows {rows[name]} and {row} of {dataset.source} are both called {name!r} (by {parts} of the parts of "

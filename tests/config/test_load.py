@@ -107,3 +107,19 @@ def test_paths_expand_and_start_at_the_project_root(monkeypatch, tmp_path):
     assert config.resolve_path("~/x").is_absolute()
     with pytest.raises(config.ConfigError, match="DRAWL_NOT_SET, which is not set"):
         config.resolve_path("${DRAWL_NOT_SET}/x")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_configs_of_other_editors(tmp_path, encoding):
+    (tmp_path / "base.yaml").write_bytes("extends: null\r\nname: caf\u00e9\r\n".encode(encoding))
+    (tmp_path / "a.yaml").write_bytes("extends: base.yaml\r\nepochs: 3\r\n".encode(encoding))
+    assert config.load(tmp_path / "a.yaml").values == {"name": "caf\u00e9", "epochs": 3}
+
+
+def test_a_config_in_an_unknown_encoding_is_named(tmp_path):
+    (tmp_path / "a.yaml").write_bytes("epochs: 3\nname: caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(
+        config.ConfigError,
+        match=r"a\.yaml is no text in UTF-8: line 2 holds the byte 0xe9, which is '\u00e9' in Latin-1",
+    ):
+        config.load(tmp_path / "a.yaml")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from PIL import Image
 
 from datasets import hdf5
 from datasets.audio import read_audio
@@ -97,6 +98,15 @@ def test_silent_rows_stop_or_are_left_out(pair):
         preprocess(pair)
     preprocess(replace(pair, on_error="skip"))
     assert "4.wav: holds only silence" in pair.skipped.read_text()
+    assert len(read_places(pair.json, need="files").records) == 10
+
+
+def test_blank_pictures_stop_or_are_left_out(pair):
+    Image.new("RGBA", (50, 40), (1, 2, 3, 0)).save(pair.manifest.parent / "images" / "4.png")
+    with pytest.raises(SampleError, match=r"row 4 \(utt4\): .*4\.png: shows nothing"):
+        preprocess(pair)
+    preprocess(replace(pair, on_error="skip"))
+    assert "4.png: shows nothing" in pair.skipped.read_text()
     assert len(read_places(pair.json, need="files").records) == 10
 
 

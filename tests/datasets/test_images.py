@@ -1,9 +1,13 @@
 """Pictures: every mode becomes RGB, the published cuts, and errors that name the file."""
 
+import struct
+import warnings
+import zlib
+
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 from torchvision import transforms as first_api
 
 from datasets.images import ImageError, ImageTransform, read_image
@@ -36,6 +40,15 @@ def test_transparent_parts_lie_on_white(tmp_path):
     rgb = np.asarray(read_image(tmp_path / "a.png"))
     assert (rgb[:2] == (10, 20, 30)).all()
     assert (rgb[2:] == 255).all()
+
+
+def test_white_letters_on_transparent_can_be_read(tmp_path):
+    pixels = np.full((4, 4, 4), 255, np.uint8)
+    pixels[2:, :, 3] = 0
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "a.png")
+    rgb = np.asarray(read_image(tmp_path / "a.png"))
+    assert (rgb[:2] == 255).all()
+    assert (rgb[2:] == 0).all()
 
 
 def test_bytes_and_file_are_the_same(tmp_path):
@@ -101,3 +114,272 @@ def test_flip_is_for_training_only():
 def test_impossible_sizes():
     with pytest.raises(ValueError, match="size: found 224, expected at most resize, 200"):
         ImageTransform(224, 200, random_crop=False)
+
+
+RAMP = np.tile(np.linspace(0, 1, 50), (40, 1))  # from black to white
+GREY = np.rint(RAMP * 255)[..., None].repeat(3, axis=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "white"),
+    [
+        *((np.uint16, 2**bits - 1) for bits in (8, 10, 12, 14, 16)),
+        *((np.int32, 2**bits - 1) for bits in (8, 12, 16, 24, 31)),
+        *((np.float32, white) for white in (1, 255, 4095, 65535)),
+        (">u2", 4095),
+    ],
+)
+def test_values_of_any_depth_go_from_black_to_white(tmp_path, kind, white):
+    Image.fromarray((RAMP * white).astype(kind)).save(tmp_path / "a.tif")
+    assert np.abs(np.asarray(read_image(tmp_path / "a.tif")) - GREY).max() <= 2
+    if kind == np.uint16:
+        Image.fromarray((RAMP * white).astype(kind)).save(tmp_path / "a.png")
+        assert np.abs(np.asarray(read_image(tmp_path / "a.png")) - GREY).max() <= 2
+
+
+def test_a_tiff_says_what_is_white(tmp_path):
+    path, values = tmp_path / "a.tif", (RAMP * 255).astype(np.uint16)
+    Image.fromarray(values).save(path, tiffinfo={281: 4095})  # MaxSampleValue
+    assert np.asarray(read_image(path)).max() == 16
+    Image.fromarray((RAMP * 65535).astype(np.uint16)).save(path, tiffinfo={262: 0})  # 0 is white
+    assert np.abs(np.asarray(read_image(path)) - (255 - GREY)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.where(RAMP > 0.5, np.nan, RAMP), "holds 1000 NaN or infinite values among 2000; save it with 8 bits"),
+        (np.where(RAMP > 0.9, np.inf, RAMP), "holds 200 NaN or infinite values among 2000; save it"),
+        (RAMP - 0.5, r"holds values from -0\.5 to 0\.5: which of them is black is unknown; save it"),
+        (RAMP * 4095 / 65535, r"holds values up to 0\.0624857: which of them is white is unknown; save it"),
+        (RAMP * 1.5, r"holds values up to 1\.5: which of them is white"),
+        ((RAMP * 20).astype(np.int32), "holds values up to 20: which of them is white"),
+        ((RAMP * 20).astype(np.uint16), "holds values up to 20: which of them is white"),
+        ((RAMP * 70000).astype(np.int32), "holds values up to 70000: which of them is white"),
+        ((RAMP * 100 - 50).astype(np.int32), "holds values from -50 to 50: which of them is black"),
+    ],
+)
+def test_values_without_defined_black_and_white_are_refused(tmp_path, values, message):
+    values = values.astype(np.float32) if values.dtype == np.float64 else values
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match=rf"a\.tif: {message}"):
+        read_image(tmp_path / "a.tif")
+
+
+def png(values, kind, *chunks):
+    """A PNG of 16 bits a channel: grey 0, RGB 2, grey and alpha 4, RGBA 6."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
+    body = [(b"IHDR", head), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in body)
+
+
+def test_colours_of_12_bits_in_16(tmp_path):
+    twelve = np.rint(RAMP * 4095).astype(np.uint16)
+    colours = np.stack([twelve, twelve[:, ::-1], twelve // 2], axis=2)
+    expected = np.stack([GREY[..., 0], GREY[:, ::-1, 0], GREY[..., 0] / 2], axis=2)
+    solid = np.full((40, 50, 1), 4095)
+    for content in (
+        png(colours, 2),
+        png(np.concatenate([colours, solid], 2), 6),
+        png(np.concatenate([colours, solid * 16 + 15], 2), 6),
+        png(colours * 16, 2),
+    ):
+        assert np.abs(np.asarray(read_image(content)) - expected).max() <= 1.5
+    grey = read_image(png(np.stack([twelve, solid[..., 0]], 2), 4))
+    assert np.abs(np.asarray(grey) - GREY).max() <= 1
+    for bright in (1, 16):  # a transparent colour lies on white, and Pillow does not find one of 16 bits
+        seen = read_image(png(colours * bright, 2, (b"tRNS", struct.pack(">HHH", 0, 4095 * bright, 0))))
+        assert seen.getpixel((0, 0)) == (255, 255, 255)
+        assert np.abs(np.asarray(seen)[:, 1:] - expected[:, 1:]).max() <= 1.5
+
+
+def test_a_png_says_what_is_white():
+    dim = np.rint(RAMP * 1023).astype(np.uint16)
+    said = [(b"gAMA", struct.pack(">I", 45455)), (b"sBIT", bytes([12]))]
+    assert np.asarray(read_image(png(dim, 0, *said))).max() == 64
+    assert np.asarray(read_image(png(dim, 0))).max() == 255
+    full = np.rint(RAMP * 65535).astype(np.uint16)  # as PNG wants it: 12 bits, spread over 16
+    assert np.abs(np.asarray(read_image(png(full, 0, *said))) - GREY).max() <= 1
+
+
+def tiff(values, **tags):
+    """An uncompressed TIFF of values (H, W) or (H, W, C), little-endian."""
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    channels = 1 if values.ndim == 2 else values.shape[2]
+    known = {256: values.shape[1], 257: values.shape[0], 258: (8 * values.itemsize,) * channels, 277: channels}
+    known |= {262: 1 if channels == 1 else 2, 273: 0, 278: values.shape[0], 279: values.nbytes}
+    for tag, value in (known | {int(tag.removeprefix("t")): value for tag, value in tags.items()}).items():
+        directory[tag] = value
+    return b"II*\0" + struct.pack("<I", 8) + directory.tobytes(8) + values.tobytes()
+
+
+def test_16_bits_a_colour_in_tiff():
+    values = np.rint(RAMP * 4095).astype("<u2")[..., None].repeat(3, axis=2)
+    assert np.abs(np.asarray(read_image(tiff(values * 16))) - GREY).max() <= 1
+    with pytest.raises(ImageError, match=r"image\[3\]: has 16 bits a channel but is nearly black.*save it with 8 bits"):
+        read_image(tiff(values), "image[3]")
+
+
+def test_32_bits_without_sign():
+    values = (RAMP * (2**32 - 1)).astype("<u4")
+    assert np.abs(np.asarray(read_image(tiff(values, t339=1))) - GREY).max() <= 1
+    with pytest.raises(ImageError, match="which of them is black is unknown"):
+        read_image(tiff(values, t339=2))
+
+
+def test_signed_16_bits():
+    values = (RAMP * (2**15 - 1)).astype("<i2")
+    assert np.abs(np.asarray(read_image(tiff(values, t339=2))) - GREY).max() <= 1
+    with pytest.raises(ImageError, match="holds values from -1 to 32766: which of them is black"):
+        read_image(tiff(values - 1, t339=2))
+
+
+def turned(pixels, orientation):
+    """What a viewer shows of pixels (H, W, 3) that were stored with an EXIF orientation."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    ways = {2: np.s_[:, ::-1], 3: np.s_[::-1, ::-1], 4: np.s_[::-1], 6: np.s_[:, ::-1], 7: np.s_[::-1, ::-1]}
+    return pixels[ways.get(orientation, np.s_[::-1] if orientation == 8 else np.s_[:])]
+
+
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif", "avif"])
+def test_photographs_are_upright(tmp_path, orientation, ending):
+    """0 and 9 mean nothing, and turn nothing."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = picture(12, 9).resize((60, 45), Image.Resampling.BILINEAR)
+    path = tmp_path / f"a.{ending}"
+    stored.save(path, exif=exif, quality=95)
+    expected = turned(np.asarray(stored), orientation).astype(int)
+    got = np.asarray(read_image(path))
+    assert got.shape == expected.shape
+    assert np.abs(got - expected).mean() < 6
+    np.testing.assert_array_equal(read_image(path.read_bytes()), got)
+    cut = ImageTransform(16, 20, random_crop=False).crop(read_image(path), train=False)
+    upright = ImageTransform(16, 20, random_crop=False).crop(Image.fromarray(expected.astype(np.uint8)), train=False)
+    assert np.abs(np.asarray(cut).astype(int) - np.asarray(upright)).mean() < 6
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "F", "CMYK", "1"])
+def test_tiff_on_its_side(tmp_path, mode):
+    """Pillow 13 garbles uncompressed grey TIFF that it may map into memory."""
+    grey = np.asarray(picture(7, 5).convert("L"))
+    stored = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
+    shown = Image.fromarray(grey).convert("1").convert("RGB") if mode == "1" else Image.fromarray(grey).convert("RGB")
+    for orientation in (1, 5, 6, 7, 8):
+        stored.save(tmp_path / "a.tif", tiffinfo={0x0112: orientation})
+        expected = turned(np.asarray(shown), orientation).astype(int)
+        assert np.abs(np.asarray(read_image(tmp_path / "a.tif")) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x02"]
+)
+def test_damaged_exif_turns_nothing(tmp_path, exif):
+    picture().save(tmp_path / "a.jpg", exif=exif, quality=95)
+    picture().save(tmp_path / "b.jpg", quality=95)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), read_image(tmp_path / "b.jpg"))
+
+
+def test_exif_that_cannot_be_parsed_turns_nothing(tmp_path, monkeypatch):
+    picture().save(tmp_path / "a.png")
+
+    def getexif(_image):
+        raise UnicodeDecodeError("ascii", b"\xff", 0, 1, "as huggingface/datasets#7668 found")
+
+    monkeypatch.setattr(Image.Image, "getexif", getexif)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), picture())
+
+
+@pytest.mark.parametrize(
+    "blank",
+    [
+        Image.new("RGB", (9, 7), "white"),
+        Image.new("L", (9, 7), 0),
+        Image.new("RGBA", (9, 7), (9, 8, 7, 0)),
+        Image.fromarray(np.full((7, 9), 1234, np.uint16)),
+        Image.fromarray(np.full((7, 9), 0.5, np.float32)),
+    ],
+)
+def test_blank_pictures_are_refused(tmp_path, blank):
+    blank.save(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match=r"a\.tif: shows nothing, all 9x7 pixels are equal; replace or remove it"):
+        read_image(tmp_path / "a.tif")
+    spot = Image.new("RGB", (90, 70), "white")
+    spot.putpixel((4, 3), (254, 255, 255))
+    spot.save(tmp_path / "b.png")
+    assert np.asarray(read_image(tmp_path / "b.png")).min() == 254
+
+
+@pytest.mark.parametrize("raised", [RuntimeError("Failed to decode\nframe 0"), NotImplementedError(), MemoryError()])
+def test_whatever_a_decoder_raises_names_the_file(tmp_path, monkeypatch, raised):
+    picture().save(tmp_path / "a.png")
+
+    def load(_image):
+        raise raised
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", load)
+    said = "Failed to decode frame 0" if str(raised) else type(raised).__name__
+    with pytest.raises(ImageError, match=rf"a\.png: cannot be decoded as a picture \({said}\); replace or remove it"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"cannot be decoded as a picture \(the file is empty\); copy it again"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            r"\(a pointer of Git LFS, not the picture itself\); fetch it",
+        ),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", r"\(HEIF\); convert it to JPEG or PNG"),
+        (b"\xff\x0a\x12\x34", r"\(JPEG XL\); convert it"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", r"\(JPEG XL\); convert it"),
+        (b'<?xml version="1.0"?>\n<!-- made -->\n<svg xmlns="http://www.w3.org/2000/svg"/>', r"\(SVG\); convert it"),
+        (b"<!DOCTYPE html><html><body>404</body></html>", r"\(a web page, such as a download that failed\); download"),
+        (b"\0\0\0\x18ftypisom\0\0\2\0isom", r"\(a video\); take a frame of it"),
+        (b"%PDF-1.7\n", r"\(PDF\); convert it"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "is PostScript, which is not run here"),
+        (b"words", r"\(damaged, or of a kind that Pillow does not know\); replace or remove it"),
+        (b"DDS " + struct.pack("<7I", 124, 4103, 9, 9, 0, 0, 0) + bytes(96), r"\(.*\); replace or remove it"),
+    ],
+)
+def test_what_is_no_picture_is_named(tmp_path, content, message):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=rf"a\.png: .*{message}"):
+        read_image(path)
+    with pytest.raises(ImageError, match=rf"image\[3\]: .*{message}"):
+        read_image(content, "image[3]")
+
+
+def test_folders_and_huge_pictures_are_refused(tmp_path):
+    with pytest.raises(ImageError, match=r"cannot be decoded as a picture \(Is a directory\)"):
+        read_image(tmp_path)
+    for sides, message in ((5000, "is 5000x5000 pixels in 18 bytes, expected at most 16777216 pixels; scale it down"),
+                           (12000, "is 12000x12000 pixels in 150000 bytes, expected at most 134217728")):  # fmt: skip
+        content = f"P5 {sides} {sides} 255\n".encode()
+        (tmp_path / "a.pgm").write_bytes(content.ljust(18 if sides == 5000 else 150000, b"\0"))
+        with warnings.catch_warnings(), pytest.raises(ImageError, match=message):
+            warnings.simplefilter("ignore")
+            read_image(tmp_path / "a.pgm")
+    (tmp_path / "a.pgm").write_bytes(b"P5 600000 600000 255\n")
+    with pytest.raises(ImageError, match=r"a\.pgm: cannot be decoded as a picture \(Image size"):
+        read_image(tmp_path / "a.pgm")
+
+
+def test_first_frame_counts(tmp_path):
+    frames = [picture(), picture().transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
+    for ending in ("tif", "png", "webp"):
+        frames[0].save(tmp_path / f"a.{ending}", save_all=True, append_images=frames[1:], lossless=True)
+        np.testing.assert_array_equal(read_image(tmp_path / f"a.{ending}"), frames[0])
+    seen = Image.new("RGBA", (9, 7), (9, 8, 7, 255))
+    Image.new("RGBA", (9, 7), (0, 0, 0, 0)).save(tmp_path / "a.gif", save_all=True, append_images=[seen])
+    with pytest.raises(ImageError, match="shows nothing"):
+        read_image(tmp_path / "a.gif")

@@ -2,12 +2,14 @@
 
 import json
 import pickle
+import shutil
 
 import h5py
 import numpy as np
 import pytest
 import soundfile
 import torch
+from PIL import Image
 
 from datasets import spoken_captions
 from datasets.augment import SpecAugment
@@ -138,6 +140,35 @@ def test_silence_is_a_bad_sample(assets, corpus, small, tmp_path):
     soundfile.write(tmp_path / "clevr" / "audio" / "7.wav", np.zeros(4000), 16000)
     with pytest.raises(SampleError, match=r"row 0 \(7\) of .*: .*7\.wav: holds only silence"):
         GanClevr(tmp_path / "clevr", "val", None, train=False)[0]
+
+
+def test_a_blank_picture_is_a_bad_sample(assets, corpus, pair, small, tmp_path):
+    blank = Image.new("RGB", (50, 40), "white")
+    blank.save(corpus.parent / "images" / "2.png")
+    with pytest.raises(SampleError, match=r"row 2 \(utt2\) of .*: .*2\.png: shows nothing, all 50x40 pixels are equal"):
+        PlacesFiles(corpus, small, train=False)[2]
+    with h5py.File(pair.with_name("train_image.h5"), "r+") as file:
+        file["image"][3] = np.frombuffer((corpus.parent / "images" / "2.png").read_bytes(), np.uint8)
+    with pytest.raises(SampleError, match=r"row 3 \(utt3\) of .*: .*image\[3\]: shows nothing, all 50x40"):
+        PlacesHDF5(pair, small, train=False)[3]
+    folder = shutil.copytree(assets / "formats" / "clevrgan", tmp_path / "clevr")
+    blank.save(folder / "images" / "7.jpg")
+    with pytest.raises(SampleError, match=r"row 1 \(7\) of .*: .*7\.jpg: shows nothing, all 50x40"):
+        GanClevr(folder, "train", small, train=False)[1]
+
+
+def test_photographs_are_upright_from_files_and_from_our_pair(corpus, small):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = corpus.parent / "images" / "3.png"
+    with Image.open(path) as image:
+        stored = image.copy()
+    upright = PlacesFiles(corpus, small, train=False)[3]["image"]
+    stored.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+    data = HDF5Pair(manifest=corpus, max_frames=256, workers=1)
+    preprocess(data)
+    for dataset in (PlacesFiles(corpus, small, train=False), PlacesHDF5(data.json, small, train=False)):
+        assert torch.equal(dataset[3]["image"], upright)
 
 
 def test_bad_samples_name_file_and_row(corpus, small):

@@ -1,8 +1,14 @@
 """The lines of a plain log: short, and without remarks that hide less than they take."""
 
-import pytest
+import io
 
-from engine.logs import compact, progress, short_list
+import numpy as np
+import pytest
+import soundfile
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from engine.logs import RunLog, compact, progress, short_list
+from engine.run_folder import RunFolder
 
 NAMES = [
     "loss",
@@ -68,3 +74,22 @@ def test_a_long_loop_without_a_terminal_tells_how_far_it_is(caplog):
     for line_seconds in (None, 30):
         assert list(progress("ab", 2, "rows", line_seconds=line_seconds)) == ["a", "b"]
     assert not caplog.records
+
+
+def test_examples_are_written_without_warnings(tmp_path, capsys):
+    """Sound beyond full scale is clipped, and half a character cannot be written."""
+    folder = RunFolder(tmp_path)
+    log = RunLog(folder)
+    loud = np.linspace(-1.5, 1.5, 1600, dtype=np.float32)
+    log.example("pair", 0, np.zeros((4, 4, 3), np.uint8), loud, "a \ud83d house")
+    log.close()
+    assert "clip" not in "".join(capsys.readouterr())
+    assert loud.max() == 1.5, "the caller's sound stays"
+    events = EventAccumulator(str(folder.tensorboard))
+    events.Reload()
+    (text,) = events.Tensors("pair/text/text_summary")
+    assert text.tensor_proto.string_val == ["a \ufffd house".encode()]
+    (sound,) = events.Audio("pair/speech")
+    samples, rate = soundfile.read(io.BytesIO(sound.encoded_audio_string))
+    assert rate == 16000
+    np.testing.assert_allclose(samples, loud.clip(-1, 1), atol=1e-3)

@@ -72,9 +72,32 @@ def test_files_that_are_no_item_files(tmp_path):
     with pytest.raises(AbxError, match="holds no items, only a header"):
         read_items(written(tmp_path))
     path = tmp_path / "binary.item"
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(AbxError, match="is not text in UTF-8"):
-        read_items(path)
+    for content, message in (
+        (b"\xff\xfe\x00", r"binary\.item begins as UTF-16-LE and is broken .*\(expected an item file\)"),
+        (
+            f"{HEADER}\n{GOOD}".replace("u1", "\u00fc1").encode("latin-1"),
+            "line 2 holds the byte 0xfc, which is '\u00fc' in Latin",
+        ),
+        (b"RIFF\0\0\0\0WAVE", "is no text: line 1 holds a zero byte"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(AbxError, match=message):
+            read_items(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_item_files_of_other_programs(tmp_path, encoding):
+    path = tmp_path / "a.item"
+    path.write_bytes(f"{HEADER}\r\n{GOOD}\r\nu2 1 2 \u0250 y z s1\r\n".encode(encoding))
+    items = read_items(path)
+    assert items.lines == [2, 3]
+    assert items.rows[1] == Item("u2", Decimal(1), Decimal(2), "\u0250", "y", "z", "s1")
+
+
+def test_decomposed_names_are_the_same(tmp_path):
+    items = read_items(written(tmp_path, GOOD.replace("u1", "cafe\u0301")))
+    assert items.rows[0].file == "caf\u00e9"
+    items.check({"caf\u00e9": 1.0}, "the test")
 
 
 def test_what_the_utterances_must_be(tmp_path):

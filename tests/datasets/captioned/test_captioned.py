@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from datasets.captioned.files import read_split, read_vocabulary
 from datasets.captioned.pictures import CaptionedPictures, around
@@ -115,6 +116,13 @@ def test_a_box_outside_its_picture(birds):
         data[0]
 
 
+def test_a_blank_picture_is_a_bad_sample(birds):
+    first = CaptionedPictures(birds, "train", train=False, sides=[32])
+    Image.new("RGB", (90, 70), "white").save(first.content.images / f"{first.content.names[0]}.jpg")
+    with pytest.raises(SampleError, match=r"row 0 .*\.jpg: shows nothing, all 90x70 pixels are equal"):
+        first[0]
+
+
 def without(birds, place, index):
     path = birds / place
     content = pickle.loads(path.read_bytes(), encoding="latin1")
@@ -209,3 +217,44 @@ def test_sides_that_do_not_rise(assets, sides):
 def test_a_folder_without_lists(tmp_path):
     with pytest.raises(ManifestError, match=r"has neither captions\.pickle nor train/filenames\.pickle"):
         read_vocabulary(tmp_path, 10)
+
+
+def test_names_of_windows_and_of_macos(assets, tmp_path):
+    """Backslashes in the lists, and decomposed accents on the disk."""
+    coco = shutil.copytree(assets / "formats" / "coco", tmp_path / "coco")
+    (coco / "captions.pickle").unlink()
+    for split in ("train", "test"):
+        source = coco / split / "filenames.pickle"
+        names = pickle.loads(source.read_bytes(), encoding="latin1")
+        for name in names:
+            for folder, ending in (("images", "jpg"), ("text", "txt")):
+                (coco / folder / "cafe\u0301").mkdir(exist_ok=True)
+                (coco / folder / f"{name}.{ending}").rename(coco / folder / "cafe\u0301" / f"{name}.{ending}")
+        dumped(source, [f"caf\u00e9\\{name}" for name in names])
+    before = CaptionedPictures(assets / "formats" / "coco", "train", False, sides=[32], captions_per_image=5)
+    after = CaptionedPictures(coco, "train", False, sides=[32], captions_per_image=5)
+    assert after.content.names == [f"cafe\u0301/{name}" for name in before.content.names]
+    assert torch.equal(after[0]["image_32"], before[0]["image_32"])
+    for row in range(len(before)):
+        words = [data.vocabulary.words[number] for data in (before, after) for number in data.caption(row)]
+        assert words[: len(words) // 2] == words[len(words) // 2 :]
+    dumped(coco / "train" / "filenames.pickle", ["..\\secret"])
+    with pytest.raises(ManifestError, match="lies outside; expected names below the folder"):
+        read_split(coco, "train", 5)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_captions_in_other_encodings(birds, encoding):
+    (birds / "captions.pickle").unlink()
+    before = read_split(birds, "train", 10)
+    file = birds / "text" / f"{before.names[0]}.txt"
+    text = file.read_text(encoding="utf-8")
+    file.write_bytes(text.encode(encoding))
+    after = read_split(birds, "train", 10)
+    assert after.vocabulary.words == before.vocabulary.words
+    assert [row.tolist() for row in after.captions] == [row.tolist() for row in before.captions]
+    file.write_bytes(text.replace("a ", "\u00e0 ", 1).encode("latin-1"))
+    with pytest.raises(
+        ManifestError, match=r"line 1 holds the byte 0xe0, which is '\u00e0' .*expected captions, one a line"
+    ):
+        read_split(birds, "train", 10)

@@ -176,6 +176,11 @@ def test_names_and_lengths(places, assets, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "same.wav").write_bytes(places.record(0).audio_path.read_bytes())
+    decomposed = tmp_path / "c" / "d" / "cafe\u0301.wav"
+    decomposed.parent.mkdir(parents=True)
+    decomposed.write_bytes(places.record(0).audio_path.read_bytes())
+    assert utterance_names(SoundFolder(tmp_path / "c")) == ["caf\u00e9"]
+    decomposed.unlink()
     twice = SoundFolder(tmp_path)
     with pytest.raises(UserError, match=r"rows 0 and 1 of .* are both called 'same' \(by 1 of the parts .* name_parts"):
         utterance_names(twice)

@@ -85,7 +85,7 @@ def test_stored_and_altered_negatives(tmp_path):
     assert (upside.image == picture[::-1]).all()
     assert grey.image[0, 0].tolist() == [30, 30, 30]
     for name in ("7.png", "7_a.png", "71.png"):
-        Image.fromarray(np.full((4, 4, 3), 9, np.uint8)).save(tmp_path / name)
+        Image.fromarray(picture[2:6, :4]).save(tmp_path / name)
     stored = StoredNegatives(tmp_path)
     found = stored(SpokenCaption("7"), picture, 0)
     assert len(found) == 2

@@ -1,0 +1,116 @@
+"""Finds files that a list names in another way than the disk: with backslashes, or in another form of Unicode.
+
+Lists that were written on Windows separate folders by backslashes. Names with accents are stored in two forms: composed
+(NFC: Windows, Linux, most programs) or decomposed (NFD: older file systems of macOS, archives made there).
+"""
+
+import errno
+import os
+import re
+from pathlib import PureWindowsPath
+from unicodedata import normalize
+
+DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+
+
+class FileNames:
+    """Lists each folder once, which is quick for millions of files.
+
+    Attributes:
+        backslashes: how many files were found after their backslashes were read as slashes.
+    """
+
+    def __init__(self) -> None:
+        self.backslashes = 0
+        self._files: dict[str, frozenset[str]] = {}
+        self._forms: dict[tuple[str, bool], dict[str, str]] = {}
+
+    def find(self, path: str) -> str | None:
+        """Find a file under its very name, or else under one that means the same.
+
+        Args:
+            path: of the file.
+
+        Returns:
+            Its path on the disk; None where there is no such file, or only a folder.
+        """
+        folder, name = os.path.split(path)
+        if name in self.files(folder):
+            return path
+        slashed = path.replace("\\", "/")
+        found = self._in_another_form(slashed)
+        self.backslashes += found is not None and slashed != path
+        return found
+
+    def files(self, folder: str) -> frozenset[str]:
+        """Return the names of everything in ``folder`` that is no folder itself; none where there is no folder."""
+        if folder not in self._files:
+            self._files[folder] = frozenset(_entries(folder, folders=False))
+        return self._files[folder]
+
+    def _in_another_form(self, path: str) -> str | None:
+        """The file whose name, and whose folders' names, are the same text as in ``path``."""
+        folder, name = os.path.split(path)
+        folder = self._folder(folder)
+        if folder is None:
+            return None
+        name = name if name in self.files(folder) else self._by_form(folder, folders=False).get(normalize("NFC", name))
+        return None if name is None else os.path.join(folder, name)  # noqa: PTH118  text, for speed
+
+    def _folder(self, path: str) -> str | None:
+        if os.path.isdir(path):  # noqa: PTH112
+            return path
+        above, name = os.path.split(path)
+        if not name or above == path:
+            return None
+        above = self._folder(above)
+        name = above and self._by_form(above, folders=True).get(normalize("NFC", name))
+        return os.path.join(above, name) if name else None  # noqa: PTH118
+
+    def _by_form(self, folder: str, folders: bool) -> dict[str, str]:
+        """Names on the disk by their composed form."""
+        if (folder, folders) not in self._forms:
+            names = _entries(folder, folders) if folders else self.files(folder)
+            self._forms[folder, folders] = {normalize("NFC", name): name for name in sorted(names)}
+        return self._forms[folder, folders]
+
+
+def missing(path: str, given: str) -> str:
+    """Say that a file is not there, and what may be the reason.
+
+    Args:
+        path: where it should be.
+        given: how the list names it.
+
+    Returns:
+        The end of a sentence, such as "/data/3.wav does not exist".
+    """
+    if DRIVE.match(given):
+        relative = PureWindowsPath(given).name
+        return (
+            f"{given} does not exist: it is a path of Windows, on a drive of another machine; name the folder in "
+            f"audio_base_path or image_base_path and the file by what follows, such as {relative}"
+        )
+    if "\\" in given:
+        return f"{path} does not exist, nor with slashes for its backslashes"
+    return f"{path} does not exist"
+
+
+def _entries(folder: str, folders: bool) -> list[str]:
+    """Names of the folders in a folder, or of all else; none where it is no folder."""
+    try:
+        with os.scandir(folder or ".") as entries:
+            return [entry.name for entry in entries if _is_folder(entry) == folders]
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: a name that no file system has
+        return []
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            return []
+        raise
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return True

@@ -1,0 +1,224 @@
+"""Pixels of an opened picture file as 8-bit RGB: which value is white, what transparency hides, which way is up.
+
+Pillow clips or cuts values of more than 8 bits, so that pictures of 12 bits in 16, of 32 bits or of floats turn black.
+Few files say which value is white. Here it is what the file says (TIFF's BitsPerSample and MaxSampleValue, PNG's sBIT);
+else 1 for floats up to 1, and for all others the largest value of the fewest of 8, 10, 12, 14 and 16 bits (or 24, 31
+and 32) that hold the brightest pixel. A picture that stays below an eighth of that has no defined white: an error.
+"""
+
+import functools
+import logging
+import re
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from PIL.ExifTags import Base
+from torchvision.io import ImageReadMode, decode_image
+
+log = logging.getLogger(__name__)
+WIDE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of more than 8 bits
+WHITES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16, 24, 31, 32))
+DARKEST = 1 / 8  # of white: the brightest pixel of a picture whose white is a guess
+COLOURS = {"LA": 1, "RGB": 3, "RGBA": 3}  # channels that are no transparency
+CUT_TO_8_BITS = re.compile(r";16[BLN]")  # Pillow's decoders that drop the lower byte
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+BITS_PER_SAMPLE, PHOTOMETRIC, MAX_SAMPLE, SAMPLE_FORMAT = 258, 262, 281, 339  # tags of TIFF
+SAVE_AGAIN = "save it with 8 bits a channel, scaled from black to white"
+
+
+class PixelError(ValueError):
+    """Pixels whose black or white nobody knows; the message goes on after the file's name."""
+
+
+class Scale(NamedTuple):
+    """What a file says of its values.
+
+    Attributes:
+        white: the value of white, None where the file does not say.
+        brightest: a value that the file says it uses, 0 where it does not.
+        inverted: 0 is white.
+        unsigned: values of 32 bits have no sign.
+        largest: no value is greater.
+    """
+
+    white: int | None = None
+    brightest: int = 0
+    inverted: bool = False
+    unsigned: bool = False
+    largest: int = WHITES[-1]
+
+
+def to_rgb(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
+    """Make any picture RGB, upright.
+
+    Transparent parts lie on white; on black where nothing would be seen on white, such as white letters.
+
+    Args:
+        image: opened, not yet loaded; of several frames or pages the first counts.
+        content: gives the bytes of its file, which are asked for only where Pillow does not tell enough.
+
+    Returns:
+        RGB, turned as the file's EXIF orientation says.
+
+    Raises:
+        PixelError: its values have no defined black and white.
+    """
+    cut = image.mode in COLOURS and bool(CUT_TO_8_BITS.search(str(image.tile)))
+    image.load()
+    orientation = _orientation(image)
+    if image.mode in WIDE:
+        rgb = _wide(image, content)
+    elif cut and (_is_dark(image) or isinstance(image.info.get("transparency"), tuple)):
+        rgb = _colours_of_16_bits(image, content)
+    else:
+        rgb = _on_ground(image)
+    return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
+
+
+def _is_dark(image: Image.Image) -> bool:
+    """Whether no colour of ``image`` comes near its white."""
+    return max(high for _, high in _extremes(image)[: COLOURS[image.mode]]) < 255 * DARKEST
+
+
+def is_blank(image: Image.Image) -> bool:
+    """Whether all pixels of ``image`` have one colour; a few of them tell mostly that they do not."""
+    few = image.resize((8, 8), Image.Resampling.NEAREST)
+    return all(low == high for some in (few, image) for low, high in _extremes(some))
+
+
+def _extremes(image: Image.Image) -> tuple[tuple[int, int], ...]:
+    """Lowest and highest value of every channel."""
+    found = image.getextrema()
+    return found if isinstance(found[0], tuple) else (found,)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 where there is none: as viewers do, damaged EXIF data are no reason to refuse pixels."""
+    try:
+        found = image.getexif().get(Base.Orientation, 1)
+    except Exception:  # it parses what it finds, and raises nearly anything
+        return 1
+    return found if isinstance(found, int) else 1
+
+
+def _on_ground(image: Image.Image) -> Image.Image:
+    """RGB of a picture of 8 bits, transparent parts on white, or on black where white would show nothing."""
+    if image.mode not in ("RGBA", "LA", "PA", "La", "RGBa") and "transparency" not in image.info:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    for ground in ("white", "black"):
+        laid = Image.alpha_composite(Image.new("RGBA", image.size, ground), image).convert("RGB")
+        if not is_blank(laid):
+            break
+    return laid
+
+
+def _wide(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
+    """RGB of a grey picture of more than 8 bits."""
+    values, scale = np.asarray(image), _scale(image, content)
+    if scale.unsigned:
+        values = values.view(np.uint32)
+    grey = _scaled(values, scale)
+    if isinstance(clear := image.info.get("transparency"), int):
+        grey[values == clear] = 255
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _colours_of_16_bits(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
+    """RGB of a PNG of 16 bits a channel that Pillow's 8 bits spoil: nearly black, or with a transparent colour."""
+    if image.format != "PNG":
+        raise PixelError(f"has 16 bits a channel but is nearly black, so that its white is unknown; {SAVE_AGAIN}")
+    data = torch.frombuffer(bytearray(content()), dtype=torch.uint8)
+    values = decode_image(data, mode=ImageReadMode.UNCHANGED).movedim(0, -1).numpy()
+    count = COLOURS[image.mode]
+    colours, alpha = _scaled(values[..., :count], _scale(image, content)), values[..., count:].astype(np.int64)
+    if isinstance(clear := image.info.get("transparency"), tuple):  # a colour that is transparent
+        alpha = (values != np.array(clear)).any(axis=-1, keepdims=True).astype(np.int64)
+    solid = next(white for white in (1, *WHITES) if alpha.max(initial=0) <= white)
+    scaled = np.concatenate([colours, (alpha * 255 // solid).astype(np.uint8)], axis=-1)
+    return _on_ground(Image.fromarray(scaled))
+
+
+def _scale(image: Image.Image, content: Callable[[], bytes]) -> Scale:
+    """What the file says of black and white."""
+    if image.format == "PNG":
+        bits = significant_bits(content())
+        return Scale(white=2**bits - 1 if bits is not None and bits < 16 else None)
+    if image.format == "PPM" and image.mode == "I":
+        return Scale(white=2**16 - 1)  # Pillow scales by the file's largest value
+    tags = getattr(image, "tag_v2", {})
+    bits, kind = (_first(tags.get(tag, default)) for tag, default in ((BITS_PER_SAMPLE, 0), (SAMPLE_FORMAT, 1)))
+    brightest = _first(tags.get(MAX_SAMPLE, 0))
+    return Scale(
+        white=2**bits - 1 if 8 < bits < 16 else None,
+        brightest=brightest if isinstance(brightest, int) else 0,
+        inverted=_first(tags.get(PHOTOMETRIC, 1)) == 0,
+        unsigned=bits == 32 and kind == 1,
+        largest=2**15 - 1 if bits == 16 and kind == 2 else WHITES[-1],
+    )
+
+
+def _first(value: object) -> object:
+    return value[0] if isinstance(value, tuple) and value else value
+
+
+def significant_bits(content: bytes) -> int | None:
+    """Return the most bits that ``content``, a PNG, says its channels use (chunk sBIT); None where it does not say."""
+    at = 8
+    while at + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        if kind == b"sBIT":
+            return max(content[at + 8 : at + 8 + length], default=None)
+        if kind == b"IDAT":
+            return None
+        at += 12 + length
+    return None
+
+
+def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
+    """Values of any type from black to white as uint8.
+
+    Raises:
+        PixelError: they hold NaN or infinity, or nobody knows which value is black or white.
+    """
+    if values.dtype.kind == "f" and (bad := values.size - np.count_nonzero(np.isfinite(values))):
+        raise PixelError(f"holds {bad} NaN or infinite values among {values.size}; {SAVE_AGAIN}")
+    lowest, peak = values.min(), values.max()
+    if lowest == peak:
+        return np.zeros(values.shape, np.uint8)  # blank, whatever is white
+    if lowest < 0:
+        raise PixelError(f"holds values from {lowest:g} to {peak:g}: which of them is black is unknown; {SAVE_AGAIN}")
+    white = scale.white
+    if white is None or peak > white:
+        white = min(scale.largest, _guessed(float(max(peak, scale.brightest)), values.dtype))
+        if max(peak, scale.brightest) < DARKEST * white:
+            raise PixelError(f"holds values up to {peak:g}: which of them is white is unknown; {SAVE_AGAIN}")
+        _say_guess(values.dtype.name, white)
+    scaled = np.rint(values.astype(np.float32) * np.float32(255 / white)).clip(0, 255).astype(np.uint8)
+    return 255 - scaled if scale.inverted else scaled
+
+
+def _guessed(peak: float, kind: np.dtype) -> float:
+    """White of values of type ``kind`` up to ``peak``."""
+    if kind.kind == "f" and peak <= 1:
+        return 1.0
+    return next((white for white in WHITES if peak <= white), np.inf)
+
+
+@functools.cache
+def _say_guess(kind: str, white: float) -> None:
+    """Says once what is taken for white where it is not the largest value of the type."""
+    if white != (1 if kind.startswith("float") else np.iinfo(kind).max):
+        log.info("%s pictures that are no brighter than %.12g: that is taken for white", kind, white)
