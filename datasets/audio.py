@@ -18,7 +18,6 @@ from engine.errors import UserError
 SAMPLE_RATE = 16000
 BLOCK = 1 << 20  # values decoded at a time: what a header claims is never believed before it is there
 LONGEST = 1 << 29  # samples that are taken: 9 hours at 16 kHz, 2 GiB
-CANCELLED = 1e-3  # share of the channels' swing that is left of channels which cancel each other
 
 
 class AudioError(UserError):
@@ -70,8 +69,6 @@ def read_audio(path: Path, sample_rate: int = SAMPLE_RATE, allow_silence: bool =
     """
     path = Path(path)
     try:
-        if not path.is_file() or path.stat().st_size == 0:
-            raise OSError("no such file")
         found = [_decoded(stream) for stream in streams(path)]
     except BrokenOff as error:
         raise AudioError(f"{path}: breaks off, {error}; copy the file again or remove it") from error
@@ -119,7 +116,7 @@ def _unusable(found: list[_Mono], allow_silence: bool) -> str | None:
         return "holds NaN or infinite samples, expected finite ones; record or convert it again"
     filled = [mono.samples for mono in found if len(mono.samples)]
     swing = float(max(samples.max() for samples in filled)) - float(min(samples.min() for samples in filled))
-    if allow_silence or swing > CANCELLED * max(mono.swing for mono in found):
+    if allow_silence or swing > 0:
         return None
     if max(mono.swing for mono in found) > 0:
         return "its channels cancel each other, their mean is silent; keep one of the channels, or turn one round"

@@ -11,18 +11,22 @@ The transform is ``torch.fft.rfft`` over windowed frames: on one CPU core as qui
 
 import functools
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from datasets.audio import SAMPLE_RATE
+from datasets.audio import SAMPLE_RATE, read_audio
 from engine.errors import UserError
 
 HOP = 160  # samples: 10 ms
 PAD_DB = 0.0  # the published padding: the loudest value, made harmless by frame counts
 FRAMES_AT_ONCE = {"cpu": 320, "cuda": 1 << 18}  # transform buffers: cache-sized on CPU, some 2 GB on GPU
+
+
+AUDIBLE = (1e-2, 1e15)  # peaks between which log-mels are above their floor for sure, and finite
 
 
 class FeatureError(UserError):
@@ -39,6 +43,61 @@ class Features(NamedTuple):
 def count_frames(samples: int, hop: int = HOP) -> int:
     """Count the frames of a centred transform: one per started ``hop`` (in samples) of ``samples``, at least one."""
     return 1 + samples // hop
+
+
+def read_log_mel(path: Path) -> Tensor:
+    """Log-mels of a sound file, by the published settings.
+
+    Args:
+        path: A file that :func:`datasets.audio.read_audio` reads.
+
+    Returns:
+        (40, T) float32 in dB; :func:`check_usable` is for what is kept of them.
+
+    Raises:
+        AudioError: The file cannot be used.
+    """
+    return log_mel(torch.from_numpy(read_audio(path))).values
+
+
+def check_usable(mel: Tensor, name: object) -> None:
+    """Refuses log-mels without content, whatever they were made from: silence, what lies below their floor, and NaN.
+
+    Args:
+        mel: (M, T) in dB, what a model is given of the sound.
+        name: Of the sound, for the message.
+
+    Raises:
+        FeatureError: All values are the same, or one is not finite.
+    """
+    low, high = (float(value) for value in mel.aminmax())
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise FeatureError(
+            f"{name}: its log-mels are not finite: a sample is too large for float32 to hold its power; expected "
+            "samples of about 1 at most, record or convert it again"
+        )
+    if low == high:
+        raise FeatureError(
+            f"{name}: holds only silence (all its log-mels are {low:g} dB: it is fainter than their floor, or nothing "
+            "is heard before it is cut), expected sound; record it again or remove it"
+        )
+
+
+def check_usable_waveform(waveform: Tensor, frames: int, name: object) -> None:
+    """Refuses a signal whose log-mels :func:`check_usable` would refuse; makes them only in doubt.
+
+    Args:
+        waveform: (N,) float32.
+        frames: The first so many are given to a model.
+        name: Of the sound, for the message.
+
+    Raises:
+        FeatureError: They cannot be used.
+    """
+    level = (waveform - waveform.mean()).abs()
+    peak, heard = float(level.max()), float(level[: frames * HOP - HOP // 2].max())
+    if not AUDIBLE[0] < peak < AUDIBLE[1] or heard < peak / 4:
+        check_usable(log_mel(waveform).values[:, :frames], name)
 
 
 @functools.lru_cache(maxsize=16)
@@ -104,7 +163,8 @@ def log_mel(
         Features: values (M, T) or (B, M, T) with 0 dB behind a row's end, and the frame counts.
 
     Raises:
-        FeatureError: A row is empty or holds NaN or infinity, or the lengths do not fit the batch.
+        FeatureError: A row is empty or holds NaN or infinity, or the lengths do not fit the batch. Samples whose power
+            is too large for float32 are not looked for here: :func:`check_usable` does.
     """
     filters = mel_filterbank(bands, n_fft, sample_rate, f_min, f_max, waveform.device)
     return _decibels(waveform, nsamples, filters, window, hop, n_fft, preemphasis, top_db)

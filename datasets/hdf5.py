@@ -195,7 +195,7 @@ def _make_part(data: HDF5Pair, job: tuple[int, list[SpokenCaption]]) -> int:
     """Prepares the rows of one shard; one that is there lacks rows, and is made again if any can be used now."""
     first, records = job
     path, skipping, manifest = _part(data, first), data.on_error == "skip", str(data.manifest)
-    if not path.exists() or can_be_mended(path, first, records, skipping, manifest):
+    if not path.exists() or can_be_mended(path, first, records, data.max_frames, skipping, manifest):
         rows = range(first, first + len(records))
         write_part(path, rows, records, data.max_frames, skipping, manifest)
     return len(records)

@@ -12,8 +12,7 @@ import h5py
 import numpy as np
 import torch
 
-from datasets.audio import read_audio
-from datasets.features import log_mel
+from datasets.features import check_usable, read_log_mel
 from datasets.images import read_image
 from datasets.records import SpokenCaption
 from datasets.samples import SampleError
@@ -42,13 +41,13 @@ def write_part(
     mels, pictures, kept, failures = [], [], [], []
     for row, record in zip(rows, records, strict=True):
         try:
-            picture, mel = _read(row, record, manifest)
+            picture, mel = _read(row, record, max_frames, manifest)
         except SampleError as failure:
             if not skipping:
                 raise failure.advised() from failure
             failures.append(str(failure))
             continue
-        mels.append(cut(mel, max_frames).numpy())
+        mels.append(mel.numpy())
         pictures.append(np.frombuffer(picture, np.uint8))
         kept.append(row)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -67,12 +66,14 @@ def write_part(
     temporary.replace(path)
 
 
-def _read(row: int, record: SpokenCaption, manifest: str) -> tuple[bytes, torch.Tensor]:
-    """The bytes of a picture that can be decoded, and a log-mel; an error that names the row."""
+def _read(row: int, record: SpokenCaption, max_frames: int, manifest: str) -> tuple[bytes, torch.Tensor]:
+    """The bytes of a picture that can be decoded, and a log-mel, cut; an error that names the row."""
     try:
         picture = record.image_path.read_bytes()
         read_image(picture, str(record.image_path))
-        return picture, log_mel(torch.from_numpy(read_audio(record.audio_path))).values
+        mel = cut(read_log_mel(record.audio_path), max_frames)
+        check_usable(mel, record.audio_path)
+        return picture, mel
     except (UserError, OSError) as error:
         raise SampleError(f"{manifest}: row {row} ({record.uttid}): {error}", row) from error
 
@@ -83,13 +84,16 @@ def has_failures(path: Path) -> bool:
         return len(part["failures"]) > 0
 
 
-def can_be_mended(path: Path, first: int, records: list[SpokenCaption], skipping: bool, manifest: str) -> bool:
+def can_be_mended(
+    path: Path, first: int, records: list[SpokenCaption], max_frames: int, skipping: bool, manifest: str
+) -> bool:
     """Tries the rows again that a shard lacks.
 
     Args:
         path: The shard.
         first: Row of the manifest that ``records`` begin with.
         records: All rows of the shard.
+        max_frames: Longer captions keep their first frames.
         skipping: Whether rows may be left out.
         manifest: What errors call the manifest.
 
@@ -106,7 +110,7 @@ def can_be_mended(path: Path, first: int, records: list[SpokenCaption], skipping
         if row in kept:
             continue
         try:
-            _read(row, record, manifest)
+            _read(row, record, max_frames, manifest)
             found = True
         except SampleError as failure:
             if not skipping:

@@ -43,7 +43,13 @@ class Header(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A frame: where it is, its bytes, and its header."""
+    """A frame.
+
+    Attributes:
+        at: its first byte in the file.
+        content: its bytes.
+        header: what they say.
+    """
 
     at: int
     content: bytes
@@ -79,7 +85,15 @@ class Endless(RawIOBase):
         self._content, self._at, self._size = content, 0, 200 * len(content) + (1 << 20)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go somewhere, as files do."""
+        """Go somewhere, as files do.
+
+        Args:
+            offset: bytes.
+            whence: counted from the beginning (0), from here (1) or from the end that is said to be (2).
+
+        Returns:
+            Bytes from the beginning.
+        """
         self._at = offset + (0, self._at, self._size)[whence]
         return self._at
 
@@ -236,6 +250,9 @@ def id3_size(head: bytes) -> int:
 
     Args:
         head: the first ten bytes.
+
+    Returns:
+        Bytes, with those of its head.
     """
     if len(head) < 10 or not head.startswith(b"ID3"):
         return 0

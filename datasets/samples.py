@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from datasets.audio import count_samples, read_audio
 from datasets.augment import SpecAugment
-from datasets.features import HOP
+from datasets.features import HOP, check_usable
 from datasets.image_ids import ImageIds
 from datasets.images import ImageTransform
 from datasets.manifest import ManifestError
@@ -256,9 +256,13 @@ class SpokenCaptions(Dataset, ABC):
     def _speech(self, index: int) -> Sample:
         """``mel`` and ``nframes``, or ``waveform``, ``nsamples``, ``start`` and ``nframes``."""
 
-    def _finished(self, mel: Tensor) -> Sample:
-        """Cuts and masks a whole spectrogram (40, T)."""
+    def _finished(self, mel: Tensor, name: object) -> Sample:
+        """Cuts and masks a whole spectrogram (40, T) of the sound ``name``, which has to be heard in what is kept."""
+        if self.random_window:
+            check_usable(mel, name)
         mel = cut(mel, self.max_frames, self.random_window)
+        if not self.random_window:
+            check_usable(mel, name)
         if self.spec_augment is not None:
             mel = self.spec_augment(mel)
         return {"mel": mel, "nframes": mel.shape[1]}

@@ -1,14 +1,13 @@
 """A folder of sound files as utterances: no list, no texts, no pictures."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from PIL import Image
 
 from config.limits import Frames
-from datasets.audio import read_audio
-from datasets.features import log_mel
+from datasets.features import read_log_mel
 from datasets.manifest import ManifestError
 from datasets.records import Records, SpokenCaption
 from datasets.samples import OnError, Sample, SpokenCaptions
@@ -37,8 +36,7 @@ class SoundFolder(SpokenCaptions):
         if not folder.is_dir():
             raise ManifestError(f"there is no folder {folder}; give one that holds sound files")
         ending = f".{extension.lstrip('.').lower()}"
-        found = ((Path(root), name) for root, _, names in os.walk(folder, followlinks=True) for name in names)
-        files = sorted(root / name for root, name in found if name.lower().endswith(ending) and name[0] != ".")
+        files = sorted(path for path in _files(folder) if path.name.lower().endswith(ending) and path.name[0] != ".")
         if not files:
             raise ManifestError(
                 f"{folder} and the folders below it hold no *{ending}; give another folder or extension"
@@ -52,4 +50,14 @@ class SoundFolder(SpokenCaptions):
         raise ValueError(f"{self.source} holds sounds, and row {index} has no picture")
 
     def _speech(self, index: int) -> Sample:
-        return self._finished(log_mel(torch.from_numpy(read_audio(self.records[index].audio_path))).values)
+        path = self.records[index].audio_path
+        return self._finished(read_log_mel(path), path)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yields the files of a folder and of those below it, also behind links, but not those that lead back to it."""
+    for name, folders, files in os.walk(folder, followlinks=True):
+        root = Path(name)
+        above = {path.resolve() for path in (root, *root.parents) if path.is_relative_to(folder)}
+        folders[:] = [below for below in folders if (root / below).resolve() not in above]
+        yield from (root / file for file in files)

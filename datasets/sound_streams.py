@@ -57,8 +57,11 @@ def streams(path: Path, counting: bool = False) -> Iterator[Stream]:
         BrokenOff: the file ends before its end.
         datasets.broken_off.Joined: it holds more than libsndfile decodes.
         soundfile.SoundFileError: libsndfile cannot open it.
+        FileNotFoundError: there is no such file, or it is empty, a folder or a pipe.
         OSError: it cannot be read.
     """
+    if not path.is_file() or path.stat().st_size == 0:
+        raise FileNotFoundError("no such file, or an empty one")  # opening a pipe would wait for its other end
     with path.open("rb") as file:
         if file.read(4) == b"OggS":
             yield from _of_ogg(path)

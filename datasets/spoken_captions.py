@@ -20,7 +20,7 @@ from config.limits import Count, Frames
 from datasets.active_learning import split_name
 from datasets.audio import read_audio
 from datasets.augment import SpecAugment
-from datasets.features import count_frames, log_mel
+from datasets.features import check_usable_waveform, count_frames, read_log_mel
 from datasets.gan_clevr import Split, read_gan_clevr
 from datasets.hdf5_pair import check_pair, state_of
 from datasets.images import ImageTransform, read_image
@@ -51,12 +51,14 @@ class _FromFiles(SpokenCaptions):
         return read_image(self.records[index].image_path)
 
     def _speech(self, index: int) -> Sample:
-        waveform = torch.from_numpy(read_audio(self.records[index].audio_path))
+        path = self.records[index].audio_path
         if self.features == "worker":
-            return self._finished(log_mel(waveform).values)
+            return self._finished(read_log_mel(path), path)
+        waveform = torch.from_numpy(read_audio(path))
         frames = count_frames(len(waveform))
         start = window_start(frames, self.max_frames, self.random_window)
         kept = min(frames, self.max_frames or frames)
+        check_usable_waveform(waveform, frames if self.random_window else kept, path)
         return {"waveform": waveform, "nsamples": len(waveform), "start": start, "nframes": kept}
 
 
@@ -186,10 +188,10 @@ class GanClevr(_FromFiles):
     def _speech(self, index: int) -> Sample:
         if not self.keep:
             return super()._speech(index)
+        path = self.records[index].audio_path
         if index not in self._kept:
-            waveform = torch.from_numpy(read_audio(self.records[index].audio_path))
-            self._kept[index] = log_mel(waveform).values
-        return self._finished(self._kept[index])
+            self._kept[index] = read_log_mel(path)
+        return self._finished(self._kept[index], path)
 
 
 class PlacesHDF5(SpokenCaptions):
@@ -280,7 +282,7 @@ class PlacesHDF5(SpokenCaptions):
                 f"{name}: holds nothing but {mel.flat[0]:g}, silence or a recording that could not be decoded when the "
                 "file was made; make it again without that row"
             )
-        return self._finished(torch.from_numpy(np.ascontiguousarray(mel, dtype=np.float32)))
+        return self._finished(torch.from_numpy(np.ascontiguousarray(mel, dtype=np.float32)), name)
 
 
 def _readable(name: str, read: Callable[[], np.ndarray]) -> np.ndarray:

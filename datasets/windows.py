@@ -6,7 +6,7 @@ Shape letters: B signals, N samples, T frames, M mel bands.
 import torch
 from torch import Tensor
 
-from datasets.features import PAD_DB, Features, log_mel
+from datasets.features import PAD_DB, FeatureError, Features, log_mel
 
 
 def cut(values: Tensor, length: int | None, random_window: bool = False) -> Tensor:
@@ -52,8 +52,17 @@ def device_features(batch: dict[str, Tensor], length: int | None = None) -> Feat
 
     Returns:
         Features: values (B, M, length) with 0 dB behind a row's end, and the frame counts, on the batch's device.
+
+    Raises:
+        FeatureError: They are not finite.
     """
     values, _ = log_mel(batch["waveform"], batch["nsamples"])
+    bad = (~values.sum((1, 2)).isfinite()).nonzero()[:, 0].tolist()
+    if bad:  # the workers look too, before a row is given: check_usable_waveform
+        raise FeatureError(
+            f"the log-mels of rows {bad} of the batch are not finite: samples are too large for float32 to hold their "
+            "power; record or convert them again"
+        )
     steps = torch.arange(length or values.shape[-1], device=values.device)
     frames = (batch["start"][:, None] + steps).clamp(max=values.shape[-1] - 1)
     window = values.gather(2, frames[:, None].expand(-1, values.shape[1], -1))

@@ -50,7 +50,7 @@ def encode_all(loader: Loader, encode: Encode, limit: int | None = None) -> Enco
         The maps of every rank's rows, the same on every rank, each row once; a rank may have none of its own.
 
     Raises:
-        UserError: no row of the split can be used.
+        UserError: no row of the split can be used, or maps are not finite; names the row.
     """
     rows: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     pooling: int | None = None
@@ -58,6 +58,7 @@ def encode_all(loader: Loader, encode: Encode, limit: int | None = None) -> Enco
     for batch in progress(batches, limit or loader.steps_per_epoch, "encoding"):
         image, speech = encode(batch, loader.dataset)
         pooling = speech.pooling
+        _check_finite(loader.dataset, batch["index"], {"image": image, "speech": speech.features})
         rows.append((image.float().cpu(), speech.features.float().cpu(), speech.nframes.cpu(), batch["index"].cpu()))
         if limit is not None and len(rows) >= limit:
             break
@@ -69,6 +70,17 @@ def encode_all(loader: Loader, encode: Encode, limit: int | None = None) -> Enco
     image, speech, nframes, index = share
     order = index.argsort()
     return Encoded(image[order], speech[order], nframes[order], index[order], pooling)
+
+
+def _check_finite(dataset: SpokenCaptions, index: Tensor, maps: dict[str, Tensor]) -> None:
+    """Refuse maps (b, ...) with NaN or infinity, by the first of their rows."""
+    for name, values in maps.items():
+        bad = (~values.isfinite().flatten(1).all(1)).nonzero()[:, 0]
+        if len(bad):
+            told = UserError(
+                f"the {name} map of it is not finite, expected numbers; look at the weights of the encoder"
+            )
+            raise dataset.unusable(int(index[bad[0].item()]), told)
 
 
 def _concatenated(rows: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> list[Tensor]:

@@ -8,7 +8,7 @@ the same triplets. Features that were dumped as text (resdavenet_vq/dump.yaml, o
 import logging
 import statistics
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -127,8 +127,8 @@ def score_folder(
     """Measure ABX errors of features that were dumped as text, a file ``<name>.txt`` for each utterance.
 
     Args:
-        items: the item file.
-        features: folder of the text files.
+        items: the item file; it names text files, those of subfolders also by their paths below ``features``.
+        features: folder of the text files, or above their folders.
         frame_seconds: that each line covers, such as 0.02.
         context: given by run.py.
         speakers: compare within speakers, across them, or both.
@@ -145,14 +145,14 @@ def score_folder(
         raise AbxError(f"features: found {features}, expected a folder of .txt files; unzip a submission first")
     with results_folder(context, run) as folder, tempfile.TemporaryDirectory(dir=folder.path) as scratch:
         listed = read_items(items)
-        paths = {normalize("NFC", path.stem): path for path in features.glob("*.txt")}
-        there = dict.fromkeys(paths, float("inf"))
+        texts = _texts(features)
+        there = dict.fromkeys(texts, float("inf"))
         listed.check(there, str(features))
         triplets = [find_triplets(listed, kind, comparing) for kind in speakers]
         stored = Stored(FrameFile(Path(scratch) / "frames", features.name), Bitrate())
         wanted = sorted(needed_utterances(triplets))
         for name in progress(wanted, len(wanted), "reading"):
-            values = read_features(paths[name])
+            values = read_features(texts[name])
             stored.frames.add(name, values, frame_seconds)
             stored.bitrate.add(values, len(values) * frame_seconds)
         lasting = {name: stored.frames.seconds_of(name) + frame_seconds for name in wanted}
@@ -160,6 +160,18 @@ def score_folder(
         _doubt_seconds(listed, lasting, frame_seconds)
         rows = measure(triplets, {features.name: stored}, distances)
         _finish(folder, context, rows, str(features))
+
+
+def _texts(folder: Path) -> dict[str, Path]:
+    """Text files of a folder and those below it, by their paths without ending, and by names that only one has."""
+    paths = {_name(path.relative_to(folder).with_suffix("").as_posix()): path for path in sorted(folder.rglob("*.txt"))}
+    names = Counter(_name(path.stem) for path in paths.values())
+    return {_name(path.stem): path for path in paths.values() if names[_name(path.stem)] == 1} | paths
+
+
+def _name(text: str) -> str:
+    """Write a name in the form in which item files are read, whatever form the file system keeps."""
+    return normalize("NFC", text)
 
 
 def _doubt_seconds(listed: Items, lasting: dict[str, float], frame_seconds: float) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 from datasets.loading import Loader
 from datasets.samples import SpokenCaptions
 from datasets.windows import device_features
+from engine.errors import UserError
 from engine.logs import progress
 from tasks.units.model import Layer, SpeechModel
 
@@ -85,7 +86,8 @@ def extract(
 
     Raises:
         LayerError: the model lacks a layer, or a layer has no codes though they are wanted.
-        SampleError: an utterance cannot be read and the dataset's ``on_error`` is ``error``.
+        SampleError: an utterance cannot be read and the dataset's ``on_error`` is ``error``, or a layer of one is not
+            finite.
     """
     model.check(layers, codes)
     loader = _SameLengths(dataset, rows, batch_size, workers)
@@ -96,6 +98,7 @@ def extract(
             made = model.encode(layers, mel[places.to(mel.device), :, :length])
             for place, row in enumerate(batch["index"][places].tolist()):
                 kept = {name: _frames(model, name, made[name], place, length, whole_frames) for name in layers}
+                _check_finite(kept, dataset, row)
                 yield Utterance(row, length, {n: _asked(f, features, codes) for n, f in kept.items()})
 
 
@@ -123,6 +126,15 @@ def _frames(model: SpeechModel, name: str, layer: Layer, place: int, length: int
     values, codes = layer
     kept = max(1, length // model.pooling(name)) if whole else values.shape[-1]
     return Frames(values[place, :, :kept], None if codes is None else codes[place, :kept], model.seconds(name))
+
+
+def _check_finite(layers: dict[str, Frames], dataset: SpokenCaptions, row: int) -> None:
+    """Refuse layers with NaN or infinity: their codes mean nothing, and text files of them cannot be read."""
+    bad = [name for name, frames in layers.items() if not bool(frames.features.isfinite().all())]
+    if bad:
+        raise dataset.unusable(
+            row, UserError(f"{', '.join(bad)} of it is not finite, expected numbers; look at the model's weights")
+        )
 
 
 def _asked(frames: Frames, features: bool, codes: bool) -> Frames:

@@ -18,8 +18,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from datasets.audio import read_audio
-from datasets.features import log_mel
+from datasets.features import check_usable, log_mel, read_log_mel
 from datasets.world.files import write_json
 from datasets.world.speech import Synthesiser
 from datasets.world.voices import voice
@@ -126,12 +125,14 @@ def find_pictures(experiment: Experiment, segmenter: Segmenter, each: int, limit
 def _spoken(model: Trained, word: str, folder: Path | None, kind: str, voices: int) -> Iterator[SpeechMaps]:
     """Encode the recordings of a word, one after the other; as published without any padding."""
     if folder is not None:
-        samples = [read_audio(folder / f"{word.upper()}_{kind}.wav")]
+        path = folder / f"{word.upper()}_{kind}.wav"
+        mels = [read_log_mel(path)]
+        check_usable(mels[0], path)
     else:
         text = " ".join([f"{word},"] * REPEATS).rstrip(",")
-        samples = [Synthesiser().speak(text, voice(seed)).samples for seed in range(voices)]
-    for waveform in samples:
-        mel = log_mel(torch.from_numpy(np.ascontiguousarray(waveform))).values
+        spoken = (Synthesiser().speak(text, voice(seed)).samples for seed in range(voices))
+        mels = [log_mel(torch.from_numpy(np.ascontiguousarray(waveform))).values for waveform in spoken]
+    for mel in mels:
         with torch.no_grad():
             maps = model.speech(mel[None].to(model.device), torch.tensor([mel.shape[1]], device=model.device))
         yield SpeechMaps(maps.features, torch.full_like(maps.nframes, maps.features.shape[-1]))

@@ -11,7 +11,7 @@ import soundfile
 import torch
 from PIL import Image
 
-from datasets import spoken_captions
+from datasets import features as features_module
 from datasets.augment import SpecAugment
 from datasets.hdf5 import HDF5Pair, preprocess
 from datasets.images import ImageTransform
@@ -109,8 +109,8 @@ def test_kept_spectrograms_are_read_once_and_the_same(assets, monkeypatch):
     options = {"train": True, "max_frames": 20, "spec_augment": SpecAugment(1, 8, 1, 5)}
     fresh, kept = GanClevr(folder, "train", None, **options), GanClevr(folder, "train", None, **options, keep=True)
     reads = []
-    read = spoken_captions.read_audio
-    monkeypatch.setattr(spoken_captions, "read_audio", lambda path: reads.append(path) or read(path))
+    read = features_module.read_audio
+    monkeypatch.setattr(features_module, "read_audio", lambda path: reads.append(path) or read(path))
     for seed in range(3):  # windows and masks are drawn anew, and leave what is kept alone
         torch.manual_seed(seed)
         expected = fresh[1]
