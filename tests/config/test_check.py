@@ -33,7 +33,12 @@ def test_a_good_config_is_completed_with_defaults(tmp_path):
     values = config.check(load(tmp_path, TRAIN))
     assert values["task"]["speech_encoder"]["embedding_dim"] == 128
     assert values["task"]["optimization"]["optimizer"]["betas"] == [0.9, 0.999]
-    assert values["trainer"]["checkpoint"] == {"every_epochs": 1, "every_steps": None, "keep": 0}
+    assert values["trainer"]["checkpoint"] == {
+        "every_epochs": 1,
+        "every_steps": None,
+        "keep": 0,
+        "snapshot_every_epochs": None,
+    }
     assert config.check(config.Config(tmp_path / "again.yaml", values)) == values
 
 
