@@ -5,7 +5,7 @@ surisdi/learning-by-drawing (GAN-CLEVR). What a sample holds: datasets/samples.p
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from datasets.audio import read_audio
 from datasets.augment import SpecAugment
 from datasets.features import check_usable_waveform, count_frames, read_log_mel
 from datasets.gan_clevr import Split, read_gan_clevr
-from datasets.hdf5_pair import check_pair, state_of
+from datasets.hdf5_pair import AUDIO, IMAGE, check_pair, opened, state_of, tried
 from datasets.images import ImageTransform, read_image
 from datasets.manifest import ManifestError, read_places
 from datasets.records import Records, SpokenCaption
@@ -232,8 +232,10 @@ class PlacesHDF5(SpokenCaptions):
         self._open: dict[tuple[int, str], h5py.File] = {}
 
     def lengths(self) -> np.ndarray:
-        """Frames of every row before cutting, (n,) int64."""
-        return self._file("audio")["melspec_len"][:].astype(np.int64)
+        """Frames of every row before cutting, (n,) int64; 0 for those that cannot be."""
+        file = self._file("audio")
+        frames = tried(f"{file.filename}: melspec_len", lambda: file["melspec_len"][:])
+        return np.where((frames >= 1) & (frames <= file["melspec"].shape[2]), frames, 0).astype(np.int64)
 
     def cut_at(self) -> int:
         """Frames that longer captions are cut to: the file's width, which cut them when it was made, or fewer."""
@@ -247,7 +249,7 @@ class PlacesHDF5(SpokenCaptions):
         """The open file of this very process: HDF5 handles do not survive a fork."""
         key = (os.getpid(), kind)
         if key not in self._open:
-            file = h5py.File(self._paths[kind], "r")
+            file = opened(self._paths[kind], {"audio": AUDIO, "image": IMAGE}[kind], self.source)
             if state_of(file) != self._state:
                 raise ManifestError(
                     f"{self._paths[kind]}: was written anew since this run began: it had {self._state[0]} rows and has "
@@ -266,15 +268,19 @@ class PlacesHDF5(SpokenCaptions):
     def _encoded_image(self, index: int) -> tuple[str, np.ndarray]:
         """What errors call an image of the file, and its bytes."""
         name = f"{self._paths['image']} image[{index}]"
-        return name, _readable(name, lambda: self._file("image")["image"][index])
+        return name, tried(name, lambda: self._file("image")["image"][index], UserError)
 
     def _speech(self, index: int) -> Sample:
         name = f"{self._paths['audio']} melspec[{index}]"
         file = self._file("audio")
-        frames, width = int(file["melspec_len"][index]), file["melspec"].shape[2]
-        if not 1 <= frames <= width:
-            raise UserError(f"{name}: melspec_len is {frames}, expected 1 to {width}; make the file again")
-        mel = _readable(name, lambda: file["melspec"][index])[:, :frames]
+        frames, width = tried(name, lambda: file["melspec_len"][index], UserError), file["melspec"].shape[2]
+        if not 1 <= frames <= width or frames != int(frames):
+            raise UserError(
+                f"{name}: melspec_len is {frames}, expected a whole number from 1 to {width}; make the file again"
+            )
+        with np.errstate(over="ignore"):  # doubles that single precision has not become infinite, which is told below
+            mel = tried(name, lambda: file["melspec"][index], UserError)[:, : int(frames)]
+            mel = mel.astype(np.float32, order="C")
         if not np.isfinite(mel).all():
             raise UserError(f"{name}: holds NaN or infinite values; make the file again")
         if mel.min() == mel.max():  # the published writers leave zeros where decoding failed; silence is as constant
@@ -282,12 +288,4 @@ class PlacesHDF5(SpokenCaptions):
                 f"{name}: holds nothing but {mel.flat[0]:g}, silence or a recording that could not be decoded when the "
                 "file was made; make it again without that row"
             )
-        return self._finished(torch.from_numpy(np.ascontiguousarray(mel, dtype=np.float32)), name)
-
-
-def _readable(name: str, read: Callable[[], np.ndarray]) -> np.ndarray:
-    """A row of an HDF5 dataset, or an error that names it."""
-    try:
-        return read()
-    except OSError as error:
-        raise UserError(f"{name}: cannot be read ({error}); make the file again") from error
+        return self._finished(torch.from_numpy(mel), name)

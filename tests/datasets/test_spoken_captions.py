@@ -194,7 +194,7 @@ def test_bad_hdf5_rows_are_named(pair, small):
         file["image"][3] = np.zeros(10, np.uint8)
     dataset = PlacesHDF5(pair, small, train=False)
     for row, message in {
-        1: r"melspec\[1\]: melspec_len is 0, expected 1 to 256",
+        1: r"melspec\[1\]: melspec_len is 0, expected a whole number from 1 to 256",
         2: r"melspec\[2\]: holds NaN",
         3: r"image\[3\]: cannot be decoded",
         4: r"melspec\[4\]: melspec_len is 257",
