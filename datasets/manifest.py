@@ -6,18 +6,22 @@ Places Audio JSON (wnhsu/ResDAVEnet-VQ): ``image_base_path``, ``audio_base_path`
 The other published layout, GAN-CLEVR, is read in gan_clevr.py.
 """
 
-import json
+import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets.records import Records, SpokenCaption, Word, parse_alignment
+from datasets.json_rows import Take, read_json_rows
+from datasets.records import Fields, Records, check_alignment
 from engine.errors import UserError
 
 PROBLEMS_SHOWN = 10
 FIELDS = ("uttid", "speaker", "asr_text", "wav", "image")
+Problem = tuple[int, str]  # row, and a sentence about it
+_values = itemgetter(*FIELDS)
 
 
 class ManifestError(UserError):
@@ -78,72 +82,80 @@ def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Ma
         ManifestError: No such file, not JSON, missing fields, wrong types, bad alignments or missing files: the
             first ten problems and the count.
     """
-    content = _read_json(path)
+    records, problems = Records(), []
+
+    def take(entries: list[Any]) -> None:
+        for entry in entries:
+            records.add(_fields(len(records), entry, problems))
+
+    content = _read_json(path, take)
+    _check_rows(path, content, len(records), need)
     base = path.parent.absolute()
-    problems: list[str] = []
-    folders = Folders() if need == "files" else None
-
-    def parsed() -> Iterator[SpokenCaption]:
-        for row, entry in _rows(path, content, need):
-            record = _record(row, entry, content, base, problems)
-            if record is not None:
-                problems.extend(folders.missing(row, record) if folders else ())
-                yield record
-
-    records = Records(parsed())
+    records.folders = tuple(str(_resolved(content.get(f"{k}_base_path", ""), base)) for k in ("audio", "image"))
+    if need == "files":
+        problems += missing_files(records)
     pair = [_resolved(content[key], base) if key in content else None for key in ("audio_hdf5_path", "image_hdf5_path")]
     if need == "hdf5" and None in pair:
-        problems.append("names no HDF5 pair (audio_hdf5_path, image_hdf5_path); run preprocess/hdf5.yaml to make one")
-    report_problems(path, problems)
+        told = "names no HDF5 pair (audio_hdf5_path, image_hdf5_path); run preprocess/hdf5.yaml to make one"
+        problems.append((len(records), told))
+    report_problems(path, [problem for _, problem in sorted(problems, key=itemgetter(0))])
     return Manifest(path, records, *pair)
 
 
-class Folders:
-    """Tells which files exist; lists each folder once, which is quick for millions of files."""
+def missing_files(records: Records) -> Iterator[Problem]:
+    """Looks for the files of captions; lists each folder once, which is quick for millions of files.
 
-    def __init__(self) -> None:
-        self._listed: dict[str, set[str]] = {}
+    Args:
+        records: The captions.
 
-    def missing(self, row: int, record: SpokenCaption) -> list[str]:
-        """Names each file of a row that is not there.
-
-        Args:
-            row: Number of the row.
-            record: What it names.
-
-        Returns:
-            One sentence per missing file.
-        """
-        named = (("wav", record.audio_path), ("image", record.image_path))
-        absent = [(kind, path) for kind, path in named if path is not None and not self._has(path)]
-        return [f"row {row} ({record.uttid}): {kind} {path} does not exist" for kind, path in absent]
-
-    def _has(self, path: Path) -> bool:
-        folder, name = os.path.split(path)
-        if folder not in self._listed:
-            self._listed[folder] = _files_in(folder)
-        return name in self._listed[folder]
+    Yields:
+        Row and one sentence for each file that is not there.
+    """
+    listed: tuple[dict[str, set[str]], ...] = {}, {}
+    for row, (uttid, _, _, _, sound, picture) in enumerate(records.all_fields()):
+        for place, name in ((0, sound), (1, picture)):
+            if name is None:
+                continue
+            cut = name.rfind("/") + 1
+            folder, file = name[:cut], name[cut:]
+            names = listed[place].get(folder)
+            if names is None:
+                names = listed[place][folder] = _files_in(str(Path(records.folders[place], folder)))
+            if file not in names:
+                path = Path(records.folders[place], name)
+                yield row, f"row {row} ({uttid}): {('wav', 'image')[place]} {path} does not exist"
 
 
 def _files_in(folder: str) -> set[str]:
     """Names of everything in a folder that is no folder itself; empty when there is no such folder."""
     try:
         with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if not entry.is_dir()}
-    except (FileNotFoundError, NotADirectoryError):
+            return {entry.name for entry in entries if not _is_folder(entry)}
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: a name that no file system has
         return set()
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            return set()
+        raise
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """The JSON's mapping."""
+def _is_folder(entry: os.DirEntry) -> bool:
     try:
-        content = json.loads(path.read_bytes())
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return True
+
+
+def _read_json(path: Path, take: Take) -> dict[str, Any]:
+    """The JSON's mapping without its rows, which ``take`` is given."""
+    try:
+        content = read_json_rows(path, "data", take)
     except FileNotFoundError as error:
         raise ManifestError(
             f"{path}: no such manifest; set manifest to a Places JSON (worlds of this project are made by configs of "
             "world/, such as python run.py -f world/units.yaml for data/world_units)"
         ) from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path}: is not JSON ({error}); expected a Places manifest") from error
     if not isinstance(content, dict):
         raise ManifestError(f"{path}: holds a JSON {type(content).__name__}, expected a mapping with 'data'")
@@ -154,45 +166,48 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _rows(path: Path, content: dict[str, Any], need: str) -> Iterable[tuple[int, Any]]:
-    """The numbered entries of ``data``, which only a JSON with an HDF5 pair may lack."""
+def _check_rows(path: Path, content: dict[str, Any], rows: int, need: str) -> None:
+    """Refuses a JSON without rows, which only one with an HDF5 pair may lack."""
     data = content.get("data")
-    if data is None and need != "files" and "audio_hdf5_path" in content:
-        return ()
-    if not isinstance(data, list) or not data:
-        found = "no 'data'" if data is None else f"'data' = {str(data)[:40]}"
-        raise ManifestError(f"{path}: has {found}, expected a list of rows with {', '.join(FIELDS)}")
-    return enumerate(data)
+    if rows or (data is None and need != "files" and "audio_hdf5_path" in content):
+        return
+    found = "no 'data'" if data is None else f"'data' = {str(data)[:40]}"
+    raise ManifestError(f"{path}: has {found}, expected a list of rows with {', '.join(FIELDS)}")
 
 
-def _record(row: int, entry: Any, content: dict[str, Any], base: Path, problems: list[str]) -> SpokenCaption | None:
-    """One row, or None after noting what is wrong with it."""
+def _fields(row: int, entry: Any, problems: list[Problem]) -> Fields:
+    """What is kept of a row: empty after noting what is wrong with it."""
+    try:
+        uttid, speaker, text, wav, image = _values(entry)
+        alignment = entry.get("text_alignment")
+        if alignment is not None:
+            check_alignment(alignment)
+        # the quick way for a million rows: what is wrong is worked out for those that do not pass
+        if type(uttid) is type(speaker) is type(text) is type(wav) is type(image) is str and wav and image:
+            return uttid, speaker, text, alignment, wav, image
+    except (TypeError, KeyError, ValueError, AttributeError):
+        pass
+    problems.append((row, _fault(row, entry)))
+    return ("", "", "", None, None, None)
+
+
+def _fault(row: int, entry: Any) -> str:
+    """What is wrong with a row that cannot be used."""
     if not isinstance(entry, dict):
-        problems.append(f"row {row}: is {str(entry)[:40]!r}, expected a mapping with {', '.join(FIELDS)}")
-        return None
+        return f"row {row}: is {str(entry)[:40]!r}, expected a mapping with {', '.join(FIELDS)}"
     name = f"row {row} ({entry['uttid']})" if "uttid" in entry else f"row {row}"
     missing = [field for field in FIELDS if field not in entry]
     if missing:
-        problems.append(f"{name}: lacks {', '.join(missing)}")
-        return None
+        return f"{name}: lacks {', '.join(missing)}"
     wrong = [field for field in (*FIELDS, "text_alignment") if not isinstance(entry.get(field, ""), str)]
     wrong += [field for field in ("wav", "image") if entry[field] == ""]
     if wrong:
-        problems.append(f"{name}: {', '.join(f'{f} is {entry[f]!r}' for f in wrong)}, expected text")
-        return None
-    alignment = _guarded(parse_alignment, entry.get("text_alignment"), name, problems)
-    audio = _resolved(content.get("audio_base_path", ""), base) / entry["wav"]
-    image = _resolved(content.get("image_base_path", ""), base) / entry["image"]
-    return SpokenCaption(entry["uttid"], entry["speaker"], entry["asr_text"], alignment, audio, image)
-
-
-def _guarded(parse: Callable[[str], list[Word]], text: str | None, name: str, problems: list[str]) -> list[Word] | None:
-    """The parsed alignment, or None after noting what is wrong with it."""
+        return f"{name}: {', '.join(f'{f} is {entry[f]!r}' for f in wrong)}, expected text"
     try:
-        return parse(text) if text is not None else None
+        check_alignment(entry.get("text_alignment", ""))
     except ValueError as error:
-        problems.append(f"{name}: {error}")
-        return None
+        return f"{name}: {error}"
+    raise AssertionError(f"{name} was refused without a fault")
 
 
 def _resolved(path: str, base: Path) -> Path:

@@ -22,6 +22,10 @@ from engine.errors import UserError
 
 log = logging.getLogger(__name__)
 AHEAD = 4  # shards handed out per worker, so that a long list is never in memory as a whole
+GUARD = (
+    "starts processes when it is imported, and each of them imports it again; expected its calls below "
+    'if __name__ == "__main__":'
+)
 LINES = 10  # of progress, without a terminal
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
@@ -47,8 +51,9 @@ def in_processes(
         Results, in any order.
 
     Raises:
-        UserError: A process died.
+        UserError: A process died, or the program's script does its work when it is imported, as processes do again.
     """
+    _refuse_while_imported()
     if workers <= 1:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -67,12 +72,33 @@ def in_processes(
                 running |= {pool.submit(function, shard) for shard in islice(waiting, len(done))}
                 yield from (future.result() for future in done)
         except BrokenProcessPool as error:
+            script = _script_without_guard()
+            if script is not None:
+                raise UserError(f"{script}: {GUARD}") from error
             raise UserError(
                 "a worker process died, probably for want of memory; start the same command again (it goes on from "
                 f"here) with fewer than {setting}={workers}"
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _refuse_while_imported() -> None:
+    """Ends a process that the script it is started with would have start processes of its own, or wait for its parent.
+
+    Raises:
+        SystemExit: This is such a process, at its start.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(f"{getattr(sys.modules.get('__mp_main__'), '__file__', 'the script')}: {GUARD}")
+
+
+def _script_without_guard() -> str | None:
+    """The program's script where it never asks whether it is imported."""
+    path = getattr(sys.modules["__main__"], "__file__", None)
+    if path is None or not Path(path).is_file():
+        return None
+    return None if "__name__" in Path(path).read_text(encoding="utf-8", errors="replace") else path
 
 
 @contextlib.contextmanager
@@ -114,6 +140,7 @@ def locked(path: Path) -> Iterator[None]:
     Yields:
         Nothing, once the lock is held.
     """
+    _refuse_while_imported()
     try:
         import fcntl
     except ImportError:  # Windows has none; two jobs in one folder are then the user's matter

@@ -5,7 +5,7 @@ surisdi/learning-by-drawing (GAN-CLEVR). What a sample holds: datasets/samples.p
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,17 +13,17 @@ import h5py
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from config import Fault
-from config.limits import Count, Frames
+from config.limits import Count, Frames, Megabytes
 from datasets.active_learning import split_name
 from datasets.audio import read_audio
 from datasets.augment import SpecAugment
 from datasets.features import check_usable_waveform, count_frames, read_log_mel
 from datasets.gan_clevr import Split, read_gan_clevr
-from datasets.hdf5_pair import check_pair, state_of
+from datasets.hdf5_pair import AUDIO, IMAGE, check_pair, opened, state_of, tried
 from datasets.images import ImageTransform, read_image
+from datasets.kept import Kept
 from datasets.manifest import ManifestError, read_places
 from datasets.records import Records, SpokenCaption
 from datasets.samples import OnError, Sample, SpokenCaptions, Window
@@ -33,27 +33,44 @@ from engine.numerals import is_whole_number
 
 
 class _FromFiles(SpokenCaptions):
-    """Reads pictures and sounds from their own files; ``features`` says where log-mels are computed."""
+    """Reads pictures and sounds from their own files.
 
-    def __init__(self, *args: Any, features: Literal["worker", "device"]) -> None:
+    ``features`` says where log-mels are computed, ``kept`` what of them and of the pictures stays in memory.
+    """
+
+    def __init__(self, *args: Any, features: Literal["worker", "device"], kept: Kept | None) -> None:
         super().__init__(*args)
-        self.features = features
+        self.features, self._kept = features, kept
         if features == "device" and self.spec_augment is not None:
             raise ValueError("spec_augment masks features in the worker; with features: device apply it in the task")
+        if features == "device" and kept is not None:
+            raise ValueError("log-mels are kept with features: worker, found device: they are the task's; keep none")
 
     @staticmethod
-    def faults(spec_augment: object, features: str) -> Iterator[Fault]:
-        """Refuse masks over features that the worker does not compute."""
+    def _faults(spec_augment: object, features: str, **keep: bool | int | None) -> Iterator[Fault]:
+        """Refuse masks over features that the worker does not compute, and keeping them."""
         if spec_augment is not None and features == "device":
             yield "spec_augment", "found with features: device, expected null there, or features: worker"
+        for name, value in keep.items():
+            if value and features == "device":
+                nothing = "false" if value is True else "null"
+                yield (
+                    name,
+                    f"found {str(value).lower()} with features: device, whose log-mels the worker does not have; "
+                    f"expected {nothing}",
+                )
 
     def _picture(self, index: int) -> Image.Image:
-        return read_image(self.records[index].image_path)
+        def read() -> Image.Image:
+            return read_image(self.records[index].image_path)
+
+        return read() if self._kept is None else self._kept.get("picture", index, read)
 
     def _speech(self, index: int) -> Sample:
         path = self.records[index].audio_path
         if self.features == "worker":
-            return self._finished(read_log_mel(path), path)
+            mel = read_log_mel(path) if self._kept is None else self._kept.get("mel", index, lambda: read_log_mel(path))
+            return self._finished(mel, path)
         waveform = torch.from_numpy(read_audio(path))
         frames = count_frames(len(waveform))
         start = window_start(frames, self.max_frames, self.random_window)
@@ -74,9 +91,13 @@ class PlacesFiles(_FromFiles):
         spec_augment: Masks drawn over training spectrograms.
         on_error: What a loader does with a sample that cannot be decoded.
         features: Where log-mels are computed: by the loading workers, or by the task on its device.
+        keep_mb: Memory in MB, of every loading process, for log-mels (16 kB for each second of sound) and decoded
+            pictures (4 bytes a pixel), so that a file is read and decoded once; samples are the same, windows, crops
+            and masks are drawn anew. What is beyond it is read each time. None keeps nothing.
 
     Raises:
         ManifestError: The manifest does not fit its format or its files.
+        ValueError: Log-mels that the task computes on its device are to be kept.
     """
 
     def __init__(
@@ -89,10 +110,25 @@ class PlacesFiles(_FromFiles):
         spec_augment: SpecAugment | None = None,
         on_error: OnError = "error",
         features: Literal["worker", "device"] = "worker",
+        keep_mb: Megabytes | None = None,
     ) -> None:
         records = read_places(manifest, need="files").records
         args = (records, manifest, image, train, max_frames, window, spec_augment, on_error)
-        super().__init__(*args, features=features)
+        super().__init__(*args, features=features, kept=None if keep_mb is None else Kept(keep_mb))
+
+    @staticmethod
+    def faults(spec_augment: object, features: str, keep_mb: int | None) -> Iterator[Fault]:
+        """Refuse masks over features that the worker does not compute, and keeping them.
+
+        Args:
+            spec_augment: Node of the masks, or None.
+            features: "worker" or "device".
+            keep_mb: Memory for what is kept, or None.
+
+        Returns:
+            A fault for each that cannot be.
+        """
+        yield from _FromFiles._faults(spec_augment, features, keep_mb=keep_mb)
 
 
 class GanClevr(_FromFiles):
@@ -110,8 +146,8 @@ class GanClevr(_FromFiles):
         spec_augment: Masks drawn over training spectrograms.
         on_error: What a loader does with a sample that cannot be decoded.
         features: Where log-mels are computed.
-        keep: Keep whole log-mels in memory, 16 kB for each second of sound, so that each file is read once in every
-            loading process.
+        keep: Keep log-mels (16 kB for each second of sound) and pictures (4 bytes a pixel) in memory, so that each file
+            is read once in every loading process.
         first: Take only so many captions, from the top of the list; None takes all.
         last: Of those only the last; None takes all. With 504 and 500 a validation list gives the pairs that the public
             code evaluates with batches of 8.
@@ -145,11 +181,7 @@ class GanClevr(_FromFiles):
             end = min(first or len(records), len(records))
             records = Records(records[row] for row in range(max(0, end - (last or end)), end))
         args = (records, found.path, image, train, max_frames, window, spec_augment, on_error)
-        super().__init__(*args, features=features)
-        if keep and features == "device":
-            raise ValueError("keep goes with features: worker, found device: log-mels are the task's; set keep: false")
-        self.keep = keep
-        self._kept: dict[int, Tensor] = {}
+        super().__init__(*args, features=features, kept=Kept(None) if keep else None)
 
     @staticmethod
     def faults(spec_augment: object, features: str, keep: bool) -> Iterator[Fault]:
@@ -163,9 +195,7 @@ class GanClevr(_FromFiles):
         Returns:
             A fault for each that cannot be.
         """
-        yield from _FromFiles.faults(spec_augment, features)
-        if keep and features == "device":
-            yield "keep", "found true with features: device, whose log-mels the worker does not have; expected false"
+        yield from _FromFiles._faults(spec_augment, features, keep=keep)
 
     def __getitem__(self, index: int) -> Sample:
         """Reads one sample, as :class:`SpokenCaptions`, with its ``latent`` and whether it is ``active``."""
@@ -181,17 +211,10 @@ class GanClevr(_FromFiles):
         kept = [record for record in self.records if not split_name(record.uttid)[1]]
         number = len(self.records) - len(kept)
         self.records = Records(kept)
-        self._kept.clear()
+        if self._kept is not None:
+            self._kept = Kept(None)  # the rows have other numbers now
         self._image_ids = None
         return number
-
-    def _speech(self, index: int) -> Sample:
-        if not self.keep:
-            return super()._speech(index)
-        path = self.records[index].audio_path
-        if index not in self._kept:
-            self._kept[index] = read_log_mel(path)
-        return self._finished(self._kept[index], path)
 
 
 class PlacesHDF5(SpokenCaptions):
@@ -232,8 +255,10 @@ class PlacesHDF5(SpokenCaptions):
         self._open: dict[tuple[int, str], h5py.File] = {}
 
     def lengths(self) -> np.ndarray:
-        """Frames of every row before cutting, (n,) int64."""
-        return self._file("audio")["melspec_len"][:].astype(np.int64)
+        """Frames of every row before cutting, (n,) int64; 0 for those that cannot be."""
+        file = self._file("audio")
+        frames = tried(f"{file.filename}: melspec_len", lambda: file["melspec_len"][:])
+        return np.where((frames >= 1) & (frames <= file["melspec"].shape[2]), frames, 0).astype(np.int64)
 
     def cut_at(self) -> int:
         """Frames that longer captions are cut to: the file's width, which cut them when it was made, or fewer."""
@@ -247,7 +272,7 @@ class PlacesHDF5(SpokenCaptions):
         """The open file of this very process: HDF5 handles do not survive a fork."""
         key = (os.getpid(), kind)
         if key not in self._open:
-            file = h5py.File(self._paths[kind], "r")
+            file = opened(self._paths[kind], {"audio": AUDIO, "image": IMAGE}[kind], self.source)
             if state_of(file) != self._state:
                 raise ManifestError(
                     f"{self._paths[kind]}: was written anew since this run began: it had {self._state[0]} rows and has "
@@ -266,15 +291,19 @@ class PlacesHDF5(SpokenCaptions):
     def _encoded_image(self, index: int) -> tuple[str, np.ndarray]:
         """What errors call an image of the file, and its bytes."""
         name = f"{self._paths['image']} image[{index}]"
-        return name, _readable(name, lambda: self._file("image")["image"][index])
+        return name, tried(name, lambda: self._file("image")["image"][index], UserError)
 
     def _speech(self, index: int) -> Sample:
         name = f"{self._paths['audio']} melspec[{index}]"
         file = self._file("audio")
-        frames, width = int(file["melspec_len"][index]), file["melspec"].shape[2]
-        if not 1 <= frames <= width:
-            raise UserError(f"{name}: melspec_len is {frames}, expected 1 to {width}; make the file again")
-        mel = _readable(name, lambda: file["melspec"][index])[:, :frames]
+        frames, width = tried(name, lambda: file["melspec_len"][index], UserError), file["melspec"].shape[2]
+        if not 1 <= frames <= width or frames != int(frames):
+            raise UserError(
+                f"{name}: melspec_len is {frames}, expected a whole number from 1 to {width}; make the file again"
+            )
+        with np.errstate(over="ignore"):  # doubles that single precision has not become infinite, which is told below
+            mel = tried(name, lambda: file["melspec"][index], UserError)[:, : int(frames)]
+            mel = mel.astype(np.float32, order="C")
         if not np.isfinite(mel).all():
             raise UserError(f"{name}: holds NaN or infinite values; make the file again")
         if mel.min() == mel.max():  # the published writers leave zeros where decoding failed; silence is as constant
@@ -282,12 +311,4 @@ class PlacesHDF5(SpokenCaptions):
                 f"{name}: holds nothing but {mel.flat[0]:g}, silence or a recording that could not be decoded when the "
                 "file was made; make it again without that row"
             )
-        return self._finished(torch.from_numpy(np.ascontiguousarray(mel, dtype=np.float32)), name)
-
-
-def _readable(name: str, read: Callable[[], np.ndarray]) -> np.ndarray:
-    """A row of an HDF5 dataset, or an error that names it."""
-    try:
-        return read()
-    except OSError as error:
-        raise UserError(f"{name}: cannot be read ({error}); make the file again") from error
+        return self._finished(torch.from_numpy(mel), name)

@@ -1,7 +1,10 @@
 """The published lists: what they mean, and the check at start-up that shows ten problems and counts all."""
 
 import json
+import os
+import pickle
 
+import numpy as np
 import pytest
 
 from datasets.gan_clevr import read_gan_clevr
@@ -128,6 +131,56 @@ def test_what_is_missing_is_named(tmp_path, corpus):
         read_gan_clevr(tmp_path, "val", images=True)
 
 
+def test_problems_of_rows_and_of_files_are_in_order(corpus):
+    content = json.loads(corpus.read_text())
+    del content["data"][5]["speaker"]
+    content["data"][8]["wav"] = "/3.wav"
+    corpus.write_text(json.dumps(content))
+    (corpus.parent / "wavs" / "3.wav").unlink()
+    (corpus.parent / "images" / "6.png").unlink()
+    with pytest.raises(ManifestError) as caught:
+        read_places(corpus, need="files")
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()[1:]] == [
+        f"  row {row} (utt{row})" for row in (3, 5, 6, 8)
+    ]
+    assert str(caught.value).endswith("wav /3.wav does not exist")
+
+
+def test_bases_may_come_after_the_rows(corpus):
+    content = json.loads(corpus.read_text())
+    corpus.write_text(json.dumps(dict(reversed(content.items()))))
+    assert read_places(corpus, need="files").records[4].audio_path == corpus.parent / "wavs" / "4.wav"
+
+
+def test_names_that_no_file_system_has_do_not_exist(corpus):
+    content = json.loads(corpus.read_text())
+    for row, name in enumerate(("a\0/b.wav", "\ud800/b.wav", "x" * 5000 + "/b.wav", "3.wav/b.wav", "wavs\n/b.wav")):
+        content["data"][row]["wav"] = name
+    (corpus.parent / "wavs" / "loop").symlink_to("loop")
+    content["data"][5]["wav"] = "loop/b.wav"
+    content["data"][6]["wav"] = "loop"
+    corpus.write_text(json.dumps(content))
+    with pytest.raises(ManifestError, match="7 problems"):
+        read_places(corpus, need="files")
+
+
+def test_a_folder_is_listed_once(corpus, monkeypatch):
+    listed, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: listed.append(folder) or scandir(folder))
+    assert len(read_places(corpus, need="files").records) == 11
+    assert sorted(listed) == [str(corpus.parent / name) for name in ("images", "wavs")]
+
+
+def test_an_alignment_may_be_null(corpus):
+    content = json.loads(corpus.read_text())
+    content["data"][1]["text_alignment"] = None
+    content["data"][2]["text_alignment"] = " 0.1__A_B__1e1  2__C__3.5"
+    corpus.write_text(json.dumps(content))
+    records = read_places(corpus).records
+    assert records[1].alignment is None
+    assert records[2].alignment == [(0.1, 10.0, "A_B"), (2.0, 3.5, "C")]
+
+
 def test_alignment_words_may_hold_underscores():
     assert parse_alignment(" 0.1__A_B__0.2  0.3__C__D__0.4 ") == [(0.1, 0.2, "A_B"), (0.3, 0.4, "C__D")]
     assert parse_alignment("") == []
@@ -138,7 +191,10 @@ def test_packed_records_come_back(tmp_path):
         SpokenCaption("a", "s", "t é", [(0.1, 0.25, "T")], tmp_path / "a.wav", None),
         SpokenCaption("b", alignment=[]),
     ]
-    packed = Records(iter(captions))
+    packed = pickle.loads(pickle.dumps(Records(iter(captions))))
     assert list(packed) == captions
+    assert Records([SpokenCaption("a", alignment=[(np.float64(0.5), 1, np.str_("T"))])])[0].alignment == [
+        (0.5, 1.0, "T")
+    ]
     with pytest.raises(IndexError, match="row 2 of 2"):
         packed[2]

@@ -1,8 +1,13 @@
 """Work in processes: every shard once, whatever the number of workers; a dead worker is told; progress in few lines."""
 
+import json
 import logging
+import os
+import subprocess
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +15,8 @@ import torch
 from datasets import parallel
 from datasets.parallel import AHEAD, cores, in_processes, progress
 from engine.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class DyingPool(ThreadPoolExecutor):
@@ -57,3 +64,25 @@ def test_progress_is_some_ten_lines_and_counts_what_was_there(caplog):
 
 def test_there_is_a_core():
     assert cores() >= 1
+
+
+def test_a_script_without_a_guard_is_told_and_does_not_hang(tmp_path):
+    """Its processes import it again: they would wait for the lock that their parent holds until they are done."""
+    script = tmp_path / "prepare.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from datasets.parallel import cores, in_processes, locked\n"
+        f"with locked(Path({str(tmp_path / 'lock')!r})):\n"
+        "    print(list(in_processes(abs, [-1, -2], 2, 'workers')))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert f"UserError: {script}: starts processes when it is imported" in done.stderr
+    assert 'below if __name__ == "__main__":' in done.stderr
+    script.write_text(
+        'if __name__ == "__main__":\n' + "".join(f"    {line}\n" for line in script.read_text().splitlines())
+    )
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert sorted(json.loads(done.stdout)) == [1, 2]

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from datasets import features as features_module
+from datasets import spoken_captions as captions_module
 from datasets.augment import SpecAugment
 from datasets.hdf5 import HDF5Pair, preprocess
 from datasets.images import ImageTransform
@@ -117,8 +118,53 @@ def test_kept_spectrograms_are_read_once_and_the_same(assets, monkeypatch):
         torch.manual_seed(seed)
         assert torch.equal(kept[1]["mel"], expected["mel"])
     assert len(reads) == 3 + 1
-    with pytest.raises(ValueError, match="keep goes with features: worker"):
+    with pytest.raises(ValueError, match="log-mels are kept with features: worker"):
         GanClevr(folder, "train", None, train=True, features="device", keep=True)
+
+
+def seeded(dataset, seed):
+    """Every sample of a dataset as the random state of a seed makes it, and what is seen of its image."""
+    samples = []
+    for row in range(len(dataset)):
+        torch.manual_seed(seed)
+        samples.append((dataset[row], dataset.image_u8(row)))
+    return samples
+
+
+def test_kept_files_are_read_once_and_the_samples_are_the_same(corpus, small, monkeypatch):
+    """Of the very same random crops, windows and masks; without a file being read again."""
+    options = {"train": True, "max_frames": 20, "window": "random", "spec_augment": SpecAugment(1, 8, 1, 5)}
+    fresh, kept = PlacesFiles(corpus, small, **options), PlacesFiles(corpus, small, **options, keep_mb=1)
+    expected = [seeded(fresh, seed) for seed in range(3)]
+    for seed in range(3):
+        for (ours, shown), (theirs, image) in zip(seeded(kept, seed), expected[seed], strict=True):
+            assert ours.keys() == theirs.keys()
+            assert torch.equal(ours["mel"], theirs["mel"])
+            assert torch.equal(ours["image"], theirs["image"])
+            np.testing.assert_array_equal(shown, image)
+        for reader in ("read_image", "read_log_mel"):
+            monkeypatch.setattr(captions_module, reader, lambda path: pytest.fail(f"{path} is read again"))
+    with pytest.raises(ValueError, match="log-mels are kept with features: worker, found device"):
+        PlacesFiles(corpus, small, train=True, features="device", keep_mb=1)
+
+
+def test_what_is_kept_stays_within_its_budget(corpus, small):
+    dataset = PlacesFiles(corpus, small, train=False, keep_mb=1)
+    mels = [160 * int(frames) for frames in dataset.lengths()]  # 40 bands, 4 bytes
+    dataset._kept.left = 8000 + mels[0] + 8000 + mels[1] + 8000 + 10  # pictures of 50 x 40 pixels, 4 bytes
+    for row in (0, 1, 0, 2, 3):
+        dataset[row]
+    assert list(dataset._kept._values) == [("picture", 0), ("mel", 0), ("picture", 1), ("mel", 1), ("picture", 2)]
+    assert dataset._kept.left == 10
+
+
+def test_a_file_that_cannot_be_read_is_told_each_time_and_not_kept(corpus, small):
+    (corpus.parent / "wavs" / "2.wav").write_bytes(b"")
+    dataset = PlacesFiles(corpus, small, train=False, keep_mb=1)
+    for _ in range(2):
+        with pytest.raises(SampleError, match=r"row 2 \(utt2\)"):
+            dataset[2]
+    assert len(dataset._kept) == 1  # its picture
 
 
 def test_gan_clevr_ids_are_numbers(assets, tmp_path):
@@ -194,7 +240,7 @@ def test_bad_hdf5_rows_are_named(pair, small):
         file["image"][3] = np.zeros(10, np.uint8)
     dataset = PlacesHDF5(pair, small, train=False)
     for row, message in {
-        1: r"melspec\[1\]: melspec_len is 0, expected 1 to 256",
+        1: r"melspec\[1\]: melspec_len is 0, expected a whole number from 1 to 256",
         2: r"melspec\[2\]: holds NaN",
         3: r"image\[3\]: cannot be decoded",
         4: r"melspec\[4\]: melspec_len is 257",

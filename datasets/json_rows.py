@@ -1,0 +1,149 @@
+"""Reads a JSON mapping that holds one very long list: its rows are handed over in groups and not kept.
+
+A million rows as Python objects take several times the memory of the file. Here a piece of the file is parsed at a
+time, most rows of it by one call of the json module.
+"""
+
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+PIECE = 1 << 20  # characters
+Take = Callable[[list[Any]], object]
+_SPACE = re.compile(r"[ \t\n\r]*")
+_NUMBER = re.compile(r"[-+.eE0-9]*")
+_DECODER = json.JSONDecoder()
+
+
+def read_json_rows(path: Path, key: str, take: Take) -> Any:
+    """Parse a JSON file whose mapping holds a list that may be very long.
+
+    Args:
+        path: the file; UTF-8, UTF-16 or UTF-32.
+        key: of the list.
+        take: called with some rows at a time, in order.
+
+    Returns:
+        What ``json.load`` returns, except that the list at ``key`` is empty; where the rows were handed over, ``take``
+        was called.
+
+    Raises:
+        ValueError: it is no JSON; the position is that in the file.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        encoding = json.detect_encoding(file.read(4))
+        file.seek(0)
+        text = _Text(io.TextIOWrapper(file, encoding, errors="surrogatepass", newline=""))
+        try:
+            return _document(text, key, take)
+        except json.JSONDecodeError:
+            json.loads(path.read_bytes())  # says where in the whole file it is
+            raise
+
+
+class _Text:
+    """A text file of which a piece is in memory.
+
+    Args:
+        file: open at its beginning.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.text, self.at = "", 0
+
+    def more(self) -> bool:
+        """Forget what is read and get the next piece, larger where a value goes on beyond it; False at the end."""
+        piece = self._file.read(max(PIECE, len(self.text) - self.at))
+        self.text, self.at = self.text[self.at :] + piece, 0
+        return bool(piece)
+
+    def next(self) -> str:
+        """Go to the next character that is no space, and return it; "" at the end."""
+        while True:
+            self.at = _SPACE.match(self.text, self.at).end()
+            if self.at < len(self.text) or not self.more():
+                return self.text[self.at : self.at + 1]
+
+    def take(self, characters: str) -> str:
+        """Return the next character that is no space and go beyond it; it must be one of ``characters``."""
+        found = self.next()
+        if not found or found not in characters:
+            raise json.JSONDecodeError(f"Expecting one of {characters}", self.text, self.at)
+        self.at += 1
+        return found
+
+    def value(self) -> Any:
+        """Parse the value that comes next and go beyond it."""
+        self.next()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self.text, self.at)
+            except json.JSONDecodeError:
+                if not self.more():
+                    raise
+                continue
+            if _NUMBER.match(self.text, end).end() == len(self.text) and self.more():
+                continue  # a number may go on
+            self.at = end
+            return value
+
+    def group(self) -> list[Any]:
+        """Parse the rows that are whole in the piece by one call, else the one that comes next."""
+        self.next()
+        end = self.text.rfind("},", self.at) + 1
+        if end:  # a cut within a row leaves a bracket or a string open, which is no JSON
+            try:
+                rows = json.loads(f"[{self.text[self.at : end]}]")
+                self.at = end
+                return rows
+            except json.JSONDecodeError:
+                pass
+        return [self.value()]
+
+
+def _document(text: _Text, key: str, take: Take) -> Any:
+    """Parse the whole file."""
+    content = text.value() if text.next() != "{" else _mapping(text, key, take)
+    if text.next():
+        raise json.JSONDecodeError("Extra data", text.text, text.at)
+    return content
+
+
+def _mapping(text: _Text, key: str, take: Take) -> dict[str, Any]:
+    """Parse the mapping that comes next."""
+    content: dict[str, Any] = {}
+    text.take("{")
+    if text.next() == "}":
+        text.take("}")
+        return content
+    while True:
+        if text.next() != '"':
+            raise json.JSONDecodeError("Expecting property name", text.text, text.at)
+        name = text.value()
+        text.take(":")
+        if name == key and text.next() == "[":
+            if key in content:
+                raise ValueError(f"holds two lists {key!r}")
+            content[key] = []
+            _rows(text, take)
+        else:
+            content[name] = text.value()
+        if text.take(",}") == "}":
+            return content
+
+
+def _rows(text: _Text, take: Take) -> None:
+    """Hand over the rows of the list that comes next."""
+    text.take("[")
+    if text.next() == "]":
+        text.take("]")
+        return
+    while True:
+        take(text.group())
+        if text.take(",]") == "]":
+            return
