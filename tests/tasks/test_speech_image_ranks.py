@@ -42,8 +42,9 @@ def trainer_of(speech_encoder, kind):
     data = SimpleNamespace(
         batch_size=BATCH,
         target_length=None,
+        evaluation_target_length=None,
         train_loader=SimpleNamespace(
-            steps_per_epoch=STEPS, samples_per_step=BATCH, dataset=SimpleNamespace(image="64 px")
+            steps_per_epoch=STEPS, samples_per_step=BATCH, dataset=SimpleNamespace(image="64 px", train=True)
         ),
         loaders={},
     )
