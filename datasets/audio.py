@@ -5,6 +5,7 @@ librosa >= 0.10 does. What cannot be used is an error that names the file, never
 """
 
 import math
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -147,11 +148,14 @@ def count_samples(path: Path, sample_rate: int = SAMPLE_RATE) -> int:
 
 def _reason(path: Path, error: Exception) -> str:
     """What is wrong with the file, in libsndfile's words where it has some."""
-    if path.is_dir():
-        return "it is a folder"
-    if not path.is_file():
-        return "it is no regular file" if path.exists() else "no such file"
-    if path.stat().st_size == 0:
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as problem:
+        missing = isinstance(problem, FileNotFoundError | ValueError)
+        return "no such file" if missing else problem.strerror
+    if not stat.S_ISREG(found.st_mode):
+        return "it is a folder" if stat.S_ISDIR(found.st_mode) else "it is no regular file"
+    if found.st_size == 0:
         return "the file is empty"
     if isinstance(error, TypeError):  # soundfile knows by the name that the file has no header
         return "raw samples without a header"

@@ -134,9 +134,7 @@ def _find_sound(stream: BinaryIO) -> Sound | None:
     form = head[:4]
     if form not in LAYOUTS:
         found = _of_au(head, at) if form in (b".snd", b"dns.") else _of_sphere(head, at)
-        stream.seek(found.start + found.length if found and not found.unknown else at)
-        if at != stream.tell() and stream.read(4) == form:
-            raise Joined(f"a second file of the kind behind the first, at byte {found.start + found.length}")
+        _check_alone(stream, form, found)
         return found
     found, large = None, 0
     for name, start, length in _chunks(stream, LAYOUTS[form], at):
@@ -147,9 +145,20 @@ def _find_sound(stream: BinaryIO) -> Sound | None:
             large = int.from_bytes(stream.read(8), "little")
         if name in DATA and found is None:
             found = _of_chunk(form, head, start, length, large)
-            if found.unknown:
+            if found.unknown or form == b"RF64":  # whose chunk does not say its length itself
+                _check_alone(stream, form, found)
                 break
     return found
+
+
+def _check_alone(stream: BinaryIO, form: bytes, sound: Sound | None) -> None:
+    """Looks for another file of the kind right behind the samples."""
+    if sound is None or sound.unknown:
+        return
+    end = sound.start + sound.length
+    stream.seek(end + (sound.length % 2 if form == b"RF64" else 0))
+    if stream.read(4) == form:
+        raise Joined(f"a second {form.decode()!r} behind the sound, at byte {end}")
 
 
 def _chunks(stream: BinaryIO, layout: _Layout, at: int) -> Iterator[tuple[bytes, int, int]]:

@@ -5,6 +5,7 @@ at a wrong one (FLAC), looks at the first recording alone (joined mp3, chained O
 the file is put right in memory before. The bytes that other containers announce are compared with what is there.
 """
 
+import stat
 from collections.abc import Iterator
 from io import BytesIO, RawIOBase
 from pathlib import Path
@@ -57,11 +58,11 @@ def streams(path: Path, counting: bool = False) -> Iterator[Stream]:
         BrokenOff: the file ends before its end.
         datasets.broken_off.Joined: it holds more than libsndfile decodes.
         soundfile.SoundFileError: libsndfile cannot open it.
-        FileNotFoundError: there is no such file, or it is empty, a folder or a pipe.
-        OSError: it cannot be read.
+        OSError: it cannot be read, is empty, a folder or a pipe.
     """
-    if not path.is_file() or path.stat().st_size == 0:
-        raise FileNotFoundError("no such file, or an empty one")  # opening a pipe would wait for its other end
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
+        raise OSError("it is no file, or an empty one")  # opening a pipe would wait for its other end
     with path.open("rb") as file:
         if file.read(4) == b"OggS":
             yield from _of_ogg(path)
