@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets.manifest import Manifest, ManifestError, missing_files, report_problems
+from datasets.manifest import Manifest, ManifestError, located, report_problems
 from datasets.records import Records, SpokenCaption
 from engine.text_files import read_text
 
@@ -50,8 +50,8 @@ def read_gan_clevr(
         )
         for name in read_text(names).split()
     )
-    missing = (problem for _, problem in missing_files(records))
-    report_problems(names, missing if records else ["lists no ids"])
+    records, missing = located(records, names)
+    report_problems(names, (problem for _, problem in missing) if records else ["lists no ids"])
     return Manifest(names, records)
 
 

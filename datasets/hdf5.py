@@ -253,7 +253,7 @@ def _retry(data: HDF5Pair, job: tuple[list[int], list[SpokenCaption]]) -> int:
 def _finish(data: HDF5Pair, source: dict[str, Any], left_out: Reasons) -> None:
     """Writes the list of what is left out, if anything is, and the JSON."""
     if left_out:
-        write_whole(data.skipped, ("\n".join(left_out.values()) + "\n").encode())
+        write_whole(data.skipped, ("\n".join(left_out.values()) + "\n").encode(errors="backslashreplace"))
     else:
         data.skipped.unlink(missing_ok=True)
     write_whole(data.json, manifest_of(data.manifest, data.audio.name, data.image.name, source, left_out))

@@ -126,9 +126,9 @@ def _mapping(text: _Text, key: str, take: Take) -> dict[str, Any]:
             raise json.JSONDecodeError("Expecting property name", text.text, text.at)
         name = text.value()
         text.take(":")
+        if name in content:
+            raise ValueError(f"the key {name!r} stands twice")
         if name == key and text.next() == "[":
-            if key in content:
-                raise ValueError(f"holds two lists {key!r}")
             content[key] = []
             _rows(text, take)
         else:

@@ -3,22 +3,29 @@
 Places Audio JSON (wnhsu/ResDAVEnet-VQ): ``image_base_path``, ``audio_base_path`` and ``data``, a list of ``uttid``,
 ``speaker``, ``asr_text``, ``wav``, ``image`` and perhaps ``text_alignment``; or ``audio_hdf5_path`` and
 ``image_hdf5_path``; or both. Relative paths are relative to the folder of the file that names them; ``~`` is expanded.
-The other published layout, GAN-CLEVR, is read in gan_clevr.py.
+SpokenCOCO's rows hold an ``image`` and a list of ``captions``: ``uttid``, ``speaker``, ``text``, ``wav``. Files are
+found, too, where a list has backslashes or another form of Unicode than the disk (file_names.py). The other published
+layout, GAN-CLEVR, is read in gan_clevr.py.
 """
 
-import errno
-import os
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
+from datasets.file_names import FileNames, missing
 from datasets.json_rows import Take, read_json_rows
 from datasets.records import Fields, Records, check_alignment
 from engine.errors import UserError
+from engine.text_files import TextError, read_text
+
+log = logging.getLogger(__name__)
 
 PROBLEMS_SHOWN = 10
+LONGEST = 60  # characters of a value that a message shows
+QUOTES = "'\""
 FIELDS = ("uttid", "speaker", "asr_text", "wav", "image")
 Problem = tuple[int, str]  # row, and a sentence about it
 _values = itemgetter(*FIELDS)
@@ -86,14 +93,16 @@ def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Ma
 
     def take(entries: list[Any]) -> None:
         for entry in entries:
-            records.add(_fields(len(records), entry, problems))
+            for row in rows_of(entry) if type(entry) is dict and "captions" in entry else (entry,):
+                records.add(_fields(len(records), row, problems))
 
     content = _read_json(path, take)
     _check_rows(path, content, len(records), need)
     base = path.parent.absolute()
     records.folders = tuple(str(_resolved(content.get(f"{k}_base_path", ""), base)) for k in ("audio", "image"))
     if need == "files":
-        problems += missing_files(records)
+        records, missed = located(records, path)
+        problems += missed
     pair = [_resolved(content[key], base) if key in content else None for key in ("audio_hdf5_path", "image_hdf5_path")]
     if need == "hdf5" and None in pair:
         told = "names no HDF5 pair (audio_hdf5_path, image_hdf5_path); run preprocess/hdf5.yaml to make one"
@@ -102,48 +111,46 @@ def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Ma
     return Manifest(path, records, *pair)
 
 
-def missing_files(records: Records) -> Iterator[Problem]:
+def located(records: Records, source: Path) -> tuple[Records, list[Problem]]:
     """Looks for the files of captions; lists each folder once, which is quick for millions of files.
 
     Args:
         records: The captions.
+        source: What lists them, for the log.
 
-    Yields:
-        Row and one sentence for each file that is not there.
+    Returns:
+        The captions with their files as the disk names them, and row and one sentence for each that is not there.
     """
-    listed: tuple[dict[str, set[str]], ...] = {}, {}
-    for row, (uttid, _, _, _, sound, picture) in enumerate(records.all_fields()):
-        for place, name in ((0, sound), (1, picture)):
+    files, problems = FileNames(), []
+    listed: tuple[dict[str, frozenset[str]], ...] = {}, {}
+    renamed = False
+    for row, (uttid, _, _, _, *named) in enumerate(records.all_fields()):
+        for place, name in enumerate(named):
             if name is None:
                 continue
             cut = name.rfind("/") + 1
-            folder, file = name[:cut], name[cut:]
-            names = listed[place].get(folder)
+            names = listed[place].get(name[:cut])
             if names is None:
-                names = listed[place][folder] = _files_in(str(Path(records.folders[place], folder)))
-            if file not in names:
-                path = Path(records.folders[place], name)
-                yield row, f"row {row} ({uttid}): {('wav', 'image')[place]} {path} does not exist"
+                names = listed[place][name[:cut]] = files.files(str(Path(records.folders[place], name[:cut])))
+            if name[cut:] in names:
+                continue
+            path = Path(records.folders[place], name)
+            if files.find(str(path)):
+                renamed = True
+            else:
+                problems.append((row, f"row {row} ({uttid}): {('wav', 'image')[place]} {missing(str(path), name)}"))
+    if files.backslashes:
+        log.warning("%s: %d files are named with backslashes, which are read as slashes", source, files.backslashes)
+    return (_as_on_disk(records, files) if renamed else records), problems
 
 
-def _files_in(folder: str) -> set[str]:
-    """Names of everything in a folder that is no folder itself; empty when there is no such folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if not _is_folder(entry)}
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: a name that no file system has
-        return set()
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
-            return set()
-        raise
-
-
-def _is_folder(entry: os.DirEntry) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return True
+def _as_on_disk(records: Records, files: FileNames) -> Records:
+    """The captions with the names of their files as the disk has them."""
+    found = Records()
+    for *known, sound, picture in records.all_fields():
+        paths = (name and str(Path(at, name)) for at, name in zip(records.folders, (sound, picture), strict=True))
+        found.add((*known, *(path and (files.find(path) or path) for path in paths)))
+    return found
 
 
 def _read_json(path: Path, take: Take) -> dict[str, Any]:
@@ -155,15 +162,49 @@ def _read_json(path: Path, take: Take) -> dict[str, Any]:
             f"{path}: no such manifest; set manifest to a Places JSON (worlds of this project are made by configs of "
             "world/, such as python run.py -f world/units.yaml for data/world_units)"
         ) from error
+    except UnicodeDecodeError as error:
+        raise ManifestError(_encoding_of(path)) from error
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path}: is not JSON ({error}); expected a Places manifest") from error
     if not isinstance(content, dict):
         raise ManifestError(f"{path}: holds a JSON {type(content).__name__}, expected a mapping with 'data'")
     wrong = [k for k in ("audio_base_path", "image_base_path", "audio_hdf5_path", "image_hdf5_path") if k in content]
     report_problems(
-        path, [f"{k} is {content[k]!r}, expected a path as text" for k in wrong if not isinstance(content[k], str)]
+        path,
+        [f"{k} is {_shown(content[k])}, expected a path as text" for k in wrong if not isinstance(content[k], str)],
     )
     return content
+
+
+def _encoding_of(path: Path) -> str:
+    """What is wrong with the encoding of a file that is in none of those of JSON."""
+    try:
+        read_text(path)
+    except TextError as error:
+        return str(error)
+    return f"{path} is no text in UTF-8; save it as UTF-8"
+
+
+def rows_of(entry: Any) -> Iterable[Any]:
+    """Yields the rows of an entry of ``data``: itself or, as in SpokenCOCO, one for each caption of its picture.
+
+    Args:
+        entry: What the JSON holds, unchecked.
+
+    Yields:
+        Rows of the published layout, unchecked.
+    """
+    captions = entry.get("captions") if isinstance(entry, dict) else None
+    if not isinstance(captions, list) or not captions:
+        yield entry
+        return
+    shared = {key: value for key, value in entry.items() if key != "captions"}
+    for caption in captions:
+        if isinstance(caption, dict):
+            text = {"asr_text": caption["text"]} if "text" in caption else {}
+            yield shared | text | caption
+        else:
+            yield caption
 
 
 def _check_rows(path: Path, content: dict[str, Any], rows: int, need: str) -> None:
@@ -194,17 +235,18 @@ def _fields(row: int, entry: Any, problems: list[Problem]) -> Fields:
 def _fault(row: int, entry: Any) -> str:
     """What is wrong with a row that cannot be used."""
     if not isinstance(entry, dict):
-        return f"row {row}: is {str(entry)[:40]!r}, expected a mapping with {', '.join(FIELDS)}"
-    name = f"row {row} ({entry['uttid']})" if "uttid" in entry else f"row {row}"
+        return f"row {row}: is {_shown(entry)}, expected a mapping with {', '.join(FIELDS)}"
+    name = f"row {row} ({_shown(entry['uttid']).strip(QUOTES)})" if "uttid" in entry else f"row {row}"
     missing = [field for field in FIELDS if field not in entry]
     if missing:
         return f"{name}: lacks {', '.join(missing)}"
-    wrong = [field for field in (*FIELDS, "text_alignment") if not isinstance(entry.get(field, ""), str)]
+    wrong = [field for field in FIELDS if not isinstance(entry[field], str)]
+    wrong += [] if isinstance(entry.get("text_alignment"), str | None) else ["text_alignment"]
     wrong += [field for field in ("wav", "image") if entry[field] == ""]
     if wrong:
-        return f"{name}: {', '.join(f'{f} is {entry[f]!r}' for f in wrong)}, expected text"
+        return f"{name}: {', '.join(f'{f} is {_shown(entry[f])}' for f in wrong)}, expected text"
     try:
-        check_alignment(entry.get("text_alignment", ""))
+        check_alignment(entry.get("text_alignment") or "")
     except ValueError as error:
         return f"{name}: {error}"
     raise AssertionError(f"{name} was refused without a fault")
@@ -212,4 +254,15 @@ def _fault(row: int, entry: Any) -> str:
 
 def _resolved(path: str, base: Path) -> Path:
     """A path of the JSON, against the JSON's folder."""
-    return base / Path(path).expanduser()
+    try:
+        return base / Path(path).expanduser()
+    except RuntimeError as error:
+        raise ManifestError(
+            f"the path {_shown(path)} begins with the home folder of no user of this machine"
+        ) from error
+
+
+def _shown(value: Any) -> str:
+    """A value of the JSON in a message: its beginning, without halves of characters."""
+    text = repr(value)  # escapes them
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -1,11 +1,14 @@
 """What is known of a spoken caption besides its picture and sound, for many of them in little memory."""
 
 import marshal
+import math
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from engine.text_files import without_surrogates
 
 Word = tuple[float, float, str]
 Fields = tuple[str, str, str, list[Word] | str | None, str | None, str | None]
@@ -58,9 +61,13 @@ class Records(Sequence[SpokenCaption]):
 
         Args:
             fields: Those of :class:`SpokenCaption` in order, of Python's own types; paths are text, and the alignment
-                may be the text that :func:`parse_alignment` takes.
+                may be the text that :func:`parse_alignment` takes. Halves of characters in names and texts become
+                U+FFFD; paths keep them, as names that are not in UTF-8 are read so.
         """
-        self._bytes += marshal.dumps(fields)
+        packed = marshal.dumps(fields)
+        if b"\xed" in packed:  # so begin halves of characters, which no file, page or console takes
+            packed = marshal.dumps((*map(_writable, fields[:4]), *fields[4:]))
+        self._bytes += packed
         self._ends.append(len(self._bytes))
 
     def fields(self, index: int) -> Fields:
@@ -96,6 +103,13 @@ class Records(Sequence[SpokenCaption]):
         words = parse_alignment(alignment) if isinstance(alignment, str) else alignment
         sound, picture = (name and Path(folder, name) for folder, name in zip(self.folders, names, strict=True))
         return SpokenCaption(uttid, speaker, text, words, sound, picture)
+
+
+def _writable(field: list[Word] | str | None) -> list[Word] | str | None:
+    """A name, text or alignment without halves of characters."""
+    if isinstance(field, list):
+        return [(start, end, without_surrogates(word)) for start, end, word in field]
+    return field and without_surrogates(field)
 
 
 _PLAIN = re.compile(r"\s*(?:\d+(?:\.\d+)?__[^\s_]+__\d+(?:\.\d+)?(?:\s+|$))*")
@@ -134,6 +148,6 @@ def parse_alignment(text: str) -> list[Word]:
             words.append((float(start), float(end), "__".join(word)))
         except ValueError:
             word = []
-        if not word:
-            raise ValueError(f"text_alignment holds {token!r}, expected start__WORD__end tokens in seconds")
+        if not word or not all(map(math.isfinite, words[-1][:2])):
+            raise ValueError(f"text_alignment holds {token[:60]!r}, expected start__WORD__end tokens in seconds")
     return words

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from datasets.audio import count_samples, read_audio
 from datasets.augment import SpecAugment
 from datasets.features import HOP, check_usable
+from datasets.file_names import FileNames
 from datasets.image_ids import ImageIds
 from datasets.images import ImageTransform
 from datasets.manifest import ManifestError
@@ -227,6 +228,9 @@ class SpokenCaptions(Dataset, ABC):
             (n,) float32, or None.
         """
         path = self.record(index).audio_path
+        if path is not None and not path.exists():  # with features in HDF5 nobody has looked for it yet
+            found = FileNames().find(str(path))
+            path = Path(found) if found else path
         return read_audio(path, allow_silence=True) if path is not None and path.exists() else None
 
     def lengths(self) -> np.ndarray:

@@ -78,10 +78,11 @@ def _not_decoded(content: bytes, encoding: str, error: UnicodeDecodeError, name:
         return f"{name} begins as {encoding.upper()} and is broken ({error.reason}); save it as UTF-8"
     line = content.count(b"\n", 0, error.start) + 1
     odd = content[error.start]
+    before = content[max(0, error.start - 20) : error.start].decode("utf-8", "ignore").rpartition("\n")[2]
     latin = bytes([odd]).decode("cp1252", "replace")
     return (
-        f"{name} is no text in UTF-8: line {line} holds the byte 0x{odd:02x}, which is {latin!r} in Latin-1 and "
-        "something else in other encodings; save it as UTF-8, such as by iconv -f LATIN1 -t UTF-8"
+        f"{name} is no text in UTF-8: line {line} holds the byte 0x{odd:02x} after {before!r}, which is {latin!r} in "
+        "Latin-1 and something else in other encodings; save it as UTF-8, such as by iconv -f LATIN1 -t UTF-8"
     )
 
 

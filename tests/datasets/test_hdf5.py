@@ -101,6 +101,16 @@ def test_silent_rows_stop_or_are_left_out(pair):
     assert len(read_places(pair.json, need="files").records) == 10
 
 
+def test_names_that_are_not_in_utf8_are_listed(pair):
+    content = json.loads(pair.manifest.read_text())
+    content["data"][4]["wav"] = "caf\udce9.wav"
+    pair.manifest.write_text(json.dumps(content))
+    (pair.manifest.parent / "wavs" / "caf\udce9.wav").write_bytes(b"")
+    preprocess(replace(pair, on_error="skip"))
+    assert "caf\\udce9.wav" in pair.skipped.read_text()
+    assert len(read_places(pair.json).records) == 10
+
+
 def test_blank_pictures_stop_or_are_left_out(pair):
     Image.new("RGBA", (50, 40), (1, 2, 3, 0)).save(pair.manifest.parent / "images" / "4.png")
     with pytest.raises(SampleError, match=r"row 4 \(utt4\): .*4\.png: shows nothing"):
@@ -351,3 +361,26 @@ def test_runs_from_its_config(corpus):
 def test_impossible_settings(corpus):
     with pytest.raises(ValueError, match="max_frames: found 0"):
         HDF5Pair(corpus, 0)
+
+
+def test_a_pair_of_spoken_coco_and_of_windows(pair):
+    """The pair's JSON has a row for each caption, and its sounds are found for the report."""
+    content = json.loads(pair.manifest.read_text())
+    rows = [
+        {"uttid": row["uttid"], "speaker": "", "text": "\ud83d", "wav": f"wavs\\{row['wav']}"}
+        for row in content["data"]
+    ]
+    content["data"] = [
+        {"image": f"images\\{place}.png", "captions": rows[place : place + 2]} for place in range(0, len(rows), 2)
+    ]
+    pair.manifest.write_text(json.dumps(content | {"audio_base_path": "", "image_base_path": ""}))
+    (pair.manifest.parent / "wavs" / "4.wav").write_bytes(b"")
+    preprocess(replace(pair, on_error="skip"))
+    stored = PlacesHDF5(pair.json, None, train=False)
+    assert [stored.record(row).uttid for row in range(len(stored))] == [f"utt{row}" for row in range(11) if row != 4]
+    for row in (3, 4):
+        np.testing.assert_array_equal(
+            stored.waveform(row), read_audio(pair.manifest.parent / "wavs" / f"{3 if row == 3 else 5}.wav")
+        )
+    preprocess(replace(pair, on_error="skip"))
+    assert len(PlacesHDF5(pair.json, None, train=False)) == 10

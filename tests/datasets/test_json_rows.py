@@ -97,5 +97,5 @@ def test_most_rows_are_parsed_by_few_calls_and_are_not_kept(tmp_path, monkeypatc
 def test_a_list_twice_is_refused(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('{"data": [1], "data": [2]}')
-    with pytest.raises(ValueError, match="two lists 'data'"):
+    with pytest.raises(ValueError, match="the key 'data' stands twice"):
         read(path)

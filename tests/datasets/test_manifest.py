@@ -1,8 +1,11 @@
 """The published lists: what they mean, and the check at start-up that shows ten problems and counts all."""
 
+import itertools
 import json
+import math
 import os
 import pickle
+import unicodedata
 
 import numpy as np
 import pytest
@@ -198,3 +201,166 @@ def test_packed_records_come_back(tmp_path):
     ]
     with pytest.raises(IndexError, match="row 2 of 2"):
         packed[2]
+
+
+def coco(corpus):
+    """SpokenCOCO's layout of the corpus: three pictures, the first two with three captions each."""
+    content = json.loads(corpus.read_text())
+    rows = [
+        {"uttid": row["uttid"], "speaker": row["speaker"], "text": row["asr_text"], "wav": row["wav"]}
+        for row in content["data"]
+    ]
+    images = [row["image"] for row in content["data"]]
+    content["data"] = [
+        {"image": image, "captions": rows[first : first + 3]} for image, first in zip(images, (0, 3, 6), strict=False)
+    ]
+    content["data"][2]["captions"] = rows[6:7]
+    return content
+
+
+def test_spoken_coco(corpus):
+    plain = read_places(corpus, need="files").records
+    corpus.write_text(json.dumps(coco(corpus)))
+    records = read_places(corpus, need="files").records
+    assert [record.uttid for record in records] == [f"utt{row}" for row in range(7)]
+    assert [record.text for record in records] == [f"row {row}" for row in range(7)]
+    assert [record.image_path for record in records] == [plain[row // 3].image_path for row in range(7)]
+    assert [record.audio_path for record in records] == [plain[row].audio_path for row in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data[1]["captions"].__setitem__(1, 3), r"row 4: is 3, expected a mapping"),
+        (lambda data: data[1].pop("image"), r"3 problems(.|\n)*row 3 \(utt3\): lacks image"),
+        (lambda data: data[1]["captions"][2].pop("wav"), r"row 5 \(utt5\): lacks wav"),
+        (lambda data: data[1].update(captions=[]), r"row 3: lacks uttid, speaker, asr_text, wav"),
+        (lambda data: data[1].update(captions={"a": 1}), r"row 3: lacks uttid, speaker, asr_text, wav"),
+        (lambda data: data[0]["captions"][0].update(text=None), r"row 0 \(utt0\): asr_text is None, expected text"),
+    ],
+)
+def test_faults_of_spoken_coco_are_named(corpus, change, message):
+    content = coco(corpus)
+    change(content["data"])
+    corpus.write_text(json.dumps(content))
+    with pytest.raises(ManifestError, match=message):
+        read_places(corpus)
+
+
+@pytest.mark.parametrize("token", ["nan__A__1", "0__A__inf", "1e999__A__2"])
+def test_alignments_have_finite_times(token):
+    with pytest.raises(
+        ValueError, match=rf"text_alignment holds '{token}', expected start__WORD__end tokens in seconds"
+    ):
+        parse_alignment(f"0__B__1 {token}")
+
+
+def test_a_manifest_of_windows(corpus, caplog):
+    content = json.loads(corpus.read_text())
+    plain = read_places(corpus, need="files").records
+    for base, key in (("audio_base_path", "wav"), ("image_base_path", "image")):
+        for entry in content["data"]:
+            entry[key] = f"{content[base]}\\{entry[key]}"
+        content[base] = ""
+    corpus.write_text(json.dumps(content))
+    assert list(read_places(corpus, need="files").records) == list(plain)
+    assert "22 files are named with backslashes, which are read as slashes" in caplog.text
+    content["data"][4]["wav"] = "wavs\\40.wav"
+    content["data"][5]["wav"] = "D:\\set\\wavs\\5.wav"
+    corpus.write_text(json.dumps(content))
+    with pytest.raises(ManifestError, match="2 problems") as caught:
+        read_places(corpus, need="files")
+    assert "row 4 (utt4): wav " in str(caught.value)
+    assert "40.wav does not exist, nor with slashes for its backslashes" in str(caught.value)
+    assert "row 5 (utt5): wav D:\\set\\wavs\\5.wav does not exist: it is a path of Windows" in str(caught.value)
+
+
+@pytest.mark.parametrize(("disk", "listed"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_in_another_form_of_unicode(corpus, disk, listed):
+    content = json.loads(corpus.read_text())
+    at = {form: unicodedata.normalize(form, "caf\u00e9\uac00") for form in (disk, listed)}
+    (corpus.parent / "wavs").rename(corpus.parent / at[disk])
+    (corpus.parent / at[disk] / "3.wav").rename(corpus.parent / at[disk] / f"{at[disk]}.wav")
+    content["audio_base_path"] = at[listed]
+    content["data"][3]["wav"] = f"{at[listed]}.wav"
+    corpus.write_text(json.dumps(content))
+    records = read_places(corpus, need="files").records
+    assert records[3].audio_path == corpus.parent / at[disk] / f"{at[disk]}.wav"
+    assert all(record.audio_path.is_file() and record.image_path.is_file() for record in records)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_manifests_in_other_encodings(corpus, encoding):
+    content = json.loads(corpus.read_text())
+    content["data"][1]["asr_text"] = "caf\u00e9 \U0001f600"
+    corpus.write_bytes(json.dumps(content, ensure_ascii=False).encode(encoding))
+    assert read_places(corpus, need="files").records[1].text == "caf\u00e9 \U0001f600"
+    corpus.write_bytes(json.dumps(content, ensure_ascii=False).replace("\U0001f600", "").encode("latin-1"))
+    with pytest.raises(
+        ManifestError, match=r"train\.json is no text in UTF-8: .* 0xe9 after .*caf', which is '\u00e9' in Lat"
+    ):
+        read_places(corpus)
+
+
+def test_halves_of_characters(corpus):
+    """They can be written nowhere; in paths they are the bytes of names that are not in UTF-8."""
+    content = json.loads(corpus.read_text())
+    content["data"][1] |= {
+        "uttid": "u\ud83d", "speaker": "\udfff", "asr_text": "a \ud83d \uac00", "text_alignment": "0__\ud83d__1",
+        "wav": "caf\udce9.wav",
+    }  # fmt: skip
+    (corpus.parent / "wavs" / "1.wav").rename(corpus.parent / "wavs" / "caf\udce9.wav")
+    corpus.write_text(json.dumps(content))
+    record = read_places(corpus, need="files").records[1]
+    assert (record.uttid, record.speaker, record.text) == ("u\ufffd", "\ufffd", "a \ufffd \uac00")
+    assert record.alignment == [(0, 1, "\ufffd")]
+    assert record.audio_path.is_file()
+    packed = Records([SpokenCaption("\udce9", alignment=[(0.0, 1.0, "\ud83d")], audio_path=record.audio_path)])[0]
+    assert packed == SpokenCaption("\ufffd", alignment=[(0.0, 1.0, "\ufffd")], audio_path=record.audio_path)
+
+
+def malformed(content):
+    """JSON that is no manifest, or a strange one, by name."""
+    values = [None, True, 0, 1.5, [], {}, [[]], {"a": 1}, "", "\ud800", "\0", "x" * 9999, "~nobodyhere/x", math.nan]
+    values += [10**4000, "\n"]
+    for place, value in itertools.product(
+        ("uttid", "speaker", "asr_text", "wav", "text_alignment", "captions"), values
+    ):
+        rows = [row | {place: value} if number == 1 else row for number, row in enumerate(content["data"])]
+        yield json.dumps(content | {"data": rows})
+    for place, value in itertools.product(("audio_base_path", "image_base_path", "audio_hdf5_path", "data"), values):
+        yield json.dumps(content | {place: value})
+    for depth in (500, 980, 20000, 200000):
+        for place in ("uttid", "captions"):
+            rows = [content["data"][0] | {place: "X"}]
+            yield json.dumps(content | {"data": rows}).replace('"X"', "[" * depth + "]" * depth)
+        yield '{"data": ' + "[" * depth + "]" * depth + "}"
+        yield '{"a": ' * depth + "1" + "}" * depth
+    yield json.dumps(content).replace('"utt1"', "9" * 5000)
+    yield from ("", " ", "null", "\0", '"a"', "3", '{"data": [], "data": []}', '{"data": [NaN]}', "{'data': []}")
+    whole = json.dumps(content)
+    yield from (whole[:end] for end in range(0, len(whole), 97))
+
+
+def test_malformed_manifests_end_in_a_sentence(corpus):
+    content = json.loads(corpus.read_text())
+    content["data"] = content["data"][:3]
+    refused = 0
+    for text in malformed(content):
+        corpus.write_text(text)
+        try:
+            records = read_places(corpus, need="files").records
+        except ManifestError as error:
+            refused += 1
+            assert str(error).startswith(str(corpus)) or "home folder of no user" in str(error)
+            str(error).encode(errors="backslashreplace")
+        else:
+            for record in records:
+                (record.uttid + record.speaker + record.text).encode()
+    assert refused > 140
+
+
+def test_a_key_that_stands_twice(corpus):
+    corpus.write_text('{"audio_base_path": "a", "audio_base_path": "b", "data": []}')
+    with pytest.raises(ManifestError, match=r"is not JSON \(the key 'audio_base_path' stands twice\)"):
+        read_places(corpus)

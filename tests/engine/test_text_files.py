@@ -38,8 +38,8 @@ def test_nothing_is_text():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("one\ncaf\u00e9".encode("latin-1"), r"a\.txt is no text in UTF-8: line 2 holds .* 0xe9, which is '\u00e9' in"),
-        ("\u20ac 3".encode("cp1252"), r"the byte 0x80, which is '\u20ac' in Latin-1.*iconv -f LATIN1 -t UTF-8"),
+        ("one\ncaf\u00e9".encode("latin-1"), r"a\.txt is no text .* line 2 .* 0xe9 after 'caf', which is '\u00e9' in"),
+        ("\u20ac 3".encode("cp1252"), r"0x80 after '', which is '\u20ac' in Latin-1.*iconv -f LATIN1 -t UTF-8"),
         ("\u65e5\u672c".encode("shift-jis"), r"a\.txt is no text in UTF-8: line 1 holds the byte 0x93"),
         (b"\xed\xa0\x80", "is no text in UTF-8"),  # half a character
         (codecs.BOM_UTF16_LE + b"a\0\0", r"a\.txt begins as UTF-16-LE and is broken \(truncated data\); save it"),

@@ -255,6 +255,6 @@ def test_captions_in_other_encodings(birds, encoding):
     assert [row.tolist() for row in after.captions] == [row.tolist() for row in before.captions]
     file.write_bytes(text.replace("a ", "\u00e0 ", 1).encode("latin-1"))
     with pytest.raises(
-        ManifestError, match=r"line 1 holds the byte 0xe0, which is '\u00e0' .*expected captions, one a line"
+        ManifestError, match=r"line 1 holds the byte 0xe0 after .*, which is '\u00e0' .*expected captions, one a line"
     ):
         read_split(birds, "train", 10)
