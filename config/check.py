@@ -214,7 +214,7 @@ def _may_hold_nodes(annotation: Any) -> bool:
 
 def _check_mapping(members: list[Any], value: dict[str, Any], key_path: str, faults: Faults) -> Any:
     """Check a mapping: a node, a dataclass group, or a plain ``dict[str, X]``."""
-    if "type" in value:
+    if "type" in value and any(map(_may_hold_nodes, members)):
         return _check_node(members, value, key_path, faults)
     for member in members:
         if dataclasses.is_dataclass(member):

@@ -6,9 +6,11 @@ their weight files; optimisers and schedules make one step. Everything else is b
 
 import dataclasses
 import inspect
+import json
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +44,10 @@ def trial_fault(target: Callable[..., Any], values: dict[str, Any], offered: tup
         return None
     if _is_network(target):
         values = {key: value for key, value in values.items() if Path not in bare_arms(declared[key].annotation)}
-    stand_ins = {name: make() for name, make in STAND_INS.items() if name in offered and name in declared}
-    if not {name for name, parameter in declared.items() if parameter.required} <= values.keys() | stand_ins.keys():
+    stand_ins = tuple(name for name in STAND_INS if name in offered and name in declared)
+    if not {name for name, parameter in declared.items() if parameter.required} <= {*values, *stand_ins}:
         return None
-    return _refusal(target, values, stand_ins)
+    return _refusal(target, json.dumps(values), stand_ins)
 
 
 def refused_key(target: Callable[..., Any], values: dict[str, Any], offered: tuple[str, ...]) -> str | None:
@@ -87,11 +89,14 @@ STAND_INS: dict[str, Callable[[], Any]] = {
 """For what the program gives, by its name."""
 
 
-def _refusal(target: Callable[..., Any], values: dict[str, Any], stand_ins: dict[str, Any]) -> str | None:
+@lru_cache(maxsize=1024)
+def _refusal(target: Callable[..., Any], values: str, given: tuple[str, ...]) -> str | None:
+    """Try once what stands in many places; ``values`` are written as JSON, ``given`` names stand-ins."""
+    stand_ins = {name: STAND_INS[name]() for name in given}
     try:
         with warnings.catch_warnings(), torch.device("meta") if _is_network(target) else nullcontext():
             warnings.simplefilter("ignore")
-            made = build_call(target, values, "", stand_ins, own_errors=True)
+            made = build_call(target, json.loads(values), "", stand_ins, own_errors=True)
             if isinstance(made, nn.Module):
                 return _too_large(made)
             if isinstance(made, Optimizer | LRScheduler):

@@ -5,6 +5,7 @@ import inspect
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -70,6 +71,11 @@ def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
     Args:
         target: class or function.
     """
+    return dict(_parameters(target))
+
+
+@cache
+def _parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
     hints = _hints(target)
     made = {}
     if inspect.isclass(target) and dataclasses.is_dataclass(target):
@@ -87,6 +93,7 @@ def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
     return found
 
 
+@cache
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     """Return the annotations of a call by name, ``return`` among them."""
     try:
