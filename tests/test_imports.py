@@ -22,8 +22,11 @@ ALLOWED = {
     "losses": {"engine.errors"},
     "main": {"config", "engine", "evaluation", "trainer"},
     "models": {"engine.errors", "engine.torch_files", "engine.distributed"},
-    "published": {"models", "gan", "engine.errors", "engine.numerals", "engine.plain_pickles", "engine.whole_files"},
-    "run": {"config", "engine"},
+    "published": {
+        "models", "gan", "engine.errors", "engine.numerals", "engine.plain_pickles", "engine.whole_files",
+        "config.yaml_core",
+    },
+    "run": {"config", "engine", "published.drawing_options"},
     "tasks": {"config", "datasets", "engine", "evaluation", "gan", "losses", "models", "published", "trainer"},
     "trainer": {"config", "engine"},
     "app": {"config", "datasets", "engine", "gan", "models", "published", "tasks"},
