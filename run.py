@@ -123,6 +123,7 @@ def run(parsed: argparse.Namespace, command: list[str]) -> int:
         UserError: the config has faults, or what it describes cannot be run.
     """
     loaded = config.load(parsed.file, parsed.overrides)
+    refuse_configs_of_the_original(loaded)
     values = config.check(loaded)
     if parsed.print_config:
         print(config.dump(values), end="")
@@ -151,6 +152,23 @@ def run(parsed: argparse.Namespace, command: list[str]) -> int:
             stop.add_note(context.after_stop())
         raise
     return 0
+
+
+def refuse_configs_of_the_original(loaded: config.Config) -> None:
+    """Answer a YAML of surisdi/learning-by-drawing with the command here that does the same.
+
+    Args:
+        loaded: not yet checked.
+
+    Raises:
+        UserError: it is one.
+    """
+    if "entry" in loaded.values or "args" not in loaded.values:
+        return
+    from published.drawing_options import answer, is_of_the_original
+
+    if is_of_the_original(loaded.values):
+        raise UserError(answer(config.short(loaded.path), loaded.values, lambda name: config.load(name).values))
 
 
 def interrupt(number: int, _frame: object) -> None:

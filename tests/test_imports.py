@@ -25,9 +25,9 @@ ALLOWED = {
     "published": {
         "config.limits", "models", "gan", "engine.errors", "engine.numerals", "engine.plain_pickles",
         "engine.text_files",
-        "engine.whole_files",
+        "engine.whole_files", "config.yaml_core",
     },
-    "run": {"config", "engine"},
+    "run": {"config", "engine", "published.drawing_options"},
     "tasks": {"config", "datasets", "engine", "evaluation", "gan", "losses", "models", "published", "trainer"},
     "trainer": {"config", "engine"},
     "app": {"config", "datasets", "engine", "gan", "models", "published", "tasks"},
