@@ -23,6 +23,7 @@ import numpy as np
 import yaml
 from pydantic import Field
 
+from engine.text_files import TextError, read_text
 from engine.whole_files import write_whole, written_whole
 from evaluation.abx_items import AbxError
 
@@ -111,7 +112,9 @@ def read_features(path: Path) -> np.ndarray:
 
 def _lines(path: Path) -> list[bytes]:
     try:
-        lines = [line for line in path.read_bytes().splitlines() if line.strip()]
+        lines = [line for line in read_text(path).encode().splitlines() if line.strip()]
+    except TextError as error:
+        raise AbxError(f"{error} (expected features, a line for each frame)") from error
     except (FileNotFoundError, IsADirectoryError) as error:
         raise AbxError(f"there are no features {path}; dump them with resdavenet_vq/dump.yaml") from error
     if not lines:

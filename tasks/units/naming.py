@@ -6,6 +6,7 @@ from unicodedata import normalize
 from datasets.audio import SAMPLE_RATE, count_samples
 from datasets.samples import SpokenCaptions
 from engine.errors import UserError
+from engine.text_files import without_surrogates
 from tasks.units.model import FRAME_SECONDS
 
 
@@ -28,7 +29,7 @@ def utterance_names(dataset: SpokenCaptions, parts: int = 1) -> list[str]:
         record = dataset.record(row)
         path = record.audio_path
         name = "_".join(path.with_suffix("").parts[-parts:]) if path else record.uttid.replace("/", "_")
-        name = normalize("NFC", name)  # as item files are read: disks of macOS hold decomposed names
+        name = normalize("NFC", without_surrogates(name))  # as item files are read: macOS has decomposed names
         if name in rows:
             raise UserError(
                 f"rows {rows[name]} and {row} of {dataset.source} are both called {name!r} (by {parts} of the parts of "

@@ -101,3 +101,12 @@ def test_an_archive_is_the_same_whenever_it_is_written(tmp_path):
         assert archive.namelist() == ["metadata.yaml", "english/test/u.txt"]
         assert archive.read("english/test/u.txt") == b"u.txt"
         assert archive.testzip() is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_features_that_windows_redirected(tmp_path, encoding):
+    (tmp_path / "u.txt").write_bytes("1.0 2.0\r\n3.0 4.5\r\n".encode(encoding))
+    np.testing.assert_array_equal(read_features(tmp_path / "u.txt"), np.array([[1, 2], [3, 4.5]], np.float32))
+    (tmp_path / "u.txt").write_bytes("1.0 2,5\u00e9\n".encode("latin-1"))
+    with pytest.raises(AbxError, match=r"line 1 holds the byte 0xe9 .*expected features, a line for each frame"):
+        read_features(tmp_path / "u.txt")
