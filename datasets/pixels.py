@@ -190,11 +190,13 @@ def significant_bits(content: bytes) -> int | None:
 def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
     """Values of any type from black to white as uint8.
 
+    NaN marks pixels without data, as geographic and scientific files use it: they are white, as transparent ones are.
+
     Raises:
-        PixelError: they hold NaN or infinity, or nobody knows which value is black or white.
+        PixelError: half of them are NaN, one is infinite, or nobody knows which value is black or white.
     """
-    if values.dtype.kind == "f" and (bad := values.size - np.count_nonzero(np.isfinite(values))):
-        raise PixelError(f"holds {bad} NaN or infinite values among {values.size}; {SAVE_AGAIN}")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return _with_gaps(values, scale)
     lowest, peak = values.min(), values.max()
     if lowest == peak:
         return np.zeros(values.shape, np.uint8)  # blank, whatever is white
@@ -208,6 +210,18 @@ def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
         _say_guess(values.dtype.name, white)
     scaled = np.rint(values.astype(np.float32) * np.float32(255 / white)).clip(0, 255).astype(np.uint8)
     return 255 - scaled if scale.inverted else scaled
+
+
+def _with_gaps(values: np.ndarray, scale: Scale) -> np.ndarray:
+    """Scale values among which some are not finite, see :func:`_scaled`."""
+    gaps = np.isnan(values)
+    if np.isinf(values).any() or 2 * np.count_nonzero(gaps) >= values.size:
+        bad = values.size - np.count_nonzero(np.isfinite(values))
+        raise PixelError(f"holds {bad} NaN or infinite values among {values.size}; {SAVE_AGAIN}")
+    log.warning("a picture holds %d NaN among %d values: they are taken for white", np.count_nonzero(gaps), values.size)
+    scaled = _scaled(np.where(gaps, values[~gaps].min(), values), scale)
+    scaled[gaps] = 255
+    return scaled
 
 
 def _guessed(peak: float, kind: np.dtype) -> float:

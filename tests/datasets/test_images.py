@@ -137,6 +137,14 @@ def test_values_of_any_depth_go_from_black_to_white(tmp_path, kind, white):
         assert np.abs(np.asarray(read_image(tmp_path / "a.png")) - GREY).max() <= 2
 
 
+def test_pixels_without_a_value_are_white_as_transparent_ones_are(tmp_path):
+    gaps = np.zeros(RAMP.shape, bool)
+    gaps[10:20, :30] = True
+    Image.fromarray(np.where(gaps, np.nan, RAMP).astype(np.float32)).save(tmp_path / "a.tif")
+    expected = np.where(gaps[..., None], 255, GREY)
+    assert np.abs(np.asarray(read_image(tmp_path / "a.tif")).astype(int) - expected).max() <= 1
+
+
 def test_a_tiff_says_what_is_white(tmp_path):
     path, values = tmp_path / "a.tif", (RAMP * 255).astype(np.uint16)
     Image.fromarray(values).save(path, tiffinfo={281: 4095})  # MaxSampleValue
