@@ -193,7 +193,7 @@ def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
     NaN marks pixels without data, as geographic and scientific files use it: they are white, as transparent ones are.
 
     Raises:
-        PixelError: half of them are NaN, one is infinite, or nobody knows which value is black or white.
+        PixelError: more than half of them are NaN, one is infinite, or nobody knows which value is black or white.
     """
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         return _with_gaps(values, scale)
@@ -215,7 +215,7 @@ def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
 def _with_gaps(values: np.ndarray, scale: Scale) -> np.ndarray:
     """Scale values among which some are not finite, see :func:`_scaled`."""
     gaps = np.isnan(values)
-    if np.isinf(values).any() or 2 * np.count_nonzero(gaps) >= values.size:
+    if np.isinf(values).any() or 2 * np.count_nonzero(gaps) > values.size:
         bad = values.size - np.count_nonzero(np.isfinite(values))
         raise PixelError(f"holds {bad} NaN or infinite values among {values.size}; {SAVE_AGAIN}")
     log.warning("a picture holds %d NaN among %d values: they are taken for white", np.count_nonzero(gaps), values.size)
