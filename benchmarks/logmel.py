@@ -73,7 +73,7 @@ def in_turns(ours: Callable[[Any], object], theirs: Callable[[Any], object], ite
     for at in range(0, len(items), 20):
         part = items[at : at + 20]
         ways = (lambda f=function, part=part: [f(item) for item in part] for function in (ours, theirs))
-        for which, seconds in enumerate(best_times(*ways, repeats=repeats, warm_up=at == 0)):
+        for which, seconds in enumerate(best_times(*ways, repeats=repeats)):
             totals[which] += seconds
     return totals
 

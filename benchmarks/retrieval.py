@@ -59,7 +59,7 @@ def measure(n: int, device: str, repeats: int, rate: float) -> list[Row]:
     ways = (
         lambda: recalls_from_matrix(similarity), lambda: recall_metrics(ranks(similarity)), lambda: loop(similarity)
     )  # fmt: skip
-    plain, full, baseline = best_times(*ways, repeats=repeats, device=device, warm_up=False)
+    plain, full, baseline = best_times(*ways, repeats=repeats, device=device)
     read = 4.0 * n * n / rate
     features = torch.randn(n, 512, generator=generator).to(device)
     streamed = best_time(lambda: retrieve(features, features, None, lambda a, b, _: a @ b.T, 1024), repeats, device)
@@ -111,7 +111,7 @@ def measure_pooled(n: int, repeats: int) -> list[Row]:
     found, expected = ours(), published_pooled(encoded)
     if any(abs(found[name] - value) > 2.5 / n for name, value in expected.items()):  # ties by rounding
         raise RuntimeError(f"The two ways disagree: {found} and {expected}. One of them has a fault.")
-    best, baseline = best_times(ours, lambda: published_pooled(encoded), repeats=repeats, warm_up=False)
+    best, baseline = best_times(ours, lambda: published_pooled(encoded), repeats=repeats)
     return [Row(f"recalls of {n} pooled maps, cpu", best, baseline, note="ours with ranks and wrong answers")]
 
 

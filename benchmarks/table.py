@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 Result = TypeVar("Result")
+LONG = 3.0  # seconds
 ROWS_FILE = "DRAWL_BENCHMARK_ROWS"  # environment variable: a file to which rows are appended as JSON lines
 
 
@@ -70,27 +71,26 @@ class Row:
     note: str = ""
 
 
-def best_times(
-    *ways: Callable[[], object], repeats: int = 3, device: str | torch.device = "cpu", warm_up: bool = True
-) -> list[float]:
+def best_times(*ways: Callable[[], object], repeats: int = 3, device: str | torch.device = "cpu") -> list[float]:
     """Return the shortest time of each of several ways, called in turns so that other programs disturb all alike.
+
+    The first call of a way warms it up, and counts only where it takes so long (:data:`LONG`) that it is not worth one
+    call more.
 
     Args:
         ways: what to time.
         repeats: timed calls of each.
         device: on a GPU it is waited for, and the time that passes is counted; on the CPU its own time.
-        warm_up: call each once before; not worth it where a call takes minutes.
 
     Returns:
         Seconds of each way.
     """
-    for way in ways if warm_up else ():
-        way()
-    best = [float("inf")] * len(ways)
-    for _ in range(repeats):
-        for place, way in enumerate(ways):
-            best[place] = min(best[place], timed(way, device)[1])
-    return best
+    times: list[list[float]] = [[] for _ in ways]
+    for _ in range(repeats + 1):
+        for found, way in zip(times, ways, strict=True):
+            if len(found) < repeats or found[0] < LONG:
+                found.append(timed(way, device)[1])
+    return [min(found[found[0] < LONG :]) for found in times]
 
 
 def best_time(function: Callable[[], object], repeats: int = 3, device: str | torch.device = "cpu") -> float:

@@ -150,7 +150,7 @@ def main() -> None:
     if not same(count_meetings(codes[few], alignments[few], *given[2:]), loop(codes[few], alignments[few], *given[2:])):
         sys.exit("the two ways count differently")
     ways = (lambda: count_meetings(*given), lambda: loop(*given))
-    fast, straight = best_times(*ways, repeats=sizes.repeats, warm_up=False)
+    fast, straight = best_times(*ways, repeats=sizes.repeats)
     _, further = timed(lambda: WordDetection(counts, Detecting()).metrics())
     note = (
         f"{sizes.utterances} utterances, {sum(map(len, codes)) / 1e6:.1f} M frames; baseline: as the public code counts"
