@@ -16,6 +16,7 @@ from benchmarks.table import ROWS_FILE, Row, print_table
 NAMES = (
     "logmel",
     "world",
+    "manifest",
     "loading",
     "similarity",
     "triplet",

@@ -10,14 +10,12 @@ drawing and label; it is measured on a few drawings and scaled. The 'iqr' rule i
 
 import resource
 import sys
-import time
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.table import Row, devices, options, print_table
+from benchmarks.table import Row, devices, options, print_table, timed
 from gan.dissection import dissect_samples
 from gan.latents import latents
 from gan.levels import select_levels, upsampled
@@ -70,16 +68,6 @@ def loop(samples: Samples, levels: Tensor, number: int) -> Tensor:
             if maps[label].any():
                 both[label] += (on & maps[label]).int().flatten(1).sum(1)
     return both
-
-
-def timed(function: Callable[[], object], device: str) -> tuple[object, float]:
-    """Return the result of ``function`` and how long one call takes on ``device``, in seconds."""
-    wait = torch.cuda.synchronize if device == "cuda" else (lambda: None)
-    wait()
-    start = time.perf_counter()
-    result = function()
-    wait()
-    return result, time.perf_counter() - start
 
 
 def peak_mb(device: str) -> float:

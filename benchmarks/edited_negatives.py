@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.table import Row, best_time, devices, options, print_table
+from benchmarks.table import Row, best_times, devices, options, print_table
 from gan import shipped
 from gan.hooks import Edit, edited
 from gan.images import encoder_input
@@ -250,7 +250,7 @@ def compare(job: Job, repeats: int, everything: bool = True) -> list[Row]:
         for part, sides in pairs.items():
             if not everything and part == "step" and name != TYPICAL:
                 continue
-            ours, loop = (best_time(side, repeats, job.device) for side in sides)
+            ours, loop = best_times(*sides, repeats=repeats, device=job.device)
             rows.append(Row(f"{part}, {name}", ours, loop, note=f"{drawn} negatives drawn for {len(image)} pairs"))
     return rows
 

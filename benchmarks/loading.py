@@ -1,14 +1,15 @@
-"""Samples per second of the HDF5 pair against decoding on the fly, on synthetic pairs of a Places-like size.
+"""Samples per CPU second from the HDF5 pair and from memory, against decoding on the fly; pairs of a Places-like size.
 
-    python -m benchmarks.loading --workers 2
+    python -m benchmarks.loading
 
-The pairs are written to a temporary folder first, then their HDF5 pair once, which is timed as well.
+The pairs are synthetic and written to a temporary folder first, then their HDF5 pair once, which is timed as well. A
+loading process does the same work as this one.
 """
 
 import itertools
 import json
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import soundfile
 from PIL import Image
 
 from benchmarks.sounds import speech_like
-from benchmarks.table import Row, best_time, options, print_table
+from benchmarks.table import Row, best_times, options, print_table, timed
 from datasets.hdf5 import HDF5Pair, preprocess
 from datasets.images import ImageTransform
 from datasets.loading import Loader
@@ -47,25 +48,21 @@ def write_pairs(folder: Path, rows: int, seconds: float, rate: int) -> Path:
     return manifest
 
 
-def epoch_seconds(dataset: SpokenCaptions, batch_size: int, workers: int, epochs: int) -> float:
-    """Time the quickest of some epochs; one before them starts the workers.
+def epoch_of(dataset: SpokenCaptions, batch_size: int) -> Callable[[], None]:
+    """Return what loads a further epoch of a dataset each time it is called, in this process.
 
     Args:
         dataset: what is loaded.
         batch_size: samples.
-        workers: processes, 0 for none.
-        epochs: that are timed.
-
-    Returns:
-        Seconds for every row of the dataset.
     """
-    loader = Loader(dataset, batch_size, seed=0, train=True, workers=workers)
-    numbers, counts = itertools.count(), []
+    loader = Loader(dataset, batch_size, seed=0, train=True)
+    numbers = itertools.count()
 
     def epoch() -> None:
-        counts.append(sum(len(batch["index"]) for batch in loader.batches(next(numbers))))
+        for _ in loader.batches(next(numbers)):
+            pass
 
-    return best_time(epoch, epochs) / counts[0] * len(dataset)
+    return epoch
 
 
 def main() -> None:
@@ -73,32 +70,31 @@ def main() -> None:
     args = options(
         __doc__,
         {
-            "rows": (400, "pairs"),
+            "rows": (200, "pairs"),
             "seconds": (6.0, "length of a caption"),
             "rate": (44100, "of the sound files in Hz"),
-            "workers": (2, "loading processes"),
-            "batch_size": (32, "pairs of a batch"),
+            "batch_size": (20, "pairs of a batch"),
             "epochs": (2, "timed epochs, the best counts"),
         },
-        threads=1,
     )
     with tempfile.TemporaryDirectory() as folder:
         manifest = write_pairs(Path(folder), args.rows, args.seconds, args.rate)
-        pair = HDF5Pair(manifest, max_frames=2048)
-        start = time.perf_counter()
-        preprocess(pair)
-        prepared = time.perf_counter() - start
-        image = ImageTransform(224, 256, random_crop=True)
+        pair = HDF5Pair(manifest, max_frames=2048, workers=1)
+        _, prepared = timed(lambda: preprocess(pair))
         rows = []
-        for name, picture in (("speech and pictures", image), ("speech alone", None)):
-            for workers in sorted({0, args.workers}):
-                files, stored = (
-                    epoch_seconds(dataset, args.batch_size, workers, args.epochs)
-                    for dataset in (PlacesFiles(manifest, picture, True), PlacesHDF5(pair.json, picture, True))
-                )
-                rates = f"{args.rows / stored:.0f} samples/s from HDF5, {args.rows / files:.0f} on the fly"
-                rows.append(Row(f"HDF5, {name}, {workers} workers", stored, files, note=rates))
-    rows.append(Row("writing the pair", prepared, note="once, all cores"))
+        pictures = ImageTransform(224, 256, random_crop=True)
+        for name, picture in (("speech and pictures", pictures), ("speech alone", None)):
+            datasets = (
+                PlacesHDF5(pair.json, picture, True),
+                PlacesFiles(manifest, picture, True, keep_mb=10_000),
+                PlacesFiles(manifest, picture, True),
+            )
+            epochs = [epoch_of(dataset, args.batch_size) for dataset in datasets]
+            stored, kept, files = best_times(*epochs, repeats=args.epochs)
+            for way, seconds in (("HDF5", stored), ("kept in memory", kept)):
+                rates = f"{args.rows / seconds:.0f} samples/s, {args.rows / files:.0f} on the fly"
+                rows.append(Row(f"{way}, {name}", seconds, files, note=rates))
+    rows.append(Row("writing the pair", prepared, note="once"))
     print_table(f"One epoch of {args.rows} pairs of {args.seconds} s; baseline: on the fly from {args.rate} Hz", rows)
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.sounds import speech_like
-from benchmarks.table import Row, best_time, options, print_table
+from benchmarks.table import Row, best_time, best_times, options, print_table
 from datasets.audio import SAMPLE_RATE, read_audio
 from datasets.features import log_mel
 
@@ -72,8 +72,9 @@ def in_turns(ours: Callable[[Any], object], theirs: Callable[[Any], object], ite
     totals = [0.0, 0.0]
     for at in range(0, len(items), 20):
         part = items[at : at + 20]
-        for which, function in enumerate((ours, theirs)):
-            totals[which] += best_time(lambda f=function, part=part: [f(item) for item in part], repeats)
+        ways = (lambda f=function, part=part: [f(item) for item in part] for function in (ours, theirs))
+        for which, seconds in enumerate(best_times(*ways, repeats=repeats)):
+            totals[which] += seconds
     return totals
 
 
@@ -138,7 +139,7 @@ def transform_rows(args: argparse.Namespace) -> list[Row]:
         "transform: matrix product": lambda: frames @ basis,
         "transform: torch.stft": lambda: torch.stft(signal, 400, 160, window=window, center=False, return_complex=True),
     }
-    times = {name: best_time(way, 20 * args.repeats) for name, way in ways.items()}
+    times = dict(zip(ways, best_times(*ways.values(), repeats=20 * args.repeats), strict=True))
     baseline = times["transform: torch.stft"]
     return [Row(name, seconds, baseline, note="one caption") for name, seconds in times.items()]
 
@@ -156,7 +157,6 @@ def main() -> None:
             "seconds": (6.0, "length of a caption"),
             "repeats": (2, "timed calls, the best counts"),
         },
-        threads=1,
     )
     if librosa is None:
         raise SystemExit("librosa, the baseline, is not installed: pip install -r benchmarks/requirements.txt")

@@ -4,17 +4,13 @@
 
 The baseline does what the published code does: the ten best of every column and of every row with ``torch.topk``, then
 each list is searched for the match by comparing tensor entries one at a time. The baseline of pooled maps is that of
-wnhsu/ResDAVEnet-VQ (``steps/util.py``): mean embeddings, caption by caption, one product, and those recalls. Both ways
-take turns there, and CPU time counts.
+wnhsu/ResDAVEnet-VQ (``steps/util.py``): mean embeddings, caption by caption, one product, and those recalls.
 """
-
-import time
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from benchmarks.table import Row, best_time, devices, options, print_table
+from benchmarks.table import Row, best_time, best_times, devices, options, print_table
 from evaluation.retrieval import ranks, recall_metrics, recalls_from_matrix, retrieve
 from tasks.encoding import Encoded
 from tasks.ranked import rank_split
@@ -57,14 +53,13 @@ def measure(n: int, device: str, repeats: int, rate: float) -> list[Row]:
     generator = torch.Generator().manual_seed(0)
     similarity = torch.randn(n, n, generator=generator).to(device)
     similarity.diagonal().add_(3)
-    start = time.perf_counter()
-    expected = loop(similarity)
-    baseline = time.perf_counter() - start
-    found = recalls_from_matrix(similarity)
+    expected, found = loop(similarity), recalls_from_matrix(similarity)
     if any(abs(found[name] - value) > 1e-12 for name, value in expected.items()):
         raise RuntimeError(f"The two ways disagree: {found} and {expected}. One of them has a fault.")
-    plain = best_time(lambda: recalls_from_matrix(similarity), repeats, device)
-    full = best_time(lambda: recall_metrics(ranks(similarity)), repeats, device)
+    ways = (
+        lambda: recalls_from_matrix(similarity), lambda: recall_metrics(ranks(similarity)), lambda: loop(similarity)
+    )  # fmt: skip
+    plain, full, baseline = best_times(*ways, repeats=repeats, device=device)
     read = 4.0 * n * n / rate
     features = torch.randn(n, 512, generator=generator).to(device)
     streamed = best_time(lambda: retrieve(features, features, None, lambda a, b, _: a @ b.T, 1024), repeats, device)
@@ -116,21 +111,8 @@ def measure_pooled(n: int, repeats: int) -> list[Row]:
     found, expected = ours(), published_pooled(encoded)
     if any(abs(found[name] - value) > 2.5 / n for name, value in expected.items()):  # ties by rounding
         raise RuntimeError(f"The two ways disagree: {found} and {expected}. One of them has a fault.")
-    best, baseline = float("inf"), float("inf")
-    for _ in range(repeats):
-        best, baseline = min(best, cpu_time(ours)), min(baseline, cpu_time(lambda: published_pooled(encoded)))
-    return [Row(f"recalls of {n} pooled maps, cpu", best, baseline, note="CPU time; ours with ranks and wrong answers")]
-
-
-def cpu_time(function: Callable[[], object]) -> float:
-    """Return the seconds that a call takes of all cores.
-
-    Args:
-        function: what to time.
-    """
-    start = time.process_time()
-    function()
-    return time.process_time() - start
+    best, baseline = best_times(ours, lambda: published_pooled(encoded), repeats=repeats)
+    return [Row(f"recalls of {n} pooled maps, cpu", best, baseline, note="ours with ranks and wrong answers")]
 
 
 def read_rate(device: str) -> float:
@@ -144,7 +126,7 @@ def main() -> None:
     sizes = {
         "n": (10_000, "pairs"),
         "pooled": (2_000, "pairs of pooled maps; a quarter of them too"),
-        "repeats": (5, "timed calls, the best counts"),
+        "repeats": (3, "timed calls, the best counts"),
     }
     read = options(__doc__, sizes)
     rows = [row for device in devices() for row in measure(read.n, device, read.repeats, read_rate(device))]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.table import Row, best_time, devices, options, print_table
+from benchmarks.table import Row, best_time, best_times, devices, options, print_table
 from models.matchmap import similarity
 
 
@@ -95,13 +95,13 @@ def measure(sizes: Sizes, device: str, repeats: int, loop_pairs: int) -> list[Ro
     part = max(1, int(loop_pairs**0.5))
     part_image, part_speech = image[:part], speech[:part]
     few = len(part_image) * len(part_speech)
-    with torch.no_grad():
-        baseline = best_time(lambda: loop(part_image, part_speech), 2, device) * len(image) * len(speech) / few
     rows = []
     for dtype, name in ((torch.float32, "float32"), (torch.bfloat16, "bfloat16 products")):
         before = matmul_rate(sizes.channels, dtype, device)
         with torch.no_grad():
-            seconds = best_time(lambda dtype=dtype: similarity(image, speech, dtype=dtype), repeats, device)
+            ways = (lambda dtype=dtype: similarity(image, speech, dtype=dtype), lambda: loop(part_image, part_speech))
+            seconds, looped = best_times(*ways, repeats=repeats, device=device)
+        baseline = looped * len(image) * len(speech) / few
         rate = max(before, matmul_rate(sizes.channels, dtype, device))
         note = f"{sizes.work / seconds / 1e9:.0f} of {rate / 1e9:.0f} Gflop/s; loop scaled from {few} pairs"
         rows.append(Row(f"MISA {name}, {device}", seconds, baseline, sizes.work / seconds / rate, note))

@@ -1,4 +1,8 @@
-"""What every benchmark shares: the command line, the clock and the table."""
+"""What every benchmark shares: the command line, the clock and the table.
+
+On a CPU seconds are CPU time, of all threads and of processes that ended, and one thread is the default: other programs
+change it less than the time that passes. Two ways to do the same are timed in turns.
+"""
 
 import argparse
 import json
@@ -8,11 +12,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+Result = TypeVar("Result")
+LONG = 3.0  # seconds
 ROWS_FILE = "DRAWL_BENCHMARK_ROWS"  # environment variable: a file to which rows are appended as JSON lines
 
 
@@ -20,13 +27,12 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
     """The docstring as it stands, and every option with its default."""
 
 
-def options(doc: str, sizes: Mapping[str, tuple[int | float, str]], threads: int | None = None) -> argparse.Namespace:
+def options(doc: str, sizes: Mapping[str, tuple[int | float, str]]) -> argparse.Namespace:
     """Read the command line and set the number of threads.
 
     Args:
         doc: the benchmark's docstring, shown by ``--help``.
         sizes: default and help of each option, by its name as an attribute.
-        threads: default of ``--threads``; None is torch's own choice.
 
     Returns:
         The values of ``sizes``, and ``threads``.
@@ -34,8 +40,7 @@ def options(doc: str, sizes: Mapping[str, tuple[int | float, str]], threads: int
     parser = argparse.ArgumentParser(description=doc, formatter_class=_Help)
     for name, (default, meaning) in sizes.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=meaning)
-    chosen = torch.get_num_threads() if threads is None else threads
-    parser.add_argument("--threads", type=int, default=chosen, help="threads of torch on the CPU")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch on the CPU")
     read = parser.parse_args()
     torch.set_num_threads(read.threads)
     print(f"measuring with {read.threads} threads, some minutes perhaps (--help names the sizes)", file=sys.stderr)
@@ -53,8 +58,8 @@ class Row:
 
     Attributes:
         name: what was done.
-        seconds: how long it took.
-        baseline: how long the straightforward way took in the same run, in seconds; None if there is none.
+        seconds: that it took, of the CPU or of a GPU.
+        baseline: what the straightforward way took in turns with it, in seconds; None if there is none.
         limit: fraction of what the machine can do at most, 0-1; None if not known.
         note: sizes, or what the baseline or the limit is.
     """
@@ -66,29 +71,63 @@ class Row:
     note: str = ""
 
 
+def best_times(*ways: Callable[[], object], repeats: int = 3, device: str | torch.device = "cpu") -> list[float]:
+    """Return the shortest time of each of several ways, called in turns so that other programs disturb all alike.
+
+    The first call of a way warms it up, and counts only where it takes so long (:data:`LONG`) that it is not worth one
+    call more.
+
+    Args:
+        ways: what to time.
+        repeats: timed calls of each.
+        device: on a GPU it is waited for, and the time that passes is counted; on the CPU its own time.
+
+    Returns:
+        Seconds of each way.
+    """
+    times: list[list[float]] = [[] for _ in ways]
+    for _ in range(repeats + 1):
+        for found, way in zip(times, ways, strict=True):
+            if len(found) < repeats or found[0] < LONG:
+                found.append(timed(way, device)[1])
+    return [min(found[found[0] < LONG :]) for found in times]
+
+
 def best_time(function: Callable[[], object], repeats: int = 3, device: str | torch.device = "cpu") -> float:
     """Return the shortest time of several calls, after one call to warm up.
-
-    The shortest is the one least disturbed by other programs.
 
     Args:
         function: what to time.
         repeats: timed calls.
-        device: waited for before the clock is read.
+        device: as in :func:`best_times`.
 
     Returns:
         Seconds.
     """
-    wait = torch.cuda.synchronize if torch.device(device).type == "cuda" else (lambda: None)
-    function()
-    best = float("inf")
-    for _ in range(repeats):
-        wait()
-        start = time.perf_counter()
-        function()
-        wait()
-        best = min(best, time.perf_counter() - start)
-    return best
+    return best_times(function, repeats=repeats, device=device)[0]
+
+
+def timed(function: Callable[[], Result], device: str | torch.device = "cpu") -> tuple[Result, float]:
+    """Time one call.
+
+    Args:
+        function: what to time.
+        device: as in :func:`best_times`.
+
+    Returns:
+        What it returned, and seconds.
+    """
+    start = _clock(device)
+    result = function()
+    return result, _clock(device) - start
+
+
+def _clock(device: str | torch.device) -> float:
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    used = os.times()
+    return time.process_time() + used.children_user + used.children_system
 
 
 def _seconds(value: float | None) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from benchmarks.table import Row, best_time, options, print_table
+from benchmarks.table import Row, best_times, options, print_table
 from losses import sampled_triplet
 from models.davenet import DavenetSpeech
 from models.image_encoders import Vgg16Encoder
@@ -61,17 +61,16 @@ def looped_loss(image: Tensor, speech: Tensor, nframes: Tensor, imposters: Tenso
     return total / len(imposters)
 
 
-def time_step(
-    image: nn.Module, speech: nn.Module, loss: Callable[..., Tensor], batch: int, steps: int, device: torch.device
-) -> float:
-    """Return the seconds of one training step, the best of ``steps`` after one to warm up.
+def training_step(
+    image: nn.Module, speech: nn.Module, loss: Callable[..., Tensor], batch: int, device: torch.device
+) -> Callable[[], None]:
+    """Return what makes one training step when it is called.
 
     Args:
         image: encoder of pictures (B, 3, 128, 128).
         speech: encoder of spectrograms (B, 40, 1024).
         loss: as :func:`batched_loss`.
         batch: B.
-        steps: timed, the best counts.
         device: where the step is made; in bf16 on a GPU.
     """
     image, speech = image.to(device), speech.to(device)
@@ -90,7 +89,7 @@ def time_step(
         value.backward()
         optimizer.step()
 
-    return best_time(step, steps, device)
+    return step
 
 
 def main() -> None:
@@ -105,8 +104,8 @@ def main() -> None:
     }
     rows = []
     for name, make in pairs.items():
-        ours = time_step(*make(), batched_loss, read.batch_size, read.steps, device)
-        loop = time_step(*make(), looped_loss, read.batch_size, read.steps, device)
+        ways = (training_step(*make(), loss, read.batch_size, device) for loss in (batched_loss, looped_loss))
+        ours, loop = best_times(*ways, repeats=read.steps, device=device)
         note = f"batch {read.batch_size}, {read.batch_size / ours:.1f} samples/s; baseline: pairs one by one"
         rows.append(Row(name, ours, loop, note=note))
     print_table(f"One training step on {device}, {read.threads} CPU threads", rows)

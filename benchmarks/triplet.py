@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import losses
-from benchmarks.table import Row, best_time, devices, options, print_table
+from benchmarks.table import Row, best_times, devices, options, print_table
 from models.matchmap import aligned_similarity, similarity
 from tasks.imposters import draw_imposters
 
@@ -111,8 +111,9 @@ def matrix_rows(n: int, device: str, repeats: int) -> list[Row]:
     rows = []
     for name, (ours, slow) in pairs.items():
         torch.testing.assert_close(ours(), slow())
-        baseline = best_time(backward(slow, [scores]), 2, device)
-        seconds = best_time(backward(ours, [scores]), repeats * 5, device)
+        seconds, baseline = best_times(
+            *(backward(way, [scores]) for way in (ours, slow)), repeats=repeats, device=device
+        )
         rows.append(Row(f"{name}, {device}", seconds, baseline, note=f"of a {n} x {n} matrix"))
     return rows
 
@@ -157,8 +158,7 @@ def map_rows(image: Tensor, speech: Tensor, repeats: int) -> list[Row]:
     rows = []
     for name, (ours, slow) in pairs.items():
         torch.testing.assert_close(ours(), slow())
-        baseline = best_time(backward(slow, leaves), 2, device)
-        seconds = best_time(backward(ours, leaves), repeats, device)
+        seconds, baseline = best_times(*(backward(way, leaves) for way in (ours, slow)), repeats=repeats, device=device)
         rows.append(Row(f"{name}, {device}", seconds, baseline, note=f"from the maps of {n} pairs"))
     return rows
 
@@ -172,7 +172,7 @@ def main() -> None:
             "channels": (512, "channels of both maps"),
             "side": (8, "image positions along each side"),
             "frames": (32, "frames of a speech map"),
-            "repeats": (5, "timed calls, the best counts"),
+            "repeats": (3, "timed calls, the best counts"),
         },
     )
     torch.manual_seed(0)

@@ -8,7 +8,7 @@ The sizes are those of the published matching model: batches of 48 pairs, captio
 import torch
 from torch import Tensor
 
-from benchmarks.table import Row, best_time, devices, options, print_table
+from benchmarks.table import Row, best_times, devices, options, print_table
 from benchmarks.triplet import backward
 from models.word_region_similarity import cosine, matching_losses, region_context, word_scores
 
@@ -61,8 +61,8 @@ def main() -> None:
             return sum(matching_losses(loop_scores(words, lengths, regions)))
 
         torch.testing.assert_close(ours(), slow(), rtol=1e-3, atol=1e-3)
-        baseline = best_time(backward(slow, [words, regions]), read.repeats, device)
-        seconds = best_time(backward(ours, [words, regions]), read.repeats, device)
+        ways = (backward(way, [words, regions]) for way in (ours, slow))
+        seconds, baseline = best_times(*ways, repeats=read.repeats, device=device)
         rows.append(
             Row(f"words against regions, {device}", seconds, baseline, note=f"{read.batch} x {read.batch} pairs")
         )

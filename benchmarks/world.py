@@ -9,7 +9,7 @@ its masks as a Places set. Text and speech have no batched form; their share sho
 import tempfile
 from pathlib import Path
 
-from benchmarks.table import Row, best_time, devices, options, print_table
+from benchmarks.table import Row, best_time, best_times, devices, options, print_table
 from datasets.world.captions import captions
 from datasets.world.render import render
 from datasets.world.scenes import Scene, sample_scene
@@ -48,8 +48,8 @@ def render_row(drawn: list[Scene], size: int, repeats: int, device: str) -> Row:
     Returns:
         A row of the table.
     """
-    together = best_time(lambda: render(drawn, size, device), repeats, device)
-    single = best_time(lambda: [render([scene], size, device) for scene in drawn], repeats, device)
+    ways = (lambda: render(drawn, size, device), lambda: [render([scene], size, device) for scene in drawn])
+    together, single = best_times(*ways, repeats=repeats, device=device)
     return Row(f"their pictures, {device}", together, single, note=f"{len(drawn) / together:.0f}/s; one by one")
 
 
@@ -68,7 +68,7 @@ def speech_row(drawn: list[Scene], repeats: int) -> Row:
 def main() -> None:
     """Read the sizes, measure, print the table."""
     sizes = {"scenes": (4 * SHARD, "scenes, in whole shards"), "size": (128, "pixels a side"), "repeats": (3, "calls")}
-    read = options(__doc__, sizes, threads=1)
+    read = options(__doc__, sizes)
     scenes = max(SHARD, read.scenes // SHARD * SHARD)
     drawn = [sample_scene(seed, 1, 5, False) for seed in range(scenes)]
     rows = [build_row(scenes, read.size, read.repeats)]

@@ -1,5 +1,6 @@
 """One optimiser's update: backward, average over ranks, unscale, clip, finite check, step."""
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from torch.optim import Optimizer
 from engine import distributed, replicas
 from engine.errors import UserError
 
+log = logging.getLogger(__name__)
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 
 
@@ -103,7 +105,9 @@ def _listed(parts: dict[str, Tensor] | None) -> str:
 
 
 def pick_precision(precision: Precision, device: torch.device) -> Precision:
-    """Resolve ``auto``: bf16 on GPUs that have it, else fp32; check what was asked.
+    """Resolve ``auto``: bf16 on GPUs that have it, else fp32; check what was asked, and log what is not plain.
+
+    CPUs with avx512_bf16 compute in fp32 too unless bf16 is asked for: what it does to recalls has not been compared.
 
     Args:
         precision: what the config asks for.
@@ -115,8 +119,22 @@ def pick_precision(precision: Precision, device: torch.device) -> Precision:
     Raises:
         UserError: fp16 on the CPU.
     """
-    if precision == "auto":
-        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
     if precision == "fp16" and device.type == "cpu":
         raise UserError("trainer.precision: fp16 needs a GPU; use fp32 or bf16 on the CPU")
-    return precision
+    found = precision
+    if precision == "auto":
+        found = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if found == "bf16":
+        log.info("computing in bf16 on %s%s", device, " (precision: auto)" if precision == "auto" else "")
+    if device.type == "cpu" and cpu_has_bf16() and precision == "auto":
+        log.info(
+            "computing in fp32; this CPU has avx512_bf16, where trainer.precision=bf16 is 1.3 to 1.8 times quicker"
+        )
+    if device.type == "cpu" and not cpu_has_bf16() and found == "bf16":
+        log.warning("this CPU has no avx512_bf16: bf16 is emulated, many times slower than trainer.precision=fp32")
+    return found
+
+
+def cpu_has_bf16() -> bool:
+    """Return whether this CPU multiplies bfloat16 numbers by instructions of its own (avx512_bf16)."""
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))

@@ -1,11 +1,23 @@
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 
 from benchmarks import __main__ as everything
-from benchmarks import loading, logmel, retrieval, similarity, table, training, triplet, word_detection, word_regions
+from benchmarks import (
+    loading,
+    logmel,
+    manifest,
+    retrieval,
+    similarity,
+    table,
+    training,
+    triplet,
+    word_detection,
+    word_regions,
+)
 
 SMALL = ["--channels", "8", "--side", "2", "--frames", "3", "--repeats", "1"]
 
@@ -22,7 +34,8 @@ SMALL = ["--channels", "8", "--side", "2", "--frames", "3", "--repeats", "1"]
             "words against regions, cpu",
         ),
         (retrieval, ["--n", "40", "--pooled", "48", "--repeats", "1"], "recalls of 48 pooled maps, cpu"),
-        (loading, ["--rows", "4", "--batch-size", "2", "--seconds", "0.5", "--workers", "0"], "HDF5, speech alone"),
+        (loading, ["--rows", "4", "--batch-size", "2", "--seconds", "0.5"], "kept in memory, speech alone"),
+        (manifest, ["--rows", "50", "--repeats", "1"], "50 rows, every check"),
     ],
 )
 def test_a_benchmark_prints_its_table(module, arguments, expected, monkeypatch, capsys):
@@ -36,7 +49,7 @@ def test_a_benchmark_prints_its_table(module, arguments, expected, monkeypatch, 
 
 
 @pytest.mark.parametrize(
-    "module", [loading, logmel, retrieval, similarity, training, triplet, word_detection, word_regions]
+    "module", [loading, logmel, manifest, retrieval, similarity, training, triplet, word_detection, word_regions]
 )
 def test_help_says_what_is_measured_and_every_default(module, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [module.__name__, "--help"])
@@ -61,6 +74,31 @@ def test_baselines_compute_the_same():
     expected = similarity.similarity(image, speech)
     torch.testing.assert_close(similarity.loop(image, speech), expected)
     torch.testing.assert_close(triplet.loop_matrix(image, speech), expected)
+
+
+def test_ways_take_turns_and_the_best_of_each_counts(monkeypatch):
+    clock, calls = [0.0], []
+    monkeypatch.setattr(table, "_clock", lambda _device: clock[0])
+
+    def way(name, durations):
+        def call():
+            calls.append(name)
+            clock[0] += durations[calls.count(name) - 1]
+
+        return call
+
+    found = table.best_times(way("a", [0.1, 0.5, 0.25, 1]), way("b", [9, 8, 16]), repeats=3)
+    assert found == [0.25, 8]
+    assert calls == [*"ab" * 3, "a"]  # the first call warms up; a long one counts and saves the last
+    assert table.best_times(way("c", [4]), repeats=1) == [4]
+
+
+def test_cpu_time_is_counted_and_not_the_time_that_passes():
+    """Sleeping is free; work is not, in this process and in those that it waited for."""
+    work = "import time\nwhile time.process_time() < 0.3: pass"
+    assert table.timed(lambda: time.sleep(0.5))[1] < 0.4
+    assert table.timed(lambda: subprocess.run([sys.executable, "-c", work], check=True))[1] >= 0.25
+    assert table.timed(lambda: exec(work.replace("0.3", str(time.process_time() + 0.2))))[1] >= 0.15
 
 
 def test_a_row_shows_gain_and_limit(capsys):

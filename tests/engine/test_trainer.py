@@ -307,6 +307,35 @@ def test_precision_is_checked():
         pick_precision("fp16", CPU)
 
 
+@pytest.mark.parametrize(
+    ("precision", "units", "found", "told"),
+    [
+        ("auto", True, "fp32", "computing in fp32; this CPU has avx512_bf16, where trainer.precision=bf16 is 1.3"),
+        ("auto", False, "fp32", ""),
+        ("fp32", True, "fp32", ""),
+        ("bf16", True, "bf16", "computing in bf16 on cpu"),
+        ("bf16", False, "bf16", "this CPU has no avx512_bf16: bf16 is emulated, many times slower"),
+    ],
+)
+def test_bf16_on_a_cpu_is_told(precision, units, found, told, caplog, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": units} if units else {})
+    with caplog.at_level("INFO"):
+        assert pick_precision(precision, CPU) == found
+    assert told in caplog.text
+    assert bool(caplog.text) == bool(told)
+
+
+def test_a_step_in_bf16_on_a_cpu_multiplies_in_bf16_and_keeps_fp32_weights():
+    trainer = make(precision="bf16")
+    seen, net = [], trainer.task.net
+    net[0].register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+    before = weights(trainer.task)
+    trainer.train_step(next(iter(trainer.task.batches(0, 0))))
+    assert seen == [torch.bfloat16]
+    assert all(p.dtype == torch.float32 for p in net.parameters())
+    assert not torch.equal(before, weights(trainer.task))
+
+
 def test_snapshots_are_kept_beside_every_last_checkpoint(tmp_path):
     """Epoch 0 and every second epoch, as they were then; last.pt is as often written as without them."""
     checkpoints = CheckpointSettings(snapshot_every_epochs=2)
