@@ -13,7 +13,7 @@ from uuid import uuid4
 import h5py
 import numpy as np
 
-from datasets.manifest import ManifestError, rows_of
+from datasets.manifest import ManifestError, base_folder, rows_of
 from engine.errors import UserError
 
 IDENTITY = "pair"  # attribute of both files
@@ -264,9 +264,9 @@ def manifest_of(manifest: Path, audio: str, image: str, source: dict[str, Any], 
         The JSON, UTF-8.
     """
     content = json.loads(manifest.read_bytes())
-    for base in ("image_base_path", "audio_base_path"):
-        content[base] = str(manifest.parent.absolute() / Path(content.get(base, "")).expanduser())
-    rows = (row for entry in content["data"] for row in rows_of(entry))
+    rows = [row for entry in content["data"] for row in rows_of(entry)]
+    for kind, name in (("image", "image"), ("audio", "wav")):
+        content[f"{kind}_base_path"] = str(base_folder(manifest, content, kind, rows[0][name]))
     content["data"] = [entry for row, entry in enumerate(rows) if row not in left_out]
     content |= {"audio_hdf5_path": audio, "image_hdf5_path": image, "made_from": source}
     content["left_out"] = [{"row": row, "reason": reason} for row, reason in left_out.items()]

@@ -2,10 +2,11 @@
 
 Places Audio JSON (wnhsu/ResDAVEnet-VQ): ``image_base_path``, ``audio_base_path`` and ``data``, a list of ``uttid``,
 ``speaker``, ``asr_text``, ``wav``, ``image`` and perhaps ``text_alignment``; or ``audio_hdf5_path`` and
-``image_hdf5_path``; or both. Relative paths are relative to the folder of the file that names them; ``~`` is expanded.
-SpokenCOCO's rows hold an ``image`` and a list of ``captions``: ``uttid``, ``speaker``, ``text``, ``wav``. Files are
-found, too, where a list has backslashes or another form of Unicode than the disk (file_names.py). The other published
-layout, GAN-CLEVR, is read in gan_clevr.py.
+``image_hdf5_path``; or both. Only ``wav`` and ``image`` must be there, as for the public code: ``text`` stands for
+``asr_text``, and an utterance without ``uttid`` is called as its sound file. SpokenCOCO's rows hold an ``image`` and a
+list of ``captions``: ``uttid``, ``speaker``, ``text``, ``wav``. ``~`` is expanded; manifest_paths.py says where
+relative paths are looked for. Files are found, too, where a list has backslashes or another form of Unicode than the
+disk (file_names.py). The other published layout, GAN-CLEVR, is read in gan_clevr.py.
 """
 
 import logging
@@ -17,6 +18,7 @@ from typing import Any, Literal
 
 from datasets.file_names import FileNames, missing
 from datasets.json_rows import Take, read_json_rows
+from datasets.manifest_paths import find_path, places_of
 from datasets.records import Fields, Records, check_alignment
 from engine.errors import UserError
 from engine.text_files import TextError, read_text
@@ -27,6 +29,8 @@ PROBLEMS_SHOWN = 10
 LONGEST = 60  # characters of a value that a message shows
 QUOTES = "'\""
 FIELDS = ("uttid", "speaker", "asr_text", "wav", "image")
+NEEDED = ("wav", "image")
+KINDS = ("audio", "image")
 Problem = tuple[int, str]  # row, and a sentence about it
 _values = itemgetter(*FIELDS)
 
@@ -89,26 +93,71 @@ def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Ma
         ManifestError: No such file, not JSON, missing fields, wrong types, bad alignments or missing files: the
             first ten problems and the count.
     """
-    records, problems = Records(), []
+    records, problems, skipped = Records(), [], []
 
     def take(entries: list[Any]) -> None:
         for entry in entries:
             for row in rows_of(entry) if type(entry) is dict and "captions" in entry else (entry,):
-                records.add(_fields(len(records), row, problems))
+                records.add(_fields(len(records), row, problems, skipped))
 
     content = _read_json(path, take)
     _check_rows(path, content, len(records), need)
-    base = path.parent.absolute()
-    records.folders = tuple(str(_resolved(content.get(f"{k}_base_path", ""), base)) for k in ("audio", "image"))
+    _say_skipped(path, skipped)
+    if len(records):
+        firsts = zip(KINDS, records.fields(0)[-2:], strict=True)
+        records.folders = tuple(str(base_folder(path, content, kind, first or "")) for kind, first in firsts)
     if need == "files":
         records, missed = located(records, path)
         problems += missed
-    pair = [_resolved(content[key], base) if key in content else None for key in ("audio_hdf5_path", "image_hdf5_path")]
+    pair = [_of_pair(path, content, f"{kind}_hdf5_path", need) for kind in KINDS]
     if need == "hdf5" and None in pair:
         told = "names no HDF5 pair (audio_hdf5_path, image_hdf5_path); run preprocess/hdf5.yaml to make one"
         problems.append((len(records), told))
     report_problems(path, [problem for _, problem in sorted(problems, key=itemgetter(0))])
     return Manifest(path, records, *pair)
+
+
+def base_folder(path: Path, content: dict[str, Any], kind: str, first: str) -> Path:
+    """Finds the folder that the names of sounds or pictures are relative to.
+
+    Args:
+        path: The JSON.
+        content: Of the JSON.
+        kind: "audio" or "image".
+        first: The name in the first row, by whose file the folder is known.
+
+    Returns:
+        The folder, absolute.
+    """
+    named = content.get(f"{kind}_base_path", "")
+    found, there = find_path(_expanded(named), path, first)
+    return found if there or not named else find_path(_expanded(named), path)[0]
+
+
+def _of_pair(path: Path, content: dict[str, Any], key: str, need: str) -> Path | None:
+    """One of the files of the HDF5 pair, None where it is not named."""
+    if key not in content:
+        return None
+    named = _expanded(content[key])
+    found, there = find_path(named, path)
+    if there or need != "hdf5":
+        return found
+    places = places_of(path)
+    above = "; its folder and those above it were looked into"
+    working = f", and the working folder {places[-1]}" if places[-1] not in places[0].parents else ""
+    raise ManifestError(
+        f"{found}: there is no such file; {path} names it{'' if named.is_absolute() else above + working}"
+    )
+
+
+def _say_skipped(path: Path, skipped: list[tuple[int, str]]) -> None:
+    """Tells of tokens of alignments that are left out."""
+    if skipped:
+        row, token = skipped[0]
+        log.warning(
+            "%s: text_alignment of %d rows holds tokens other than start__WORD__end, which are left out as in the "
+            "public code; the first: %s in row %d", path, len(skipped), _shown(token), row,
+        )  # fmt: skip
 
 
 def located(records: Records, source: Path) -> tuple[Records, list[Problem]]:
@@ -216,13 +265,16 @@ def _check_rows(path: Path, content: dict[str, Any], rows: int, need: str) -> No
     raise ManifestError(f"{path}: has {found}, expected a list of rows with {', '.join(FIELDS)}")
 
 
-def _fields(row: int, entry: Any, problems: list[Problem]) -> Fields:
+def _fields(row: int, entry: Any, problems: list[Problem], skipped: list[tuple[int, str]]) -> Fields:
     """What is kept of a row: empty after noting what is wrong with it."""
     try:
-        uttid, speaker, text, wav, image = _values(entry)
+        try:
+            uttid, speaker, text, wav, image = _values(entry)
+        except KeyError:
+            uttid, speaker, text, wav, image = _values(_completed(entry))
         alignment = entry.get("text_alignment")
-        if alignment is not None:
-            check_alignment(alignment)
+        if alignment is not None and (left_out := check_alignment(alignment)):
+            skipped.append((row, left_out))
         # the quick way for a million rows: what is wrong is worked out for those that do not pass
         if type(uttid) is type(speaker) is type(text) is type(wav) is type(image) is str and wav and image:
             return uttid, speaker, text, alignment, wav, image
@@ -232,14 +284,22 @@ def _fields(row: int, entry: Any, problems: list[Problem]) -> Fields:
     return ("", "", "", None, None, None)
 
 
+def _completed(entry: dict[str, Any]) -> dict[str, Any]:
+    """A row with what the public code does not read either, so that lists may lack it."""
+    sound = entry["wav"]
+    name = sound.rsplit("/", 1)[-1].rsplit(".", 1)[0] if isinstance(sound, str) else ""
+    return {"uttid": name, "speaker": "", "asr_text": entry.get("text", "")} | entry
+
+
 def _fault(row: int, entry: Any) -> str:
     """What is wrong with a row that cannot be used."""
     if not isinstance(entry, dict):
         return f"row {row}: is {_shown(entry)}, expected a mapping with {', '.join(FIELDS)}"
     name = f"row {row} ({_shown(entry['uttid']).strip(QUOTES)})" if "uttid" in entry else f"row {row}"
-    missing = [field for field in FIELDS if field not in entry]
+    missing = [field for field in NEEDED if field not in entry]
     if missing:
         return f"{name}: lacks {', '.join(missing)}"
+    entry = _completed(entry)
     wrong = [field for field in FIELDS if not isinstance(entry[field], str)]
     wrong += [] if isinstance(entry.get("text_alignment"), str | None) else ["text_alignment"]
     wrong += [field for field in ("wav", "image") if entry[field] == ""]
@@ -252,10 +312,10 @@ def _fault(row: int, entry: Any) -> str:
     raise AssertionError(f"{name} was refused without a fault")
 
 
-def _resolved(path: str, base: Path) -> Path:
-    """A path of the JSON, against the JSON's folder."""
+def _expanded(path: str) -> Path:
+    """A path of the JSON, the home folder in the place of ``~``."""
     try:
-        return base / Path(path).expanduser()
+        return Path(path).expanduser()
     except RuntimeError as error:
         raise ManifestError(
             f"the path {_shown(path)} begins with the home folder of no user of this machine"

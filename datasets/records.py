@@ -112,24 +112,32 @@ def _writable(field: list[Word] | str | None) -> list[Word] | str | None:
     return field and without_surrogates(field)
 
 
+PARTS = 3  # of a token: start, word, end
 _PLAIN = re.compile(r"\s*(?:\d+(?:\.\d+)?__[^\s_]+__\d+(?:\.\d+)?(?:\s+|$))*")
 
 
-def check_alignment(text: str) -> None:
+def check_alignment(text: str) -> str | None:
     """Checks that :func:`parse_alignment` can parse a text; most are seen to be in order without doing so.
 
     Args:
         text: As there.
 
+    Returns:
+        The first token that is left out; None where all are words.
+
     Raises:
         ValueError: As there.
     """
-    if not _PLAIN.fullmatch(text):
-        parse_alignment(text)
+    if _PLAIN.fullmatch(text):
+        return None
+    parse_alignment(text)
+    return next((token for token in text.split() if len(token.split("__")) != PARTS), None)
 
 
 def parse_alignment(text: str) -> list[Word]:
     """Parses ``text_alignment``: "start__WORD__end" tokens, separated by spaces.
+
+    Tokens of fewer or more parts are left out, as in the public code (``run_unit_analysis.py``).
 
     Args:
         text: For instance "0.15__A__0.42 0.45__SMALL__0.72".
@@ -138,16 +146,18 @@ def parse_alignment(text: str) -> list[Word]:
         (start, end, word) in seconds.
 
     Raises:
-        ValueError: A token has another form.
+        ValueError: The start or end of a token is no number, or infinite.
     """
     words = []
     for token in text.split():
-        start, *word = token.split("__")
-        end = word.pop() if word else ""
+        parts = token.split("__")
+        if len(parts) != PARTS:
+            continue
         try:
-            words.append((float(start), float(end), "__".join(word)))
+            start, end = float(parts[0]), float(parts[2])
         except ValueError:
-            word = []
-        if not word or not all(map(math.isfinite, words[-1][:2])):
+            start = end = math.nan
+        if not (math.isfinite(start) and math.isfinite(end)):
             raise ValueError(f"text_alignment holds {token[:60]!r}, expected start__WORD__end tokens in seconds")
+        words.append((start, end, parts[1]))
     return words

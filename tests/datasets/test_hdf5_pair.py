@@ -1,5 +1,6 @@
 """Malformed HDF5 pairs: each is one sentence that names the file and the dataset, none a traceback."""
 
+import json
 import re
 import time
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from datasets.hdf5_pair import manifest_of
 from datasets.images import ImageTransform
 from datasets.loading import Loader
 from datasets.spoken_captions import PlacesHDF5
@@ -142,3 +144,16 @@ def test_damaged_files_never_end_in_a_traceback(tmp_path):
         tried += 1
     assert tried >= 10
     assert 0 < refused < tried
+
+
+def test_the_json_of_a_pair_names_the_folders_where_the_files_were_found(tmp_path):
+    """Its paths as of the folder where the public script ran, above the list; the pair's are absolute."""
+    (tmp_path / "wavs").mkdir()
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "wavs" / "a.wav").touch()
+    (tmp_path / "a.png").touch()
+    rows = [{"wav": "a.wav", "image": "a.png"}]
+    manifest = tmp_path / "lists" / "train.json"
+    manifest.write_text(json.dumps({"audio_base_path": "./wavs", "image_base_path": "", "data": rows}))
+    made = json.loads(manifest_of(manifest, "a.h5", "i.h5", {}, {}))
+    assert (made["audio_base_path"], made["image_base_path"]) == (str(tmp_path / "wavs"), str(tmp_path))
