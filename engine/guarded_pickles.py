@@ -24,7 +24,13 @@ class _Whole:
     """A file of which no read comes back short."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file, self.readline = file, file.readline
+        self.file = file
+
+    def readline(self) -> bytes:
+        found = self.file.readline()
+        if not found.endswith(b"\n"):
+            raise EOFError("the pickle is cut off")
+        return found
 
     def read(self, count: int) -> bytes:
         found = self.file.read(count)
