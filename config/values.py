@@ -109,8 +109,8 @@ def _items(annotation: Any, value: Any, key_path: str) -> Iterator[tuple[Any, An
 def _expected(annotation: Any, value: Any, strict: bool) -> str | None:
     """Say what is expected where a value does not fit its annotation."""
     adapter = _adapter(annotation)
-    if adapter is None:  # no type that pydantic can check
-        return None
+    if adapter is None:  # a protocol, of which YAML holds nodes only
+        return describe(annotation) if strict else None
     try:
         if strict:
             adapter.validate_json(json.dumps(value), strict=True)

@@ -15,6 +15,7 @@ import torch
 
 from engine import distributed
 from engine.errors import UserError
+from engine.torch_files import check_size, check_tensors
 from engine.whole_files import written_whole
 
 log = logging.getLogger(__name__)
@@ -75,11 +76,13 @@ def read(path: Path, map_location: str | torch.device = "cpu") -> dict[str, Any]
     if _start(path) == OLD_TORCH:
         raise _foreign(path)
     try:
+        check_size(path)
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is not None:
             raise CheckpointError(f"{path} is damaged: the checksum of its part '{damaged}' does not fit")
         state = torch.load(path, map_location=map_location, weights_only=True)
+        check_tensors(state, path)
     except CheckpointError:
         raise
     except pickle.UnpicklingError as error:  # whole, but it holds more than tensors and plain values
