@@ -74,6 +74,9 @@ class SpeechModel:
         speech: (B, 40, T), frames to SpeechMaps.
         device: where it is.
         name: what it is called in reports and messages.
+
+    Raises:
+        UserError: the weights hold NaN or infinity, which a quantiser would hide.
     """
 
     speech: nn.Module | None
@@ -83,6 +86,12 @@ class SpeechModel:
     def __post_init__(self) -> None:
         self._poolings: dict[str, int] = {}
         if self.speech is not None:
+            bad = [name for name, tensor in self.speech.state_dict().items() if not bool(tensor.isfinite().all())]
+            if bad:
+                raise UserError(
+                    f"{self.name}: the weights {', '.join(bad[:3])} of its speech encoder hold NaN or infinity, "
+                    "expected numbers; take another checkpoint"
+                )
             self.speech.eval().requires_grad_(False).to(self.device)
 
     @property

@@ -22,6 +22,20 @@ def test_sounds_of_all_folders_below_in_order(tmp_path):
     assert SoundFolder(tmp_path, max_frames=10)[0]["nframes"] == 10
 
 
+def test_links_are_followed_but_not_round_and_round(tmp_path):
+    sound = np.random.default_rng(0).normal(size=3200) / 9
+    for name in ("speech/a/one.wav", "speech/b/two.wav", "elsewhere/three.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / name, sound, 16000)
+    folder = tmp_path / "speech"
+    for link, target in (("a/up", folder), ("a/self", folder / "a"), ("c", tmp_path / "elsewhere")):
+        (folder / link).symlink_to(target)
+    (tmp_path / "elsewhere" / "back").symlink_to(folder)
+    (folder / "lost").symlink_to(tmp_path / "nowhere")
+    found = SoundFolder(folder)
+    assert [found.record(row).uttid for row in range(len(found))] == ["a/one", "b/two", "c/three"]
+
+
 def test_folders_without_sounds(tmp_path):
     with pytest.raises(ManifestError, match=r"there is no folder .*none; give one that holds sound files"):
         SoundFolder(tmp_path / "none")

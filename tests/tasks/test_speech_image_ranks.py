@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from config import Factory
+from datasets.samples import SampleError
 from engine.errors import UserError
 from engine.optimization import Length, Optimization
 from engine.settings import TrainerSettings
@@ -155,6 +156,18 @@ SHARES = [(3, 0), (0, 3), (2, 1), (0, 0)]
 
 def encode_all_shares(rank, world):
     return {str(rows): encode_shares(rank, world, rows) for rows in SHARES}
+
+
+def test_maps_that_are_not_finite_name_their_row():
+    batch = {"index": torch.tensor([5, 7, 9]), "mel": torch.zeros(3, 2, 8)}
+    dataset = SimpleNamespace(unusable=lambda row, error: SampleError(f"row {row}: {error}", row))
+    loader = SimpleNamespace(batches=lambda _epoch: iter([batch]), steps_per_epoch=1, dataset=dataset, skipped={})
+    for which in ("image", "speech"):
+        maps = {"image": torch.zeros(3, 2, 2, 2), "speech": torch.zeros(3, 2, 8)}
+        maps[which][1, 0, 1] = float("inf")
+        made = maps["image"], speech_maps(maps["speech"], torch.full((3,), 8), 8)
+        with pytest.raises(SampleError, match=f"row 7: the {which} map of it is not finite, expected numbers"):
+            encode_all(loader, lambda _batch, _dataset, made=made: made)
 
 
 def test_a_rank_may_have_no_rows(tmp_path):

@@ -14,7 +14,7 @@ from engine.errors import UserError
 from evaluation.abx import Comparing
 from evaluation.abx_items import COLUMNS, AbxError, read_items
 from evaluation.zerospeech import write_features
-from tasks.units.abx import abx, score_folder
+from tasks.units.abx import _texts, abx, score_folder
 from tasks.units.abx_items import write_items
 from tasks.units.extraction import extract_all
 from tasks.units.model import LayerError, SpeechSource, load_speech
@@ -25,6 +25,14 @@ LAYERS = ["logmel", "conv2", "quant2", "quant3"]
 
 def captions(manifest, **how):
     return lambda train, on_error: PlacesFiles(manifest, image=None, train=train, on_error=on_error, **how)
+
+
+def test_text_files_are_called_by_their_paths_and_where_that_is_clear_by_their_names(tmp_path):
+    paths = [tmp_path / name for name in ("a.txt", "s1/b.txt", "s1/c.d.txt", "s2/b.txt")]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert _texts(tmp_path) == dict(zip(["a", "s1/b", "s1/c.d", "s2/b"], paths, strict=True)) | {"c.d": paths[2]}
 
 
 @pytest.mark.usefixtures("_library")
@@ -78,7 +86,8 @@ def test_an_item_file_and_dumped_text_give_the_same(world, vq_run, context, tmp_
     names = utterance_names(dataset)
     model = load_speech(SpeechSource(run=vq_run), torch.device("cpu"))
     for one in extract_all(model, dataset, ["quant2"], whole_frames=True):
-        write_features(tmp_path / "dumped" / f"{names[one.row]}.txt", one.layers["quant2"].features)
+        folder = tmp_path / "dumped" / ("one" if one.row % 2 else "two/below")
+        write_features(folder / f"{names[one.row]}.txt", one.layers["quant2"].features)
     score_folder(tmp_path / "world.item", tmp_path / "dumped", 0.02, context, **few, run=context.settings)
     second = json.loads((context.folder / "abx.json").read_text())
     assert second[0]["error"] == pytest.approx(first[0]["error"], abs=0.01)  # three decimals
@@ -92,7 +101,7 @@ def test_an_item_file_and_dumped_text_give_the_same(world, vq_run, context, tmp_
     with pytest.raises(AbxError, match=r"found the file 'nowhere', which .*dumped lacks .as it does 1 of 25 files"):
         score_folder(tmp_path / "world.item", tmp_path / "dumped", 0.02, context, **few, run=context.settings)
     write_items(world, tmp_path / "world.item")
-    some = sorted((tmp_path / "dumped").iterdir())
+    some = sorted((tmp_path / "dumped").rglob("*.txt"))
     write_features(some[0], np.ones((3, 8), np.float32))
     with pytest.raises(AbxError, match=r"line \d+: found an item from .* is only 0.08 s long"):
         score_folder(tmp_path / "world.item", tmp_path / "dumped", 0.02, context, **few, run=context.settings)

@@ -9,6 +9,7 @@ from config import RefusedValues
 from datasets.records import Records
 from datasets.samples import SampleError
 from datasets.spoken_captions import PlacesFiles, PlacesHDF5
+from engine.errors import UserError
 from tasks.trained_run import ModelError
 from tasks.units.extraction import extract, extract_all
 from tasks.units.model import LayerError, SpeechModel, SpeechSource, load_speech
@@ -101,6 +102,16 @@ def test_hdf5_and_features_on_the_device_give_the_same(model, places, assets):
             for name in layers:
                 a, b = one.layers[name].features, other.layers[name].features
                 np.testing.assert_allclose(a, b, rtol=1e-3, atol=0.02)
+
+
+def test_layers_that_are_not_finite_name_the_utterance(model, places):
+    with torch.no_grad():
+        next(model.speech.parameters())[0] = float("nan")
+    with pytest.raises(SampleError, match=r"^row \d \(.*\) of .*: conv1, conv2 of it is not finite, .*model's weights"):
+        extract_all(model, places, ["logmel", "conv1", "conv2"])
+    assert len(extract_all(model, places, ["logmel"])) == len(places)
+    with pytest.raises(UserError, match=r"^x: the weights .* of its speech encoder hold NaN or infinity, expected"):
+        SpeechModel(model.speech, CPU, "x")
 
 
 def test_models_without_quantisers(tmp_path, places):
