@@ -165,7 +165,7 @@ def refuse_configs_of_the_original(loaded: config.Config) -> None:
     """
     if "entry" in loaded.values or "args" not in loaded.values:
         return
-    from published.drawing_options import answer, is_of_the_original
+    from published.drawing_options import answer, is_of_the_original  # it imports every network: only when needed
 
     if is_of_the_original(loaded.values):
         raise UserError(answer(config.short(loaded.path), loaded.values, lambda name: config.load(name).values))
