@@ -56,14 +56,15 @@ def _trained(case: Case, image: nn.Module, speech: ResDavenetVq) -> Arrays:
     schedule = step_decay(optimizer, hyper["steps_per_epoch"], **decay)
     margin = {"margin": hyper["margin"]}
     ranking = [Factory(loss, margin, "ranking") for loss in (losses.sampled_triplet, losses.semi_hard_triplet)]
-    task = SimpleNamespace(similarity=Similarity("pooled", "dot"), ranking=ranking, same_picture="impostor")
+    task = SpeechImage.__new__(SpeechImage)  # without data and an optimiser, which its loss does not need
+    task.similarity, task.ranking, task.same_picture = Similarity("pooled", "dot"), ranking, "impostor"
     found: dict[str, list] = {"loss": [], "commitment": [], "learning_rate": []}
     for step, drawn in enumerate(case.tensor("impostors")):
         rows = (step * hyper["batch_step"] + torch.arange(hyper["batch_size"])) % len(mel)
         found["learning_rate"].append(optimizer.param_groups[0]["lr"])
         maps, captions = image(pictures[rows]), speech(mel[rows], nframes[rows])
         with mock.patch("tasks.speech_image.draw_imposters", side_effect=list(drawn)):
-            parts = SpeechImage.loss_parts(task, maps, captions, {}, SimpleNamespace(generator=None))
+            parts = task.loss_parts(maps, captions, {}, SimpleNamespace(generator=None))
         loss = sum(parts.values()) + sum(captions.losses.values())
         optimizer.zero_grad()
         loss.backward()
