@@ -85,6 +85,8 @@ def read_audio(path: Path, sample_rate: int = SAMPLE_RATE, allow_silence: bool =
     if problem is not None:
         raise AudioError(f"{path}: {problem}")
     parts = [resample(mono.samples, mono.rate, sample_rate) for mono in found]
+    if not all(map(_finite, parts)):
+        raise AudioError(f"{path}: holds samples too large to be resampled, expected about 1 at most; convert it again")
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -120,7 +122,7 @@ def _unusable(found: list[_Mono], allow_silence: bool) -> str | None:
     count = sum(len(mono.samples) for mono in found)
     if count == 0:
         return "holds no samples, expected at least one; replace or remove it"
-    if not all(math.isfinite(float(np.sum(mono.samples, dtype=np.float64))) for mono in found):
+    if not all(_finite(mono.samples) for mono in found):
         return "holds NaN or infinite samples, expected finite ones; record or convert it again"
     filled = [mono.samples for mono in found if len(mono.samples)]
     swing = float(max(samples.max() for samples in filled)) - float(min(samples.min() for samples in filled))
@@ -129,6 +131,11 @@ def _unusable(found: list[_Mono], allow_silence: bool) -> str | None:
     if max(mono.swing for mono in found) > 0:
         return "its channels cancel each other, their mean is silent; keep one of the channels, or turn one round"
     return f"holds only silence ({count} equal samples), expected sound; record it again or remove it"
+
+
+def _finite(samples: np.ndarray) -> bool:
+    """Whether no sample is NaN or infinite."""
+    return math.isfinite(float(np.sum(samples, dtype=np.float64)))
 
 
 def _unusual_rate(found: list[_Mono], sample_rate: int) -> str | None:

@@ -306,6 +306,13 @@ def test_rates_that_nobody_records_at(tmp_path):
         assert count_samples(tmp_path / "x.wav") == (0 if rate == 1 else 2), "more than anybody has; two samples"
 
 
+def test_samples_that_overflow_when_they_are_resampled(tmp_path):
+    huge = np.where(np.arange(8000) % 40 < 20, 3.4e38, -3.4e38)
+    soundfile.write(tmp_path / "x.wav", huge, 8000, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"x\.wav: holds samples too large to be resampled, expected about 1 at most"):
+        read_audio(tmp_path / "x.wav")
+
+
 def test_what_is_no_file_of_sound(tmp_path, monkeypatch):
     (tmp_path / "folder.wav").mkdir()
     os.mkfifo(tmp_path / "pipe.wav")
