@@ -18,6 +18,8 @@ from engine.errors import UserError
 
 SAMPLE_RATE = 16000
 BLOCK = 1 << 20  # values decoded at a time: what a header claims is never believed before it is there
+BEHIND = 512  # samples asked for behind the last that is announced; libsndfile fills with zeros what it does not have
+HIGHEST = 6_144_000  # Hz, of the fastest converters
 LONGEST = 1 << 29  # samples that are taken: 9 hours at 16 kHz, 2 GiB
 
 
@@ -79,10 +81,12 @@ def read_audio(path: Path, sample_rate: int = SAMPLE_RATE, allow_silence: bool =
         raise AudioError(
             f"{path}: cannot be decoded as sound ({_reason(path, error)}); replace or remove it"
         ) from error
-    problem = _unusable(found, allow_silence)
+    problem = _unusable(found, allow_silence) or _unusual_rate(found, sample_rate)
     if problem is not None:
         raise AudioError(f"{path}: {problem}")
     parts = [resample(mono.samples, mono.rate, sample_rate) for mono in found]
+    if not all(map(_finite, parts)):
+        raise AudioError(f"{path}: holds samples too large to be resampled, expected about 1 at most; convert it again")
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -90,8 +94,13 @@ def _decoded(stream: Stream) -> _Mono:
     """Decodes a recording block by block, to its end and not to its claims."""
     blocks: list[np.ndarray] = []
     count, low, high = 0, np.inf, -np.inf
+    most = max(1, BLOCK // stream.channels)
     with stream:
-        while len(block := stream.read(max(1, BLOCK // stream.channels), dtype="float32", always_2d=True)):
+        while True:
+            asked = most if stream.length is None else min(most, max(0, stream.length - count) + BEHIND)
+            block = stream.read(asked, dtype="float32", always_2d=True)
+            if not len(block):
+                break
             blocks.append(block[:, 0] if stream.channels == 1 else block.mean(axis=1))
             if stream.channels > 1:
                 low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
@@ -113,7 +122,7 @@ def _unusable(found: list[_Mono], allow_silence: bool) -> str | None:
     count = sum(len(mono.samples) for mono in found)
     if count == 0:
         return "holds no samples, expected at least one; replace or remove it"
-    if not all(math.isfinite(float(np.sum(mono.samples, dtype=np.float64))) for mono in found):
+    if not all(_finite(mono.samples) for mono in found):
         return "holds NaN or infinite samples, expected finite ones; record or convert it again"
     filled = [mono.samples for mono in found if len(mono.samples)]
     swing = float(max(samples.max() for samples in filled)) - float(min(samples.min() for samples in filled))
@@ -122,6 +131,21 @@ def _unusable(found: list[_Mono], allow_silence: bool) -> str | None:
     if max(mono.swing for mono in found) > 0:
         return "its channels cancel each other, their mean is silent; keep one of the channels, or turn one round"
     return f"holds only silence ({count} equal samples), expected sound; record it again or remove it"
+
+
+def _finite(samples: np.ndarray) -> bool:
+    """Whether no sample is NaN or infinite."""
+    return math.isfinite(float(np.sum(samples, dtype=np.float64)))
+
+
+def _unusual_rate(found: list[_Mono], sample_rate: int) -> str | None:
+    """What is wrong with rates that nobody records at: a damaged header makes hours of a second."""
+    rates = sorted({mono.rate for mono in found})
+    if sum(len(mono.samples) * sample_rate / mono.rate for mono in found) > LONGEST or rates[-1] > HIGHEST:
+        return (
+            f"has a rate of {rates} Hz, expected 1000 to {HIGHEST} Hz and less than 9 hours; record or convert it again"
+        )
+    return None
 
 
 def count_samples(path: Path, sample_rate: int = SAMPLE_RATE) -> int:

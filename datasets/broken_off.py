@@ -35,12 +35,14 @@ class Sound(NamedTuple):
         length: bytes; 0 or nonsense where ``unknown``.
         unknown: whether the writer did not know the length.
         size: where the length itself stands, and its struct format.
+        frames: samples of each channel that the header counts besides; 0 where it does not.
     """
 
     start: int
     length: int
     unknown: bool
     size: tuple[int, str]
+    frames: int = 0
 
 
 class _Layout(NamedTuple):
@@ -63,13 +65,14 @@ LAYOUTS = {
 DATA = (b"data", b"SSND", b"BODY")
 
 
-def check_whole(path: Path, frame: int) -> None:
+def check_whole(path: Path, frame: int | None, frames: int) -> None:
     """Compares what a sound file's header announces with what is there.
 
     Args:
         path: The file.
-        frame: Bytes of one sample of every channel; fewer may be missing, for some writers count a byte too many. 1
+        frame: Bytes of one sample of every channel; fewer may be missing, for some writers count a byte too many. None
             where samples are packed in blocks.
+        frames: What libsndfile counts; one more than the header does is a byte of padding.
 
     Raises:
         BrokenOff: Bytes are missing.
@@ -82,8 +85,12 @@ def check_whole(path: Path, frame: int) -> None:
     if sound is None or sound.unknown:
         return
     there = max(0, size - sound.start)
-    if sound.length - there >= frame:
+    if sound.length - there >= (frame or 1):
         raise BrokenOff(f"{there} of {sound.length} bytes of sound are there")
+    if frame and sound.frames and frames < sound.frames - 1:
+        raise BrokenOff(f"{frames} of {sound.frames} samples are there")
+    if frame and sound.frames and frames > sound.frames + 1:
+        raise Joined(f"{frames} samples where {sound.frames} are announced")
 
 
 def with_its_length(path: Path) -> BytesIO | None:
@@ -136,19 +143,22 @@ def _find_sound(stream: BinaryIO) -> Sound | None:
         found = _of_au(head, at) if form in (b".snd", b"dns.") else _of_sphere(head, at)
         _check_alone(stream, form, found)
         return found
-    found, large = None, 0
+    found, large, frames = None, 0, 0
     for name, start, length in _chunks(stream, LAYOUTS[form], at):
         if found is not None and (name in DATA or name == form):
             raise Joined(f"a second {name.decode()!r} behind the sound, at byte {start}")
         if name == b"ds64":
             stream.seek(start + 8)
             large = int.from_bytes(stream.read(8), "little")
+        if name == b"COMM" and form == b"FORM":
+            stream.seek(start + 2)
+            frames = int.from_bytes(stream.read(4), "big")
         if name in DATA and found is None:
             found = _of_chunk(form, head, start, length, large)
             if found.unknown or form == b"RF64":  # whose chunk does not say its length itself
                 _check_alone(stream, form, found)
                 break
-    return found
+    return found._replace(frames=frames) if found and frames else found
 
 
 def _check_alone(stream: BinaryIO, form: bytes, sound: Sound | None) -> None:
@@ -207,7 +217,7 @@ def _of_sphere(head: bytes, at: int) -> Sound | None:
         length = int(fields[b"sample_count"]) * int(fields[b"channel_count"]) * int(fields[b"sample_n_bytes"])
     except KeyError:
         return None
-    return Sound(at + int(begin[1]), length, False, (0, "")) if begin else None
+    return Sound(at + int(begin[1]), length, False, (0, ""), int(fields[b"sample_count"])) if begin else None
 
 
 def _behind_id3(stream: BinaryIO) -> int:

@@ -77,7 +77,8 @@ def streams(path: Path, counting: bool = False) -> Iterator[Stream]:
         yield Stream(_flac_of_any_length(path), stream.length)
     else:
         if source is path:
-            check_whole(path, stream.channels * WIDTHS[stream.subtype] if stream.subtype in WIDTHS else 1)
+            width = WIDTHS.get(stream.subtype)
+            check_whole(path, width and width * stream.channels, stream.frames)
         yield stream
 
 

@@ -279,9 +279,38 @@ def test_several_chunks_of_samples_are_refused(tmp_path):
 def test_sphere_files_count_their_samples(tmp_path):
     content = encoded("NIST", subtype="PCM_16")
     assert b"sample_count -i 48000" in content
-    wrong = content.replace(b"sample_count -i 48000", b"sample_count -i 59000")
-    with pytest.raises(AudioError, match="breaks off, 96000 of 118000 bytes"):
-        lengths(tmp_path, wrong, "x.wav")
+    for count, told in ((b"59000", "breaks off, 96000 of 118000 bytes"), (b"40000", "holds 48000 samples where 40000")):
+        wrong = content.replace(b"sample_count -i 48000", b"sample_count -i " + count)
+        with pytest.raises(AudioError, match=told):
+            lengths(tmp_path, wrong, "x.wav")
+
+
+def test_aiff_counts_its_samples(tmp_path):
+    content = bytearray(encoded("AIFF", subtype="PCM_16"))
+    at = content.index(b"COMM") + 10
+    assert int.from_bytes(content[at : at + 4], "big") == 48000
+    for wrong, told in ((60000, "breaks off, 48000 of 60000 samples"), (30000, "holds 48000 samples where 30000 are")):
+        content[at : at + 4] = wrong.to_bytes(4, "big")
+        with pytest.raises(AudioError, match=told):
+            lengths(tmp_path, content, "x.aiff")
+    content[at : at + 4] = bytes(4)  # a pipe
+    assert len(lengths(tmp_path, content, "x.aiff")) == 48000
+
+
+def test_rates_that_nobody_records_at(tmp_path):
+    content = bytearray(encoded("WAV", signal=np.tile(SIGNAL, 3)))
+    for rate in (1, 0x7FFFFFF0):
+        content[24:28] = rate.to_bytes(4, "little")
+        with pytest.raises(AudioError, match=rf"x\.wav: has a rate of \[{rate}\] Hz, expected 1000 to 6144000 Hz"):
+            lengths(tmp_path, content, "x.wav")
+        assert count_samples(tmp_path / "x.wav") == (0 if rate == 1 else 2), "more than anybody has; two samples"
+
+
+def test_samples_that_overflow_when_they_are_resampled(tmp_path):
+    huge = np.where(np.arange(8000) % 40 < 20, 3.4e38, -3.4e38)
+    soundfile.write(tmp_path / "x.wav", huge, 8000, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"x\.wav: holds samples too large to be resampled, expected about 1 at most"):
+        read_audio(tmp_path / "x.wav")
 
 
 def test_what_is_no_file_of_sound(tmp_path, monkeypatch):
