@@ -18,7 +18,7 @@ import time
 import traceback
 
 try:
-    import torch  # noqa: F401  everything else needs it
+    import torch
 except ModuleNotFoundError:
     sys.exit(f"{sys.executable} has no torch: run scripts/quickstart.sh once, then source .venv/bin/activate")
 
@@ -190,7 +190,7 @@ def say_last(message: str, stopped: bool = False) -> None:
         message: goes to standard error.
         stopped: by a signal, which every rank gets; then rank 0 alone speaks.
     """
-    if int(os.environ.get("RANK", 0)) > 0:
+    if os.environ.get("RANK", "0") not in ("0", "") and distributed.launched_by_torchrun():
         if stopped:
             return
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -213,6 +213,7 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     try:
+        distributed.check_environment()
         if parsed.list:
             list_configs()
             return 0
@@ -226,6 +227,14 @@ def main(arguments: list[str]) -> int:
             text_log.note(traceback.format_exc(), logging.ERROR)
             raise
         say_last(f"error: {error.filename}: {error.strerror}; check this path in the config")
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        say_last(
+            f"error: not enough memory ({' '.join(str(error).split())[:200] or 'no details'}); give a smaller "
+            "data.batch_size, images, captions or network"
+        )
         return 2
     except KeyboardInterrupt as stop:
         notes = getattr(stop, "__notes__", ["the same command does what was not finished"])

@@ -5,7 +5,7 @@ faults at once, ``build`` makes the objects. Types come from this project and ``
 """
 
 from config.build import Factory, build, call_entry, takes_context
-from config.check import check, with_defaults
+from config.check import check, check_outside, with_defaults
 from config.load import PROJECT_ROOT, Config, find, list_configs, load, resolve_path, short
 from config.names import closest, resolve_type
 from config.types import ConfigError, Fault, Offers
@@ -23,6 +23,7 @@ __all__ = [
     "build",
     "call_entry",
     "check",
+    "check_outside",
     "closest",
     "dump",
     "find",

@@ -3,10 +3,13 @@
 import dataclasses
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from torch import nn
+
+from config.build import Factory
 from config.faults import Faults, join
 from config.load import Config
 from config.names import ENTRY_MODULES, closest, is_entry, resolve_type
@@ -28,6 +31,8 @@ from config.values import combination_faults, given_faults, value_faults
 
 RESERVED = ("entry", "description")
 ENTRY_OFFERS = ("context",)
+NETWORK_MODULES = ("models", "gan")
+SHOWN = 5  # faults of a file from outside
 Offered = tuple[str, ...] | None
 """Keywords that the program gives; None where that is not known."""
 
@@ -256,3 +261,45 @@ def _products(member: Any) -> list[Any]:
     """Return what a node for this alternative of an annotation should make."""
     factory = offers_of(member)
     return [member] if factory is None else list(get_args(factory[0])[-1:])
+
+
+def check_outside(value: Any, annotation: Any, key_path: str) -> Any:
+    """Check what a file from outside describes: a weights card, the config of another's run.
+
+    Args:
+        value: what the file holds.
+        annotation: what it has to be, such as ``nn.Module``.
+        key_path: where in the file, for messages.
+
+    Returns:
+        The value, defaults included: safe to build.
+
+    Raises:
+        ConfigError: it names anything but networks of ``models`` and ``gan`` (nothing else may be called for such a
+            file), or files, or its values do not fit the annotation.
+    """
+    for place, dotted in _types(value, key_path):
+        target = resolve_type(dotted)
+        own = target.__module__.split(".")[0] in NETWORK_MODULES
+        if not (own and inspect.isclass(target) and issubclass(target, nn.Module)):
+            raise ConfigError(f"{place} names {dotted}, expected a network of {' or '.join(NETWORK_MODULES)}")
+    faults = Faults()
+    checked = _check_value(annotation, value, key_path, faults)
+    if faults.rows:
+        raise ConfigError("; ".join(f"{place}: {message}" for place, message in faults.rows[:SHOWN]))
+    if isinstance(checked, dict) and "type" in checked:
+        inner = {key: item for key, item in checked.items() if key != "type"}
+        for place, path in Factory(resolve_type(checked["type"]), inner, key_path).paths():
+            raise ConfigError(f"{place} names the file {path}; expected null, weights lie beside their description")
+    return checked
+
+
+def _types(value: Any, key_path: str) -> Iterator[tuple[str, Any]]:
+    """Yield the key path and the value of every ``type`` in a value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        inner = join(key_path, str(key))
+        if key == "type":
+            yield inner, item
+        else:
+            yield from _types(item, inner)

@@ -15,12 +15,20 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from engine.errors import UserError
+from engine.numerals import is_whole_number
 from engine.rendezvous import meet
 
 TIMEOUT = timedelta(minutes=30)
+COUNTS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT", "MASTER_PORT")
+ADDRESS = ("MASTER_ADDR", "MASTER_PORT")
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 POLL_SECONDS = 0.1
 _turns = itertools.count()
+
+
+class RankError(UserError):
+    """The environment describes no rank."""
 
 
 def rank() -> int:
@@ -41,6 +49,33 @@ def is_main() -> bool:
 def launched_by_torchrun() -> bool:
     """Whether the environment describes a rank of a torchrun job."""
     return {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys()
+
+
+def check_environment() -> None:
+    """Refuse variables of torchrun that are no numbers or not all there, as a shell or a scheduler may leave them.
+
+    Raises:
+        RankError: names the variable.
+    """
+    for name in COUNTS:
+        text = os.environ.get(name, "0")
+        if not is_whole_number(text):
+            raise RankError(
+                f"the environment variable {name} is {text!r}, expected a whole number; unset it or correct it"
+            )
+    if not launched_by_torchrun():
+        return
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if rank >= world:
+        raise RankError(
+            f"the environment has RANK={rank} and WORLD_SIZE={world}, expected ranks below it; use torchrun"
+        )
+    missing = [name for name in ADDRESS if not os.environ.get(name)]
+    if missing:
+        raise RankError(
+            f"the environment has RANK and WORLD_SIZE but no {' and no '.join(missing)}, so the ranks cannot meet; "
+            "start the program with torchrun, or unset RANK, WORLD_SIZE and LOCAL_RANK"
+        )
 
 
 def pick_device() -> torch.device:

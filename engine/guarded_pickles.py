@@ -53,39 +53,34 @@ class GuardedUnpickler(pickle._Unpickler):
     dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012
     del dispatch[pickle.BYTEARRAY8[0]]  # it takes memory before it reads
 
-    def guarded(self, name: str, keys: slice) -> None:
-        """Do one step, unless it hashes what may take long.
-
-        Args:
-            name: of the method.
-            keys: which of the values on the stack it hashes.
-        """
+    def _guarded(self, name: str, keys: slice) -> None:
+        """Do one step of pickle, ``name``, unless what it hashes, ``keys`` of the stack, may take long."""
         for key in self.stack[keys]:
             parts = key if type(key) is tuple else (key,)
             if not all(type(part) in PLAIN for part in parts):
                 raise GrowingPickleError(f"a {type(key).__name__} as a key")
         getattr(super(), name)()
 
-    def load_setitem(self) -> None:  # noqa: D102  named by pickle
-        self.guarded("load_setitem", slice(-2, -1))
+    def _setitem(self) -> None:
+        self._guarded("load_setitem", slice(-2, -1))
 
-    def load_setitems(self) -> None:  # noqa: D102  named by pickle
-        self.guarded("load_setitems", slice(None, None, 2))
+    def _setitems(self) -> None:
+        self._guarded("load_setitems", slice(None, None, 2))
 
-    def load_dict(self) -> None:  # noqa: D102  named by pickle
-        self.guarded("load_dict", slice(None, None, 2))
+    def _dict(self) -> None:
+        self._guarded("load_dict", slice(None, None, 2))
 
-    def load_additems(self) -> None:  # noqa: D102  named by pickle
-        self.guarded("load_additems", slice(None))
+    def _additems(self) -> None:
+        self._guarded("load_additems", slice(None))
 
-    def load_frozenset(self) -> None:  # noqa: D102  named by pickle
-        self.guarded("load_frozenset", slice(None))
+    def _frozenset(self) -> None:
+        self._guarded("load_frozenset", slice(None))
 
-    dispatch[pickle.SETITEM[0]] = load_setitem
-    dispatch[pickle.SETITEMS[0]] = load_setitems
-    dispatch[pickle.DICT[0]] = load_dict
-    dispatch[pickle.ADDITEMS[0]] = load_additems
-    dispatch[pickle.FROZENSET[0]] = load_frozenset
+    dispatch[pickle.SETITEM[0]] = _setitem
+    dispatch[pickle.SETITEMS[0]] = _setitems
+    dispatch[pickle.DICT[0]] = _dict
+    dispatch[pickle.ADDITEMS[0]] = _additems
+    dispatch[pickle.FROZENSET[0]] = _frozenset
 
 
 class _Stub:
@@ -130,7 +125,7 @@ def check_torch_file(path: Path) -> None:
     Raises:
         GrowingPickleError: entries of the archive are compressed or overlap, storages are larger than their entries or
             the file, or its pickle would hang.
-        Exception: the file is damaged; the kind is zipfile's or pickle's.
+        ValueError: the file is damaged; so may any exception of zipfile and pickle.
     """
     if zipfile.is_zipfile(path):
         _check_archive(path)

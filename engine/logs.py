@@ -35,7 +35,7 @@ def set_up_logging() -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(
-        level=logging.INFO if int(os.environ.get("RANK", 0)) == 0 else logging.WARNING, handlers=[handler], force=True
+        level=logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING, handlers=[handler], force=True
     )
     text_log.keep_early()
 

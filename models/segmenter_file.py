@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from models.segmenter import AttributeSegmenter, DilatedSegmenter, SmallSegmenter
-from models.weights import WeightsError, load_strictly, read_card, read_state_dict
+from models.weights import WeightsError, build_for, read_card, read_state_dict
 
 SHIPPED = Path(__file__).parent / "shipped" / "segmenter_world.safetensors"
 NETWORKS: dict[str, type[nn.Module]] = {"SmallSegmenter": SmallSegmenter, "DilatedSegmenter": DilatedSegmenter}
@@ -55,20 +55,21 @@ def load_segmenter(path: Path = SHIPPED) -> AttributeSegmenter:
     card = _card(path.with_suffix(".json"))
     network = dict(card["network"])
     name = network.pop("type", None)
-    if name not in NETWORKS:
+    if not isinstance(name, str) or name not in NETWORKS:
         raise WeightsError(
             f"{path.with_suffix('.json')} names the network {name!r}, expected one of {', '.join(NETWORKS)}."
         )
     try:
-        segmenter = AttributeSegmenter(NETWORKS[name](**network), card.get("side"))
-    except (TypeError, ValueError) as error:
+        segmenter = build_for(lambda: AttributeSegmenter(NETWORKS[name](**network), card.get("side")), state, str(path))
+    except WeightsError:
+        raise
+    except Exception as error:  # sizes may be of any kind
         raise WeightsError(f"{path.with_suffix('.json')} describes a {name} that cannot be built: {error}.") from error
     if card.get("labels") != segmenter.labels:
         raise WeightsError(
             f"{path.with_suffix('.json')} lists other labels than the {len(segmenter.labels)} attributes "
             f"({segmenter.labels[0]} ... {segmenter.labels[-1]}): the file belongs to another segmenter."
         )
-    load_strictly(segmenter, state, str(path))
     return segmenter.eval()
 
 

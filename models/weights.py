@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -18,6 +18,7 @@ from engine.text_files import TextError, read_text
 from engine.torch_files import TorchFileError, read_torch_values
 
 logger = logging.getLogger(__name__)
+LARGEST_CARD = 2**24  # bytes
 
 
 class WeightsError(UserError, ValueError):
@@ -64,13 +65,19 @@ def read_card(path: Path, remedy: str) -> Any:
         Its content, unchecked.
 
     Raises:
-        WeightsError: It is missing or no JSON.
+        WeightsError: It is missing, far too large, or no JSON.
     """
     try:
+        if path.stat().st_size > LARGEST_CARD:
+            raise WeightsError(
+                f"{path} has {path.stat().st_size} bytes, expected at most {LARGEST_CARD}: it is no card."
+            )
         return json.loads(read_text(path))
     except FileNotFoundError as error:
         raise WeightsError(f"There is no {path}: {remedy}.") from error
-    except (ValueError, TextError) as error:
+    except (ValueError, TextError, RecursionError) as error:
+        if isinstance(error, WeightsError):
+            raise
         raise WeightsError(f"{path} is not JSON ({error}): fetch or copy it again.") from error
 
 
@@ -137,6 +144,34 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str) -
     Raises:
         WeightsError: Names are missing, superfluous or of another shape; the first few are listed.
     """
+    _check_fit(module, state, source)
+    own = module.state_dict()
+    module.load_state_dict({name: state.get(name, value) for name, value in own.items()}, strict=True)
+
+
+def build_for(make: Callable[[], nn.Module], state: Mapping[str, Tensor], source: str) -> nn.Module:
+    """Build the network of weights whose sizes a file says; sizes that are not those of the weights take no memory.
+
+    Args:
+        make: Builds it.
+        state: Its weights, by its own names.
+        source: Where they come from, for messages.
+
+    Returns:
+        The network with the weights.
+
+    Raises:
+        WeightsError: As ``load_strictly``.
+    """
+    with torch.device("meta"):
+        _check_fit(make(), state, source)
+    network = make()
+    load_strictly(network, state, source)
+    return network
+
+
+def _check_fit(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights that do not fit a network."""
     own = module.state_dict()
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
     unknown = [name for name in state if name not in own]
@@ -152,7 +187,6 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str) -
     ]
     if faults:
         raise WeightsError(f"The weights in {source} do not fit {type(module).__name__}: {'; '.join(faults)}.")
-    module.load_state_dict({name: state.get(name, value) for name, value in own.items()}, strict=True)
 
 
 def download_torchvision(url: str) -> dict[str, Tensor]:

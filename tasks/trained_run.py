@@ -1,13 +1,17 @@
 """Reads back what a run of a speech-image task, or a published program, trained: encoders and their description."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor, nn
 
 import config
 from engine.errors import UserError
 from published import is_experiment, load_encoders, resdavenet_vq
+from tasks.similarity import Similarity
+
+TextEncoder = Annotated[Callable[..., nn.Module], config.Offers("vocab_size")]
 
 
 class ModelError(UserError):
@@ -56,12 +60,32 @@ def build_encoder(task: dict[str, Any], name: str, run: Path) -> nn.Module:
     node = task.get(name)
     if not node:
         raise ModelError(f"{run} has no task.{name} (it reads written captions); these experiments need speech.")
+    if not isinstance(node, dict):
+        raise ModelError(f"{run}: task.{name} is a {type(node).__name__}, expected a node {{type: ...}}.")
     if "pretrained" in node:  # its weights are in the checkpoint
         node = {**node, "pretrained": None}
+    return config.build(checked(node, nn.Module, f"task.{name}", run), f"task.{name}")
+
+
+def checked(value: Any, annotation: Any, key_path: str, run: Path) -> Any:
+    """Check a part of what a run or a card describes, which may come from anywhere.
+
+    Args:
+        value: what the file holds.
+        annotation: what it has to be, such as ``nn.Module``.
+        key_path: where in the file.
+        run: the file or folder, for messages.
+
+    Returns:
+        The value with its defaults.
+
+    Raises:
+        ModelError: it is something else, or another version of this project wrote it.
+    """
     try:
-        return config.build(node, f"task.{name}")
-    except TypeError as error:
-        raise ModelError(f"task.{name} of {run} was written by another version of this project: {error}") from error
+        return config.check_outside(value, annotation, key_path)
+    except config.ConfigError as error:
+        raise ModelError(f"{run} describes what this version of the project does not build: {error}") from error
 
 
 def encoder_nodes(path: Path) -> dict[str, Any]:
@@ -80,10 +104,13 @@ def encoder_nodes(path: Path) -> dict[str, Any]:
     if is_experiment(path):
         return resdavenet_vq.describe(path)
     task = run_config(path)["task"]
-    nodes = {name: task.get(name) for name in ("image_encoder", "speech_encoder", "text_encoder", "similarity")}
-    for node in filter(None, nodes.values()):
-        if "pretrained" in node:
-            node["pretrained"] = None
+    wanted = {"image_encoder": nn.Module, "speech_encoder": nn.Module, "text_encoder": TextEncoder}
+    nodes = {name: task.get(name) for name in (*wanted, "similarity")}
+    for name, annotation in (wanted | {"similarity": Similarity}).items():
+        if nodes[name] is not None:
+            if isinstance(nodes[name], dict) and "pretrained" in nodes[name]:
+                nodes[name]["pretrained"] = None
+            nodes[name] = checked(nodes[name], annotation, f"task.{name}", path)
     return nodes
 
 

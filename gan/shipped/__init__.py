@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import save_file
 
 from gan.progan import ProganError, ProganGenerator
-from models.weights import load_strictly, read_state_dict
+from models.weights import build_for, read_card, read_state_dict
 
 FOLDER = Path(__file__).parent
+MOST_WIDTH, MOST_LEVELS = 2**13, 12  # of a card's generator, 8192 x 8192 pixels
 
 
 class ShippedError(ProganError):
@@ -47,13 +48,18 @@ def card(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     if name not in names(folder):
         known = ", ".join(names(folder)) or "none"
         raise ShippedError(f"there is no generator {name!r} in {folder} (there: {known}); train and export one")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and {"latent_dim", "widths"} <= content.keys():
-            return content
-    except ValueError:
-        pass
+    content = read_card(path, "restore it or export again")
+    if isinstance(content, dict) and _is_width(content.get("latent_dim")) and _are_widths(content.get("widths")):
+        return content
     raise ShippedError(f"{path} does not describe a generator (latent_dim, widths): restore it or export again")
+
+
+def _is_width(value: Any) -> bool:
+    return type(value) is int and 0 < value <= MOST_WIDTH
+
+
+def _are_widths(value: Any) -> bool:
+    return isinstance(value, list) and 0 < len(value) <= MOST_LEVELS and all(map(_is_width, value))
 
 
 def load(name: str = "progan_world", folder: Path = FOLDER) -> ProganGenerator:
@@ -71,9 +77,10 @@ def load(name: str = "progan_world", folder: Path = FOLDER) -> ProganGenerator:
         WeightsError: the weights are damaged or do not fit the description.
     """
     content = card(name, folder)
-    model = ProganGenerator(content["latent_dim"], content["widths"])
     path = folder / f"{name}.safetensors"
-    load_strictly(model, read_state_dict(path), str(path))
+    model = build_for(
+        lambda: ProganGenerator(content["latent_dim"], content["widths"]), read_state_dict(path), str(path)
+    )
     return model.eval()
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from engine.errors import UserError
-from models.weights import WeightsError, load_strictly, read_card, read_state_dict
+from models.weights import WeightsError, build_for, read_card, read_state_dict
 from tasks.trained_run import build_encoder
 
 NODE = "speech_encoder"
@@ -33,13 +33,14 @@ def load_encoder(path: Path) -> nn.Module:
     card = read_card(path, "give the .json of an exported encoder, or a run folder")
     if not isinstance(card, dict) or not isinstance(card.get(NODE), dict) or "type" not in card[NODE]:
         raise WeightsError(f"{path} does not describe a speech encoder: expected an entry {NODE} with its type.")
+    weights = path.with_suffix(".safetensors")
+    state = read_state_dict(weights)
     try:
-        encoder = build_encoder(card, NODE, path)
+        return build_for(lambda: build_encoder(card, NODE, path), state, str(weights))
+    except WeightsError:
+        raise
     except UserError as error:
         raise WeightsError(f"{path} describes no network: {error}") from error
-    weights = path.with_suffix(".safetensors")
-    load_strictly(encoder, read_state_dict(weights), str(weights))
-    return encoder
 
 
 def save_encoder(encoder: nn.Module, output: Path, about: dict[str, Any]) -> Path:

@@ -18,7 +18,7 @@ from models.matchmap import matchmaps, max_of_mean
 from models.speech_maps import SpeechMaps
 from published import load_published
 from tasks.similarity import Similarity
-from tasks.trained_run import ModelError, build_encoder, run_config
+from tasks.trained_run import ModelError, build_encoder, checked, run_config
 
 log = logging.getLogger(__name__)
 PUBLISHED_FRAMES = 2048  # captions are padded to this length in the published evaluation
@@ -155,7 +155,7 @@ def load_model(source: ModelSource, device: torch.device) -> Trained:
     values = run_config(source.run)
     task = values["task"]
     image, speech = (build_encoder(task, name, source.run) for name in ("image_encoder", "speech_encoder"))
-    similarity = Similarity(**(task.get("similarity") or {}))
+    similarity = Similarity(**checked(task.get("similarity") or {}, Similarity, "task.similarity", source.run))
     data = values.get("data") or {}
     target_length = data.get("evaluation_target_length") or data.get("target_length")
     trained = Trained(image, speech, similarity, target_length, device, source.run.name)

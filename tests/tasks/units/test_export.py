@@ -80,7 +80,7 @@ def test_a_card_that_describes_no_network_is_named(exported):
     card = json.loads(exported.read_text())
     card["speech_encoder"]["codes"] = "many"
     exported.write_text(json.dumps(card))
-    with pytest.raises(WeightsError, match=r"mine.json describes no network: .*found codes many"):
+    with pytest.raises(WeightsError, match=r"mine.json describes no network: .*speech_encoder.codes: found 'many'"):
         load_speech(SpeechSource(run=exported), CPU)
 
 
