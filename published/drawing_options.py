@@ -264,7 +264,7 @@ def _evaluation(args: Mapping[str, Any]) -> Command:
     """Whole batches until they hold more than 500 pairs, of which the last 500 count."""
     made = _tested("evaluate", args)
     size = args["batch_size"]
-    made.settings |= {"batch_size": size, "of_first": (MOST // size + 1) * size}
+    made.settings |= {"batch_size": size, "data.first": (MOST // size + 1) * size, "data.last": MOST}
     return made
 
 

@@ -11,7 +11,6 @@ from config.limits import BatchSize
 from datasets.loading import Loader
 from datasets.samples import SpokenCaptions
 from engine.context import Context
-from engine.errors import UserError
 from engine.run_folder import RunSettings
 from evaluation.report import write_metrics
 from models.speech_maps import SpeechMaps
@@ -32,11 +31,10 @@ def evaluate(
     generator: nn.Module | None = None,
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
     pairs: Annotated[int, Field(ge=2)] | None = 500,
-    of_first: Annotated[int, Field(ge=2)] | None = None,
     batch_size: BatchSize = 16,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
-    """Find the picture of each caption and the caption of each picture among some pairs of a set.
+    """Find the picture of each caption and the caption of each picture among the first pairs of a set.
 
     Args:
         model: the trained encoders.
@@ -44,35 +42,28 @@ def evaluate(
         context: given by run.py.
         generator: draws the pictures; None to read files.
         latents: which latents the captions' ids mean.
-        pairs: how many, 500 as published; None for all.
-        of_first: take the last ``pairs`` of so many; 504 as published, where whole batches of 8 are encoded until they
-            are more than 500, and the last 500 are kept. None takes the first ``pairs``.
+        pairs: how many, 500 as published; None for all. The public code takes the last 500 of the first 504 of the
+            validation list: ``data.first`` and ``data.last``.
         batch_size: pairs encoded at a time.
         run: where the report is written.
 
     Raises:
-        UserError: Weights, captions or pictures are missing or do not fit, or ``of_first`` is below ``pairs``.
+        UserError: Weights, captions or pictures are missing or do not fit.
     """
-    if of_first is not None and of_first < (pairs or 0):
-        raise UserError(
-            f"of_first is {of_first}, expected at least pairs, {pairs}, which are the last of them; or null"
-        )
     with opened(context, run, data, model, generator, latents) as experiment:
         trained, pictures = experiment.model, experiment.pictures
-        seen = len(experiment.rows(of_first or pairs))
-        count = min(seen, pairs or seen)
+        count = len(experiment.rows(pairs))
         if pairs is not None and count < pairs and not context.dry_run:
             log.warning(
                 "the set has %d pairs, fewer than pairs=%d: recall is among those, see its chance", count, pairs
             )
-        loader = Loader(experiment.dataset, min(batch_size, seen), seed=0, train=False)
+        loader = Loader(experiment.dataset, min(batch_size, count), seed=0, train=False)
 
         def encode(batch: dict[str, Any], _dataset: SpokenCaptions) -> tuple[Tensor, SpeechMaps]:
             images = pictures.images(batch["index"].tolist())
             return trained.encode_images(images), trained.encode_speech(batch["mel"], batch["nframes"])
 
-        encoded = encode_all(loader, encode, limit=-(-seen // loader.batch_size))
-        encoded = _part(encoded, slice(seen - count, seen))
+        encoded = _first(encode_all(loader, encode, limit=-(-count // loader.batch_size)), count)
         ids = pictures.image_ids(encoded.index.tolist())
         found = rank_split(encoded, ids, trained.similarity, experiment.device)
         metrics = write_retrieval_report(
@@ -89,7 +80,7 @@ def evaluate(
         experiment.show(metrics)
 
 
-def _part(encoded: Encoded, pairs: slice) -> Encoded:
-    """Keep some pairs, in order."""
-    parts = (part[pairs] if isinstance(part, torch.Tensor) else part for part in encoded)
+def _first(encoded: Encoded, count: int) -> Encoded:
+    """Keep the first pairs."""
+    parts = (part[:count] if isinstance(part, torch.Tensor) else part for part in encoded)
     return Encoded(*parts)

@@ -64,7 +64,7 @@ def test_examples_of_the_original_are_answered(tmp_path, capsys, name):
         line
         == {
             "train": "python run.py -f words_by_drawing/train_published.yaml data.workers=30 run.name=train_example",
-            "evaluate": f"python run.py -f words_by_drawing/evaluate.yaml {tested} batch_size=32 of_first=512",
+            "evaluate": f"python run.py -f words_by_drawing/evaluate.yaml {tested} batch_size=32 data.first=512",
             "videos": f"python run.py -f words_by_drawing/videos.yaml {tested}",
         }[name]
     )
@@ -157,7 +157,7 @@ def test_a_flag_that_is_off_is_off():
         ({"experiment_name": "repeated_attributes"}, {"audio": "downloads/repetition_audios"}),
         ({"experiment_name": "test_synthetic"}, {}),
         ({"experiment": False, "generate_active_learning": True, "layers": ["layer4"]}, {"units": "random"}),
-        ({"experiment": False, "evaluate": True, "batch_size": 8}, {"of_first": 504, "batch_size": 8}),
+        ({"experiment": False, "evaluate": True, "batch_size": 8}, {"batch_size": 8, "pairs": 500}),
     ],
 )
 def test_experiments_take_published_weights(given, expected):
@@ -210,4 +210,5 @@ def test_the_three_examples_are_one_chain():
         assert values["model"] == {"run": "runs/train_example"}
         assert values["data"] == {key: value for key, value in train["data"][split].items() if key != "keep"}
         assert values["generator"] == train["task"]["drawing"]["generator"]
-    assert (evaluate["pairs"], evaluate["of_first"], evaluate["batch_size"]) == (500, 504, train["data"]["batch_size"])
+    assert (evaluate["data"]["first"], evaluate["data"]["last"], evaluate["pairs"]) == (504, 500, 500)
+    assert evaluate["batch_size"] == train["data"]["batch_size"]

@@ -59,20 +59,6 @@ def test_evaluate_draws_the_pictures(trained_run, captions, context, generator):
     assert (context.folder / "report.html").exists()
 
 
-def test_evaluate_takes_the_last_pairs_of_the_first_whole_batches(trained_run, captions, context, generator):
-    def run(node, name, **more):
-        context.settings.name = name
-        evaluate(ModelSource(run=trained_run), node, context, generator, run=context.settings, **more)
-        return json.loads((context.settings.folder / name / "metrics.json").read_text())
-
-    published = run(captions(), "published", pairs=5, of_first=6, batch_size=3)
-    names = (captions.folder / "name_list_test.txt").read_text().split()
-    (captions.folder / "name_list_test.txt").write_text("\n".join(names[1:6]) + "\n")
-    assert published == run(captions(), "cut", pairs=5)
-    with pytest.raises(UserError, match="of_first is 4, expected at least pairs, 5, which are the last of them"):
-        run(captions(), "wrong", pairs=5, of_first=4)
-
-
 def test_captions_are_padded_as_in_validation(trained_run):
     assert load_model(ModelSource(run=trained_run), torch.device("cpu")).target_length == 256
     values = yaml.safe_load((trained_run / "config.yaml").read_text())
