@@ -1,6 +1,5 @@
 """Work in processes: every shard once, whatever the number of workers; a dead worker is told; progress in few lines."""
 
-import json
 import logging
 import os
 import subprocess
@@ -81,8 +80,3 @@ def test_a_script_without_a_guard_is_told_and_does_not_hang(tmp_path):
     assert done.returncode == 1
     assert f"UserError: {script}: starts processes when it is imported" in done.stderr
     assert 'below if __name__ == "__main__":' in done.stderr
-    script.write_text(
-        'if __name__ == "__main__":\n' + "".join(f"    {line}\n" for line in script.read_text().splitlines())
-    )
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert sorted(json.loads(done.stdout)) == [1, 2]
