@@ -139,7 +139,8 @@ def resized_region(masks: Tensor, size: int | tuple[int, int], peaks: Tensor | N
 
     That is what ``cv2.resize`` does with the 0/1 bytes of the published code, at the layers' own resolutions (4, 8 and
     16 cells) to the cell. At 128 pixels it leaves out up to 6 % of what is inside here, at corners, because its
-    arithmetic truncates two products to quarters. A region so small that nothing of it would be left (a single cell on
+    arithmetic truncates two products to quarters; where a change is that near to what is enough, one more or one fewer
+    attempt is made here than there. A region so small that nothing of it would be left (a single cell on
     a map half as fine) keeps the cell into which its peak falls, where the published code edits nothing.
 
     Args:
