@@ -7,7 +7,7 @@ faults at once, ``build`` makes the objects. Types come from this project and ``
 from config.build import Factory, build, call_entry, takes_context
 from config.check import check, check_outside, with_defaults
 from config.load import PROJECT_ROOT, Config, find, list_configs, load, resolve_path, short
-from config.names import closest, resolve_type
+from config.names import closest, resolve_type, shortened
 from config.types import ConfigError, Fault, Offers
 from config.values import RefusedValues, refuse
 from config.yaml_core import dump, parse_yaml
@@ -34,6 +34,7 @@ __all__ = [
     "resolve_path",
     "resolve_type",
     "short",
+    "shortened",
     "takes_context",
     "with_defaults",
 ]

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 # and on_error, so that a run which a damaged file stopped can go on without it.
 FREE_KEYS = ("trainer.epochs", "trainer.max_", "trainer.log_", "trainer.checkpoint", "run.", "launch.", "report")
 FREE_ENDINGS = ("on_error", "workers", "prefetch", "budget_mb", "cpu_threads")
+LONGEST = 255  # bytes of a name, on every file system that is in use
 REPORT_FILES = ("metrics.json", "report.html", "queries.csv", "queries.json", "retrieval.json", "skipped.csv")
 
 
@@ -42,6 +44,23 @@ class RunSettings:
     folder: Path = Path("runs")
     name: str | None = None
     resume: Literal["auto", "never", "overwrite"] = "auto"
+
+    @staticmethod
+    def faults(name: str | None) -> Iterator[config.Fault]:
+        """Refuse a name that is no folder below the parent of all runs.
+
+        Args:
+            name: of the run.
+
+        Returns:
+            A fault where it leads elsewhere, or no file system takes it.
+        """
+        if name is None:
+            return
+        parts = name.split("/")
+        odd = any(part in ("", ".", "..") or part != part.strip() or len(part.encode()) > LONGEST for part in parts)
+        if odd or not name.isprintable():
+            yield "name", f"found {config.shortened(name)}, expected the name of a folder below run.folder"
 
     @property
     def resume_now(self) -> Literal["auto", "never", "overwrite"]:
