@@ -79,7 +79,7 @@ def train(
         folder.prepare(context.values, run.resume_now, context.command)
     distributed.barrier()
     loop = Trainer(built, trainer, seed, device, folder, context.config_text)
-    if not loop.saver.resume() and init_from is not None:
+    if not loop.saver.resume(run.changed_data == "accept") and init_from is not None:
         start_from(init_from, built)
         loop.restart_averages()
     was_finished = loop.finished

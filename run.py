@@ -9,13 +9,19 @@ import sys
 if sys.version_info < (3, 11):  # noqa: UP036  old interpreters must get a sentence, not a syntax error
     sys.exit(f"drawl needs Python 3.11 or newer; this is {sys.version.split()[0]} ({sys.executable})")
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C within the imports, which take seconds, ends without words
+
 import argparse
+import contextlib
 import logging
 import os
-import signal
 import subprocess
 import time
 import traceback
+from pathlib import Path
 
 try:
     import torch
@@ -23,11 +29,12 @@ except ModuleNotFoundError:
     sys.exit(f"{sys.executable} has no torch: run scripts/quickstart.sh once, then source .venv/bin/activate")
 
 import config
-from engine import distributed, text_log
+from engine import distributed, stop, text_log
 from engine.context import Context
 from engine.errors import UserError
 from engine.logs import set_up_logging
 from engine.processes import planned_processes
+from engine.room import NoRoomError, full_disk, no_room
 
 log = logging.getLogger(__name__)
 
@@ -99,8 +106,7 @@ def relaunch(count: int, arguments: list[str]) -> int:
             child.terminate()
         told.append(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, pass_on)
+    stop.handle(pass_on)
     code = child.wait()
     return 128 + told[0] if told else code
 
@@ -145,12 +151,18 @@ def run(parsed: argparse.Namespace, command: list[str]) -> int:
     context = Context(loaded.name, values, command, parsed.dry_run)
     try:
         config.call_entry(values, context=context)
-    except KeyboardInterrupt as stop:
+    except KeyboardInterrupt as interruption:
         if parsed.dry_run:
-            stop.add_note("a dry run leaves nothing")
+            interruption.add_note("a dry run leaves nothing")
         elif context.after_stop is not None:
-            stop.add_note(context.after_stop())
+            interruption.add_note(context.after_stop())
         raise
+    except (OSError, RuntimeError, NoRoomError) as error:
+        full = error if isinstance(error, NoRoomError) else _no_room(error)
+        if full is None:
+            raise
+        further = "" if context.after_stop is None or parsed.dry_run else f"; then {context.after_stop()}"
+        raise NoRoomError(f"{full}{further}") from error
     return 0
 
 
@@ -171,16 +183,11 @@ def refuse_configs_of_the_original(loaded: config.Config) -> None:
         raise UserError(answer(config.short(loaded.path), loaded.values, lambda name: config.load(name).values))
 
 
-def interrupt(number: int, _frame: object) -> None:
-    """End the program as Ctrl-C does, also for SIGTERM; the trainer has a gentler handler while it trains.
-
-    Args:
-        number: of the signal.
-
-    Raises:
-        KeyboardInterrupt: always, with the number as its argument.
-    """
-    raise KeyboardInterrupt(number)
+def _no_room(error: OSError | RuntimeError) -> NoRoomError | None:
+    """A full disk in a sentence; None for other errors."""
+    reason, name = full_disk(error), getattr(error, "filename", None)
+    place = "a folder that is written to" if name is None else Path(name).absolute().parent
+    return None if reason is None else no_room(place, reason)
 
 
 def say_last(message: str, stopped: bool = False) -> None:
@@ -195,7 +202,8 @@ def say_last(message: str, stopped: bool = False) -> None:
             return
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         time.sleep(SECOND_RANK_WAITS)
-    print(message, file=sys.stderr)
+    with contextlib.suppress(OSError):  # the terminal may be gone, which is what SIGHUP says
+        print(message, file=sys.stderr, flush=True)
     text_log.note(message, logging.INFO if stopped else logging.ERROR)
 
 
@@ -210,8 +218,7 @@ def main(arguments: list[str]) -> int:
     """
     parsed = parse_arguments(arguments)
     set_up_logging()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+    stop.handle(stop.Interruption())  # the trainer has a gentler one while it trains
     try:
         distributed.check_environment()
         if parsed.list:
@@ -236,10 +243,10 @@ def main(arguments: list[str]) -> int:
             "data.batch_size, images, captions or network"
         )
         return 2
-    except KeyboardInterrupt as stop:
-        notes = getattr(stop, "__notes__", ["the same command does what was not finished"])
+    except KeyboardInterrupt as interruption:
+        notes = getattr(interruption, "__notes__", ["the same command does what was not finished"])
         say_last(f"stopped; {notes[-1]}", stopped=True)
-        return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
+        return 128 + int(interruption.args[0] if interruption.args else signal.SIGINT)
     except Exception:
         text_log.note(traceback.format_exc(), logging.ERROR)
         raise
@@ -249,4 +256,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_code = main(sys.argv[1:])
+    stop.handle(lambda number, _frame: stop.end_at_once(number))  # an exception would only spoil what Python does now
+    sys.exit(exit_code)

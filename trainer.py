@@ -77,6 +77,8 @@ class Trainer:
 
     Attributes:
         at: how far it has come, see :class:`engine.saving.Position`.
+        logged: what the steps since the last row of the log said, by name; checkpoints keep it, so that the rows of a
+            resumed run are those of an uninterrupted one.
         averages: moving averages of the modules' weights, by the modules' names.
         saver: writes checkpoints and goes on from them.
     """
@@ -101,8 +103,9 @@ class Trainer:
         self._shown: dict[str, np.ndarray] = {}  # images of the last step
         self._without_gradient = 0  # the last steps, in this process, whose gradients were all 0
         self._converged = False
+        self.logged: dict[str, list[Tensor | float]] = {}
         self._since = time.perf_counter()
-        state = TrainingState(self.at, task, self.averages, self.updater, seed, config_text)
+        state = TrainingState(self.at, task, self.averages, self.updater, seed, config_text, self.logged)
         self.saver = Saver(state, folder, settings.checkpoint)
         if settings.compile:
             for module in task.modules.values():
@@ -126,7 +129,7 @@ class Trainer:
             NoGradient: no step of the first epoch, or of a training that is shorter, had a gradient.
         """
         metrics: dict[str, float] = {}
-        run_log = RunLog(self.folder, first_step=self.at.step + 1 if self.at.step else 0)
+        run_log = RunLog(self.folder, first_step=self.folder.first_new_step if self.at.step and self.folder else 0)
         if self.at.step == 0:
             for number, example in enumerate(self.task.examples()):
                 run_log.example(f"example_{number}", 0, *example)
@@ -169,29 +172,28 @@ class Trainer:
         self.task.begin_epoch(self.at.epoch)
         self._train_mode(True)
         throughput = Throughput()
-        logged: dict[str, list[Tensor | float]] = {}
         batches = throughput.timed(self.task.batches(self.at.epoch, self.at.batch))
         epoch = self.at.epoch + 1
         what = f"epoch {epoch}/{self.settings.epochs}"
         for batch in progress(batches, self.task.steps_per_epoch, what, self.at.batch, None):
             for name, value in self.train_step(batch).items():
-                logged.setdefault(name, []).append(value)
+                self.logged.setdefault(name, []).append(value)
             run_log.images(self.at.step, self._shown)
             throughput.samples += self.task.batch_size
             self._count_time()
             if self.at.step % self.settings.log_every_steps == 0:
-                self._log(run_log, epoch, logged, throughput)
-                logged = {}
+                self._log(run_log, epoch, throughput)
+            if self.finished:  # before the stop, which would leave the last evaluation out
+                break
             if distributed.any_rank(stop.requested):
                 self._stop(stop)
-            if self.finished:
-                break
             self.saver.after_step()
         else:
             self.at.epoch, self.at.batch = self.at.epoch + 1, 0
         self._look_for_gradient(epoch)
-        if logged and self.finished:  # the last steps, and all of a training that is shorter than log_every_steps
-            self._log(run_log, epoch, logged, throughput)
+        if self.logged and self.finished:  # the last steps, and all of a training shorter than log_every_steps
+            self._log(run_log, epoch, throughput)
+        self.logged.clear()
 
     def _look_for_gradient(self, epoch: int) -> None:
         """End a training in which no step of a whole epoch, or of all that there were, had a gradient.
@@ -272,10 +274,9 @@ class Trainer:
             raise Stopped("stopped; nothing was written", stop.exit_code)
         raise Stopped(f"stopped after step {self.at.step}; {self.folder.after_stop()}", stop.exit_code)
 
-    def _log(
-        self, run_log: RunLog, epoch: int, logged: dict[str, list[Tensor | float]], throughput: Throughput
-    ) -> None:
-        values = {f"train/{name}": sum(float(v) for v in series) / len(series) for name, series in logged.items()}
+    def _log(self, run_log: RunLog, epoch: int, throughput: Throughput) -> None:
+        values = {f"train/{name}": sum(float(v) for v in series) / len(series) for name, series in self.logged.items()}
+        self.logged.clear()
         for name, optimizer in self.task.optimizers.items():
             groups = optimizer.param_groups
             for number, group in enumerate(groups):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from datasets.features import HOP, PAD_DB, count_frames
 from datasets.samples import SampleError, TrainingRows
@@ -115,11 +115,14 @@ class Collate:
         self.target_length, self.pad_multiple = target_length, pad_multiple
 
     def __call__(self, items: list[tuple[Batch | None, list[SampleError]]]) -> Batch:
-        """One batch with ``failures`` and the number of samples ``lost``; nothing else when nothing could be used."""
+        """One batch with ``failures`` and the number of samples ``lost``; nothing else when nothing could be used.
+
+        Where a loading process had no shared memory for it, ``no_memory`` says so instead.
+        """
         samples = [sample for sample, _ in items if sample is not None]
         batch: Batch = {name: self._stacked(name, [s[name] for s in samples]) for name in (samples or [{}])[0]}
         failures = [failure for _, found in items for failure in found]
-        return batch | {"failures": failures, "lost": len(items) - len(samples)}
+        return _handed_on(batch) | {"failures": failures, "lost": len(items) - len(samples)}
 
     def _stacked(self, name: str, values: list[Any]) -> Tensor:
         """One entry of the batch, with a leading B."""
@@ -135,6 +138,21 @@ class Collate:
             frames = _rounded_up(count_frames(padded.shape[1]), self.pad_multiple)
             return F.pad(padded, (0, frames * HOP - 1 - padded.shape[1]))  # the most samples that make these frames
         return torch.stack(values) if isinstance(values[0], Tensor) else torch.tensor(values)
+
+
+def _handed_on(batch: Batch) -> Batch:
+    """The batch, in shared memory where a loading process made it; ``no_memory`` with a reason where there is no room.
+
+    Torch would move it there too, but in a thread whose errors reach nobody: the main process would wait for ever.
+    """
+    if get_worker_info() is None:
+        return batch
+    try:
+        for value in batch.values():
+            value.share_memory_()
+    except RuntimeError as error:
+        return {"no_memory": str(error).splitlines()[0]}
+    return batch
 
 
 def _rounded_up(length: int, multiple: int) -> int:

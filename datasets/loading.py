@@ -8,6 +8,7 @@ Shape letters: B batch, T frames, N samples.
 import atexit
 import functools
 import logging
+import re
 import signal
 import warnings
 import weakref
@@ -21,13 +22,19 @@ from torch.utils.data import DataLoader
 
 from datasets.batch_sizes import check_sizes, small_set
 from datasets.batches import Batch, Collate, Items, Rows, mix
-from datasets.parallel import cores
+from datasets.parallel import cores, end_with_parent
 from datasets.samples import SampleError, TrainingRows
+from engine import stop
 from engine.errors import UserError
 
 log = logging.getLogger(__name__)
 BUCKET_POOL = 2  # batches sorted together; in large pools captions never meet impostors of another length
 Key = tuple[int, int, Rows]  # epoch, place, rows of the global batch
+WORKER_ENDED = re.compile(r"DataLoader worker .*(exited unexpectedly|killed by signal)")
+_NO_MEMORY = (
+    "a loading process could not hand its batch on ({}): memory, or the shared memory of /dev/shm, is used up; set "
+    "data.workers=0, give fewer workers or a smaller data.prefetch, or enlarge it (docker run --shm-size=8g)"
+)
 GRACE_SECONDS = 30  # a worker outlives a SIGTERM to the whole group so long: the main process saves its checkpoint
 
 
@@ -137,11 +144,14 @@ class Loader:
 
         Raises:
             SampleError: A sample cannot be used and the dataset's ``on_error`` is "error".
-            UserError: In training, a row cannot be used, and none that could be is left to take its place.
+            UserError: In training, a row cannot be used, and none that could be is left to take its place; or a loading
+                process ended, mostly for want of memory.
         """
         shares = (self._share(rows) for rows in self.order(epoch)[start:])
         self._plan[:] = [[(epoch, place, rows) for place in places] for rows, places in shares if places]
-        for batch in self._loader:
+        for batch in self._loaded():
+            if "no_memory" in batch:
+                raise UserError(_NO_MEMORY.format(batch["no_memory"]))
             failures, lost = batch.pop("failures"), batch.pop("lost")
             for failure in failures:
                 self.note(failure)
@@ -153,6 +163,15 @@ class Loader:
                 )
             if "index" in batch:
                 yield batch
+
+    def _loaded(self) -> Iterator[Batch]:
+        """What the loading processes give; the end of one is a sentence."""
+        try:
+            yield from self._loader
+        except RuntimeError as error:
+            if WORKER_ENDED.search(str(error)) is None:
+                raise
+            raise UserError(_NO_MEMORY.format(str(error).splitlines()[0])) from error
 
     def order(self, epoch: int) -> list[list[int]]:
         """Rows of every global batch of an epoch.
@@ -215,10 +234,11 @@ def _note_many_workers(workers: int) -> None:
 
 
 def _start_worker(_worker: int) -> None:
-    """One thread a worker; the main process alone answers Ctrl-C, and a SIGTERM leaves it time to save."""
+    """One thread a worker; the main process alone answers Ctrl-C, and other signals leave it time to save."""
     torch.set_num_threads(1)
+    stop.handle(lambda _number, _frame: signal.alarm(GRACE_SECONDS))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.alarm(GRACE_SECONDS))
+    end_with_parent()
 
 
 def _end_workers(loader: "weakref.ref[DataLoader]") -> None:

@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from engine import file_lock
 from engine.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int], N
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keeps other processes out; the lock goes with the process, however it ends.
+    """Keeps other processes out where the file system has locks; the lock goes with the process, however it ends.
 
     Args:
         path: The lock's file.
@@ -141,17 +142,12 @@ def locked(path: Path) -> Iterator[None]:
         Nothing, once the lock is held.
     """
     _refuse_while_imported()
-    try:
-        import fcntl
-    except ImportError:  # Windows has none; two jobs in one folder are then the user's matter
-        yield
-        return
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file_lock.take(file.fileno(), path.parent, wait=False)
         except BlockingIOError:
             log.info("another process works in %s; waiting for it", path.parent)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            file_lock.take(file.fileno(), path.parent, wait=True)
         yield
 
 
@@ -159,11 +155,16 @@ def _start_worker() -> None:
     """One thread; Ctrl-C is for the parent; the parent's end, even by kill -9, is this process's end."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Ends this process when its parent ends, however it does."""
     parent = multiprocessing.parent_process()
 
-    def end_with_parent() -> None:
+    def end() -> None:
         parent.join()
         os._exit(1)
 
     if parent is not None:
-        threading.Thread(target=end_with_parent, daemon=True).start()
+        threading.Thread(target=end, daemon=True).start()

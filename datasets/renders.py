@@ -25,6 +25,7 @@ from datasets.prepared import differences, read_state
 from datasets.world.near import near_scene
 from datasets.world.objects import Scene
 from datasets.world.render import render
+from engine.digests import rows_digest
 from engine.errors import UserError
 from engine.whole_files import write_whole, written_whole
 
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 SPLITS = ("train", "validation")
 _SHARD = 256
 _STATE = "renders.json"
+SAMPLED = 64  # pictures that the digest of a split reads
 _DRY = 64
 
 
@@ -196,6 +198,14 @@ class Renders:
         self.train, self.validation = (np.load(folder / f"{split}.npy", mmap_mode="r") for split in SPLITS)
         self.size = self.train.shape[1]
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+
+    def digests(self) -> dict[str, str]:
+        """Return number and digest of the pictures, some of which are read, by split."""
+        names = {"training set": self.train, "validation set": self.validation}
+        rows = {name: np.unique(np.linspace(0, len(found) - 1, SAMPLED).astype(int)) for name, found in names.items()}
+        return {
+            name: rows_digest((found[row].tobytes() for row in rows[name]), len(found)) for name, found in names.items()
+        }
 
     def batch(self, first: int, count: int) -> Tensor:
         """Return this rank's part of a global batch of training pictures.

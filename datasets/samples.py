@@ -5,8 +5,9 @@ int. With ``features="device"`` it holds ``waveform`` (N,) float32, ``nsamples``
 ``nframes`` frames, instead of the mel: :func:`datasets.windows.device_features` makes the same mel of a batch of them.
 """
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -25,6 +26,7 @@ from datasets.images import ImageTransform
 from datasets.manifest import ManifestError
 from datasets.records import SpokenCaption
 from datasets.windows import cut
+from engine.digests import rows_digest
 from engine.errors import UserError
 
 Sample = dict[str, Any]
@@ -68,6 +70,9 @@ class TrainingRows(Protocol):
     skipped: dict[int, str]
 
     def __len__(self) -> int: ...
+
+    def digest(self) -> str:
+        """Return number and digest of the rows, in words."""
 
     def __getitem__(self, index: int) -> Sample:
         """Read one row.
@@ -239,6 +244,17 @@ class SpokenCaptions(Dataset, ABC):
         with ThreadPoolExecutor(8) as pool:
             samples = np.fromiter(pool.map(count_samples, paths), np.int64, len(paths))
         return np.where(samples > 0, 1 + samples // HOP, 0)
+
+    def digest(self) -> str:
+        """Number and digest of the rows: names, texts and files, those below the list's folder relative to it."""
+        base = f"{self.source.parent.absolute()}{os.sep}"
+
+        def parts(row: int) -> Iterator[str]:
+            record = self.record(row)
+            yield from (record.uttid, record.text)
+            yield from (str(path or "").removeprefix(base) for path in (record.audio_path, record.image_path))
+
+        return rows_digest((part for row in range(len(self)) for part in parts(row)), len(self))
 
     def cut_at(self) -> int | None:
         """Frames that longer captions are cut to; None where none is cut."""

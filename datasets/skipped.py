@@ -9,13 +9,10 @@ import io
 import os
 from pathlib import Path
 
+from engine import file_lock
 from engine.numerals import is_whole_number
+from engine.room import needs_room
 from engine.whole_files import write_whole
-
-try:
-    import fcntl
-except ImportError:  # Windows has none, and no run of several processes either
-    fcntl = None
 
 HEADING = ("split", "row", "reason")
 ESCAPED = "backslashreplace"  # reasons may name files whose names are not in UTF-8
@@ -42,6 +39,7 @@ class SkippedFile:
             reason: why it cannot be used.
 
         Raises:
+            NoRoomError: the disk is full.
             OSError: the file cannot be written.
         """
         if self._known is None:
@@ -50,9 +48,8 @@ class SkippedFile:
             return
         self._known.add((split, row))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", newline="", encoding="utf-8", errors=ESCAPED) as file:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX)
+        with needs_room(self.path.parent), self.path.open("a", newline="", encoding="utf-8", errors=ESCAPED) as file:
+            file_lock.take(file.fileno(), self.path.parent, wait=True)
             rows = [(split, row, reason)]
             file.write(_lines(rows if os.fstat(file.fileno()).st_size else [HEADING, *rows]))
 

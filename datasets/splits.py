@@ -65,6 +65,11 @@ class SplitLoaders:
         """What could not be used on this rank so far: split, row, reason."""
         return [(split, row, reason) for split, loader in self._all.items() for row, reason in loader.skipped.items()]
 
+    def digests(self) -> dict[str, str]:
+        """Number and digest of the rows of each split, by names such as ``training set``."""
+        names = {"train": "training set", "validation": "validation set", "test": "test set"}
+        return {names[split]: loader.dataset.digest() for split, loader in self._all.items()}
+
     def left_out(self, listed: list[Skipped], evaluated: int) -> dict[str, tuple[int, int]]:
         """How many samples were left out of how many, by split.
 

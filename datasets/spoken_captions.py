@@ -6,6 +6,7 @@ surisdi/learning-by-drawing (GAN-CLEVR). What a sample holds: datasets/samples.p
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,8 +29,11 @@ from datasets.manifest import ManifestError, read_places
 from datasets.records import Records, SpokenCaption
 from datasets.samples import OnError, Sample, SpokenCaptions, Window
 from datasets.windows import window_start
+from engine.digests import digest
 from engine.errors import UserError
 from engine.numerals import is_whole_number
+
+SAMPLED = 16  # rows of a published HDF5 pair that its digest reads
 
 
 class _FromFiles(SpokenCaptions):
@@ -259,6 +263,21 @@ class PlacesHDF5(SpokenCaptions):
         file = self._file("audio")
         frames = tried(f"{file.filename}: melspec_len", lambda: file["melspec_len"][:])
         return np.where((frames >= 1) & (frames <= file["melspec"].shape[2]), frames, 0).astype(np.int64)
+
+    def digest(self) -> str:
+        """Number and digest of the rows, and what tells this pair of files from others."""
+        return f"{super().digest()} in a pair with digest {self._state[1] or self._sampled()}"
+
+    def _sampled(self) -> str:
+        """A digest of all lengths and some rows, for published pairs, which have no identity."""
+        audio, images = self._file("audio"), self._file("image")["image"]
+        rows = np.unique(np.linspace(0, len(images) - 1, SAMPLED).astype(int))
+        read = (
+            tried(f"{self.source}: row {row}", partial(data.__getitem__, row))
+            for row in rows
+            for data in (audio["melspec"], images)
+        )
+        return digest([audio["melspec_len"][:].tobytes(), *(np.asarray(values).tobytes() for values in read)])
 
     def cut_at(self) -> int:
         """Frames that longer captions are cut to: the file's width, which cut them when it was made, or fewer."""

@@ -4,10 +4,13 @@ Files are torch zip archives of tensors and plain values, read with ``weights_on
 carries a CRC-32, which torch does not check; :func:`read` does, so a flipped bit is found as surely as a cut file.
 """
 
+import io
 import logging
 import os
 import pickle
+import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from engine.whole_files import written_whole
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+Check = Callable[[dict[str, Any], str], None]  # of a state and the name of its file
 OLD_TORCH = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)  # how files before torch 1.6 begin
 
 
@@ -38,23 +42,56 @@ def write(path: Path, state: dict[str, Any]) -> None:
     Args:
         path: the target; a temporary file is made beside it.
         state: tensors, lists, dicts, numbers and text.
+
+    Raises:
+        NoRoomError: the disk is full; the old file is still there.
     """
-    with written_whole(path) as temporary, temporary.open("wb") as file:
-        torch.save({"format": FORMAT, **state}, file)
+    with written_whole(path) as temporary, _Noting(temporary) as file:
+        try:
+            torch.save({"format": FORMAT, **state}, file)
+        except RuntimeError:  # torch says "unexpected pos" of whatever stopped a write
+            if file.error is not None:
+                raise file.error from None
+            raise
+
+
+class _Noting(io.FileIO):
+    """A file to write that keeps the system's error, which torch loses."""
+
+    error: OSError | None = None
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "wb")
+
+    def write(self, content: bytes | memoryview) -> int:
+        """Write all of ``content``: a raw file may take a part of it where room ends."""
+        rest = memoryview(content).cast("B")
+        try:
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+            raise
+        return memoryview(content).nbytes
 
 
 def keep_previous(path: Path) -> None:
-    """Make ``previous.pt`` a second name of the file at ``path`` before that is replaced.
+    """Make ``previous.pt`` a second name of the file at ``path`` before that is replaced, or a copy.
 
     Args:
         path: a checkpoint; nothing happens when it does not exist.
+
+    Raises:
+        NoRoomError: there is no room for a copy.
     """
     if not path.exists():
         return
-    link = path.with_name("previous.pt.tmp")
-    link.unlink(missing_ok=True)
-    os.link(path, link)
-    link.replace(path.with_name("previous.pt"))
+    with written_whole(path.with_name("previous.pt")) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path, temporary)
+        except OSError:  # exFAT, and many SMB, FUSE and cloud mounts, have no second names
+            shutil.copyfile(path, temporary)
 
 
 def read(path: Path, map_location: str | torch.device = "cpu") -> dict[str, Any]:
@@ -106,7 +143,7 @@ def _foreign(path: Path) -> ForeignCheckpointError:
     )
 
 
-def read_newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+def read_newest(folder: Path, check: Check) -> tuple[Path, dict[str, Any]] | None:
     """Read ``last.pt``; when it is damaged or missing, say so and read the newest other one (call on every rank).
 
     Rank 0 decides which file is used. A damaged ``last.pt`` becomes ``last.damaged.pt``: left where it is, it would
@@ -114,6 +151,7 @@ def read_newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 
     Args:
         folder: a run's checkpoint folder.
+        check: raises a CheckpointError where a run cannot go on from a state; such a file counts as damaged.
 
     Returns:
         The file used and its state, or None when the folder holds none.
@@ -121,7 +159,7 @@ def read_newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     Raises:
         CheckpointError: files are there but none can be read; they stay as they are.
     """
-    found, faults = _find_newest(folder) if distributed.is_main() else (None, [])
+    found, faults = _find_newest(folder, check) if distributed.is_main() else (None, [])
     path, faults = distributed.gather_objects((found[0] if found else None, faults))[0]
     if path is not None:
         return found or (path, read(path))
@@ -131,18 +169,18 @@ def read_newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
-def _find_newest(folder: Path) -> tuple[tuple[Path, dict[str, Any]] | None, list[str]]:
+def _find_newest(folder: Path, check: Check) -> tuple[tuple[Path, dict[str, Any]] | None, list[str]]:
     """Return the newest checkpoint that can be read, and what is wrong with the others."""
     faults: list[str] = []
     last, previous = folder / "last.pt", folder / "previous.pt"
-    state = _try_read(last, faults)
+    state = _try_read(last, check, faults)
     if state is not None:
         return (last, state), faults
-    path, state = previous, _try_read(previous, faults)
+    path, state = previous, _try_read(previous, check, faults)
     for copy in sorted(folder.glob("step_*.pt"), reverse=True):
         if state is not None and copy.name <= step_name(state["step"]):
             break
-        newer = _try_read(copy, faults)
+        newer = _try_read(copy, check, faults)
         if newer is not None:
             path, state = copy, newer
             break
@@ -155,15 +193,17 @@ def _find_newest(folder: Path) -> tuple[tuple[Path, dict[str, Any]] | None, list
     return (path, state), faults
 
 
-def _try_read(path: Path, faults: list[str]) -> dict[str, Any] | None:
+def _try_read(path: Path, check: Check, faults: list[str]) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        return read(path)
+        state = read(path)
+        check(state, str(path))
     except CheckpointError as error:
         log.warning("%s", error)
         faults.append(str(error))
         return None
+    return state
 
 
 def step_name(step: int) -> str:

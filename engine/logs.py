@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from engine import text_log
 from engine.distributed import is_main
+from engine.room import full_disk, needs_room
 from engine.run_folder import RunFolder
 from engine.text_files import without_surrogates
 
@@ -34,6 +36,7 @@ def set_up_logging() -> None:
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    threading.excepthook = _thread_fault
     logging.basicConfig(
         level=logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING, handlers=[handler], force=True
     )
@@ -44,6 +47,12 @@ def say(text: str) -> None:
     """Print ``text`` to the console as it is, and to the run's text log."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
     text_log.note(text)
+
+
+def _thread_fault(fault: threading.ExceptHookArgs) -> None:
+    """Print what ended a thread, but not a full disk: TensorBoard's thread hands that on to its next caller."""
+    if fault.exc_value is None or full_disk(fault.exc_value) is None:
+        threading.__excepthook__(fault)
 
 
 def progress(
@@ -138,14 +147,21 @@ class RunLog:
 
     Args:
         folder: the run's folder, or None to write nothing (dry runs).
-        first_step: TensorBoard events from this step on are dropped as a resumed run writes them again.
+        first_step: TensorBoard events from this step on are dropped, as a resumed run writes them again; 0: all
+            stay.
     """
 
     def __init__(self, folder: RunFolder | None, first_step: int = 0) -> None:
         self.folder = folder if is_main() else None
         self.writer = None
         if self.folder is not None:
-            self.writer = SummaryWriter(str(self.folder.tensorboard), purge_step=first_step or None)
+            with needs_room(self.folder.path):
+                self.writer = SummaryWriter(str(self.folder.tensorboard), purge_step=first_step or None)
+            if first_step:
+                for row in self.folder.read_history():  # what is purged with the rest, but was not written too early
+                    if row["step"] >= first_step:
+                        values = {k: v for k, v in row.items() if isinstance(v, int | float)}
+                        self._curves(row["step"], {k: v for k, v in values.items() if k not in ("step", "epoch")})
 
     def scalars(self, step: int, epoch: int, values: dict[str, float]) -> None:
         """Write named numbers at a step, to TensorBoard and to metrics.jsonl.
@@ -157,9 +173,15 @@ class RunLog:
         """
         if self.writer is None or self.folder is None:
             return
-        for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
         self.folder.append({"step": step, "epoch": epoch, **values})
+        self._curves(step, values)
+
+    def _curves(self, step: int, values: dict[str, float]) -> None:
+        """Write to TensorBoard, and to the disk at once: what a kill would take with it is no longer written again."""
+        with needs_room(self.folder.path):
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, step)
+            self.writer.flush()
 
     def config(self, text: str, metrics: dict[str, float] | None = None) -> None:
         """Write the config as text and the final metrics as hyper-parameter results.

@@ -18,7 +18,8 @@ import torch
 import config
 from engine import distributed, run_lock, text_log
 from engine.errors import UserError
-from engine.whole_files import write_whole
+from engine.room import needs_room
+from engine.whole_files import sweep, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +40,14 @@ class RunSettings:
         name: the run's own folder below it; by default the config's name.
         resume: ``auto`` continues what is there, ``never`` refuses a folder that holds a run, ``overwrite`` deletes
             its checkpoints, logs and report first. Workers that torchrun starts again go on whatever this says.
+        changed_data: what a run does that is to go on after its training set or generator changed: ``refuse``, or
+            ``accept`` what is there now.
     """
 
     folder: Path = Path("runs")
     name: str | None = None
     resume: Literal["auto", "never", "overwrite"] = "auto"
+    changed_data: Literal["refuse", "accept"] = "refuse"
 
     @staticmethod
     def faults(name: str | None) -> Iterator[config.Fault]:
@@ -74,11 +78,16 @@ class RunFolder:
     Args:
         path: the folder.
         resume: what the command asks for, see :class:`RunSettings`; decides what it does after a stop.
+
+    Attributes:
+        rows: written to ``metrics.jsonl`` so far, those included that a resumed run kept.
+        first_new_step: of the rows that this start writes.
     """
 
     def __init__(self, path: Path, resume: str = "auto") -> None:
         self.path, self.resume = path, resume
         self.prepared = False
+        self.rows, self.first_new_step = 0, 0
         self.checkpoints = path / "checkpoints"
         self.snapshots = path / "snapshots"
         self.tensorboard = path / "tensorboard"
@@ -142,10 +151,11 @@ class RunFolder:
         if self.config.exists() and not overwritten:
             self._say_changes(values)
         self.prepared = True
+        sweep(self.path)
         self.checkpoints.mkdir(exist_ok=True)
         write_whole(self.config, config.dump(values).encode())
         info = run_info(command, values.get("seed"))
-        with (self.path / "info.jsonl").open("a", encoding="utf-8") as file:
+        with needs_room(self.path), (self.path / "info.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(info) + "\n")
 
     def after_stop(self, what: str = "training") -> str:
@@ -167,10 +177,15 @@ class RunFolder:
         return f"{nothing}the same command{' with run.resume=auto' * refused} starts the {what} from the beginning"
 
     def _clear(self) -> None:
-        reports = [self.path / name for name in REPORT_FILES]
         weights = [*self.checkpoints.glob("*.pt*"), *self.snapshots.glob("*.pt*")]
-        logs = [*self.tensorboard.glob("events.*"), self.history, self.path / text_log.NAME]
-        for path in [*weights, *logs, *reports]:
+        reports = [self.path / name for name in (*REPORT_FILES, text_log.NAME)]
+        for path in [*weights, *reports]:
+            path.unlink(missing_ok=True)
+        self.forget_logs()
+
+    def forget_logs(self) -> None:
+        """Delete the curves of a start that saved no checkpoint, or of a run that begins again."""
+        for path in [*self.tensorboard.glob("events.*"), self.history]:
             path.unlink(missing_ok=True)
 
     def _check_same(self, values: dict[str, Any]) -> None:
@@ -198,24 +213,44 @@ class RunFolder:
 
     def append(self, row: dict[str, Any]) -> None:
         """Add one ``row``, values by name, to ``metrics.jsonl``."""
-        with self.history.open("a", encoding="utf-8") as file:
+        with needs_room(self.path), self.history.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+        self.rows += 1
 
     def read_history(self) -> list[dict[str, Any]]:
-        """Return the rows of ``metrics.jsonl``, leaving out a last line that was cut by a kill."""
-        rows = []
-        if self.history.exists():
-            for line in self.history.read_text(encoding="utf-8").splitlines():
-                try:
-                    rows.append(json.loads(line))
-                except json.JSONDecodeError:
-                    log.warning("%s: left out a damaged line", self.history)
+        """Return the rows of ``metrics.jsonl``, leaving out lines that are none, as one that was cut by a kill."""
+        rows = [row for row in self._lines() if row is not None]
+        damaged = len(self._lines()) - len(rows)
+        if damaged:
+            log.warning(
+                "%s: left out %s", self.history, "a damaged line" if damaged == 1 else f"{damaged} damaged lines"
+            )
         return rows
 
-    def forget_after(self, step: int) -> None:
-        """Drop history rows later than ``step``, a resumed checkpoint's, which will be written again."""
-        rows = [row for row in self.read_history() if row["step"] <= step]
-        write_whole(self.history, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    def _lines(self) -> list[dict[str, Any] | None]:
+        """The row of every line of the history, None for a damaged one."""
+        if not self.history.exists():
+            return []
+        return [_row(line) for line in self.history.read_bytes().splitlines()]
+
+    def keep_history(self, step: int, rows: int | None) -> None:
+        """Drop the rows of ``metrics.jsonl`` that a resumed run will write again.
+
+        Args:
+            step: of its checkpoint.
+            rows: that there were when it was written; None for checkpoints of earlier versions, which do not say it:
+                then those up to ``step``.
+        """
+        lines = self._lines()
+        if rows is None:
+            lines.sort(key=lambda line: line is not None and line["step"] > step)
+            rows = sum(line is None or line["step"] <= step for line in lines)
+        if len(lines) < rows:
+            log.warning("%s has %d rows, but had %d at step %d", self.history, len(lines), rows, step)
+        kept = [line for line in lines[:rows] if line is not None]
+        write_whole(self.history, "".join(json.dumps(row) + "\n" for row in kept).encode())
+        self.rows = len(kept)
+        self.first_new_step = min([step + 1, *(line["step"] for line in lines[rows:] if line is not None)])
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """Return every logged scalar as a list of (step, value)."""
@@ -225,6 +260,16 @@ class RunFolder:
                 if name not in ("step", "epoch") and isinstance(value, int | float):
                     found.setdefault(name, []).append((row["step"], float(value)))
         return found
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """Parse a line of the history; None where it is no row of values with a step."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    fits = isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] >= 0
+    return row if fits else None
 
 
 def _free(key: str) -> bool:

@@ -5,20 +5,13 @@ The kernel gives the lock back however the process ends, so that a killed run ca
 process forks (loading workers) do not keep it.
 """
 
-import logging
 import os
 import socket
 import tempfile
 from pathlib import Path
 
+from engine import file_lock
 from engine.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows has none; two runs in one folder are then the user's matter
-    fcntl = None
-
-log = logging.getLogger(__name__)
 
 NAME = ".lock"
 _held: dict[Path, int] = {}
@@ -54,20 +47,19 @@ def hold(folder: Path) -> None:
         UserError: another process holds it; the message says which.
     """
     path = folder.resolve() / NAME
-    if path in _held or fcntl is None:
+    if path in _held:
         return
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held = file_lock.take(file, folder, wait=False)
     except BlockingIOError as error:
         holder = os.read(file, 200).decode(errors="replace").strip() or "another process"
         os.close(file)
         raise UserError(
             f"{folder} is being written by {holder}; wait until it ends, stop it, or give another run.name=..."
         ) from error
-    except OSError as error:  # some network file systems have no locks
+    if not held:
         os.close(file)
-        log.warning("%s cannot be locked (%s): do not start a second run in this folder", folder, error.strerror)
         return
     os.truncate(file, 0)
     os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())

@@ -3,14 +3,16 @@
 How a checkpoint file is written and read safely is in checkpoint.py.
 """
 
+import functools
 import logging
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from engine import checkpoint, distributed, replicas, seeding
+from engine import checkpoint, distributed, replicas, resumable, seeding
 from engine.errors import UserError
 from engine.run_folder import RunFolder
 from engine.settings import CheckpointSettings
@@ -65,6 +67,7 @@ class TrainingState:
         updater: its gradient scalers.
         seed: of random states that a checkpoint does not hold.
         config_text: the resolved config, kept in every checkpoint.
+        logged: of the steps since the last row of the log, by name.
     """
 
     at: Position
@@ -73,6 +76,7 @@ class TrainingState:
     updater: Updater
     seed: int
     config_text: str
+    logged: dict[str, list[Tensor | float]] = field(default_factory=dict)
 
     def _parts(self) -> dict[str, dict[str, Any]]:
         """Everything with a state of its own, by kind and name."""
@@ -91,7 +95,16 @@ class TrainingState:
             kind: {name: part.state_dict() for name, part in named.items()} for kind, named in self._parts().items()
         }
         random = distributed.gather_objects(seeding.random_state())
-        return {**asdict(self.at), "config": self.config_text, **parts, "random": random}
+        logged = {name: [float(value) for value in series] for name, series in self.logged.items()}
+        return {
+            **asdict(self.at), "config": self.config_text, **parts, "random": random, "logged": logged,
+            "learns_from": self.learns_from,
+        }  # fmt: skip
+
+    @functools.cached_property
+    def learns_from(self) -> dict[str, str]:
+        """Return what the task says that it learns from; nothing for a task that does not say it."""
+        return getattr(self.task, "learns_from", dict)()
 
     def restore(self, state: dict[str, Any], source: str) -> None:
         """Continue from a state that :meth:`collect` returned.
@@ -109,11 +122,15 @@ class TrainingState:
             for name, part in named.items():
                 try:
                     part.load_state_dict(state[kind][name])
-                except (RuntimeError, ValueError) as error:
+                except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
                     reason = " ".join(str(error).split())[:600]
                     raise UserError(f"{source}: {kind} '{name}' does not fit this config: {reason}") from error
         for name in asdict(self.at):
             setattr(self.at, name, state[name])
+        self.logged.clear()
+        self.logged.update(state.get("logged", {}))
+        for name, scheduler in self.task.schedulers.items():
+            resumable.say_jump(name, scheduler)
         self._restore_random(state["random"], source)
 
     def _restore_random(self, states: list[dict[str, Any]], source: str) -> None:
@@ -140,29 +157,37 @@ class Saver:
     def __init__(self, state: TrainingState, folder: RunFolder | None, settings: CheckpointSettings) -> None:
         self.state, self.folder, self.settings = state, folder, settings
 
-    def resume(self) -> bool:
+    def resume(self, accept_changed_data: bool = False) -> bool:
         """Continue from the run folder's newest readable checkpoint; return whether there was one.
+
+        Rows of the log that were written after it, or of a start without any, are dropped.
+
+        Args:
+            accept_changed_data: go on although what the task learns from has changed.
 
         Raises:
             CheckpointError: there are checkpoints, but none can be read.
-            UserError: it belongs to other networks or optimisers.
+            UserError: it belongs to other networks, optimisers or data.
         """
         if self.folder is None:
             return False
-        found = checkpoint.read_newest(self.folder.checkpoints)
+        found = checkpoint.read_newest(self.folder.checkpoints, resumable.check_state)
         if found is None:
+            if distributed.is_main():
+                self.folder.forget_logs()
             return False
         path, state = found
+        resumable.check_data(state.get("learns_from", {}), self.state.learns_from, str(path), accept_changed_data)
         self.state.restore(state, str(path))
         at = self.state.at
         if distributed.is_main():
-            self.folder.forget_after(at.step)
+            self.folder.keep_history(at.step, state.get("history_rows"))
         log.info("resumed from %s: %s", path, at.told(self.state.task.steps_per_epoch))
         return True
 
     def save(self) -> None:
         """Write ``last.pt`` (the one before becomes ``previous.pt``), and a numbered copy when asked for."""
-        state = self.state.collect()
+        state = self._collect()
         if self.folder is None or not distributed.is_main():
             return
         checkpoint.keep_previous(self.folder.last)
@@ -177,7 +202,7 @@ class Saver:
         Args:
             metrics: number by name.
         """
-        state = self.state.collect()
+        state = self._collect()
         if self.folder is not None and distributed.is_main():
             checkpoint.write(self.folder.best, {**state, "metrics": metrics})
 
@@ -185,6 +210,10 @@ class Saver:
         """Write ``snapshots/e0.pt`` where snapshots are asked for."""
         if self.state.at.step == 0:
             self._snapshot()
+
+    def _collect(self) -> dict[str, Any]:
+        rows = 0 if self.folder is None else self.folder.rows
+        return self.state.collect() | {"history_rows": rows}
 
     def after_step(self) -> None:
         """Save where the settings ask for it between the ends of epochs."""

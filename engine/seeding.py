@@ -46,13 +46,47 @@ def set_random_state(state: dict[str, Any]) -> None:
     Args:
         state: states of Python, NumPy, torch and, where it was saved on a GPU, CUDA.
     """
-    version, words, gauss = state["python"]
-    random.setstate((version, tuple(words.tolist()), gauss))
-    name, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    random.setstate(_python(state["python"]))
+    np.random.set_state(_numpy(state["numpy"]))
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
+
+
+def random_fault(state: Any) -> str | None:
+    """Return what of a state :func:`set_random_state` cannot restore, None of a good one.
+
+    Args:
+        state: of a file, so that it may be anything.
+
+    Returns:
+        The part that another kind of generator wrote, or that is damaged.
+    """
+    if not isinstance(state, dict):
+        return "the random state"
+    trials = {
+        "python": lambda words: random.Random().setstate(_python(words)),
+        "numpy": lambda words: np.random.RandomState().set_state(_numpy(words)),
+        "torch": torch.Generator().set_state,
+    }
+    for name, trial in trials.items():
+        try:
+            trial(state[name])
+        except Exception:  # whatever a value of any kind makes them raise
+            return f"the random state of {name}"
+    cuda = state.get("cuda")
+    fits = cuda is None or (isinstance(cuda, torch.Tensor) and cuda.dtype == torch.uint8)
+    return None if fits else "the random state of CUDA"
+
+
+def _python(state: list[Any]) -> tuple[Any, ...]:
+    version, words, gauss = state
+    return version, tuple(words.tolist()), gauss
+
+
+def _numpy(state: list[Any]) -> tuple[Any, ...]:
+    name, keys, *rest = state
+    return name, keys.numpy().astype(np.uint32), *rest
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:

@@ -1,9 +1,12 @@
-"""Ctrl-C and SIGTERM: the first asks for a checkpoint and a clean end, a second ends at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first asks for a clean end, a second ends at once, and the loading processes too."""
 
+import contextlib
 import logging
+import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType
 
 from engine.distributed import launched_by_torchrun
@@ -11,6 +14,74 @@ from engine.distributed import launched_by_torchrun
 log = logging.getLogger(__name__)
 
 ECHO_SECONDS = 3.0  # torchrun passes on a Ctrl-C that its workers also receive from the terminal
+AT_ONCE = b"\nexit at once: what came after the last checkpoint is lost\n"
+Handler = Callable[[int, FrameType | None], None]
+
+
+def handle(handler: Handler) -> dict[int, object]:
+    """Let a function answer the signals that end a program.
+
+    SIGHUP, which the end of a terminal or of an ssh connection sends, is left alone where it is ignored (``nohup``).
+
+    Args:
+        handler: of Ctrl-C, SIGTERM and SIGHUP.
+
+    Returns:
+        The handlers before, by signal.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
+    return {number: signal.signal(number, handler) for number in numbers}
+
+
+def end_at_once(number: int) -> None:
+    """End this process and those that it started to load or make data.
+
+    Args:
+        number: of the signal, whose exit code a shell expects.
+    """
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(128 + number)
+
+
+def say(message: bytes) -> None:
+    """Print in a signal handler, where a terminal is still there.
+
+    Args:
+        message: for standard error.
+    """
+    with contextlib.suppress(OSError):
+        os.write(2, message)
+
+
+class Interruption:
+    """The handler outside of training: the first signal is a KeyboardInterrupt, a second ends at once."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        """Answer a signal.
+
+        Args:
+            number: of the signal.
+
+        Raises:
+            KeyboardInterrupt: at the first signal, with its number as argument.
+        """
+        if self._since is None:
+            self._since = time.monotonic()
+            raise KeyboardInterrupt(number)
+        if not _echo(self._since):
+            end_at_once(number)
+
+
+def _echo(since: float) -> bool:
+    """Whether a signal is the same one, from torchrun and from the terminal."""
+    return launched_by_torchrun() and time.monotonic() - since <= ECHO_SECONDS
 
 
 class StopRequest:
@@ -35,8 +106,7 @@ class StopRequest:
         return 128 + (self.signal or 0)
 
     def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._former[number] = signal.signal(number, self._handle)
+        self._former = handle(self._handle)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -47,7 +117,7 @@ class StopRequest:
         if self.signal is None:
             self.signal = signal.Signals(number)
             self._since = time.monotonic()
-            os.write(2, b"\nstopping: saving a checkpoint after this step (once more to exit at once)\n")
-        elif not launched_by_torchrun() or time.monotonic() - self._since > ECHO_SECONDS:
-            os.write(2, b"\nexit at once: what came after the last checkpoint is lost\n")
-            os._exit(128 + number)
+            say(b"\nstopping: saving a checkpoint after this step (once more to exit at once)\n")
+        elif not _echo(self._since):
+            say(AT_ONCE)
+            end_at_once(number)

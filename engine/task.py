@@ -118,6 +118,13 @@ class Task(Protocol):
     def examples(self) -> list[Example]:
         """Return a few samples to show in TensorBoard at the start."""
 
+    def learns_from(self) -> dict[str, str]:
+        """Return number and digest of what is learned from, by name such as ``training set``.
+
+        Checkpoints keep it, so that a run does not go on with other data unasked; "validation set" and "test set" may
+        change. A task that draws its own data need not have this method.
+        """
+
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
         """Evaluate in full on the held-out set, write report and tables (rank 0), return the metrics.
 

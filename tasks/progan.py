@@ -226,6 +226,10 @@ class Progan:
         generated = features_of(self.sample(number), network)
         return frechet_distance(generated, self._real_features, network, self.data.size)
 
+    def learns_from(self) -> dict[str, str]:
+        """Return number and digest of the pictures."""
+        return self.data.digests()
+
     def evaluate(self, limit: int | None = None) -> dict[str, float]:
         """Return the Fréchet distance and how far training has come; leave a picture of samples where asked for."""
         level, alpha = self.generator.reached.tolist()

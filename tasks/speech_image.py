@@ -264,6 +264,10 @@ class SpeechImage:
         """
         return self.image_encoder(self.pictures(batch, dataset)), self.captions.encode(batch, dataset)
 
+    def learns_from(self) -> dict[str, str]:
+        """Return number and digest of the rows of each split."""
+        return self.data.digests()
+
     # -- evaluation ----------------------------------------------------------------------------------------------
 
     def evaluate(self, limit: int | None = None) -> dict[str, float]:

@@ -231,6 +231,10 @@ class WordsByDrawing(SpeechImage):
         for module, training in modes.items():
             module.train(training)
 
+    def learns_from(self) -> dict[str, str]:
+        """Return number and digest of the rows of each split, and what draws and edits the pictures."""
+        return super().learns_from() | ({} if self.studio is None else self.studio.digests())
+
     def report_sections(self, folder: RunFolder) -> list[tuple[str, str]]:
         """Show edited pictures, name the clusters and link to their pages in ``folder``, the run's."""
         clusters = [] if self.clusters is None else self.pairs.report(self.clusters, folder)

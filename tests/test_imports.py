@@ -13,8 +13,9 @@ OURS = {
 ALLOWED = {
     "config": {"engine.errors", "engine.text_files"},
     "datasets": {
-        "engine.errors", "engine.numerals", "engine.plain_pickles", "engine.text_files", "engine.torch_files",
-        "engine.whole_files", "config.Fault", "config.Offers", "config.limits", "config.refuse",
+        "engine.digests", "engine.errors", "engine.file_lock", "engine.numerals", "engine.plain_pickles", "engine.room",
+        "engine.stop", "engine.text_files", "engine.torch_files", "engine.whole_files", "config.Fault",
+        "config.Offers", "config.limits", "config.refuse",
     },
     "engine": {"config", "engine"},
     "evaluation": {"config.limits", "engine.errors", "engine.text_files", "engine.whole_files", "models"},

@@ -6,6 +6,7 @@ float32 in [-1, 1]; ``tokens`` (T,) int64 padded with 0 and ``ntokens``; ``class
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from datasets.captioned.files import Split, read_split
 from datasets.image_ids import ImageIds
 from datasets.images import read_image
 from datasets.samples import OnError, unusable_row
+from engine.digests import rows_digest
 from engine.errors import UserError
 
 MARGIN = 76 / 64  # of the scaled picture over the square that is cut from it
@@ -72,6 +74,11 @@ class CaptionedPictures(Dataset):
 
     def __len__(self) -> int:
         return len(self.content.names)
+
+    def digest(self) -> str:
+        """Return number and digest of the pictures' names and all their captions."""
+        captions = (self.content.captions[i].tobytes() for i in range(len(self.content.captions)))
+        return rows_digest(chain(self.content.names, captions), len(self))
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Read one sample.

@@ -107,8 +107,34 @@ def test_a_cut_history_line_is_left_out(tmp_path, caplog):
         file.write('{"step": 3, "lo')
     assert made.curves() == {"loss": [(1, 2.0), (2, 1.0)]}
     assert "left out a damaged line" in caplog.text
-    made.forget_after(1)
+    made.keep_history(1, rows=None)
     assert made.curves() == {"loss": [(1, 2.0)]}
+
+
+def test_lines_that_are_no_rows_are_left_out_and_only_those_of_the_checkpoint_kept(tmp_path, caplog):
+    made = folder(tmp_path)
+    made.append({"step": 1, "loss": 2.0})
+    with made.history.open("a") as file:
+        file.write('[1, 2]\n{"loss": 1.0}\n{"step": -4, "loss": 1.0}\n{"step": "2"}\n')
+    made.append({"step": 2, "loss": 1.5})
+    made.append({"step": 2, "accuracy": 0.5})
+    assert made.curves() == {"loss": [(1, 2.0), (2, 1.5)], "accuracy": [(2, 0.5)]}
+    assert "left out 4 damaged lines" in caplog.text
+    made.keep_history(2, rows=6)  # the checkpoint of step 2 was written before its evaluation
+    assert made.curves() == {"loss": [(1, 2.0), (2, 1.5)]}
+    assert (made.rows, made.first_new_step) == (2, 2)
+    made.keep_history(2, rows=3)
+    assert "has 2 rows, but had 3 at step 2" in caplog.text
+
+
+def test_what_a_killed_save_left_is_swept_at_the_next_start(tmp_path):
+    made = folder(tmp_path)
+    left = [made.checkpoints / ".last.pt.tmp", made.checkpoints / ".previous.pt.tmp", made.path / ".report.html.tmp"]
+    for path in left:
+        path.write_bytes(b"half")
+    made.prepare(VALUES, "auto", ["run.py"])
+    assert not any(path.exists() for path in left)
+    assert (made.checkpoints / "last.pt").exists()
 
 
 def test_info_names_what_repeats_a_run():

@@ -1,0 +1,133 @@
+"""Whether a run can go on from what a checkpoint holds: nonsense inside, other data, another learning rate.
+
+A file may be whole, as its checksums say, and still hold what no training wrote.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from engine import distributed, seeding
+from engine.checkpoint import CheckpointError
+from engine.errors import UserError
+
+log = logging.getLogger(__name__)
+
+COUNTERS = ("step", "epoch", "batch")
+KINDS = ("modules", "averages", "optimizers", "schedulers", "scalers")
+HELD_OUT = ("validation set", "test set")  # not learned from
+JUMP = 1.02  # smallest ratio of two learning rates that is told
+
+
+def check_state(state: dict[str, Any], source: str) -> None:
+    """Look whether the values of a checkpoint are such as a training writes.
+
+    Args:
+        state: as read.
+        source: the file, for messages.
+
+    Raises:
+        CheckpointError: one is missing or cannot be.
+    """
+    fault = _fault(state)
+    if fault is not None:
+        raise CheckpointError(f"{source} is whole but holds no training that could go on: {fault}")
+
+
+def _fault(state: dict[str, Any]) -> str | None:
+    """Name the first value that cannot be."""
+    expected = {
+        **dict.fromkeys(COUNTERS, ("a whole number from 0", _counts)),
+        "seconds": ("a number from 0", lambda value: _number(value) and 0 <= value < math.inf),
+        "best": ("a number", lambda value: _number(value) and not math.isnan(value)),
+        "random": ("a list of random states", lambda value: isinstance(value, list) and len(value) > 0),
+        **dict.fromkeys(KINDS, ("states by name", _states)),
+    }
+    for name, (words, fits) in expected.items():
+        if name not in state:
+            return f"it has no {name}"
+        if not fits(state[name]):
+            return f"its {name} is {str(state[name])[:40]!r}, expected {words}"
+    for name, (words, fits) in {
+        "history_rows": ("a whole number from 0", _counts),
+        "logged": ("numbers by name", _series),
+        "learns_from": ("text by name", _texts),
+    }.items():  # checkpoints of earlier versions have none of these
+        if name in state and not fits(state[name]):
+            return f"its {name} is {str(state[name])[:40]!r}, expected {words}"
+    faults = filter(None, map(seeding.random_fault, state["random"]))
+    return next((f"{fault} is of another kind of generator, or damaged" for fault in faults), None)
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _states(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(part, Mapping) for part in value.values())
+
+
+def _series(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    return all(isinstance(series, list) and all(map(_number, series)) for series in value.values())
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values())
+
+
+def check_data(former: Mapping[str, str], now: Mapping[str, str], source: str, accept: bool) -> None:
+    """Refuse to go on with other training data than before, and say where other data changed.
+
+    Args:
+        former: of the checkpoint, see :meth:`engine.task.Task.learns_from`; empty in those of earlier versions.
+        now: of the task as it is built now.
+        source: the checkpoint, for messages.
+        accept: go on with a changed training set.
+
+    Raises:
+        UserError: what the run learns from has changed, and ``accept`` is False.
+    """
+    changed = [name for name in now if former.get(name, now[name]) != now[name]]
+    texts = "; ".join(f"{name}: {former[name]} then, {now[name]} now" for name in changed)
+    if not accept and not set(changed) <= set(HELD_OUT):
+        raise UserError(
+            f"{source} was written with other data than this config finds ({texts}); put back what was there, give "
+            "another run.name=..., or go on with what is there now by run.changed_data=accept"
+        )
+    if changed and distributed.is_main():
+        log.warning("the run goes on with other data than it began with (%s)", texts)
+
+
+def say_jump(name: str, scheduler: LRScheduler) -> None:
+    """Say where a schedule goes on at another learning rate than the checkpoint ended with.
+
+    Args:
+        name: of the schedule.
+        scheduler: restored, as its optimiser is.
+    """
+    if not isinstance(scheduler, LambdaLR):  # the others keep their whole curve in the checkpoint
+        return
+    scales = [scale(scheduler.last_epoch) for scale in scheduler.lr_lambdas]
+    before = [float(group["lr"]) for group in scheduler.optimizer.param_groups]
+    after = [base * scale for base, scale in zip(scheduler.base_lrs, scales, strict=True)]
+    jump = next((pair for pair in zip(before, after, strict=True) if not _alike(*pair)), None)
+    if jump is not None and distributed.is_main():
+        log.warning(
+            "the learning rate of '%s' goes from %.3g, where the checkpoint left it, to %.3g: its schedule is made for "
+            "a number of steps, which changed with trainer.epochs, trainer.max_steps or the training set",
+            name, *jump,
+        )  # fmt: skip
+
+
+def _alike(old: float, new: float) -> bool:
+    return old == new or (min(old, new) > 0 and max(old, new) / min(old, new) < JUMP)
