@@ -127,6 +127,7 @@ def run(parsed: argparse.Namespace, command: list[str]) -> int:
 
     Raises:
         UserError: the config has faults, or what it describes cannot be run.
+        NoRoomError: a disk is full.
     """
     loaded = config.load(parsed.file, parsed.overrides)
     refuse_configs_of_the_original(loaded)

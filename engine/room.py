@@ -52,6 +52,9 @@ def needs_room(folder: Path) -> Iterator[None]:
     Args:
         folder: where is written.
 
+    Returns:
+        A context manager.
+
     Raises:
         NoRoomError: it has no room left.
     """
