@@ -20,6 +20,16 @@ settings.load_profile("suite")
 ASSETS = Path(__file__).parent / "assets"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Escape half characters that tests log: a worker of pytest-xdist cannot send them and would end all tests."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode("utf-8")) for name, text in report.sections
+    ]
+    return report
+
+
 @pytest.fixture(autouse=True)
 def few_threads():
     """Keep torch from fighting over the two cores of a CI machine."""
