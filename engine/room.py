@@ -52,8 +52,8 @@ def needs_room(folder: Path) -> Iterator[None]:
     Args:
         folder: where is written.
 
-    Returns:
-        A context manager.
+    Yields:
+        Nothing.
 
     Raises:
         NoRoomError: it has no room left.
