@@ -3,6 +3,7 @@
 ``DRAWL_TEST_GPUS=1`` shows them to the tests and to the programs that they start.
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -28,6 +29,16 @@ def pytest_runtest_makereport():
         (name, text.encode("utf-8", "backslashreplace").decode("utf-8")) for name, text in report.sections
     ]
     return report
+
+
+@pytest.fixture(autouse=True)
+def logging_of_its_own():
+    """Take back what a test that calls run.py's functions does to the root logger: its console is closed after it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

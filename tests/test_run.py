@@ -185,7 +185,7 @@ def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
         (["trainer.precision=fp16"], "fp16 needs a GPU"),
         (["init_from={path: nowhere}"], "nowhere"),
         (["data.batch_size=1"], "expected at least 2: pairs are ranked"),
-        (["data.batch_size=0"], "expected int, greater than or equal to 1"),
+        (["data.batch_size=0"], "expected int, greater than 0, less than or equal to 100,000"),
         (["seed=-1"], "found -1 (int), expected int, greater than or equal to 0"),
         (["data.train.manifest=tests"], "tests"),
         (["data.validation.image=null"], "this task looks at pictures"),

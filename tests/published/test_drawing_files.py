@@ -144,7 +144,7 @@ def test_the_script_says_it_in_one_sentence(server, tmp_path, capsys):
     ],
 )
 def test_the_script_shows_no_stack_trace(server, tmp_path, capsys, words, told):
-    (tmp_path / "taken").write_bytes(b"\xff\xfe in the way")
+    (tmp_path / "taken").write_bytes(b"in the way")
     script = runpy.run_path(str(ROOT / "scripts" / "download_data.py"))
     options = ["--data", str(tmp_path / "d"), "--server", server.url, *(word.format(tmp_path) for word in words)]
     assert script["main"]([*options, "list_natural_test"]) == 2

@@ -264,7 +264,7 @@ def test_a_generator_that_was_not_shipped(tmp_path):
     with pytest.raises(shipped.ShippedError, match="there: mine"):
         shipped.load("other", tmp_path)
     (tmp_path / "mine.json").write_text("{")
-    with pytest.raises(shipped.ShippedError, match="does not describe a generator"):
+    with pytest.raises(UserError, match=r"mine\.json is not JSON"):
         shipped.load("mine", tmp_path)
     (tmp_path / "mine.json").write_text(json.dumps({"latent_dim": 6, "widths": [8, 5]}))
     with pytest.raises(UserError, match="of another shape"):

@@ -280,8 +280,8 @@ def test_a_broken_state_file_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scenes": 0}, r"scenes: found 0 \(int\), expected int, greater than or equal to 1, less than 1000000"),
-        ({"size": 4}, "size: found 4 .* greater than or equal to 16, less than or equal to 2048"),
+        ({"scenes": 0}, r"scenes: found 0 \(int\), expected int, greater than or equal to 1, less than 1,000,000"),
+        ({"size": 4}, "size: found 4 .* greater than or equal to 16, less than or equal to 2,048"),
         ({"layouts": ()}, r"layouts: found \(\) \(tuple\), expected at least one of places"),
         ({"captions_per_scene": 11}, "captions_per_scene: found 11 .* less than or equal to 10"),
         ({"splits": (0.5, 0.1, 0.1)}, "that add up to 1"),
