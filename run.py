@@ -80,7 +80,8 @@ def relaunch(count: int, arguments: list[str]) -> int:
     """Start ``count`` ranks of this program through torchrun and return its exit code.
 
     torchrun runs in a session of its own and gets one SIGTERM when this process is told to stop, so that the workers
-    save their checkpoint once however often the terminal repeats the signal.
+    save their checkpoint once however often the terminal repeats the signal. A second signal kills torchrun; the ranks,
+    which are in sessions of their own, end when they find it gone.
 
     Args:
         count: ranks on this machine.
@@ -94,6 +95,7 @@ def relaunch(count: int, arguments: list[str]) -> int:
     environment = os.environ | {
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(count))),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(config.PROJECT_ROOT), os.environ.get("PYTHONPATH")])),
+        stop.STARTED_BY: str(os.getpid()),
     }
     log.info("starting %d ranks", count)
     child = subprocess.Popen([*command, *arguments], env=environment, start_new_session=True)
@@ -257,6 +259,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun itself started this rank
+        stop.watch_parent(os.getppid(), lambda: stop.end_at_once(signal.SIGKILL))
     exit_code = main(sys.argv[1:])
     stop.handle(lambda number, _frame: stop.end_at_once(number))  # an exception would only spoil what Python does now
     sys.exit(exit_code)

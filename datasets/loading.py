@@ -8,11 +8,14 @@ Shape letters: B batch, T frames, N samples.
 import atexit
 import functools
 import logging
+import os
 import re
 import signal
+import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from multiprocessing.queues import Queue
 from typing import Literal
 
 import numpy as np
@@ -30,10 +33,11 @@ from engine.errors import UserError
 log = logging.getLogger(__name__)
 BUCKET_POOL = 2  # batches sorted together; in large pools captions never meet impostors of another length
 Key = tuple[int, int, Rows]  # epoch, place, rows of the global batch
-WORKER_ENDED = re.compile(r"DataLoader worker .*(exited unexpectedly|killed by signal)")
+WORKER_ENDED = re.compile(r"DataLoader worker .*(exited unexpectedly|killed by signal)|Too many open files|ancdata")
 _NO_MEMORY = (
-    "a loading process could not hand its batch on ({}): memory, or the shared memory of /dev/shm, is used up; set "
-    "data.workers=0, give fewer workers or a smaller data.prefetch, or enlarge it (docker run --shm-size=8g)"
+    "a loading process could not hand its batch on ({}): memory, the shared memory of /dev/shm or the number of open "
+    "files is used up; set data.workers=0, give fewer workers or a smaller data.prefetch, or enlarge it (docker run "
+    "--shm-size=8g; ulimit -n 65536)"
 )
 GRACE_SECONDS = 30  # a worker outlives a SIGTERM to the whole group so long: the main process saves its checkpoint
 
@@ -238,7 +242,14 @@ def _start_worker(_worker: int) -> None:
     torch.set_num_threads(1)
     stop.handle(lambda _number, _frame: signal.alarm(GRACE_SECONDS))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Queue._on_queue_feeder_error = staticmethod(_end_without_words)  # a hook, which concurrent.futures sets too
+    sys.excepthook = _end_without_words  # of the thread that hands file descriptors on
     end_with_parent()
+
+
+def _end_without_words(*_error: object) -> None:
+    """End this worker where a thread could not hand a batch on: the main process would wait for it for ever."""
+    os._exit(1)
 
 
 def _end_workers(loader: "weakref.ref[DataLoader]") -> None:

@@ -1,15 +1,20 @@
 """torchrun without its stack traces: ``python -m engine.launch --nproc-per-node=2 run.py …``.
 
 Starts the ranks with torch's own elastic agent and ends with the exit code of the rank that failed first, so that the
-one sentence which that rank printed stays the last word.
+one sentence which that rank printed stays the last word. When a run.py that started it is killed, it stops the ranks,
+which save a checkpoint.
 """
 
 import logging
+import os
+import signal
 import sys
 
 from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+from engine import stop
 
 
 def main(arguments: list[str]) -> int:
@@ -21,8 +26,9 @@ def main(arguments: list[str]) -> int:
     Returns:
         0; else the exit code of the rank that failed first, or 128 + the signal that ended it or this process.
     """
-    for name in ("torch.distributed.elastic", "torch.distributed.run"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.disable(logging.ERROR)  # torch's modules set levels of their own
+    if parent := os.environ.get(stop.STARTED_BY):
+        stop.watch_parent(int(parent), lambda: os.kill(os.getpid(), signal.SIGTERM))
     try:
         torchrun.run(torchrun.parse_args(arguments))
     except ChildFailedError as error:

@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -13,6 +14,8 @@ from engine.distributed import launched_by_torchrun
 
 log = logging.getLogger(__name__)
 
+STARTED_BY = "DRAWL_STARTED_BY"  # in the environment of the ranks that run.py starts: its process id
+PARENT_SECONDS = 0.5  # between two looks whether it still runs
 ECHO_SECONDS = 3.0  # torchrun passes on a Ctrl-C that its workers also receive from the terminal
 AT_ONCE = b"\nexit at once: what came after the last checkpoint is lost\n"
 Handler = Callable[[int, FrameType | None], None]
@@ -45,6 +48,22 @@ def end_at_once(number: int) -> None:
     for child in multiprocessing.active_children():
         child.kill()
     os._exit(128 + number)
+
+
+def watch_parent(parent: int, ended: Callable[[], None]) -> None:
+    """Call a function when the process that started this one has ended, however it did (kill -9 tells nobody).
+
+    Args:
+        parent: the process id of the one that started this one.
+        ended: called once, in a thread.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        ended()
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def say(message: bytes) -> None:
@@ -117,7 +136,8 @@ class StopRequest:
         if self.signal is None:
             self.signal = signal.Signals(number)
             self._since = time.monotonic()
-            say(b"\nstopping: saving a checkpoint after this step (once more to exit at once)\n")
+            if os.environ.get("RANK", "0") in ("0", ""):  # each rank receives it
+                say(b"\nstopping: saving a checkpoint after this step (once more to exit at once)\n")
         elif not _echo(self._since):
             say(AT_ONCE)
             end_at_once(number)

@@ -1,8 +1,13 @@
 """The loader: batches depend on seed, epoch and row alone, whatever the workers, ranks and interruptions."""
 
+import resource
+import signal
+from pathlib import Path
+
 import pytest
 import torch
 
+from datasets import loading
 from datasets.augment import SpecAugment
 from datasets.batches import Items
 from datasets.loading import Loader
@@ -271,3 +276,32 @@ def test_more_workers_than_cores_are_told_once_in_our_words(dataset, caplog, rec
     Loader(dataset, 2, 0, False, workers=997)
     assert caplog.text.count("workers is 997 for") == 1
     assert [warning for warning in recwarn if "worker processes" in str(warning.message)] == []
+
+
+def limit(resource_name, more):
+    """What a worker does at its start: as usual, then a limit takes its room away."""
+    start = loading._start_worker
+
+    def start_limited(worker):
+        start(worker)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as Python does; the write then fails with an error
+        used = len(list(Path("/proc/self/fd").iterdir())) if resource_name == "RLIMIT_NOFILE" else 0
+        resource.setrlimit(getattr(resource, resource_name), (used + more,) * 2)
+
+    return start_limited
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")
+@pytest.mark.parametrize(
+    ("resource_name", "more", "message"),
+    [
+        ("RLIMIT_FSIZE", 1000, "could not hand its batch on .*File too large"),  # shared memory without room
+        ("RLIMIT_NOFILE", 2, "could not hand its batch on .*exited unexpectedly"),  # torch's queue fails in a thread
+        ("RLIMIT_NOFILE", 5, "could not hand its batch on .*exited unexpectedly"),  # so does what passes files on
+    ],
+)
+def test_a_worker_that_cannot_hand_its_batch_on_is_an_error(dataset, monkeypatch, resource_name, more, message):
+    monkeypatch.setattr(loading, "_start_worker", limit(resource_name, more))
+    loader = Loader(dataset, batch_size=4, seed=0, train=True, workers=1)
+    with pytest.raises(UserError, match=message):
+        list(loader.batches(0))
