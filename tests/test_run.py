@@ -1,5 +1,6 @@
 """run.py as users run it: real processes on the four pairs of the published sample."""
 
+import contextlib
 import json
 import os
 import signal
@@ -175,6 +176,66 @@ def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
     assert "the same command goes on from" in rest
     assert "Traceback" not in rest
     assert checkpoint.read(tmp_path / "tiny" / "checkpoints" / "last.pt")["step"] >= 2
+
+
+def processes_of(folder):
+    """The command lines that name a folder, of the run and of all that it started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            if f"run.folder={folder}".encode() in path.read_bytes():
+                found.append(path.parent.name)
+    return found
+
+
+def signalled(tmp_path, text, *signals, arguments=()):
+    """The exit code and what was said when signals come after a line with a text; nothing may be left running."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    everything = command(tmp_path, "data.workers=2", *arguments)
+    with subprocess.Popen(everything, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert any(text in line for line in process.stderr)
+        assert len(processes_of(tmp_path)) >= 3  # with the workers
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.1)
+        rest = process.stderr.read()
+    deadline = time.monotonic() + 5
+    while processes_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes_of(tmp_path) == []
+    assert "Traceback" not in rest
+    return process.returncode, rest
+
+
+ENDLESS = ("trainer.epochs=100000",)
+needs_proc = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc")
+
+
+@needs_proc
+def test_a_second_signal_and_a_kill_leave_no_process(tmp_path):
+    code, rest = signalled(tmp_path, "step 2 ", signal.SIGTERM, signal.SIGTERM, arguments=ENDLESS)
+    assert code == 128 + signal.SIGTERM
+    assert "stopping" in rest
+    code, _ = signalled(tmp_path, "step ", signal.SIGKILL, arguments=ENDLESS)
+    assert code == -signal.SIGKILL
+
+
+@needs_proc
+def test_a_hangup_saves_a_checkpoint_and_leaves_no_process(tmp_path):
+    code, rest = signalled(tmp_path, "step 2 ", signal.SIGHUP, arguments=ENDLESS)
+    assert code == 128 + signal.SIGHUP
+    assert "the same command goes on from" in rest
+    assert checkpoint.read(tmp_path / "tiny" / "checkpoints" / "last.pt")["step"] >= 2
+
+
+@needs_proc
+def test_a_stop_within_the_report_is_one_sentence_and_the_same_command_finishes(tmp_path):
+    code, rest = signalled(tmp_path, "the report is about", signal.SIGTERM, arguments=["trainer.epochs=1"])
+    assert code == 128 + signal.SIGTERM
+    assert rest.splitlines()[-1].startswith("stopped; the same command goes on from ")
+    assert not (tmp_path / "tiny" / "metrics.json").exists()
+    assert run(tmp_path, "data.workers=2", "trainer.epochs=1").returncode == 0
+    assert json.loads((tmp_path / "tiny" / "metrics.json").read_text())["n"] == 4
 
 
 @pytest.mark.parametrize(
