@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VERBS = ("Build", "Compare", "Evaluate", "Make", "Measure", "Rank", "Search", "Train", "Write")
 SPLITS = (("train", "train"), ("validation", "val"), ("test", "test"))
 TINY = str(ROOT / "tests" / "assets" / "configs" / "tiny.yaml")
+ENDLESS = ("trainer.epochs=100000", "task.optimization.optimizer.lr=1.0e-9")  # a run that has learned ends by itself
 
 
 def command(tmp_path, *arguments):
@@ -159,7 +160,7 @@ def test_a_stop_is_told_once_and_a_fault_of_one_rank_too(monkeypatch, capsys):
 
 def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
     process = subprocess.Popen(
-        command(tmp_path, "trainer.epochs=100000"),
+        command(tmp_path, *ENDLESS),
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         text=True,
@@ -167,7 +168,7 @@ def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
     for line in process.stderr:
         if "step 2" in line:
             break
-    second = run(tmp_path, "trainer.epochs=100000")
+    second = run(tmp_path, *ENDLESS)
     assert second.returncode == 2
     assert f"{tmp_path}/tiny is being written by process {process.pid} on " in second.stderr
     process.send_signal(signal.SIGTERM)
@@ -207,7 +208,6 @@ def signalled(tmp_path, text, *signals, arguments=()):
     return process.returncode, rest
 
 
-ENDLESS = ("trainer.epochs=100000",)
 needs_proc = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc")
 
 
