@@ -1,6 +1,7 @@
 """run.py as users run it: real processes on the four pairs of the published sample."""
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -193,7 +194,10 @@ def signalled(tmp_path, text, *signals, arguments=()):
     """The exit code and what was said when signals come after a line with a text; nothing may be left running."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     everything = command(tmp_path, "data.workers=2", *arguments)
-    with subprocess.Popen(everything, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    listens = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # the suite may run under nohup
+    with subprocess.Popen(
+        everything, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=listens
+    ) as process:
         assert any(text in line for line in process.stderr)
         assert len(processes_of(tmp_path)) >= 3  # with the workers
         for number in signals:

@@ -296,7 +296,6 @@ def limit(resource_name, more):
     ("resource_name", "more", "message"),
     [
         ("RLIMIT_FSIZE", 1000, "could not hand its batch on .*File too large"),  # shared memory without room
-        ("RLIMIT_NOFILE", 2, "could not hand its batch on .*exited unexpectedly"),  # torch's queue fails in a thread
         ("RLIMIT_NOFILE", 5, "could not hand its batch on .*exited unexpectedly"),  # so does what passes files on
     ],
 )
