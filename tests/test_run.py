@@ -148,6 +148,7 @@ def test_two_processes_learn_what_one_learns(tmp_path):
 
 def test_a_stop_is_told_once_and_a_fault_of_one_rank_too(monkeypatch, capsys):
     monkeypatch.setattr(program, "SECOND_RANK_WAITS", 0.0)
+    monkeypatch.setattr(program.distributed, "launched_by_torchrun", lambda: True)
     former = signal.getsignal(signal.SIGTERM)
     try:
         for rank, told in (("0", "stopped\nfault\n"), ("1", "fault\n")):
