@@ -93,6 +93,8 @@ class Interruption:
         """
         if self._since is None:
             self._since = time.monotonic()
+            if hasattr(signal, "SIGCHLD"):  # torch's answer to a loading process that the stop ends is a traceback
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             raise KeyboardInterrupt(number)
         if not _echo(self._since):
             end_at_once(number)

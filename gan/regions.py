@@ -135,13 +135,13 @@ def grow(allowed: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def resized_region(masks: Tensor, size: int | tuple[int, int], peaks: Tensor | None = None) -> Tensor:
-    """Bring regions to another resolution: half-pixel bilinear, inside where it is at least one half.
+    """Bring regions to another resolution as the published code does: ``cv2.resize`` of 0/1 bytes, to the pixel.
 
-    That is what ``cv2.resize`` does with the 0/1 bytes of the published code, at the layers' own resolutions (4, 8 and
-    16 cells) to the cell. At 128 pixels it leaves out up to 6 % of what is inside here, at corners, because its
-    arithmetic truncates two products to quarters; where a change is that near to what is enough, one more or one fewer
-    attempt is made here than there. A region so small that nothing of it would be left (a single cell on
-    a map half as fine) keeps the cell into which its peak falls, where the published code edits nothing.
+    That is half-pixel bilinear interpolation with weights of 11 bits whose two products are truncated to quarters
+    (OpenCV's ``VResizeLinear`` of bytes); what rounds to 1 is inside. Without the truncation up to 6 % more of a region
+    would be inside at 128 pixels, at its corners, and its measured change differ by up to 3 %. A region so small that
+    nothing of it would be left (a single cell on a map half as fine) keeps the cell into which its peak falls, where
+    the published code edits nothing.
 
     Args:
         masks: (B, H, W) bool.
@@ -154,8 +154,12 @@ def resized_region(masks: Tensor, size: int | tuple[int, int], peaks: Tensor | N
     height, width = (size, size) if isinstance(size, int) else size
     if masks.shape[1:] == (height, width):
         return masks
-    soft = F.interpolate(masks[:, None].float(), (height, width), mode="bilinear", align_corners=False)
-    resized = soft[:, 0] >= 0.5
+    top, bottom, of_top, of_bottom = _byte_weights(masks.shape[1], height, masks.device)
+    left, right, of_left, of_right = _byte_weights(masks.shape[2], width, masks.device)
+    cells = masks.int()
+    rows = (cells[:, :, left] * of_left + cells[:, :, right] * of_right) >> 4
+    quarters = (rows[:, top] * of_top[:, None] >> 16) + (rows[:, bottom] * of_bottom[:, None] >> 16)
+    resized = quarters >= 2
     if peaks is None:
         return resized
     empty = ~resized.flatten(1).any(1)
@@ -165,3 +169,11 @@ def resized_region(masks: Tensor, size: int | tuple[int, int], peaks: Tensor | N
     kept = resized.clone()
     kept[own, rows, columns] |= empty
     return kept
+
+
+def _byte_weights(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """For each of ``new`` cells the two of ``old`` between which it lies, and their weights in 1/2048 (all int)."""
+    position = ((torch.arange(new, device=device, dtype=torch.float64) + 0.5) * (old / new) - 0.5).float()
+    first = position.floor().int()
+    share = ((position - first) * 2048).round().int()
+    return first.clamp(0, old - 1), (first + 1).clamp(0, old - 1), 2048 - share, share

@@ -1,11 +1,15 @@
 """Regions of a batch against one image at a time with scipy, hand-made maps, and the published resize."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
 from gan.regions import RegionError, grow, heat, region, resized_region
+
+RESIZED = Path(__file__).parents[1] / "assets" / "resized_regions.npz"
 
 
 def reference(matchmap, frames, threshold, border):
@@ -107,17 +111,14 @@ def test_lower_thresholds_give_larger_regions():
     assert sizes[-1] == 8 * 49
 
 
-@pytest.mark.parametrize("size", [4, 8, 16, 64])
-def test_resizing_rounds_the_half_pixel_bilinear_mean(size):
-    masks = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(3)) > 0.5
-    where = (np.arange(size) + 0.5) * 8 / size - 0.5
-    low = np.floor(where).astype(int)
-    weight = where - low
-    below, above = np.clip(low, 0, 7), np.clip(low + 1, 0, 7)
-    values = masks.numpy().astype(float)
-    rows = values[:, below] * (1 - weight)[None, :, None] + values[:, above] * weight[None, :, None]
-    both = rows[:, :, below] * (1 - weight) + rows[:, :, above] * weight
-    np.testing.assert_array_equal(resized_region(masks, size).numpy(), both >= 0.5)
+@pytest.mark.parametrize("size", [4, 8, 13, 16, 64, 128])
+@pytest.mark.parametrize("shape", ["8x8", "7x7", "6x9", "16x16"])
+def test_resizing_equals_opencv_to_the_pixel(shape, size):
+    stored = np.load(RESIZED)  # cv2.resize of OpenCV 4.8.1 on random 0/1 bytes (probability .45)
+    bits = np.unpackbits(stored[f"resized_{shape}_{size}"], axis=1)[:, : size * size]
+    expected = bits.reshape(6, size, size).astype(bool)
+    masks = torch.from_numpy(stored[f"masks_{shape}"])
+    np.testing.assert_array_equal(resized_region(masks, size).numpy(), expected)
 
 
 def test_a_region_that_would_vanish_keeps_the_cell_of_its_peak():
