@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from models.davenet import HIDDEN, DavenetSpeech
 from models.image_encoders import Vgg16Encoder
 from models.weights import WeightsError, as_state_dict, load_strictly, read_torch_file, strip_prefix
-from published.keys import convolutions_1d, convolutions_2d, rename
+from published.keys import convolutions_1d, convolutions_2d, inverse, rename
 from published.speech_image import PublishedSpeechImage
 from published.writing import expect_network, write_torch_file
 
@@ -24,10 +24,6 @@ CHECKPOINTS = ("model_best_*.pth.tar", "checkpoint_*.pth.tar")  # the one to pre
 IMAGE_RULES = [
     (r"30\.(weight|bias)", r"embedder.\1"),
     (r"(\d+)\.(weight|bias)", r"trunk.\1.\2"),
-]
-OWN_IMAGE_RULES = [  # the way back
-    (r"embedder\.(weight|bias)", r"30.\1"),
-    (r"trunk\.(\d+)\.(weight|bias)", r"\1.\2"),
 ]
 
 
@@ -123,7 +119,7 @@ def entries(image: Vgg16Encoder, speech: DavenetSpeech) -> dict[str, Tensor]:
     """Return the weights of ``image`` and ``speech`` by their published names, with the prefix of DataParallel."""
     rules = [(rf"{re.escape(name)}\.(\w+)", rf"{number}.\1") for number, name in _speech_positions(speech.size).items()]
     of_speech = convolutions_2d(rename(speech.state_dict(), rules, "the speech encoder"), stem="1.weight")
-    of_image = rename(image.state_dict(), OWN_IMAGE_RULES, "the image encoder")
+    of_image = rename(image.state_dict(), inverse(IMAGE_RULES), "the image encoder")
     state = {f"module.{IMAGE}{name}": value for name, value in of_image.items()}
     return state | {f"module.{SPEECH}{name}": value for name, value in of_speech.items()}
 

@@ -42,6 +42,51 @@ def rename(state: Mapping[str, Tensor], rules: Sequence[Rule], source: str) -> d
     return renamed
 
 
+def inverse(rules: Sequence[Rule]) -> list[Rule]:
+    """Return the rules of the way back, for maps that are one to one.
+
+    Args:
+        rules: as of :func:`rename`. Outside its groups a pattern is plain text with its dots escaped; the replacement
+            names each outermost group once, and groups within groups do not capture.
+
+    Returns:
+        Rules from what ``rules`` make to what they are given.
+
+    Raises:
+        ValueError: a rule has another form, so that its way back is unknown.
+    """
+    return [_inverse(*rule) for rule in rules]
+
+
+def _inverse(pattern: str, replacement: str) -> Rule:
+    texts, groups = _split(pattern)
+    made = re.split(r"\\(\d)", replacement)  # text, number of a group, text, ...
+    numbers = [int(number) for number in made[1::2]]
+    plain = [text.replace(r"\.", ".") for text in texts]
+    if [re.escape(text) for text in plain] != texts or sorted(numbers) != list(range(1, len(groups) + 1)):
+        raise ValueError(f"found the rule {pattern!r} -> {replacement!r}, expected one whose way back is known")
+    named = [*(groups[number - 1] for number in numbers), ""]
+    back = "".join(re.escape(text) + group for text, group in zip(made[::2], named, strict=True))
+    ahead = "".join(text + f"\\{numbers.index(n) + 1}" for n, text in enumerate(plain[:-1], start=1)) + plain[-1]
+    return back, ahead
+
+
+def _split(pattern: str) -> tuple[list[str], list[str]]:
+    """Return what of a pattern is outside its outermost groups, one text more than groups, and those groups."""
+    texts, groups, depth = [""], [], 0
+    for mark in pattern:
+        if mark == "(" and depth == 0:
+            groups.append("")
+            texts.append("")
+        depth += mark == "("
+        if depth:
+            groups[-1] += mark
+        else:
+            texts[-1] += mark
+        depth -= mark == ")"
+    return texts, groups
+
+
 def convolutions_1d(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Drop the singleton axis of convolutions published as 2-D ones over ``(1, T)`` or ``(mel, 1)`` windows.
 

@@ -23,7 +23,7 @@ from models.resdavenet import STAGES, ResDavenet
 from models.resdavenet_vq import ResDavenetVq
 from models.vector_quantizer import Quantizing
 from models.weights import WeightsError, load_strictly, read_state_dict, strip_prefix
-from published.keys import convolutions_1d, convolutions_2d, rename
+from published.keys import convolutions_1d, convolutions_2d, inverse, rename
 from published.resdavenet_vq_options import OPTIONS
 from published.speech_image import PublishedSpeechImage
 from published.writing import expect_network, write_torch_file
@@ -45,21 +45,6 @@ SPEECH_RULES = [
 IMAGE_RULES = [
     (r"embedder\.(weight|bias)", r"embedder.\1"),
     (r"((?:conv1|bn1|layer[1-4])\..+)", r"trunk.\1"),
-]
-OWN_BLOCK = r"stages\.([1-4])\.(\d+)\."
-OWN_SPEECH_RULES = [  # the way back
-    (r"stages\.0\.0\.weight", "conv1.weight"),
-    (r"stages\.0\.1\.(\w+)", r"bn1.\1"),
-    (OWN_BLOCK + r"conv([12])\.weight", r"layer\1.\2.conv\3.weight"),
-    (OWN_BLOCK + r"norm([12])\.(\w+)", r"layer\1.\2.bn\3.\4"),
-    (OWN_BLOCK + r"shortcut\.([01])\.(\w+)", r"layer\1.\2.downsample.\3.\4"),
-    (r"quantizers\.(quant[1-5])\.codebook", r"\1._embedding.weight"),
-    (r"quantizers\.(quant[1-5])\.sums", r"\1._ema_w"),
-    (r"quantizers\.(quant[1-5])\.counts", r"\1._ema_cluster_size"),
-]
-OWN_IMAGE_RULES = [
-    (r"embedder\.(weight|bias)", r"embedder.\1"),
-    (r"trunk\.((?:conv1|bn1|layer[1-4])\..+)", r"\1"),
 ]
 QUANTIZING = {
     "commitment_cost": "VQ_commitment_cost",
@@ -248,14 +233,14 @@ def speech_entries(speech: ResDavenet) -> dict[str, Tensor]:
     Raises:
         WeightsError: Codes were never placed.
     """
-    state = rename(_weights_of(speech), OWN_SPEECH_RULES, "the speech encoder")
+    state = rename(_weights_of(speech), inverse(SPEECH_RULES), "the speech encoder")
     never_called = {UNUSED + name: value for name, value in nn.BatchNorm2d(1).state_dict().items()}
     return _prefixed(never_called | convolutions_2d(state, stem="conv1.weight"))
 
 
 def image_entries(image: Resnet50Encoder) -> dict[str, Tensor]:
     """Return the weights of ``image`` by their published names."""
-    return _prefixed(rename(image.state_dict(), OWN_IMAGE_RULES, "the image encoder"))
+    return _prefixed(rename(image.state_dict(), inverse(IMAGE_RULES), "the image encoder"))
 
 
 def _prefixed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
