@@ -2,7 +2,6 @@
 
 import json
 import logging
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,16 +9,24 @@ from typing import Annotated, Any, Literal
 import torch
 
 import config
-from config import Factory, Offers
+from config import Offers
 from config.limits import Seed, Threads
 from engine import distributed
-from engine.assemble import as_trained, build_task, prepare_dry, refuse_missing, start, without_schedule
+from engine.assemble import (
+    as_trained,
+    build_task,
+    is_sized_by_data,
+    refuse_missing,
+    start,
+    without_schedule,
+)
 from engine.context import Context
 from engine.errors import UserError
-from engine.initialise import InitFrom, load_run, refuse_without_weights, start_from
+from engine.initialise import InitFrom, load_run, refuse_without_weights, start_from, wanted_modules
 from engine.logs import RunLog, compact, flatten, say
 from engine.run_folder import RunFolder, RunSettings
 from engine.settings import Launch, TrainerSettings
+from engine.stand_in import Nodes, dry_nodes, rehearse
 from engine.task import Task
 from evaluation.report import left_out_text, metrics_table, write_metrics
 from trainer import Trainer
@@ -62,17 +69,18 @@ def train(
     device = start(seed, deterministic, cpu_threads)
     refuse_missing(data, prepare)
     if context.dry_run:
-        with tempfile.TemporaryDirectory() as folder:
-            if prepare is not None:
-                data, task = prepare_dry(prepare, context, Path(folder))
-            _dry_run(without_schedule(task), data, trainer, init_from, seed, device)
+        with dry_nodes(prepare, data, task, context) as nodes:
+            _dry_run(nodes, trainer, init_from, seed, device)
         return
     folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name), run.resume)
     folder.check(context.values, run.resume_now)
     context.after_stop = folder.after_stop
-    if init_from is not None and not any(folder.checkpoints.glob("*.pt")):
+    goes_on = any(folder.checkpoints.glob("*.pt")) and run.resume_now != "overwrite"
+    if init_from is not None and not goes_on:
         refuse_without_weights(init_from, task.target)
     if prepare is not None:
+        begin = None if goes_on else init_from
+        rehearse(prepare, data, context, lambda nodes: _try_out(nodes, trainer, begin, seed, device))
         distributed.main_first(prepare)
     built = build_task(task, data, trainer, seed, device, folder)
     if distributed.is_main():
@@ -134,16 +142,10 @@ def evaluate(
     refuse_missing(data, prepare)
     if encoders == "as_trained":
         task = as_trained(task, init_from.path, context)
-    task = without_schedule(task)
     if context.dry_run:
-        with tempfile.TemporaryDirectory() as folder:
-            if prepare is not None:
-                data, task = prepare_dry(prepare, context, Path(folder))
-                task = without_schedule(task)
-            built = build_task(task, data, settings, seed, device, dry_run=True)
-            start_from(init_from, built, training=False)
-            metrics = Trainer(built, settings, seed, device, None).evaluate(limit=1)
-            log.info("dry run: one evaluation batch\n%s", metrics_table(metrics))
+        with dry_nodes(prepare, data, task, context) as nodes:
+            loop = _try_out(nodes, settings, init_from, seed, device, training=False)
+            log.info("dry run: one evaluation batch\n%s", metrics_table(loop.evaluate(limit=1)))
         return
     folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name), run.resume)
     if any(folder.checkpoints.glob("*.pt")):
@@ -151,8 +153,9 @@ def evaluate(
     folder.check(context.values, run.resume_now)
     context.after_stop = lambda: folder.after_stop("evaluation")
     if prepare is not None:
+        rehearse(prepare, data, context, lambda nodes: _try_out(nodes, settings, init_from, seed, device, False))
         distributed.main_first(prepare)
-    built = build_task(task, data, settings, seed, device)
+    built = build_task(without_schedule(task), data, settings, seed, device)
     start_from(init_from, built, training=False)
     if distributed.is_main():
         folder.prepare(context.values, run.resume_now, context.command)
@@ -163,19 +166,30 @@ def evaluate(
     folder.release()
 
 
-def _dry_run(
-    task: Factory,
-    data: Factory,
+def _try_out(
+    nodes: Nodes,
     settings: TrainerSettings,
     init_from: InitFrom | None,
     seed: int,
     device: torch.device,
+    training: bool = True,
+) -> Trainer:
+    """Build everything that a run builds, at a small size, and write nothing."""
+    built = build_task(without_schedule(nodes.task), nodes.data, settings, seed, device, dry_run=True)
+    loop = Trainer(built, settings, seed, device, None)
+    if init_from is not None and nodes.small and is_sized_by_data(nodes.task):
+        wanted_modules(built.modules, init_from.modules)  # weights fit only a network for all words
+    elif init_from is not None:
+        start_from(init_from, built, training)
+    return loop
+
+
+def _dry_run(
+    nodes: Nodes, settings: TrainerSettings, init_from: InitFrom | None, seed: int, device: torch.device
 ) -> None:
     """Make one optimisation step and evaluate one batch."""
-    built = build_task(task, data, settings, seed, device, dry_run=True)
-    loop = Trainer(built, settings, seed, device, None)
-    if init_from is not None:
-        start_from(init_from, built)
+    loop = _try_out(nodes, settings, init_from, seed, device)
+    built = loop.task
     built.begin_epoch(0)
     for module in built.modules.values():
         module.train()

@@ -1,7 +1,7 @@
 """Which sizes of batches fit a dataset and the number of processes, and what to say of those that serve badly."""
 
 from datasets.samples import TrainingRows
-from engine.errors import UserError
+from engine.errors import TooFewRowsError
 
 
 def uneven_share(batch_size: int, processes: int) -> str | None:
@@ -41,10 +41,10 @@ def check_sizes(
 
     Raises:
         ValueError: Sizes that do not fit together.
-        UserError: The dataset is empty, or has fewer training rows than there are processes.
+        TooFewRowsError: The dataset is empty, or has fewer training rows than there are processes.
     """
     if len(dataset) == 0:
-        raise UserError("the dataset is empty, expected at least one row; look at the manifest")
+        raise TooFewRowsError("the dataset is empty, expected at least one row; look at the manifest")
     if batch_size < 1 or pad_multiple < 1 or not 0 <= rank < world:
         raise ValueError(
             f"batch_size {batch_size}, pad_multiple {pad_multiple}, rank {rank} of {world}: expected sizes from 1 on "
@@ -53,7 +53,7 @@ def check_sizes(
     if train and (uneven := uneven_share(batch_size, world)):
         raise ValueError(f"batch_size: {uneven}")
     if train and len(dataset) < world:
-        raise UserError(
+        raise TooFewRowsError(
             f"{len(dataset)} training rows for {world} processes; expected at least one row each: give more rows, or "
             "fewer processes with launch.processes"
         )

@@ -20,7 +20,7 @@ from datasets.file_names import FileNames, missing
 from datasets.json_rows import Take, read_json_rows
 from datasets.manifest_paths import find_path, places_of
 from datasets.records import Fields, Records, check_alignment
-from engine.errors import UserError
+from engine.errors import TooFewRowsError, UserError
 from engine.text_files import TextError, read_text
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,10 @@ _values = itemgetter(*FIELDS)
 
 class ManifestError(UserError):
     """A list of samples that does not fit its format or its files."""
+
+
+class NoRowsError(ManifestError, TooFewRowsError):
+    """A list without samples."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +266,8 @@ def _check_rows(path: Path, content: dict[str, Any], rows: int, need: str) -> No
     if rows or (data is None and need != "files" and "audio_hdf5_path" in content):
         return
     found = "no 'data'" if data is None else f"'data' = {str(data)[:40]}"
-    raise ManifestError(f"{path}: has {found}, expected a list of rows with {', '.join(FIELDS)}")
+    kind = NoRowsError if data == [] else ManifestError
+    raise kind(f"{path}: has {found}, expected a list of rows with {', '.join(FIELDS)}")
 
 
 def _fields(row: int, entry: Any, problems: list[Problem], skipped: list[tuple[int, str]]) -> Fields:

@@ -35,7 +35,7 @@ SPLITS = ("train", "validation")
 _SHARD = 256
 _STATE = "renders.json"
 SAMPLED = 64  # pictures that the digest of a split reads
-_DRY = 64
+SMALL = 64  # pictures of a split in a dry run
 
 
 class RendersError(UserError, ValueError):
@@ -117,7 +117,7 @@ def ensure_renders(renders: RenderSet, dry_folder: Path | None = None) -> Path:
         RendersError: the folder holds another set.
     """
     if dry_folder is not None:
-        renders = replace(renders, folder=dry_folder, images=min(renders.images, _DRY), validation=_DRY)
+        renders = replace(renders, folder=dry_folder, images=min(renders.images, SMALL), validation=SMALL, workers=1)
     if _complete(renders):
         return renders.folder
     renders.folder.mkdir(parents=True, exist_ok=True)

@@ -2,18 +2,18 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import torch
 
-import config
 from config import Factory, closest
+from config.types import offered_names, parameters
 from engine import distributed, seeding
 from engine.context import Context
 from engine.errors import UserError
 from engine.optimization import Length
 from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
+from engine.stand_in import made_folder
 from engine.task import Task
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def refuse_missing(data: Factory, prepare: Factory | None = None) -> None:
     Raises:
         UserError: names every missing file, and every folder in a file's place, with its key path.
     """
-    made = None if prepare is None else _folder_of(prepare.arguments)
+    made = None if prepare is None else made_folder(prepare)
     told = [
         f"  {key_path}: {path} {fault}"
         for key_path, path in data.paths()
@@ -151,6 +151,17 @@ def without_schedule(task: Factory) -> Factory:
     return Factory(task.target, arguments, task.key_path)
 
 
+def is_sized_by_data(task: Factory) -> bool:
+    """Whether the sizes of a task's networks depend on the data, as that of a text encoder on their vocabulary.
+
+    Args:
+        task: node.
+    """
+    declared = parameters(task.target)
+    given = (key for key, value in task.arguments.items() if value is not None)
+    return any("vocab_size" in offered_names(declared[key].annotation) for key in given)
+
+
 def as_trained(task: Factory, path: Path, context: Context) -> Factory:
     """Return the task's node with the networks that trained weights belong to, as their own folder describes them.
 
@@ -170,41 +181,3 @@ def as_trained(task: Factory, path: Path, context: Context) -> Factory:
     arguments = task.arguments | task.target.trained_nodes(path)
     context.values = context.values | {"task": {"type": context.values["task"]["type"], **arguments}}
     return Factory(task.target, arguments, task.key_path)
-
-
-def prepare_dry(prepare: Factory, context: Context, folder: Path) -> tuple[Factory, Factory]:
-    """Point data and task at a small temporary preparation when the real one is missing.
-
-    Args:
-        prepare: makes the data; called with ``dry_folder`` when the folder that its arguments name is missing.
-        context: its config's paths below that folder are redirected to the stand-in.
-        folder: where a stand-in is made; the caller deletes it.
-
-    Returns:
-        The nodes of data and task.
-    """
-    real = _folder_of(prepare.arguments)
-    if real is None or real.exists():
-        return _factories(context)
-    log.info("dry run: %s is not there yet, a small stand-in is made in a temporary folder", real)
-    prepare(dry_folder=folder)
-    context.redirect(real, folder)
-    return _factories(context)
-
-
-def _folder_of(arguments: dict[str, Any]) -> Path | None:
-    """Return the first ``folder`` in the arguments of a preparation."""
-    for key, value in arguments.items():
-        if key == "folder":
-            return config.resolve_path(value)
-        if isinstance(value, dict) and (found := _folder_of(value)):
-            return found
-    return None
-
-
-def _factories(context: Context) -> tuple[Factory, Factory]:
-    def factory(name: str) -> Factory:
-        node = dict(context.values[name])
-        return Factory(config.resolve_type(node.pop("type")), node, name)
-
-    return factory("data"), factory("task")

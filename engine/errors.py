@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The message says what was found, what was expected and what to do. run.py prints it alone and exits with 2.
     """
+
+
+class TooFewRowsError(UserError):
+    """Data without rows, or with fewer than are needed: of a small stand-in this says nothing about the real data."""

@@ -171,7 +171,7 @@ def start_from(init_from: InitFrom, task: HasModules, training: bool = True) -> 
     Raises:
         UserError: there are no weights at that path, they do not fit (all faults listed), or a module is unknown.
     """
-    path, wanted = init_from.path, _wanted(task.modules, init_from.modules)
+    path, wanted = init_from.path, wanted_modules(task.modules, init_from.modules)
     found, weights, age = _read(path, task)
     remedy = "" if training else "encoders: as_trained to evaluate the network of those weights, or "
     load_modules(wanted, weights, found, init_from.allow_partial, other_parts=training, remedy=remedy)
@@ -191,8 +191,16 @@ def _read(path: Path, task: HasModules) -> tuple[Path, dict[str, dict[str, Tenso
     return found, averaged_weights(state), f"step {state['step']}"
 
 
-def _wanted(modules: Mapping[str, nn.Module], names: Sequence[str] | None) -> dict[str, nn.Module]:
-    """The modules of these names that have weights, all when None."""
+def wanted_modules(modules: Mapping[str, nn.Module], names: Sequence[str] | None) -> dict[str, nn.Module]:
+    """Return the modules of a task that get weights.
+
+    Args:
+        modules: of the task.
+        names: of those that get weights; None for all that have some.
+
+    Raises:
+        UserError: a name is that of none.
+    """
     having = {name: module for name, module in modules.items() if _has_weights(module)}
     unknown = [name for name in names or () if name not in having]
     if unknown:

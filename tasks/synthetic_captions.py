@@ -70,7 +70,7 @@ def ensure_built(
         UserError: The folder holds something else, or no picture could be described.
     """
     if dry_folder is not None:
-        captions = replace(captions, folder=dry_folder, pictures=min(captions.pictures, DRY_PICTURES))
+        captions = replace(captions, folder=dry_folder, pictures=min(captions.pictures, DRY_PICTURES), workers=1)
     folder = captions.folder
     asked = {"format": FORMAT, **captions.settings, **_weights(generator=generator, segmenter=segmenter)}
     folder.mkdir(parents=True, exist_ok=True)

@@ -61,7 +61,7 @@ def ensure_world(world: World, dry_folder: Path | None = None) -> Path:
         UserError: A worker process died.
     """
     if dry_folder is not None:
-        world = replace(world, folder=dry_folder, scenes=min(world.scenes, _DRY_SCENES))
+        world = replace(world, folder=dry_folder, scenes=min(world.scenes, _DRY_SCENES), workers=1)
     if _claim(world):
         return world.folder
     world.folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,169 @@
+"""A small stand-in for data that a preparation has still to make, in a temporary folder.
+
+A dry run looks at nothing else. A run that makes its data first, which takes minutes, tries its task and data on one
+before, so that what their constructors refuse is told at once.
+"""
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import config
+from config import Factory
+from engine import distributed, seeding
+from engine.context import Context
+from engine.errors import TooFewRowsError, UserError
+
+log = logging.getLogger(__name__)
+
+
+class Nodes(NamedTuple):
+    """What a task is built from.
+
+    Attributes:
+        data: node.
+        task: node.
+        small: whether the data are a stand-in, which lacks rows and words that the real data have.
+    """
+
+    data: Factory
+    task: Factory
+    small: bool
+
+
+def made_folder(prepare: Factory) -> Path | None:
+    """Return the folder that a preparation makes: the first ``folder`` in its arguments.
+
+    Args:
+        prepare: its node.
+    """
+    return _folder_in(prepare.arguments)
+
+
+def _folder_in(arguments: dict[str, Any]) -> Path | None:
+    for key, value in arguments.items():
+        if key == "folder":
+            return config.resolve_path(value)
+        if isinstance(value, dict) and (found := _folder_in(value)):
+            return found
+    return None
+
+
+def _is_missing(folder: Path | None, data: Factory) -> bool:
+    """Whether a preparation has something to make: its folder, or what the data name below it, is not there."""
+    if folder is None:
+        return False
+    return not all(path.exists() for path in (folder, *_named_below(folder, data)))
+
+
+def _named_below(folder: Path, data: Factory) -> Iterator[Path]:
+    return (path for _, path in data.paths() if path.is_relative_to(folder))
+
+
+@contextlib.contextmanager
+def dry_nodes(prepare: Factory | None, data: Factory, task: Factory, context: Context) -> Iterator[Nodes]:
+    """Point data and task at a stand-in while what ``prepare`` makes is not there.
+
+    Args:
+        prepare: makes the data; None where nothing does.
+        data: node.
+        task: node.
+        context: its config's paths below the folder that ``prepare`` makes are the ones that change.
+
+    Yields:
+        The nodes of the stand-in, or else the given ones.
+
+    Raises:
+        UserError: what the preparation says of its settings; names the real folder, not the temporary one.
+    """
+    real = None if prepare is None else made_folder(prepare)
+    if real is None or not _is_missing(real, data):
+        yield Nodes(data, task, small=False)
+        return
+    log.info("dry run: %s is not there yet, a small stand-in is made in a temporary folder", real)
+    with tempfile.TemporaryDirectory() as name, _named_as(real, Path(name)):
+        prepare(dry_folder=Path(name))
+        yield _nodes(context, real, Path(name))
+
+
+def rehearse(prepare: Factory, data: Factory, context: Context, attempt: Callable[[Nodes], Any]) -> None:
+    """Try task and data on a stand-in before the real data are made; do nothing when they are there (on every rank).
+
+    The random state is the same afterwards. What only the real data tell stays untold until they are made: how many
+    rows there are, whether a split is empty, the words of a vocabulary and the weights of a network that depends on it.
+
+    Args:
+        prepare: makes the data, without effect here; what it refuses it says itself when its turn comes.
+        data: node.
+        context: as in :func:`dry_nodes`; not changed.
+        attempt: builds what the run builds.
+
+    Raises:
+        UserError: what ``attempt`` raises; names the real folder, not the temporary one.
+    """
+    real = made_folder(prepare)
+    if not distributed.any_rank(_is_missing(real, data)):
+        return
+    state = seeding.random_state()
+    try:
+        with contextlib.ExitStack() as stack:
+            folder = _small(prepare, stack)
+            if distributed.any_rank(folder is None):
+                return
+            log.info("%s is not there yet; before it is made, task and data are tried on a small stand-in", real)
+            stack.enter_context(_silence())
+            stack.enter_context(_named_as(real, folder))
+            stack.enter_context(contextlib.suppress(TooFewRowsError))
+            attempt(_nodes(context, real, folder))
+    finally:
+        seeding.set_random_state(state)
+
+
+def _small(prepare: Factory, stack: contextlib.ExitStack) -> Path | None:
+    """Make a stand-in that goes with ``stack``; None where its preparation refuses, or must fetch, or lacks room."""
+    try:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        with _silence():
+            prepare(dry_folder=folder)
+    except (UserError, OSError):
+        return None
+    return folder
+
+
+def _nodes(context: Context, real: Path, folder: Path) -> Nodes:
+    """The nodes of data and task with the paths of a stand-in."""
+    redirected = replace(context)
+    redirected.redirect(real, folder)
+
+    def factory(name: str) -> Factory:
+        node = dict(redirected.values[name])
+        return Factory(config.resolve_type(node.pop("type")), node, name)
+
+    return Nodes(factory("data"), factory("task"), small=True)
+
+
+@contextlib.contextmanager
+def _named_as(real: Path, folder: Path) -> Iterator[None]:
+    """Name the real folder in what users read, as the temporary one says nothing to them."""
+    try:
+        yield
+    except UserError as error:
+        error.args = tuple(
+            part.replace(str(folder), str(real)) if isinstance(part, str) else part for part in error.args
+        )
+        raise
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Log nothing but errors: all the rest is said again when the real data are used."""
+    former = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(former)
