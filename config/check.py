@@ -12,7 +12,7 @@ from torch import nn
 from config.build import Factory
 from config.faults import Faults, join
 from config.load import Config
-from config.names import ENTRY_MODULES, closest, is_entry, resolve_type
+from config.names import ENTRY_MODULES, closest, is_entry, resolve_type, shortened
 from config.trial import refused_key, trial_fault
 from config.types import (
     ConfigError,
@@ -53,7 +53,8 @@ def check(config: Config) -> dict[str, Any]:
     values = config.values
     completed: dict[str, Any] = {key: values[key] for key in RESERVED if key in values}
     if not isinstance(values.get("description"), str):
-        faults.add("description", "missing: one line that says what this config does")
+        found = f"found {shortened(values['description'])}, expected" if "description" in values else "missing:"
+        faults.add("description", f"{found} one line of text that says what this config does")
     target = None
     if "entry" not in values:
         faults.add("entry", "missing: the dotted path of the function to call, such as main.train")

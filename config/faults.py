@@ -3,6 +3,7 @@
 from typing import Any
 
 from config.load import Config, short
+from config.values import TO_TEXT
 
 
 def join(key_path: str, key: str) -> str:
@@ -58,6 +59,8 @@ class Faults:
         for key_path, message in self.rows:
             origins = [origin for origin in _origins(config, key_path) if origin != short(config.path)]
             where = f" [{', '.join(origins)}]" if origins else ""
+            if message.endswith(TO_TEXT) and key_path in config.arguments:
+                message += f", {key_path}='\"{config.arguments[key_path]}\"'"
             lines.append(f"  {key_path}{where}: {message}")
         return "\n".join(lines)
 

@@ -25,11 +25,13 @@ class Config:
         path: the file that was asked for.
         values: its mapping, without ``extends``.
         origins: where each leaf came from, key path to file name or "command line".
+        arguments: what the command line gives as value, by key path, before it was parsed.
     """
 
     path: Path
     values: dict[str, Any]
     origins: dict[str, str] = field(default_factory=dict)
+    arguments: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -210,6 +212,7 @@ def _override(config: Config, text: str) -> None:
     else:
         node[keys[-1]] = _merge(node.get(keys[-1]), value, "command line", key_path, config.origins)
     config.origins[key_path] = "command line"
+    config.arguments[key_path] = value_text.strip()
 
 
 def _list_index(node: list[Any], key: str, text: str) -> int:

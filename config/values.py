@@ -27,6 +27,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
@@ -37,6 +38,7 @@ from config.load import resolve_path
 from config.names import closest, shortened
 from config.types import ConfigError, Fault, arms, bare_arms, describe, is_path, item_kinds, offers_of, parameters
 
+TO_TEXT = "; put it in quotes to make it text"  # at the end of a fault, where the command line's way to do so is added
 FLAG_WORDS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}  # of YAML 1.1
 _RULES = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 
@@ -83,7 +85,8 @@ def value_faults(annotation: Any, value: Any, key_path: str, strict: bool = True
     expected = _expected(annotation, value, strict)
     if expected is not None:
         found = "null" if value is None else f"{shortened(value)} ({type(value).__name__})"
-        yield key_path, f"found {found}, expected {expected}{_meant(annotation, value)}"
+        meant = _meant(annotation, value) if expected.startswith(describe(annotation)) else ""  # a rule says it itself
+        yield key_path, f"found {found}, expected {expected}{meant}"
     elif is_path(annotation, value):
         try:
             resolve_path(value)
@@ -142,7 +145,9 @@ def _is_limited(annotation: Any) -> bool:
 
 
 def _meant(annotation: Any, value: Any) -> str:
-    """Name what a text resembles."""
+    """Name what a text resembles, and how a number, flag or null becomes text where text is expected."""
+    if value is None or isinstance(value, bool | int | float):
+        return TO_TEXT if {str, Path} & {*bare_arms(annotation)} else ""
     if not isinstance(value, str):
         return ""
     if bool in bare_arms(annotation) and value.lower() in FLAG_WORDS:

@@ -1,5 +1,7 @@
 """Binding configs to signatures: every fault at once, nothing outside the allow-list."""
 
+import shlex
+
 import pytest
 import torch
 
@@ -70,6 +72,7 @@ def test_a_good_config_is_completed_with_defaults(tmp_path):
         ("cpu_threads=100000", r"found 100000 \(int\), expected int, .*less than or equal to 512"),
         ("launch.processes=1000000", "less than or equal to 256"),
         ("seed=1e30", r"found 1e\+30 \(float\), expected int"),
+        ("description=3", r"description \[command line\]: found 3, expected one line of text"),
         ("trainer.epochs=10000000000", "at most 1,000,000,000"),
         ("trainer.max_minutes=.inf", r"found inf \(float\)"),
         ("trainer.compile=yes", "found 'yes' .str., expected bool; write true"),
@@ -101,6 +104,31 @@ def test_a_good_config_is_completed_with_defaults(tmp_path):
 def test_faults_are_named(tmp_path, override, message):
     with pytest.raises(config.ConfigError, match=message):
         config.check(load(tmp_path, TRAIN, [override]))
+
+
+@pytest.mark.parametrize("key", ["run.name", "data.train.manifest"])
+@pytest.mark.parametrize(("text", "read"), [("0x10", "16"), ("1e3", "1000.0"), (".5", "0.5"), ("true", "True")])
+def test_what_reads_as_a_number_or_flag_is_text_in_quotes(tmp_path, key, text, read):
+    with pytest.raises(config.ConfigError, match=rf"{key} .*found {read} \(\w+\), expected (str|Path)") as error:
+        config.check(load(tmp_path, TRAIN, [f"{key}={text}"]))
+    line = str(error.value).splitlines()[-1]
+    told, _, remedy = line.rpartition(", ")
+    assert told.endswith("put it in quotes to make it text")
+    (override,) = shlex.split(remedy)  # as a shell hands it over
+    loaded = load(tmp_path, TRAIN, [override])
+    assert text in (loaded.values["run"]["name"] if key == "run.name" else loaded.values["data"]["train"]["manifest"])
+    config.check(loaded)
+
+
+def test_in_a_file_too(tmp_path):
+    with pytest.raises(config.ConfigError, match=r"run\.name: found 7 \(int\), .*put it in quotes to make it text$"):
+        config.check(load(tmp_path, TRAIN + "run: {name: 7}\n"))
+    with pytest.raises(config.ConfigError, match=r"manifest \[command line\]: found null, expected Path; put it in quotes"):
+        config.check(load(tmp_path, TRAIN, ["data.train={type: datasets.spoken_captions.PlacesFiles, manifest: null}"]))
+
+
+def test_what_begins_with_zeros_is_text(tmp_path):
+    assert config.check(load(tmp_path, TRAIN, ["run.name=007"]))["run"]["name"] == "007"
 
 
 def test_all_faults_come_at_once(tmp_path):
