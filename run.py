@@ -153,6 +153,9 @@ def run(parsed: argparse.Namespace, command: list[str]) -> int:
         return 0
     context = Context(loaded.name, values, command, parsed.dry_run)
     try:
+        # Until here, seconds of imports and checks, a signal ends the program at once and without words, as nothing
+        # was done; the trainer has a gentler handler while it trains.
+        stop.handle(stop.Interruption())
         config.call_entry(values, context=context)
     except KeyboardInterrupt as interruption:
         if parsed.dry_run:
@@ -221,7 +224,6 @@ def main(arguments: list[str]) -> int:
     """
     parsed = parse_arguments(arguments)
     set_up_logging()
-    stop.handle(stop.Interruption())  # the trainer has a gentler one while it trains
     try:
         distributed.check_environment()
         if parsed.list:
@@ -258,9 +260,24 @@ def main(arguments: list[str]) -> int:
         distributed.stop()
 
 
+def run_to_the_end(arguments: list[str]) -> int:
+    """Run the command line as the program itself; a signal that comes when all is done and said ends it at once.
+
+    Args:
+        arguments: of the command line, without the program's name.
+
+    Returns:
+        See :func:`main`; what Python does at its end is not interrupted by an exception either.
+    """
+    try:
+        exit_code = main(arguments)
+        stop.handle(lambda number, _frame: stop.end_at_once(number))
+    except KeyboardInterrupt as interruption:
+        stop.end_at_once(int(interruption.args[0]) if interruption.args else signal.SIGINT)
+    return exit_code
+
+
 if __name__ == "__main__":
     if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun itself started this rank
         stop.watch_parent(os.getppid(), lambda: stop.end_at_once(signal.SIGKILL))
-    exit_code = main(sys.argv[1:])
-    stop.handle(lambda number, _frame: stop.end_at_once(number))  # an exception would only spoil what Python does now
-    sys.exit(exit_code)
+    sys.exit(run_to_the_end(sys.argv[1:]))

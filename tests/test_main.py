@@ -9,6 +9,7 @@ import torch
 import config
 import main
 import run
+from engine import stop
 from engine.context import Context
 from engine.errors import UserError
 from tests.test_run import TINY
@@ -108,6 +109,44 @@ def test_a_stopped_entry_that_says_nothing_promises_little(tmp_path, monkeypatch
     monkeypatch.setattr(run.signal, "signal", lambda *_: None)
     assert run.main(["-f", "world/build.yaml", f"world.folder={tmp_path}"]) == 128 + signal.SIGTERM
     assert capsys.readouterr().err.endswith("stopped; the same command does what was not finished\n")
+
+
+def test_signals_are_answered_once_the_entry_is_called(tmp_path, monkeypatch):
+    """Before, during seconds of imports and checks, they end the program at once and without words."""
+    found, check = {}, config.check
+
+    def checked(loaded):
+        found["check"] = signal.getsignal(signal.SIGTERM)
+        return check(loaded)
+
+    def called(*_, **__):
+        found["entry"] = signal.getsignal(signal.SIGTERM)
+
+    monkeypatch.setattr(run.config, "check", checked)
+    monkeypatch.setattr(run.config, "call_entry", called)
+    former = stop.handle(signal.SIG_DFL)
+    try:
+        assert run.main(["-f", TINY, f"run.folder={tmp_path}"]) == 0
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    assert found["check"] is signal.SIG_DFL
+    assert isinstance(found["entry"], stop.Interruption)
+
+
+@pytest.mark.parametrize("given", [(), (signal.SIGTERM,)])
+def test_a_signal_when_all_is_said_ends_at_once(monkeypatch, given):
+    def ended(number):
+        raise SystemExit(128 + number)
+
+    def late(_):
+        raise KeyboardInterrupt(*given)
+
+    monkeypatch.setattr(run, "main", late)
+    monkeypatch.setattr(stop, "end_at_once", ended)
+    with pytest.raises(SystemExit) as end:
+        run.run_to_the_end([])
+    assert end.value.code == 128 + (given or (signal.SIGINT,))[0]
 
 
 @pytest.mark.parametrize("entry", ["main.train", "main.evaluate"])

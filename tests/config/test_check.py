@@ -123,7 +123,9 @@ def test_what_reads_as_a_number_or_flag_is_text_in_quotes(tmp_path, key, text, r
 def test_in_a_file_too(tmp_path):
     with pytest.raises(config.ConfigError, match=r"run\.name: found 7 \(int\), .*put it in quotes to make it text$"):
         config.check(load(tmp_path, TRAIN + "run: {name: 7}\n"))
-    with pytest.raises(config.ConfigError, match=r"manifest \[command line\]: found null, expected Path; put it in quotes"):
+    with pytest.raises(
+        config.ConfigError, match=r"manifest \[command line\]: found null, expected Path; put it in quotes"
+    ):
         config.check(load(tmp_path, TRAIN, ["data.train={type: datasets.spoken_captions.PlacesFiles, manifest: null}"]))
 
 
