@@ -138,12 +138,18 @@ def _nodes(context: Context, real: Path, folder: Path) -> Nodes:
     """The nodes of data and task with the paths of a stand-in."""
     redirected = replace(context)
     redirected.redirect(real, folder)
+    return Nodes(node_of(redirected.values, "data"), node_of(redirected.values, "task"), small=True)
 
-    def factory(name: str) -> Factory:
-        node = dict(redirected.values[name])
-        return Factory(config.resolve_type(node.pop("type")), node, name)
 
-    return Nodes(factory("data"), factory("task"), small=True)
+def node_of(values: dict[str, Any], name: str) -> Factory:
+    """Return a node of a checked config.
+
+    Args:
+        values: what :func:`config.check` returned.
+        name: of the key that holds the node.
+    """
+    node = dict(values[name])
+    return Factory(config.resolve_type(node.pop("type")), node, name)
 
 
 @contextlib.contextmanager

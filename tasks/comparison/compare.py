@@ -59,6 +59,8 @@ def compare(
     plan = Plan(folder, wanted, checks, measures, train_settings, test_settings)
     for job in plan.jobs(seeds[:1]):  # faults are told before hours are spent
         job.values()
+    for name in plan.trainings:
+        plan.training(name, seeds[0]).rehearse()
     if context.dry_run:
         log.info("%d runs, all valid; nothing was run", len(plan.jobs(seeds)))
         return

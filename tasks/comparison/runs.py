@@ -15,9 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import config
 from datasets.parallel import locked
+from engine.assemble import build_task, without_schedule
+from engine.context import Context
 from engine.errors import UserError
+from engine.settings import TrainerSettings
+from engine.stand_in import Nodes, node_of, rehearse
 from tasks.comparison import made_from
 
 log = logging.getLogger(__name__)
@@ -62,6 +68,23 @@ class Job:
             ConfigError: it is not valid.
         """
         return _values(self.file, self.settings)
+
+    def rehearse(self) -> None:
+        """Try task and data of a training that has still to make its data, before anything takes time.
+
+        The weights that it starts from may be those of another training of the comparison, and are not looked at.
+
+        Raises:
+            UserError: task or data refuse their values; names the config.
+        """
+        values = self.values()
+        if values.get("prepare") is None or not {"task", "data"} <= values.keys() or self.metrics.is_file():
+            return
+        prepare, data = node_of(values, "prepare"), node_of(values, "data")
+        try:
+            rehearse(prepare, data, Context(self.file, values, []), _built_small)
+        except UserError as error:
+            raise UserError(f"{self.command}\n{error}") from error
 
     def digests(self) -> dict[str, str]:
         """What it is made from, as far as it is there.
@@ -133,6 +156,12 @@ class Job:
             log.info("%s is made again: %s changed", config.short(self.folder), ", ".join(other))
         overtaken = self.metrics.is_file() and made_from.read(self.folder) is None and self._overtaken()
         return ["run.resume=overwrite"] if self.replaced or other or overtaken else []
+
+
+def _built_small(nodes: Nodes) -> None:
+    build_task(
+        without_schedule(nodes.task), nodes.data, TrainerSettings(epochs=1), 0, torch.device("cpu"), dry_run=True
+    )
 
 
 def call(command: list[str]) -> int:

@@ -46,12 +46,8 @@ def nodes(tmp_path, *more):
     """The nodes of a config, by name, and its context."""
     loaded = config.load("quickstart", overrides(tmp_path, *more))
     values = config.check(loaded)
-
-    def factory(name):
-        node = dict(values[name])
-        return Factory(config.resolve_type(node.pop("type")), node, name)
-
-    return factory("prepare"), factory("data"), factory("task"), Context(loaded.name, values, ["run.py"])
+    found = (stand_in.node_of(values, name) for name in ("prepare", "data", "task"))
+    return *found, Context(loaded.name, values, ["run.py"])
 
 
 @pytest.fixture
@@ -173,6 +169,17 @@ def test_data_that_are_there_are_not_tried(tmp_path):
     tried = []
     stand_in.rehearse(prepare, data, context, tried.append)
     assert len(tried) == 1
+
+
+def test_weights_of_a_network_for_all_words_are_not_tried_on_a_few_captions(tmp_path, no_data, weights):
+    encoder = "{type: models.text_encoders.DavenetText, embedding_dim: 128}"
+    arguments = ["task.speech_encoder=null", f"task.text_encoder={encoder}", f"init_from.path={weights}"]
+    with pytest.raises(UserError, match=r"init_from\.modules names 'text'; the modules"):
+        call(tmp_path, *arguments, "init_from.modules=[text]")
+    assert no_data == [30]
+    with pytest.raises(AssertionError, match="the real data are made"):  # whose words decide what fits
+        call(tmp_path, *arguments)
+    call(tmp_path, *arguments[:2], dry_run=True)
 
 
 def test_few_rows_of_a_stand_in_are_no_fault(tmp_path):

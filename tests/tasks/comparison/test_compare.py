@@ -73,6 +73,7 @@ def calls(monkeypatch):
         return 0
 
     monkeypatch.setattr(runs, "call", call)
+    monkeypatch.setattr(runs.Job, "rehearse", lambda _: None)  # takes seconds
     return made
 
 
@@ -104,6 +105,21 @@ def test_finished_runs_are_passed_over_and_seeds_can_be_shared_out(calls, tmp_pa
     before = len(calls)
     compare(**ARGUMENTS, context=context(), folder=tmp_path)
     assert len(calls) == before == 8
+
+
+def test_what_a_later_training_refuses_is_told_before_the_first_makes_data(monkeypatch, tmp_path):
+    monkeypatch.setattr(runs, "call", lambda _: pytest.fail("a training was begun"))
+    folder = f"{tmp_path}/captions"
+    sets = [f"data.{split}.folder={folder}" for split in ("train", "validation", "test")]
+    settings = [f"prepare.captions.folder={folder}", *sets]
+    later = Training("words_by_drawing/train_random.yaml", ["task.editing.layers=[layer99]"], "warm_up")
+    trainings = {"warm_up": ARGUMENTS["trainings"]["warm_up"], "random": later}
+    with pytest.raises(UserError, match=r"(?s)-f words_by_drawing/train_random\.yaml .*no layer 'layer99'") as error:
+        compare(
+            **ARGUMENTS | {"trainings": trainings}, train_settings=settings, context=context(), folder=tmp_path / "runs"
+        )
+    assert len(str(error.value).splitlines()) == 2  # the command and what it would say
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unfinished_comparison_says_what_it_lacks(calls, monkeypatch, tmp_path):
