@@ -216,6 +216,8 @@ def _override(config: Config, text: str) -> None:
 
 
 def _list_index(node: list[Any], key: str, text: str) -> int:
+    if not node:
+        raise ConfigError(f"the argument '{text}': found '{key}' below an empty list; give the whole list")
     if not key.isdecimal() or len(key) > 9 or int(key) >= len(node):
         raise ConfigError(f"the argument '{text}': found '{key}', expected a list position from 0 to {len(node) - 1}")
     return int(key)

@@ -133,6 +133,22 @@ def test_what_begins_with_zeros_is_text(tmp_path):
     assert config.check(load(tmp_path, TRAIN, ["run.name=007"]))["run"]["name"] == "007"
 
 
+PAGE = "{type: evaluation.report_parts.page.write_page}"
+
+
+@pytest.mark.parametrize("name", ["quickstart", "quickstart_evaluate", "words_by_drawing/compare", "world/build"])
+def test_every_key_refuses_values_of_another_kind_in_a_line_of_one_list(name):
+    keys = [key for key in config.load(name).values if key not in ("entry", "description", "seeds", "folder")]
+    for value in ("[1]", PAGE):
+        with pytest.raises(config.ConfigError) as error:
+            config.check(config.load(name, [f"{key}={value}" for key in keys]))
+        told = str(error.value)
+        assert all(f"\n  {key} [command line]: " in told or f"\n  {key}." in told for key in keys), told
+    for entry in ("os.system", "main", "[]", "{}", "null", "main..train", "config.load"):
+        with pytest.raises(config.ConfigError, match=r"1 fault\n  entry \[command line\]: "):
+            config.check(config.load(name, [f"entry={entry}"]))
+
+
 def test_all_faults_come_at_once(tmp_path):
     task = ["task.speech_encoder.width=wide", "task.optimization.optimizer.lr=[1]"]
     overrides = ["trainer.epochs=x", "trainer.nonsense=1", *task]

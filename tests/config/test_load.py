@@ -123,3 +123,8 @@ def test_a_config_in_an_unknown_encoding_is_named(tmp_path):
         match=r"a\.yaml is no text in UTF-8: line 2 holds the byte 0xe9 after .*, which is '\u00e9' in Latin-1",
     ):
         config.load(tmp_path / "a.yaml")
+
+
+def test_nothing_stands_below_an_empty_list():
+    with pytest.raises(config.ConfigError, match="found 'folder' below an empty list; give the whole"):
+        config.load("quickstart", ["run=[]", "run.folder=x"])
