@@ -2,10 +2,11 @@
 
 Decoders take what they find, so a copy that was cut short would pass for a shorter recording. Only headers are read
 here, of the containers that hold samples as they are: RIFF/WAVE with RF64 (EBU Tech 3306), AIFF and 8SVX (EA IFF 85),
-Wave64, CAF, AU and NIST SPHERE. Of the others: datasets/sound_streams.py.
+Wave64, CAF, and those of datasets/sound_headers.py. Of the others: datasets/sound_streams.py.
 """
 
-import re
+import functools
+import logging
 import struct
 from collections.abc import Iterator
 from io import BytesIO
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from datasets.mp3_frames import id3_size
+from datasets.sound_headers import HEAD, STREAMED, Sound, of_header
 
-STREAMED = 0x7FFF0000  # sizes from here on, and 0, are what writers to pipes put where they do not know the length
+log = logging.getLogger(__name__)
+
 CHUNKS = 1000  # more is not a sound that anybody wrote
-SPHERE = 1024  # bytes of a NIST header
 
 
 class BrokenOff(Exception):
@@ -25,24 +27,6 @@ class BrokenOff(Exception):
 
 class Joined(Exception):
     """A sound file that holds several recordings of which libsndfile decodes one."""
-
-
-class Sound(NamedTuple):
-    """Where a header says the samples are.
-
-    Attributes:
-        start: of the samples, in bytes from the beginning of the file.
-        length: bytes; 0 or nonsense where ``unknown``.
-        unknown: whether the writer did not know the length.
-        size: where the length itself stands, and its struct format.
-        frames: samples of each channel that the header counts besides; 0 where it does not.
-    """
-
-    start: int
-    length: int
-    unknown: bool
-    size: tuple[int, str]
-    frames: int = 0
 
 
 class _Layout(NamedTuple):
@@ -82,15 +66,35 @@ def check_whole(path: Path, frame: int | None, frames: int) -> None:
     with path.open("rb") as stream:
         sound = _find_sound(stream)
         size = stream.seek(0, 2)
-    if sound is None or sound.unknown:
+    if sound is None:
         return
     there = max(0, size - sound.start)
+    if sound.unknown:
+        block = frame if sound.block is None else sound.block
+        if block and there % block:
+            raise BrokenOff(f"{there} bytes of sound are there, which are no multiple of {block}")
+        if sound.block != 0:
+            say_open_end(path.suffix.lower())
+        return
     if sound.length - there >= (frame or 1):
         raise BrokenOff(f"{there} of {sound.length} bytes of sound are there")
     if frame and sound.frames and frames < sound.frames - 1:
         raise BrokenOff(f"{frames} of {sound.frames} samples are there")
     if frame and sound.frames and frames > sound.frames + 1:
         raise Joined(f"{frames} samples where {sound.frames} are announced")
+
+
+@functools.cache
+def say_open_end(ending: str) -> None:
+    """Warns once of files that do not say how long they are.
+
+    Args:
+        ending: of their names, such as ".paf".
+    """
+    log.warning(
+        "sound files *%s do not say how long they are, so that a copy that was cut short is taken for a shorter "
+        "recording; convert them to flac or wav where they are whole", ending,
+    )  # fmt: skip
 
 
 def with_its_length(path: Path) -> BytesIO | None:
@@ -100,7 +104,8 @@ def with_its_length(path: Path) -> BytesIO | None:
         path: A sound file.
 
     Returns:
-        The file as it would be with its sizes, where a wav says 0 or a CAF -1; None of others.
+        The file as it would be with its sizes, where a wav says 0 or a CAF -1; a MAT 5 file without the bytes that fill
+        up its last eight, which libsndfile takes for samples; None of others.
 
     Raises:
         Joined: As in :func:`check_whole`.
@@ -108,6 +113,8 @@ def with_its_length(path: Path) -> BytesIO | None:
     """
     with path.open("rb") as stream:
         form = stream.read(4)
+        if form == b"MATL":
+            return _without_padding(stream)
         sound = _find_sound(stream) if form in (b"RIFF", b"RIFX", b"caff") else None
         if sound is None or not sound.unknown or (form != b"caff" and sound.length):
             return None
@@ -121,6 +128,15 @@ def with_its_length(path: Path) -> BytesIO | None:
     if form != b"caff":
         struct.pack_into(kind, content, 4, len(content) - 8)
     return BytesIO(content)
+
+
+def _without_padding(stream: BinaryIO) -> BytesIO | None:
+    """A file whose samples end less than eight bytes before it does, without these."""
+    sound, size = _find_sound(stream), stream.seek(0, 2)
+    if sound is None or sound.unknown or not 0 < size - sound.start - sound.length < 8:
+        return None
+    stream.seek(0)
+    return BytesIO(stream.read(sound.start + sound.length))
 
 
 def _find_sound(stream: BinaryIO) -> Sound | None:
@@ -137,10 +153,11 @@ def _find_sound(stream: BinaryIO) -> Sound | None:
     """
     at = _behind_id3(stream)
     stream.seek(at)
-    head = stream.read(SPHERE)
+    head = stream.read(HEAD)
     form = head[:4]
     if form not in LAYOUTS:
-        found = _of_au(head, at) if form in (b".snd", b"dns.") else _of_sphere(head, at)
+        found = of_header(head, stream.seek(0, 2) - at)
+        found = found and _moved(found, at)
         _check_alone(stream, form, found)
         return found
     found, large, frames = None, 0, 0
@@ -155,20 +172,20 @@ def _find_sound(stream: BinaryIO) -> Sound | None:
             frames = int.from_bytes(stream.read(4), "big")
         if name in DATA and found is None:
             found = _of_chunk(form, head, start, length, large)
+            _check_alone(stream, form, found)
             if found.unknown or form == b"RF64":  # whose chunk does not say its length itself
-                _check_alone(stream, form, found)
                 break
     return found._replace(frames=frames) if found and frames else found
 
 
 def _check_alone(stream: BinaryIO, form: bytes, sound: Sound | None) -> None:
-    """Looks for another file of the kind right behind the samples."""
+    """Looks for another file of the kind right behind the samples, or a byte of padding behind them."""
     if sound is None or sound.unknown:
         return
     end = sound.start + sound.length
-    stream.seek(end + (sound.length % 2 if form == b"RF64" else 0))
-    if stream.read(4) == form:
-        raise Joined(f"a second {form.decode()!r} behind the sound, at byte {end}")
+    stream.seek(end)
+    if form in stream.read(5):
+        raise Joined(f"a second {form.decode('latin-1')!r} behind the sound, at byte {end}")
 
 
 def _chunks(stream: BinaryIO, layout: _Layout, at: int) -> Iterator[tuple[bytes, int, int]]:
@@ -200,24 +217,9 @@ def _of_chunk(form: bytes, head: bytes, start: int, length: int, large: int) -> 
     return Sound(start, length, length == 0 or length >= STREAMED or whole, place)
 
 
-def _of_au(head: bytes, at: int) -> Sound | None:
-    """The samples of an AU file, in either byte order."""
-    if len(head) < 12:
-        return None
-    order = ">" if head.startswith(b".") else "<"
-    start, length = struct.unpack(f"{order}II", head[4:12])
-    return Sound(at + start, length, length == 0 or length >= STREAMED, (at + 8, f"{order}I"))
-
-
-def _of_sphere(head: bytes, at: int) -> Sound | None:
-    """The samples of a NIST SPHERE file, if its header counts them."""
-    begin = re.match(rb"NIST_1A\n *(\d{1,6})\n", head)
-    fields = dict(re.findall(rb"^(\w+) -i (\d{1,12})\s", head, re.MULTILINE))
-    try:
-        length = int(fields[b"sample_count"]) * int(fields[b"channel_count"]) * int(fields[b"sample_n_bytes"])
-    except KeyError:
-        return None
-    return Sound(at + int(begin[1]), length, False, (0, ""), int(fields[b"sample_count"])) if begin else None
+def _moved(sound: Sound, at: int) -> Sound:
+    """Samples of a file that begins at a byte: behind a tag."""
+    return sound._replace(start=sound.start + at, size=(sound.size[0] + at, sound.size[1]))
 
 
 def _behind_id3(stream: BinaryIO) -> int:

@@ -19,7 +19,8 @@ from datasets.ogg_pages import links
 LARGEST = 2 << 30  # bytes of a compressed file, which is read at once
 EDITED = 2  # frames of an mp3 that may be lacking: editors count differently
 WIDTHS = {
-    "PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8
+    "PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "DPCM_8": 1, "PCM_16": 2, "DPCM_16": 2, "PCM_24": 3, "PCM_32": 4,
+    "FLOAT": 4, "DOUBLE": 8,
 }  # fmt: skip
 ID3V1 = 128  # bytes of a tag at the end
 
@@ -67,8 +68,8 @@ def streams(path: Path, counting: bool = False) -> Iterator[Stream]:
         if file.read(4) == b"OggS":
             yield from _of_ogg(path)
             return
-    source = with_its_length(path) or path
-    stream = Stream(source)
+    mended = with_its_length(path)
+    stream = Stream(mended or _without_fork(path))
     if stream.format == "MP3":
         stream.close()
         yield from _of_mp3(path)
@@ -76,10 +77,18 @@ def streams(path: Path, counting: bool = False) -> Iterator[Stream]:
         stream.close()
         yield Stream(_flac_of_any_length(path), stream.length)
     else:
-        if source is path:
+        if mended is None:
             width = WIDTHS.get(stream.subtype)
             check_whole(path, width and width * stream.channels, stream.frames)
         yield stream
+
+
+def _without_fork(path: Path) -> Path | BytesIO:
+    """The file; its content alone where macOS left a resource fork beside it, which libsndfile reads before an mp3."""
+    forks = path.with_name(f"._{path.name}"), path.parent / ".AppleDouble" / path.name
+    if path.suffix.lower() != ".sd2" and any(fork.is_file() for fork in forks):
+        return BytesIO(_content(path))
+    return path
 
 
 def _of_ogg(path: Path) -> Iterator[Stream]:
