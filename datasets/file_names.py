@@ -10,7 +10,7 @@ import re
 from pathlib import PureWindowsPath
 from unicodedata import normalize
 
-DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)|\\\\")
 
 
 class FileNames:
@@ -91,9 +91,17 @@ def missing(path: str, given: str) -> str:
             f"{given} does not exist: it is a path of Windows, on a drive of another machine; name the folder in "
             f"audio_base_path or image_base_path and the file by what follows, such as {relative}"
         )
+    if "\0" in given:
+        return f"{given!r} holds a NUL character, which no file's name has"
+    shown = shown_path(path)
     if "\\" in given:
-        return f"{path} does not exist, nor with slashes for its backslashes"
-    return f"{path} does not exist"
+        return f"{shown} does not exist, nor with slashes for its backslashes"
+    return f"{shown} does not exist"
+
+
+def shown_path(path: str) -> str:
+    """Return ``path`` as a message shows it: in quotes and escaped where it holds line ends or the like."""
+    return path if path.isprintable() else repr(path)
 
 
 def _entries(folder: str, folders: bool) -> list[str]:

@@ -51,7 +51,7 @@ def read_gan_clevr(
         for name in read_text(names).split()
     )
     records, missing = located(records, names)
-    report_problems(names, (problem for _, problem in missing) if records else ["lists no ids"])
+    report_problems(names, (f"row {row}{problem}" for row, problem in missing) if records else ["lists no ids"])
     return Manifest(names, records)
 
 

@@ -15,7 +15,20 @@ PIECE = 1 << 20  # characters
 Take = Callable[[list[Any]], object]
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"[-+.eE0-9]*")
-_DECODER = json.JSONDecoder()
+DIGITS = 4300  # of a whole number, which Python reads
+
+
+class NumberError(ValueError):
+    """A whole number of so many digits that it is not read."""
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise NumberError(f"holds a whole number of {len(digits)} digits, expected at most {DIGITS}")
+    return int(digits)
+
+
+_DECODER = json.JSONDecoder(parse_int=_whole)
 
 
 def read_json_rows(path: Path, key: str, take: Take) -> Any:
@@ -31,6 +44,7 @@ def read_json_rows(path: Path, key: str, take: Take) -> Any:
         was called.
 
     Raises:
+        NumberError: it holds a number of thousands of digits.
         ValueError: it is no JSON; the position is that in the file.
         OSError: it cannot be read.
     """
@@ -41,7 +55,7 @@ def read_json_rows(path: Path, key: str, take: Take) -> Any:
         try:
             return _document(text, key, take)
         except json.JSONDecodeError:
-            json.loads(path.read_bytes())  # says where in the whole file it is
+            json.loads(path.read_bytes(), parse_int=_whole)  # says where in the whole file it is
             raise
 
 
@@ -98,7 +112,7 @@ class _Text:
         end = self.text.rfind("},", self.at) + 1
         if end:  # a cut within a row leaves a bracket or a string open, which is no JSON
             try:
-                rows = json.loads(f"[{self.text[self.at : end]}]")
+                rows = _DECODER.decode(f"[{self.text[self.at : end]}]")
                 self.at = end
                 return rows
             except json.JSONDecodeError:

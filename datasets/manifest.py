@@ -9,19 +9,22 @@ relative paths are looked for. Files are found, too, where a list has backslashe
 disk (file_names.py). The other published layout, GAN-CLEVR, is read in gan_clevr.py.
 """
 
+import json
 import logging
-from collections.abc import Iterable
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets.file_names import FileNames, missing
-from datasets.json_rows import Take, read_json_rows
+from datasets.file_names import DRIVE, FileNames, missing, shown_path
+from datasets.json_rows import NumberError, Take, read_json_rows
 from datasets.manifest_paths import find_path, places_of
 from datasets.records import Fields, Records, check_alignment
 from engine.errors import TooFewRowsError, UserError
-from engine.text_files import TextError, read_text
+from engine.text_files import TextError, packed_as, read_text
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +34,15 @@ QUOTES = "'\""
 FIELDS = ("uttid", "speaker", "asr_text", "wav", "image")
 NEEDED = ("wav", "image")
 KINDS = ("audio", "image")
-Problem = tuple[int, str]  # row, and a sentence about it
+CAPTION = "a mapping with wav, uttid, speaker, text"
+TYPES = {
+    list: "a JSON list",
+    str: "a JSON text",
+    bool: "a JSON truth value",
+    int: "a JSON number",
+    float: "a JSON number",
+}
+Problem = tuple[int, str]  # record, and what is wrong with it, as it follows the name of its row
 _values = itemgetter(*FIELDS)
 
 
@@ -58,6 +69,23 @@ class Manifest:
     records: Records
     audio_hdf5: Path | None = None
     image_hdf5: Path | None = None
+
+
+class _Rows:
+    """Which row of the file a record is of: SpokenCOCO's rows hold several, each a caption of one picture."""
+
+    def __init__(self) -> None:
+        self._firsts, self._several = array("q"), bytearray()
+
+    def begin(self, first: int, several: bool) -> None:
+        """Go on to the next row of the file, whose first record is ``first``; it may hold several captions."""
+        self._firsts.append(first)
+        self._several.append(several)
+
+    def name(self, record: int) -> str:
+        """Name the row, and where rows hold several, the caption; both are counted from 0."""
+        row = bisect_right(self._firsts, record) - 1
+        return f"row {row}, caption {record - self._firsts[row]}" if self._several[row] else f"row {row}"
 
 
 def report_problems(
@@ -95,29 +123,32 @@ def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Ma
 
     Raises:
         ManifestError: No such file, not JSON, missing fields, wrong types, bad alignments or missing files: the
-            first ten problems and the count.
+            first ten problems and the count; rows, and of SpokenCOCO the captions of each, are counted from 0.
     """
-    records, problems, skipped = Records(), [], []
+    records, problems, skipped, rows = Records(), [], [], _Rows()
 
     def take(entries: list[Any]) -> None:
         for entry in entries:
-            for row in rows_of(entry) if type(entry) is dict and "captions" in entry else (entry,):
+            several = type(entry) is dict and _holds_captions(entry)
+            rows.begin(len(records), several)
+            for row in rows_of(entry) if several else (entry,):
                 records.add(_fields(len(records), row, problems, skipped))
 
     content = _read_json(path, take)
     _check_rows(path, content, len(records), need)
-    _say_skipped(path, skipped)
+    _say_skipped(path, skipped, rows.name)
     if len(records):
         firsts = zip(KINDS, records.fields(0)[-2:], strict=True)
         records.folders = tuple(str(base_folder(path, content, kind, first or "")) for kind, first in firsts)
     if need == "files":
+        _check_drives(path, content, records)
         records, missed = located(records, path)
         problems += missed
     pair = [_of_pair(path, content, f"{kind}_hdf5_path", need) for kind in KINDS]
+    told = [rows.name(row) + problem for row, problem in sorted(problems, key=itemgetter(0))]
     if need == "hdf5" and None in pair:
-        told = "names no HDF5 pair (audio_hdf5_path, image_hdf5_path); run preprocess/hdf5.yaml to make one"
-        problems.append((len(records), told))
-    report_problems(path, [problem for _, problem in sorted(problems, key=itemgetter(0))])
+        told.append("names no HDF5 pair (audio_hdf5_path, image_hdf5_path); run preprocess/hdf5.yaml to make one")
+    report_problems(path, told)
     return Manifest(path, records, *pair)
 
 
@@ -146,6 +177,8 @@ def _of_pair(path: Path, content: dict[str, Any], key: str, need: str) -> Path |
     found, there = find_path(named, path)
     if there or need != "hdf5":
         return found
+    if DRIVE.match(content[key]):
+        raise ManifestError(_on_a_drive(path, key, content[key]))
     places = places_of(path)
     above = "; its folder and those above it were looked into"
     working = f", and the working folder {places[-1]}" if places[-1] not in places[0].parents else ""
@@ -154,13 +187,31 @@ def _of_pair(path: Path, content: dict[str, Any], key: str, need: str) -> Path |
     )
 
 
-def _say_skipped(path: Path, skipped: list[tuple[int, str]]) -> None:
+def _check_drives(path: Path, content: dict[str, Any], records: Records) -> None:
+    """Refuses a base folder on a drive of Windows that the names of files are relative to."""
+    for place, kind in enumerate(KINDS):
+        key = f"{kind}_base_path"
+        if not DRIVE.match(content.get(key, "")) or Path(records.folders[place]).is_dir():
+            continue
+        names = (fields[-2:][place] for fields in records.all_fields())
+        if any(name and not name.startswith("/") for name in names):
+            raise ManifestError(_on_a_drive(path, key, content[key]))
+
+
+def _on_a_drive(path: Path, key: str, named: str) -> str:
+    return (
+        f"{path}: {key} is {named}, a path of a Windows machine, whose drives are not here; correct it to where the "
+        "files are on this machine (absolute, or relative to the manifest)"
+    )
+
+
+def _say_skipped(path: Path, skipped: list[tuple[int, str]], name: Callable[[int], str]) -> None:
     """Tells of tokens of alignments that are left out."""
     if skipped:
         row, token = skipped[0]
         log.warning(
             "%s: text_alignment of %d rows holds tokens other than start__WORD__end, which are left out as in the "
-            "public code; the first: %s in row %d", path, len(skipped), _shown(token), row,
+            "public code; the first: %s in %s", path, len(skipped), _shown(token), name(row),
         )  # fmt: skip
 
 
@@ -172,7 +223,8 @@ def located(records: Records, source: Path) -> tuple[Records, list[Problem]]:
         source: What lists them, for the log.
 
     Returns:
-        The captions with their files as the disk names them, and row and one sentence for each that is not there.
+        The captions with their files as the disk names them, and for each that is not there its row, and the sentence
+        that follows the row's name, such as " (utt3): wav /data/3.wav does not exist".
     """
     files, problems = FileNames(), []
     listed: tuple[dict[str, frozenset[str]], ...] = {}, {}
@@ -191,7 +243,7 @@ def located(records: Records, source: Path) -> tuple[Records, list[Problem]]:
             if files.find(str(path)):
                 renamed = True
             else:
-                problems.append((row, f"row {row} ({uttid}): {('wav', 'image')[place]} {missing(str(path), name)}"))
+                problems.append((row, f" ({uttid}): {('wav', 'image')[place]} {missing(str(path), name)}"))
     if files.backslashes:
         log.warning("%s: %d files are named with backslashes, which are read as slashes", source, files.backslashes)
     return (_as_on_disk(records, files) if renamed else records), problems
@@ -217,16 +269,39 @@ def _read_json(path: Path, take: Take) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError as error:
         raise ManifestError(_encoding_of(path)) from error
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{path}: is not JSON ({error}); expected a Places manifest") from error
+    except (NumberError, OSError, ValueError, RecursionError) as error:
+        raise ManifestError(f"{shown_path(str(path))}: {_no_manifest(path, error)}") from error
     if not isinstance(content, dict):
-        raise ManifestError(f"{path}: holds a JSON {type(content).__name__}, expected a mapping with 'data'")
-    wrong = [k for k in ("audio_base_path", "image_base_path", "audio_hdf5_path", "image_hdf5_path") if k in content]
+        raise ManifestError(f"{path}: holds {TYPES.get(type(content), 'null')}, expected a mapping with 'data'")
+    named = [k for k in ("audio_base_path", "image_base_path", "audio_hdf5_path", "image_hdf5_path") if k in content]
     report_problems(
         path,
-        [f"{k} is {_shown(content[k])}, expected a path as text" for k in wrong if not isinstance(content[k], str)],
+        [
+            f"{k} is {_shown(content[k])}, expected a path as text, without NUL characters"
+            for k in named
+            if not isinstance(content[k], str) or "\0" in content[k]
+        ],
     )
     return content
+
+
+def _no_manifest(path: Path, error: Exception) -> str:
+    """What is wrong with a file that cannot be read as JSON."""
+    if "\0" in str(path):
+        return "the name holds a NUL character, which no file's has; correct the setting manifest"
+    if isinstance(error, IsADirectoryError):
+        return "is a folder, expected a Places JSON; name the file in it"
+    if isinstance(error, OSError):
+        return f"cannot be read ({error.strerror or error}), expected a Places JSON; give one that can"
+    if isinstance(error, NumberError):
+        return f"{error}; correct it"
+    if isinstance(error, RecursionError):
+        return "holds lists or mappings nested too deeply to be read, expected a Places manifest; correct it"
+    with path.open("rb") as file:
+        packed = packed_as(file.read(8))
+    if packed:
+        return f"is compressed ({packed}), expected a Places manifest as plain JSON; unpack it first"
+    return f"is not JSON ({error}); expected a Places manifest"
 
 
 def _encoding_of(path: Path) -> str:
@@ -247,12 +322,11 @@ def rows_of(entry: Any) -> Iterable[Any]:
     Yields:
         Rows of the published layout, unchecked.
     """
-    captions = entry.get("captions") if isinstance(entry, dict) else None
-    if not isinstance(captions, list) or not captions:
+    if not isinstance(entry, dict) or not _holds_captions(entry):
         yield entry
         return
     shared = {key: value for key, value in entry.items() if key != "captions"}
-    for caption in captions:
+    for caption in entry["captions"]:
         if isinstance(caption, dict):
             text = {"asr_text": caption["text"]} if "text" in caption else {}
             yield shared | text | caption
@@ -260,12 +334,17 @@ def rows_of(entry: Any) -> Iterable[Any]:
             yield caption
 
 
+def _holds_captions(entry: dict[str, Any]) -> bool:
+    captions = entry.get("captions")
+    return isinstance(captions, list) and len(captions) > 0
+
+
 def _check_rows(path: Path, content: dict[str, Any], rows: int, need: str) -> None:
     """Refuses a JSON without rows, which only one with an HDF5 pair may lack."""
     data = content.get("data")
     if rows or (data is None and need != "files" and "audio_hdf5_path" in content):
         return
-    found = "no 'data'" if data is None else f"'data' = {str(data)[:40]}"
+    found = f"'data' = {_shown(data)}" if "data" in content else "no 'data'"
     kind = NoRowsError if data == [] else ManifestError
     raise kind(f"{path}: has {found}, expected a list of rows with {', '.join(FIELDS)}")
 
@@ -285,7 +364,7 @@ def _fields(row: int, entry: Any, problems: list[Problem], skipped: list[tuple[i
             return uttid, speaker, text, alignment, wav, image
     except (TypeError, KeyError, ValueError, AttributeError):
         pass
-    problems.append((row, _fault(row, entry)))
+    problems.append((row, _fault(entry)))
     return ("", "", "", None, None, None)
 
 
@@ -296,14 +375,16 @@ def _completed(entry: dict[str, Any]) -> dict[str, Any]:
     return {"uttid": name, "speaker": "", "asr_text": entry.get("text", "")} | entry
 
 
-def _fault(row: int, entry: Any) -> str:
-    """What is wrong with a row that cannot be used."""
+def _fault(entry: Any) -> str:
+    """What is wrong with a row that cannot be used, as it follows the row's name."""
     if not isinstance(entry, dict):
-        return f"row {row}: is {_shown(entry)}, expected a mapping with {', '.join(FIELDS)}"
-    name = f"row {row} ({_shown(entry['uttid']).strip(QUOTES)})" if "uttid" in entry else f"row {row}"
-    missing = [field for field in NEEDED if field not in entry]
-    if missing:
-        return f"{name}: lacks {', '.join(missing)}"
+        return f": is {_shown(entry)}, expected a mapping with {', '.join(FIELDS)}"
+    name = f" ({_shown(entry['uttid']).strip(QUOTES)})" if "uttid" in entry else ""
+    if "captions" in entry and "wav" not in entry:
+        return f"{name}: captions is {_shown(entry['captions'])}, expected a list of at least one, each {CAPTION}"
+    lacking = [field for field in NEEDED if field not in entry]
+    if lacking:
+        return f"{name}: lacks {', '.join(lacking)}"
     entry = _completed(entry)
     wrong = [field for field in FIELDS if not isinstance(entry[field], str)]
     wrong += [] if isinstance(entry.get("text_alignment"), str | None) else ["text_alignment"]
@@ -314,7 +395,7 @@ def _fault(row: int, entry: Any) -> str:
         check_alignment(entry.get("text_alignment") or "")
     except ValueError as error:
         return f"{name}: {error}"
-    raise AssertionError(f"{name} was refused without a fault")
+    raise AssertionError(f"{_shown(entry)} was refused without a fault")
 
 
 def _expanded(path: str) -> Path:
@@ -328,6 +409,6 @@ def _expanded(path: str) -> Path:
 
 
 def _shown(value: Any) -> str:
-    """A value of the JSON in a message: its beginning, without halves of characters."""
-    text = repr(value)  # escapes them
+    """A value of the JSON in a message: its beginning as JSON writes it, without halves of characters."""
+    text = repr(value) if isinstance(value, str) else json.dumps(value)  # both escape them
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

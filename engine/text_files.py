@@ -12,6 +12,9 @@ MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+PACKED = (
+    (b"\x1f\x8b", "gzip"), (b"PK\3\4", "zip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")
+)  # fmt: skip
 SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 
@@ -49,8 +52,11 @@ def decode_text(content: bytes, name: str) -> str:
         As :func:`read_text`.
 
     Raises:
-        TextError: it is in none of these encodings; names the line and what the first odd byte is in Latin-1.
+        TextError: it is compressed, or in none of these encodings; names the line and what the first odd byte is in
+            Latin-1.
     """
+    if packed := packed_as(content):
+        raise TextError(f"{name} is compressed ({packed}), expected plain text; unpack it first")
     encoding, start = next(((code, len(mark)) for mark, code in MARKS if content.startswith(mark)), (None, 0))
     encoding = encoding or _by_zeros(content)
     try:
@@ -61,6 +67,11 @@ def decode_text(content: bytes, name: str) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise TextError(f"{name} is no text: line {line} holds a zero byte; give the text file, in UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def packed_as(content: bytes) -> str | None:
+    """Return the program that ``content``, of which the beginning is enough, was compressed with; None of others."""
+    return next((program for mark, program in PACKED if content.startswith(mark)), None)
 
 
 def _by_zeros(content: bytes) -> str:

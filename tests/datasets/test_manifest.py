@@ -1,7 +1,10 @@
 """The published lists: what they mean, and the check at start-up that shows ten problems and counts all."""
 
+import bz2
+import gzip
 import itertools
 import json
+import lzma
 import math
 import os
 import pickle
@@ -87,7 +90,8 @@ def test_missing_files_are_named(corpus):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"wav": None}, "row 2 .*wav is None, expected text"),
+        ({"wav": None}, "row 2 .*wav is null, expected text"),
+        ({"wav": [None, True]}, r"row 2 .*wav is \[null, true\], expected text"),
         ({"image": ""}, "row 2 .*image is '', expected text"),
         ({"text_alignment": "x__A__0.2"}, r"row 2 .*text_alignment holds 'x__A__0\.2', expected"),
         ({"text_alignment": "garbage __ x__y__z"}, r"row 2 \(utt2\): text_alignment holds 'x__y__z', expected start__"),
@@ -109,6 +113,16 @@ def test_wrong_values_are_named(corpus, change, message):
         ("[]", "holds a JSON list, expected a mapping"),
         ("{}", "has no 'data'"),
         ('{"data": []}', r"has 'data' = \[\]"),
+        ('{"data": null}', "has 'data' = null, expected a list"),
+        ("null", "holds null, expected a mapping"),
+        ("true", "holds a JSON truth value, expected a mapping"),
+        ("[" * 20000 + "]" * 20000, "nested too deeply to be read, expected a Places manifest; correct it"),
+        (
+            '{"data": [' + "9" * 6000 + "]}",
+            "a.json: holds a whole number of 6000 digits, expected at most 4300; correct",
+        ),
+        ('{"data": [{"uttid": ' + "9" * 6000 + "}, {}]}", "holds a whole number of 6000 digits"),
+        ('{"image_base_path": "a\\u0000", "data": [{}]}', r"path is 'a\\x00', expected a path as text, without NUL"),
         ('{"data": {"a": 1}}', "expected a list of rows"),
         ('{"audio_base_path": 3, "data": [{}]}', "audio_base_path is 3, expected a path"),
     ],
@@ -309,12 +323,20 @@ def test_spoken_coco(corpus):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data[1]["captions"].__setitem__(1, 3), r"row 4: is 3, expected a mapping"),
-        (lambda data: data[1].pop("image"), r"3 problems(.|\n)*row 3 \(utt3\): lacks image"),
-        (lambda data: data[1]["captions"][2].pop("wav"), r"row 5 \(utt5\): lacks wav"),
-        (lambda data: data[1].update(captions=[]), r"row 3: lacks wav"),
-        (lambda data: data[1].update(captions={"a": 1}), r"row 3: lacks wav"),
-        (lambda data: data[0]["captions"][0].update(text=None), r"row 0 \(utt0\): asr_text is None, expected text"),
+        (lambda data: data[1]["captions"].__setitem__(1, 3), r"row 1, caption 1: is 3, expected a mapping"),
+        (lambda data: data[1].pop("image"), r"3 problems(.|\n)*row 1, caption 0 \(utt3\): lacks image"),
+        (lambda data: data[1]["captions"][2].pop("wav"), r"row 1, caption 2 \(utt5\): lacks wav"),
+        (lambda data: data[1].update(captions=[]), r"row 1: captions is \[\], expected a list of at least one, each a"),
+        (lambda data: data[1].update(captions=None), r"row 1: captions is null, expected a list of at least one"),
+        (lambda data: data[2].update(captions={"a": 1}), r'row 2: captions is {"a": 1}, expected a list of at least'),
+        (
+            lambda data: data[0]["captions"][0].update(text=None),
+            r"row 0, caption 0 \(utt0\): asr_text is null, expected text",
+        ),
+        (
+            lambda data: (data[0].update(captions=[]), data[2]["captions"][0].pop("wav")),
+            r"2 problems.*\n  row 0: captions is (.|\n)*\n  row 2, caption 0 \(utt6\): lacks wav",
+        ),
     ],
 )
 def test_faults_of_spoken_coco_are_named(corpus, change, message):
@@ -323,6 +345,23 @@ def test_faults_of_spoken_coco_are_named(corpus, change, message):
     corpus.write_text(json.dumps(content))
     with pytest.raises(ManifestError, match=message):
         read_places(corpus)
+
+
+def test_missing_files_of_spoken_coco_are_named_by_their_row(corpus, caplog):
+    content = coco(corpus)
+    content["data"][1]["captions"][2]["text_alignment"] = "odd"
+    corpus.write_text(json.dumps(content))
+    (corpus.parent / "wavs" / "6.wav").unlink()
+    with pytest.raises(ManifestError, match=r"1 problem;.*\n  row 2, caption 0 \(utt6\): wav .*6\.wav does not exist"):
+        read_places(corpus, need="files")
+    assert "the first: 'odd' in row 1, caption 2" in caplog.text
+
+
+def test_a_row_of_its_own_may_have_captions_besides(corpus):
+    content = json.loads(corpus.read_text())
+    content["data"][1]["captions"] = None
+    corpus.write_text(json.dumps(content))
+    assert len(read_places(corpus, need="files").records) == 11
 
 
 @pytest.mark.parametrize("token", ["nan__A__1", "0__A__inf", "1e999__A__2"])
@@ -351,6 +390,60 @@ def test_a_manifest_of_windows(corpus, caplog):
     assert "row 4 (utt4): wav " in str(caught.value)
     assert "40.wav does not exist, nor with slashes for its backslashes" in str(caught.value)
     assert "row 5 (utt5): wav D:\\set\\wavs\\5.wav does not exist: it is a path of Windows" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["audio_base_path", "image_base_path"])
+@pytest.mark.parametrize("base", ["C:\\data\\wav", "d:/data", "E:", r"\\server\share"])
+def test_a_base_on_a_drive_of_windows(corpus, key, base):
+    content = json.loads(corpus.read_text())
+    whole = {key: base}
+    corpus.write_text(json.dumps(content | whole))
+    with pytest.raises(ManifestError) as caught:
+        read_places(corpus, need="files")
+    assert str(caught.value) == (
+        f"{corpus}: {key} is {base}, a path of a Windows machine, whose drives are not here; correct it to where the "
+        "files are on this machine (absolute, or relative to the manifest)"
+    )
+    field = {"audio_base_path": "wav", "image_base_path": "image"}[key]
+    for entry in content["data"]:  # absolute names have no base
+        entry[field] = str(corpus.parent / content[key] / entry[field])
+    corpus.write_text(json.dumps(content | whole))
+    assert len(read_places(corpus, need="files").records) == 11
+
+
+def test_a_pair_on_a_drive_of_windows(corpus):
+    content = json.loads(corpus.read_text()) | {"audio_hdf5_path": "C:\\a.h5", "image_hdf5_path": "C:\\i.h5"}
+    corpus.write_text(json.dumps(content))
+    with pytest.raises(ManifestError, match=r"audio_hdf5_path is C:\\a\.h5, a path of a Windows machine"):
+        read_places(corpus, need="hdf5")
+    assert len(read_places(corpus, need="files").records) == 11
+
+
+@pytest.mark.parametrize("need", ["files", "hdf5", "any"])
+def test_what_cannot_be_a_manifest(tmp_path, need):
+    """A folder, names that no file has, and archives; siblings of other lists are in their own tests."""
+    with pytest.raises(ManifestError) as caught:
+        read_places(tmp_path, need=need)
+    assert str(caught.value) == f"{tmp_path}: is a folder, expected a Places JSON; name the file in it"
+    with pytest.raises(ManifestError, match=r"'.*a\\x00\.json': the name holds a NUL character, which no file's has"):
+        read_places(tmp_path / "a\0.json", need=need)
+    with pytest.raises(ManifestError, match=r"cannot be read \(File name too long\), expected a Places JSON"):
+        read_places(tmp_path / ("a" * 300), need=need)
+    for kind, pack in (("gzip", gzip.compress), ("bzip2", bz2.compress), ("xz", lzma.compress)):
+        (tmp_path / "a.json").write_bytes(pack(b'{"data": []}'))
+        with pytest.raises(ManifestError, match=rf"a\.json is compressed \({kind}\), expected .*; unpack it first"):
+            read_places(tmp_path / "a.json", need=need)
+
+
+def test_names_that_hold_odd_characters(corpus):
+    content = json.loads(corpus.read_text())
+    content["data"][0]["wav"], content["data"][1]["wav"] = "a\0.wav", "b\n.wav"
+    corpus.write_text(json.dumps(content))
+    with pytest.raises(ManifestError) as caught:
+        read_places(corpus, need="files")
+    first, second = str(caught.value).split("\n")[1:]
+    assert first == r"  row 0 (utt0): wav 'a\x00.wav' holds a NUL character, which no file's name has"
+    assert second == rf"  row 1 (utt1): wav '{corpus.parent}/wavs/b\n.wav' does not exist"
 
 
 @pytest.mark.parametrize(("disk", "listed"), [("NFC", "NFD"), ("NFD", "NFC")])
