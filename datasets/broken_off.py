@@ -151,7 +151,7 @@ def _find_sound(stream: BinaryIO) -> Sound | None:
     Raises:
         Joined: There are several chunks of samples, or another file of the kind behind the first.
     """
-    at = _behind_id3(stream)
+    at = behind_id3(stream)
     stream.seek(at)
     head = stream.read(HEAD)
     form = head[:4]
@@ -222,8 +222,8 @@ def _moved(sound: Sound, at: int) -> Sound:
     return sound._replace(start=sound.start + at, size=(sound.size[0] + at, sound.size[1]))
 
 
-def _behind_id3(stream: BinaryIO) -> int:
-    """First byte behind the tags that some writers put in front."""
+def behind_id3(stream: BinaryIO) -> int:
+    """Return the first byte of ``stream`` behind the tags that some writers put in front."""
     at = 0
     while True:
         stream.seek(at)

@@ -245,6 +245,11 @@ def _header(head: bytes) -> Header | None:
     return Header((version, layer, hertz, mono), size, bits == 0, samples, 4 + side)
 
 
+def is_header(head: bytes) -> bool:
+    """Return whether ``head``, four bytes, begins a frame."""
+    return _header(head) is not None
+
+
 def id3_size(head: bytes) -> int:
     """Bytes of the tag that some writers put in front of a sound, 0 where there is none.
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import soundfile
 
-from datasets.broken_off import BrokenOff, check_whole, with_its_length
-from datasets.mp3_frames import Endless, id3_size, recordings
+from datasets.broken_off import BrokenOff, behind_id3, check_whole, with_its_length
+from datasets.mp3_frames import Endless, Recording, id3_size, is_header, recordings
 from datasets.ogg_pages import links
 
 LARGEST = 2 << 30  # bytes of a compressed file, which is read at once
@@ -68,11 +68,18 @@ def streams(path: Path, counting: bool = False) -> Iterator[Stream]:
         if file.read(4) == b"OggS":
             yield from _of_ogg(path)
             return
+        file.seek(behind_id3(file))
+        # asked before libsndfile, which reads a resource fork that macOS left beside a file before it thinks of mp3
+        # and whose decoder writes warnings of a wrong count to the console
+        known = list(recordings(_content(path))) if is_header(file.read(4)) else []
+    if known:
+        yield from _of_mp3(known)
+        return
     mended = with_its_length(path)
-    stream = Stream(mended or _without_fork(path))
+    stream = Stream(mended or path)
     if stream.format == "MP3":
         stream.close()
-        yield from _of_mp3(path)
+        yield from _of_mp3(list(recordings(_content(path))))
     elif stream.format == "FLAC" and stream.length is not None and not counting:
         stream.close()
         yield Stream(_flac_of_any_length(path), stream.length)
@@ -83,14 +90,6 @@ def streams(path: Path, counting: bool = False) -> Iterator[Stream]:
         yield stream
 
 
-def _without_fork(path: Path) -> Path | BytesIO:
-    """The file; its content alone where macOS left a resource fork beside it, which libsndfile reads before an mp3."""
-    forks = path.with_name(f"._{path.name}"), path.parent / ".AppleDouble" / path.name
-    if path.suffix.lower() != ".sd2" and any(fork.is_file() for fork in forks):
-        return BytesIO(_content(path))
-    return path
-
-
 def _of_ogg(path: Path) -> Iterator[Stream]:
     """Opens the links of a chain."""
     for content, missing in links(_content(path)):
@@ -99,9 +98,9 @@ def _of_ogg(path: Path) -> Iterator[Stream]:
         yield Stream(BytesIO(content))
 
 
-def _of_mp3(path: Path) -> Iterator[Stream]:
+def _of_mp3(known: list[Recording]) -> Iterator[Stream]:
     """Opens the recordings of an mp3."""
-    for found in recordings(_content(path)):
+    for found in known:
         if found.announced is not None and found.frames + EDITED < found.announced:
             raise BrokenOff(f"{found.frames} of {found.announced} frames are there")
         yield Stream(BytesIO(found.content) if found.samples is None else Endless(found.content), found.samples)
