@@ -37,9 +37,11 @@ class _Form(NamedTuple):
     words: str
 
 
+WHOLE = "iuf"
 FORMS = {
     "melspec": _Form(("n", 40, "T"), "f", "floating-point numbers"),
-    "melspec_len": _Form(("n",), "iuf", "whole numbers"),
+    # integers, or floats that are whole numbers exactly (each row is asked); those of 16 bits are rounded from 2048 on
+    "melspec_len": _Form(("n",), WHOLE, "whole numbers"),
     "image": _Form(("n",), "", "variable-length uint8"),
 }
 
@@ -167,6 +169,8 @@ def _faults(dataset: h5py.HLObject, form: _Form) -> Iterator[str]:
         yield f"has the shape {dataset.shape}, expected {expected} of at least {smallest}"
     if (dataset.dtype.kind not in form.kinds) if form.kinds else h5py.check_vlen_dtype(dataset.dtype) != np.uint8:
         yield f"holds {_type_of(dataset.dtype)}, expected {form.words}"
+    if form.kinds == WHOLE and dataset.dtype.kind == "f" and dataset.dtype.itemsize < 4:
+        yield f"holds float16, which rounds frames from 2048 on, expected {form.words}, best int64"
     if dataset.is_virtual:
         yield "is a virtual dataset, whose values are in other files, expected them in this one"
     if dataset.external:

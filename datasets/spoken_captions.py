@@ -224,6 +224,8 @@ class GanClevr(_FromFiles):
 class PlacesHDF5(SpokenCaptions):
     """The HDF5 pair of a Places manifest: encoded pictures and ready log-mels.
 
+    ``melspec_len`` holds integers, or floats of 32 or 64 bits each of which is exactly a whole number.
+
     Args:
         manifest: JSON with ``audio_hdf5_path`` and ``image_hdf5_path``, with the rows of the manifest or without.
         image: How pictures are cut and scaled; None for samples without pictures.
@@ -262,7 +264,8 @@ class PlacesHDF5(SpokenCaptions):
         """Frames of every row before cutting, (n,) int64; 0 for those that cannot be."""
         file = self._file("audio")
         frames = tried(f"{file.filename}: melspec_len", lambda: file["melspec_len"][:])
-        return np.where((frames >= 1) & (frames <= file["melspec"].shape[2]), frames, 0).astype(np.int64)
+        usable = (frames >= 1) & (frames <= file["melspec"].shape[2]) & (frames == np.floor(frames))
+        return np.where(usable, frames, 0).astype(np.int64)
 
     def digest(self) -> str:
         """Number and digest of the rows, and what tells this pair of files from others."""

@@ -333,6 +333,18 @@ MALFORMED = {
         "melspec",
         r"row 1 .*melspec_len is 7\.5, expected",
     ),
+    "a length is broken in single precision": (
+        "audio",
+        value("melspec_len", 1, 7.001, np.float32),
+        "melspec",
+        r"row 1 .*melspec_len is 7\.00\d*, expected a whole number from 1 to 24",
+    ),
+    "lengths are rounded": (
+        "audio",
+        instead("melspec_len", np.ones(ROWS, np.float16)),
+        "melspec_len",
+        "holds float16, which rounds frames from 2048 on, expected whole numbers, best int64",
+    ),
     "a length is negative": ("audio", value("melspec_len", 1, -5), "melspec", r"row 1 .*melspec_len is -5, expected"),
     "a length is zero": ("audio", value("melspec_len", 1, 0), "melspec", r"row 1 .*melspec_len is 0, expected"),
     "a length is huge": (

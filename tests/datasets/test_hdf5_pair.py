@@ -94,7 +94,7 @@ def test_other_good_forms_are_read(tmp_path):
         for dtype, settings in (("f8", {}), (">f4", {"compression": "gzip"}), ("f4", {"compression": "lzf"})):
             del file["melspec"], file["melspec_len"]
             file.create_dataset("melspec", data=mel.astype(dtype), **settings)
-            file["melspec_len"] = np.array(LENGTHS, "f8" if dtype == "f8" else ">i2")
+            file["melspec_len"] = np.array(LENGTHS, {"f8": "f8", "f4": "f4"}.get(dtype, ">i2"))
             file.flush()
             for sample, values in zip(PlacesHDF5(manifest, None, train=False), expected, strict=True):
                 assert sample["mel"].dtype == torch.float32
@@ -103,6 +103,14 @@ def test_other_good_forms_are_read(tmp_path):
         file["melspec"] = h5py.SoftLink("/features/mel")
         file.flush()
         np.testing.assert_array_equal(PlacesHDF5(manifest, None, train=False)[2]["mel"], expected[2])
+
+
+def test_a_broken_length_counts_as_none(tmp_path):
+    manifest, audio, _ = write_pair(tmp_path)
+    with h5py.File(audio, "r+") as file:
+        del file["melspec_len"]
+        file["melspec_len"] = np.array([*LENGTHS[:2], 7.5], np.float32)
+    assert PlacesHDF5(manifest, None, train=False).lengths().tolist() == [*LENGTHS[:2], 0]
 
 
 def damaged(content, draws):
