@@ -5,7 +5,6 @@ librosa >= 0.10 does. What cannot be used is an error that names the file, never
 """
 
 import math
-import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import numpy as np
 import soxr
 
 from datasets.broken_off import BrokenOff, Joined
+from datasets.file_names import not_there, shown_path
 from datasets.sound_streams import Stream, streams
 from engine.errors import UserError
 
@@ -71,6 +71,8 @@ def read_audio(path: Path, sample_rate: int = SAMPLE_RATE, allow_silence: bool =
             holds none or more than 2^29, is silent, or holds NaN or infinity.
     """
     path = Path(path)
+    if absent := not_there(path, "sound"):
+        raise AudioError(f"{shown_path(str(path))}: {absent}")
     try:
         found = [_decoded(stream) for stream in streams(path)]
     except BrokenOff as error:
@@ -172,14 +174,7 @@ def count_samples(path: Path, sample_rate: int = SAMPLE_RATE) -> int:
 
 def _reason(path: Path, error: Exception) -> str:
     """What is wrong with the file, in libsndfile's words where it has some."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError) as problem:
-        missing = isinstance(problem, FileNotFoundError | ValueError)
-        return "no such file" if missing else problem.strerror
-    if not stat.S_ISREG(found.st_mode):
-        return "it is a folder" if stat.S_ISDIR(found.st_mode) else "it is no regular file"
-    if found.st_size == 0:
+    if path.stat().st_size == 0:
         return "the file is empty"
     if isinstance(error, TypeError):  # soundfile knows by the name that the file has no header
         return "raw samples without a header"

@@ -7,7 +7,8 @@ Lists that were written on Windows separate folders by backslashes. Names with a
 import errno
 import os
 import re
-from pathlib import PureWindowsPath
+import stat
+from pathlib import Path, PureWindowsPath
 from unicodedata import normalize
 
 DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)|\\\\")
@@ -97,6 +98,30 @@ def missing(path: str, given: str) -> str:
     if "\\" in given:
         return f"{shown} does not exist, nor with slashes for its backslashes"
     return f"{shown} does not exist"
+
+
+def not_there(path: Path, kind: str) -> str | None:
+    """Say why there is no file to be read at a path, and what to do.
+
+    Args:
+        path: of the file.
+        kind: "sound" or "picture".
+
+    Returns:
+        The end of a sentence that begins with the path; None where a regular file is there.
+    """
+    if "\0" in str(path):
+        return "the name holds a NUL character, which no file's has; correct the manifest"
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return f"there is no such {kind} file; correct the manifest (or its base path), or copy the file there"
+    except OSError as error:
+        return f"cannot be found ({error.strerror}); correct the manifest (or its base path)"
+    if stat.S_ISREG(mode):
+        return None
+    found = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+    return f"is {found}, expected a {kind} file; correct the manifest (or its base path)"
 
 
 def shown_path(path: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from datasets.features import check_usable, read_log_mel
-from datasets.images import read_image
+from datasets.images import read_image, read_picture_bytes
 from datasets.records import SpokenCaption
 from datasets.samples import SampleError
 from datasets.windows import cut
@@ -69,7 +69,7 @@ def write_part(
 def _read(row: int, record: SpokenCaption, max_frames: int, manifest: str) -> tuple[bytes, torch.Tensor]:
     """The bytes of a picture that can be decoded, and a log-mel, cut; an error that names the row."""
     try:
-        picture = record.image_path.read_bytes()
+        picture = read_picture_bytes(record.image_path)
         read_image(picture, str(record.image_path))
         mel = cut(read_log_mel(record.audio_path), max_frames)
         check_usable(mel, record.audio_path)

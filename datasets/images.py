@@ -19,7 +19,8 @@ from torchvision.transforms import v2
 
 from config import Fault, refuse
 from config.limits import Side
-from datasets.pixels import PixelError, is_blank, to_rgb
+from datasets.file_names import not_there, shown_path
+from datasets.pixels import PixelError, is_blank, spread, to_rgb
 from engine.errors import UserError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -51,7 +52,9 @@ def read_image(source: Path | bytes | np.ndarray, name: str | None = None) -> Im
     Every mode of Pillow is converted, also grey of 16 and 32 bits and of floats (datasets/pixels.py says what is white
     there). Photographs are turned as their EXIF orientation says, which the published code does not do. Transparent
     parts lie on white, or on black where nothing could be seen on white. Of several frames the first counts. A blank
-    picture is refused as a silent sound is: nothing can be learned from it, and it is often what a failure left.
+    picture is refused as a silent sound is: nothing can be learned from it, and it is often what a failure left. Blank
+    is what spans 3 of 255 levels at most, or up to 8 that are noise, such as a black frame of a camera; whatever shows
+    an object of more than that is a picture.
 
     Args:
         source: A file, or its bytes (uint8 array or bytes) as HDF5 holds them.
@@ -62,9 +65,11 @@ def read_image(source: Path | bytes | np.ndarray, name: str | None = None) -> Im
 
     Raises:
         ImageError: The file is missing, broken off or no picture, whatever its decoder says of it; has a side of one
-            pixel, or so many pixels that it takes too much memory; has no defined black and white; is of one colour.
+            pixel, or so many pixels that it takes too much memory; has no defined black and white; is blank.
     """
-    name = name or (str(source) if isinstance(source, Path) else "picture in memory")
+    name = name or (shown_path(str(source)) if isinstance(source, Path) else "picture in memory")
+    if isinstance(source, Path) and (absent := not_there(source, "picture")):
+        raise ImageError(f"{name}: {absent}")
     try:
         # not by name: files that Pillow 13 opens are mapped into memory, and TIFF that lies on its side is garbled
         with _opened(source) as file, Image.open(file) as image:
@@ -72,8 +77,6 @@ def read_image(source: Path | bytes | np.ndarray, name: str | None = None) -> Im
             if image.format == "EPS":  # Pillow hands it to an interpreter, and PostScript is a program
                 raise PixelError(f"is PostScript, which is not run here; {CONVERT}")
             rgb = to_rgb(image, lambda: file.seek(0) or file.read())
-    except FileNotFoundError as error:
-        raise ImageError(f"{name}: no such picture file; correct the manifest or copy the file there") from error
     except PixelError as error:
         raise ImageError(f"{name}: {error}") from error
     except UnidentifiedImageError as error:
@@ -85,8 +88,33 @@ def read_image(source: Path | bytes | np.ndarray, name: str | None = None) -> Im
     if min(rgb.size) < SMALLEST_SIDE:
         raise ImageError(f"{name}: is {rgb.width}x{rgb.height} pixels, expected at least {SMALLEST_SIDE} a side")
     if is_blank(rgb):
-        raise ImageError(f"{name}: shows nothing, all {rgb.width}x{rgb.height} pixels are equal; replace or remove it")
+        levels = spread(rgb)
+        alike = f"within {levels} of 255 levels" if levels else "equal"
+        raise ImageError(
+            f"{name}: shows nothing, all {rgb.width}x{rgb.height} pixels are {alike}; replace or remove it"
+        )
     return rgb
+
+
+def read_picture_bytes(path: Path) -> bytes:
+    """Reads a picture file without decoding it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its bytes, for :func:`read_image`.
+
+    Raises:
+        ImageError: There is no such file, or it cannot be read.
+    """
+    name = shown_path(str(path))
+    if absent := not_there(path, "picture"):
+        raise ImageError(f"{name}: {absent}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{name}: cannot be read ({error.strerror or error}); give one that can") from error
 
 
 def _opened(source: Path | bytes | np.ndarray) -> BinaryIO:

@@ -4,6 +4,7 @@ Pillow clips or cuts values of more than 8 bits, so that pictures of 12 bits in 
 Few files say which value is white. Here it is what the file says (TIFF's BitsPerSample and MaxSampleValue, PNG's sBIT);
 else 1 for floats up to 1, and for all others the largest value of the fewest of 8, 10, 12, 14 and 16 bits (or 24, 31
 and 32) that hold the brightest pixel. A picture that stays below an eighth of that has no defined white: an error.
+Floats may lie a tenth of white above white and below black, as resampling makes them at sharp edges, and are clipped.
 """
 
 import functools
@@ -23,6 +24,11 @@ log = logging.getLogger(__name__)
 WIDE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of more than 8 bits
 WHITES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16, 24, 31, 32))
 DARKEST = 1 / 8  # of white: the brightest pixel of a picture whose white is a guess
+OVERSHOOT = (
+    0.1  # of white: a sharp edge that Lanczos' or a bicubic filter scaled goes 0.07 to 0.09 beyond its two sides
+)
+BLANK = 3  # of 255 levels: of noise of one level around one colour
+NOISE = 8  # of 255 levels, which such noise may span where a lossy code spreads it: JPEG of good quality makes 6
 COLOURS = {"LA": 1, "RGB": 3, "RGBA": 3}  # channels that are no transparency
 CUT_TO_8_BITS = re.compile(r";16[BLN]")  # Pillow's decoders that drop the lower byte
 UPRIGHT = {
@@ -93,9 +99,19 @@ def _is_dark(image: Image.Image) -> bool:
 
 
 def is_blank(image: Image.Image) -> bool:
-    """Whether all pixels of ``image`` have one colour; a few of them tell mostly that they do not."""
-    few = image.resize((8, 8), Image.Resampling.NEAREST)
-    return all(low == high for some in (few, image) for low, high in _extremes(some))
+    """Return whether ``image`` is of one colour, or noise around one: no object of more than ``NOISE`` levels is in it.
+
+    No channel spans more than ``BLANK`` levels; or none more than ``NOISE``, and means of 4 x 4 pixels span ``BLANK``.
+    """
+    few = image.resize((8, 8), Image.Resampling.NEAREST)  # tell mostly that it is not
+    if any(spread(some) > NOISE for some in (few, image)):
+        return False
+    return spread(image) <= BLANK or spread(image.reduce(4)) <= BLANK
+
+
+def spread(image: Image.Image) -> int:
+    """Return how many levels lie between the lowest and the highest value of a channel of ``image``, the widest."""
+    return max(high - low for low, high in _extremes(image))
 
 
 def _extremes(image: Image.Image) -> tuple[tuple[int, int], ...]:
@@ -191,6 +207,7 @@ def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
     """Values of any type from black to white as uint8.
 
     NaN marks pixels without data, as geographic and scientific files use it: they are white, as transparent ones are.
+    Floats up to ``OVERSHOOT`` of white beyond black and white are clipped.
 
     Raises:
         PixelError: more than half of them are NaN, one is infinite, or nobody knows which value is black or white.
@@ -200,7 +217,7 @@ def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
     lowest, peak = values.min(), values.max()
     if lowest == peak:
         return np.zeros(values.shape, np.uint8)  # blank, whatever is white
-    if lowest < 0:
+    if lowest < (-OVERSHOOT * _guessed(float(peak), values.dtype) if values.dtype.kind == "f" else 0):
         raise PixelError(f"holds values from {lowest:g} to {peak:g}: which of them is black is unknown; {SAVE_AGAIN}")
     white = scale.white
     if white is None or peak > white:
@@ -226,9 +243,9 @@ def _with_gaps(values: np.ndarray, scale: Scale) -> np.ndarray:
 
 def _guessed(peak: float, kind: np.dtype) -> float:
     """White of values of type ``kind`` up to ``peak``."""
-    if kind.kind == "f" and peak <= 1:
-        return 1.0
-    return next((white for white in WHITES if peak <= white), np.inf)
+    if kind.kind != "f":
+        return next((white for white in WHITES if peak <= white), np.inf)
+    return next((white for white in (1.0, *WHITES) if peak <= white * (1 + OVERSHOOT)), np.inf)
 
 
 @functools.cache

@@ -32,9 +32,11 @@ def read_text(path: Path) -> str:
         Its text without byte order mark; all line ends are newlines.
 
     Raises:
-        TextError: see :func:`decode_text`.
+        TextError: see :func:`decode_text`; or no file can have such a name.
         OSError: it cannot be read.
     """
+    if "\0" in str(path):
+        raise TextError(f"the name {str(path)!r} holds a NUL character, which no file's has; correct it")
     return decode_text(path.read_bytes(), str(path))
 
 

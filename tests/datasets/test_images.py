@@ -1,5 +1,6 @@
 """Pictures: every mode becomes RGB, the published cuts, and errors that name the file."""
 
+import os
 import struct
 import warnings
 import zlib
@@ -10,7 +11,7 @@ import torch
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 from torchvision import transforms as first_api
 
-from datasets.images import ImageError, ImageTransform, read_image
+from datasets.images import ImageError, ImageTransform, read_image, read_picture_bytes
 
 
 def picture(width=60, height=50):
@@ -66,7 +67,7 @@ def test_unusable_pictures_are_named(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(ImageError, match=r"text\.png: cannot be decoded"):
         read_image(tmp_path / "text.png")
-    with pytest.raises(ImageError, match=r"absent\.png: no such picture"):
+    with pytest.raises(ImageError, match=r"absent\.png: there is no such picture file; correct the manifest"):
         read_image(tmp_path / "absent.png")
     with pytest.raises(ImageError, match=r"image\[3\]: cannot be decoded"):
         read_image(b"", "image[3]")
@@ -137,6 +138,14 @@ def test_values_of_any_depth_go_from_black_to_white(tmp_path, kind, white):
         assert np.abs(np.asarray(read_image(tmp_path / "a.png")) - GREY).max() <= 2
 
 
+@pytest.mark.parametrize("white", [1, 255, 65535])
+def test_floats_that_resampling_made_overshoot_are_clipped(tmp_path, white):
+    values = (1.1 * RAMP - 0.05) * white
+    Image.fromarray(values.astype(np.float32)).save(tmp_path / "a.tif")
+    expected = np.clip(1.1 * RAMP - 0.05, 0, 1)[..., None] * 255
+    assert np.abs(np.asarray(read_image(tmp_path / "a.tif")) - expected).max() <= 1
+
+
 def test_pixels_without_a_value_are_white_as_transparent_ones_are(tmp_path):
     gaps = np.zeros(RAMP.shape, bool)
     gaps[10:20, :30] = True
@@ -161,6 +170,8 @@ def test_a_tiff_says_what_is_white(tmp_path):
         (RAMP - 0.5, r"holds values from -0\.5 to 0\.5: which of them is black is unknown; save it"),
         (RAMP * 4095 / 65535, r"holds values up to 0\.0624857: which of them is white is unknown; save it"),
         (RAMP * 1.5, r"holds values up to 1\.5: which of them is white"),
+        (RAMP * 1.11, r"holds values up to 1\.11: which of them is white"),
+        (RAMP * 1.2 - 0.15, r"holds values from -0\.15 to 1\.05: which of them is black is unknown; save it"),
         ((RAMP * 20).astype(np.int32), "holds values up to 20: which of them is white"),
         ((RAMP * 20).astype(np.uint16), "holds values up to 20: which of them is white"),
         ((RAMP * 70000).astype(np.int32), "holds values up to 70000: which of them is white"),
@@ -319,10 +330,34 @@ def test_blank_pictures_are_refused(tmp_path, blank):
     blank.save(tmp_path / "a.tif")
     with pytest.raises(ImageError, match=r"a\.tif: shows nothing, all 9x7 pixels are equal; replace or remove it"):
         read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("level", [0, 128, 253])
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_noise_of_one_colour_is_blank(tmp_path, level, ending):
+    """A black frame of a camera: what a lossy code makes of it is no picture either."""
+    noise = np.random.default_rng(0).integers(0, 3, (70, 90, 3)) + level
+    Image.fromarray(noise.astype(np.uint8)).save(tmp_path / f"a.{ending}", quality=95)
+    with pytest.raises(
+        ImageError, match=rf"a\.{ending}: shows nothing, all 90x70 pixels are within [1-8] of 255 levels; r"
+    ):
+        read_image(tmp_path / f"a.{ending}")
+
+
+@pytest.mark.parametrize("side", [1, 3])
+@pytest.mark.parametrize("colour", [(246, 255, 255), (255, 255, 246), (0, 0, 0)])
+def test_a_small_object_on_a_plain_ground_is_a_picture(tmp_path, side, colour):
     spot = Image.new("RGB", (90, 70), "white")
-    spot.putpixel((4, 3), (254, 255, 255))
+    spot.paste(colour, (41, 33, 41 + side, 33 + side))
     spot.save(tmp_path / "b.png")
-    assert np.asarray(read_image(tmp_path / "b.png")).min() == 254
+    np.testing.assert_array_equal(read_image(tmp_path / "b.png"), spot)
+
+
+def test_a_faint_gradient_is_a_picture(tmp_path):
+    """It spans no more than noise does, but its parts differ."""
+    sky = np.tile(np.linspace(200, 206, 90), (70, 1))[..., None].repeat(3, axis=2).astype(np.uint8)
+    Image.fromarray(sky).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), sky)
 
 
 @pytest.mark.parametrize("raised", [RuntimeError("Failed to decode\nframe 0"), NotImplementedError(), MemoryError()])
@@ -368,8 +403,15 @@ def test_what_is_no_picture_is_named(tmp_path, content, message):
 
 
 def test_folders_and_huge_pictures_are_refused(tmp_path):
-    with pytest.raises(ImageError, match=r"cannot be decoded as a picture \(Is a directory\)"):
-        read_image(tmp_path)
+    os.mkfifo(tmp_path / "pipe.png")
+    for path, reason in (
+        (tmp_path, r"is a folder, expected a picture file; correct the manifest \(or its base path\)"),
+        (tmp_path / "pipe.png", r"pipe\.png: is no regular file, expected a picture file; correct"),
+        (tmp_path / "a\0.png", r"a\\x00\.png': the name holds a NUL character, which no file's has; correct"),
+    ):
+        for read in (read_image, read_picture_bytes):
+            with pytest.raises(ImageError, match=reason):
+                read(path)
     for sides, message in ((5000, "is 5000x5000 pixels in 18 bytes, expected at most 16777216 pixels; scale it down"),
                            (12000, "is 12000x12000 pixels in 150000 bytes, expected at most 134217728")):  # fmt: skip
         content = f"P5 {sides} {sides} 255\n".encode()

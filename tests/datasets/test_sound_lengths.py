@@ -1,5 +1,6 @@
 """What is announced, counted and decoded agrees for every container, or the file is refused and named."""
 
+import contextlib
 import io
 import os
 import struct
@@ -111,6 +112,22 @@ def test_wrong_counts_of_an_mp3(tmp_path):
             continue
         with pytest.raises(AudioError, match=rf"x\.mp3: breaks off, {count} of {wrong} frames are there; copy"):
             lengths(tmp_path, content, "x.mp3")
+
+
+def test_the_decoder_of_mp3_does_not_write_to_the_console(tmp_path, capfd):
+    """Its warnings of a count that does not fit the file, which are put right before it sees them."""
+    content = encoded("MP3", **VARIABLE)
+    for odd in (
+        content[: len(content) // 2],
+        content + content,
+        content + bytes(3000),
+        content[:2000] + content[2600:],
+    ):
+        (tmp_path / "x.mp3").write_bytes(odd)
+        count_samples(tmp_path / "x.mp3")
+        with contextlib.suppress(AudioError):
+            read_audio(tmp_path / "x.mp3")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_vbri_frame_counts_too(tmp_path):
@@ -318,17 +335,20 @@ def test_what_is_no_file_of_sound(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "loop.wav").symlink_to(tmp_path / "loop.wav")
     (tmp_path / "x.raw").write_bytes(b"\0\1" * 1000)
+    correct = r"; correct the manifest \(or its base path\)"
     for name, reason in (
-        ("folder.wav", "it is a folder"),
-        ("pipe.wav", "it is no regular file"),
-        ("loop.wav", "Too many levels of symbolic links"),
-        ("x.raw", "raw samples without a header"),
-        ("nul\0.wav", "no such file"),
-        ("a" * 300, "name too long"),
+        ("folder.wav", f"folder.wav: is a folder, expected a sound file{correct}"),
+        ("pipe.wav", f"pipe.wav: is no regular file, expected a sound file{correct}"),
+        ("loop.wav", rf"loop.wav: cannot be found \(Too many levels of symbolic links\){correct}"),
+        ("absent.wav", f"absent.wav: there is no such sound file{correct}, or copy the file there"),
+        ("x.raw/a.wav", f"a.wav: there is no such sound file{correct}"),
+        ("nul\0.wav", r"nul\\x00.wav': the name holds a NUL character, which no file's has; correct the manifest"),
+        ("a" * 300, rf"cannot be found \(File name too long\){correct}"),
+        ("x.raw", r"cannot be decoded as sound \(raw samples without a header\); replace or remove it"),
     ):
         path = tmp_path / name
         assert count_samples(path) == 0
-        with pytest.raises(AudioError, match=rf"cannot be decoded as sound \(.*{reason}.*\); replace or remove it"):
+        with pytest.raises(AudioError, match=reason):
             read_audio(path)
     soundfile.write(tmp_path / "x.wav", SIGNAL, RATE)
 

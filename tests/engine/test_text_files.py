@@ -1,6 +1,7 @@
 """Text files in every Unicode encoding, and one sentence about those in no known one."""
 
 import codecs
+import gzip
 
 import pytest
 
@@ -56,3 +57,11 @@ def test_halves_of_characters_are_replaced():
     assert without_surrogates("plain") == "plain"
     assert without_surrogates("caf\u00e9 \U0001f600") == "caf\u00e9 \U0001f600"
     assert without_surrogates("a\ud83d b\udce9") == "a\ufffd b\ufffd"
+
+
+def test_what_is_no_text_file_at_all(tmp_path):
+    (tmp_path / "a.txt").write_bytes(gzip.compress(b"words"))
+    with pytest.raises(TextError, match=r"a\.txt is compressed \(gzip\), expected plain text; unpack it first"):
+        read_text(tmp_path / "a.txt")
+    with pytest.raises(TextError, match=r"the name '.*a\\x00\.txt' holds a NUL character"):
+        read_text(tmp_path / "a\0.txt")
