@@ -7,13 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from torch import nn
-
 from config.build import Factory
 from config.faults import Faults, join
 from config.load import Config
 from config.names import ENTRY_MODULES, closest, is_entry, resolve_type, shortened
-from config.trial import refused_key, trial_fault
 from config.types import (
     ConfigError,
     Parameter,
@@ -151,6 +148,8 @@ def _check_combinations(
     target: Callable[..., Any], values: dict[str, Any], key_path: str, offered: Offered, faults: Faults
 ) -> None:
     """Add what a class has against its values together, as far as they have no fault alone."""
+    from config.trial import refused_key, trial_fault  # it needs torch, which --list does without
+
     refused = combination_faults(target, faults.without(values, key_path, husks=True))
     tried = faults.without(values, key_path)
     message = None if refused else trial_fault(target, tried, offered or ())
@@ -279,6 +278,8 @@ def check_outside(value: Any, annotation: Any, key_path: str) -> Any:
         ConfigError: it names anything but networks of ``models`` and ``gan`` (nothing else may be called for such a
             file), or files, or its values do not fit the annotation.
     """
+    from torch import nn
+
     for place, dotted in _types(value, key_path):
         target = resolve_type(dotted)
         own = target.__module__.split(".")[0] in NETWORK_MODULES

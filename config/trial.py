@@ -2,22 +2,26 @@
 
 Groups of plain values (dataclasses) are made; networks are made on torch's ``meta`` device, without memory and without
 their weight files; optimisers and schedules make one step. Everything else is built when its turn comes.
+
+None of this may import torch's compiler, which takes longer than the whole check: optimisers are tried without the
+wrappers that import it, and networks without the random numbers whose imitation on ``meta`` needs it.
 """
 
 import dataclasses
 import inspect
 import json
 import warnings
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.overrides import TorchFunctionMode
 
 from config.build import build_call
 from config.names import resolve_type
@@ -81,7 +85,9 @@ def _parameters() -> list[nn.Parameter]:
 
 STAND_INS: dict[str, Callable[[], Any]] = {
     "params": _parameters,
-    "optimizer": lambda: SGD(_parameters(), lr=0.1, momentum=0.9),  # some schedules change the momentum too
+    "optimizer": lambda: _uncompiled(SGD)(
+        _parameters(), lr=0.1, momentum=0.9
+    ),  # some schedules change the momentum too
     "steps_per_epoch": lambda: 100,
     "total_steps": lambda: 10**9,
     "vocab_size": lambda: 1000,
@@ -89,14 +95,39 @@ STAND_INS: dict[str, Callable[[], Any]] = {
 """For what the program gives, by its name."""
 
 
+@lru_cache(maxsize=64)
+def _uncompiled(kind: type[Optimizer]) -> type[Optimizer]:
+    """Return an optimiser class whose methods are those of ``kind`` without the wrappers for torch's compiler."""
+    bare = {name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "step")}
+    return type(kind.__name__, (kind,), bare | {"step": torch.no_grad()(bare["step"])})
+
+
+SCALED = {Tensor.mul, Tensor.__mul__, Tensor.__rmul__, Tensor.div, Tensor.__truediv__}
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """Leaves tensors as they are where random numbers would be drawn into them or a number would scale them."""
+
+    def __torch_function__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if function in (Tensor.normal_, Tensor.uniform_) or getattr(function, "__module__", "") == nn.init.__name__:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        if function in SCALED and not isinstance(args[1], Tensor):
+            return args[0]
+        if function in (torch.randn, torch.rand):
+            return torch.empty(*args, **{key: value for key, value in kwargs.items() if key != "generator"})
+        return function(*args, **kwargs)
+
+
 @lru_cache(maxsize=1024)
 def _refusal(target: Callable[..., Any], values: str, given: tuple[str, ...]) -> str | None:
     """Try once what stands in many places; ``values`` are written as JSON, ``given`` names stand-ins."""
     stand_ins = {name: STAND_INS[name]() for name in given}
     try:
-        with warnings.catch_warnings(), torch.device("meta") if _is_network(target) else nullcontext():
+        with warnings.catch_warnings(), _imitated() if _is_network(target) else nullcontext():
             warnings.simplefilter("ignore")
-            made = build_call(target, json.loads(values), "", stand_ins, own_errors=True)
+            called = _uncompiled(target) if inspect.isclass(target) and issubclass(target, Optimizer) else target
+            made = build_call(called, json.loads(values), "", stand_ins, own_errors=True)
             if isinstance(made, nn.Module):
                 return _too_large(made)
             if isinstance(made, Optimizer | LRScheduler):
@@ -108,6 +139,13 @@ def _refusal(target: Callable[..., Any], values: str, given: tuple[str, ...]) ->
         reason = " ".join(str(error).split()).split(". ")[0][:300]
         return f"{target.__name__} cannot be used with these values: {type(error).__name__}: {reason}"
     return None
+
+
+@contextmanager
+def _imitated() -> Iterator[None]:
+    """Make tensors without memory and without random numbers."""
+    with torch.device("meta"), _WithoutDraws():
+        yield
 
 
 def _too_large(network: nn.Module) -> str | None:

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
-from torchaudio.functional import mask_along_axis
 
 from config import refuse
 
@@ -42,6 +41,8 @@ class SpecAugment:
         Returns:
             (M, T); the argument is left as it is.
         """
+        from torchaudio.functional import mask_along_axis
+
         mel = mel[None]
         for _ in range(self.freq_masks):
             mel = mask_along_axis(mel, self.freq_width, self.value, axis=1)

@@ -6,6 +6,7 @@ surisdi/learning-by-drawing takes 128 -> centre crop 128 for both. Both normalis
 
 import io
 import re
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,6 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torchvision.transforms import v2
 
 from config import Fault, refuse
 from config.limits import Side
@@ -144,6 +144,17 @@ def _kind(source: Path | bytes | np.ndarray) -> tuple[str, str]:
     return what, remedy
 
 
+def transforms() -> types.ModuleType:
+    """Return torchvision's transforms.
+
+    The import takes seconds. A dataset calls this when it is made, so that loading processes inherit the module, and
+    configs are checked without it.
+    """
+    from torchvision.transforms import v2
+
+    return v2
+
+
 @dataclass(frozen=True)
 class ImageTransform:
     """How a picture is cut and scaled.
@@ -188,6 +199,7 @@ class ImageTransform:
         Returns:
             RGB of ``size`` x ``size`` pixels.
         """
+        v2 = transforms()
         if train and self.random_crop:
             image = v2.RandomResizedCrop(self.size)(image)
         else:
@@ -217,4 +229,5 @@ def normalise(pixels: Tensor) -> Tensor:
         (..., 3, H, W) float32.
     """
     scaled = pixels.movedim(-1, -3).float() / 255
-    return v2.functional.normalize(scaled, list(IMAGENET_MEAN), list(IMAGENET_STD))
+    mean, std = (scaled.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (scaled - mean).div_(std)

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from PIL import Image
 from PIL.ExifTags import Base
-from torchvision.io import ImageReadMode, decode_image
 
 log = logging.getLogger(__name__)
 WIDE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of more than 8 bits
@@ -156,6 +155,8 @@ def _colours_of_16_bits(image: Image.Image, content: Callable[[], bytes]) -> Ima
     """RGB of a PNG of 16 bits a channel that Pillow's 8 bits spoil: nearly black, or with a transparent colour."""
     if image.format != "PNG":
         raise PixelError(f"has 16 bits a channel but is nearly black, so that its white is unknown; {SAVE_AGAIN}")
+    from torchvision.io import ImageReadMode, decode_image  # takes seconds, for files that are rare
+
     data = torch.frombuffer(bytearray(content()), dtype=torch.uint8)
     values = decode_image(data, mode=ImageReadMode.UNCHANGED).movedim(0, -1).numpy()
     count = COLOURS[image.mode]

@@ -22,7 +22,7 @@ from datasets.augment import SpecAugment
 from datasets.features import HOP, check_usable
 from datasets.file_names import FileNames
 from datasets.image_ids import ImageIds
-from datasets.images import ImageTransform
+from datasets.images import ImageTransform, transforms
 from datasets.manifest import ManifestError
 from datasets.records import SpokenCaption
 from datasets.windows import cut
@@ -134,6 +134,8 @@ class SpokenCaptions(Dataset, ABC):
         self.records = records
         self.source, self.split = source, ""
         self.image = image
+        if image is not None:
+            transforms()
         self.train = train
         self.max_frames = max_frames
         self.random_window = train and window == "random"

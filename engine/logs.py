@@ -13,7 +13,6 @@ import numpy as np
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch.utils.tensorboard import SummaryWriter
 
 from engine import text_log
 from engine.distributed import is_main
@@ -155,6 +154,8 @@ class RunLog:
         self.folder = folder if is_main() else None
         self.writer = None
         if self.folder is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
             with needs_room(self.folder.path):
                 self.writer = SummaryWriter(str(self.folder.tensorboard), purge_step=first_step or None)
             if first_step:

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from scipy import linalg
 from torch import Tensor, nn
 
 from config.limits import Seed, Side, Width
@@ -129,6 +128,8 @@ def frechet(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np
         mean_b: (D,).
         cov_b: (D, D).
     """
+    from scipy import linalg
+
     values, vectors = linalg.eigh(cov_a)
     root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
     roots = np.sqrt(linalg.eigvalsh(root @ cov_b @ root).clip(0))

@@ -13,7 +13,6 @@ import matplotlib.ticker
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.signal import ShortTimeFFT
 
 from engine.errors import UserError
 
@@ -102,6 +101,8 @@ def _draw_spectrogram(axes: Axes, waveform: np.ndarray, sample_rate: int, start:
     first, last = round(start * sample_rate), round(end * sample_rate)
     window = np.hamming(max(2, round(WINDOW_SECONDS * sample_rate)))
     hop = max(1, round(HOP_SECONDS * sample_rate))
+    from scipy.signal import ShortTimeFFT
+
     transform = ShortTimeFFT(window, hop, sample_rate, mfft=max(FFT, len(window)))
     part = np.asarray(waveform[first:last], dtype=np.float64)
     part = np.pad(part, (0, max(0, len(window) - len(part))))

@@ -15,8 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from scipy.cluster.hierarchy import linkage
-from scipy.spatial.distance import squareform
 from torch import Tensor
 
 from engine.errors import UserError
@@ -232,6 +230,9 @@ def group_units(similarity: np.ndarray, groups: int) -> np.ndarray:
         return np.zeros(1, dtype=np.int64)
     distance = 1 - similarity
     np.fill_diagonal(distance, 0.0)
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import squareform
+
     merges = linkage(squareform(distance, checks=False), method="average")
     members: dict[int, list[int]] = {unit: [unit] for unit in range(units)}
     for step, (one, other, _, _) in enumerate(merges[: units - groups]):

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from models.segmentation import ATTRIBUTE_GROUPS, GROUPS, attribute_labels, check_scores
@@ -149,6 +148,8 @@ def _objects(numbers: np.ndarray, shares: np.ndarray, smallest: float) -> list[S
 
 def _regions(colours: np.ndarray, least: float) -> list[np.ndarray]:
     """Connected regions of one colour; crumbs go to the large region that they touch most, or are dropped."""
+    from scipy import ndimage  # takes a third of a second, which checking configs does not need
+
     large, crumbs = [], []
     for colour in np.unique(colours[colours > 0]):
         labelled, count = ndimage.label(colours == colour, structure=NEIGHBOURS)

@@ -12,7 +12,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-from torchvision.models import inception_v3
 
 from config.limits import Count, Width
 from engine.errors import UserError
@@ -138,6 +137,8 @@ class ImageRegionEncoder(nn.Module):
     """
 
     def __init__(self, embedding_dim: Width = 256, align_corners: bool = False) -> None:
+        from torchvision.models import inception_v3  # takes seconds, and text encoders stand in this file too
+
         super().__init__()
         inception = inception_v3(weights=None, aux_logits=False, transform_input=False, init_weights=False)
         self.trunk = nn.ModuleDict({name: inception.get_submodule(name) for name in TRUNK})

@@ -1,5 +1,7 @@
 """Image encoders on torchvision's trunks: VGG16 (arXiv:1804.01452) and ResNet-50 (arXiv:1911.09602).
 
+Torchvision is imported where a trunk is built: that takes seconds, which checking other configs does not need.
+
 They match surisdi/learning-by-drawing ``models.py`` (DavenetImage) and wnhsu/ResDAVEnet-VQ ``models/ImageModels.py``.
 Shape letters: B images, H, W pixels, D embedding size.
 """
@@ -11,7 +13,6 @@ from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import ResNet50_Weights, VGG16_Weights, resnet50, vgg
 
 from config.limits import Width
 from models.freezing import hold_batch_norm
@@ -48,6 +49,8 @@ class Vgg16Encoder(nn.Module):
     """
 
     def __init__(self, embedding_dim: Width = 512, pretrained: Pretrained = None, freeze_trunk: bool = False) -> None:
+        from torchvision.models import VGG16_Weights, vgg
+
         super().__init__()
         self.embedding_dim = embedding_dim
         self.freeze_trunk = freeze_trunk
@@ -89,6 +92,8 @@ class Resnet50Encoder(nn.Module):
         freeze_trunk: bool = False,
         freeze_batch_norm: bool = False,
     ) -> None:
+        from torchvision.models import ResNet50_Weights, resnet50
+
         super().__init__()
         self.embedding_dim = embedding_dim
         self.freeze_trunk = freeze_trunk

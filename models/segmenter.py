@@ -13,7 +13,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.resnet import Bottleneck
 
 from config.limits import Side, Width
 from models.batch_norm import BatchNorm
@@ -55,6 +54,8 @@ def _convolution(channels_in: int, channels: int, stride: int = 1, kernel: int =
 
 def _stage(channels_in: int, planes: int, blocks: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     """Bottlenecks; where they are dilated the first is dilated half as much, as published."""
+    from torchvision.models.resnet import Bottleneck  # takes seconds, which checking configs does not need
+
     shortcut = nn.Sequential(nn.Conv2d(channels_in, 4 * planes, 1, stride, bias=False), BatchNorm(4 * planes))
     first = Bottleneck(channels_in, planes, stride, shortcut, dilation=max(1, dilation // 2), norm_layer=BatchNorm)
     rest = [Bottleneck(4 * planes, planes, dilation=dilation, norm_layer=BatchNorm) for _ in range(blocks - 1)]

@@ -15,12 +15,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms import v2
 
 from config.limits import Count, Side
 from datasets.captioned.files import Split, read_split
 from datasets.image_ids import ImageIds
-from datasets.images import read_image
+from datasets.images import read_image, transforms
 from datasets.samples import OnError, unusable_row
 from engine.digests import rows_digest
 from engine.errors import UserError
@@ -68,6 +67,7 @@ class CaptionedPictures(Dataset):
         self.content = read_split(folder, split, captions_per_image)
         self.source, self.split, self.on_error = self.content.source, "", on_error
         self.skipped: dict[int, str] = {}
+        transforms()
         self.train, self.sides, self.max_words = train, list(sides), max_words
         self.vocabulary = self.content.vocabulary
         self._image_ids = ImageIds(len(self), self._image_bytes)
@@ -161,7 +161,7 @@ class CaptionedPictures(Dataset):
 
     def _pictures(self, index: int) -> dict[int, Tensor]:
         """By side."""
-        largest = self.sides[-1]
+        v2, largest = transforms(), self.sides[-1]
         image = v2.functional.resize(self.picture(index), [int(largest * MARGIN)])
         if self.train:
             image = v2.RandomHorizontalFlip()(v2.RandomCrop(largest)(image))
