@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.table import ROWS_FILE, Row, print_table
 
 NAMES = (
+    "first_answer",
     "logmel",
     "world",
     "manifest",

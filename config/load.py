@@ -1,7 +1,9 @@
 """Find, read, inherit and override config files."""
 
+import functools
 import os
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -94,6 +96,14 @@ def list_configs() -> list[Path]:
     return sorted(path for path in CONFIG_FOLDER.rglob("*.yaml") if not path.name.startswith("_"))
 
 
+def descriptions() -> Iterator[tuple[Path, str]]:
+    """Yield every file of :func:`list_configs` with the description that it has or inherits."""
+    read = functools.cache(_read)  # what many extend is read once
+    for path in list_configs():
+        texts = [values["description"] for _, values in _chain(path, read) if "description" in values]
+        yield path, str(texts[-1]) if texts else "(no description)"
+
+
 def find(name: str) -> Path:
     """Return the file that a user means by ``name``.
 
@@ -108,6 +118,10 @@ def find(name: str) -> Path:
         for path in (CONFIG_FOLDER / candidate, Path(candidate).expanduser()):
             if path.is_file():
                 return path.resolve()
+    folder = CONFIG_FOLDER / name.removeprefix("config_files").strip("/")
+    if folder.is_dir():
+        inside = sorted(path.relative_to(CONFIG_FOLDER).as_posix() for path in folder.rglob("[!_]*.yaml"))
+        raise ConfigError(f"'{name}' is a folder of configs; give one of them: {', '.join(inside)}")
     hits = [path for path in list_configs() if path.name in names]
     if len(hits) == 1:
         return hits[0]
@@ -139,19 +153,20 @@ def load(name: str | Path, overrides: list[str] | None = None) -> Config:
     """
     path = find(str(name))
     config = Config(path, {})
-    for part, values in _chain(path):
+    for part, values in _chain(path, _read):
         config.values = _merge(config.values, values, short(part), "", config.origins)
     for text in overrides or []:
         _override(config, text)
     return config
 
 
-def _chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+def _chain(path: Path, read: Callable[[Path], dict[str, Any]]) -> list[tuple[Path, dict[str, Any]]]:
     """Return the values of the file and of everything that it extends, the most basic first."""
     chain: dict[Path, dict[str, Any]] = {}
     while path not in chain:
-        values = chain[path] = _read(path)
+        values = dict(read(path))
         parent = values.pop("extends", None)
+        chain[path] = values
         if parent is None:
             return [*chain.items()][::-1]
         if not isinstance(parent, str):

@@ -1,14 +1,17 @@
-"""How many processes a config is run by: what the user fixed, else as many visible GPUs as share its batches evenly."""
+"""Starts the processes that run a config: as many as the user fixed, else as visible GPUs share its batches evenly."""
 
 import logging
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
-from config import resolve_type
-from engine import distributed
+from config import PROJECT_ROOT, resolve_type
+from engine import distributed, stop
 
 log = logging.getLogger(__name__)
 
@@ -62,3 +65,44 @@ def shared_batches(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     own = getattr(resolve_type(task["type"]), "batch_sizes", None) if "type" in task else None
     if own is not None:
         yield from ((f"task.{key}", count) for key, count in own(task))
+
+
+def relaunch(count: int, arguments: list[str]) -> int:
+    """Start ``count`` ranks of this program through torchrun and return its exit code.
+
+    torchrun runs in a session of its own and gets one SIGTERM when this process is told to stop, so that the workers
+    save their checkpoint once however often the terminal repeats the signal. A second signal kills torchrun; the ranks,
+    which are in sessions of their own, end when they find it gone.
+
+    Args:
+        count: ranks on this machine.
+        arguments: of run.py's command line, given to each of them.
+
+    Returns:
+        The exit code of the rank that failed first, 0, or 128 + the signal that stopped this process.
+    """
+    script = str(PROJECT_ROOT / "run.py")
+    command = [sys.executable, "-m", "engine.launch", "--standalone", f"--nproc-per-node={count}", script]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(count))),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")])),
+        stop.STARTED_BY: str(os.getpid()),
+    }
+    log.info("starting %d ranks", count)
+    child = subprocess.Popen([*command, *arguments], env=environment, start_new_session=True)
+    told: list[int] = []
+
+    def pass_on(number: int, _frame: object) -> None:
+        if told:
+            os.killpg(child.pid, signal.SIGKILL)
+        else:
+            child.terminate()
+        told.append(number)
+
+    stop.handle(pass_on)
+    code = child.wait()
+    return 128 + told[0] if told else code
+
+
+def _threads(processes: int) -> int:
+    return max(1, (os.cpu_count() or 1) // processes)

@@ -3,7 +3,7 @@
 import pytest
 
 import run
-from engine import distributed
+from engine import distributed, last_words, run_config
 
 RANK = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
 
@@ -27,7 +27,7 @@ def test_ranks_that_cannot_be(monkeypatch, capsys, environment, message):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(run, "SECOND_RANK_WAITS", 0)
+    monkeypatch.setattr(last_words, "SECOND_RANK_WAITS", 0)
     assert run.main(["-f", "quickstart.yaml", "--print-config"]) == 2
     told = capsys.readouterr().err
     assert message in told
@@ -39,6 +39,6 @@ def test_no_memory_is_one_sentence(monkeypatch, capsys, error):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(run, "run", fail)
+    monkeypatch.setattr(run_config, "planned_processes", fail)
     assert run.main(["-f", "quickstart.yaml"]) == 2
     assert "error: not enough memory" in capsys.readouterr().err

@@ -209,7 +209,7 @@ def test_a_validation_is_told_in_the_words_of_the_table(caplog):
 
 def test_a_run_skips_bad_validation_rows_and_says_how_many(broken, tmp_path, capsys):
     arguments = [f"data.validation.manifest={broken}", "data.on_error=skip", f"run.folder={tmp_path}"]
-    assert run.run(run.parse_arguments(["-f", str(TINY), "trainer.epochs=1", *arguments]), ["run.py"]) == 0
+    assert run.main(["-f", str(TINY), "trainer.epochs=1", *arguments]) == 0
     metrics = json.loads((tmp_path / "tiny" / "metrics.json").read_text())
     assert (metrics["n"], metrics["left_out_validation"], metrics["samples_validation"]) == (2, 2, 4)
     assert "left_out_train" not in metrics
