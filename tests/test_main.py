@@ -9,7 +9,7 @@ import torch
 import config
 import main
 import run
-from engine import stop
+from engine import last_words, stop
 from engine.context import Context
 from engine.errors import UserError
 from tests.test_run import TINY
@@ -105,7 +105,7 @@ def test_a_stopped_entry_that_says_nothing_promises_little(tmp_path, monkeypatch
     def stopped(*_, **__):
         raise KeyboardInterrupt(signal.SIGTERM)
 
-    monkeypatch.setattr(run.config, "call_entry", stopped)
+    monkeypatch.setattr(config, "call_entry", stopped)
     monkeypatch.setattr(run.signal, "signal", lambda *_: None)
     assert run.main(["-f", "world/build.yaml", f"world.folder={tmp_path}"]) == 128 + signal.SIGTERM
     assert capsys.readouterr().err.endswith("stopped; the same command does what was not finished\n")
@@ -122,8 +122,8 @@ def test_signals_are_answered_once_the_entry_is_called(tmp_path, monkeypatch):
     def called(*_, **__):
         found["entry"] = signal.getsignal(signal.SIGTERM)
 
-    monkeypatch.setattr(run.config, "check", checked)
-    monkeypatch.setattr(run.config, "call_entry", called)
+    monkeypatch.setattr(config, "check", checked)
+    monkeypatch.setattr(config, "call_entry", called)
     former = stop.handle(signal.SIG_DFL)
     try:
         assert run.main(["-f", TINY, f"run.folder={tmp_path}"]) == 0
@@ -142,10 +142,10 @@ def test_a_signal_when_all_is_said_ends_at_once(monkeypatch, given):
     def late(_):
         raise KeyboardInterrupt(*given)
 
-    monkeypatch.setattr(run, "main", late)
+    monkeypatch.setattr(last_words, "exit_code_of", late)
     monkeypatch.setattr(stop, "end_at_once", ended)
     with pytest.raises(SystemExit) as end:
-        run.run_to_the_end([])
+        last_words.exit_code_at_the_end(lambda: 0)
     assert end.value.code == 128 + (given or (signal.SIGINT,))[0]
 
 

@@ -14,8 +14,7 @@ import pytest
 import torch
 
 import run as program
-from engine import checkpoint
-from engine.errors import UserError
+from engine import checkpoint, distributed, last_words
 
 ROOT = Path(__file__).resolve().parent.parent
 VERBS = ("Build", "Compare", "Evaluate", "Make", "Measure", "Rank", "Search", "Train", "Write")
@@ -147,14 +146,14 @@ def test_two_processes_learn_what_one_learns(tmp_path):
 
 
 def test_a_stop_is_told_once_and_a_fault_of_one_rank_too(monkeypatch, capsys):
-    monkeypatch.setattr(program, "SECOND_RANK_WAITS", 0.0)
-    monkeypatch.setattr(program.distributed, "launched_by_torchrun", lambda: True)
+    monkeypatch.setattr(last_words, "SECOND_RANK_WAITS", 0.0)
+    monkeypatch.setattr(distributed, "launched_by_torchrun", lambda: True)
     former = signal.getsignal(signal.SIGTERM)
     try:
         for rank, told in (("0", "stopped\nfault\n"), ("1", "fault\n")):
             monkeypatch.setenv("RANK", rank)
-            program.say_last("stopped", stopped=True)
-            program.say_last("fault")
+            last_words.say_last("stopped", stopped=True)
+            last_words.say_last("fault")
             assert capsys.readouterr().err == told
     finally:
         signal.signal(signal.SIGTERM, former)
@@ -320,11 +319,11 @@ def test_a_run_with_workers_ends(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
-def test_what_runs_as_one_process_is_not_run_by_several(monkeypatch):
+def test_what_runs_as_one_process_is_not_run_by_several(monkeypatch, capsys):
     arguments = ["-f", "words_by_drawing/evaluate"]
     for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=r"evaluate\.evaluate runs as one process, but torchrun started 2 of them"):
-        program.run(program.parse_arguments(arguments), ["run.py", *arguments])
-    with pytest.raises(UserError, match=r"launch \[command line\]: unknown key"):
-        program.run(program.parse_arguments([*arguments, "launch.processes=2"]), ["run.py"])
+    assert program.main(arguments) == 2
+    assert "evaluate.evaluate runs as one process, but torchrun started 2 of them" in capsys.readouterr().err
+    assert program.main([*arguments, "launch.processes=2"]) == 2
+    assert "launch [command line]: unknown key" in capsys.readouterr().err
