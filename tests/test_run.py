@@ -321,7 +321,8 @@ def test_a_run_with_workers_ends(tmp_path):
 
 def test_what_runs_as_one_process_is_not_run_by_several(monkeypatch, capsys):
     arguments = ["-f", "words_by_drawing/evaluate"]
-    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+    ranks = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in ranks.items():
         monkeypatch.setenv(name, value)
     assert program.main(arguments) == 2
     assert "evaluate.evaluate runs as one process, but torchrun started 2 of them" in capsys.readouterr().err
