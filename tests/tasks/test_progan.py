@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 import config
+from config import Factory
 from datasets.renders import Renders, RenderSet, ensure_renders
 from engine import checkpoint
 from engine.errors import UserError
@@ -23,7 +24,6 @@ from gan import shipped
 from gan.growth import Phase
 from gan.objectives import NonsaturatingR1, RelativisticR1R2, WassersteinPenalty
 from gan.progan_growing import GrowingGenerator, ProganDiscriminator
-from main import Factory
 from tasks.progan import Measure, Progan
 from tasks.progan_export import export
 from tests.conftest import ASSETS

@@ -10,6 +10,7 @@ import torch
 import config
 import losses
 import run
+from config import Factory
 from datasets.samples import SampleError
 from datasets.skipped import read_skipped
 from engine.context import Context
@@ -17,7 +18,6 @@ from engine.errors import UserError
 from engine.optimization import Length
 from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
-from main import Factory
 from tasks.encoding import encode_all
 from tasks.imposters import leave_out_same_picture
 from tests.conftest import ASSETS
