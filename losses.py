@@ -5,7 +5,8 @@ mean over rows and goes one way, from rows to columns; the other way is the same
 losses go both ways at once, as published, and take image rows and speech columns.
 
 One file for all of them, longer than others here but flat: pure functions of a line to five of arithmetic, in four
-groups that only look upwards. Similarity is in models/matchmap.py, the drawing of impostors in tasks/imposters.py.
+groups that only look upwards. Similarity is in models/matchmap.py, the drawing of impostors in
+tasks/speech_image/impostors.py.
 
 Sources: wnhsu/ResDAVEnet-VQ ``steps/util.py`` (sampled and semi-hard triplets, arXiv:1911.09602) and
 surisdi/learning-by-drawing ``losses.py`` (hard and edited negatives).
@@ -16,8 +17,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from common.errors import UserError
 from config.limits import Positive, Weight
-from engine.errors import UserError
 
 
 class LossError(UserError, ValueError):

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 import torch
 
 import config
+from common import distributed
+from common.errors import UserError
 from config import Offers
 from config.limits import Seed, Threads
-from engine import distributed
 from engine.assemble import (
     as_trained,
     build_task,
@@ -21,14 +22,13 @@ from engine.assemble import (
     without_schedule,
 )
 from engine.context import Context
-from engine.errors import UserError
-from engine.initialise import InitFrom, load_run, refuse_without_weights, start_from, wanted_modules
+from engine.init_from import InitFrom, load_run, refuse_without_weights, start_from, wanted_modules
 from engine.logs import RunLog, compact, flatten, say
 from engine.run_folder import RunFolder, RunSettings
 from engine.settings import Launch, TrainerSettings
 from engine.stand_in import Nodes, dry_nodes, rehearse
 from engine.task import Task
-from evaluation.report import left_out_text, metrics_table, write_metrics
+from evaluation.report.retrieval import left_out_text, metrics_table, write_metrics
 from trainer import Trainer
 
 log = logging.getLogger(__name__)

@@ -88,8 +88,11 @@ def refuse_configs_of_the_original(loaded: "Config") -> None:
     if "entry" in loaded.values or "args" not in loaded.values:
         return
     import config
-    from engine.errors import UserError
-    from published.drawing_options import answer, is_of_the_original  # it imports every network: only when needed
+    from common.errors import UserError
+    from published.words_by_drawing.options import (  # it imports every network: only when needed
+        answer,
+        is_of_the_original,
+    )
 
     if is_of_the_original(loaded.values):
         raise UserError(answer(config.short(loaded.path), loaded.values, lambda name: config.load(name).values))

@@ -15,15 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine import distributed, replicas, seeding
-from engine.averages import averaged_weights, start_averages
-from engine.errors import UserError
+from common import distributed
+from common.errors import UserError
+from engine import replicas, seeding
+from engine.ema import averaged_weights, start_averages
 from engine.logs import RunLog, Throughput, compact, progress, short_list
 from engine.run_folder import RunFolder
-from engine.saving import Position, Saver, TrainingState
 from engine.settings import TrainerSettings
-from engine.stop import StopRequest
+from engine.signals import StopRequest
 from engine.task import Task
+from engine.training_state import Position, Saver, TrainingState
 from engine.update import NoGradient, NonFiniteLoss, Updater, pick_precision
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Trainer:
         config_text: the resolved config, kept in every checkpoint.
 
     Attributes:
-        at: how far it has come, see :class:`engine.saving.Position`.
+        at: how far it has come, see :class:`engine.training_state.Position`.
         logged: what the steps since the last row of the log said, by name; checkpoints keep it, so that the rows of a
             resumed run are those of an uninterrupted one.
         averages: moving averages of the modules' weights, by the modules' names.

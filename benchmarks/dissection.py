@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.table import Row, devices, options, print_table, timed
-from gan.dissection import dissect_samples
+from gan.dissection.activations import Samples, collect
+from gan.dissection.dissect import dissect_samples
+from gan.dissection.thresholds import select_levels, upsampled
 from gan.latents import latents
-from gan.levels import select_levels, upsampled
-from gan.progan import ProganGenerator
-from gan.samples import Samples, collect
+from gan.progan.generator import ProganGenerator
 
 LAYER = "layer4"
 

@@ -23,18 +23,18 @@ from torch.nn import functional as F
 
 from benchmarks.table import Row, best_times, devices, options, print_table
 from gan import shipped
+from gan.editing.regenerate import Positives, Proposal, generate, redraw_until
+from gan.editing.regions import THRESHOLD, heat, region
 from gan.hooks import Edit, edited
 from gan.images import encoder_input
-from gan.progan import ProganGenerator, sizes
-from gan.redraw import Positives, Proposal, generate, redraw_until
-from gan.regions import THRESHOLD, heat, region
+from gan.progan.generator import ProganGenerator, sizes
 from losses import edited_negatives, sampled_margin_rank
 from models.davenet import DavenetSpeech
 from models.image_encoders import Vgg16Encoder
 from models.matchmap import aligned_similarity, matchmaps, similarity
 from models.small import SmallImageEncoder, SmallSpeechEncoder
 from models.speech_maps import SpeechMaps
-from tasks.imposters import draw_imposters
+from tasks.speech_image.impostors import draw_imposters
 
 MARGIN = 1.0
 WIDTHS = [512, 512, 512, 256, 128, 64]
@@ -89,7 +89,7 @@ class Job:
 
 
 def batched(job: Job, attempts: list[int]) -> None:
-    """Make the step as tasks/words_by_drawing.py makes it.
+    """Make the step as tasks/words_by_drawing/task.py makes it.
 
     Args:
         job: networks and batch.

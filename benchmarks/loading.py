@@ -18,11 +18,11 @@ from PIL import Image
 
 from benchmarks.sounds import speech_like
 from benchmarks.table import Row, best_times, options, print_table, timed
-from datasets.hdf5 import HDF5Pair, preprocess
+from datasets.hdf5.write import HDF5Pair, preprocess
 from datasets.images import ImageTransform
-from datasets.loading import Loader
-from datasets.samples import SpokenCaptions
-from datasets.spoken_captions import PlacesFiles, PlacesHDF5
+from datasets.loading.loader import Loader
+from datasets.spoken_captions.dataset import SpokenCaptions
+from datasets.spoken_captions.readers import PlacesFiles, PlacesHDF5
 
 
 def write_pairs(folder: Path, rows: int, seconds: float, rate: int) -> Path:

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from benchmarks.sounds import speech_like
 from benchmarks.table import Row, best_time, best_times, options, print_table
-from datasets.audio import SAMPLE_RATE, read_audio
-from datasets.features import log_mel
+from datasets.audio.log_mel import log_mel
+from datasets.audio.read import SAMPLE_RATE, read_audio
 
 try:
     import librosa

@@ -19,7 +19,7 @@ WAYS = ("ours", "json")
 CHILD = """
 import json, resource, sys, time
 from pathlib import Path
-from datasets.manifest import read_places
+from datasets.spoken_captions.places_manifest import read_places
 way, path = sys.argv[1], Path(sys.argv[2])
 start = time.process_time()
 found = read_places(path, need="files") if way == "ours" else json.load(path.open())

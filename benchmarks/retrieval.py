@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.table import Row, best_time, best_times, devices, options, print_table
-from evaluation.retrieval import ranks, recall_metrics, recalls_from_matrix, retrieve
-from tasks.encoding import Encoded
-from tasks.ranked import rank_split
-from tasks.similarity import Similarity
+from evaluation.retrieval.recall import ranks, recall_metrics, recalls_from_matrix, retrieve
+from models.similarity import Similarity
+from tasks.speech_image.encode_split import Encoded
+from tasks.speech_image.ranked import rank_split
 
 
 def loop(similarity: Tensor) -> dict[str, float]:

@@ -18,7 +18,7 @@ from models.davenet import DavenetSpeech
 from models.image_encoders import Vgg16Encoder
 from models.matchmap import similarity
 from models.small import SmallImageEncoder, SmallSpeechEncoder
-from tasks.imposters import draw_imposters
+from tasks.speech_image.impostors import draw_imposters
 
 
 def batched_loss(image: Tensor, speech: Tensor, nframes: Tensor, imposters: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 import losses
 from benchmarks.table import Row, best_times, devices, options, print_table
 from models.matchmap import aligned_similarity, similarity
-from tasks.imposters import draw_imposters
+from tasks.speech_image.impostors import draw_imposters
 
 MARGIN = 1.0
 

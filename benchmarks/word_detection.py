@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.table import Row, best_times, options, print_table, timed
-from evaluation.word_counts import SILENCE, Counts, Word, count_meetings
-from evaluation.word_detection import Detecting, WordDetection
+from evaluation.word_detection.counts import SILENCE, Counts, Word, count_meetings
+from evaluation.word_detection.detect import Detecting, WordDetection
 
 HALFWIDTH = 0.04  # seconds
 OWN_CODES = 3  # of each word

@@ -10,13 +10,13 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.table import Row, best_time, best_times, devices, options, print_table
-from datasets.world.captions import captions
-from datasets.world.render import render
-from datasets.world.scenes import Scene, sample_scene
+from datasets.world.language.captions import captions
+from datasets.world.render.ray_cast import render
+from datasets.world.scene.sample import Scene, sample_scene
+from datasets.world.settings import World
 from datasets.world.shards import SHARD, make_shard
-from datasets.world.speech import Synthesiser
-from datasets.world.voices import voice
-from datasets.world.world import World
+from datasets.world.speech.synthesise import Synthesiser
+from datasets.world.speech.voices import voice
 
 
 def build_row(scenes: int, size: int, repeats: int) -> Row:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from common.errors import UserError
 from config.load import resolve_path
-from config.names import resolve_type
-from config.types import ConfigError, bare_arms, is_path, item_kinds, offers_of, parameters
-from engine.errors import UserError
+from config.resolve import resolve_type
+from config.signatures import ConfigError, bare_arms, is_path, item_kinds, offers_of, parameters
 
 
 class Factory:

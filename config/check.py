@@ -10,8 +10,8 @@ from typing import Any, get_args, get_origin
 from config.build import Factory
 from config.faults import Faults, join
 from config.load import Config
-from config.names import ENTRY_MODULES, closest, is_entry, resolve_type, shortened
-from config.types import (
+from config.resolve import ENTRY_MODULES, closest, is_entry, resolve_type, shortened
+from config.signatures import (
     ConfigError,
     Parameter,
     arms,
@@ -24,7 +24,7 @@ from config.types import (
     parameters,
     serves,
 )
-from config.values import combination_faults, given_faults, value_faults
+from config.validate import combination_faults, given_faults, value_faults
 
 RESERVED = ("entry", "description")
 ENTRY_OFFERS = ("context",)
@@ -148,7 +148,7 @@ def _check_combinations(
     target: Callable[..., Any], values: dict[str, Any], key_path: str, offered: Offered, faults: Faults
 ) -> None:
     """Add what a class has against its values together, as far as they have no fault alone."""
-    from config.trial import refused_key, trial_fault  # it needs torch, which --list does without
+    from config.try_build import refused_key, trial_fault  # it needs torch, which --list does without
 
     refused = combination_faults(target, faults.without(values, key_path, husks=True))
     tried = faults.without(values, key_path)

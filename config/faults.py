@@ -3,7 +3,7 @@
 from typing import Any
 
 from config.load import Config, short
-from config.values import TO_TEXT
+from config.validate import TO_TEXT
 
 
 def join(key_path: str, key: str) -> str:

@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from config.types import ConfigError
+from common.text_files import TextError, read_text
+from config.signatures import ConfigError
 from config.yaml_core import parse_argument, parse_yaml
-from engine.text_files import TextError, read_text
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 CONFIG_FOLDER = PROJECT_ROOT / "config_files"

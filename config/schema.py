@@ -22,8 +22,8 @@ from torch import Tensor
 
 from config.check import ENTRY_OFFERS
 from config.load import PROJECT_ROOT, list_configs, load
-from config.names import ALLOWED_MODULES, public_names, resolve_type
-from config.types import arms, describe, offers_of, parameters, serves
+from config.resolve import ALLOWED_MODULES, public_names, resolve_type
+from config.signatures import arms, describe, offers_of, parameters, serves
 
 MADE_IN_CODE = (Tensor, np.ndarray, torch.Generator, torch.device, torch.dtype)
 OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")

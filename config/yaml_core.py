@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from config.types import ConfigError
+from config.signatures import ConfigError
 
 LARGEST = 2**20  # characters of a document; the largest config of the project has some 10,000
 MOST_VALUES = 20_000  # an alias counts with everything that it stands for

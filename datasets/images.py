@@ -17,11 +17,11 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from common.errors import UserError
 from config import Fault, refuse
 from config.limits import Side
 from datasets.file_names import not_there, shown_path
 from datasets.pixels import PixelError, is_blank, spread, to_rgb
-from engine.errors import UserError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import torch
 
+from common import distributed
+from common.errors import UserError
 from config import Factory, closest
-from config.types import offered_names, parameters
-from engine import distributed, seeding
+from config.signatures import offered_names, parameters
+from engine import seeding
 from engine.context import Context
-from engine.errors import UserError
 from engine.optimization import Length
 from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings

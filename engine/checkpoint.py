@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 
-from engine import distributed
-from engine.errors import UserError
-from engine.torch_files import check_size, check_tensors
-from engine.whole_files import written_whole
+from common import distributed
+from common.errors import UserError
+from common.files import written_whole
+from common.safe_load import check_size, check_tensors
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,10 @@ from collections.abc import Callable
 
 import torch
 
-from engine import distributed, stop, text_log
-from engine.errors import UserError
+from common import distributed
+from common.errors import UserError
+from engine import signals as stop
+from engine import text_log
 
 SECOND_RANK_WAITS = 10.0  # seconds; a busy machine ends the other ranks late
 

@@ -14,7 +14,7 @@ from torch.distributed import run as torchrun
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-from engine import stop
+from engine import signals as stop
 
 
 def main(arguments: list[str]) -> int:

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from common.distributed import is_main
+from common.room import full_disk, needs_room
+from common.text_files import without_surrogates
 from engine import text_log
-from engine.distributed import is_main
-from engine.room import full_disk, needs_room
 from engine.run_folder import RunFolder
-from engine.text_files import without_surrogates
 
 log = logging.getLogger(__name__)
 console = Console(stderr=True)

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from common import distributed
 from config import PROJECT_ROOT, resolve_type
-from engine import distributed, stop
+from engine import signals as stop
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from engine import distributed
+from common import distributed
 
 BUCKET_BYTES = 25 * 2**20
 

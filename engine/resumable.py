@@ -11,9 +11,10 @@ from typing import Any
 
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from engine import distributed, seeding
+from common import distributed
+from common.errors import UserError
+from engine import seeding
 from engine.checkpoint import CheckpointError
-from engine.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import config
-from engine import distributed, stop
+from common import distributed
+from common.errors import UserError
+from common.room import NoRoomError, full_disk, no_room
+from engine import signals as stop
 from engine.context import Context
-from engine.errors import UserError
 from engine.logs import set_up_logging
 from engine.processes import planned_processes, relaunch
-from engine.room import NoRoomError, full_disk, no_room
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,11 @@ from typing import Any, Literal
 import torch
 
 import config
-from engine import distributed, run_lock, text_log
-from engine.errors import UserError
-from engine.room import needs_room
-from engine.whole_files import sweep, write_whole
+from common import distributed
+from common.errors import UserError
+from common.files import sweep, write_whole
+from common.room import needs_room
+from engine import run_lock, text_log
 
 log = logging.getLogger(__name__)
 

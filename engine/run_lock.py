@@ -10,8 +10,8 @@ import socket
 import tempfile
 from pathlib import Path
 
-from engine import file_lock
-from engine.errors import UserError
+from common import file_lock
+from common.errors import UserError
 
 NAME = ".lock"
 _held: dict[Path, int] = {}

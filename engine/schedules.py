@@ -9,8 +9,8 @@ from pydantic import Field
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from common import distributed
 from config.limits import Chance, Count, CountOrNone
-from engine import distributed
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import config
+from common import distributed
+from common.errors import TooFewRowsError, UserError
 from config import Factory
-from engine import distributed, seeding
+from engine import seeding
 from engine.context import Context
-from engine.errors import TooFewRowsError, UserError
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from engine import distributed, replicas
-from engine.errors import UserError
+from common import distributed
+from common.errors import UserError
+from engine import replicas
 
 log = logging.getLogger(__name__)
 Precision = Literal["auto", "bf16", "fp16", "fp32"]

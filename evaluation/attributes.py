@@ -11,9 +11,9 @@ from html import escape
 
 import numpy as np
 
+from common.errors import UserError
 from config.limits import Weight
-from engine.errors import UserError
-from evaluation.report_parts.media import jpeg
+from evaluation.report.parts.media import jpeg
 
 KINDS = {
     "colour": ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow"),

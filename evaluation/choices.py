@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.errors import UserError
-from evaluation.report_parts.media import flac, jpeg
+from common.errors import UserError
+from evaluation.report.parts.media import flac, jpeg
 
 THUMBNAIL = 160
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from models.segmentation import ATTRIBUTE_GROUPS, ATTRIBUTE_LABELS, GROUPS, label_maps
+from models.segmenter.labels import ATTRIBUTE_GROUPS, ATTRIBUTE_LABELS, GROUPS, label_maps
 
 
 class LabelCounts:
@@ -24,7 +24,7 @@ class LabelCounts:
         """Add a batch.
 
         Args:
-            found: ``(B, 5, H, W)`` as `models.segmentation.attribute_labels` returns them.
+            found: ``(B, 5, H, W)`` as `models.segmenter.labels.attribute_labels` returns them.
             truth: The same, true.
         """
         one, other = label_maps(found), label_maps(truth)

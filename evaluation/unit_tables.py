@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.whole_files import write_whole
-from evaluation.retrieval_tables import rounded
-from evaluation.word_counts import Word
-from evaluation.word_detection import WordDetection
+from common.files import write_whole
+from evaluation.retrieval.tables import rounded
+from evaluation.word_detection.counts import Word
+from evaluation.word_detection.detect import WordDetection
 
 SHOWN = 3  # of each code or word in the texts, as published
 Cells = tuple[str | int | float, ...]

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from engine.errors import UserError
+from common.errors import UserError
 
 
 class LayerNameError(UserError):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.errors import UserError
+from common.errors import UserError
 
 PUBLISHED_SEED = 1
 PUBLISHED_NUMBER = 200_000  # rows of the published table, and the most that captions may imply

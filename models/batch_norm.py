@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from engine import distributed
+from common import distributed
 
 
 class BatchNorm(_BatchNorm):

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from common.errors import UserError
 from config.limits import Count, Width
-from engine.errors import UserError
 
 PADDING = 0  # the index of no word
 INPUT_SIDE = 299  # pixels, of Inception v3

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.errors import UserError
+from common.errors import UserError
 from models.maxdot import mean_of_max
 
 Kind = Literal["MISA", "SISA", "SIMA", "pooled"]

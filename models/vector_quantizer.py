@@ -14,8 +14,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from common import distributed
 from config.limits import Positive, Weight, Width
-from engine import distributed
 from models.speech_maps import frame_mask
 
 FRAMES_AT_ONCE = 65536  # distances of so many frames and 1,024 codes take 256 MB

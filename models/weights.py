@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engine.errors import UserError
-from engine.text_files import TextError, read_text
-from engine.torch_files import TorchFileError, read_torch_values
+from common.errors import UserError
+from common.safe_load import TorchFileError, read_torch_values
+from common.text_files import TextError, read_text
 
 logger = logging.getLogger(__name__)
 LARGEST_CARD = 2**24  # bytes

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.errors import UserError
-from published import attngan, clevr_segmenter, clusters, davenet, progan, resdavenet_vq
-from published.speech_image import PublishedSpeechImage
+from common.errors import UserError
+from published import attngan
+from published.encoders import PublishedSpeechImage
+from published.resdavenet_vq import experiment as resdavenet_vq
+from published.words_by_drawing import clevr_segmenter, clusters, davenet, progan
 
 __all__ = [
     "PublishedSpeechImage",
@@ -44,14 +46,15 @@ def load_published(kind: str, path: str | Path) -> Any:
             ``model_best_*.pth.tar``) or ``resdavenet_vq`` (wnhsu/ResDAVEnet-VQ: an experiment folder with ``args.pkl``
             and ``models/``, or one ``audio_model`` file inside it) give a :class:`PublishedSpeechImage`;
             ``clevr_segmenter`` (surisdi/learning-by-drawing: the folder of ``seg_encoder.pth`` and ``seg_decoder.pth``)
-            gives a :class:`models.segmenter.AttributeSegmenter`; ``clusters`` (the folder of ``centroids_0.pth.tar``,
-            ``mean_0.pth.tar`` and ``var_0.pth.tar``) gives :class:`gan.clustering.Clusters`; ``progan``
-            (``generator.pth`` of that repository, or older or TensorFlow-derived names) gives a
-            :class:`gan.progan.ProganGenerator`. Of taoxugit/AttnGAN, ``attngan`` (a generator's file, the DCGAN
-            variant's too) gives a :class:`gan.attngan.generator.AttnganGenerator`, ``attngan_discriminators`` (the
-            folder of ``netD0.pth`` ..., or one such file) a list of
-            :class:`gan.attngan.discriminators.AttnganDiscriminator`, and ``damsm`` (``text_encoderN.pth``, with
-            ``image_encoderN.pth`` beside it, or their folder) a :class:`published.attngan.PublishedDamsm`.
+            gives a :class:`models.segmenter.network.AttributeSegmenter`; ``clusters`` (the folder of
+            ``centroids_0.pth.tar``, ``mean_0.pth.tar`` and ``var_0.pth.tar``) gives
+            :class:`gan.clusters.clustering.Clusters`; ``progan`` (``generator.pth`` of that repository, or older or
+            TensorFlow-derived names) gives a :class:`gan.progan.generator.ProganGenerator`. Of taoxugit/AttnGAN,
+            ``attngan`` (a generator's file, the DCGAN variant's too) gives a
+            :class:`gan.attngan.generator.AttnganGenerator`, ``attngan_discriminators`` (the folder of ``netD0.pth``
+            ..., or one such file) a list of :class:`gan.attngan.discriminators.AttnganDiscriminator`, and ``damsm``
+            (``text_encoderN.pth``, with ``image_encoderN.pth`` beside it, or their folder) a
+            :class:`published.attngan.PublishedDamsm`.
         path: The file or folder.
 
     Returns:

@@ -18,7 +18,7 @@ from gan.attngan.discriminators import AttnganDiscriminator
 from gan.attngan.generator import AttnganGenerator
 from models.damsm import TOP, TRUNK, CaptionEncoder, ImageRegionEncoder
 from models.weights import WeightsError, load_strictly, read_state_dict, strip_prefix
-from published.keys import rename
+from published.key_map import rename
 
 Rules = list[tuple[str, str]]
 TEXT, IMAGE = "text_encoder", "image_encoder"

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from engine.errors import UserError
+from common.errors import UserError
 
 logger = logging.getLogger(__name__)
 

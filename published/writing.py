@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.whole_files import written_whole
+from common.files import written_whole
 from models.weights import WeightsError
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine.errors import UserError  # noqa: E402
-from published import resdavenet_vq_files as units  # noqa: E402
-from published.drawing_files import BASIC, FILES, MODELS, SERVER, fetch, read_checksums  # noqa: E402
+from common.errors import UserError  # noqa: E402
+from published.resdavenet_vq import files as units  # noqa: E402
+from published.words_by_drawing.files import BASIC, FILES, MODELS, SERVER, fetch, read_checksums  # noqa: E402
 
 UNITS = "resdavenet_vq"  # the group of those models, and their folder
 LISTS = "places_aligned"  # the group of the lists with word times

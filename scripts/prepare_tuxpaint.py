@@ -20,8 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from datasets.tuxpaint import TuxPaintError  # noqa: E402 - needs the line above
-from datasets.tuxpaint_export import Prepared, prepare  # noqa: E402
+from datasets.tuxpaint.export import Prepared, prepare  # noqa: E402
+from datasets.tuxpaint.stamps import TuxPaintError  # noqa: E402 - needs the line above
 
 PACKAGE = "tuxpaint-stamps-default"
 ELSEWHERE = (

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import run  # noqa: E402 - needs the line above
-from published.resdavenet_vq_options import (  # noqa: E402
+from published.resdavenet_vq.options import (  # noqa: E402
     ONLY_OF_THE_PROGRAM,
     OPTIMIZER,
     OPTIONS,

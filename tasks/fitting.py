@@ -1,6 +1,6 @@
 """What of a config's parts does not fit together, told from their nodes before anything is built.
 
-For the tasks that compare pictures and captions; ``faults`` and ``given_faults`` (config/values.py) yield from these.
+For the tasks that compare pictures and captions; ``faults`` and ``given_faults`` (config/validate.py) yield from these.
 """
 
 from collections.abc import Iterator, Mapping

@@ -14,14 +14,15 @@ from typing import Any, Literal
 from torch import nn
 
 import config
+from common.errors import UserError
 from engine.context import Context
-from engine.errors import UserError
-from engine.initialise import load_run, read_checkpoint
-from gan.progan import ProganGenerator
-from published import davenet, progan, resdavenet_vq
-from published.resdavenet_vq_options import options_of
-from tasks.progan_export import averaged_generator
-from tasks.trained_run import build_encoder, run_config
+from engine.init_from import load_run, read_checkpoint
+from gan.progan.generator import ProganGenerator
+from published.resdavenet_vq import experiment as resdavenet_vq
+from published.resdavenet_vq.options import options_of
+from published.words_by_drawing import davenet, progan
+from tasks.gan.progan_export import averaged_generator
+from tasks.speech_image.trained import build_encoder, run_config
 
 log = logging.getLogger(__name__)
 Layout = Literal["resdavenet_vq", "davenet"]
@@ -100,7 +101,7 @@ def trained_generator(run_folder: Path) -> ProganGenerator:
     """Load the averaged generator of a training in its fully grown form.
 
     Args:
-        run_folder: of ``tasks.progan.Progan``, or one of its checkpoints.
+        run_folder: of ``tasks.gan.progan.Progan``, or one of its checkpoints.
 
     Returns:
         The generator at the resolution that was reached.

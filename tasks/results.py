@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import config
+from common.errors import UserError
 from engine.context import Context
-from engine.errors import UserError
 from engine.logs import say
 from engine.run_folder import RunFolder, RunSettings
-from evaluation.report import Query, Report, metrics_table, write_metrics, write_report
+from evaluation.report.retrieval import Query, Report, metrics_table, write_metrics, write_report
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
-    "benchmarks", "config", "datasets", "engine", "evaluation", "gan", "models", "published", "scripts", "tasks",
+    "benchmarks", "common",
+    "config", "datasets", "engine", "evaluation", "gan", "models", "published", "scripts", "tasks",
 )  # fmt: skip
 FILES = ("losses.py", "main.py", "run.py", "trainer.py")
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises", "Note", "Example")

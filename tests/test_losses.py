@@ -6,7 +6,7 @@ import torch
 import losses
 from losses import LossError
 from models.matchmap import aligned_similarity, similarity
-from tasks.imposters import draw_imposters
+from tasks.speech_image.impostors import draw_imposters
 
 MEASURES = {"dot": ("dot", 0.2), "cos": ("cosine", 0.05)}
 

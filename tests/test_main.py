@@ -9,9 +9,10 @@ import torch
 import config
 import main
 import run
-from engine import last_words, stop
+from common.errors import UserError
+from engine import last_words
+from engine import signals as stop
 from engine.context import Context
-from engine.errors import UserError
 from tests.test_run import TINY
 
 

@@ -9,9 +9,9 @@ from traitlets.config import Config
 
 import config
 from datasets.world.build import ensure_world
-from datasets.world.world import World
-from evaluation.word_detection import STOP_WORDS
-from tests.tasks.units.conftest import write_run
+from datasets.world.settings import World
+from evaluation.word_detection.detect import STOP_WORDS
+from tests.tasks.resdavenet_vq.conftest import write_run
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 import run as program
-from engine import checkpoint, distributed, last_words
+from common import distributed
+from engine import checkpoint, last_words
 
 ROOT = Path(__file__).resolve().parent.parent
 VERBS = ("Build", "Compare", "Evaluate", "Make", "Measure", "Rank", "Search", "Train", "Write")

@@ -12,12 +12,12 @@ from pydantic import Field
 from torch import Tensor
 
 from config.limits import BatchSize, Count, Seed, Weight
-from datasets.world.artefacts import like_generated
-from datasets.world.attributes import attribute_maps
-from datasets.world.near import near_scene
-from datasets.world.objects import Scene, SceneError
-from datasets.world.render import render
-from datasets.world.scenes import sample_scene
+from datasets.world.render.artefacts import like_generated
+from datasets.world.render.ray_cast import render
+from datasets.world.scene.attributes import attribute_maps
+from datasets.world.scene.near import near_scene
+from datasets.world.scene.objects import Scene, SceneError
+from datasets.world.scene.sample import sample_scene
 
 View = Literal["near", "far"]
 SCENES: dict[View, Callable[[int, int, int], Scene]] = {"near": near_scene, "far": sample_scene}
@@ -30,8 +30,8 @@ class LabelledPictures(NamedTuple):
 
     Attributes:
         images: ``(B, 3, H, W)`` float32 in [-1, 1].
-        numbers: ``(B, 5, H, W)`` int64, as `models.segmentation.attribute_labels` returns them: labels counted from 1
-            in each group, 0 on the background.
+        numbers: ``(B, 5, H, W)`` int64, as `models.segmenter.labels.attribute_labels` returns them: labels counted from
+            1 in each group, 0 on the background.
     """
 
     images: Tensor
@@ -53,7 +53,7 @@ class AttributePictures:
         scenes: How many.
         first_seed: Of the first scene.
         size: Pixels a side.
-        view: near is `datasets.world.near.near_scene`, far is `datasets.world.scenes.sample_scene`.
+        view: near is `datasets.world.scene.near.near_scene`, far is `datasets.world.scene.sample.sample_scene`.
         min_objects: Smallest number of objects.
         max_objects: Largest number of objects.
 

@@ -1,4 +1,4 @@
-"""Builds an embedded world: scenes, pictures, captions and speech in published layouts (docs in world.py).
+"""Builds an embedded world: scenes, pictures, captions and speech in published layouts (docs in settings.py).
 
     python run.py -f world/build.yaml world.scenes=10000
 
@@ -15,14 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datasets.parallel import cores, in_processes, locked, progress
-from datasets.prepared import differences, read_state
-from datasets.world.export import WORK
-from datasets.world.files import write_json
-from datasets.world.layouts import GROUND_TRUTH, LAYOUTS
+from common.parallel import cores, in_processes, locked, progress
+from datasets.media_files import write_json
+from datasets.sharded_build import differences, read_state
+from datasets.world.export.layouts import GROUND_TRUTH, LAYOUTS
+from datasets.world.export.records import WORK
+from datasets.world.settings import World, WorldError
 from datasets.world.shards import SHARD, make_shard, read_records, shard_count, shard_path
-from datasets.world.speech import SAMPLE_RATE, Synthesiser
-from datasets.world.world import World, WorldError
+from datasets.world.speech.synthesise import SAMPLE_RATE, Synthesiser
 
 logger = logging.getLogger(__name__)
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.world.captions import captions, instructions
-from datasets.world.export import WORK, Media, Record, group
-from datasets.world.export_birds import CAPTIONS
-from datasets.world.layouts import GROUND_TRUTH, LAYOUTS
-from datasets.world.render import render
-from datasets.world.scenes import sample_scene
-from datasets.world.speech import Synthesiser, with_noise
-from datasets.world.truth import describe, grow
-from datasets.world.voices import varied, voice
-from datasets.world.world import World
-from engine.whole_files import write_whole
+from common.files import write_whole
+from datasets.world.export.birds import CAPTIONS
+from datasets.world.export.layouts import GROUND_TRUTH, LAYOUTS
+from datasets.world.export.records import WORK, Media, Record, group
+from datasets.world.export.truth import describe, grow
+from datasets.world.language.captions import captions, instructions
+from datasets.world.render.ray_cast import render
+from datasets.world.scene.sample import sample_scene
+from datasets.world.settings import World
+from datasets.world.speech.synthesise import Synthesiser, with_noise
+from datasets.world.speech.voices import varied, voice
 
 SHARD = 32
 

@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.errors import UserError
 from config.limits import Width
-from engine.errors import UserError
 from gan.attngan.attention import WordAttention
 
 FIRST_SIDE = 4

@@ -1,6 +1,6 @@
 """Generators that come with the project: ``NAME.safetensors`` with the weights, ``NAME.json`` with how they were made.
 
-``tasks/progan_export.py`` writes both from a training run.
+``tasks/gan/progan_export.py`` writes both from a training run.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from gan.progan import ProganError, ProganGenerator
+from gan.progan.generator import ProganError, ProganGenerator
 from models.weights import build_for, read_card, read_state_dict
 
 FOLDER = Path(__file__).parent

@@ -13,13 +13,13 @@ from typing import Annotated
 from pydantic import Field
 
 import config
+from common.errors import UserError
+from common.parallel import locked
 from config.limits import Seed
-from datasets.parallel import locked
 from engine.context import Context
-from engine.errors import UserError
-from evaluation.comparison import Column
 from tasks.comparison.plan import Check, Plan, Step, Training, place
 from tasks.comparison.runs import Job, forget
+from tasks.comparison.summary import Column
 from tasks.comparison.tables import write_tables
 
 log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.errors import UserError
-from evaluation.comparison import Column
+from common.errors import UserError
 from tasks.comparison.runs import Job
+from tasks.comparison.summary import Column
 
 
 @dataclass(frozen=True)

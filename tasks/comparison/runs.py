@@ -1,7 +1,7 @@
 """Runs of other configs, each in a process of its own and only once: what a comparison is made of.
 
 A run is finished when its ``metrics.json`` is there and was made with the very settings asked for now, from the very
-networks, data and weights that are there now (made_from.py). Of an older run that did not note what it was made from,
+networks, data and weights that are there now (provenance.py). Of an older run that did not note what it was made from,
 the settings decide, with a warning. Processes that want the same run wait for each other.
 """
 
@@ -18,13 +18,13 @@ from typing import Any
 import torch
 
 import config
-from datasets.parallel import locked
+from common.errors import UserError
+from common.parallel import locked
 from engine.assemble import build_task, without_schedule
 from engine.context import Context
-from engine.errors import UserError
 from engine.settings import TrainerSettings
 from engine.stand_in import Nodes, node_of, rehearse
-from tasks.comparison import made_from
+from tasks.comparison import provenance as made_from
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import config
+from common.files import write_whole
 from engine.logs import say
-from engine.whole_files import write_whole
-from evaluation.comparison import Column, Measured, as_csv, as_markdown, summarise
-from tasks.comparison import made_from
+from tasks.comparison import provenance as made_from
 from tasks.comparison.budgets import as_footer, budget
 from tasks.comparison.plan import Plan
 from tasks.comparison.runs import Job
+from tasks.comparison.summary import Column, Measured, as_csv, as_markdown, summarise
 
 OWN = "the training itself"
 DIRECTION = re.compile(r"[AI]_r(?P<k>\d+)")

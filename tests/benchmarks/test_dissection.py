@@ -3,10 +3,10 @@ import sys
 import torch
 
 from benchmarks import dissection
-from gan.dissection import dissect_samples
+from gan.dissection.activations import collect
+from gan.dissection.dissect import dissect_samples
 from gan.latents import latents
-from gan.progan import ProganGenerator
-from gan.samples import collect
+from gan.progan.generator import ProganGenerator
 
 SMALL = ["--drawings", "3", "--units", "4", "--labels", "3", "--side", "8", "--iqr-units", "2", "--loop-drawings", "2"]
 

@@ -3,9 +3,9 @@
 import torch
 
 from benchmarks.edited_negatives import ATTEMPTS, LAYER, Job, batched_negatives, compare, looped_negatives
+from gan.editing.regenerate import generate
 from gan.images import encoder_input
-from gan.progan import ProganGenerator
-from gan.redraw import generate
+from gan.progan.generator import ProganGenerator
 from models.small import SmallImageEncoder, SmallSpeechEncoder
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import config
-from config.names import resolve_type
+from config.resolve import resolve_type
 
 
 def load(tmp_path, text, overrides=()):
@@ -18,10 +18,11 @@ def load(tmp_path, text, overrides=()):
 TRAIN = """
 description: a test
 entry: main.train
-data: {type: datasets.speech_image.SpeechImageData, train: &set {type: datasets.spoken_captions.PlacesFiles,
+data: {type: datasets.spoken_captions.splits.SpeechImageData,
+  train: &set {type: datasets.spoken_captions.readers.PlacesFiles,
   manifest: m.json, image: {size: 64, resize: 64, random_crop: false}}, validation: *set, batch_size: 4}
 task:
-  type: tasks.speech_image.SpeechImage
+  type: tasks.speech_image.task.SpeechImage
   image_encoder: {type: models.small.SmallImageEncoder}
   speech_encoder: {type: models.small.SmallSpeechEncoder, width: 32}
   ranking: [{type: losses.sampled_triplet, margin: 1.0}]
@@ -87,16 +88,16 @@ def test_a_good_config_is_completed_with_defaults(tmp_path):
         ("task.optimization.optimizer={type: torch.optim.Optimizer, defaults: {}}", "Optimizer cannot be used"),
         ("task.optimization.schedule={type: torch.optim.lr_scheduler.ReduceLROnPlateau}", "cannot be used with these"),
         ("task.optimization.schedule={type: torch.optim.SGD}", "expected what makes LRScheduler"),
-        ("task.image_encoder.type=engine.errors.UserError", "is an exception"),
+        ("task.image_encoder.type=models.weights.WeightsError", "is an exception"),
         ("task.image_encoder.type=engine.task.Task", "only describes a kind of class"),
-        ("task.image_encoder={type: evaluation.report_parts.page.write_page}", "expected what makes Module"),
+        ("task.image_encoder={type: evaluation.report.parts.page.write_page}", "expected what makes Module"),
         ("task.image_encoder={type: engine.run_folder.git_commit}", "expected what makes Module"),
-        ("prepare={type: evaluation.report.write_report}", "expected what makes Path and takes dry_folder"),
+        ("prepare={type: evaluation.report.retrieval.write_report}", "expected what makes Path and takes dry_folder"),
         ("entry=engine.checkpoint.write", r"entry.*expected a function of main, tasks, datasets that returns nothing"),
         ("entry=torch.optim.Adam", "expected a function of main"),
         ("data.train.manifest=~nobody_of_this_name/x", "home folder of a user that this machine lacks"),
         ("entry=os.system", "not on the allow-list"),
-        ("task.type=tasks.speech_image.logging", "does not exist"),
+        ("task.type=tasks.speech_image.task.logging", "does not exist"),
         ("task.type=torch.load", "not on the allow-list"),
         ("data.train.manifest=$NOT_SET_AT_ALL/m.json", "NOT_SET_AT_ALL, which is not set"),
     ],
@@ -126,14 +127,16 @@ def test_in_a_file_too(tmp_path):
     with pytest.raises(
         config.ConfigError, match=r"manifest \[command line\]: found null, expected Path; put it in quotes"
     ):
-        config.check(load(tmp_path, TRAIN, ["data.train={type: datasets.spoken_captions.PlacesFiles, manifest: null}"]))
+        config.check(
+            load(tmp_path, TRAIN, ["data.train={type: datasets.spoken_captions.readers.PlacesFiles, manifest: null}"])
+        )
 
 
 def test_what_begins_with_zeros_is_text(tmp_path):
     assert config.check(load(tmp_path, TRAIN, ["run.name=007"]))["run"]["name"] == "007"
 
 
-PAGE = "{type: evaluation.report_parts.page.write_page}"
+PAGE = "{type: evaluation.report.parts.page.write_page}"
 
 
 @pytest.mark.parametrize("name", ["quickstart", "quickstart_evaluate", "words_by_drawing/compare", "world/build"])
@@ -169,7 +172,14 @@ def test_missing_keys_are_named(tmp_path):
 
 @pytest.mark.parametrize(
     "dotted",
-    ["os.system", "builtins.eval", "subprocess.run", "torch.hub.load", "tasks.speech_image.torch.load", "config.load"],
+    [
+        "os.system",
+        "builtins.eval",
+        "subprocess.run",
+        "torch.hub.load",
+        "tasks.speech_image.task.torch.load",
+        "config.load",
+    ],
 )
 def test_only_project_types_resolve(dotted):
     with pytest.raises(config.ConfigError):

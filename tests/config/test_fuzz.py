@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import config
+from common.errors import UserError
 from engine.context import Context
-from engine.errors import UserError
 from tests.config.mutants import Mutator
 
 SECONDS = float(os.environ.get("DRAWL_FUZZ_SECONDS", 5))  # for each test

@@ -8,11 +8,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 import config
-from engine.errors import UserError
+from common.errors import UserError
 from gan import shipped
-from models.segmenter_file import SHIPPED, load_segmenter
+from models.segmenter.file import SHIPPED, load_segmenter
 from models.small import SmallSpeechEncoder
-from tasks.units.encoder_file import load_encoder
+from tasks.resdavenet_vq.encoder_file import load_encoder
 
 ENCODER = {"type": "models.small.SmallSpeechEncoder", "embedding_dim": 8, "width": 4}
 
@@ -31,13 +31,13 @@ def test_a_card_builds_its_network(tmp_path):
 @pytest.mark.parametrize(
     ("node", "message"),
     [
-        ({"type": "evaluation.report_parts.page.write_page", "path": "OUT"}, "expected a network of models or gan"),
-        ({"type": "engine.whole_files.write_whole", "path": "OUT"}, "expected a network of models or gan"),
-        ({"type": "models.segmenter_file.load_segmenter"}, "expected a network of models or gan"),
-        ({"type": "published.progan.load", "path": "OUT"}, "expected a network of models or gan"),
+        ({"type": "evaluation.report.parts.page.write_page", "path": "OUT"}, "expected a network of models or gan"),
+        ({"type": "engine.checkpoint.write", "path": "OUT"}, "expected a network of models or gan"),
+        ({"type": "models.segmenter.file.load_segmenter"}, "expected a network of models or gan"),
+        ({"type": "published.words_by_drawing.progan.load", "path": "OUT"}, "expected a network of models or gan"),
         ({"type": "os.system", "command": "touch OUT"}, "not on the allow-list"),
         ({"type": "models.weights.WeightsError"}, "exception"),
-        ({**ENCODER, "kernel": {"type": "evaluation.report_parts.page.write_page"}}, "expected a network of models or"),
+        ({**ENCODER, "kernel": {"type": "evaluation.report.parts.page.write_page"}}, "expected a network of models or"),
         ({**ENCODER, "width": 10**30}, "found 1000000"),
         ({**ENCODER, "width": 5_000}, "do not fit SmallSpeechEncoder"),
         ({**ENCODER, "width": "4"}, r"width: found '4' \(str\), expected int"),

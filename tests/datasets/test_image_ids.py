@@ -7,10 +7,10 @@ import h5py
 import numpy as np
 import pytest
 
-from datasets.captioned.pictures import CaptionedPictures
 from datasets.images import ImageTransform
-from datasets.samples import SampleError
-from datasets.spoken_captions import GanClevr, PlacesFiles, PlacesHDF5
+from datasets.spoken_captions.dataset import SampleError
+from datasets.spoken_captions.readers import GanClevr, PlacesFiles, PlacesHDF5
+from datasets.text_image.dataset import CaptionedPictures
 
 IMAGE = ImageTransform(size=32, resize=32, random_crop=False)
 

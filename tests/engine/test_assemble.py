@@ -3,11 +3,11 @@
 import pytest
 
 import config
+from common.errors import UserError
 from config import Factory
-from datasets.renders import Renders
-from datasets.spoken_captions import GanClevr, PlacesFiles
+from datasets.spoken_captions.readers import GanClevr, PlacesFiles
+from datasets.world.renders import Renders
 from engine.assemble import refuse_missing
-from engine.errors import UserError
 
 
 def nodes(*overrides):

@@ -12,11 +12,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.optim.lr_scheduler import LambdaLR
 
+from common.errors import UserError
+from common.safe_load import read_torch_values
 from engine import checkpoint, resumable, seeding
-from engine.errors import UserError
 from engine.run_folder import RunFolder
 from engine.settings import CheckpointSettings, TrainerSettings
-from engine.torch_files import read_torch_values
 from tests.engine.toy import ToyTask, weights
 from trainer import Trainer
 

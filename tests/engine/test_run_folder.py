@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import config
-from engine.errors import UserError
+from common.errors import UserError
 from engine.run_folder import REPORT_FILES, RunFolder, RunSettings, run_info
 
 VALUES = {"seed": 1, "task": {"lr": 0.1}, "trainer": {"epochs": 3}, "data": {"workers": 0}}

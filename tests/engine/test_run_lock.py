@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import UserError
 from engine import run_lock
-from engine.errors import UserError
 from engine.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]

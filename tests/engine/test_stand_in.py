@@ -10,12 +10,11 @@ import torch
 
 import config
 import main
+from common.errors import TooFewRowsError, UserError
 from config import Factory
-from datasets import renders
-from datasets.world import build
+from datasets.world import build, renders
 from engine import stand_in
 from engine.context import Context
-from engine.errors import TooFewRowsError, UserError
 
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
 SMALL = ("data.batch_size=8", "data.workers=0", "trainer.max_steps=2", "trainer.epochs=1", "prepare.world.workers=1")

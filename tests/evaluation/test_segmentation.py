@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation.report.segmentation import Overlay, panels, write_segmentation_report
 from evaluation.segmentation import LabelCounts
-from evaluation.segmentation_report import Overlay, panels, write_segmentation_report
 
 TRUTH = torch.tensor([[1, 2], [2, 0]])  # one pixel of background
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from evaluation.unit_tables import precision_rows, recall_rows, write_alignments, write_unit_tables
-from evaluation.word_detection import Detecting, detect_words
+from evaluation.word_detection.detect import Detecting, detect_words
 from tests.parity.kinds.unit_analysis import detecting, words_of
 
 

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 import config
 from gan import shipped
 from gan.latents import latents
-from models.segmenter_file import load_segmenter
-from tasks.words_by_drawing_experiments.descriptions import things
+from models.segmenter.file import load_segmenter
+from tasks.words_by_drawing.experiments.scene_changes import things
 
 # Latents 0 to 3, each channel's means over the quarters of the picture, from the weights of 453,952 pictures seen.
 QUARTERS = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan.progan import ProganGenerator
+from gan.progan.generator import ProganGenerator
 from models.davenet import DavenetSpeech
 from models.image_encoders import Resnet50Encoder, Vgg16Encoder
 from models.resdavenet import ResDavenet
@@ -15,8 +15,10 @@ from models.resdavenet_vq import ResDavenetVq
 from models.small import SmallImageEncoder
 from models.vector_quantizer import Quantizing
 from models.weights import WeightsError
-from published import davenet, load_published, progan, resdavenet_vq
-from published.resdavenet_vq_options import OPTIONS
+from published import load_published
+from published.resdavenet_vq import experiment as resdavenet_vq
+from published.resdavenet_vq.options import OPTIONS
+from published.words_by_drawing import davenet, progan
 from tests.parity.case import read_case
 
 SMALL = {"layer_widths": (6, 8, 8, 12, 16), "layer_depths": (1, 2, 1, 3), "kernel": 5}

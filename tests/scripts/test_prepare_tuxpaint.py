@@ -9,9 +9,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from datasets.tuxpaint import TuxPaintError, find_stamps, group_stamps, read_texts, split_groups, variant_key
-from datasets.tuxpaint_export import prepare
-from datasets.tuxpaint_media import PictureError, check_recording, open_picture
+from datasets.tuxpaint.export import prepare
+from datasets.tuxpaint.media import PictureError, check_recording, open_picture
+from datasets.tuxpaint.stamps import TuxPaintError, find_stamps, group_stamps, read_texts, split_groups, variant_key
 from scripts import prepare_tuxpaint
 
 NOUNS = ["cat", "dog", "bee", "key", "sun", "cup", "hat", "bus", "pig", "owl", "jar", "van"]

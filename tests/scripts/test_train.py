@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import config
-from published.resdavenet_vq_options import ONLY_OF_THE_PROGRAM, OPTIONS
+from published.resdavenet_vq.options import ONLY_OF_THE_PROGRAM, OPTIONS
 from scripts.train_flags import settings_of
 
 ROOT = Path(__file__).resolve().parents[2]

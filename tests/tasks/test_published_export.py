@@ -8,13 +8,13 @@ import torch
 
 import config
 import run as program
+from common.errors import UserError
 from engine import checkpoint
 from engine.context import Context
-from engine.errors import UserError
 from gan import shipped
 from published import load_published
 from tasks.published_export import encoders, generator, trained_generator
-from tests.tasks.units.conftest import VQ
+from tests.tasks.resdavenet_vq.conftest import VQ
 
 
 @pytest.fixture

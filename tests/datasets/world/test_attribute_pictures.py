@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from datasets.world.artefacts import like_generated
 from datasets.world.attribute_pictures import AttributePictures, SegmentationData
-from datasets.world.attributes import attribute_channels
-from datasets.world.near import near_scene
-from datasets.world.objects import SceneError
-from datasets.world.render import render
-from models.segmentation import label_maps
+from datasets.world.render.artefacts import like_generated
+from datasets.world.render.ray_cast import render
+from datasets.world.scene.attributes import attribute_channels
+from datasets.world.scene.near import near_scene
+from datasets.world.scene.objects import SceneError
+from models.segmenter.labels import label_maps
 
 
 def data(**changes):

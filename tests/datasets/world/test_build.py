@@ -17,16 +17,16 @@ import pytest
 import soundfile
 from PIL import Image
 
+from common import parallel
+from common.errors import UserError
+from common.parallel import locked
 from config import RefusedValues
-from datasets import parallel
-from datasets.parallel import locked
 from datasets.world import build as building
 from datasets.world.build import build, ensure_world
-from datasets.world.export import KINDS
+from datasets.world.export.records import KINDS
+from datasets.world.settings import World, WorldError
 from datasets.world.shards import SHARD
-from datasets.world.world import World, WorldError
-from engine.errors import UserError
-from tests.datasets.test_parallel import DyingPool
+from tests.common.test_parallel import DyingPool
 
 ROOT = Path(__file__).resolve().parents[3]
 SCENES = 2 * SHARD + 5
@@ -34,7 +34,7 @@ PROGRAM = (
     "import sys; sys.path.insert(0, '.')\n"
     "from pathlib import Path\n"
     "from datasets.world.build import build\n"
-    "from datasets.world.world import World\n"
+    "from datasets.world.settings import World\n"
     "if __name__ == '__main__':\n"
     "    build(World(Path(sys.argv[1]), {scenes}, seed=3, size=32, workers=int(sys.argv[2])))\n"
 )

@@ -4,8 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from gan.dissection import dissect_samples
-from gan.samples import Samples
+from gan.dissection.activations import Samples
+from gan.dissection.dissect import dissect_samples
 from tests.parity.case import Case
 from tests.parity.kinds import Arrays, Groups
 

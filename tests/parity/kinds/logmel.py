@@ -8,7 +8,9 @@ import soundfile
 import torch
 from torch import Tensor
 
-from datasets import audio, features, windows
+from datasets.audio import log_mel as features
+from datasets.audio import read as audio
+from datasets.audio import windows
 from tests.parity.case import Case
 from tests.parity.kinds import Arrays, Groups
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import losses
-from evaluation import retrieval
+from evaluation.retrieval import recall as retrieval
 from models.matchmap import aligned_similarity, similarity
 from tests.parity.case import Case
 from tests.parity.kinds import Arrays, Groups

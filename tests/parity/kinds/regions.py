@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from gan.regions import heat, region, resized_region
+from gan.editing.regions import heat, region, resized_region
 from tests.parity.case import Case
 from tests.parity.kinds import Arrays, Groups
 

@@ -9,13 +9,13 @@ from torch import nn
 import losses
 from config import Factory
 from engine.schedules import step_decay
-from evaluation.retrieval import recall_metrics, retrieve
+from evaluation.retrieval.recall import recall_metrics, retrieve
 from models.resdavenet_vq import ResDavenetVq
+from models.similarity import Similarity
 from models.vector_quantizer import Quantizing
-from published.keys import convolutions_1d, rename
-from published.resdavenet_vq import SPEECH_RULES, UNUSED
-from tasks.similarity import Similarity
-from tasks.speech_image import SpeechImage
+from published.key_map import convolutions_1d, rename
+from published.resdavenet_vq.experiment import SPEECH_RULES, UNUSED
+from tasks.speech_image.task import SpeechImage
 from tests.parity.case import Case
 from tests.parity.kinds import Arrays, Groups
 
@@ -63,7 +63,7 @@ def _trained(case: Case, image: nn.Module, speech: ResDavenetVq) -> Arrays:
         rows = (step * hyper["batch_step"] + torch.arange(hyper["batch_size"])) % len(mel)
         found["learning_rate"].append(optimizer.param_groups[0]["lr"])
         maps, captions = image(pictures[rows]), speech(mel[rows], nframes[rows])
-        with mock.patch("tasks.speech_image.draw_imposters", side_effect=list(drawn)):
+        with mock.patch("tasks.speech_image.task.draw_imposters", side_effect=list(drawn)):
             parts = task.loss_parts(maps, captions, {}, SimpleNamespace(generator=None))
         loss = sum(parts.values()) + sum(captions.losses.values())
         optimizer.zero_grad()

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from datasets.records import Word, parse_alignment
-from evaluation.code_segments import code_runs, frames_between
-from evaluation.word_detection import Detecting, Detector, WordDetection, detect_words
+from datasets.spoken_captions.records import Word, parse_alignment
+from evaluation.word_detection.detect import Detecting, Detector, WordDetection, detect_words
+from evaluation.word_detection.segments import code_runs, frames_between
 from tests.parity.case import Case
 from tests.parity.kinds import Groups
 

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from gan.cluster_segmenter import cluster_scores
-from gan.clustering import Clusters, find_clusters, load_clusters, save_clusters
+from gan.clusters.clustering import Clusters, find_clusters, load_clusters, save_clusters
+from gan.clusters.segmenter import cluster_scores
 from tests.parity.case import Case
 from tests.parity.kinds import Arrays, Groups
 

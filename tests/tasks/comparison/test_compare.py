@@ -12,16 +12,17 @@ import pytest
 import torch
 
 import config
+from common.errors import UserError
 from engine import checkpoint
 from engine.context import Context
-from engine.errors import UserError
-from evaluation.comparison import Column
 from gan import shipped
-from gan.progan import ProganGenerator
-from tasks.comparison import made_from, runs
+from gan.progan.generator import ProganGenerator
+from tasks.comparison import provenance as made_from
+from tasks.comparison import runs
 from tasks.comparison.budgets import as_footer, budget
 from tasks.comparison.compare import compare
 from tasks.comparison.plan import Check, Plan, Step, Training
+from tasks.comparison.summary import Column
 from tasks.comparison.tables import write_tables
 
 EVALUATE = Check("words_by_drawing/evaluate.yaml", [], {"recall": Column("A_r1", 0.5)})

@@ -1,0 +1,1 @@
+"""What every floor may use: errors, whole files, safe reading, ranks, processes."""

@@ -1,0 +1,67 @@
+"""Full disks, quotas and file-size limits, told in one sentence that names the folder."""
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from common.errors import UserError
+
+FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
+HDF5_ERRNO = re.compile(r"errno = (\d+)")  # HDF5 tells of the system's error in its text only
+
+
+class NoRoomError(UserError):
+    """A file could not be written for want of room."""
+
+
+def full_disk(error: BaseException) -> str | None:
+    """Return the system's words for a full disk, a used-up quota or a file-size limit; None for other errors.
+
+    Args:
+        error: what was raised.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and isinstance(error, OSError | RuntimeError) and (found := HDF5_ERRNO.search(str(error))):
+        number = int(found[1])
+    return os.strerror(number) if number in FULL else None
+
+
+def no_room(place: Path | str, reason: str) -> NoRoomError:
+    """Return the error for a place without room.
+
+    Args:
+        place: the folder, or words for it.
+        reason: of the system, such as "No space left on device".
+
+    Returns:
+        The error, for the caller to raise.
+    """
+    return NoRoomError(
+        f"no room in {place} ({reason}): free some space, raise the quota or the limit of file sizes, or write to "
+        "another folder; files that were complete before still are"
+    )
+
+
+@contextmanager
+def needs_room(folder: Path) -> Iterator[None]:
+    """Turn the errors of a full disk into one sentence.
+
+    Args:
+        folder: where is written.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        NoRoomError: it has no room left.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = full_disk(error)
+        if reason is None:
+            raise
+        raise no_room(folder, reason) from error

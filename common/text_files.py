@@ -1,0 +1,113 @@
+"""Text files of other programs: every Unicode encoding is read, any other refused in a sentence that names it."""
+
+import codecs
+from pathlib import Path
+
+from common.errors import UserError
+
+MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+PACKED = (
+    (b"\x1f\x8b", "gzip"), (b"PK\3\4", "zip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")
+)  # fmt: skip
+SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
+
+
+class TextError(UserError):
+    """A file that is no text, or text in an encoding that nobody can know for certain."""
+
+
+def read_text(path: Path) -> str:
+    """Read a whole text file in whichever Unicode encoding it is.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its text without byte order mark; all line ends are newlines.
+
+    Raises:
+        TextError: see :func:`decode_text`; or no file can have such a name.
+        OSError: it cannot be read.
+    """
+    if "\0" in str(path):
+        raise TextError(f"the name {str(path)!r} holds a NUL character, which no file's has; correct it")
+    return decode_text(path.read_bytes(), str(path))
+
+
+def decode_text(content: bytes, name: str) -> str:
+    """Decode the bytes of a text file.
+
+    UTF-8 and, with a byte order mark or by the zero bytes of its letters, UTF-16 and UTF-32 are read, since they cannot
+    be mistaken for anything else. One-byte encodings such as Latin-1 can, and are refused.
+
+    Args:
+        content: the file's bytes.
+        name: what the message calls the file.
+
+    Returns:
+        As :func:`read_text`.
+
+    Raises:
+        TextError: it is compressed, or in none of these encodings; names the line and what the first odd byte is in
+            Latin-1.
+    """
+    if packed := packed_as(content):
+        raise TextError(f"{name} is compressed ({packed}), expected plain text; unpack it first")
+    encoding, start = next(((code, len(mark)) for mark, code in MARKS if content.startswith(mark)), (None, 0))
+    encoding = encoding or _by_zeros(content)
+    try:
+        text = content[start:].decode(encoding)
+    except UnicodeDecodeError as error:
+        raise TextError(_not_decoded(content[start:], encoding, error, name)) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise TextError(f"{name} is no text: line {line} holds a zero byte; give the text file, in UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def packed_as(content: bytes) -> str | None:
+    """Return the program that ``content``, of which the beginning is enough, was compressed with; None of others."""
+    return next((program for mark, program in PACKED if content.startswith(mark)), None)
+
+
+def _by_zeros(content: bytes) -> str:
+    """The encoding of bytes without a mark: ASCII letters have one zero byte in UTF-16, always on the same side."""
+    pairs = content[: len(content) // 2 * 2]
+    even, odd = pairs[::2].count(0), pairs[1::2].count(0)
+    if max(even, odd) * 8 <= len(pairs) or min(even, odd) * 8 > max(even, odd):  # of half as many letters as bytes
+        return "utf-8"
+    return "utf-16-le" if odd > even else "utf-16-be"
+
+
+def _not_decoded(content: bytes, encoding: str, error: UnicodeDecodeError, name: str) -> str:
+    """What is wrong with bytes that are not in the encoding."""
+    if encoding != "utf-8":
+        return f"{name} begins as {encoding.upper()} and is broken ({error.reason}); save it as UTF-8"
+    line = content.count(b"\n", 0, error.start) + 1
+    odd = content[error.start]
+    before = content[max(0, error.start - 20) : error.start].decode("utf-8", "ignore").rpartition("\n")[2]
+    latin = bytes([odd]).decode("cp1252", "replace")
+    return (
+        f"{name} is no text in UTF-8: line {line} holds the byte 0x{odd:02x} after {before!r}, which is {latin!r} in "
+        "Latin-1 and something else in other encodings; save it as UTF-8, such as by iconv -f LATIN1 -t UTF-8"
+    )
+
+
+def without_surrogates(text: str) -> str:
+    """Replace halves of characters, which cannot be written anywhere.
+
+    JSON may hold them, as an escape of one half, and so do names of files that are not in UTF-8.
+
+    Args:
+        text: any.
+
+    Returns:
+        The same with U+FFFD in their place.
+    """
+    return text if text.isascii() else text.translate(SURROGATES)

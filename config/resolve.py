@@ -1,0 +1,169 @@
+"""Which dotted paths a config may name.
+
+A config must not be able to run arbitrary code, so a name resolves only when its module is on the allow-list and the
+object was defined there (``tasks.attngan.os.system`` is refused although ``os`` is an attribute of that module).
+"""
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import types
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from config.signatures import ConfigError
+
+ALLOWED_MODULES = (
+    "datasets",
+    "evaluation",
+    "engine",
+    "gan",
+    "losses",
+    "main",
+    "models",
+    "published",
+    "tasks",
+    "torch.optim",
+    "trainer",
+)
+ENTRY_MODULES = ("main", "tasks", "datasets")
+NAMES_SHOWN = 16
+VALUE_SHOWN = 120  # characters
+_DOTTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}(\.[A-Za-z_][A-Za-z0-9_]{0,79}){1,9}")
+
+
+def shortened(value: Any) -> str:
+    """Return a value as an error shows it: as Python writes it, cut where it is long.
+
+    Args:
+        value: as found.
+    """
+    text = repr(value)
+    return text if len(text) <= VALUE_SHOWN else f"{text[: VALUE_SHOWN - 4]} ..."
+
+
+def closest(name: str, names: Sequence[str], likeness: float = 0.5) -> str:
+    """Return ``"; did you mean 'x'?"`` for the nearest of ``names``, or nothing.
+
+    Args:
+        name: what was found.
+        names: what would have been valid.
+        likeness: how near it must be, from 0 to 1; higher where names are many and stand there by chance.
+    """
+    near = get_close_matches(name, names, n=1, cutoff=likeness)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def resolve_type(dotted: str) -> Callable[..., Any]:
+    """Return the class or function that a dotted path names.
+
+    Args:
+        dotted: e.g. ``models.davenet.DavenetSpeech`` or ``torch.optim.Adam``.
+
+    Returns:
+        The class or function.
+
+    Raises:
+        ConfigError: the path is not allowed, does not exist, or is no class or function of that module.
+    """
+    if dotted in ALLOWED_MODULES:
+        raise ConfigError(_module_told(dotted))
+    if not isinstance(dotted, str) or not _DOTTED.fullmatch(dotted):
+        raise ConfigError(f"found {shortened(dotted)}, expected a dotted path such as models.davenet.DavenetSpeech")
+    if not _allowed(dotted):
+        raise ConfigError(
+            f"'{dotted}' is not on the allow-list: types come from {', '.join(ALLOWED_MODULES)}"
+            f"{closest(dotted.split('.')[0], ALLOWED_MODULES, likeness=0.6)}"
+        )
+    module_name, _, name = dotted.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there, but one that it imports is missing
+        raise ConfigError(f"'{dotted}': there is no module '{error.name}'{_near_module(module_name)}") from error
+    found = getattr(module, name, None)
+    if name.startswith("_") or not (inspect.isclass(found) or inspect.isfunction(found)):
+        if hasattr(module, "__path__") and not name.startswith("_") and importlib.util.find_spec(dotted):
+            raise ConfigError(_module_told(dotted))
+        raise ConfigError(f"'{dotted}' does not exist{closest(name, public_names(module)) or _offered(module)}")
+    if not _allowed(found.__module__ + "."):
+        raise ConfigError(f"'{dotted}' is defined in {found.__module__}, which is not on the allow-list")
+    if not _can_be_called(found):
+        raise ConfigError(f"'{dotted}' only describes a kind of class, or is an exception; nothing is built of it")
+    return found
+
+
+def _can_be_called(target: Callable[..., Any]) -> bool:
+    if inspect.isclass(target) and (
+        issubclass(target, BaseException) or inspect.isabstract(target) or getattr(target, "_is_protocol", False)
+    ):
+        return False
+    try:
+        inspect.signature(target)
+    except (TypeError, ValueError):  # some classes written in C
+        return False
+    return True
+
+
+def is_entry(target: Callable[..., Any]) -> bool:
+    """Whether a config may name ``target`` as its entry: a function that does something and returns nothing.
+
+    Args:
+        target: class or function.
+    """
+    place = target.__module__.split(".")[0]
+    return inspect.isfunction(target) and place in ENTRY_MODULES and target.__annotations__.get("return", 0) is None
+
+
+def _allowed(dotted: str) -> bool:
+    return any(dotted.startswith(module + ".") for module in ALLOWED_MODULES)
+
+
+def _module_told(dotted: str) -> str:
+    """Say that a path is a module and which paths below it can be meant."""
+    own, listed = _contents(importlib.import_module(dotted))
+    what = "a class or function in it" if own else "a class or function of a module in it"
+    return f"'{dotted}' is a module, expected {what}: {listed}"
+
+
+def _offered(module: types.ModuleType) -> str:
+    """Say what a module has in the place of a name that resembles nothing in it."""
+    listed = _contents(module)[1]
+    return f"; {module.__name__} has {listed}" if listed else ""
+
+
+def _contents(module: types.ModuleType) -> tuple[bool, str]:
+    """Return whether a module has classes or functions of its own, and the list of them or else of its modules."""
+    dotted = module.__name__
+    own = [name for name in public_names(module) if f"{getattr(module, name).__module__}.".startswith(f"{dotted}.")]
+    names = own or [found.name for found in pkgutil.iter_modules(getattr(module, "__path__", []))]
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return bool(own), ", ".join(f"{dotted}.{name}" for name in names[:NAMES_SHOWN]) + more
+
+
+def _near_module(module_name: str) -> str:
+    """Name the module files beside the missing one that resemble it."""
+    parent_name, _, name = module_name.rpartition(".")
+    try:
+        parent = importlib.import_module(parent_name) if parent_name else None
+    except ModuleNotFoundError:
+        return ""
+    if parent is None or not hasattr(parent, "__path__"):
+        return ""
+    return closest(name, [module.name for module in pkgutil.iter_modules(parent.__path__)])
+
+
+def public_names(module: types.ModuleType) -> list[str]:
+    """Return the classes and functions that ``module`` offers to configs."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and not (inspect.isclass(value) and issubclass(value, BaseException))
+        and _allowed(value.__module__ + ".")
+    ]

@@ -1,0 +1,172 @@
+"""Try the constructors that cost nothing, so that what they refuse stands among the faults of the check.
+
+Groups of plain values (dataclasses) are made; networks are made on torch's ``meta`` device, without memory and without
+their weight files; optimisers and schedules make one step. Everything else is built when its turn comes.
+
+None of this may import torch's compiler, which takes longer than the whole check: optimisers are tried without the
+wrappers that import it, and networks without the random numbers whose imitation on ``meta`` needs it.
+"""
+
+import dataclasses
+import inspect
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.overrides import TorchFunctionMode
+
+from common.errors import UserError
+from config.build import build_call
+from config.resolve import resolve_type
+from config.signatures import bare_arms, fits, parameters
+
+MOST_NUMBERS = 2**35  # of a network: 128 GiB of float32
+
+
+def trial_fault(target: Callable[..., Any], values: dict[str, Any], offered: tuple[str, ...]) -> str | None:
+    """Make what a node or group names, where that is cheap.
+
+    Args:
+        target: what it names.
+        values: its keywords without fault; a default stands in for a faulty one.
+        offered: keywords that the program will give.
+
+    Returns:
+        What the constructor says against the values, or None.
+    """
+    declared = parameters(target)
+    cheap = _is_cheap(target) or fits(target, [Optimizer, LRScheduler])
+    if not cheap or not all(map(_builds_cheaply, values.values())):
+        return None
+    if _is_network(target):
+        values = {key: value for key, value in values.items() if Path not in bare_arms(declared[key].annotation)}
+    stand_ins = tuple(name for name in STAND_INS if name in offered and name in declared)
+    if not {name for name, parameter in declared.items() if parameter.required} <= {*values, *stand_ins}:
+        return None
+    return _refusal(target, json.dumps(values), stand_ins)
+
+
+def refused_key(target: Callable[..., Any], values: dict[str, Any], offered: tuple[str, ...]) -> str | None:
+    """Find the one keyword that an optimiser refuses.
+
+    Args:
+        target: what the node names.
+        values: its keywords, which :func:`trial_fault` found refused.
+        offered: keywords that the program will give.
+
+    Returns:
+        The only keyword whose default in its place cures the fault; None where there is no such, or several.
+    """
+    if not inspect.isclass(target) or not issubclass(target, Optimizer):
+        return None
+    declared = parameters(target)
+    cures = [
+        key
+        for key in values
+        if not declared[key].required
+        and trial_fault(target, {name: value for name, value in values.items() if name != key}, offered) is None
+    ]
+    return cures[0] if len(cures) == 1 else None
+
+
+def _parameters() -> list[nn.Parameter]:
+    parameter = nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.ones(1)
+    return [parameter]
+
+
+STAND_INS: dict[str, Callable[[], Any]] = {
+    "params": _parameters,
+    "optimizer": lambda: _uncompiled(SGD)(
+        _parameters(), lr=0.1, momentum=0.9
+    ),  # some schedules change the momentum too
+    "steps_per_epoch": lambda: 100,
+    "total_steps": lambda: 10**9,
+    "vocab_size": lambda: 1000,
+}
+"""For what the program gives, by its name."""
+
+
+@lru_cache(maxsize=64)
+def _uncompiled(kind: type[Optimizer]) -> type[Optimizer]:
+    """Return an optimiser class whose methods are those of ``kind`` without the wrappers for torch's compiler."""
+    bare = {name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "step")}
+    return type(kind.__name__, (kind,), bare | {"step": torch.no_grad()(bare["step"])})
+
+
+SCALED = {Tensor.mul, Tensor.__mul__, Tensor.__rmul__, Tensor.div, Tensor.__truediv__}
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """Leaves tensors as they are where random numbers would be drawn into them or a number would scale them."""
+
+    def __torch_function__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if function in (Tensor.normal_, Tensor.uniform_) or getattr(function, "__module__", "") == nn.init.__name__:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        if function in SCALED and not isinstance(args[1], Tensor):
+            return args[0]
+        if function in (torch.randn, torch.rand):
+            return torch.empty(*args, **{key: value for key, value in kwargs.items() if key != "generator"})
+        return function(*args, **kwargs)
+
+
+@lru_cache(maxsize=1024)
+def _refusal(target: Callable[..., Any], values: str, given: tuple[str, ...]) -> str | None:
+    """Try once what stands in many places; ``values`` are written as JSON, ``given`` names stand-ins."""
+    stand_ins = {name: STAND_INS[name]() for name in given}
+    try:
+        with warnings.catch_warnings(), _imitated() if _is_network(target) else nullcontext():
+            warnings.simplefilter("ignore")
+            called = _uncompiled(target) if inspect.isclass(target) and issubclass(target, Optimizer) else target
+            made = build_call(called, json.loads(values), "", stand_ins, own_errors=True)
+            if isinstance(made, nn.Module):
+                return _too_large(made)
+            if isinstance(made, Optimizer | LRScheduler):
+                stand_ins.get("optimizer", made).step()
+                made.step()
+    except (ValueError, UserError) as error:
+        return str(error)
+    except Exception as error:  # of what these values make torch or Python do
+        reason = " ".join(str(error).split()).split(". ")[0][:300]
+        return f"{target.__name__} cannot be used with these values: {type(error).__name__}: {reason}"
+    return None
+
+
+@contextmanager
+def _imitated() -> Iterator[None]:
+    """Make tensors without memory and without random numbers."""
+    with torch.device("meta"), _WithoutDraws():
+        yield
+
+
+def _too_large(network: nn.Module) -> str | None:
+    numbers = sum(tensor.numel() for tensor in (*network.parameters(), *network.buffers()))
+    if numbers <= MOST_NUMBERS:
+        return None
+    return f"a {type(network).__name__} of this size has {numbers:.3g} numbers, expected at most {MOST_NUMBERS:.3g}"
+
+
+def _builds_cheaply(value: Any) -> bool:
+    """Whether every call in a value is cheap."""
+    if isinstance(value, list):
+        return all(map(_builds_cheaply, value))
+    if not isinstance(value, dict):
+        return True
+    return ("type" not in value or _is_cheap(resolve_type(value["type"]))) and all(map(_builds_cheaply, value.values()))
+
+
+def _is_cheap(target: Callable[..., Any]) -> bool:
+    return _is_network(target) or (inspect.isclass(target) and dataclasses.is_dataclass(target))
+
+
+def _is_network(target: Callable[..., Any]) -> bool:
+    return inspect.isclass(target) and issubclass(target, nn.Module)

@@ -1,0 +1,220 @@
+"""Plain values against annotations, and the combinations of values that a class refuses.
+
+A limit of one value stands in its annotation: a type of config/limits.py, ``Annotated[int, Field(ge=1)]``, pydantic's
+``PositiveInt``, or a rule of our own as ``AfterValidator``; of a list of nodes only that it is not empty,
+``Field(min_length=1)``. What one value alone cannot tell stands in a static method ``faults`` of the class::
+
+    @staticmethod
+    def faults(min_objects: int, max_objects: int) -> Iterator[Fault]:
+        if min_objects > max_objects:
+            yield "min_objects", f"found {min_objects}, expected at most max_objects, {max_objects}"
+
+Its arguments are keywords of the constructor. :func:`config.check` calls it with what the YAML says (a nested node is a
+mapping, defaults included; what has a fault of its own is left out) before anything is built; :func:`refuse` calls it
+with the attributes of a dataclass.
+
+A class may have a second static method, ``given_faults``, about what stands beside its node. Its arguments are keywords
+of the constructor and of the node's owner; one with a default may be missing in the YAML or have a fault of its own::
+
+    @staticmethod
+    def given_faults(data: Node, trainer: Node | None = None) -> Iterator[Fault]:
+        if data.get("batch_size") == 1:
+            yield "data.batch_size", "found 1, expected at least 2"
+"""
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic_core import SchemaError
+
+from config.limits import MOST
+from config.load import resolve_path
+from config.resolve import closest, shortened
+from config.signatures import ConfigError, Fault, arms, bare_arms, describe, is_path, item_kinds, offers_of, parameters
+
+TO_TEXT = "; put it in quotes to make it text"  # at the end of a fault, where the command line's way to do so is added
+FLAG_WORDS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}  # of YAML 1.1
+_RULES = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+
+
+class RefusedValues(ConfigError, ValueError):
+    """Values that a class refuses.
+
+    Args:
+        name: of the class.
+        faults: the keyword and the fault of each.
+
+    Attributes:
+        faults: the keyword and the fault of each.
+    """
+
+    def __init__(self, name: str, faults: list[Fault]) -> None:
+        super().__init__(f"{name}: " + "; ".join(f"{key}: {message}" for key, message in faults))
+        self.faults = faults
+
+
+def value_faults(annotation: Any, value: Any, key_path: str, strict: bool = True) -> Iterator[Fault]:
+    """Check a value that holds no nodes.
+
+    Args:
+        annotation: what is expected.
+        value: what was found.
+        key_path: where it stands, for messages.
+        strict: a value as YAML gives it, checked as strictly as JSON allows (no text to number, no number to flag);
+            else a Python value.
+
+    Yields:
+        Key path and message; an item of a list or mapping has its own.
+    """
+    if annotation is Any:
+        return
+    if any(offers_of(member) for member in arms(annotation)):
+        yield key_path, f"found {shortened(value)}, expected {describe(annotation)}"
+        return
+    inner = [fault for kind, item, path in _items(annotation, value, key_path)
+             for fault in value_faults(kind, item, path, strict)]  # fmt: skip
+    if inner:
+        yield from inner
+        return
+    expected = _expected(annotation, value, strict)
+    if expected is not None:
+        found = "null" if value is None else f"{shortened(value)} ({type(value).__name__})"
+        meant = _meant(annotation, value) if expected.startswith(describe(annotation)) else ""  # a rule says it itself
+        yield key_path, f"found {found}, expected {expected}{meant}"
+    elif is_path(annotation, value):
+        try:
+            resolve_path(value)
+        except ConfigError as unset:
+            yield key_path, str(unset)
+
+
+def _items(annotation: Any, value: Any, key_path: str) -> Iterator[tuple[Any, Any, str]]:
+    """Yield annotation, value and key path of every item, where only one alternative takes items."""
+    members = bare_arms(annotation)
+    if isinstance(value, list | tuple):
+        kinds = [kinds for member in members if (kinds := item_kinds(member, len(value))) is not None]
+        if len(kinds) == 1:
+            yield from (
+                (kind, item, f"{key_path}.{i}") for i, (kind, item) in enumerate(zip(kinds[0], value, strict=True))
+            )
+    if isinstance(value, dict):
+        mappings = [get_args(member)[1] for member in members if get_origin(member) is dict]
+        if len(mappings) == 1:
+            yield from ((mappings[0], item, f"{key_path}.{key}") for key, item in value.items())
+
+
+def _expected(annotation: Any, value: Any, strict: bool) -> str | None:
+    """Say what is expected where a value does not fit its annotation."""
+    adapter = _adapter(annotation)
+    if adapter is None:  # a protocol, of which YAML holds nodes only
+        return describe(annotation) if strict else None
+    try:
+        if strict:
+            adapter.validate_json(json.dumps(value), strict=True)
+        else:
+            adapter.validate_python(value)
+    except ValidationError as error:
+        own_rule = error.errors()[0].get("ctx", {}).get("error")
+        return str(own_rule) if isinstance(own_rule, ValueError) else describe(annotation)
+    if isinstance(value, int | float) and abs(value) > MOST and not _is_limited(annotation):
+        return f"{describe(annotation)}, at most {MOST:,.0f}"
+    return None
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    rules = None if dataclasses.is_dataclass(annotation) else _RULES
+    try:
+        return TypeAdapter(annotation, config=rules)
+    except (PydanticSchemaGenerationError, SchemaError):
+        return None
+
+
+@cache
+def _is_limited(annotation: Any) -> bool:
+    """Whether the numbers of an annotation have a largest one of their own."""
+    kinds = [kind for kind in arms(annotation) if get_origin(kind) is Annotated]
+    marks = [part for kind in kinds for mark in get_args(kind)[1:] for part in getattr(mark, "metadata", [mark])]
+    return any(getattr(mark, name, None) is not None for mark in marks for name in ("le", "lt"))
+
+
+def _meant(annotation: Any, value: Any) -> str:
+    """Name what a text resembles, and how a number, flag or null becomes text where text is expected."""
+    if value is None or isinstance(value, bool | int | float):
+        return TO_TEXT if {str, Path} & {*bare_arms(annotation)} else ""
+    if not isinstance(value, str):
+        return ""
+    if bool in bare_arms(annotation) and value.lower() in FLAG_WORDS:
+        return f"; write {FLAG_WORDS[value.lower()]}"
+    return closest(value, _choices(annotation))
+
+
+def _choices(annotation: Any) -> list[str]:
+    """Return the words among the values of every ``Literal`` in a union."""
+    literals = [member for member in bare_arms(annotation) if get_origin(member) is Literal]
+    return [choice for member in literals for choice in get_args(member) if isinstance(choice, str)]
+
+
+def combination_faults(target: Callable[..., Any], values: dict[str, Any]) -> list[Fault]:
+    """Ask a class which combinations of its keywords it refuses.
+
+    Args:
+        target: what a node names; the classes that refuse combinations have a static method ``faults``.
+        values: keywords without fault; where one that ``faults`` looks at is not among them, it is not asked.
+
+    Returns:
+        The keyword and the fault of each.
+    """
+    return _asked(target, "faults", {name: values[name] for name in parameters(target) if name in values})
+
+
+def given_faults(target: Callable[..., Any], values: dict[str, Any], given: dict[str, Any]) -> list[Fault]:
+    """Ask a class which combinations of its keywords with its owner's it refuses.
+
+    Args:
+        target: what a node names.
+        values: keywords of the node without fault.
+        given: the owner's keywords, as the config has them.
+
+    Returns:
+        The keyword and the fault of each.
+    """
+    return _asked(target, "given_faults", values | given)
+
+
+def _asked(target: Callable[..., Any], name: str, values: dict[str, Any]) -> list[Fault]:
+    """Return what a static method of a class says against values; nothing where one that it looks at is missing."""
+    rule = getattr(target, name, None)
+    if not inspect.isfunction(rule):
+        return []
+    wanted = inspect.signature(rule).parameters
+    if any(key not in values for key, parameter in wanted.items() if parameter.default is parameter.empty):
+        return []
+    return list(rule(**{key: values[key] for key in wanted if key in values}))
+
+
+def refuse(instance: Any) -> None:
+    """Refuse a dataclass with impossible values: for its ``__post_init__``.
+
+    Args:
+        instance: of a dataclass; its annotations and its ``faults`` say what is possible.
+
+    Raises:
+        RefusedValues: every fault, by field.
+    """
+    values = {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance)}
+    rows = [
+        fault
+        for name, parameter in parameters(type(instance)).items()
+        for fault in value_faults(parameter.annotation, values[name], name, strict=False)
+    ]
+    faulty = {path.split(".")[0] for path, _ in rows}
+    rows += combination_faults(type(instance), {name: value for name, value in values.items() if name not in faulty})
+    if rows:
+        raise RefusedValues(type(instance).__name__, rows)

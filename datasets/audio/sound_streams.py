@@ -1,0 +1,126 @@
+"""The recordings that a sound file holds, each opened so that libsndfile decodes all of it.
+
+Announced, counted and decoded lengths agree, or the file is an error: where libsndfile estimates a length (mp3), stops
+at a wrong one (FLAC), looks at the first recording alone (joined mp3, chained Ogg) or cannot do without a mark (Opus),
+the file is put right in memory before. The bytes that other containers announce are compared with what is there.
+"""
+
+import stat
+from collections.abc import Iterator
+from io import BytesIO, RawIOBase
+from pathlib import Path
+
+import soundfile
+
+from datasets.audio.mp3_frames import Endless, Recording, id3_size, is_header, recordings
+from datasets.audio.ogg_pages import links
+from datasets.audio.truncation import BrokenOff, behind_id3, check_whole, with_its_length
+
+LARGEST = 2 << 30  # bytes of a compressed file, which is read at once
+EDITED = 2  # frames of an mp3 that may be lacking: editors count differently
+WIDTHS = {
+    "PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "DPCM_8": 1, "PCM_16": 2, "DPCM_16": 2, "PCM_24": 3, "PCM_32": 4,
+    "FLOAT": 4, "DOUBLE": 8,
+}  # fmt: skip
+ID3V1 = 128  # bytes of a tag at the end
+
+
+class Stream(soundfile.SoundFile):
+    """One recording, to be read block after block until nothing comes.
+
+    Args:
+        source: a path, or a file in memory.
+        length: samples of each channel that have to come; what libsndfile says if None.
+
+    Attributes:
+        length: these; None where nobody knows before everything is decoded, as of FLAC that was written to a pipe.
+    """
+
+    def __init__(self, source: Path | BytesIO | RawIOBase, length: int | None = None) -> None:
+        super().__init__(source)
+        self.length = length if length is not None else self.frames if self.frames < 1 << 62 else None
+
+    def seekable(self) -> bool:
+        """Never: soundfile would seek after each block, which some codecs cannot, and others do not exactly."""
+        return False
+
+
+def streams(path: Path, counting: bool = False) -> Iterator[Stream]:
+    """Opens the recordings of a sound file, one after the other.
+
+    Args:
+        path: the file.
+        counting: whether only lengths are wanted: of FLAC the header is believed then, and decoding finds out.
+
+    Yields:
+        Open recordings, to be closed by the caller.
+
+    Raises:
+        BrokenOff: the file ends before its end.
+        datasets.audio.truncation.Joined: it holds more than libsndfile decodes.
+        soundfile.SoundFileError: libsndfile cannot open it.
+        OSError: it cannot be read, is empty, a folder or a pipe.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
+        raise OSError("it is no file, or an empty one")  # opening a pipe would wait for its other end
+    with path.open("rb") as file:
+        if file.read(4) == b"OggS":
+            yield from _of_ogg(path)
+            return
+        file.seek(behind_id3(file))
+        # asked before libsndfile, which reads a resource fork that macOS left beside a file before it thinks of mp3
+        # and whose decoder writes warnings of a wrong count to the console
+        known = list(recordings(_content(path))) if is_header(file.read(4)) else []
+    if known:
+        yield from _of_mp3(known)
+        return
+    mended = with_its_length(path)
+    stream = Stream(mended or path)
+    if stream.format == "MP3":
+        stream.close()
+        yield from _of_mp3(list(recordings(_content(path))))
+    elif stream.format == "FLAC" and stream.length is not None and not counting:
+        stream.close()
+        yield Stream(_flac_of_any_length(path), stream.length)
+    else:
+        if mended is None:
+            width = WIDTHS.get(stream.subtype)
+            check_whole(path, width and width * stream.channels, stream.frames)
+        yield stream
+
+
+def _of_ogg(path: Path) -> Iterator[Stream]:
+    """Opens the links of a chain."""
+    for content, missing in links(_content(path)):
+        if missing:
+            raise BrokenOff(missing)
+        yield Stream(BytesIO(content))
+
+
+def _of_mp3(known: list[Recording]) -> Iterator[Stream]:
+    """Opens the recordings of an mp3."""
+    for found in known:
+        if found.announced is not None and found.frames + EDITED < found.announced:
+            raise BrokenOff(f"{found.frames} of {found.announced} frames are there")
+        yield Stream(BytesIO(found.content) if found.samples is None else Endless(found.content), found.samples)
+
+
+def _flac_of_any_length(path: Path) -> BytesIO:
+    """A FLAC file that does not say how many samples it holds, so that none is left out; a tag at its end comes off."""
+    content = bytearray(_content(path))
+    at = id3_size(bytes(content[:10]))
+    if content[at : at + 4] == b"fLaC":  # STREAMINFO comes first, its last 36 bits before a checksum count the samples
+        content[at + 21] &= 0xF0
+        content[at + 22 : at + 26] = bytes(4)
+    if content[-ID3V1:].startswith(b"TAG"):
+        del content[-ID3V1:]
+    return BytesIO(content)
+
+
+def _content(path: Path) -> bytes:
+    """All of a compressed file."""
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise OSError(f"it has {size} bytes, expected at most {LARGEST} of a compressed file")
+    return path.read_bytes()

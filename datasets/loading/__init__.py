@@ -1,0 +1,1 @@
+"""Rows to batches, whatever a row holds."""

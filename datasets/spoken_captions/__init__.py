@@ -1,0 +1,1 @@
+"""Images with spoken captions: their lists, readers, words and batches."""

@@ -1,0 +1,240 @@
+"""Active learning in "Learning Words by Drawing Images" (CVPR 2019): pairs whose edited picture fools the model.
+
+One folder holds one selection, in the layout of surisdi/learning-by-drawing ``active_learning.py``, whose readers work
+on ours. Row j is the same pair in every list, the pair with the largest loss first:
+
+    units.pth         list of (k,) int64 arrays: units of the generator's layer that were ablated
+    a_paths.pth       list of text: ids of the latents, as they stand in the name list
+    a_hmaps.pth       list of (R, R) float32 arrays, 0 or 1: the region inside which they were ablated
+    a_hmaps_eval.pth  likewise: the region around the strongest cell, whose outline annotators see
+    a_hmaps_layer.pth ours: (rows, columns) float32 arrays, 0 or 1: the region on the layer's own grid. On the way there
+                      by the picture's resolution small regions would change or vanish; training edits these cells
+    images/<j>_hn.jpg the edited picture with the box of that region in red
+    hm/<j>_hn.jpg     that region
+    cluster/          the clusters with which the units were chosen, where they were
+    active.json       ours: layer, resolution, losses, and what they were made with
+
+What annotators then record describes the EDITED picture. Their captions are added to the GAN-CLEVR folder of the
+training set below ``active/``, because the id of the latent already has a caption there:
+
+    audio/active/<id>.wav    text/active/<id>.txt    and a line ``active/<id>`` in name_list_train.txt
+
+:class:`datasets.spoken_captions.readers.GanClevr` gives such a row ``latent`` <id> and ``active`` True (False for
+others). In training its picture is the edited one (``ActivePairs.find(latent)`` gives mask and units) and its negative
+the original picture: positive and negative change places.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from common.errors import UserError
+from common.files import written_whole
+from common.numerals import is_whole_number
+from common.safe_load import TorchFileError, read_torch_values
+from datasets.media_files import write_json
+
+PREFIX = "active/"
+FILES = {"units": "units.pth", "ids": "a_paths.pth", "regions": "a_hmaps.pth", "shown": "a_hmaps_eval.pth"}
+CELLS = "a_hmaps_layer.pth"
+
+
+class ActiveLearningError(UserError):
+    """A selection for active learning that is missing, damaged, or inconsistent."""
+
+
+class LatentNameError(UserError, ValueError):
+    """A caption whose picture a generator should draw, but whose name is no latent's id."""
+
+
+class ActivePair(NamedTuple):
+    """How one edited picture was made.
+
+    Attributes:
+        latent: id of the noise vector.
+        units: (k,) int64, ablated units of the layer.
+        region: (R, R) float32, 0 or 1: where.
+        shown: (R, R) float32, 0 or 1: what annotators see outlined.
+        cells: (rows, columns) float32, 0 or 1: the region on the layer's grid; None in published folders.
+    """
+
+    latent: int
+    units: np.ndarray
+    region: np.ndarray
+    shown: np.ndarray
+    cells: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class ActivePairs:
+    """A selection, the largest loss first.
+
+    Attributes:
+        pairs: the edited pictures.
+        layer: the layer of the generator whose units were ablated; None in published folders, whose layer is that of
+            the training config.
+        details: everything else that ``active.json`` tells.
+    """
+
+    pairs: list[ActivePair]
+    layer: str | None
+    details: dict[str, Any]
+
+    def find(self, latent: int) -> ActivePair:
+        """Return the edited picture of a latent; of several the last, as published.
+
+        Args:
+            latent: its id.
+
+        Raises:
+            ActiveLearningError: There is none.
+        """
+        if latent not in self._by_latent:
+            raise ActiveLearningError(
+                f"There is a caption {PREFIX}{latent}, but no edited picture of latent {latent} among the "
+                f"{len(self.pairs)} of task.editing.active_learning: give the selection that the caption was collected "
+                "for, or remove it from the name list."
+            )
+        return self._by_latent[latent]
+
+    @cached_property
+    def _by_latent(self) -> dict[int, ActivePair]:
+        return {pair.latent: pair for pair in self.pairs}
+
+
+def split_name(name: str) -> tuple[str, bool]:
+    """Take a line of a name list apart.
+
+    Args:
+        name: ``"123"`` or ``"active/123"``.
+
+    Returns:
+        The latent's id as text, and whether the caption describes the edited picture.
+    """
+    return name.removeprefix(PREFIX), name.startswith(PREFIX)
+
+
+def latent_ids(names: Iterable[str]) -> list[int]:
+    """Return the latents that captions are named by.
+
+    Args:
+        names: lines of a name list.
+
+    Raises:
+        LatentNameError: A name is no id.
+    """
+    names = list(names)
+    ids = [split_name(name)[0] for name in names]
+    wrong = [name for name, latent in zip(names, ids, strict=True) if not is_whole_number(latent)]
+    if wrong:
+        raise LatentNameError(
+            f"{len(wrong)} of {len(names)} captions are not named by a latent's id, the first is {wrong[0]!r}, so that "
+            "no generator can draw their pictures; give a set in the GAN-CLEVR layout, or read picture files"
+        )
+    return [int(latent) for latent in ids]
+
+
+def write_active(folder: Path, pairs: list[ActivePair], layer: str, details: dict[str, Any]) -> None:
+    """Write the lists of a selection (not its pictures).
+
+    Args:
+        folder: Made if missing.
+        pairs: The largest loss first.
+        layer: Of the generator.
+        details: Plain values for ``active.json``.
+    """
+    columns = {
+        "units": [np.asarray(pair.units, np.int64) for pair in pairs],
+        "ids": [str(pair.latent) for pair in pairs],
+        "regions": [np.asarray(pair.region, np.float32) for pair in pairs],
+        "shown": [np.asarray(pair.shown, np.float32) for pair in pairs],
+    }
+    files = {FILES[name]: rows for name, rows in columns.items()}
+    if all(pair.cells is not None for pair in pairs):
+        files[CELLS] = [np.asarray(pair.cells, np.float32) for pair in pairs]
+    else:
+        (folder / CELLS).unlink(missing_ok=True)
+    for name, rows in files.items():
+        with written_whole(folder / name) as temporary:
+            torch.save(rows, temporary)
+    write_json(folder / "active.json", {"layer": layer, "pairs": len(pairs), **details})
+
+
+def read_active(folder: Path) -> ActivePairs:
+    """Read a selection, ours or a published one; nothing in it can run code.
+
+    Args:
+        folder: Holds the lists.
+
+    Returns:
+        The selection.
+
+    Raises:
+        ActiveLearningError: A file is missing, damaged, or a list longer than another; an entry is of another kind.
+    """
+    columns = {name: _read_list(folder / file) for name, file in FILES.items()}
+    if (folder / CELLS).is_file():
+        columns["cells"] = _read_list(folder / CELLS)
+    lengths = {FILES.get(name, CELLS): len(rows) for name, rows in columns.items()}
+    if len(set(lengths.values())) != 1:
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ActiveLearningError(f"{folder}: the lists differ in length ({told}); make the selection again.")
+    wrong = [name for name in columns["ids"] if not is_whole_number(str(name))]
+    if wrong:
+        raise ActiveLearningError(
+            f"{folder / FILES['ids']}: {wrong[0]!r} is no number; an id is the index of a noise vector."
+        )
+    told = _read_details(folder / "active.json")
+    pairs = [_pair(folder, row) for row in zip(*columns.values(), strict=True)]
+    return ActivePairs(pairs, told.get("layer"), told)
+
+
+def _read_details(path: Path) -> dict[str, Any]:
+    """Read ``active.json``; published folders have none."""
+    if not path.is_file():
+        return {}
+    try:
+        told = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ActiveLearningError(f"{path} is damaged ({error}); copy it again.") from error
+    if not isinstance(told, dict) or not isinstance(told.get("layer"), str | None):
+        raise ActiveLearningError(f"{path} holds {told!r:.60}, expected a mapping with the name of a layer.")
+    return told
+
+
+def _pair(folder: Path, row: tuple[Any, ...]) -> ActivePair:
+    """Make one pair of its entries in the lists, checked."""
+    units, name, *maps = row
+    try:
+        marks = np.asarray(units)
+        if marks.size and marks.dtype.kind not in "iu":
+            raise ValueError(f"{units!r:.60} are no unit numbers")
+        maps = [np.asarray(value, np.float32) for value in maps]
+        pair = ActivePair(int(name), marks.astype(np.int64).ravel(), *maps)
+        for given in (pair.region, pair.cells):
+            if given is not None and (given.ndim != 2 or not given.size):
+                raise ValueError(f"a region has the shape {given.shape}")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ActiveLearningError(
+            f"{folder}: the entries of id {name} are no unit numbers and maps of rows and columns ({error}); "
+            "make the selection again."
+        ) from error
+    return pair
+
+
+def _read_list(path: Path) -> list[Any]:
+    if not path.is_file():
+        raise ActiveLearningError(f"There is no file {path}: give a folder that generate_active_learning wrote.")
+    try:
+        rows = read_torch_values(path)
+    except TorchFileError as error:
+        raise ActiveLearningError(str(error)) from error
+    if not isinstance(rows, list):
+        raise ActiveLearningError(f"{path} holds a {type(rows).__name__}, expected a list with a row for each pair.")
+    return rows

@@ -1,0 +1,291 @@
+"""What every dataset of spoken captions shares: how a picture and a sound become one sample, and its faults.
+
+A sample is a dict: ``image`` (3, H, W) float32, ``mel`` (40, n) float32 dB without padding, ``nframes`` int, ``index``
+int. With ``features="device"`` it holds ``waveform`` (N,) float32, ``nsamples`` and ``start``, the first of its
+``nframes`` frames, instead of the mel: :func:`datasets.audio.windows.device_features` makes the same mel of a batch of
+them.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from common.digests import rows_digest
+from common.errors import UserError
+from datasets.audio.log_mel import HOP, check_usable
+from datasets.audio.read import count_samples, read_audio
+from datasets.audio.spec_augment import SpecAugment
+from datasets.audio.windows import cut
+from datasets.file_names import FileNames
+from datasets.image_ids import ImageIds
+from datasets.images import ImageTransform, transforms
+from datasets.spoken_captions.places_manifest import ManifestError
+from datasets.spoken_captions.records import SpokenCaption
+
+Sample = dict[str, Any]
+OnError = Literal["error", "skip"]
+Window = Literal["first", "random"]
+
+
+class SampleError(UserError):
+    """One sample that cannot be used.
+
+    Args:
+        message: Names file, row and list, and says what is wrong.
+        index: Row in the dataset.
+    """
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+    def advised(self) -> "SampleError":
+        """The same error with the setting that leaves such rows out, for configs whose data have ``on_error``."""
+        return SampleError(f"{self} (or leave such rows out with data.on_error=skip)", self.index)
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        return SampleError, (str(self), self.index)
+
+
+class TrainingRows(Protocol):
+    """What a loader asks of a dataset; ``lengths`` and ``max_frames`` only where it sorts or pads by length.
+
+    Attributes:
+        source: the file that lists the rows, for messages.
+        split: what its owner calls it, "" until it says so.
+        on_error: what a loader does with a row that cannot be decoded.
+        skipped: rows that it left out so far, and why.
+    """
+
+    source: Path
+    split: str
+    on_error: OnError
+    skipped: dict[int, str]
+
+    def __len__(self) -> int: ...
+
+    def digest(self) -> str:
+        """Return number and digest of the rows, in words."""
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one row.
+
+        Raises:
+            SampleError: it cannot be used.
+        """
+
+
+def unusable_row(rows: TrainingRows, index: int, name: str, error: object) -> SampleError:
+    """What to raise for a row: says which it is, in which list and of which split, and what is wrong with it.
+
+    Args:
+        rows: the dataset.
+        index: row of it.
+        name: what the list calls it.
+        error: what is wrong.
+
+    Returns:
+        The error, for the caller to raise.
+    """
+    place = f"the {rows.split} split, {rows.source}" if rows.split else rows.source
+    return SampleError(f"row {index} ({name}) of {place}: {error}", index)
+
+
+class SpokenCaptions(Dataset, ABC):
+    """What the datasets share: how a picture and a sound become a sample, and what happens to unusable ones.
+
+    Args:
+        records: One per row.
+        source: The file that lists them, for messages.
+        image: How pictures are cut and scaled; None for samples without pictures.
+        train: Whether random crops, random windows and masks are drawn (from torch's generator).
+        max_frames: Longer captions are cut to this many frames; None keeps everything.
+        window: Which frames are kept in training: the first, or a random window (surisdi/learning-by-drawing).
+        spec_augment: Masks drawn over training spectrograms.
+        on_error: What a loader does with a sample that cannot be decoded: stop, or skip, count and list it.
+
+    Attributes:
+        split: What its owner calls it, such as "validation", for messages; "" until it says so.
+
+    Raises:
+        ValueError: ``max_frames`` is below 1.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[SpokenCaption],
+        source: Path,
+        image: ImageTransform | None,
+        train: bool,
+        max_frames: int | None,
+        window: Window,
+        spec_augment: SpecAugment | None,
+        on_error: OnError,
+    ) -> None:
+        if max_frames is not None and max_frames < 1:
+            raise ValueError(f"max_frames is {max_frames}, expected at least 1 frame of 10 ms")
+        self.records = records
+        self.source, self.split = source, ""
+        self.image = image
+        if image is not None:
+            transforms()
+        self.train = train
+        self.max_frames = max_frames
+        self.random_window = train and window == "random"
+        self.spec_augment = spec_augment if train else None
+        self.on_error = on_error
+        self.skipped: dict[int, str] = {}
+        self._image_ids: ImageIds | None = None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Reads one sample.
+
+        Raises:
+            SampleError: Its picture or sound cannot be used; names file, row, list and split.
+            ManifestError: The files are others than those that were checked.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"row {index} of {len(self)}")
+        try:
+            sample: Sample = {"index": index}
+            if self.image is not None:
+                sample["image"] = self.image(self._picture(index), self.train)
+            return sample | self._speech(index)
+        except ManifestError:
+            raise  # no row is to blame, so none is to be skipped
+        except UserError as error:
+            raise self.unusable(index, error) from error
+
+    def unusable(self, index: int, error: UserError) -> SampleError:
+        """What to raise for a row: says which it is, in which list and of which split, and what is wrong with it.
+
+        Args:
+            index: Row of the dataset.
+            error: What is wrong with it.
+
+        Returns:
+            The error, for the caller to raise.
+        """
+        return unusable_row(self, index, self.record(index).uttid, error)
+
+    def record(self, index: int) -> SpokenCaption:
+        """What is known of a row besides its picture and sound.
+
+        Args:
+            index: Row of the dataset.
+
+        Returns:
+            Texts and paths.
+        """
+        return self.records[index]
+
+    def image_u8(self, index: int) -> np.ndarray:
+        """The picture as the model sees it in evaluation, (H, W, 3) uint8.
+
+        Args:
+            index: Row of the dataset.
+
+        Returns:
+            (H, W, 3) uint8.
+
+        Raises:
+            ValueError: The dataset was built without pictures.
+            UserError: The picture cannot be decoded; names the file.
+        """
+        if self.image is None:
+            raise ValueError("this dataset was built without pictures")
+        return np.asarray(self.image.crop(self._picture(index), train=False))
+
+    def image_ids(self, rows: Sequence[int]) -> np.ndarray:
+        """Numbers of some rows' images, (n,) int64: equal for captions of the same file and for files of equal bytes.
+
+        Args:
+            rows: Rows of the dataset.
+
+        Returns:
+            (n,) int64.
+
+        Raises:
+            SampleError: An image cannot be read.
+            ValueError: The dataset was built without images.
+        """
+        if self.image is None:
+            raise ValueError("this dataset was built without pictures")
+        if self._image_ids is None or len(self._image_ids) != len(self):
+            self._image_ids = ImageIds(len(self), self._image_bytes)
+        return self._image_ids.of(rows)
+
+    def waveform(self, index: int) -> np.ndarray | None:
+        """The sound to listen to, even silence, (n,) float32 mono at 16 kHz; None when only features exist.
+
+        Args:
+            index: Row of the dataset.
+
+        Returns:
+            (n,) float32, or None.
+        """
+        path = self.record(index).audio_path
+        if path is not None and not path.exists():  # with features in HDF5 nobody has looked for it yet
+            found = FileNames().find(str(path))
+            path = Path(found) if found else path
+        return read_audio(path, allow_silence=True) if path is not None and path.exists() else None
+
+    def lengths(self) -> np.ndarray:
+        """Frames of every row before cutting, (n,) int64, from file headers; 0 where a header cannot be read."""
+        paths = [record.audio_path for record in self.records]
+        with ThreadPoolExecutor(8) as pool:
+            samples = np.fromiter(pool.map(count_samples, paths), np.int64, len(paths))
+        return np.where(samples > 0, 1 + samples // HOP, 0)
+
+    def digest(self) -> str:
+        """Number and digest of the rows: names, texts and files, those below the list's folder relative to it."""
+        base = f"{self.source.parent.absolute()}{os.sep}"
+
+        def parts(row: int) -> Iterator[str]:
+            record = self.record(row)
+            yield from (record.uttid, record.text)
+            yield from (str(path or "").removeprefix(base) for path in (record.audio_path, record.image_path))
+
+        return rows_digest((part for row in range(len(self)) for part in parts(row)), len(self))
+
+    def cut_at(self) -> int | None:
+        """Frames that longer captions are cut to; None where none is cut."""
+        return self.max_frames
+
+    def _image_bytes(self, index: int) -> bytes:
+        """The content of a row's image file."""
+        path = self.record(index).image_path
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise self.unusable(index, UserError(f"{path}: cannot be read ({error.strerror})")) from error
+
+    @abstractmethod
+    def _picture(self, index: int) -> Image.Image:
+        """The whole picture, RGB."""
+
+    @abstractmethod
+    def _speech(self, index: int) -> Sample:
+        """``mel`` and ``nframes``, or ``waveform``, ``nsamples``, ``start`` and ``nframes``."""
+
+    def _finished(self, mel: Tensor, name: object) -> Sample:
+        """Cuts and masks a whole spectrogram (40, T) of the sound ``name``, which has to be heard in what is kept."""
+        if self.random_window:
+            check_usable(mel, name)
+        mel = cut(mel, self.max_frames, self.random_window)
+        if not self.random_window:
+            check_usable(mel, name)
+        if self.spec_augment is not None:
+            mel = self.spec_augment(mel)
+        return {"mel": mel, "nframes": mel.shape[1]}

@@ -1,0 +1,73 @@
+"""Reads the GAN-CLEVR layout of surisdi/learning-by-drawing and checks that its files exist.
+
+``name_list_<split>.txt`` holds one id a line; ``audio/<id>.wav``, ``text/<id>.txt`` and ``images/<id>.jpg`` go with it.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from common.text_files import read_text
+from datasets.spoken_captions.places_manifest import Manifest, ManifestError, located, report_problems
+from datasets.spoken_captions.records import Records, SpokenCaption
+
+Split = Literal["train", "val", "test"]
+
+
+def read_gan_clevr(
+    folder: Path, split: Split, images: bool, audio_extension: str = "wav", image_extension: str = "jpg"
+) -> Manifest:
+    """Reads one split of the GAN-CLEVR layout and checks that its files exist.
+
+    A built set (words_by_drawing/build_synth.yaml) also tells speakers and word times, in ``alignments.jsonl``.
+
+    Args:
+        folder: Holds ``name_list_<split>.txt``, ``audio/``, ``text/`` and ``images/``.
+        split: Which list.
+        images: Whether the pictures must exist; systems that make them with a GAN need none.
+        audio_extension: Without dot.
+        image_extension: Without dot.
+
+    Returns:
+        The manifest; texts are "" where ``text/<id>.txt`` is missing.
+
+    Raises:
+        ManifestError: No list, an empty list or missing files: the first ten problems and the count.
+        common.text_files.TextError: A list or a text is in an unknown encoding.
+    """
+    names = folder / f"name_list_{split}.txt"
+    if not names.is_file():
+        raise ManifestError(f"{names}: no such file, expected a GAN-CLEVR folder with a list of ids; set the folder")
+    told = _alignments(folder / "alignments.jsonl")
+    records = Records(
+        SpokenCaption(
+            uttid=name,
+            speaker=told.get(name, {}).get("speaker", ""),
+            alignment=told.get(name, {}).get("words"),
+            text=_text(folder / "text" / f"{name}.txt"),
+            audio_path=folder / "audio" / f"{name}.{audio_extension}",
+            image_path=folder / "images" / f"{name}.{image_extension}" if images else None,
+        )
+        for name in read_text(names).split()
+    )
+    records, missing = located(records, names)
+    report_problems(names, (f"row {row}{problem}" for row, problem in missing) if records else ["lists no ids"])
+    return Manifest(names, records)
+
+
+def _alignments(path: Path) -> dict[str, dict[str, Any]]:
+    """Speaker and words by id; empty where there is no such file, as in the published sets."""
+    if not path.is_file():
+        return {}
+    try:
+        rows = [json.loads(line) for line in read_text(path).split("\n") if line.strip()]
+        return {row["id"]: row for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ManifestError(
+            f"{path}: is damaged ({error!r}); delete it (it is optional) or build the set again"
+        ) from error
+
+
+def _text(path: Path) -> str:
+    """A caption's text, "" where there is none."""
+    return read_text(path).strip() if path.is_file() else ""

@@ -1,0 +1,74 @@
+"""The exact phone times of a world's utterances: ``phones.jsonl`` beside the manifests of its Places layout."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from datasets.spoken_captions.places_manifest import ManifestError, read_places
+from datasets.spoken_captions.records import Word
+
+PHONES = "phones.jsonl"
+
+
+class SpokenPhones(NamedTuple):
+    """The phones of one utterance.
+
+    Attributes:
+        uttid: of the utterance.
+        speaker: who speaks.
+        phones: (start, end, phone) in seconds, in order and without gaps; pauses are ``sil``.
+    """
+
+    uttid: str
+    speaker: str
+    phones: list[Word]
+
+
+def phones_known(manifest: Path) -> bool:
+    """Return whether the phone times of a ``manifest``'s utterances are known."""
+    return (manifest.parent / PHONES).is_file()
+
+
+def read_phones(manifest: Path) -> Iterator[SpokenPhones]:
+    """Read the phones of every utterance of a manifest of a world.
+
+    Args:
+        manifest: ``train.json``, ``val.json`` or ``test.json`` of a world's ``places`` folder.
+
+    Yields:
+        The utterances, in the order of the manifest.
+
+    Raises:
+        ManifestError: the manifest cannot be read, or no phones are known of it or of one of its utterances.
+    """
+    records = read_places(manifest).records
+    path = manifest.parent / PHONES
+    known = _lines(path, {record.uttid for record in records})
+    for record in records:
+        if record.uttid not in known:
+            raise ManifestError(f"{path} lacks the utterance {record.uttid} of {manifest.name}; build the world again")
+        yield SpokenPhones(record.uttid, record.speaker, known[record.uttid])
+
+
+def _lines(path: Path, wanted: set[str]) -> dict[str, list[Word]]:
+    """The phones of the utterances that are wanted."""
+    found: dict[str, list[Word]] = {}
+    number = 0
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):  # noqa: B007  told in the message
+                row = json.loads(line)
+                if row["uttid"] in wanted:
+                    found[row["uttid"]] = [(float(start), float(end), phone) for start, end, phone in row["phones"]]
+    except FileNotFoundError as error:
+        raise ManifestError(
+            f"there is no {path}: phone times are known of embedded worlds alone (world/build.yaml writes them); "
+            "other data need an item file"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ManifestError(
+            f"{path}, line {number}: expected an uttid and its phones, [start, end, phone] each ({error!r}); build the "
+            "world again"
+        ) from error
+    return found

@@ -1,0 +1,163 @@
+"""What is known of a spoken caption besides its picture and sound, for many of them in little memory."""
+
+import marshal
+import math
+import re
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.text_files import without_surrogates
+
+Word = tuple[float, float, str]
+Fields = tuple[str, str, str, list[Word] | str | None, str | None, str | None]
+
+
+@dataclass(frozen=True)
+class SpokenCaption:
+    """One row of a list of spoken captions.
+
+    Args:
+        uttid: Name of the utterance, unique by convention.
+        speaker: Name of the speaker, "" when unknown.
+        text: What is said, "" when unknown.
+        alignment: (start, end, word) in seconds, None when unknown.
+        audio_path: Sound file, None with HDF5 alone.
+        image_path: Picture file, None with HDF5 alone.
+    """
+
+    uttid: str
+    speaker: str = ""
+    text: str = ""
+    alignment: list[Word] | None = None
+    audio_path: Path | None = None
+    image_path: Path | None = None
+
+
+class Records(Sequence[SpokenCaption]):
+    """Captions packed into one block of bytes.
+
+    Half a million of them as objects would take gigabytes, again in every loading process: reference counts make
+    forked processes copy what they only read.
+
+    Args:
+        captions: What to pack.
+        folders: What the paths of sounds and pictures that :meth:`add` is given are relative to.
+    """
+
+    def __init__(self, captions: Iterable[SpokenCaption] = (), folders: tuple[str, str] = ("", "")) -> None:
+        self.folders = folders
+        self._bytes, self._ends = bytearray(), array("q", [0])
+        for caption in captions:
+            words = caption.alignment and [
+                (float(start), float(end), str(word)) for start, end, word in caption.alignment
+            ]
+            sound, picture = (path and str(path) for path in (caption.audio_path, caption.image_path))
+            self.add((str(caption.uttid), str(caption.speaker), str(caption.text), words, sound, picture))
+
+    def add(self, fields: Fields) -> None:
+        """Packs one more caption.
+
+        Args:
+            fields: Those of :class:`SpokenCaption` in order, of Python's own types; paths are text, and the alignment
+                may be the text that :func:`parse_alignment` takes. Halves of characters in names and texts become
+                U+FFFD; paths keep them, as names that are not in UTF-8 are read so.
+        """
+        packed = marshal.dumps(fields)
+        if b"\xed" in packed:  # so begin halves of characters, which no file, page or console takes
+            packed = marshal.dumps((*map(_writable, fields[:4]), *fields[4:]))
+        self._bytes += packed
+        self._ends.append(len(self._bytes))
+
+    def fields(self, index: int) -> Fields:
+        """What :meth:`add` was given.
+
+        Args:
+            index: Of the caption.
+
+        Returns:
+            The fields.
+
+        Raises:
+            IndexError: There is no such caption; negative indices and slices are not offered.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"row {index} of {len(self)}")
+        packed = memoryview(self._bytes)[self._ends[index] : self._ends[index + 1]]
+        return marshal.loads(packed)  # noqa: S302  bytes that this very object packed
+
+    def all_fields(self) -> Iterator[Fields]:
+        """Yields what :meth:`add` was given, of every caption, in less time than one by one."""
+        packed, start = memoryview(self._bytes), 0
+        for end in self._ends[1:]:
+            yield marshal.loads(packed[start:end])  # noqa: S302  as above
+            start = end
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> SpokenCaption:  # type: ignore[override]
+        """Unpacks one caption."""
+        uttid, speaker, text, alignment, *names = self.fields(index)
+        words = parse_alignment(alignment) if isinstance(alignment, str) else alignment
+        sound, picture = (name and Path(folder, name) for folder, name in zip(self.folders, names, strict=True))
+        return SpokenCaption(uttid, speaker, text, words, sound, picture)
+
+
+def _writable(field: list[Word] | str | None) -> list[Word] | str | None:
+    """A name, text or alignment without halves of characters."""
+    if isinstance(field, list):
+        return [(start, end, without_surrogates(word)) for start, end, word in field]
+    return field and without_surrogates(field)
+
+
+PARTS = 3  # of a token: start, word, end
+_PLAIN = re.compile(r"\s*(?:\d+(?:\.\d+)?__[^\s_]+__\d+(?:\.\d+)?(?:\s+|$))*")
+
+
+def check_alignment(text: str) -> str | None:
+    """Checks that :func:`parse_alignment` can parse a text; most are seen to be in order without doing so.
+
+    Args:
+        text: As there.
+
+    Returns:
+        The first token that is left out; None where all are words.
+
+    Raises:
+        ValueError: As there.
+    """
+    if _PLAIN.fullmatch(text):
+        return None
+    parse_alignment(text)
+    return next((token for token in text.split() if len(token.split("__")) != PARTS), None)
+
+
+def parse_alignment(text: str) -> list[Word]:
+    """Parses ``text_alignment``: "start__WORD__end" tokens, separated by spaces.
+
+    Tokens of fewer or more parts are left out, as in the public code (``run_unit_analysis.py``).
+
+    Args:
+        text: For instance "0.15__A__0.42 0.45__SMALL__0.72".
+
+    Returns:
+        (start, end, word) in seconds.
+
+    Raises:
+        ValueError: The start or end of a token is no number, or infinite.
+    """
+    words = []
+    for token in text.split():
+        parts = token.split("__")
+        if len(parts) != PARTS:
+            continue
+        try:
+            start, end = float(parts[0]), float(parts[2])
+        except ValueError:
+            start = end = math.nan
+        if not (math.isfinite(start) and math.isfinite(end)):
+            raise ValueError(f"text_alignment holds {token[:60]!r}, expected start__WORD__end tokens in seconds")
+        words.append((start, end, parts[1]))
+    return words

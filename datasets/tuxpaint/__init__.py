@@ -1,0 +1,1 @@
+"""Stamps of Tux Paint as images and sounds."""

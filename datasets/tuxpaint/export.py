@@ -1,0 +1,235 @@
+"""Writes Tux Paint's spoken pictures as manifests in the published Places layout, with pictures and sound beside them.
+
+Every split is by picture (see :mod:`datasets.tuxpaint.stamps`). Training takes every recording in the chosen languages,
+and mirrored copies as further pictures. The held-out splits hold each picture once, in one of its languages, and never
+two pictures with the same recording or the same English text, since no retrieval could tell those apart.
+"""
+
+import json
+import random
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from datasets.tuxpaint.media import PictureError, check_recording, open_picture
+from datasets.tuxpaint.stamps import (
+    Stamp,
+    TuxPaintError,
+    file_digest,
+    find_stamps,
+    group_stamps,
+    languages_of,
+    split_groups,
+)
+
+
+@dataclass
+class Pair:
+    """One picture ready for a manifest.
+
+    Attributes:
+        stamp: where it comes from.
+        image: file name below ``images/``.
+        mirrored: file name of the mirrored picture, None where there is none.
+        sounds: file names below ``audio/`` by language.
+    """
+
+    stamp: Stamp
+    image: str
+    mirrored: str | None
+    sounds: dict[str, str]
+
+
+@dataclass
+class Prepared:
+    """What :func:`prepare` wrote and what it left out; also the contents of ``summary.json``.
+
+    Attributes:
+        pairs: manifest name -> number of pairs.
+        pictures: manifest name -> number of different pictures.
+        recordings: language -> recordings kept, in all splits.
+        seconds: language -> seconds of speech kept.
+        without_text: language -> recordings with no written description.
+        words_seen: manifest name -> pairs whose English text some training picture has too.
+        skipped: reason -> names of the files left out.
+    """
+
+    pairs: dict[str, int] = field(default_factory=dict)
+    pictures: dict[str, int] = field(default_factory=dict)
+    recordings: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    without_text: dict[str, int] = field(default_factory=dict)
+    words_seen: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+
+    def skip(self, reason: str, name: str) -> None:
+        """Note one file that is left out: its ``name`` below the ``reason``."""
+        self.skipped.setdefault(reason, []).append(name)
+
+
+def prepare(
+    source: Path,
+    folder: Path,
+    languages: list[str],
+    seed: int = 1,
+    val: float = 0.1,
+    test: float = 0.15,
+    size: int = 256,
+    exclude: tuple[str, ...] = (),
+) -> Prepared:
+    """Turn an unpacked stamp collection into train, val and test manifests.
+
+    Args:
+        source: the unpacked package.
+        folder: where ``images/``, ``audio/``, ``{train,val,test}.json``, ``test_<language>.json`` (with several
+            languages) and ``summary.json`` go.
+        languages: codes such as ``en`` or ``pt_BR``; ``["all"]`` takes every language there is.
+        seed: of the split and of the language in which a held-out picture is described.
+        val: share of the pictures for validation, 0-1.
+        test: share of the pictures for the test, 0-1.
+        size: side of the pictures in pixels.
+        exclude: prefixes of picture names to leave out, such as ``symbols/alphabets``.
+
+    Returns:
+        The counts.
+
+    Raises:
+        TuxPaintError: not a stamp collection, an unknown language, impossible shares, or nothing left.
+    """
+    stamps, orphans = find_stamps(source)
+    stamps = [stamp for stamp in stamps if not stamp.name.startswith(exclude)] if exclude else stamps
+    chosen = _check_languages(languages, languages_of(stamps))
+    splits = split_groups(group_stamps(stamps), seed, val, test)
+    summary = Prepared()
+    for old in folder.glob("test_*.json"):  # of an earlier call with other languages
+        old.unlink()
+    for path in orphans:
+        summary.skip("recording without a picture", path.name)
+    kept = {split: _keep(members, folder, chosen, size, split == "train", summary) for split, members in splits.items()}
+    if not kept["train"]:
+        raise TuxPaintError(
+            f"Nothing to train on is left in {chosen}; skipped: { {k: len(v) for k, v in summary.skipped.items()} }."
+        )
+    seen = {pair.stamp.texts.get("en") for pair in kept["train"]}
+    for name, members in _manifests(kept, chosen, seed).items():
+        _write_manifest(folder / f"{name}.json", members)
+        summary.pairs[name] = len(members)
+        summary.pictures[name] = len({pair.stamp.name for pair, _, _ in members})
+        if name != "train":
+            summary.words_seen[name] = sum(pair.stamp.texts.get("en") in seen for pair, _, _ in members)
+    (folder / "summary.json").write_text(json.dumps(vars(summary), indent=1, ensure_ascii=False), encoding="utf-8")
+    return summary
+
+
+def _check_languages(languages: list[str], available: dict[str, int]) -> list[str]:
+    """The languages to use, sorted; faults on one that nobody speaks here."""
+    if "all" in languages:
+        return sorted(available)
+    unknown = sorted(set(languages) - set(available))
+    if unknown or not languages:
+        offer = ", ".join(f"{language} ({count})" for language, count in available.items())
+        raise TuxPaintError(
+            f"No recordings in language {', '.join(unknown) or '(none given)'}. There are: {offer}, or all."
+        )
+    return sorted(set(languages))
+
+
+def _keep(
+    stamps: list[Stamp], folder: Path, languages: list[str], size: int, mirror: bool, summary: Prepared
+) -> list[Pair]:
+    """Write the usable pictures and recordings among ``stamps``; the rest goes to ``summary.skipped``."""
+    pairs = []
+    for stamp in stamps:
+        spoken = [language for language in languages if language in stamp.recordings]
+        image = _write_picture(stamp.image, stamp.name, folder, size, summary) if spoken else None
+        if image is None:
+            continue
+        sounds = {}
+        for language in spoken:
+            sound = _copy_recording(stamp.recordings[language], f"{language}/{stamp.name}", folder, language, summary)
+            if sound is not None:
+                sounds[language] = sound
+                if language not in stamp.texts:
+                    summary.without_text[language] = summary.without_text.get(language, 0) + 1
+        if sounds:
+            twin = stamp.mirrored if mirror else None
+            mirrored = twin and _write_picture(twin, f"{stamp.name}_mirror", folder, size, summary)
+            pairs.append(Pair(stamp, image, mirrored, sounds))
+    return pairs
+
+
+def _write_picture(source: Path, name: str, folder: Path, size: int, summary: Prepared) -> str | None:
+    target = folder / "images" / f"{name}.jpg"
+    try:
+        picture = open_picture(source, size)
+    except PictureError as error:
+        summary.skip(f"picture: {error}", name)
+        return None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(target, quality=95)
+    return f"{name}.jpg"
+
+
+def _copy_recording(source: Path, name: str, folder: Path, language: str, summary: Prepared) -> str | None:
+    target = folder / "audio" / f"{name}{source.suffix}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    seconds, fault = check_recording(target)
+    if fault is not None:
+        target.unlink()
+        summary.skip(f"recording: {fault}", source.name)
+        return None
+    summary.recordings[language] = summary.recordings.get(language, 0) + 1
+    summary.seconds[language] = round(summary.seconds.get(language, 0.0) + seconds, 3)
+    return f"{name}{source.suffix}"
+
+
+def _manifests(kept: dict[str, list[Pair]], languages: list[str], seed: int) -> dict[str, list[tuple[Pair, str, str]]]:
+    """Manifest name -> (picture, language, image file) of every row."""
+
+    def any_language(pair: Pair) -> str:
+        return random.Random(f"{seed}/{pair.stamp.name}").choice(sorted(pair.sounds))
+
+    manifests = {
+        "train": [
+            (pair, language, image)
+            for pair in kept["train"]
+            for language in pair.sounds
+            for image in (pair.image, pair.mirrored)
+            if image
+        ],
+        "val": _distinct([(pair, any_language(pair)) for pair in kept["val"]]),
+        "test": _distinct([(pair, any_language(pair)) for pair in kept["test"]]),
+    }
+    for language in languages if len(languages) > 1 else []:
+        manifests[f"test_{language}"] = _distinct(
+            [(pair, language) for pair in kept["test"] if language in pair.sounds]
+        )
+    return manifests
+
+
+def _distinct(described: list[tuple[Pair, str]]) -> list[tuple[Pair, str, str]]:
+    """Rows without those whose recording or English text occurred before."""
+    rows, seen = [], set()
+    for pair, language in described:
+        stamp = pair.stamp
+        marks = {file_digest(stamp.recordings[language]), stamp.texts.get("en", stamp.name)}
+        if not marks & seen:
+            rows.append((pair, language, pair.image))
+        seen |= marks
+    return rows
+
+
+def _write_manifest(path: Path, rows: list[tuple[Pair, str, str]]) -> None:
+    data = [
+        {
+            "uttid": f"{language}-{image.removesuffix('.jpg').replace('/', '-')}",
+            "speaker": f"tuxpaint_{language}",
+            "asr_text": pair.stamp.texts.get(language, ""),
+            "wav": pair.sounds[language],
+            "image": image,
+        }
+        for pair, language, image in rows
+    ]
+    manifest = {"image_base_path": "images/", "audio_base_path": "audio/", "data": data}
+    path.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")

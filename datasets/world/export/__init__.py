@@ -1,0 +1,1 @@
+"""The layouts of published data sets in which a world is written."""

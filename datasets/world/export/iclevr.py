@@ -1,0 +1,119 @@
+"""The layout of i-CLEVR (Maluuba/GeNeVA_datasets): one object added a turn, pictures BGR, in HDF5.
+
+`clevr_{split}.h5`: `background` (240, 320, 3) uint8, `entities` (JSON list of "shape colour"), and for each scene a
+group of its id: `images` (L, 128, 128, 3) uint8, `text` (JSON list of L), `objects` (L, 24) and `coords` (L, 24, 3)
+float64 (x and y in pixels of 128, depth from the camera), cumulative over turns, `scene_id`. `clevr_obj_{split}.h5`:
+a group "0", "1", ... for each picture with `image`, `objects`, `coords`, `scene_id`. Two objects of the same shape
+and colour share a slot, which then holds the later one, as in the published files. L is the number of objects.
+"""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from datasets.media_files import write_lines, write_media
+from datasets.world.export.records import KINDS, SPLITS, WORK, Media, Record, Records
+
+SIZE = 128
+BACKGROUND = (240, 320)
+_TEXT = h5py.string_dtype()
+
+
+@dataclass(frozen=True)
+class Turns:
+    """A scene that grows.
+
+    Args:
+        images: (L, 128, 128, 3) uint8 RGB after each turn.
+        background: (240, 320, 3) uint8 RGB, the empty scene.
+        places: (L, 3) float64 of the object that each turn adds: x, y in pixels, depth.
+    """
+
+    images: np.ndarray
+    background: np.ndarray
+    places: np.ndarray
+
+
+def iclevr_media(root: Path, record: Record, media: Media) -> None:
+    """Keep a scene's turns until `iclevr_finish` gathers them.
+
+    Args:
+        root: Folder of the layout.
+        record: What is known of the scene.
+        media: Its picture and sound.
+
+    Raises:
+        ValueError: The scene was rendered without turns.
+    """
+    if media.turns is None:
+        raise ValueError(f"scene {record['id']} was rendered without turns, which i-CLEVR needs")
+    buffer = io.BytesIO()
+    np.savez(buffer, images=media.turns.images, background=media.turns.background, places=media.turns.places)
+    write_media(_work_file(root, record), buffer.getvalue())
+
+
+def iclevr_finish(root: Path, records: Records) -> None:
+    """Write `clevr_{split}.h5`, `clevr_obj_{split}.h5` and `objects.txt`.
+
+    Args:
+        root: Folder of the layout.
+        records: Gives all records anew, in the order of the scenes.
+    """
+    write_lines(root / "objects.txt", KINDS)
+    for split in SPLITS:
+        names = [f"clevr_{split}.h5", f"clevr_obj_{split}.h5"]
+        drafts = [root / f".{name}.tmp" for name in names]
+        with h5py.File(drafts[0], "w") as scenes, h5py.File(drafts[1], "w") as pictures:
+            for record in records():
+                if record["split"] == split:
+                    _add_scene(scenes, pictures, record, root)
+        for draft, name in zip(drafts, names, strict=True):
+            draft.replace(root / name)
+
+
+def cumulate(kinds: list[int], places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Say after each turn which kinds of objects are there, and where.
+
+    Args:
+        kinds: L indices into `KINDS`, in the order of the turns.
+        places: (L, 3) x, y, depth.
+
+    Returns:
+        objects (L, 24) of 0 and 1, coords (L, 24, 3), zeros where there is none; both float64.
+    """
+    objects = np.zeros((len(kinds), len(KINDS)))
+    coords = np.zeros((len(kinds), len(KINDS), 3))
+    for turn, kind in enumerate(kinds):
+        objects[turn:, kind] = 1.0
+        coords[turn:, kind] = places[turn]
+    return objects, coords
+
+
+def _add_scene(scenes: h5py.File, pictures: h5py.File, record: Record, root: Path) -> None:
+    with np.load(_work_file(root, record)) as turns:
+        images, background, places = turns["images"], turns["background"], turns["places"]
+    objects, coords = cumulate([item["kind"] for item in record["scene"]["objects"]], places)
+    images = np.ascontiguousarray(images[..., ::-1])
+    if "background" not in scenes:
+        scenes.create_dataset("background", data=np.ascontiguousarray(background[..., ::-1]))
+        scenes.create_dataset("entities", data=json.dumps(list(KINDS)), dtype=_TEXT)
+    group = scenes.create_group(record["id"])
+    group.create_dataset("images", data=images)
+    group.create_dataset("text", data=json.dumps(record["instructions"]), dtype=_TEXT)
+    group.create_dataset("objects", data=objects)
+    group.create_dataset("coords", data=coords)
+    group.create_dataset("scene_id", data=record["id"], dtype=_TEXT)
+    for turn in range(len(images)):
+        single = pictures.create_group(str(len(pictures)))
+        single.create_dataset("image", data=images[turn])
+        single.create_dataset("objects", data=objects[turn])
+        single.create_dataset("coords", data=coords[turn])
+        single.create_dataset("scene_id", data=record["id"], dtype=_TEXT)
+
+
+def _work_file(root: Path, record: Record) -> Path:
+    return root / WORK / f"{record['id']}.npz"

@@ -1,0 +1,256 @@
+"""English captions by grammar, every one true of its scene.
+
+"a" and "an" claim that such an object is there; a number claims that there are exactly so many; "the" claims that there
+is exactly one. A list names different objects. Directions are the viewer's (relations.py).
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Literal
+
+from datasets.world.language.instructions import instructions
+from datasets.world.language.phrases import (
+    ATTRIBUTES,
+    NUMBERS,
+    counted,
+    description,
+    fitting,
+    joined,
+    noun,
+    unique,
+    with_article,
+)
+from datasets.world.scene.objects import Scene, SceneError
+from datasets.world.scene.random_stream import Draws
+from datasets.world.scene.relations import Place, Relation, places, relations, spot
+
+__all__ = ["captions", "instructions"]
+
+Style = Literal["complete", "attributes", "full", "short", "mixed"]
+
+_OPENERS = (  # before a singular, before a plural
+    ("there is", "there are"),
+    ("here is", "here are"),
+    *((words, words) for words in ("i see", "i can see", "we see", "you can see", "look at", "a picture of")),
+    *(
+        (words, words)
+        for words in ("a photo of", "an image of", "a picture with", "a scene with", "this picture shows")
+    ),
+    *((words, words) for words in ("the image shows", "the scene has", "the picture contains", "")),
+)
+_SIDES = {"left": ("to the left of", "left of", "on the left of"), "right": ("to the right of", "right of")}
+_RELATIONS = _SIDES | {"front": ("in front of",), "behind": ("behind",)}
+_RELATIONS["right"] += ("on the right of",)
+_SPOTS = {"left": "on the left", "right": "on the right", "front": "in the front", "behind": "in the back"}
+_MIDDLE = ("in the middle", "in the center")
+_PATIENCE = 400  # drafts in a row that bring nothing new before the search ends
+
+Form = Callable[[Scene, Draws], str | None]
+
+
+def captions(scene: Scene, count: int, seed: int, style: Style = "mixed") -> list[str]:
+    """Describe a scene in several ways.
+
+    Args:
+        scene: One to ten objects.
+        count: How many different captions.
+        seed: Non-negative; the same scene, seed and style give the same captions, and a smaller count their beginning.
+        style: "complete" names every object with all its attributes and says where it is, "attributes" does so without
+            the places, which can make up for an attribute that nobody understood, "full" names every object with at
+            least colour and shape, "short" one or two objects, "mixed" is both of the last in turn by chance, and
+            counts such as "three red things".
+
+    Returns:
+        `count` different texts in lower case, without punctuation but commas and without digits.
+
+    Raises:
+        SceneError: If the scene is empty, the style unknown, or there are not so many different captions.
+    """
+    if style not in _FORMS:
+        raise SceneError(f"style={style!r}; expected one of {', '.join(_FORMS)}")
+    if not scene.objects:
+        raise SceneError("an empty scene has no captions; pass a scene with at least one object")
+    if count < 1 or seed < 0:
+        raise SceneError(f"count={count} and seed={seed}; expected at least one caption and a non-negative seed")
+    draws = Draws(seed)
+    found: dict[str, None] = {}
+    stale = 0
+    while stale < _PATIENCE:
+        text = draws.pick(_FORMS[style])(scene, draws)
+        if text is None or text in found:
+            stale += 1
+            continue
+        stale = 0
+        found[text] = None
+        if len(found) == count:
+            return list(found)
+    raise SceneError(f"found {len(found)} different {style} captions for a scene, not {count}; ask for fewer")
+
+
+def _open(text: str, draws: Draws, plural: bool = False) -> str:
+    opener = draws.pick(_OPENERS)[plural]
+    return f"{opener} {text}" if opener else text
+
+
+def _extras(draws: Draws) -> tuple[str, ...]:
+    return draws.pick(((), (), (), ("size",), ("size",), ("material",), ("size", "material")))
+
+
+def _phrases(scene: Scene, draws: Draws) -> list[tuple[int, str]]:
+    """Name all objects, like ones together: (number, phrase) in random order.
+
+    Objects of one colour and shape get the same attributes, so that a number counts all objects that its phrase fits.
+    """
+    extras: dict[tuple[str, str], tuple[str, ...]] = {}
+    groups: dict[tuple[tuple[str, str], ...], int] = {}
+    for item in draws.shuffled(scene.objects):
+        kind = item.colour, item.shape
+        if kind not in extras:
+            extras[kind] = _extras(draws)
+        words = tuple(description(item, ("colour", "shape", *extras[kind])).items())
+        groups[words] = groups.get(words, 0) + 1
+    return [(number, counted(number, dict(words), draws)) for words, number in groups.items()]
+
+
+def _attributes(scene: Scene, draws: Draws) -> str:
+    """A small red metal cube and a large blue rubber ball."""
+    return _everything(scene, draws, placed=False)
+
+
+def _everything(scene: Scene, draws: Draws, placed: bool = True) -> str:
+    """A small red metal cube on the left and a large blue rubber ball in the back; twins are counted, not placed."""
+    parts, numbers = [], []
+    for index, place in draws.shuffled(list(enumerate(places(scene)))):
+        words = description(scene.objects[index], ATTRIBUTES)
+        twins = fitting(scene, words)
+        if index == twins[0]:
+            where = f" {_where(place, draws)}" if placed and len(twins) == 1 else ""
+            parts.append(counted(len(twins), words, draws) + where)
+            numbers.append(len(twins))
+    return _open(joined(parts, draws), draws, plural=numbers[0] > 1)
+
+
+def _where(place: Place, draws: Draws) -> str:
+    """In the back on the left."""
+    sides = [_SPOTS[side] for side in spot(place) if side]
+    return " ".join(sides) or draws.pick(_MIDDLE)
+
+
+def _list(scene: Scene, draws: Draws) -> str:
+    """A red cube, two blue balls and a small cylinder."""
+    phrases = _phrases(scene, draws)
+    return _open(joined([phrase for _, phrase in phrases], draws), draws, plural=phrases[0][0] > 1)
+
+
+def _numbered_list(scene: Scene, draws: Draws) -> str:
+    """Three objects, a red cube and two blue balls."""
+    number = len(scene.objects)
+    total = f"{NUMBERS[number]} {draws.pick(('object', 'thing'))}" + ("s" if number > 1 else "")
+    text = joined([phrase for _, phrase in _phrases(scene, draws)], draws)
+    return _open(f"{total}, {text}", draws, plural=number > 1)
+
+
+def _list_in_order(scene: Scene, draws: Draws) -> str | None:
+    """From left to right a red cube, a blue ball and a gray cylinder."""
+    order = sorted((place.x, index) for index, place in enumerate(places(scene)))
+    if len(order) < 2 or any(b[0] - a[0] < 0.05 for a, b in itertools.pairwise(order)):
+        return None
+    items = [scene.objects[index] for _, index in order]
+    text = joined([counted(1, description(item, ("colour", "shape", *_extras(draws))), draws) for item in items], draws)
+    return f"from left to right{draws.pick((',', ' there is', ' i see', ' we see'))} {text}"
+
+
+def _list_and_relation(scene: Scene, draws: Draws) -> str | None:
+    """A red cube and a blue ball, the red cube is behind the blue ball."""
+    claim = _definite_relation(scene, draws, draws.pick((" is", "")))
+    if claim is None or len(scene.objects) > 4:
+        return None
+    return f"{_list(scene, draws)}, {claim}" if " is " in claim else f"{_list(scene, draws)}, with {claim}"
+
+
+def _relation(scene: Scene, draws: Draws) -> Relation | None:
+    found = relations(scene)
+    return draws.pick(found) if found else None
+
+
+def _definite_relation(scene: Scene, draws: Draws, verb: str = " is") -> str | None:
+    """The red cube is behind the blue ball."""
+    relation = _relation(scene, draws)
+    if relation is None:
+        return None
+    one, other = (unique(scene, index, draws) for index in (relation.subject, relation.anchor))
+    if one is None or other is None:
+        return None
+    return f"the {noun(one, draws)}{verb} {draws.pick(_RELATIONS[relation.direction])} the {noun(other, draws)}"
+
+
+def _some_attributes(draws: Draws) -> tuple[str, ...]:
+    """Mostly colour and shape, seldom less, sometimes more."""
+    if draws.chance(0.15):
+        return draws.pick((("colour",), ("shape",), ("size", "shape"), ("material", "shape"), ("size", "colour")))
+    return ("colour", "shape", *_extras(draws))
+
+
+def _one(scene: Scene, draws: Draws) -> str:
+    """A red cube."""
+    return _open(counted(1, description(draws.pick(scene.objects), _some_attributes(draws)), draws), draws)
+
+
+def _two(scene: Scene, draws: Draws) -> str | None:
+    """A red cube and a blue ball."""
+    if len(scene.objects) < 2:
+        return None
+    one, other = (description(item, _some_attributes(draws)) for item in draws.shuffled(scene.objects)[:2])
+    if one == other:
+        return None
+    return _open(f"{counted(1, one, draws)} and {counted(1, other, draws)}", draws)
+
+
+def _related(scene: Scene, draws: Draws) -> str | None:
+    """A red cube behind a blue ball."""
+    relation = _relation(scene, draws)
+    if relation is None:
+        return None
+    one, other = (
+        with_article(noun(description(scene.objects[index], _some_attributes(draws)), draws))
+        for index in (relation.subject, relation.anchor)
+    )
+    return _open(f"{one} {draws.pick(_RELATIONS[relation.direction])} {other}", draws)
+
+
+def _placed(scene: Scene, draws: Draws) -> str | None:
+    """A red cube on the left."""
+    index = draws.below(len(scene.objects))
+    along, across = spot(places(scene)[index])
+    where = draws.pick([_SPOTS[side] for side in (along, across) if side] or _MIDDLE)
+    if draws.chance(0.4):
+        words = unique(scene, index, draws)
+        return None if words is None else f"the {noun(words, draws)} is {where}"
+    words = description(scene.objects[index], _some_attributes(draws))
+    return _open(f"{counted(1, words, draws)} {where}", draws)
+
+
+def _number(scene: Scene, draws: Draws, most: int = 10) -> str | None:
+    """Three red things."""
+    names = draws.pick(
+        (("colour", "shape"), ("colour", "shape"), ("shape",), ("colour",), ("size", "shape"), ATTRIBUTES)
+    )
+    words = description(draws.pick(scene.objects), names)
+    number = len(fitting(scene, words))
+    return _open(counted(number, words, draws), draws, plural=True) if 2 <= number <= most else None
+
+
+def _pair(scene: Scene, draws: Draws) -> str | None:
+    """Two red things."""
+    return _number(scene, draws, most=2)
+
+
+_FULL: tuple[Form, ...] = (_list, _list, _list, _numbered_list, _list_in_order, _list_and_relation)
+_SHORT: tuple[Form, ...] = (_one, _two, _related, _related, _definite_relation, _placed, _pair)
+_FORMS: dict[str, tuple[Form, ...]] = {
+    "complete": (_everything,),
+    "attributes": (_attributes,),
+    "full": _FULL,
+    "short": _SHORT,
+    "mixed": (*_FULL, *_SHORT, _number),
+}

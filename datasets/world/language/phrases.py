@@ -1,0 +1,111 @@
+"""Noun phrases: what an object is called, and which objects a description fits."""
+
+from collections.abc import Iterable, Mapping
+
+from datasets.world.scene.objects import Scene, SceneObject
+from datasets.world.scene.random_stream import Draws
+
+ATTRIBUTES = ("size", "material", "colour", "shape")
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+# Synonyms as in CLEVR (clevr-dataset-gen, question_generation/synonyms.json).
+_SIZE = {"large": ("large", "big"), "small": ("small", "tiny")}
+_SHAPE = {"cube": ("cube", "block"), "sphere": ("sphere", "ball"), "cylinder": ("cylinder",)}
+_ANY = ("object", "thing")
+_FIRST = {"rubber": ("matte",), "metal": ("shiny", "metallic")}  # before the colour or after it
+_LAST = {"rubber": ("rubber",), "metal": ("metal",)}  # after the colour only, or as "made of ..."
+
+Description = Mapping[str, str]
+
+
+def description(item: SceneObject, attributes: Iterable[str]) -> dict[str, str]:
+    """Return the chosen ``attributes`` of ``item`` with their values, in the order of `ATTRIBUTES`."""
+    chosen = set(attributes)
+    return {name: getattr(item, name) for name in ATTRIBUTES if name in chosen}
+
+
+def fitting(scene: Scene, words: Description) -> list[int]:
+    """Return the objects of ``scene``, counted from 0, that the description ``words`` fits."""
+    return [
+        index
+        for index, item in enumerate(scene.objects)
+        if all(getattr(item, name) == value for name, value in words.items())
+    ]
+
+
+def noun(words: Description, draws: Draws, plural: bool = False) -> str:
+    """Put a description into words without an article, with random synonyms.
+
+    Args:
+        words: Attributes and their values; without a shape the noun is "thing" or "object".
+        draws: Source of the choices.
+        plural: Whether the noun is in the plural.
+
+    Returns:
+        Such as "small red metal cube" or "blocks made of rubber".
+    """
+    head = draws.pick(_SHAPE[words["shape"]] if "shape" in words else _ANY) + ("s" if plural else "")
+    parts = [draws.pick(_SIZE[words["size"]])] if "size" in words else []
+    colour = [words["colour"]] if "colour" in words else []
+    tail = ""
+    if "material" in words:
+        form = draws.below(4)
+        if form == 0:
+            colour = [draws.pick(_FIRST[words["material"]]), *colour]
+        elif form == 1:
+            tail = f" made of {draws.pick(_LAST[words['material']])}"
+        else:
+            colour = [*colour, draws.pick(_FIRST[words["material"]] + _LAST[words["material"]])]
+    return " ".join([*parts, *colour, head]) + tail
+
+
+def with_article(words: str) -> str:
+    """Put "a" or "an" before the noun phrase ``words``."""
+    return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+def counted(number: int, words: Description, draws: Draws) -> str:
+    """Return a phrase such as "a red cube" or "two red cubes".
+
+    Args:
+        number: how many there are, 1 to 10.
+        words: the attributes that are told.
+        draws: chooses among nouns.
+
+    Returns:
+        The phrase.
+    """
+    if number == 1:
+        return with_article(noun(words, draws))
+    return f"{NUMBERS[number]} {noun(words, draws, plural=True)}"
+
+
+def unique(scene: Scene, index: int, draws: Draws) -> dict[str, str] | None:
+    """Describe an object by colour, shape and as little else as tells it from all others.
+
+    Args:
+        scene: The scene.
+        index: The object, counted from 0.
+        draws: Source of the choices.
+
+    Returns:
+        The description, or None when another object looks just the same.
+    """
+    item = scene.objects[index]
+    extras = [(), *draws.shuffled([("size",), ("material",)]), ("size", "material")]
+    for extra in extras:
+        words = description(item, ("colour", "shape", *extra))
+        if len(fitting(scene, words)) == 1:
+            return words
+    return None
+
+
+def joined(parts: list[str], draws: Draws) -> str:
+    """Join the phrases ``parts`` with commas and "and" as ``draws`` choose."""
+    if len(parts) == 1:
+        return parts[0]
+    form = draws.below(3)
+    if form == 0 and len(parts) <= 3:
+        return " and ".join(parts)
+    last = ", and " if form == 1 and len(parts) > 2 else " and "
+    return ", ".join(parts[:-1]) + last + parts[-1]

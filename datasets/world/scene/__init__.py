@@ -1,0 +1,1 @@
+"""Objects, where they stand, and how they relate."""

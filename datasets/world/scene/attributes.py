@@ -1,0 +1,88 @@
+"""Per-pixel attributes in the layout of the CLEVR segmenter of surisdi/learning-by-drawing (`segmenter.py`).
+
+Its 18 channels: 0-1 size (large, small), 2-3 material (rubber, metal), 4-7 shape (cube, sphere, cylinder, unused),
+8-15 colour (gray, red, blue, green, brown, purple, cyan, yellow), 16 background, 17 foreground.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from datasets.world.scene.objects import COLOURS, MATERIALS, SHAPES, SIZES, Scene, SceneError
+
+CHANNELS = 18
+_FIRST = {"size": 0, "material": 2, "shape": 4, "colour": 8}  # first channel of each group
+_BACKGROUND, _FOREGROUND = 16, 17
+
+
+class AttributeMaps(NamedTuple):
+    """What is seen at each pixel, (B, H, W) int64 each; 0 is the background. Order and values are the segmenter's.
+
+    Attributes:
+        colour: 1-8 in the order of `COLOURS`.
+        shape: 1-3 in the order of `SHAPES`.
+        size: 1 large, 2 small.
+        material: 1 rubber, 2 metal.
+        foreground: 1 on objects.
+    """
+
+    colour: Tensor
+    shape: Tensor
+    size: Tensor
+    material: Tensor
+    foreground: Tensor
+
+
+def attribute_maps(scenes: list[Scene], instances: Tensor) -> AttributeMaps:
+    """Label each pixel with the attributes of the object that is seen there.
+
+    Args:
+        scenes: B scenes.
+        instances: (B, H, W) whole numbers as `render` returns them.
+
+    Returns:
+        The maps, on the device of `instances`.
+
+    Raises:
+        SceneError: If the numbers of scenes and masks differ, or a mask names an object that its scene lacks.
+    """
+    if instances.dim() != 3 or len(scenes) != len(instances):
+        raise SceneError(
+            f"{len(scenes)} scenes and instances of shape {tuple(instances.shape)}; expected (number of scenes, H, W)"
+        )
+    most = max((len(scene.objects) for scene in scenes), default=0)
+    labels = torch.zeros(5, len(scenes), most + 1, dtype=torch.int64)
+    for b, scene in enumerate(scenes):
+        if int(instances[b].max()) > len(scene.objects) or int(instances[b].min()) < 0:
+            raise SceneError(f"the mask of scene {b} has labels outside 0..{len(scene.objects)}, its number of objects")
+        for k, item in enumerate(scene.objects, start=1):
+            values = COLOURS.index(item.colour), SHAPES.index(item.shape), SIZES.index(item.size)
+            labels[:, b, k] = torch.tensor((*values, MATERIALS.index(item.material), 0)) + 1
+    labels = labels.to(instances.device)
+    rows = torch.arange(len(scenes), device=instances.device)[:, None, None]
+    return AttributeMaps(*(table[rows, instances.long()] for table in labels))
+
+
+def attribute_channels(scenes: list[Scene], instances: Tensor) -> Tensor:
+    """Write the attributes as the 18 channels that a perfect segmenter would give.
+
+    Args:
+        scenes: B scenes.
+        instances: (B, H, W) whole numbers as `render` returns them.
+
+    Returns:
+        (B, 18, H, W) bool; on the background only channel 16 is set.
+
+    Raises:
+        SceneError: As `attribute_maps`.
+    """
+    maps = attribute_maps(scenes, instances)
+    B, H, W = instances.shape
+    channels = torch.zeros(B, CHANNELS, H, W, dtype=torch.bool, device=instances.device)
+    for name, first in _FIRST.items():
+        value = getattr(maps, name)[:, None]
+        channels.scatter_(1, first + (value - 1).clamp_min(0), value > 0)
+    channels[:, _BACKGROUND] = maps.foreground == 0
+    channels[:, _FOREGROUND] = maps.foreground == 1
+    return channels

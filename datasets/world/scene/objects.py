@@ -1,0 +1,215 @@
+"""What a small 3-D scene in the manner of CLEVR is made of, its projection and its JSON.
+
+The world is right-handed with z up; objects stand on the ground plane z = 0. Lengths have no unit, angles are radians.
+Seen from the camera, x grows to the right and y grows away from the viewer, up to the camera jitter.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from common.errors import UserError
+
+# The orders are the label orders of the CLEVR segmenter in surisdi/learning-by-drawing (`experiments.py`).
+SIZES = ("large", "small")
+MATERIALS = ("rubber", "metal")
+SHAPES = ("cube", "sphere", "cylinder")
+COLOURS = ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow")
+
+HALF_VIEW = 0.345  # tangent of half the field of view
+
+_RADIUS = {"large": 0.88, "small": 0.5}
+_SCALE = {"cube": 0.76, "sphere": 1.0, "cylinder": 0.84}  # equal radii would make cubes look largest
+_FOOT = {"cube": math.sqrt(2.0), "sphere": 1.0, "cylinder": 1.0}
+_LOWEST_KEY = 2.5
+
+Vector = tuple[float, float, float]
+
+
+class SceneError(UserError, ValueError):
+    """A scene that cannot be made, read or drawn."""
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """One object on the ground.
+
+    Args:
+        shape: One of `SHAPES`.
+        colour: One of `COLOURS`.
+        material: One of `MATERIALS`.
+        size: One of `SIZES`.
+        x: Position of its centre, growing to the right.
+        y: Position of its centre, growing away from the viewer.
+        rotation: Turn about the vertical axis in radians.
+
+    Raises:
+        SceneError: an attribute has a value that is not among those allowed.
+    """
+
+    shape: str
+    colour: str
+    material: str
+    size: str
+    x: float
+    y: float
+    rotation: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("shape", SHAPES), ("colour", COLOURS), ("material", MATERIALS), ("size", SIZES)):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise SceneError(f"object {name} is {value!r}; expected one of {', '.join(allowed)}")
+
+    @property
+    def half(self) -> float:
+        """Half its height, which is also its radius, or half the side of a cube."""
+        return _RADIUS[self.size] * _SCALE[self.shape]
+
+    @property
+    def foot(self) -> float:
+        """Radius of the circle on the ground that holds the object whatever its rotation."""
+        return self.half * _FOOT[self.shape]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera with square pixels and an upright picture.
+
+    Args:
+        position: Where it stands.
+        target: The point in the middle of the picture.
+    """
+
+    position: Vector
+    target: Vector
+
+    def axes(self) -> tuple[Vector, Vector, Vector]:
+        """Return the unit vectors (right, up, forward) of the picture.
+
+        Raises:
+            SceneError: the camera looks straight down or nowhere.
+        """
+        ahead = [b - a for a, b in zip(self.position, self.target, strict=True)]
+        length, level = math.hypot(*ahead), math.hypot(ahead[0], ahead[1])
+        if level < 1e-6:
+            raise SceneError("the camera looks straight down or nowhere; move its target sideways from its position")
+        fx, fy, fz = (a / length for a in ahead)
+        rx, ry = ahead[1] / level, -ahead[0] / level
+        return (rx, ry, 0.0), (ry * fz, -rx * fz, rx * fy - ry * fx), (fx, fy, fz)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Objects, a camera and two lights.
+
+    Args:
+        objects: The objects, in the order in which they are drawn turn by turn.
+        camera: The viewer.
+        key: Position of the main light, which throws shadows.
+        fill: Position of the weak light, which does not.
+
+    Raises:
+        SceneError: the main light is not above all objects.
+    """
+
+    objects: tuple[SceneObject, ...]
+    camera: Camera = Camera((0.0, -9.6, 5.6), (0.0, 0.0, 0.2))
+    key: Vector = (-5.0, -2.0, 8.0)
+    fill: Vector = (5.5, -7.0, 4.0)
+
+    def __post_init__(self) -> None:
+        if self.key[2] < _LOWEST_KEY:
+            raise SceneError(
+                f"the main light is {self.key[2]} high; expected at least {_LOWEST_KEY}, above all objects"
+            )
+
+    def prefix(self, count: int) -> "Scene":
+        """Return the scene with its first `count` objects under the same camera and lights.
+
+        Args:
+            count: objects to keep.
+
+        Raises:
+            SceneError: If `count` is negative or larger than the number of objects.
+        """
+        if not 0 <= count <= len(self.objects):
+            raise SceneError(f"a prefix of {count} objects was asked from a scene of {len(self.objects)}")
+        return replace(self, objects=self.objects[:count])
+
+    def to_json(self) -> str:
+        """Return the scene as one line of JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> "Scene":
+        """Return the scene that `to_json` wrote.
+
+        Args:
+            text: JSON of a scene.
+
+        Raises:
+            SceneError: If the text is not JSON or not a scene.
+        """
+        try:
+            raw = json.loads(text)
+            return Scene(
+                objects=tuple(SceneObject(**entry) for entry in raw["objects"]),
+                camera=Camera(_vector(raw["camera"]["position"]), _vector(raw["camera"]["target"])),
+                key=_vector(raw["key"]),
+                fill=_vector(raw["fill"]),
+            )
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise SceneError(f"not a scene: {error!r}; expected the JSON that Scene.to_json writes") from error
+
+
+def _vector(values: Iterable[float]) -> Vector:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
+
+
+def project(scene: Scene, size: int = 128) -> np.ndarray:
+    """Project the centres of a scene's objects into the square picture.
+
+    Args:
+        scene: n objects.
+        size: Side of the picture in pixels.
+
+    Returns:
+        (n, 3) float64: x and y in pixels from the left and upper border, depth along the camera's axis in world units.
+
+    Raises:
+        SceneError: If the size is not positive or an object lies behind the camera.
+    """
+    if size <= 0:
+        raise SceneError(f"size={size}; expected a positive number of pixels")
+    seen = view(scene.camera)
+    places = [seen(item.x, item.y, item.half) for item in scene.objects]
+    if any(depth <= 0 for _, _, depth in places):
+        raise SceneError("an object lies behind the camera; move the camera back")
+    return np.array([(x * size, y * size, depth) for x, y, depth in places], dtype=np.float64).reshape(-1, 3)
+
+
+def view(camera: Camera) -> Callable[[float, float, float], Vector]:
+    """Make the projection of a camera.
+
+    Args:
+        camera: The viewer.
+
+    Returns:
+        A function from a point (x, y, z) to its x and y as fractions of the square picture and its depth.
+    """
+    right, up, forward = camera.axes()
+    cx, cy, cz = camera.position
+
+    def place(x: float, y: float, z: float) -> Vector:
+        a, b, c = x - cx, y - cy, z - cz
+        depth = forward[0] * a + forward[1] * b + forward[2] * c
+        scale = 0.5 / (HALF_VIEW * depth) if depth > 0 else math.inf
+        across, above = (axis[0] * a + axis[1] * b + axis[2] * c for axis in (right, up))
+        return 0.5 + across * scale, 0.5 - above * scale, depth
+
+    return place

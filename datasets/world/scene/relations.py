@@ -1,0 +1,118 @@
+"""Where objects are, as a person who looks at the picture would say it.
+
+A direction is only claimed when it holds by a margin both on the ground and in the picture.
+"""
+
+import math
+from typing import NamedTuple
+
+from datasets.world.scene.objects import Scene, project
+
+DIRECTIONS = ("left", "right", "front", "behind")
+
+_GAP = 0.5  # smallest difference on the ground
+_GAP_SEEN = 0.03  # smallest difference in the picture, as a fraction of its width
+_SLANT = 0.6  # smallest part of the direction that must point the way that is named
+_SECTOR = math.tan(math.pi / 8)  # half an eighth of a turn: borders between "left" and "in front on the left"
+
+
+class Place(NamedTuple):
+    """Where one object is.
+
+    Attributes:
+        right: Distance to the right of the camera's target, on the ground.
+        ahead: Distance behind the camera's target, on the ground.
+        x: Of its centre in the picture, from 0 at the left to 1.
+        y: The same from the top.
+        depth: From the camera.
+    """
+
+    right: float
+    ahead: float
+    x: float
+    y: float
+    depth: float
+
+
+class Relation(NamedTuple):
+    """Object `subject` is in `direction` of object `anchor`.
+
+    Attributes:
+        subject: number of an object, from 0.
+        direction: one of `DIRECTIONS`.
+        anchor: number of another object.
+    """
+
+    subject: int
+    direction: str
+    anchor: int
+
+
+def places(scene: Scene) -> list[Place]:
+    """Return the places of all objects of ``scene``, in their order."""
+    (rx, ry, _), _, _ = scene.camera.axes()
+    tx, ty, _ = scene.camera.target
+    rows = []
+    for item, (x, y, depth) in zip(scene.objects, project(scene, 1), strict=True):
+        a, b = item.x - tx, item.y - ty
+        rows.append(Place(rx * a + ry * b, rx * b - ry * a, float(x), float(y), float(depth)))
+    return rows
+
+
+def relations(scene: Scene) -> list[Relation]:
+    """Return all clear relations between two objects of ``scene``."""
+    where = places(scene)
+    return [
+        Relation(a, direction, b)
+        for a in range(len(where))
+        for b in range(len(where))
+        if a != b
+        for direction in _clear(where[a], where[b])
+    ]
+
+
+def _clear(one: Place, other: Place) -> list[str]:
+    right, ahead, seen, deeper = _differences(one, other)
+    found = []
+    if abs(right) >= max(_GAP, _SLANT * abs(ahead)) and abs(seen) >= _GAP_SEEN and right * seen > 0:
+        found.append("right" if right > 0 else "left")
+    if abs(ahead) >= max(_GAP, _SLANT * abs(right)) and ahead * deeper > 0:
+        found.append("behind" if ahead > 0 else "front")
+    return found
+
+
+def _differences(one: Place, other: Place) -> tuple[float, float, float, float]:
+    return one.right - other.right, one.ahead - other.ahead, one.x - other.x, one.depth - other.depth
+
+
+def bearing(one: Place, other: Place) -> tuple[str | None, str | None]:
+    """Say in which eighth of a turn an object stands, seen from another.
+
+    Args:
+        one: The object.
+        other: The one from which the direction is taken.
+
+    Returns:
+        "behind", "front" or None, and "left", "right" or None, one of them at least
+        unless picture and ground disagree.
+    """
+    right, ahead, seen, deeper = _differences(one, other)
+    across = "right" if right > 0 else "left"
+    along = "behind" if ahead > 0 else "front"
+    no_side = abs(right) < _SECTOR * abs(ahead) or right * seen <= 0 or abs(seen) < _GAP_SEEN
+    no_depth = abs(ahead) < _SECTOR * abs(right) or ahead * deeper <= 0
+    return None if no_depth else along, None if no_side else across
+
+
+def spot(place: Place) -> tuple[str | None, str | None]:
+    """Say in which part of the picture an object is.
+
+    Args:
+        place: Of the object.
+
+    Returns:
+        "behind" (the back), "front" or None, and "left", "right" or None; twice None is the centre.
+    """
+    along = "behind" if place.y < 0.36 else "front" if place.y > 0.6 else None
+    across = "left" if place.x < 0.38 else "right" if place.x > 0.62 else None
+    return along, across

@@ -1,0 +1,57 @@
+"""Exponential moving averages of a task's weights, which evaluation uses in their place."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from common.errors import UserError
+from engine.settings import EmaSettings
+
+
+def start_averages(modules: Mapping[str, nn.Module], ema: EmaSettings | None) -> dict[str, AveragedModel]:
+    """Begin the averages at the present weights.
+
+    Args:
+        modules: a task's, by name.
+        ema: which of them are averaged, and how slowly; None for none.
+
+    Returns:
+        One for each averaged module, under the module's name.
+
+    Raises:
+        UserError: ``ema`` names a module that is not there.
+    """
+    if ema is None:
+        return {}
+    names = ema.modules or list(modules)
+    unknown = [name for name in names if name not in modules]
+    if unknown:
+        raise UserError(f"trainer.ema.modules: found {unknown}, expected some of this task's modules {list(modules)}")
+    average = get_ema_multi_avg_fn(ema.decay)
+    return {name: AveragedModel(modules[name], multi_avg_fn=average) for name in names}
+
+
+@contextmanager
+def averaged_weights(modules: Mapping[str, nn.Module], averages: Mapping[str, AveragedModel]) -> Iterator[None]:
+    """Exchange the modules' weights for their averages, and back at the end.
+
+    Args:
+        modules: a task's, by name.
+        averages: of :func:`start_averages`; modules without one keep their weights.
+
+    Yields:
+        Nothing, while the averages are in place.
+    """
+    _exchange(modules, averages)
+    try:
+        yield
+    finally:
+        _exchange(modules, averages)
+
+
+def _exchange(modules: Mapping[str, nn.Module], averages: Mapping[str, AveragedModel]) -> None:
+    for name, average in averages.items():
+        for live, mean in zip(modules[name].parameters(), average.module.parameters(), strict=True):
+            live.data, mean.data = mean.data, live.data

@@ -1,0 +1,208 @@
+"""Start from trained weights: a run folder, a checkpoint file, a published file that the task can read."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from common.errors import UserError
+from engine import checkpoint
+from engine.partial_loading import load_modules
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class InitFrom:
+    """Weights to start from.
+
+    Attributes:
+        path: a run folder (its best checkpoint is taken, else its last), a ``.pt`` file, or a published file or folder
+            that the task reads (of both encoders of a speech-image task: ``model_best_*.pth.tar``, an experiment folder
+            of ResDAVEnet-VQ or its ``models/audio_model.eN.pth``).
+        allow_partial: load the entries that fit and list the others; otherwise any misfit is an error. A training may
+            begin with or without parts that can be switched, such as quantisers, either way; they are listed.
+        modules: names of the task's modules that get these weights, such as ``[image]``; the others stay as they are
+            built. All by default.
+    """
+
+    path: Path
+    allow_partial: bool = False
+    modules: Annotated[list[str], Field(min_length=1)] | None = None
+
+
+class HasModules(Protocol):
+    """Anything with modules by name.
+
+    Where it can read published files it has a method ``read_published(path)``, which returns their weights by the names
+    of modules, and where it can read published folders a method ``holds_published(folder)``, which tells them.
+    """
+
+    modules: dict[str, nn.Module]
+
+
+def checkpoint_files(path: Path) -> list[Path]:
+    """Return the checkpoints that a run folder or file path may mean: of a folder the best, the last, the previous.
+
+    Args:
+        path: a run folder, its ``checkpoints`` folder, or a checkpoint file.
+
+    Returns:
+        Those that exist, the one to prefer first.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if path.is_file() and path.suffix == ".json":
+        raise checkpoint.CheckpointError(
+            f"{path} is an exported encoder, which only measurements take; give a run folder or a .pt file"
+        )
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise checkpoint.CheckpointError(
+            f"there is no checkpoint at {path}; give a run folder or a .pt file that exists"
+        )
+    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    found = [folder / name for name in ("best.pt", "last.pt", "previous.pt") if (folder / name).is_file()]
+    if not found:
+        raise checkpoint.CheckpointError(f"{path} holds no checkpoint (best.pt or last.pt); train it first")
+    return found
+
+
+def read_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
+    """Read the first of :func:`checkpoint_files` that can be read.
+
+    Args:
+        path: as in :func:`checkpoint_files`.
+
+    Returns:
+        The file used and its state; damaged files of a folder are passed over with a warning.
+
+    Raises:
+        CheckpointError: there is none that can be read.
+    """
+    files = checkpoint_files(path)
+    if files == [path]:
+        return path, checkpoint.read(path)
+    faults = []
+    for file in files:
+        try:
+            return file, checkpoint.read(file)
+        except checkpoint.CheckpointError as error:
+            log.warning("%s", error)
+            faults.append(str(error))
+    raise checkpoint.CheckpointError(
+        "no checkpoint can be read; train that run again, or give another path:\n  " + "\n  ".join(faults)
+    )
+
+
+def load_run(path: Path, task: HasModules, allow_partial: bool = False, weights_only: bool = False) -> dict[str, Any]:
+    """Load the weights of a checkpoint into a task's modules; averaged weights where there are any.
+
+    Args:
+        path: a run folder or a checkpoint file.
+        task: its ``modules`` receive the weights.
+        allow_partial: see :class:`InitFrom`.
+        weights_only: leave alone the modules without parameters: what they hold (clusters of feature units) belongs to
+            the run that found it.
+
+    Returns:
+        The checkpoint's state.
+
+    Raises:
+        UserError: entries are missing, unknown or of another shape (all listed), unless ``allow_partial``.
+    """
+    found, state = read_checkpoint(path)
+    wanted = {name: module for name, module in task.modules.items() if not weights_only or _has_weights(module)}
+    load_modules(wanted, averaged_weights(state), found, allow_partial)
+    return state
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters())
+
+
+def averaged_weights(state: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
+    """Return the weights of a checkpoint by module, with their averages in the place of those that have some.
+
+    Args:
+        state: of a checkpoint.
+    """
+    prefix, weights = "module.", {}
+    for name, own in state["modules"].items():
+        averaged = state["averages"].get(name, {}).items()
+        weights[name] = dict(own) | {
+            key.removeprefix(prefix): value for key, value in averaged if key.startswith(prefix)
+        }
+    return weights
+
+
+def refuse_without_weights(init_from: InitFrom, task: Any) -> None:
+    """Refuse a path where no weights are, before anything takes time.
+
+    Args:
+        init_from: names the path.
+        task: its class or itself.
+
+    Raises:
+        CheckpointError: there is no checkpoint, and no published folder that the task reads.
+    """
+    if not _is_published_folder(init_from.path, task):
+        checkpoint_files(init_from.path)
+
+
+def _is_published_folder(path: Path, task: Any) -> bool:
+    return path.is_dir() and hasattr(task, "holds_published") and task.holds_published(path)
+
+
+def start_from(init_from: InitFrom, task: HasModules, training: bool = True) -> None:
+    """Load ``init_from`` into a task and say so.
+
+    Args:
+        init_from: the weights, for which modules, and whether some may be missing.
+        task: its ``modules`` receive them; those without parameters are left alone.
+        training: whether the task is trained then; if not, it may lack nothing.
+
+    Raises:
+        UserError: there are no weights at that path, they do not fit (all faults listed), or a module is unknown.
+    """
+    path, wanted = init_from.path, wanted_modules(task.modules, init_from.modules)
+    found, weights, age = _read(path, task)
+    remedy = "" if training else "encoders: as_trained to evaluate the network of those weights, or "
+    load_modules(wanted, weights, found, init_from.allow_partial, other_parts=training, remedy=remedy)
+    log.info("%s: weights from %s (%s)", ", ".join(wanted), path, age)
+
+
+def _read(path: Path, task: HasModules) -> tuple[Path, dict[str, dict[str, Tensor]], str]:
+    """Read a run's weights, or published ones: the file used, tensors by module, and their age in words."""
+    if _is_published_folder(path, task):
+        return path, task.read_published(path), "published"
+    try:
+        found, state = read_checkpoint(path)
+    except checkpoint.ForeignCheckpointError:
+        if not hasattr(task, "read_published"):
+            raise
+        return path, task.read_published(path), "published"
+    return found, averaged_weights(state), f"step {state['step']}"
+
+
+def wanted_modules(modules: Mapping[str, nn.Module], names: Sequence[str] | None) -> dict[str, nn.Module]:
+    """Return the modules of a task that get weights.
+
+    Args:
+        modules: of the task.
+        names: of those that get weights; None for all that have some.
+
+    Raises:
+        UserError: a name is that of none.
+    """
+    having = {name: module for name, module in modules.items() if _has_weights(module)}
+    unknown = [name for name in names or () if name not in having]
+    if unknown:
+        raise UserError(f"init_from.modules names {unknown[0]!r}; the modules of this task are {', '.join(having)}")
+    return {name: module for name, module in having.items() if names is None or name in names}

@@ -1,0 +1,136 @@
+"""Weights into modules that they fit, and a list of what they do not: entries that misfit, parts that begin anew.
+
+A part is what a network may be built with or without, such as one of its quantisers. A network names the places of its
+parts in ``switchable``, a tuple of attribute names; each member of such an attribute is one part.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from common.errors import UserError
+
+log = logging.getLogger(__name__)
+SHOWN = 10  # misfits in an error
+
+
+@dataclass
+class Fitted:
+    """What became of the weights of one module.
+
+    Attributes:
+        loaded: how many entries were copied, counters of single numbers left aside.
+        faults: a line for each entry that is missing, unknown or of another shape.
+        new: parts of the module that the weights know nothing of.
+        unused: parts in the weights that the module does not have.
+    """
+
+    loaded: int = 0
+    faults: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+
+
+def load_modules(
+    modules: Mapping[str, nn.Module],
+    weights: Mapping[str, dict[str, Tensor]],
+    found: Path,
+    allow_partial: bool,
+    other_parts: bool = False,
+    remedy: str = "",
+) -> None:
+    """Load weights into modules of the same names, and list what is not loaded.
+
+    Args:
+        modules: changed in place.
+        weights: of each module; superfluous ones are not looked at.
+        found: the file that they are from, for messages.
+        allow_partial: see :class:`engine.init_from.InitFrom`.
+        other_parts: whether parts may begin anew, and parts of the weights stay unused, without ``allow_partial``.
+        remedy: another that an error names before ``allow_partial``, ending in "or ".
+
+    Raises:
+        UserError: entries are missing, unknown or of another shape, unless ``allow_partial``; or none fits at all.
+    """
+    faults: list[str] = []
+    notes: list[str] = []
+    loaded = 0
+    for name, module in modules.items():
+        if name not in weights:
+            faults.append(f"{name}: not in the checkpoint, which has {', '.join(weights)}")
+            continue
+        fitted = load_fitting(module, weights[name])
+        loaded += fitted.loaded
+        faults += [f"{name}.{fault}" for fault in fitted.faults]
+        if other_parts or allow_partial:
+            notes += _parts_told(name, fitted, found)
+        else:
+            faults += [f"{name}.{part}: missing in the checkpoint" for part in fitted.new]
+            faults += [f"{name}.{part}: unknown to this model" for part in fitted.unused]
+    if faults and not allow_partial:
+        raise _misfit(faults, found, remedy)
+    for note in notes:
+        log.info("%s", note)
+    if faults and not loaded:
+        raise UserError(f"{found} holds nothing that fits this model ({faults[0]}, ...); give other weights")
+    if faults:
+        listed = "\n  ".join(faults)
+        log.warning("%d entries are not loaded from %s, %d are:\n  %s", len(faults), found, loaded, listed)
+
+
+def _misfit(faults: list[str], found: Path, remedy: str) -> UserError:
+    more = f"\n  ... and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    listed = "\n  ".join(faults[:SHOWN]) + more
+    return UserError(
+        f"{found} does not fit this model ({len(faults)} entries):\n  {listed}\n"
+        f"set {remedy}init_from.allow_partial: true to load what fits"
+    )
+
+
+def _parts_told(name: str, fitted: Fitted, found: Path) -> Iterator[str]:
+    if fitted.new:
+        yield f"{name}: not in {found} and so begun anew: {', '.join(fitted.new)}"
+    if fitted.unused:
+        yield f"{name}: in {found} and not in this model: {', '.join(fitted.unused)}"
+
+
+def load_fitting(module: nn.Module, weights: dict[str, Tensor]) -> Fitted:
+    """Copy the entries of ``weights`` that fit ``module`` by name and shape.
+
+    Args:
+        module: changed in place; entries without a fitting weight keep what they hold.
+        weights: tensors by the names of the module's state dict.
+
+    Returns:
+        How many were copied, and what does not fit.
+    """
+    own = module.state_dict()
+    fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    module.load_state_dict(fitting, strict=False)
+    mine, theirs = _parts(module, own), _parts(module, weights)
+    loaded = sum(value.dim() > 0 for value in fitting.values())
+    fitted = Fitted(loaded, new=sorted(mine - theirs), unused=sorted(theirs - mine))
+    apart = {*fitted.new, *fitted.unused}
+    fitted.faults += [
+        f"{key}: missing in the checkpoint" for key in own if key not in weights and _part(module, key) not in apart
+    ]
+    for key, value in weights.items():
+        if key not in own and _part(module, key) not in apart:
+            fitted.faults.append(f"{key}: unknown to this model")
+        elif key in own and key not in fitting:
+            shapes = f"shape {tuple(value.shape)} in the checkpoint, {tuple(own[key].shape)} in this model"
+            fitted.faults.append(f"{key}: {shapes}")
+    return fitted
+
+
+def _parts(module: nn.Module, names: Iterable[str]) -> set[str]:
+    return {part for name in names if (part := _part(module, name)) is not None}
+
+
+def _part(module: nn.Module, name: str) -> str | None:
+    """The part that an entry belongs to: the first two words of its name, where the first is a place of parts."""
+    place, _, rest = name.partition(".")
+    return f"{place}.{rest.partition('.')[0]}" if place in getattr(module, "switchable", ()) else None

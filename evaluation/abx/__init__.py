@@ -1,0 +1,1 @@
+"""ABX: whether features tell phones apart."""

@@ -1,0 +1,148 @@
+"""Tables of ABX errors: a row for each layer, as text, CSV, JSON and for the report."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+from common.files import write_whole
+from evaluation.abx.score import AbxResult, Distance, Speakers
+from evaluation.report.parts.plots import number
+from evaluation.retrieval.tables import rounded
+
+CHANCE = 0.5
+WORST = 12  # pairs of phones shown
+FIELDS = ("layer", "distance", "speakers", "error", "triplets", "items", "short_items", "frame_seconds", "bitrate")
+PAIR_FIELDS = ("layer", "distance", "speakers", "phone", "other", "error", "triplets")
+
+
+class AbxRow(NamedTuple):
+    """One error of one layer.
+
+    Attributes:
+        layer: whose features were compared.
+        distance: of frames.
+        speakers: within or across.
+        result: the score.
+        items: stretches of speech that were compared.
+        frame_seconds: that each frame covers.
+        bitrate: bits a second of the layer's frames with three decimals, see ``evaluation.abx.zerospeech``.
+    """
+
+    layer: str
+    distance: Distance
+    speakers: Speakers
+    result: AbxResult
+    items: int
+    frame_seconds: float
+    bitrate: float
+
+    @property
+    def measure(self) -> str:
+        """What is measured, such as ``cosine within``."""
+        return f"{self.distance} {self.speakers}"
+
+    def values(self) -> tuple:
+        """The cells of the row in the order of ``FIELDS``."""
+        found = self.result
+        cells = (rounded(found.error), found.triplets, self.items, found.short, self.frame_seconds, self.bitrate)
+        return (self.layer, self.distance, self.speakers, *cells)
+
+
+def as_text(rows: Sequence[AbxRow]) -> str:
+    """Write a line for each layer with its errors in percent.
+
+    Args:
+        rows: in the order of the lines and columns.
+
+    Returns:
+        The lines.
+    """
+    layers, measures, errors = _crossed(rows)
+    lines = [("ABX error, %", *measures, "bit/s")]
+    for layer, rate in layers.items():
+        cells = (f"{100 * errors[layer, name]:.2f}" if (layer, name) in errors else "–" for name in measures)
+        lines.append((layer, *cells, number(rate)))
+    lines.append(("chance", *(f"{100 * CHANCE:.2f}" for _ in measures), ""))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "".join(
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        + "\n"
+        for line in lines
+    )
+
+
+def abx_section(rows: Sequence[AbxRow]) -> str:
+    """Show the errors, and which phones are confused most.
+
+    Args:
+        rows: at least one.
+
+    Returns:
+        HTML.
+    """
+    layers, measures, errors = _crossed(rows)
+    head = "".join(f"<th>{escape(name)}</th>" for name in measures)
+    body = ""
+    for layer, rate in layers.items():
+        cells = "".join(_cell(errors.get((layer, name))) for name in measures)
+        body += f'<tr><th scope="row">{escape(layer)}</th>{cells}<td>{number(rate)}</td></tr>'
+    html = (
+        '<p class="lead">How often a phone is nearer to another phone than to itself; the dark mark is chance, 50 %. '
+        "Within: all three of one speaker; across: the third of another.</p>"
+        f'<div class="scroll"><table><thead><tr><th>layer</th>{head}<th>bit/s</th></tr></thead>'
+        f"<tbody>{body}</tbody></table></div><details><summary>pairs of phones that are confused most</summary>"
+    )
+    for row in rows:
+        worst = sorted(row.result.pairs, key=lambda pair: -pair.error)[:WORST]
+        text = ", ".join(f"{pair.phone} – {pair.other} {100 * pair.error:.0f} %" for pair in worst)
+        html += f"<p><b>{escape(row.layer)}, {row.measure}</b>: {escape(text)}</p>"
+    return html + "</details>"
+
+
+def _crossed(rows: Sequence[AbxRow]) -> tuple[dict[str, float], list[str], dict[tuple[str, str], float]]:
+    """Bitrates by layer, the measures, and errors by both."""
+    layers = {row.layer: row.bitrate for row in rows}
+    measures = list(dict.fromkeys(row.measure for row in rows))
+    return layers, measures, {(row.layer, row.measure): row.result.error for row in rows}
+
+
+def _cell(error: float | None) -> str:
+    if error is None:
+        return "<td>–</td>"
+    bar = f'<span class="bar"><b style="width:{100 * error:.2f}%"></b><i style="left:{100 * CHANCE:.0f}%"></i></span>'
+    return f'<td class="value">{100 * error:.2f} %{bar}</td>'
+
+
+def write_abx_tables(folder: Path, rows: Sequence[AbxRow]) -> None:
+    """Write ``abx.txt``, ``abx.csv``, ``abx.json`` and ``abx_pairs.csv``, a line for each pair of phones.
+
+    Args:
+        folder: exists.
+        rows: the errors.
+    """
+    pairs = [(*row[:3], *pair) for row in rows for pair in row.result.pairs]
+    write_whole(folder / "abx.txt", as_text(rows).encode())
+    write_whole(folder / "abx.csv", _csv(FIELDS, [row.values() for row in rows]).encode())
+    write_whole(folder / "abx_pairs.csv", _csv(PAIR_FIELDS, pairs).encode())
+    content = [dict(zip(FIELDS, map(_plain, row.values()), strict=True)) for row in rows]
+    write_whole(folder / "abx.json", (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _plain(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _csv(header: Sequence[str], lines: Sequence[Sequence]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in line] for line in lines)
+    return text.getvalue()

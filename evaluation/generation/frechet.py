@@ -1,0 +1,205 @@
+"""How close generated pictures are to real ones: the Fréchet distance of their features.
+
+d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) for Gaussians with the features' means m and covariances C
+(arXiv:1706.08500, equation 6). A value means something only beside its protocol: the feature network,
+how many pictures, at which resolution, resized how. Smaller is better.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Annotated, Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from common.errors import UserError
+from config.limits import Seed, Side, Width
+from models.segmenter.labels import Segmenter
+
+
+class GenerationError(UserError, ValueError):
+    """Generated pictures cannot be measured as asked."""
+
+
+class FeatureNetwork(Protocol):
+    """What pictures are compared by.
+
+    Attributes:
+        name: which network with which weights, for the protocol.
+        resize: how it resizes pictures, for the protocol.
+    """
+
+    name: str
+    resize: str
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return features (B, D) of pictures (B, 3, R, R) uint8."""
+
+
+class RandomFeatures(nn.Module):
+    """Untrained convolutions with fixed weights, of which means and deviations over four quarters are taken.
+
+    They need no files and are quick, so they serve to follow a training; they are no replacement for trained features.
+
+    Args:
+        width: channels of the last convolution; D is 8 * width.
+        seed: of the weights.
+        size: pictures are resized to it, pixels.
+    """
+
+    def __init__(self, width: Width = 64, seed: Seed = 0, size: Side = 64) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        channels = (3, 16, 32, width)
+        self.kernels = nn.ParameterList(
+            nn.Parameter(torch.randn(o, i, 3, 3, generator=generator) * (2 / (9 * i)) ** 0.5, requires_grad=False)
+            for i, o in pairwise(channels)
+        )
+        self.size = size
+        self.name = f"random convolutions {channels}, seed {seed}"
+        self.resize = f"bilinear with antialiasing to {size}"
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (B, 8 * width) features of (B, 3, R, R) uint8."""
+        maps = images.to(self.kernels[0]).div(127.5).sub(1)
+        if maps.shape[-1] != self.size:
+            maps = F.interpolate(maps, size=(self.size, self.size), mode="bilinear", antialias=True)
+        for kernel in self.kernels:
+            maps = F.leaky_relu(F.conv2d(maps, kernel, stride=2, padding=1), 0.2)
+        mean = F.adaptive_avg_pool2d(maps, 2)
+        spread = (F.adaptive_avg_pool2d(maps.square(), 2) - mean.square()).clamp_min(0).sqrt()
+        return torch.cat([mean.flatten(1), spread.flatten(1)], dim=1)
+
+
+class LabelFeatures:
+    """The share of pixels with each label in the cells of a grid: which attributes a picture shows, and where.
+
+    Args:
+        segmenter: says which labels a pixel has.
+        name: which segmenter, for the protocol.
+        cells: rows and columns of the grid; D is labels * cells^2.
+    """
+
+    resize = "none"
+
+    def __init__(
+        self, segmenter: Segmenter, name: str = "attribute segmenter", cells: Annotated[int, Field(gt=0, le=64)] = 2
+    ) -> None:
+        self.segmenter, self.cells = segmenter, cells
+        self.name = f"shares of {len(segmenter.labels)} labels in {cells} x {cells} cells, {name}"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return (B, L * cells^2) features of (B, 3, R, R) uint8."""
+        maps = self.segmenter.segment(images.float().div(127.5).sub(1)).float()
+        return F.adaptive_avg_pool2d(maps, self.cells).flatten(1)
+
+
+def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean (D,) and unbiased covariance (D, D) of features (N, D).
+
+    Args:
+        features: (N, D), any float type; sums are made in float64.
+
+    Returns:
+        Mean (D,) and covariance (D, D) with N - 1 in the denominator, both float64.
+
+    Raises:
+        GenerationError: there are fewer than two rows, or values that are not finite.
+    """
+    if features.ndim != 2 or len(features) < 2 or not np.isfinite(features).all():
+        raise GenerationError(f"found features {features.shape}; expected at least 2 rows of finite numbers")
+    features = features.astype(np.float64)
+    return features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))
+
+
+def frechet(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np.ndarray) -> float:
+    """Return the squared Fréchet distance of two Gaussians.
+
+    tr((Ca Cb)^(1/2)) is the sum of the roots of the eigenvalues of Ca^(1/2) Cb Ca^(1/2), which is symmetric and
+    non-negative, so that no complex number appears where covariances are singular.
+
+    Args:
+        mean_a: (D,).
+        cov_a: (D, D).
+        mean_b: (D,).
+        cov_b: (D, D).
+    """
+    from scipy import linalg
+
+    values, vectors = linalg.eigh(cov_a)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    roots = np.sqrt(linalg.eigvalsh(root @ cov_b @ root).clip(0))
+    distance = np.square(mean_a - mean_b).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * roots.sum()
+    return float(max(distance, 0.0))
+
+
+@dataclass(frozen=True)
+class FrechetDistance:
+    """A distance with the protocol it was measured with.
+
+    Attributes:
+        value: squared Fréchet distance of the features.
+        generated: how many generated pictures.
+        real: how many real ones.
+        resolution: side of the pictures before any resizing, pixels.
+        features: name of the feature network.
+        resize: how that network resizes.
+    """
+
+    value: float
+    generated: int
+    real: int
+    resolution: int
+    features: str
+    resize: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return asdict(self)
+
+
+@torch.no_grad()
+def features_of(batches: Iterable[Tensor], network: FeatureNetwork) -> np.ndarray:
+    """Return the features (N, D) float64 of batches of pictures (B, 3, R, R) uint8.
+
+    Args:
+        batches: pictures (B, 3, R, R) uint8.
+        network: turns each batch into features (B, D).
+
+    Raises:
+        GenerationError: there are no batches.
+    """
+    rows = [network(batch).double().cpu().numpy() for batch in batches]
+    if not rows:
+        raise GenerationError("there are no pictures to measure")
+    return np.concatenate(rows)
+
+
+def frechet_distance(
+    generated: np.ndarray, real: np.ndarray, network: FeatureNetwork, resolution: int
+) -> FrechetDistance:
+    """Compare features.
+
+    Args:
+        generated: (N, D) features of generated pictures.
+        real: (M, D) features of real ones.
+        network: which made them.
+        resolution: side of the pictures, pixels.
+
+    Returns:
+        The distance and how it was measured. arXiv:1706.08500.
+
+    Raises:
+        GenerationError: either side has fewer than two rows, or values that are not finite.
+    """
+    value = frechet(*moments(generated), *moments(real))
+    return FrechetDistance(value, len(generated), len(real), resolution, network.name, network.resize)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Turn pictures ``images`` in [-1, 1] into uint8 0-255 of the same shape, rounded and clipped."""
+    return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,1 @@
+"""HTML pages: the only place with HTML."""

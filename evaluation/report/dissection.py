@@ -1,0 +1,240 @@
+"""One page about a dissected generator: for each label the units that draw it, with the drawings where they are on."""
+
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from evaluation.report.parts.media import jpeg
+from evaluation.report.parts.page import document, write_page
+from evaluation.report.parts.plots import number
+
+SIDE = 96  # pixels of a thumbnail
+LIMIT_MB = 10.0
+UNIT_LINE, LABEL_LINE = (255, 150, 20), (70, 215, 255)
+DIM = 0.35  # what remains of the light where the unit is off
+STYLE = """
+.units { display: grid; gap: 10px; margin-top: 10px; }
+.unit { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px; }
+.unit p { display: flex; flex-wrap: wrap; gap: 4px 16px; margin-bottom: 6px; font-variant-numeric: tabular-nums; }
+.unit span { color: var(--soft); }
+.thumbs { display: flex; flex-wrap: wrap; gap: 4px; }
+.thumbs img { width: 96px; height: 96px; border-radius: 4px; display: block; }
+.counts { display: grid; grid-template-columns: max-content minmax(60px, 420px) max-content; gap: 3px 12px; }
+.counts { align-items: center; margin-top: 10px; font-size: 13.5px; font-variant-numeric: tabular-nums; }
+.counts b { display: block; height: 9px; border-radius: 3px; background: var(--accent); }
+.key { margin-top: 16px; }
+.key i { display: inline-block; width: 22px; border-top: 3px solid; margin: 0 6px 4px 0; vertical-align: middle; }
+details.label { border-bottom: 1px solid var(--line); padding: 8px 0; }
+details.label summary { cursor: pointer; display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: baseline; }
+details.label summary::before { content: "▸"; color: var(--soft); }
+details.label[open] summary::before { content: "▾"; }
+details.label summary span { color: var(--soft); font-size: 13.5px; font-variant-numeric: tabular-nums; }
+"""
+
+
+@dataclass
+class Drawing:
+    """A drawing with what a unit and a label have of it.
+
+    Attributes:
+        image_u8: (R, R, 3) uint8.
+        unit: (H, W) bool, where the unit is on.
+        label: (H, W) bool, where the label is.
+    """
+
+    image_u8: np.ndarray
+    unit: np.ndarray
+    label: np.ndarray
+
+
+@dataclass
+class UnitView:
+    """A unit and a label.
+
+    Attributes:
+        number: The unit.
+        iou: Intersection over union, 0-1.
+        level: Activation from which on it is on.
+        drawings: Those in which it is strongest.
+        own: Whether this label is the one that the unit draws, by the rule of the dissection.
+    """
+
+    number: int
+    iou: float
+    level: float
+    drawings: list[Drawing]
+    own: bool = False
+
+
+@dataclass
+class LabelView:
+    """A label and the units that draw it best, best first.
+
+    Attributes:
+        name: The label.
+        category: Its kind.
+        share: Of all pixels, 0-1.
+        drawn_by: How many units draw it, clearly enough to count.
+        units: Some of them.
+    """
+
+    name: str
+    category: str
+    share: float
+    drawn_by: int
+    units: list[UnitView]
+
+
+@dataclass
+class LayerView:
+    """A layer of the network that was dissected.
+
+    Attributes:
+        name: of the layer.
+        units: how many it has.
+        interpretable: how many of them draw a label.
+        labels: all that are shown.
+    """
+
+    name: str
+    units: int
+    interpretable: int
+    labels: list[LabelView] = field(default_factory=list)
+
+
+def thumbnail(drawing: Drawing) -> np.ndarray:
+    """Show a drawing, dim where the unit is off, with the outlines of the unit and of the label.
+
+    Args:
+        drawing: picture, and the cells of unit and label.
+
+    Returns:
+        (96, 96, 3) uint8.
+    """
+    picture = Image.fromarray(drawing.image_u8).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    pixels = np.asarray(picture, np.float32)
+    unit, label = _enlarged(drawing.unit), _enlarged(drawing.label)
+    pixels = np.where(unit[..., None], pixels, DIM * pixels)
+    pixels[_outline(label)] = LABEL_LINE
+    pixels[_outline(unit)] = UNIT_LINE
+    return pixels.clip(0, 255).astype(np.uint8)
+
+
+def write_dissection_report(
+    path: Path, title: str, layers: list[LayerView], info: dict[str, str] | None = None, config_yaml: str = ""
+) -> Path:
+    """Write the page; units of further labels are left out where it would exceed 10 MB.
+
+    Args:
+        path: The file; its folder is made if missing.
+        title: Heading.
+        layers: What to show.
+        info: Name to value, shown first.
+        config_yaml: The resolved config.
+
+    Returns:
+        ``path``.
+    """
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in (info or {}).items())
+    body = f'<dl class="info">{rows}</dl>' + _summary(layers) + _key()
+    left_out = 0
+    for layer in layers:
+        room = (LIMIT_MB * 1e6 - 200_000 - len(config_yaml)) / len(layers)
+        body += f"<section><h2>{escape(layer.name)}</h2>{_counts(layer)}"
+        shown = sorted(layer.labels, key=lambda view: -max((unit.iou for unit in view.units), default=0.0))
+        for place, label in enumerate(shown):
+            html = _label(label, place < 3)
+            if len(html.encode()) > room:
+                left_out += 1
+                continue
+            room -= len(html.encode())
+            body += html
+        body += "</section>"
+    if left_out:
+        body += f'<p class="note">Units of {left_out} labels left out to keep this file below {LIMIT_MB:.0f} MB.</p>'
+    if config_yaml:
+        body += (
+            f"<section><h2>Config</h2><details><summary>the resolved config</summary><pre>{escape(config_yaml)}</pre>"
+            "</details></section>"
+        )
+    return write_page(path, document(title, body, STYLE))
+
+
+def _summary(layers: list[LayerView]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(layer.name)}</th><td>{layer.units}</td><td>{layer.interpretable}</td>'
+        f"<td>{sum(view.drawn_by > 0 for view in layer.labels)} of {len(layer.labels)}</td><td>{_best(layer)}</td></tr>"
+        for layer in layers
+    )
+    return (
+        '<section><h2>Layers</h2><p class="lead">A unit draws the label that it tells most about; it counts when their '
+        'intersection over union (IoU) and the information they share are large enough.</p><div class="scroll"><table>'
+        "<thead><tr><th></th><th>units</th><th>draw a label</th><th>labels drawn</th>"
+        "<th>clearest unit</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></div></section>"
+    )
+
+
+def _best(layer: LayerView) -> str:
+    pairs = [(unit.iou, unit.number, view.name) for view in layer.labels for unit in view.units]
+    if not pairs:
+        return "–"
+    iou, unit, name = max(pairs)
+    return f"unit {unit}: {escape(name)}, IoU {iou:.2f}"
+
+
+def _key() -> str:
+    return (
+        '<p class="note key">Each unit is shown in the drawings where it is strongest, dim where it is off. '
+        f'<i style="border-color:rgb{UNIT_LINE}"></i>unit on '
+        f'<i style="border-color:rgb{LABEL_LINE};margin-left:14px"></i>label</p>'
+    )
+
+
+def _counts(layer: LayerView) -> str:
+    """How many units draw each label, as bars."""
+    drawn = sorted((view for view in layer.labels if view.drawn_by), key=lambda view: -view.drawn_by)
+    if not drawn:
+        return '<p class="lead">No unit of this layer draws a label clearly enough to count.</p>'
+    most = drawn[0].drawn_by
+    bars = "".join(
+        f'<span>{escape(view.name)}</span><b style="width:{100 * view.drawn_by / most:.1f}%"></b>'
+        f"<span>{view.drawn_by}</span>"
+        for view in drawn
+    )
+    return f'<h3>Units that draw each label</h3><div class="counts">{bars}</div><h3>Labels, the clearest first</h3>'
+
+
+def _label(view: LabelView, is_open: bool) -> str:
+    best = max((unit.iou for unit in view.units), default=0.0)
+    units = "".join(_unit(unit) for unit in view.units)
+    return (
+        f'<details class="label"{" open" if is_open else ""}><summary><strong>{escape(view.name)}</strong>'
+        f"<span>{escape(view.category)}</span><span>best IoU {best:.2f}</span>"
+        f"<span>{view.drawn_by} units draw it</span><span>{100 * view.share:.2g} % of the pixels</span></summary>"
+        f'<div class="units">{units}</div></details>'
+    )
+
+
+def _unit(unit: UnitView) -> str:
+    images = "".join(f'<img src="{jpeg(thumbnail(drawing), SIDE)}" alt="">' for drawing in unit.drawings)
+    own = "" if unit.own else "<span>draws another label better</span>"
+    return (
+        f'<div class="unit"><p><strong>unit {unit.number}</strong><span>IoU {unit.iou:.3f}</span>'
+        f'<span>on from {number(unit.level)}</span>{own}</p><div class="thumbs">{images}</div></div>'
+    )
+
+
+def _enlarged(mask: np.ndarray) -> np.ndarray:
+    shape = Image.fromarray(mask.astype(np.uint8) * 255).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return np.asarray(shape) > 127
+
+
+def _outline(mask: np.ndarray) -> np.ndarray:
+    """Pixels of a mask with a neighbour outside it; the picture's border is no outline."""
+    padded = np.pad(mask, 1, mode="edge")
+    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inside

@@ -1,0 +1,193 @@
+"""One query of the report as HTML: picture, sound, caption, match map, what was retrieved."""
+
+from html import escape
+from itertools import pairwise
+
+import numpy as np
+
+from evaluation.report.parts.content import Query, Retrieved
+from evaluation.report.parts.labels import WIDTHS, rows_of_words
+from evaluation.report.parts.media import LINE, LONGEST_SECONDS, flac, jpeg, normalised, overlay, sprite
+from evaluation.report.parts.plots import number, similarity_curve
+
+MOMENTS = 6
+STAGE, THUMBNAIL, MOMENT = 288, 96, 132  # longest sides in pixels
+SHOWN = 5  # answers; further ones are folded
+
+
+def card(query: Query, total: int | None, with_sound: bool = True) -> str:
+    """One query.
+
+    Args:
+        query: what to show.
+        total: how many candidates there were, or None when unknown.
+        with_sound: False leaves the sound out, which is most of the bytes.
+
+    Returns:
+        HTML of one article.
+    """
+    heat = normalised(query.matchmap)
+    words = [word for word in query.words or [] if word[2].strip() and word[1] > word[0]]
+    spoken = query.direction == "speech_to_image"
+    asked = (
+        "asked with the caption, looking for the picture"
+        if spoken
+        else "asked with the picture, looking for the caption"
+    )
+    grade = "hit" if query.rank < 10 else "miss"
+    rank = f"rank {query.rank + 1}" + (f" of {total}" if total else "")
+    return (
+        f'<article class="query"><div class="left">{_stage(query, heat)}'
+        f"{_legend() if query.seconds is None else _player(query, heat, with_sound)}</div>"
+        f'<div class="right"><p class="meta"><strong class="rank {grade}">{rank}</strong> '
+        f'{asked}</p><p class="caption" dir="auto">{escape(query.text) or "<em>no written caption</em>"}</p>'
+        f"{_cut(query)}{_timeline(query, words)}{_moments(query, heat, words)}{_answers(query.retrieved, spoken)}"
+        f"</div></article>"
+    )
+
+
+def _stage(query: Query, heat: np.ndarray) -> str:
+    """The picture under a canvas on which the script draws the frame that belongs to the moment."""
+    h, w, t = heat.shape
+    height, width = query.image_u8.shape[:2]
+    return (
+        f'<div class="stage" style="aspect-ratio:{width}/{height}">'
+        f'<img src="{jpeg(query.image_u8, STAGE)}" alt="picture of this pair">'
+        f'<canvas data-sprite="{sprite(heat)}" data-h="{h}" data-w="{w}" data-t="{t}" '
+        f'data-peak="{int(heat.max(axis=(0, 1)).argmax())}"></canvas></div>'
+    )
+
+
+def _player(query: Query, heat: np.ndarray, with_sound: bool) -> str:
+    """Play button, time slider and heat switch; the browser's own controls where scripts do not run."""
+    sound, note = "", ""
+    if query.waveform is not None and with_sound:
+        heard = query.waveform[: None if query.whole_seconds is None else round(query.seconds * query.sample_rate)]
+        sound = f'<audio controls preload="auto" src="{flac(heard, query.sample_rate)}"></audio>'
+        if len(heard) > LONGEST_SECONDS * query.sample_rate:
+            note = f'<p class="note">sound cut after {LONGEST_SECONDS:.0f} s</p>'
+    elif query.waveform is not None:
+        note = '<p class="note">sound left out to keep this file small</p>'
+    step = query.seconds / heat.shape[2]
+    play = '<button type="button" class="play" aria-label="play the caption"></button>' if sound else ""
+    return (
+        f'{sound}<div class="player">{play}<input type="range" class="time" min="0" max="{query.seconds:.3f}" '
+        f'step="{min(step, 0.02):.4f}" value="0" aria-label="moment of the caption in seconds">'
+        f'<output class="clock">0.0 s</output>'
+        f'<label class="switch"><input type="checkbox" class="heat" checked> regions</label></div>{_legend()}{note}'
+    )
+
+
+def _legend() -> str:
+    return (
+        f'<p class="legend" title="the line runs at {100 * LINE:.0f} % of the range of this pair&#39;s similarities">'
+        '<span><i class="dim"></i>darkened: low similarity to this moment</span>'
+        '<span><i class="line"></i>outlined: the highest</span></p>'
+    )
+
+
+def _cut(query: Query) -> str:
+    """What the model did not hear of a caption, if anything."""
+    if query.whole_seconds is None:
+        return ""
+    lost = " ".join(word for start, _, word in query.words or [] if start >= query.seconds)
+    return (
+        f'<p class="note cut">The caption is cut: the model hears the first {query.seconds:.1f} s of '
+        f"{query.whole_seconds:.1f} s (max_frames)"
+        + (f', not <q dir="auto">{escape(lost)}</q>' if lost else "")
+        + ".</p>"
+    )
+
+
+def _timeline(query: Query, words: list[tuple[float, float, str]]) -> str:
+    """Similarity of the best region over time, with the words at their places; nothing where there is no time."""
+    if query.seconds is None:
+        return ""
+    seconds, best = query.seconds, normalised(query.matchmap, clip=0).max(axis=(0, 1))
+    shown = [word for word in words if word[0] < seconds]
+    wide, narrow = (rows_of_words(shown, seconds, width) for width in WIDTHS)
+    labels = "".join(
+        f'<span class="{_hidden(at.row, "wide")}{_hidden(slim.row, "narrow")}" style="--x:{at.left:.2f}%;'
+        f'--y:{at.row or 0};--slim-x:{slim.left:.2f}%;--slim-y:{slim.row or 0}" '
+        f'data-start="{start:.3f}" data-end="{end:.3f}" title="{start:.2f}–{end:.2f} s" dir="auto">'
+        f"{escape(word)}</span>"
+        for (start, end, word), at, slim in zip(shown, wide, narrow, strict=True)
+    )
+    lines = (1 + max((place.row or 0 for place in places), default=0) for places in (wide, narrow))
+    style = "--rows:{};--slim-rows:{}".format(*lines)
+    line = f'<div class="words" style="{style}">{labels}</div>' if labels else ""
+    return (
+        '<div class="timeline"><p class="label">similarity of the best region at each moment, '
+        "from the lowest of this pair (bottom) to its highest (top)</p>"
+        f'<div class="plot" data-seconds="{seconds:.4f}">{similarity_curve(best, shown, seconds)}'
+        f'<i class="cursor"></i></div><div class="ends"><span>0 s</span><span>{seconds:.1f} s</span></div>{line}</div>'
+    )
+
+
+def _hidden(row: int | None, screen: str) -> str:
+    """The class of a label that has no room on a screen; the mark of its word in the curve still names it."""
+    return f"not-{screen} " if row is None else ""
+
+
+def moments(
+    heat: np.ndarray, words: list[tuple[float, float, str]], seconds: float
+) -> list[tuple[float, float, str, np.ndarray]]:
+    """Up to six moments of a caption that tell most.
+
+    With words these are the ones for which one region stands out most from the whole picture (a word like "and" lights
+    everything alike), in spoken order; without, equal parts.
+
+    Args:
+        heat: (h, w, t), 0-1.
+        words: (start, end, word) in seconds, possibly none.
+        seconds: what the t frames cover, or t where words are counted in frames.
+
+    Returns:
+        (start, end, label, mean heat map (h, w)) of each moment.
+    """
+    t = heat.shape[2]
+    spans = [(start, min(end, seconds), word) for start, end, word in words if start < seconds]
+    if not spans:
+        edges = np.linspace(0, seconds, min(MOMENTS, t) + 1)
+        spans = [(float(a), float(b), "") for a, b in pairwise(edges)]
+    found = []
+    for start, end, word in spans:
+        first = min(int(start / seconds * t), t - 1)
+        last = max(first + 1, round(end / seconds * t))
+        found.append((start, end, word, heat[:, :, first:last].mean(axis=2)))
+    answered_most = sorted(found, key=lambda moment: float(moment[3].mean() - moment[3].max()))[:MOMENTS]
+    return sorted(answered_most, key=lambda moment: moment[0])
+
+
+def _moments(query: Query, heat: np.ndarray, words: list[tuple[float, float, str]]) -> str:
+    length = heat.shape[2] if query.seconds is None else query.seconds
+    unit = "words" if query.seconds is None else "s"
+    frames = "".join(
+        f'<figure><img src="{jpeg(overlay(query.image_u8, frame, MOMENT), MOMENT)}" alt="">'
+        f'<figcaption dir="auto">{escape(word) or f"{start:.1f}–{end:.1f} {unit}"}</figcaption></figure>'
+        for start, end, word, frame in moments(heat, words, length)
+    )
+    label = "the words answered most, and where" if words else "which region answers which moment"
+    return f'<p class="label">{label}</p><div class="moments">{frames}</div>'
+
+
+def _answers(answers: list[Retrieved], spoken: bool) -> str:
+    """What was retrieved, best first: pictures for a caption, captions for a picture."""
+    if not answers:
+        return ""
+    items = [
+        f'<li class="{"correct" if answer.correct else "other"}">'
+        + ("" if answer.image_u8 is None else f'<img src="{jpeg(answer.image_u8, THUMBNAIL)}" alt="">')
+        + f'<span class="text" dir="auto" title="{escape(answer.text)}">{escape(answer.text)}</span>'
+        f'<span class="score">{"✓ match · " if answer.correct else ""}similarity {number(answer.score)}</span></li>'
+        for answer in answers
+    ]
+    label = "pictures found, best first" if spoken else "captions found, best first (with their own pictures)"
+    kind = "pictures" if spoken else "captions"
+    html = f'<p class="label">{label}</p><ol class="answers {kind}">{"".join(items[:SHOWN])}</ol>'
+    if len(items) > SHOWN:
+        html += (
+            f"<details><summary>{len(items) - SHOWN} more</summary>"
+            f'<ol class="answers {kind}" start="{SHOWN + 1}">{"".join(items[SHOWN:])}</ol></details>'
+        )
+    return html

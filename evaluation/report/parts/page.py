@@ -1,0 +1,55 @@
+"""The frame of a page that needs nothing else: style inline, nothing fetched, no scripts unless given."""
+
+import base64
+import hashlib
+from html import escape
+from pathlib import Path
+
+from common.files import write_whole
+
+PARTS = Path(__file__).parent
+
+
+def document(title: str, body: str, style: str = "", script: str = "", details: str = "", attributes: str = "") -> str:
+    """A whole HTML page in the style of the reports; only its own script may run, and nothing may be fetched.
+
+    Args:
+        title: Plain text.
+        body: HTML of what is inside ``main``.
+        style: Further style rules.
+        script: The only script that may run.
+        details: HTML below the title.
+        attributes: Of ``body``, as HTML; the script finds its settings there.
+
+    Returns:
+        The page.
+    """
+    shared = (PARTS / "report.css").read_text(encoding="utf-8")
+    policy = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+        policy += f"; script-src 'sha256-{digest}'"
+    ending = f"<script>{script}</script>\n" if script else ""
+    attributes = f" {attributes}" if attributes else ""
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{shared}{style}</style>\n</head>\n"
+        f"<body{attributes}>\n<main>\n<header><h1>{escape(title)}</h1>{details}</header>\n"
+        f"{body}</main>\n{ending}</body>\n</html>\n"
+    )
+
+
+def write_page(path: Path, page: str) -> Path:
+    """Write a page, so that a reader never sees half of it; makes the folder.
+
+    Args:
+        path: the file.
+        page: its HTML, written as UTF-8.
+
+    Returns:
+        ``path``.
+    """
+    write_whole(path, page.encode())
+    return path

@@ -1,0 +1,83 @@
+"""The section of a report that tells which words the codes of a layer detect."""
+
+from collections.abc import Sequence
+from html import escape
+
+from evaluation.word_detection.detect import Detector, WordDetection
+from evaluation.word_detection.tables import code_rows, word_rows
+
+HEADS = ("word", "code", "F1", "precision", "recall", "count")
+
+
+def words_section(
+    found: WordDetection, layer: str, most: int = 40, nearest: int = 5, chance: WordDetection | None = None
+) -> tuple[str, str]:
+    """Show the best words with their codes, and the codes with their nearest words.
+
+    Args:
+        found: the measured pairs.
+        layer: whose codes they are.
+        most: words, and codes, that are shown.
+        nearest: words of each code at most.
+        chance: the same measured with codes of other utterances, told beside it.
+
+    Returns:
+        Heading and HTML.
+    """
+    words = [one for _, one in word_rows(found)]
+    html = f'<p class="lead">{escape(_summary(found) + _by_chance(chance))}</p>'
+    html += _table(("", *HEADS), [(str(rank), *_cells(one)) for rank, one in enumerate(words[:most], 1)])
+    html += _left_out(len(words), most, "words", f"words_{layer}.csv")
+    codes: dict[int, list[Detector]] = {}
+    for _, one in code_rows(found, nearest):
+        codes.setdefault(one.code, []).append(one)
+    rows = [(str(code), ", ".join(_told(one) for one in group)) for code, group in list(codes.items())[:most]]
+    html += f"<details><summary>{len(codes)} codes and their nearest words</summary>"
+    html += _table(("code", "nearest words, with F1"), rows)
+    html += _left_out(len(codes), most, "codes", f"codes_{layer}.csv") + "</details>"
+    return f"Words that codes of {layer} detect", html
+
+
+def _summary(found: WordDetection) -> str:
+    """The numbers in one paragraph."""
+    told, how = found.metrics(), found.how
+    above = ", ".join(f"{told[f'words_f1@{t:g}']:.0f} with an F1 of at least {t:g}" for t in how.thresholds)
+    best = f", that of the best {how.top} {100 * told[f'top{how.top}_f1']:.1f} %" if told["words"] > how.top else ""
+    return (
+        f"{told['words']:.0f} words are detected by a code, {above}. The mean F1 is "
+        f"{100 * told['mean_f1']:.1f} %{best}. "
+        f"{told['codes']:.0f} codes are used in {told['frames']:.0f} frames of {told['utterances']:.0f} utterances; "
+        f"{told[f'high_precision_words@{how.high_precision:g}']:.0f} words are detected with a precision of at least "
+        f"{how.high_precision:g}. Count: how often the word is spoken and holds the code, of how often it is spoken."
+    )
+
+
+def _by_chance(chance: WordDetection | None) -> str:
+    """What codes of other utterances reach, as a sentence."""
+    if chance is None:
+        return ""
+    told, thresholds = chance.metrics(), chance.how.thresholds
+    above = ", ".join(f"{told[f'words_f1@{t:g}']:.0f} words with an F1 of at least {t:g}" for t in thresholds)
+    return f" By chance, with the codes of another utterance: {above}, mean F1 {100 * told['mean_f1']:.1f} %."
+
+
+def _cells(one: Detector) -> tuple[str, ...]:
+    shares = (f"{100 * share:.1f} %" for share in (one.f1, one.precision, one.recall))
+    return (one.word.lower(), str(one.code), *shares, f"{one.count} of {one.spoken}")
+
+
+def _told(one: Detector) -> str:
+    return f"{one.word.lower()} {100 * one.f1:.0f} %"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of plain texts."""
+    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _left_out(count: int, most: int, what: str, file: str) -> str:
+    if count <= most:
+        return ""
+    return f'<p class="note">The best {most} of {count} {what}; all are in {escape(file)} beside this page.</p>'

@@ -1,0 +1,157 @@
+"""The evaluation report: metrics as JSON, as a table for the terminal, and as one HTML page that needs nothing else.
+
+The page holds metrics with chance levels, training curves and example queries with picture, sound, caption and match
+map, all inline: no network, no server, at most 10 MB, readable in light and dark, on paper and without scripts.
+"""
+
+import json
+import math
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from common.files import write_whole
+from evaluation.report.parts.cards import card
+from evaluation.report.parts.content import Query, Report, Retrieved
+from evaluation.report.parts.curves import training_section
+from evaluation.report.parts.left_out import left_out_text
+from evaluation.report.parts.media import LINE, SHADE
+from evaluation.report.parts.page import PARTS, document, write_page
+from evaluation.report.parts.tables import metrics_html, metrics_table
+from evaluation.retrieval.tables import rounded
+
+__all__ = [
+    "Query",
+    "Report",
+    "Retrieved",
+    "best_and_worst",
+    "left_out_text",
+    "metrics_table",
+    "write_metrics",
+    "write_report",
+]
+
+LIMIT_MB = 10.0
+LETTERS = 160  # of a detail that are not folded
+SECTIONS = {
+    "speech_to_image": "Caption given, picture looked for",
+    "image_to_speech": "Picture given, caption looked for",
+}
+
+
+def write_metrics(folder: Path, metrics: dict[str, float]) -> Path:
+    """Write ``metrics.json``: rounded to six digits; not finite ones become null, which every JSON reader accepts.
+
+    Args:
+        folder: made if missing.
+        metrics: name -> value.
+
+    Returns:
+        The file.
+    """
+    clean = {name: rounded(value) if math.isfinite(value) else None for name, value in metrics.items()}
+    path = folder / "metrics.json"
+    write_whole(path, (json.dumps(clean, indent=1) + "\n").encode())
+    return path
+
+
+def best_and_worst(ranks: np.ndarray, each: int = 4) -> list[int]:
+    """Which queries to show: the best and the worst, spread over those that are equally good.
+
+    Args:
+        ranks: (n,) 0-based ranks of the true match.
+        each: how many of either kind.
+
+    Returns:
+        Indices, best first; all of them when there are no more than ``2 * each``.
+    """
+    order = np.argsort(ranks, kind="stable")
+    if len(order) <= 2 * each:
+        return order.tolist()
+    ties = order[ranks[order] == ranks[order[0]]]
+    best = ties[np.linspace(0, len(ties) - 1, each).round().astype(int)] if len(ties) > each else order[:each]
+    worst = [index for index in order[::-1] if index not in best][:each]
+    return [*best.tolist(), *(int(index) for index in worst[::-1])]
+
+
+def write_report(path: Path, report: Report) -> Path:
+    """Write the report as one HTML file.
+
+    Queries come in both directions, the best first, then the worst. Once the page would exceed 10 MB, further queries
+    go without sound, and then are left out with a note.
+
+    Args:
+        path: the file; its folder is made if missing.
+        report: what to show.
+
+    Returns:
+        ``path``.
+    """
+    parts = (
+        metrics_html(report.metrics),
+        _sections(report),
+        training_section(report.curves),
+        _queries(report),
+        _config(report),
+    )
+    script = (PARTS / "report.js").read_text(encoding="utf-8")
+    settings = f'data-shade="{escape(json.dumps(SHADE))}" data-line="{LINE}"'
+    page = document(report.title, "".join(parts), script=script, details=_details(report), attributes=settings)
+    return write_page(path, page)
+
+
+def _details(report: Report) -> str:
+    info = "".join(f"<dt>{escape(name)}</dt><dd>{_folded(str(value))}</dd>" for name, value in report.info.items())
+    return f'<dl class="info">{info}</dl>'
+
+
+def _folded(text: str) -> str:
+    """A detail of the run, folded when it is long."""
+    if len(text) <= LETTERS:
+        return escape(text)
+    return f"<details><summary>{escape(text[: LETTERS // 3])} …</summary>{escape(text)}</details>"
+
+
+def _sections(report: Report) -> str:
+    return "".join(f"<section><h2>{escape(heading)}</h2>{html}</section>" for heading, html in report.sections)
+
+
+def _queries(report: Report) -> str:
+    room = LIMIT_MB * 1e6 - 500_000 - len(_sections(report).encode())
+    html, left_out = "", 0
+    for direction, title in SECTIONS.items():
+        total = _candidates(report.metrics, direction)
+        queries = sorted((q for q in report.queries if q.direction == direction), key=lambda query: query.rank)
+        if not queries:
+            continue
+        html += f"<section><h2>{title}</h2>"
+        half = (len(queries) + 1) // 2
+        for heading, group in (("Best", queries[:half]), ("Worst", queries[half:])):
+            html += f"<h3>{heading}</h3>" if group else ""
+            for query in group:
+                fitting = (card(query, total, sound) for sound in (True, False))
+                text = next((text for text in fitting if len(text.encode()) <= room), None)
+                left_out += text is None
+                room -= len((text or "").encode())
+                html += text or ""
+        html += "</section>"
+    if left_out:
+        html += f'<p class="note">{left_out} more queries left out to keep this file below {LIMIT_MB:.0f} MB.</p>'
+    return html
+
+
+def _candidates(metrics: dict[str, float], direction: str) -> int | None:
+    """How many answers a query had to choose from; None when unknown."""
+    images = metrics.get("n")
+    count = metrics.get("n_captions", images) if direction == "image_to_speech" else images
+    return int(count) if count else None
+
+
+def _config(report: Report) -> str:
+    if not report.config_yaml:
+        return ""
+    return (
+        "<section><h2>Config</h2><details><summary>the resolved config</summary>"
+        f"<pre>{escape(report.config_yaml)}</pre></details></section>"
+    )

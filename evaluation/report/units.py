@@ -1,0 +1,115 @@
+"""Sections of a report about discrete units: utterances with their transcripts, and what each code stands for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.report.clusters import Snippet, snippets_html
+from evaluation.report.parts.media import data_uri, flac
+from evaluation.word_detection.detect import Detector
+
+WORDS = 5  # shown of a code
+
+
+@dataclass
+class ShownUtterance:
+    """An utterance with a figure of its transcripts.
+
+    Attributes:
+        name: of the utterance.
+        text: what is said, "" when unknown.
+        waveform: (N,) float in -1..1.
+        sample_rate: Hz.
+        figures: SVG files, each with what it shows.
+    """
+
+    name: str
+    text: str
+    waveform: np.ndarray
+    sample_rate: int
+    figures: list[tuple[str, Path]]
+
+
+@dataclass
+class CodeCard:
+    """A code.
+
+    Attributes:
+        layer: whose code it is.
+        code: its number.
+        frames: that have it.
+        words: what it detects, the best first.
+        snippets: stretches of speech that it covers.
+    """
+
+    layer: str
+    code: int
+    frames: int
+    words: list[Detector]
+    snippets: list[Snippet] = field(default_factory=list)
+
+
+def utterances_section(shown: Sequence[ShownUtterance]) -> str:
+    """Show utterances, each with its sound and figures.
+
+    Args:
+        shown: in this order.
+
+    Returns:
+        HTML.
+    """
+    return "".join(
+        f'<article class="choice"><p class="meta">{escape(one.name)}</p>'
+        f'<p class="caption" dir="auto">{escape(one.text) or "<em>text unknown</em>"}</p>'
+        f'<audio controls src="{flac(one.waveform, one.sample_rate)}"></audio>{_figures(one.figures)}</article>'
+        for one in shown
+    )
+
+
+def figures_section(figures: Sequence[tuple[str, Path]]) -> str:
+    """Show figures side by side where there is room.
+
+    Args:
+        figures: SVG files, each with what it shows.
+
+    Returns:
+        HTML.
+    """
+    return f'<div class="figures">{_figures(figures)}</div>'
+
+
+def codes_section(cards: Sequence[CodeCard]) -> str:
+    """Show codes: the words that each detects, and stretches of speech that it covers.
+
+    Args:
+        cards: in this order.
+
+    Returns:
+        HTML; nothing without any.
+    """
+    return f'<div class="clusters">{"".join(map(_card, cards))}</div>' if cards else ""
+
+
+def _figures(figures: Sequence[tuple[str, Path]]) -> str:
+    return "".join(
+        f'<figure class="drawn"><img src="{data_uri("image/svg+xml", path.read_bytes())}" alt="{escape(told)}">'
+        f"<figcaption>{escape(told)}</figcaption></figure>"
+        for told, path in figures
+    )
+
+
+def _card(card: CodeCard) -> str:
+    rows = "".join(
+        f'<tr><td dir="auto">{escape(word.word)}</td><td>{word.f1:.2f}</td><td>{word.precision:.2f}</td>'
+        f"<td>{word.recall:.2f}</td><td>{word.count} of {word.spoken}</td></tr>"
+        for word in card.words[:WORDS]
+    )
+    head = "<tr><th>word</th><th>F1</th><th>precision</th><th>recall</th><th>occurrences</th></tr>"
+    table = f'<table class="detected">{head}{rows}</table>' if rows else '<p class="meta">detects no word</p>'
+    return (
+        f'<article class="cluster"><h2>{escape(card.layer)}, code {card.code}</h2>'
+        f'<p class="meta">{card.frames} frames</p>{table}{snippets_html(card.snippets)}</article>'
+    )

@@ -1,0 +1,1 @@
+"""How well units detect words."""

@@ -1,0 +1,1 @@
+"""Clusters of units: found, named, drawn."""

@@ -1,0 +1,243 @@
+"""Clusters of feature units that answer together, found where pictures and their captions agree most.
+
+"Learning Words by Drawing Images" (CVPR 2019), section 4.2; public code surisdi/learning-by-drawing ``clusterer.py``.
+For each pair the features of picture and caption at the strongest cell of the matchmap are multiplied unit by unit. A
+unit is active in a pair where its product exceeds its own 0.99 quantile over all pairs; units are grouped by how much
+the sets of pairs they are active in overlap. What the original saves as "var" is the standard deviation.
+
+Shape letters: B pairs of a batch, N pairs, D feature units, H, W image map, T frames, K clusters.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from common.errors import UserError
+from models.weights import read_state_dict
+
+log = logging.getLogger(__name__)
+
+CLUSTERS, QUANTILE, MORE_THAN, DATAPOINTS = 250, 0.99, 3, 10000  # as published
+BEYOND = 1e-7  # a product has to exceed its quantile by this much
+TINY = 1e-10
+
+
+class ClusteringError(UserError, ValueError):
+    """Units cannot be clustered, or clusters are another model's."""
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Clusters of feature units and what normalises image features.
+
+    Attributes:
+        centroids: (K, D) float64, 1 / size on a cluster's units and 0 elsewhere.
+        mean: (D,) float64 of image features where captions answer.
+        std: (D,) float64, their standard deviation.
+
+    Raises:
+        ClusteringError: the shapes are not of one clustering, or a value is not finite.
+    """
+
+    centroids: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __post_init__(self) -> None:
+        dim = self.centroids.shape[-1]
+        if self.centroids.dim() != 2 or self.mean.shape != (dim,) or self.std.shape != (dim,):
+            raise ClusteringError(
+                f"centroids {tuple(self.centroids.shape)}, mean {tuple(self.mean.shape)} and std "
+                f"{tuple(self.std.shape)}; expected (K, D), (D,) and (D,): the files are not of one clustering"
+            )
+        wrong = [name for name in ("centroids", "mean", "std") if not getattr(self, name).isfinite().all()]
+        if wrong:
+            raise ClusteringError(
+                f"{' and '.join(wrong)} of the clusters are not finite: they are damaged, or found by a model whose "
+                "features overflow; cluster a trained model's units again"
+            )
+
+    @property
+    def embedding_dim(self) -> int:
+        """D."""
+        return self.centroids.shape[1]
+
+    def check(self, embedding_dim: int) -> None:
+        """Refuse a model with another number of feature units.
+
+        Args:
+            embedding_dim: feature units of the model.
+
+        Raises:
+            ClusteringError: It has.
+        """
+        if embedding_dim != self.embedding_dim:
+            raise ClusteringError(
+                f"the clusters have {self.embedding_dim} feature units, the model {embedding_dim}: they are another "
+                "model's; cluster this model's units again"
+            )
+
+    def units(self, cluster: int) -> list[int]:
+        """List the units of a cluster.
+
+        Args:
+            cluster: its number.
+
+        Returns:
+            Numbers of the units.
+        """
+        return self.centroids[cluster].nonzero()[:, 0].tolist()
+
+
+def save_clusters(clusters: Clusters, path: Path) -> Path:
+    """Write clusters as safetensors.
+
+    Args:
+        clusters: what is written, in float64.
+        path: the file; its folder is made.
+
+    Returns:
+        ``path``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = ("centroids", "mean", "std")
+    save_file({name: getattr(clusters, name).detach().cpu().double().contiguous() for name in names}, path)
+    return path
+
+
+def load_clusters(path: Path, embedding_dim: int | None = None) -> Clusters:
+    """Read clusters that `save_clusters` wrote (published ones: ``published.load_published("clusters", folder)``).
+
+    Args:
+        path: The file.
+        embedding_dim: Feature units of the model they are for; None does not check.
+
+    Returns:
+        The clusters.
+
+    Raises:
+        WeightsError: The file is missing or damaged.
+        ClusteringError: It holds something else, or the clusters of another model.
+    """
+    state = read_state_dict(Path(path))
+    names = {"centroids", "mean", "std"}
+    if set(state) != names:
+        raise ClusteringError(f"{path} holds {', '.join(sorted(state)[:4])}; expected clusters: {', '.join(names)}")
+    try:
+        clusters = Clusters(**{name: value.double() for name, value in state.items()})
+    except ClusteringError as error:
+        raise ClusteringError(f"{path}: {error}") from error
+    if embedding_dim is not None:
+        clusters.check(embedding_dim)
+    return clusters
+
+
+def find_clusters(
+    products: Tensor | np.ndarray,
+    image_features: Tensor | np.ndarray,
+    clusters: int = CLUSTERS,
+    quantile: float = QUANTILE,
+    more_than: int = MORE_THAN,
+) -> Clusters:
+    """Cluster feature units.
+
+    Args:
+        products: (N, D) image feature times speech feature of each pair at the matchmap's peak.
+        image_features: (M, D) image features where captions answer.
+        clusters: Groups that the units are put into.
+        quantile: Of a unit's products, above which it is active.
+        more_than: Groups are kept that have more units than this.
+
+    Returns:
+        The clusters kept, possibly none, in the order of their first units.
+
+    Raises:
+        ClusteringError: The arguments do not fit each other.
+    """
+    products, features = (np.asarray(values, dtype=np.float64) for values in (products, image_features))
+    if products.ndim != 2 or features.ndim != 2 or products.shape[1] != features.shape[1] or not len(features):
+        raise ClusteringError(
+            f"products {products.shape} and image features {features.shape}; expected (N, D) and (M, D), at least one"
+        )
+    if not np.isfinite(products).all() or not np.isfinite(features).all():
+        raise ClusteringError("products or image features are not finite: the model's features overflow")
+    labels = group_units(jaccard(active_units(products, quantile)), clusters)
+    groups = [labels == group for group in range(clusters)]
+    kept = [group / group.sum() for group in groups if group.sum() > more_than]
+    if not kept:
+        log.warning("none of %d groups of %d units has more than %d units", clusters, products.shape[1], more_than)
+    centroids = np.array(kept).reshape(-1, products.shape[1])
+    return Clusters(*(torch.from_numpy(values) for values in (centroids, features.mean(0), features.std(0))))
+
+
+def active_units(products: np.ndarray, quantile: float = QUANTILE) -> np.ndarray:
+    """Mark in which pairs each unit is active.
+
+    Args:
+        products: (N, D) float64.
+        quantile: Of each unit's products.
+
+    Returns:
+        (N, D) bool.
+
+    Raises:
+        ClusteringError: The quantile is not between 0 and 1, or there is no pair.
+    """
+    if not 0 < quantile < 1 or not len(products):
+        raise ClusteringError(f"quantile {quantile} of {len(products)} pairs; expected one between 0 and 1 of some")
+    return products > np.quantile(products, quantile, axis=0) + BEYOND
+
+
+def jaccard(active: np.ndarray) -> np.ndarray:
+    """Compare units by the pairs they are active in.
+
+    Args:
+        active: (N, D) bool.
+
+    Returns:
+        (D, D) float64: pairs in which both are active over pairs in which either is; 0 on the diagonal.
+    """
+    marks = active.astype(np.float64)
+    both = marks.T @ marks
+    counts = marks.sum(0)
+    similarity = both / (counts[:, None] + counts[None, :] - both + TINY)
+    np.fill_diagonal(similarity, 0.0)
+    return similarity
+
+
+def group_units(similarity: np.ndarray, groups: int) -> np.ndarray:
+    """Merge units by average linkage of ``1 - similarity`` until so many groups are left.
+
+    Args:
+        similarity: (D, D) symmetric, the diagonal is not looked at.
+        groups: 1 to D.
+
+    Returns:
+        (D,) int64 group of each unit; groups are numbered in the order of their first units.
+
+    Raises:
+        ClusteringError: There are fewer units than groups.
+    """
+    units = len(similarity)
+    if not 1 <= groups <= units:
+        raise ClusteringError(f"{groups} clusters of {units} feature units; expected 1 to {units}")
+    if units == 1:
+        return np.zeros(1, dtype=np.int64)
+    distance = 1 - similarity
+    np.fill_diagonal(distance, 0.0)
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import squareform
+
+    merges = linkage(squareform(distance, checks=False), method="average")
+    members: dict[int, list[int]] = {unit: [unit] for unit in range(units)}
+    for step, (one, other, _, _) in enumerate(merges[: units - groups]):
+        members[units + step] = members.pop(int(one)) + members.pop(int(other))
+    labels = np.empty(units, dtype=np.int64)
+    for number, group in enumerate(sorted(members.values(), key=min)):
+        labels[group] = number
+    return labels

@@ -1,0 +1,157 @@
+"""What clusters of feature units are made of and named by: features of pairs where picture and caption agree.
+
+Public code: surisdi/learning-by-drawing ``clusterer.py`` (``get_datapoints``). A pair gives one product of features, at
+the strongest cell of its matchmap, and one image feature (one speech feature) for each run of neighbouring cells
+(frames) whose mean (largest) answer exceeds half of the best. As published cells are neighbours in reading order. The
+best itself always counts: encoders whose features may be negative, unlike the published ones, can have nothing above.
+
+Shape letters: B pairs, D feature units, H, W image map, T frames, P places.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gan.clusters.clustering import CLUSTERS, DATAPOINTS, MORE_THAN, QUANTILE, ClusteringError, Clusters, find_clusters
+from gan.editing.regions import heat
+from models.matchmap import matchmaps
+
+SHARE = 0.5  # of the best answer
+
+
+class Points(NamedTuple):
+    """Features at some places of some pairs.
+
+    Attributes:
+        features: (P, D) float32 on the CPU.
+        pair: (P,) int64, number of the pair in the order in which pairs were added.
+        place: (P,) int64, cell ``row * W + column`` of an image map, or frame of a speech map.
+    """
+
+    features: Tensor
+    pair: Tensor
+    place: Tensor
+
+
+class Datapoints:
+    """Collects features batch by batch until there are enough.
+
+    Args:
+        most: Pairs, and places of either kind, that are kept.
+
+    Attributes:
+        names: Of the pairs, in the order in which they were added.
+        width: W of the image maps, to tell rows from columns.
+
+    Raises:
+        ClusteringError: ``most`` is below 1.
+    """
+
+    def __init__(self, most: int = DATAPOINTS) -> None:
+        if most < 1:
+            raise ClusteringError(f"{most} datapoints; expected at least 1")
+        self.most = most
+        self.names: list[str] = []
+        self.width = 0
+        self._products: list[Tensor] = []
+        self._image: list[Points] = []
+        self._speech: list[Points] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is kept."""
+        return len(self.names) >= self.most
+
+    @torch.no_grad()
+    def add(self, image: Tensor, speech: Tensor, nframes: Tensor | None, names: Sequence[str]) -> None:
+        """Add a batch of pairs; those beyond ``most`` are left out.
+
+        Args:
+            image: (B, D, H, W) features of the pictures.
+            speech: (B, D, T) features of their captions.
+            nframes: (B,) valid frames; None: all.
+            names: B names of the pairs.
+
+        Raises:
+            MatchmapError: The features do not fit each other.
+        """
+        room = self.most - len(self.names)
+        image, speech, names = image[:room].float(), speech[:room].float(), list(names)[:room]
+        if not names:
+            return
+        frames = torch.full((len(names),), speech.shape[2]) if nframes is None else nframes[:room].cpu()
+        frames = frames.clamp(min=1).to(image.device)
+        maps = matchmaps(image, speech)
+        rows = torch.arange(len(names), device=image.device)
+        row, column, moment = heat(maps, frames).peaks.T
+        self._products.append((image[rows, :, row, column] * speech[rows, :, moment]).cpu())
+        valid = torch.arange(maps.shape[3], device=maps.device) < frames[:, None]
+        masked = maps * valid[:, None, None]
+        by_cell = (masked.sum(3) / frames[:, None, None]).flatten(1)
+        by_frame = maps.flatten(1, 2).amax(1).masked_fill(~valid, -torch.inf)
+        first = len(self.names)
+        self._image.append(_points(image.flatten(2), by_cell, first))
+        self._speech.append(_points(speech, by_frame, first))
+        self.names += names
+        self.width = image.shape[3]
+
+    @property
+    def products(self) -> Tensor:
+        """(N, D) products of image and speech features at the strongest cells."""
+        return torch.cat(self._products)
+
+    @property
+    def image(self) -> Points:
+        """Image features where captions answer."""
+        return self._joined(self._image)
+
+    @property
+    def speech(self) -> Points:
+        """Speech features where pictures answer."""
+        return self._joined(self._speech)
+
+    def _joined(self, parts: list[Points]) -> Points:
+        return Points(*(torch.cat(part)[: self.most] for part in zip(*parts, strict=True)))
+
+    def cluster(self, clusters: int = CLUSTERS, quantile: float = QUANTILE, more_than: int = MORE_THAN) -> Clusters:
+        """Cluster the feature units; see `gan.clusters.clustering.find_clusters`.
+
+        Args:
+            clusters: how many to find.
+            quantile: of a unit's products, above which it is active.
+            more_than: groups are kept that have more units than this.
+
+        Returns:
+            The clusters.
+
+        Raises:
+            ClusteringError: Nothing was added, or there are fewer units than clusters.
+        """
+        if not self.names:
+            raise ClusteringError("there are no datapoints; add pairs of pictures and captions first")
+        return find_clusters(self.products, self.image.features, clusters, quantile, more_than)
+
+
+def _points(features: Tensor, answers: Tensor, first: int) -> Points:
+    """Take the features in the middle of each run of strong answers: (B, D, P) features, (B, P) answers."""
+    best = answers.amax(1, keepdim=True)
+    pair, place = run_middles((answers > SHARE * best) | (answers == best))
+    return Points(features[pair, :, place].cpu(), pair.cpu() + first, place.cpu())
+
+
+def run_middles(marks: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the middle of each run of marked neighbours.
+
+    Args:
+        marks: (B, P) bool.
+
+    Returns:
+        Row and middle of each run, row by row; a middle between two places goes to the even one, as published.
+    """
+    padded = torch.nn.functional.pad(marks, (1, 1)).int()
+    change = padded[:, 1:] - padded[:, :-1]
+    pair, begin = (change == 1).nonzero().T
+    end = (change == -1).nonzero()[:, 1] - 1
+    return pair, ((begin + end).double() / 2).round().long()

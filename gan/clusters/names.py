@@ -1,0 +1,180 @@
+"""Names clusters of feature units by the words and the picture regions that answer them most.
+
+Public code: surisdi/learning-by-drawing ``clusterer.py`` (``name_clusters``, ``name_with_images_clusters``), which
+plays the 100 strongest moments of each cluster one after the other for a person to listen to. Here the words spoken
+then are counted as well, where captions have word times.
+
+Shape letters: P places, K clusters, D feature units.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from gan.clusters.clustering import Clusters
+from gan.clusters.datapoints import Points
+
+STRONGEST = 100  # moments and regions of a cluster that are looked at, as published
+LOWEST_SUM = 100.0  # answers of a moment are divided by their sum over clusters, or by this where it is lower
+LEAST_LIFT, LEAST_COUNT = 1.5, 2
+
+Words = Sequence[tuple[float, float, str]]
+
+
+class WordCount(NamedTuple):
+    """How a word stands out among the strongest moments of a cluster.
+
+    Attributes:
+        word: Lower case.
+        count: Of the strongest moments in which it is spoken.
+        lift: Its share of them over its share of all moments.
+    """
+
+    word: str
+    count: int
+    lift: float
+
+
+class Place(NamedTuple):
+    """One strong answer to a cluster.
+
+    Attributes:
+        pair: Number of the pair.
+        place: Cell of the image map, or frame of the speech map.
+        value: How strong it is.
+        word: Spoken then; None for regions, and where no word is known.
+        span: Start and end of that word in seconds, or None.
+    """
+
+    pair: int
+    place: int
+    value: float
+    word: str | None = None
+    span: tuple[float, float] | None = None
+
+
+class ClusterName(NamedTuple):
+    """What a cluster answers to.
+
+    Attributes:
+        name: Its strongest words, joined by "/"; "cluster k" (counted from 1) where none stands out.
+        words: The words that stand out, the strongest first.
+        moments: Strongest moments, one of each pair.
+        regions: Strongest picture regions, one of each pair.
+    """
+
+    name: str
+    words: list[WordCount]
+    moments: list[Place]
+    regions: list[Place]
+
+
+def name_clusters(
+    clusters: Clusters,
+    speech: Points,
+    image: Points,
+    words: Mapping[int, Words],
+    frame_seconds: float,
+    strongest: int = STRONGEST,
+) -> list[ClusterName]:
+    """Name every cluster.
+
+    Args:
+        clusters: K of them.
+        speech: Speech features where pictures answer.
+        image: Image features where captions answer.
+        words: (start, end, word) in seconds by number of the pair; pairs without word times may lack.
+        frame_seconds: What one frame of the speech maps covers.
+        strongest: Moments and regions that are looked at.
+
+    Returns:
+        K names.
+
+    Raises:
+        ClusteringError: The features are another model's.
+        ValueError: Impossible numbers.
+    """
+    if frame_seconds <= 0 or strongest < 1:
+        raise ValueError(f"frame_seconds={frame_seconds}, strongest={strongest}; expected above 0 and at least 1")
+    for points in (speech, image):
+        clusters.check(points.features.shape[1])
+    centroids = clusters.centroids.to(speech.features)
+    answers = speech.features @ centroids.T
+    answers = answers / answers.sum(1, keepdim=True).clamp(min=LOWEST_SUM)
+    seen = image.features @ centroids.T
+    spoken = [_spoken(words.get(int(p), ()), int(t), frame_seconds) for p, t in zip(*speech[1:], strict=True)]
+    base = Counter(entry[2] for entry in spoken if entry)
+    found = []
+    for number in range(len(centroids)):
+        moments = [
+            Place(int(speech.pair[row]), int(speech.place[row]), float(answers[row, number]), *_word(spoken[row]))
+            for row in _order(answers[:, number])
+        ]
+        best = one_of_each(moments, strongest)
+        standing_out = count_words([place.word for place in moments[:strongest]], base)
+        regions = [
+            Place(int(image.pair[row]), int(image.place[row]), float(seen[row, number]))
+            for row in _order(seen[:, number])
+        ]
+        name = "/".join(entry.word for entry in standing_out[:3]) or f"cluster {number + 1}"
+        found.append(ClusterName(name, standing_out, best, one_of_each(regions, strongest)))
+    return found
+
+
+def _order(values: torch.Tensor) -> np.ndarray:
+    return np.argsort(-values.numpy(), kind="stable")
+
+
+def _spoken(words: Words, frame: int, frame_seconds: float) -> tuple[float, float, str] | None:
+    """Find the word spoken in the middle of a frame, or the nearest within half a frame."""
+    middle = (frame + 0.5) * frame_seconds
+    near = [(max(start - middle, middle - end, 0.0), start, end, word) for start, end, word in words]
+    near = [entry for entry in near if entry[0] <= frame_seconds / 2]
+    if not near:
+        return None
+    _, start, end, word = min(near)
+    return start, end, word.lower()
+
+
+def _word(spoken: tuple[float, float, str] | None) -> tuple[str | None, tuple[float, float] | None]:
+    return (None, None) if spoken is None else (spoken[2], spoken[:2])
+
+
+def one_of_each(places: Sequence[Place], most: int) -> list[Place]:
+    """Keep the first place of each pair, at most so many.
+
+    Args:
+        places: in the order of preference.
+        most: how many are kept.
+
+    Returns:
+        Places of different pairs, in the order given.
+    """
+    first: dict[int, Place] = {}
+    for place in places:
+        if place.pair not in first:
+            first[place.pair] = place
+            if len(first) == most:
+                break
+    return list(first.values())
+
+
+def count_words(found: Sequence[str | None], base: Mapping[str, int]) -> list[WordCount]:
+    """Find the words that are more frequent among some moments than among all.
+
+    Args:
+        found: Words of the moments; None where none is known.
+        base: Number of each word among all moments.
+
+    Returns:
+        Words found twice or more and at least 1.5 times as often as elsewhere, by count times logarithm of the lift.
+    """
+    known = Counter(word for word in found if word is not None)
+    total, everywhere = sum(known.values()), sum(base.values())
+    counts = [WordCount(word, n, n / total / (base[word] / everywhere)) for word, n in known.items()]
+    kept = [entry for entry in counts if entry.count >= LEAST_COUNT and entry.lift >= LEAST_LIFT]
+    return sorted(kept, key=lambda entry: (-entry.count * math.log(entry.lift), entry.word))

@@ -1,0 +1,129 @@
+"""The cluster segmenter: which clusters of feature units answer where in a picture.
+
+Public code: surisdi/learning-by-drawing ``segmenter.py`` (ClusterSegmenter), with the same maps. Its
+``predict_single_class`` is right for two classes only; here for all.
+
+Shape letters: B pictures, D feature units, h, w image map, K clusters, R pixels a side.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gan.clusters.clustering import ClusteringError, Clusters
+from models.segmenter.labels import check_images, check_label
+
+SIDE, THRESHOLD, TINY = 64, 0.5, 1e-8
+
+
+def cluster_scores(features: Tensor, clusters: Clusters, side: int | None = SIDE) -> Tensor:
+    """Compare normalised image features with every cluster.
+
+    Args:
+        features: (B, D, h, w).
+        clusters: Of the same model.
+        side: Cells a side of the result, by bilinear interpolation; None keeps h and w.
+
+    Returns:
+        (B, K, side, side).
+
+    Raises:
+        ClusteringError: The clusters are another model's.
+    """
+    if features.dim() != 4:
+        raise ClusteringError(f"image features {tuple(features.shape)}; expected (B, D, h, w)")
+    clusters.check(features.shape[1])
+    mean, std, centroids = (value.to(features) for value in (clusters.mean, clusters.std, clusters.centroids))
+    normalised = (features - mean[:, None, None]) / (std[:, None, None] + TINY)
+    scores = torch.einsum("kd,bdhw->bkhw", centroids, normalised)
+    if side is None:
+        return scores
+    return F.interpolate(scores, (side, side), mode="bilinear", align_corners=False)
+
+
+class ClusterSegmenter(nn.Module):
+    """Segments pictures by clusters of an image encoder's units. A `models.segmenter.labels.Segmenter`.
+
+    Args:
+        encoder: (B, 3, R, R) pictures as it wants them to features (B, D, h, w).
+        clusters: Of that encoder's units.
+        prepare: From pictures in [-1, 1] to what the encoder wants.
+        threshold: Of the scores, from which a cluster is there.
+        side: Cells a side of the maps; enlarged before the threshold is applied.
+        names: Of the clusters; None: ``c_2`` and so on, as published (``c_1`` is the background).
+
+    Raises:
+        ClusteringError: There is no cluster, or another number of names.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        clusters: Clusters,
+        prepare: Callable[[Tensor], Tensor],
+        threshold: float = THRESHOLD,
+        side: int = SIDE,
+        names: list[str] | None = None,
+    ) -> None:
+        super().__init__()
+        number = len(clusters.centroids)
+        if number == 0:
+            raise ClusteringError("there is no cluster to segment by; train longer or ask for fewer, larger clusters")
+        if names is not None and len(names) != number:
+            raise ClusteringError(f"{len(names)} names for {number} clusters; expected one for each")
+        self.encoder, self.prepare, self.clusters = encoder, prepare, clusters
+        self.threshold, self.side = threshold, side
+        self.labels = names or [f"c_{k + 2}" for k in range(number)]
+        self.categories = ["cluster"] * number
+
+    def scores(self, images: Tensor, side: int | None) -> Tensor:
+        """Score every cluster, (B, K, side, side), differentiably.
+
+        Args:
+            images: (B, 3, R, R).
+            side: of the maps in pixels; None leaves them as the network gives them.
+
+        Returns:
+            (B, K, side, side).
+        """
+        check_images(images)
+        return cluster_scores(self.encoder(self.prepare(images)), self.clusters, side)
+
+    @torch.no_grad()
+    def segment(self, images: Tensor) -> Tensor:
+        """Label pictures; see `models.segmenter.labels.Segmenter`.
+
+        Args:
+            images: (B, 3, R, R) float in [-1, 1].
+
+        Returns:
+            (B, K, side, side) bool; several clusters may claim a pixel, or none.
+
+        Raises:
+            SegmentationError: The images are something else.
+            ClusteringError: The clusters are another model's.
+        """
+        return self.scores(images, self.side) > self.threshold
+
+    def predict_single_class(self, images: Tensor, label: int) -> tuple[Tensor, Tensor]:
+        """Score one cluster, differentiably.
+
+        Args:
+            images: (B, 3, R, R) float in [-1, 1].
+            label: Number of the cluster, 0 to K-1.
+
+        Returns:
+            (B, h, w) scores above the threshold that sum to one over each picture (zeros where there are none), and
+            where they are, bool.
+
+        Raises:
+            SegmentationError: There is no such cluster.
+            ClusteringError: The clusters are another model's.
+        """
+        check_label(label, self.labels)
+        score = self.scores(images, None)[:, label]
+        there = score > self.threshold
+        score = score * there
+        return score / (score.sum((1, 2), keepdim=True) + TINY), there

@@ -1,0 +1,236 @@
+"""From which activation on a unit counts as switched on: at a fixed quantile, or where it tells most about a label.
+
+The 'iqr' rule is that of ``collect_iqr`` in ``netdissect/dissection.py`` (CSAILVision/gandissect), with exact quantiles
+in place of a randomised sketch. Shape letters: L labels, U units, F fractions, N drawings, P pixels of all drawings.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gan.dissection.activations import DissectionError, Samples
+from gan.dissection.information import Overlap, quality_ratio
+from gan.dissection.quantiles import sorted_positions, sorted_quantiles
+
+FRACTIONS = 100  # candidates between a thousandth of the pixels and all
+LEAST_SHARE = 1e-3  # labels on fewer of the pixels choose no level
+LEAST_AGREEMENT = 0.8
+INTERPOLATED = (
+    2**16
+)  # labels with more pixels: their shares above a level are counted, which differs by 1/pixels at most
+COPIES = 6  # of a unit's upsampled values that are in memory at once
+
+
+class Selection(NamedTuple):
+    """For each label and unit the candidate with the largest information quality ratio, all (L, U).
+
+    Attributes:
+        iqr: That ratio.
+        level: The candidate.
+        quantile: The fraction of the pixels above it.
+        iou: Intersection over union at it.
+        agreement: Share of the pixels where both are on or both are off.
+    """
+
+    iqr: Tensor
+    level: Tensor
+    quantile: Tensor
+    iou: Tensor
+    agreement: Tensor
+
+
+def fixed_levels(samples: Samples, layer: str, fraction: float) -> Tensor:
+    """Levels (U,) that a fraction (0-1) of a unit's cells, not upsampled, exceed.
+
+    Args:
+        samples: drawings with the quantiles of their activations.
+        layer: one of its layers, of U units.
+        fraction: share of the cells in which a unit counts as on, 0.005 as published.
+
+    Returns:
+        (U,) activations.
+
+    Raises:
+        DissectionError: The fraction is not between 0 and 1.
+    """
+    if not 0 < fraction < 1:
+        raise DissectionError(f"quantile_threshold is {fraction}; expected 'iqr' or a fraction between 0 and 1")
+    return samples.quantiles[layer].quantiles([1 - fraction])[:, 0]
+
+
+def upsampled(activations: Tensor, size: tuple[int, int]) -> Tensor:
+    """Activations (N, U, h, w) at the label maps' size, (N, U, H, W): bilinear at half-pixel centres, edges clamped.
+
+    Args:
+        activations: (N, U, h, w) of any float type.
+        size: H and W in pixels.
+
+    Returns:
+        (N, U, H, W) float32.
+    """
+    return F.interpolate(activations.float(), size, mode="bilinear", align_corners=False)
+
+
+def select_levels(samples: Samples, layer: str, no_label: bool, budget_mb: float = 1024) -> Selection:
+    """Try a hundred levels of each unit against each label.
+
+    Args:
+        samples: Drawings for choosing levels, usually others than those that are dissected.
+        layer: One of its layers.
+        no_label: Put a row for "no label" first, as published: a pixel has it where some label is missing, and all
+            missing ones count for how often it occurs.
+        budget_mb: For the values of some units at once.
+
+    Returns:
+        The best candidates, on the CPU.
+    """
+    truth = label_counts(samples, no_label).double() / (len(samples) * samples.maps.pixels)
+    categories = list(dict.fromkeys(samples.categories))
+    shown = presence(samples, categories, no_label)
+    numbers = category_numbers(samples, categories, no_label)
+    parts = []
+    for values in _unit_values(samples, layer, budget_mb):
+        fractions = torch.logspace(-3, 0, FRACTIONS, device=values.device)
+        ordered = values.sort(1).values
+        levels = sorted_quantiles(ordered, 1 - fractions)
+        switched = (1 - sorted_positions(ordered, levels)).expand(len(truth), -1, -1)
+        del ordered
+        if len(categories) > 1:
+            switched = _by_category(shown, values, levels)[numbers]
+        inside = _label_shares(samples, no_label, values, levels)
+        parts.append(_best(inside, switched, truth.to(values.device), levels, fractions))
+    return Selection(*(torch.cat(fields, 1).cpu() for fields in zip(*parts, strict=True)))
+
+
+def selected_levels(selection: Selection) -> Tensor:
+    """Levels (U,): of each unit's label with the largest ratio, the first one of equals.
+
+    Args:
+        selection: of :func:`select_levels`, (L, U) each.
+
+    Returns:
+        (U,) activations.
+    """
+    best = selection.iqr.argmax(0)
+    return selection.level.gather(0, best[None])[0]
+
+
+def _best(inside: Tensor, switched: Tensor, truth: Tensor, levels: Tensor, fractions: Tensor) -> Selection:
+    """The best fraction from shares of label pixels (L, U, F) and of all pixels (L, U, F) above levels (U, F)."""
+    label = truth[:, None, None].float()
+    overlap = Overlap(inside.float() * label, switched.float(), label)
+    table = overlap.table().clamp(0, 1)
+    iqr = quality_ratio(table)
+    iqr[:, :, -1] = 0  # everything is on: nothing can be told
+    iqr[truth < LEAST_SHARE] = 0
+    agreement = overlap.both + table[1, 1]
+    iqr[agreement <= LEAST_AGREEMENT] = 0
+    iqr[:, levels <= 0] = 0
+    best = iqr.argmax(2, keepdim=True)
+    iou = torch.nan_to_num(overlap.both / overlap.union, nan=0.0)
+    spread = levels.expand(iqr.shape), fractions.expand(iqr.shape)
+    return Selection(*(values.gather(2, best)[..., 0] for values in (iqr, *spread, iou, agreement)))
+
+
+def _unit_values(samples: Samples, layer: str, budget_mb: float) -> Iterator[Tensor]:
+    """Upsampled values (units, P) of as many units as the budget allows."""
+    activations = samples.activations[layer]
+    each = 4 * COPIES * len(samples) * samples.maps.pixels
+    for part in activations.split(max(1, int(budget_mb * 2**20 / each)), 1):
+        yield upsampled(part.to(samples.maps.device), samples.maps.size).transpose(0, 1).reshape(part.shape[1], -1)
+
+
+def _pixels(samples: Samples, number: int) -> Tensor:
+    """Indices of the pixels of a label; -1 is "no label"."""
+    if number >= 0:
+        return samples.maps.label(number).flatten().nonzero()[:, 0]
+    every = samples.maps.label(0).clone()
+    for other in range(1, samples.maps.labels):
+        every &= samples.maps.label(other)
+    return (~every).flatten().nonzero()[:, 0]
+
+
+def _label_shares(samples: Samples, no_label: bool, values: Tensor, levels: Tensor) -> Tensor:
+    """Share of each label's pixels above the levels (U, F), as (L, U, F)."""
+    ascending = levels.flip(1).contiguous()
+    bins = torch.searchsorted(ascending, values, out_int32=True)
+    shares = []
+    for number in range(-1 if no_label else 0, samples.maps.labels):
+        pixels = _pixels(samples, number)
+        if len(pixels) <= INTERPOLATED:
+            shares.append(_share_above(values[:, pixels], levels))
+            continue
+        counts = _counts(bins[:, pixels])
+        shares.append((1 - counts.cumsum(1)[:, :-1].double() / len(pixels)).flip(1))
+    return torch.stack(shares)
+
+
+def _counts(bins: Tensor) -> Tensor:
+    """How often each of the F + 1 bins occurs in each row of bins (U, n)."""
+    rows = torch.arange(len(bins), device=bins.device, dtype=bins.dtype)[:, None] * (FRACTIONS + 1)
+    counts = torch.bincount((bins + rows).flatten(), minlength=len(bins) * (FRACTIONS + 1))
+    return counts.unflatten(0, (len(bins), -1))
+
+
+def _share_above(values: Tensor, levels: Tensor) -> Tensor:
+    """Share of values (U, n) above the levels (U, F), between the values along straight lines; 0 without values."""
+    if not values.shape[1]:
+        return torch.zeros(levels.shape, dtype=torch.float64, device=levels.device)
+    return 1 - sorted_positions(values.sort(1).values, levels)
+
+
+def _by_category(shown: Tensor, values: Tensor, levels: Tensor) -> Tensor:
+    """Share of pixels above the levels, (C, U, F), of the drawings that show some label of a category (N, C)."""
+    drawings = values.unflatten(1, (len(shown), -1))
+    return torch.stack([_share_above(drawings[:, where].flatten(1), levels) for where in shown.T])
+
+
+def label_counts(samples: Samples, no_label: bool) -> Tensor:
+    """Pixels with each label (L,) int64; as published "no label" counts every label that a pixel lacks.
+
+    Args:
+        samples: N drawings with their label maps.
+        no_label: whether "no label" is counted too, as the first.
+
+    Returns:
+        (L,) int64 pixels of all drawings.
+    """
+    counts = [int(samples.maps.label(number).sum()) for number in range(samples.maps.labels)]
+    missing = [samples.maps.labels * len(samples) * samples.maps.pixels - sum(counts)] if no_label else []
+    return torch.tensor(missing + counts)
+
+
+def category_numbers(samples: Samples, categories: list[str], no_label: bool) -> list[int]:
+    """Number of each label's category; "no label" belongs to the first, as published.
+
+    Args:
+        samples: drawings with the category of each label.
+        categories: names without repetition.
+        no_label: whether "no label" comes first.
+
+    Returns:
+        L positions in ``categories``.
+    """
+    return ([0] if no_label else []) + [categories.index(category) for category in samples.categories]
+
+
+def presence(samples: Samples, categories: list[str], no_label: bool) -> Tensor:
+    """In which drawings some label of a category occurs, bool (N, categories).
+
+    Args:
+        samples: N drawings with their label maps.
+        categories: names without repetition.
+        no_label: whether "no label" takes part: present where some pixel lacks some label.
+
+    Returns:
+        (N, categories) bool.
+    """
+    present = samples.maps.present()
+    if no_label:
+        full = torch.stack([samples.maps.pictures(n, n + 1).all().reshape(()) for n in range(len(samples))])
+        present = torch.cat([~full[:, None], present], 1)
+    numbers = torch.tensor(category_numbers(samples, categories, no_label), device=present.device)
+    return torch.stack([present[:, numbers == number].any(1) for number in range(len(categories))], 1)

@@ -1,0 +1,1 @@
+"""Images with some units or regions changed."""

@@ -1,0 +1,1 @@
+"""Progressive GAN: generator, discriminator, growing, objectives."""

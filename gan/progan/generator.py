@@ -1,0 +1,229 @@
+"""Progressive GAN generator as published for "Learning Words by Drawing Images", and the same network while it grows.
+
+Progressive GAN: arXiv:1710.10196. Must match ``ablate/proggan.py`` of surisdi/learning-by-drawing (parity kind
+``progan``): blocks of pixel norm, convolution, weight scale and leaky ReLU, named layer1 ... layerN, then an RGB
+output. Layers 1, 2 work at 4 x 4 pixels; layers 3, 5, 7 ... double the side first. Nothing bounds the pictures, which
+are meant to lie in [-1, 1].
+
+Shape letters: B batch, C channels, H, W sides of a map, R side of the picture.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from common.errors import UserError
+from config.limits import Width
+
+SLOPE = 0.2  # of the leaky ReLUs
+FIRST_SIDE = 4
+
+
+class ProganError(UserError, ValueError):
+    """A progressive GAN that cannot be made, or a call that does not fit it."""
+
+
+def pixel_norm(maps: Tensor) -> Tensor:
+    """Divide the C values of each place of ``maps`` (B, C, H, W) by their root mean square."""
+    return maps * torch.rsqrt(maps.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
+def doubled(kernel: Tensor) -> Tensor:
+    """Spread 3 x 3 kernels over 4 x 4 places: nearest doubling and convolution in one strided convolution.
+
+    Args:
+        kernel: (O, I, 3, 3).
+
+    Returns:
+        (O, I, 4, 4): the sum of the four kernels shifted by one place.
+    """
+    padded = F.pad(kernel, (1, 1, 1, 1))
+    return padded[..., 1:, 1:] + padded[..., 1:, :-1] + padded[..., :-1, 1:] + padded[..., :-1, :-1]
+
+
+class ScaledConv(nn.Module):
+    """Convolution with unit-variance weights that are scaled when used (equalised learning rate), and a bias.
+
+    Args:
+        in_channels: I.
+        out_channels: O.
+        side: of the kernel, places.
+        gain: the weights are multiplied by gain / sqrt(I * side^2).
+        resample: double the maps before the convolution, or halve them (mean of 2 x 2) after it.
+        padding: zeros on each border, half the kernel by default.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        side: int,
+        gain: float = math.sqrt(2),
+        resample: Literal["double", "halve"] | None = None,
+        padding: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, side, side))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.scale = gain / math.sqrt(in_channels * side * side)
+        self.resample = resample
+        self.padding = side // 2 if padding is None else padding
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Convolve (B, I, H, W)."""
+        kernel = self.weight * self.scale
+        if self.resample == "double":
+            kernel = doubled(kernel).flip(2, 3).transpose(0, 1)
+            return F.conv_transpose2d(maps, kernel, self.bias, stride=2, padding=1)
+        if self.resample == "halve":
+            return F.conv2d(maps, doubled(kernel) / 4, self.bias, stride=2, padding=1)
+        return F.conv2d(maps, kernel, self.bias, padding=self.padding)
+
+
+class GeneratorBlock(nn.Module):
+    """Pixel norm, doubling (in some blocks), 3 x 3 convolution, leaky ReLU.
+
+    Args:
+        in_channels: channels in.
+        out_channels: channels out.
+        double: whether the side of the maps doubles.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, double: bool = False) -> None:
+        super().__init__()
+        self.conv = ScaledConv(in_channels, out_channels, 3, resample="double" if double else None)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Turn (B, C, H, W) into (B, O, H, W), or (B, O, 2H, 2W)."""
+        return F.leaky_relu(self.conv(pixel_norm(maps)), SLOPE)
+
+
+class FirstBlock(nn.Module):
+    """Pixel norm of the latent and a 4 x 4 convolution over its one place.
+
+    Args:
+        latent_dim: numbers in a latent.
+        out_channels: channels out.
+    """
+
+    def __init__(self, latent_dim: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = ScaledConv(latent_dim, out_channels, FIRST_SIDE, padding=FIRST_SIDE - 1)
+        self.conv.scale = math.sqrt(2) / FIRST_SIDE / math.sqrt(latent_dim)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Turn (B, latent_dim, 1, 1) into (B, O, 4, 4)."""
+        return F.leaky_relu(self.conv(pixel_norm(latents)), SLOPE)
+
+
+class OutputBlock(nn.Module):
+    """Pixel norm and a 1 x 1 convolution to RGB.
+
+    Args:
+        in_channels: channels in.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.conv = ScaledConv(in_channels, 3, 1, gain=1.0)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Turn (B, C, R, R) into pictures (B, 3, R, R)."""
+        return self.conv(pixel_norm(maps))
+
+
+def _check(latent_dim: int, widths: Sequence[int]) -> None:
+    if latent_dim < 1 or not widths or min(widths) < 1:
+        raise ProganError(
+            f"latent_dim is {latent_dim} and widths {list(widths)}; expected a positive size and the channels at 4, 8, "
+            "16 ... pixels, each positive"
+        )
+
+
+class ProganGenerator(nn.Module):
+    """The generator in its published, fully grown form.
+
+    Args:
+        latent_dim: numbers in a latent.
+        widths: channels at 4, 8, 16 ... pixels; the last is the picture's side, 4 * 2^(len(widths) - 1).
+        tanh: bound pictures to [-1, 1] by clipping, as the original's ``output_tanh`` (a hard tanh) does.
+
+    Attributes:
+        layer1 ... layerN, output: the blocks, in order, as children; N = 2 * len(widths).
+    """
+
+    def __init__(
+        self, latent_dim: Width, widths: Annotated[list[Width], Field(min_length=1, max_length=20)], tanh: bool = False
+    ) -> None:
+        super().__init__()
+        _check(latent_dim, widths)
+        self.widths = list(widths)
+        self.latent_dim = latent_dim
+        self.tanh = tanh
+        self.add_module("layer1", FirstBlock(latent_dim, widths[0]))
+        self.add_module("layer2", GeneratorBlock(widths[0], widths[0]))
+        for level in range(1, len(widths)):
+            self.add_module(f"layer{2 * level + 1}", GeneratorBlock(widths[level - 1], widths[level], double=True))
+            self.add_module(f"layer{2 * level + 2}", GeneratorBlock(widths[level], widths[level]))
+        self.output = OutputBlock(widths[-1])
+
+    @property
+    def layer_names(self) -> list[str]:
+        """layer1 ... layerN, without the output."""
+        return [f"layer{number}" for number in range(1, 2 * len(self.widths) + 1)]
+
+    @property
+    def resolution(self) -> int:
+        """Side of the pictures, pixels."""
+        return FIRST_SIDE * 2 ** (len(self.widths) - 1)
+
+    def as_maps(self, latents: Tensor) -> Tensor:
+        """Check latents (B, latent_dim) or (B, latent_dim, 1, 1) and return them as maps of one place.
+
+        Args:
+            latents: of either shape.
+
+        Returns:
+            (B, latent_dim, 1, 1).
+
+        Raises:
+            ProganError: they have another size.
+        """
+        if tuple(latents.shape[1:]) not in ((self.latent_dim,), (self.latent_dim, 1, 1)):
+            raise ProganError(f"found latents {tuple(latents.shape)}, expected (B, {self.latent_dim})")
+        return latents.reshape(len(latents), self.latent_dim, 1, 1)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Draw pictures.
+
+        Args:
+            latents: (B, latent_dim), standard normal.
+
+        Returns:
+            (B, 3, R, R), roughly in [-1, 1].
+        """
+        maps = self.as_maps(latents)
+        for name in self.layer_names:
+            maps = self.get_submodule(name)(maps)
+        image = self.output(maps)
+        return F.hardtanh(image) if self.tanh else image
+
+
+def sizes(model: ProganGenerator) -> dict[str, tuple[int, int]]:
+    """Return channels and side of each layer's maps, by name.
+
+    Args:
+        model: the generator.
+
+    Returns:
+        Channels and side in pixels by layer name, in the order of the layers.
+    """
+    return {
+        name: (model.widths[(number - 1) // 2], FIRST_SIDE * 2 ** ((number - 1) // 2))
+        for number, name in enumerate(model.layer_names, start=1)
+    }

@@ -1,0 +1,148 @@
+"""What the two players of a GAN minimise, as objects that a config chooses."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from config.limits import Count, CountOrNone, Weight
+from gan.progan import adversarial
+from gan.progan.generator import ProganError
+
+Critic = Callable[[Tensor], Tensor]
+Parts = dict[str, Tensor]
+
+
+class Objective(Protocol):
+    """Losses of both players."""
+
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:
+        """Return the terms whose sum the discriminator minimises.
+
+        Args:
+            critic: pictures (B, 3, R, R) to logits (B,).
+            real: (B, 3, R, R).
+            fake: (B, 3, R, R), detached.
+            step: optimisation steps done before.
+            mix: (B,) uniform in 0-1.
+        """
+
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        """Return what the generator minimises, from the same pictures, ``fake`` with its graph.
+
+        Args:
+            critic: pictures (B, 3, R, R) to logits (B,).
+            real: (B, 3, R, R).
+            fake: (B, 3, R, R), with its graph.
+        """
+
+
+@dataclass(frozen=True)
+class WassersteinPenalty:
+    """WGAN-GP with a drift term, as the Progressive GAN was published (arXiv:1710.10196, appendix A.1).
+
+    Attributes:
+        penalty: weight of the gradient penalty, 10 as published.
+        drift: weight of the mean squared logit of real pictures, 0.001 as published.
+    """
+
+    penalty: Weight = 10.0
+    drift: Weight = 0.001
+
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:  # noqa: ARG002
+        """Return the critic loss and the penalty."""
+        critic_loss = adversarial.wasserstein_discriminator(critic(real), critic(fake), self.drift)
+        with torch.autocast(real.device.type, enabled=False):
+            penalty = adversarial.gradient_penalty(critic, real.float(), fake.float(), mix)
+        return {"wasserstein": critic_loss, "gradient_penalty": self.penalty * penalty}
+
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the negative mean logit."""
+        return adversarial.wasserstein_generator(critic(fake))
+
+
+@dataclass(frozen=True)
+class NonsaturatingR1:
+    """Non-saturating logistic loss with an R1 penalty at every few steps (arXiv:1801.04406; lazy: arXiv:1912.04958).
+
+    Attributes:
+        gamma_per_pixel: the penalty gamma / 2 * E[|grad D|^2] has gamma = gamma_per_pixel * R^2, which weighs it alike
+            at all resolutions: a coarse pixel stands for several fine ones, so gradients by it are larger.
+        every: steps between two penalties, each counted as many times.
+    """
+
+    gamma_per_pixel: Weight
+    every: Count = 16
+
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:  # noqa: ARG002
+        """Return the logistic loss, and the penalty where it is due."""
+        parts = {"logistic": adversarial.nonsaturating_discriminator(critic(real), critic(fake))}
+        if step % self.every == 0:
+            with torch.autocast(real.device.type, enabled=False):
+                gamma = self.gamma_per_pixel * real.shape[-1] ** 2
+                parts["r1"] = 0.5 * gamma * self.every * adversarial.r1_penalty(critic, real.float())
+        return parts
+
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the mean of -log s(logit)."""
+        return adversarial.nonsaturating_generator(critic(fake))
+
+
+@dataclass(frozen=True)
+class RelativisticR1R2:
+    """Relativistic pairing with penalties at real and generated pictures (R3GAN: arXiv:2501.05441).
+
+    Where the non-saturating loss lets a small generator go round the modes (here: one colour after the other), this
+    one keeps them all.
+
+    Attributes:
+        gamma_per_pixel: of both penalties, as in :class:`NonsaturatingR1`.
+        every: steps between two penalties, each counted as many times.
+        final_gamma_per_pixel: what it falls to, geometrically; a discriminator that is held back less sees finer
+            differences, which only helps once the coarse ones are learned. None keeps it.
+        fall: first and last optimisation step of the fall.
+
+    Raises:
+        ProganError: ``fall`` is not two steps, the first before the last.
+    """
+
+    gamma_per_pixel: Weight
+    every: Count = 16
+    final_gamma_per_pixel: Weight | None = None
+    fall: tuple[CountOrNone, Count] = (0, 1)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fall[0] < self.fall[1]:
+            raise ProganError(
+                f"fall: found {list(self.fall)}, expected two optimisation steps, the first before the last"
+            )
+
+    def gamma(self, step: int) -> float:
+        """Return the gamma per pixel of an optimisation step.
+
+        Args:
+            step: optimisation steps done before.
+        """
+        if self.final_gamma_per_pixel is None:
+            return self.gamma_per_pixel
+        start, end = self.fall
+        done = min(1.0, max(0.0, (step - start) / (end - start)))
+        return self.gamma_per_pixel ** (1 - done) * self.final_gamma_per_pixel**done
+
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:  # noqa: ARG002
+        """Return the pairwise loss, and the penalties where they are due."""
+        parts = {"pairs": adversarial.relativistic_discriminator(critic(real), critic(fake))}
+        if step % self.every == 0:
+            weight = 0.5 * self.gamma(step) * real.shape[-1] ** 2 * self.every
+            with torch.autocast(real.device.type, enabled=False):
+                parts["r1"] = weight * adversarial.r1_penalty(critic, real.float())
+                parts["r2"] = weight * adversarial.r1_penalty(critic, fake.float())
+        return parts
+
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        """Return the pairwise loss of the other side."""
+        with torch.no_grad():
+            real_logits = critic(real)
+        return adversarial.relativistic_generator(real_logits, critic(fake))

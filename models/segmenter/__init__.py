@@ -1,0 +1,1 @@
+"""Segmenters: labels, networks, their files."""

@@ -1,0 +1,1 @@
+"""Files of surisdi/learning-by-drawing."""

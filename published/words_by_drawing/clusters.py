@@ -1,0 +1,45 @@
+"""Clusters that surisdi/learning-by-drawing saved: ``centroids_N.pth.tar``, ``mean_N.pth.tar``, ``var_N.pth.tar``.
+
+Torch saves of float64 NumPy arrays (not tar files). "var" is the standard deviation. Nothing in them can run code.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gan.clusters.clustering import ClusteringError, Clusters
+from models.weights import read_torch_file
+
+NAMES = ("centroids", "mean", "var")
+
+
+def load(path: Path, iteration: int = 0) -> Clusters:
+    """Load published clusters.
+
+    Args:
+        path: The folder, or one of the three files.
+        iteration: The number in the files' names, where the path is the folder.
+
+    Returns:
+        The clusters.
+
+    Raises:
+        WeightsError: A file is missing, truncated, or holds more than values.
+        ClusteringError: A file holds something else than finite numbers, or the three do not fit each other.
+    """
+    if path.is_dir() or not path.name.endswith(".pth.tar"):
+        files = [path / f"{name}_{iteration}.pth.tar" for name in NAMES]
+    else:
+        ending = path.name.split("_", 1)[-1]
+        files = [path.with_name(f"{name}_{ending}") for name in NAMES]
+    centroids, mean, std = (_array(file) for file in files)
+    return Clusters(centroids, mean, std)
+
+
+def _array(file: Path) -> torch.Tensor:
+    content = read_torch_file(file)
+    values = content.numpy() if isinstance(content, torch.Tensor) else content
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        raise ClusteringError(f"{file} holds a {type(content).__name__}, expected an array of finite numbers")
+    return torch.from_numpy(values.astype(np.float64))

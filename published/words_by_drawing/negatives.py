@@ -1,0 +1,95 @@
+"""``negatives.pth.tar`` of surisdi/learning-by-drawing: one-attribute negatives found once and kept.
+
+A torch save (not a tar file) of ``{id: [(position, units), ...]}``: for the latent ``id`` each negative names a cell of
+the segmented picture, (row, column), and the units (C,) that are switched off, 1 for off, in the region that has that
+cell's labels. In the published file the layer is layer4, and each id has four negatives. Nothing in it can run code.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from common.errors import UserError
+from common.files import written_whole
+from common.numerals import is_whole_number
+from models.weights import read_torch_file
+
+
+class NegativesError(UserError, ValueError):
+    """A file of negatives with another layout."""
+
+
+class Negative(NamedTuple):
+    """One negative of a picture.
+
+    Attributes:
+        position: row and column, in pixels of the segmented picture.
+        units: (C,) float, 1 where a unit is switched off.
+    """
+
+    position: tuple[int, int]
+    units: Tensor
+
+
+def read_negatives(path: Path) -> dict[int, list[Negative]]:
+    """Read a file of negatives, in its order.
+
+    Args:
+        path: The file, in torch's old or new format.
+
+    Returns:
+        The negatives of each latent's id.
+
+    Raises:
+        WeightsError: The file is missing, truncated, or holds more than values.
+        NegativesError: It has another layout; the message names the first wrong entry.
+    """
+    content = read_torch_file(path)
+    if not isinstance(content, Mapping) or not content:
+        found = f"a {type(content).__name__}" if not isinstance(content, Mapping) else "nothing"
+        raise NegativesError(f"{path} holds {found}, expected a dict from ids to lists of negatives; fetch it again.")
+    read = {}
+    for name, rows in content.items():
+        if not is_whole_number(str(name)):
+            raise NegativesError(f"{path}: {name!r} is no id of a latent, expected whole numbers; fetch it again.")
+        if not isinstance(rows, Sequence) or isinstance(rows, str) or not rows:
+            raise NegativesError(f"{path}: id {name} has {rows!r:.60}, expected a list of (position, units).")
+        read[int(name)] = [_negative(path, name, row) for row in rows]
+    sizes = {len(negative.units) for rows in read.values() for negative in rows}
+    if len(sizes) > 1:
+        raise NegativesError(f"{path}: negatives have {sorted(sizes)} units, expected one layer's number everywhere.")
+    return read
+
+
+def _negative(path: Path, name: Any, row: Any) -> Negative:
+    try:
+        position, units = row
+        place = tuple(int(value) for value in position)
+        marks = torch.as_tensor(units).float().flatten()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise NegativesError(f"{path}: id {name} has {row!r:.60}, expected (position, units) ({error}).") from error
+    if len(place) != 2 or min(place) < 0 or not len(marks) or not ((marks == 0) | (marks == 1)).all():
+        raise NegativesError(
+            f"{path}: id {name} has position {place} and {len(marks)} units, expected a row and a column of at least 0 "
+            "and units of 0 or 1."
+        )
+    return Negative((place[0], place[1]), marks)
+
+
+def write_negatives(path: Path, negatives: Mapping[int, Sequence[Negative]]) -> Path:
+    """Write negatives in the published layout, whole or not at all.
+
+    Args:
+        path: The file; its folder is made.
+        negatives: For each latent's id.
+
+    Returns:
+        The file.
+    """
+    content = {str(name): [(row.position, row.units.float().cpu()) for row in rows] for name, rows in negatives.items()}
+    with written_whole(path) as temporary:
+        torch.save(content, temporary)
+    return path

@@ -1,0 +1,92 @@
+"""What of a planned training cannot be carried out, told from the config's nodes before anything is built.
+
+For every task; their ``given_faults`` (config/validate.py) yield from these. They look at the groups that stand beside
+the task in a training's config; where an entry has no such group, there is nothing to tell.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from config import Fault, closest
+from datasets.loading.batch_sizes import uneven_share
+from engine.processes import fixed_processes
+
+Node = Mapping[str, Any]
+
+
+def plan_faults(
+    modules: Sequence[str],
+    metrics: Sequence[str],
+    data: Node,
+    trainer: Node | None,
+    launch: Node | None,
+    optimization: Node | None = None,
+) -> Iterator[Fault]:
+    """Yield what stands against a training that a config plans.
+
+    Args:
+        modules: what the task's networks are called.
+        metrics: those of its evaluation that may choose ``best.pt``.
+        data: the node of the data; its ``batch_size``, where it has one, is that of the global batch.
+        trainer: the group of :class:`engine.settings.TrainerSettings`.
+        launch: the group of :class:`engine.settings.Launch`.
+        optimization: the task's group of :class:`engine.optimization.Optimization`.
+    """
+    yield from unshared_batch("data.batch_size", data.get("batch_size"), launch)
+    yield from unknown_averages(modules, trainer)
+    yield from unknown_metric(metrics, trainer)
+    yield from long_warm_up(optimization, trainer)
+
+
+def unshared_batch(key_path: str, batch_size: int | None, launch: Node | None) -> Iterator[Fault]:
+    """Yield the fault of a global batch that a fixed number of processes cannot share evenly.
+
+    Args:
+        key_path: where it is set.
+        batch_size: of all processes together, None where the data have none.
+        launch: what fixes their number; where nothing does, :mod:`engine.processes` chooses one that fits.
+    """
+    count = fixed_processes(launch)
+    if batch_size is not None and count is not None and (told := uneven_share(batch_size, count)):
+        yield key_path, f"{told}, or another number in launch.processes (of torchrun, where that starts them)"
+
+
+def unknown_averages(modules: Sequence[str], trainer: Node | None) -> Iterator[Fault]:
+    """Yield the faults of names in ``trainer.ema.modules`` that are no networks of the task.
+
+    Args:
+        modules: names of the task's networks.
+        trainer: the ``trainer`` group of the config, None where it has none.
+    """
+    names = ((trainer or {}).get("ema") or {}).get("modules") or []
+    for number, name in enumerate(names):
+        if name not in modules:
+            told = f"found '{name}', expected a module of the task, {' or '.join(modules)}{closest(name, modules)}"
+            yield f"trainer.ema.modules.{number}", told
+
+
+def unknown_metric(metrics: Sequence[str], trainer: Node | None) -> Iterator[Fault]:
+    """Yield the fault of a ``trainer.best_by`` that the task's evaluation does not give, or where less is better.
+
+    Args:
+        metrics: those that may choose ``best.pt``.
+        trainer: the ``trainer`` group of the config, None where it has none.
+    """
+    name = (trainer or {}).get("best_by")
+    if name is not None and name not in metrics:
+        expected = f"one of {', '.join(metrics)}, or null for the task's choice{closest(name, metrics)}"
+        yield "trainer.best_by", f"found '{name}', expected {expected}"
+
+
+def long_warm_up(optimization: Node | None, trainer: Node | None) -> Iterator[Fault]:
+    """Yield the fault of a warm-up that ``trainer.max_steps`` ends; the cosine schedule shortens its own.
+
+    Args:
+        optimization: the task's group of that name, None where it has none.
+        trainer: the ``trainer`` group of the config, None where it has none.
+    """
+    schedule = (optimization or {}).get("schedule") or {}
+    steps, most = schedule.get("warmup_steps", 0), (trainer or {}).get("max_steps")
+    if most is not None and steps >= most and schedule.get("type") != "engine.schedules.cosine":
+        told = f"found {steps}, expected less than trainer.max_steps, {most}: the learning rate would only ever rise"
+        yield "optimization.schedule.warmup_steps", told

@@ -1,0 +1,127 @@
+"""What a run is made from, as digests: networks, the data set, stored negatives, and the weights of other runs.
+
+Beside a run that a comparison made lies ``made_from.json``: the digests, and whether the run came to its end with them.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import config
+from common.files import write_whole
+from tasks.words_by_drawing.synthetic_captions import weights_digest
+
+FILE = "made_from.json"
+NETWORKS = ("generator", "segmenter")
+SETS = ("built.json", "alignments.jsonl", "name_list_train.txt", "name_list_val.txt", "name_list_test.txt")
+MOST = 2**26  # bytes of a file that are looked at
+
+
+def digests(values: Mapping[str, Any], runs: Mapping[str, Path]) -> dict[str, str]:
+    """Digest what a run reads; what is not there is left out.
+
+    Args:
+        values: the complete config.
+        runs: folders of the runs whose weights it starts from or tests, by name.
+
+    Returns:
+        Digests by key path of the config or ``run NAME``.
+
+    Raises:
+        UserError: the weights of a network are missing or damaged.
+    """
+    found = {key: _network(json.dumps(node, sort_keys=True)) for key, node in _nodes(values)}
+    for key in ("data", "negatives"):
+        for path, value in _texts(values.get(key), key):
+            if digest := _files(config.resolve_path(value)):
+                found[path] = digest
+    for name, folder in runs.items():
+        files = [folder / "checkpoints" / "best.pt", folder / "checkpoints" / "last.pt", folder / "metrics.json"]
+        if present := [file for file in files if file.is_file()]:
+            found[f"run {name}"] = _digest(present[:1])
+    return found
+
+
+def forget() -> None:
+    """Look at the networks anew the next time; until then each is read once."""
+    _network.cache_clear()
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """Read the digests of a run, ``{"complete": ..., "digests": ...}``; None where there are none.
+
+    Args:
+        folder: of the run.
+
+    Returns:
+        What :func:`write` wrote.
+    """
+    try:
+        return json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def write(folder: Path, found: Mapping[str, str], complete: bool) -> None:
+    """Write the digests of a run.
+
+    Args:
+        folder: of the run.
+        found: of :func:`digests`.
+        complete: whether the run came to its end.
+    """
+    write_whole(folder / FILE, json.dumps({"complete": complete, "digests": dict(found)}, indent=1).encode())
+
+
+def changed(record: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
+    """Name what is another one now; what is missing on one side says nothing.
+
+    Args:
+        record: of :func:`read`.
+        now: of :func:`digests`.
+
+    Returns:
+        Key paths of the config, or ``run NAME``.
+    """
+    return [key for key, digest in record["digests"].items() if now.get(key, digest) != digest]
+
+
+def _nodes(value: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the networks of a config that are read, not trained, by key path."""
+    for name, item in value.items() if isinstance(value, dict) else ():
+        path = f"{key}.{name}" if key else name
+        if name in NETWORKS and isinstance(item, dict) and "type" in item:
+            yield path, item
+        else:
+            yield from _nodes(item, path)
+
+
+def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _texts(item, f"{key}.{name}")
+    elif isinstance(value, str):
+        yield key, value
+
+
+@functools.lru_cache
+def _network(node: str) -> str:
+    return weights_digest(config.build(json.loads(node)))
+
+
+def _files(path: Path) -> str | None:
+    """Digest a file, or the lists of a folder with a data set; None where there is neither."""
+    files = [path] if path.is_file() else [file for name in SETS if (file := path / name).is_file()]
+    return _digest(files) if files else None
+
+
+def _digest(files: list[Path]) -> str:
+    found = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as content:
+            found.update(f"{file.name} {file.stat().st_size}".encode())
+            found.update(content.read(MOST))
+    return found.hexdigest()[:16]

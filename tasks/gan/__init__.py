@@ -1,0 +1,1 @@
+"""Train, dissect and export generators; train their segmenters."""

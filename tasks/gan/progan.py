@@ -1,0 +1,276 @@
+"""Train a Progressive GAN (arXiv:1710.10196) on renders of the embedded world, resolution by resolution.
+
+The generator of "Learning Words by Drawing Images" (CVPR 2019) draws from latents what that system then edits.
+``python run.py -f gan/progan_world_cpu.yaml`` trains a small one on one core, ``gan/progan_world.yaml`` a larger one on
+GPUs. The real pictures seen decide the resolution and how far it is faded in, so that a resumed run goes on exactly.
+
+Shape letters: B global batch, b batch of this rank, R side of the pictures.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+from torch.optim import Optimizer
+
+from common import distributed
+from common.errors import UserError
+from config import Fault, Offers
+from config.limits import BatchSize, Count
+from datasets.loading.batch_sizes import uneven_share
+from datasets.world.renders import Renders
+from engine.context import Context
+from engine.run_folder import RunFolder
+from engine.task import Example, Step
+from evaluation.generation.frechet import FeatureNetwork, FrechetDistance, features_of, frechet_distance, to_uint8
+from gan.latents import latents
+from gan.progan.growing import GrowingGenerator, ProganDiscriminator, blend
+from gan.progan.objectives import Objective
+from gan.progan.schedule import Growth, Phase, Stage
+from tasks.checks import Node, plan_faults, unshared_batch
+
+log = logging.getLogger(__name__)
+
+Optimise = Annotated[Callable[..., Optimizer], Offers("params")]
+GRID = (6, 10)  # rows and columns of a picture of samples
+
+
+@dataclass
+class Measure:
+    """How a generator is measured while it is trained.
+
+    Attributes:
+        features: what pictures are compared by.
+        images: generated pictures, compared with as many real ones or all there are.
+        batch_size: pictures drawn at a time.
+        samples: folder for a picture of samples at every evaluation; None writes none.
+    """
+
+    features: FeatureNetwork
+    images: Count = 2000
+    batch_size: BatchSize = 50
+    samples: Path | None = None
+
+
+class Progan:
+    """Trains a growing generator against a growing discriminator.
+
+    Args:
+        generator: see :class:`gan.progan.growing.GrowingGenerator`.
+        discriminator: see :class:`gan.progan.growing.ProganDiscriminator`.
+        objective: what both minimise.
+        generator_optimizer: of the generator's parameters.
+        discriminator_optimizer: of the discriminator's.
+        phases: resolutions, and how many pictures each is trained with.
+        measure: how the generator is measured.
+        steps_per_epoch: optimisation steps that count as an epoch, after which the trainer may evaluate.
+        data: given by main.
+        device: given by main.
+
+    Raises:
+        UserError: networks, phases and pictures do not fit one another, or batches cannot be shared by the ranks.
+    """
+
+    metric = "negative_frechet_distance"
+    metrics = (metric,)
+    module_names = ("generator", "discriminator")
+    shown_metrics = ("frechet_distance", "resolution", "alpha")
+
+    def __init__(
+        self,
+        generator: GrowingGenerator,
+        discriminator: ProganDiscriminator,
+        objective: Objective,
+        generator_optimizer: Optimise,
+        discriminator_optimizer: Optimise,
+        phases: Annotated[list[Phase], Field(min_length=1)],
+        measure: Measure,
+        steps_per_epoch: Count,
+        data: Renders,
+        device: torch.device,
+    ) -> None:
+        layout = torch.channels_last
+        self.generator = generator.to(device, memory_format=layout)
+        self.discriminator = discriminator.to(device, memory_format=layout)
+        self.objective, self.measure, self.data, self.device = objective, measure, data, device
+        self.growth = Growth(phases)
+        self.steps_per_epoch = steps_per_epoch
+        self.batch_size = phases[-1].batch_size
+        self._check(phases)
+        self.modules = {"generator": self.generator, "discriminator": self.discriminator}
+        self.optimizers = {
+            "generator": generator_optimizer(params=list(self.generator.parameters())),
+            "discriminator": discriminator_optimizer(
+                params=[value for value in self.discriminator.parameters() if value.requires_grad]
+            ),
+        }
+        self.schedulers: dict[str, Any] = {}
+        self._real_features: np.ndarray | None = None
+
+    @staticmethod
+    def given_faults(
+        phases: list[Node], data: Node, trainer: Node | None = None, launch: Node | None = None
+    ) -> Iterator[Fault]:
+        """Refuse a training that cannot be as it is planned; here each phase has a batch of its own.
+
+        Args:
+            phases: their nodes.
+            data: its node.
+            trainer: its node.
+            launch: its node.
+
+        Returns:
+            A fault for each thing that cannot be.
+        """
+        yield from plan_faults(Progan.module_names, Progan.metrics, data, trainer, launch)
+        for key, size in Progan.batch_sizes({"phases": phases}):
+            yield from unshared_batch(key, size, launch)
+
+    @staticmethod
+    def batch_sizes(task: Node) -> Iterator[tuple[str, int]]:
+        """Yield the key path below ``task``, the task's node, and the size of every phase's batch."""
+        for number, phase in enumerate(task["phases"]):
+            if "batch_size" in phase:
+                yield f"phases.{number}.batch_size", phase["batch_size"]
+
+    def _check(self, phases: list[Phase]) -> None:
+        last = phases[-1]
+        depths = {
+            "generator.widths": len(self.generator.grown.widths),
+            "discriminator.widths": len(self.discriminator.inputs),
+        }
+        for name, levels in depths.items():
+            if levels != last.level + 1:
+                raise UserError(
+                    f"{name} has {levels} entries, but the last phase is at {last.resolution} pixels, which needs "
+                    f"{last.level + 1}"
+                )
+        if self.data.size != last.resolution:
+            raise UserError(
+                f"{self.data.folder} holds pictures of {self.data.size} pixels, the last phase is at {last.resolution}"
+            )
+        for phase in phases:
+            if uneven := uneven_share(phase.batch_size, self.data.world_size):
+                raise UserError(f"phases: the batch at {phase.resolution} pixels: {uneven}")
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Nothing changes from epoch to epoch."""
+
+    def batches(self, epoch: int, start: int) -> Iterator[Tensor]:
+        """Yield this rank's real pictures (b, 3, S, S) uint8 at full size."""
+        first = epoch * self.steps_per_epoch
+        for step in range(first + start, first + self.steps_per_epoch):
+            stage = self.growth.at(step)
+            yield self.data.batch(stage.images, stage.batch_size)
+
+    def train_step(self, batch: Tensor, step: Step) -> dict[str, Tensor | float]:
+        """Draw once; improve the discriminator on these pictures, then the generator against it."""
+        stage = self.growth.at(step.index)
+        self.generator.reach(stage.level, stage.alpha)
+        real = self._real(batch, stage)
+        share = slice(self.data.rank * len(batch), (self.data.rank + 1) * len(batch))
+        drawn = torch.randn(stage.batch_size, self.generator.grown.latent_dim, generator=step.generator)
+        mix = torch.rand(stage.batch_size, generator=step.generator)
+        fake = self.generator(drawn[share].to(self.device), stage.level, stage.alpha)
+
+        def critic(images: Tensor) -> Tensor:
+            return self.discriminator(images, stage.level, stage.alpha)
+
+        terms = self.objective.discriminator(critic, real, fake.detach(), step.index, mix[share].to(self.device))
+        step.update("discriminator", sum(terms.values()), parts=terms)
+        loss = self.objective.generator(critic, real, fake)
+        step.update("generator", loss)
+        progress = {"resolution": float(real.shape[-1]), "alpha": stage.alpha, "images": float(stage.images)}
+        return {"generator": loss, **terms, **progress}
+
+    def _real(self, batch: Tensor, stage: Stage) -> Tensor:
+        """Turn full-size uint8 pictures into those of a stage, (b, 3, R, R) in [-1, 1], faded like the generated."""
+        full = batch.to(self.device, non_blocking=True).float().div(127.5).sub(1)
+        factor = full.shape[-1] // (4 * 2**stage.level)
+        images = F.avg_pool2d(full, factor) if factor > 1 else full
+        if stage.alpha < 1:
+            images = blend(F.avg_pool2d(images, 2), images, stage.alpha)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    # -- evaluation ----------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def sample(self, number: int) -> Iterator[Tensor]:
+        """Yield ``number`` latents' pictures at full size, batches (n, 3, S, S) uint8; small ones are enlarged."""
+        table = latents(number, self.generator.grown.latent_dim)
+        for part in table.split(self.measure.batch_size):
+            images = self.generator.draw(part.to(self.device))
+            if images.shape[-1] != self.data.size:
+                images = F.interpolate(images, size=(self.data.size, self.data.size), mode="bilinear")
+            yield to_uint8(images)
+
+    def distance(self, limit: int | None = None) -> FrechetDistance:
+        """Measure the generator against the validation pictures, or ``limit`` batches of them, at full size."""
+        number, size, network = self.measure.images, self.measure.batch_size, self.measure.features
+        if isinstance(network, torch.nn.Module):
+            network.to(self.device)
+        number = number if limit is None else min(number, limit * size)
+        if self._real_features is None or limit is not None:
+            real = self.data.validation_batches(size, limit)
+            self._real_features = features_of((batch.to(self.device) for batch in real), network)
+        generated = features_of(self.sample(number), network)
+        return frechet_distance(generated, self._real_features, network, self.data.size)
+
+    def learns_from(self) -> dict[str, str]:
+        """Return number and digest of the pictures."""
+        return self.data.digests()
+
+    def evaluate(self, limit: int | None = None) -> dict[str, float]:
+        """Return the Fréchet distance and how far training has come; leave a picture of samples where asked for."""
+        level, alpha = self.generator.reached.tolist()
+        found = None
+        if distributed.is_main():
+            found = self.distance(limit).value
+            if self.measure.samples is not None and limit is None:
+                self._write_samples(self.measure.samples)
+        value = distributed.gather_objects(found)[0]
+        return {
+            "frechet_distance": value,
+            self.metric: -value,
+            "resolution": 4.0 * 2**level,
+            "alpha": alpha,
+        }
+
+    def _write_samples(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        number = len(list(folder.glob("samples_*.png")))
+        picture = self.grid()
+        Image.fromarray(picture).save(folder / f"samples_{number:04d}.png")
+
+    def grid(self) -> np.ndarray:
+        """Return samples over fixed latents and, below them, one row of real pictures, (H, W, 3) uint8."""
+        rows, columns = GRID
+        made = torch.cat(list(self.sample(rows * columns)))[: rows * columns].cpu()
+        real = next(self.data.validation_batches(columns))
+        made = torch.cat([made, real]).permute(0, 2, 3, 1).numpy()
+        side = made.shape[1]
+        rows = len(made) // columns
+        tiles = made[: rows * columns].reshape(rows, columns, side, side, 3)
+        return tiles.transpose(0, 2, 1, 3, 4).reshape(rows * side, columns * side, 3)
+
+    def examples(self) -> list[Example]:
+        """Return three validation pictures."""
+        pictures = next(self.data.validation_batches(3))
+        return [Example(picture.permute(1, 2, 0).numpy(), None, "a real picture") for picture in pictures]
+
+    def report(self, folder: RunFolder, context: Context) -> dict[str, float]:  # noqa: ARG002
+        """Measure the generator and write ``samples.png``: samples over fixed latents, the last row is real."""
+        metrics = self.evaluate()
+        if distributed.is_main():
+            Image.fromarray(self.grid()).save(folder.path / "samples.png")
+        return metrics

@@ -1,0 +1,167 @@
+"""Turn a training of ``tasks/gan/progan.py`` into a generator that comes with the project.
+
+    python run.py -f gan/export.yaml run_folder=runs/gan/progan_world_cpu
+
+Takes the moving average of the generator, in its published form at the resolution that was reached.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+import config
+from common.errors import UserError
+from config.limits import Count
+from datasets.world.renders import Renders
+from engine.context import Context
+from engine.init_from import read_checkpoint
+from evaluation.generation.frechet import FeatureNetwork, FrechetDistance, features_of, frechet_distance, to_uint8
+from gan import shipped
+from gan.latents import latents
+from gan.progan.generator import ProganGenerator
+from gan.progan.growing import GrowingGenerator
+from gan.progan.schedule import Growth, Phase
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+GRID = (8, 12)  # rows and columns of the picture of samples
+
+
+def averaged_generator(state: dict[str, Any], source: Path) -> tuple[ProganGenerator, dict[str, Any]]:
+    """Return the averaged generator of a checkpoint in its published form, and the run's config.
+
+    Args:
+        state: a checkpoint of the task.
+        source: its file, for messages.
+
+    Raises:
+        UserError: it is a checkpoint of another task.
+    """
+    values = config.parse_yaml(state["config"], str(source))
+    averaged = state["averages"].get("generator") or state["modules"].get("generator")
+    node = values.get("task", {}).get("generator", {})
+    if averaged is None or not {"latent_dim", "widths"} <= node.keys():
+        raise UserError(f"{source} is no checkpoint of tasks.gan.progan.Progan; give the folder of such a run")
+    growing = GrowingGenerator(node["latent_dim"], node["widths"])
+    prefix = "module."
+    growing.load_state_dict({k.removeprefix(prefix): v for k, v in averaged.items() if k != "n_averaged"})
+    level, alpha = growing.reached.tolist()
+    return growing.export(int(level) if alpha >= 1 or level == 0 else int(level) - 1), values
+
+
+def export(
+    run_folder: Path,
+    data: Path,
+    features: list[FeatureNetwork],
+    context: Context,
+    images: Count = 5000,
+    name: str = "progan_world",
+    folder: Path = shipped.FOLDER,
+    samples: Path | None = None,
+) -> None:
+    """Write a generator with its config, seed, training pictures seen and Fréchet distance to held-out renders.
+
+    Args:
+        run_folder: of the training, or a checkpoint.
+        data: folder of the renders it was trained on, whose validation split is compared with.
+        features: what pictures are compared by; each gives a figure.
+        context: given by run.py.
+        images: generated pictures that are compared.
+        name: of the files written.
+        folder: where they go.
+        samples: file for a picture of samples, none by default.
+
+    Raises:
+        UserError: there is no such checkpoint, or no such renders.
+    """
+    found, state = read_checkpoint(run_folder)
+    model, values = averaged_generator(state, found)
+    renders = Renders(data)
+    trainings = history(state, values)
+    seen = sum(training["images_seen"] for training in trainings)
+    pictures = draw(model, images)
+    real = [resized(batch, model.resolution) for batch in renders.validation_batches(BATCH)]
+    figures = [measured(pictures, real, network) for network in features]
+    log.info("step %d, %d real pictures seen: %s", state["step"], seen, "; ".join(map(str, figures)))
+    if context.dry_run:
+        return
+    made = {
+        "kind": "progan",
+        "images_seen": seen,
+        "frechet_distances": [figure.as_dict() for figure in figures],
+        "trainings": trainings,
+        "how": "python run.py -f gan/export.yaml, from the moving average of the weights",
+    }
+    path = shipped.save(model, name, made, folder)
+    log.info("wrote %s (%.1f MB)", path, path.stat().st_size / 1e6)
+    if samples is not None:
+        samples.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(tiled(pictures)).save(samples)
+
+
+def history(state: dict[str, Any], values: dict[str, Any]) -> list[dict[str, Any]]:
+    """Tell how a checkpoint came about: its training, and before it those whose weights it started from.
+
+    Args:
+        state: the checkpoint.
+        values: its config.
+
+    Returns:
+        For each training, the first one first: pictures seen, steps, minutes, seed and config.
+
+    Raises:
+        UserError: the checkpoint that a training started from is gone.
+    """
+    stage = Growth([Phase(**phase) for phase in values["task"]["phases"]]).at(state["step"])
+    training = {
+        "images_seen": stage.images,
+        "steps": state["step"],
+        "training_minutes": round(state["seconds"] / 60, 1),
+        "seed": values.get("seed", 0),
+        "config": {key: values[key] for key in ("description", "prepare", "task", "trainer") if key in values},
+    }
+    if not values.get("init_from"):
+        return [training]
+    found, earlier = read_checkpoint(config.resolve_path(values["init_from"]["path"]))
+    return [*history(earlier, config.parse_yaml(earlier["config"], str(found))), training]
+
+
+def measured(generated: torch.Tensor, real: list[torch.Tensor], network: FeatureNetwork) -> FrechetDistance:
+    """Compare generated pictures (N, 3, R, R) uint8 with batches of real ones.
+
+    Args:
+        generated: (N, 3, R, R) uint8.
+        real: batches (B, 3, R, R) uint8.
+        network: makes the features.
+
+    Returns:
+        The Fréchet distance with its protocol.
+    """
+    a, b = features_of(generated.split(BATCH), network), features_of(real, network)
+    return frechet_distance(a, b, network, generated.shape[-1])
+
+
+@torch.no_grad()
+def draw(model: ProganGenerator, number: int) -> torch.Tensor:
+    """Draw the pictures of the first ``number`` latents with ``model``, (number, 3, R, R) uint8."""
+    table = latents(number, model.latent_dim)
+    return torch.cat([to_uint8(model(part)) for part in table.split(BATCH)])
+
+
+def resized(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Shrink uint8 pictures ``images`` (B, 3, S, S) to ``side`` pixels by averaging, (B, 3, side, side) uint8."""
+    return torch.nn.functional.adaptive_avg_pool2d(images.float(), side).round().to(torch.uint8)
+
+
+def tiled(pictures: torch.Tensor) -> np.ndarray:
+    """Lay the first of ``pictures`` (N, 3, R, R) uint8 side by side, 12 in a row, at most 8 rows, (H, W, 3) uint8."""
+    rows, columns = GRID
+    rows = min(rows, len(pictures) // columns)
+    side = pictures.shape[-1]
+    tiles = pictures[: rows * columns].permute(0, 2, 3, 1).reshape(rows, columns, side, side, 3)
+    return tiles.permute(0, 2, 1, 3, 4).reshape(rows * side, columns * side, 3).numpy()

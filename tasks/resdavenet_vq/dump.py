@@ -1,0 +1,149 @@
+"""Features of a layer as text, in the layout of ZeroSpeech 2019: ``python run.py -f resdavenet_vq/dump.yaml``.
+
+As ``run_extract_feats_abx.py`` and ``scripts/dump_zs19_abx.sh`` of wnhsu/ResDAVEnet-VQ: a text file for each sound, a
+line for each frame, three decimals; and a zip of them, to be evaluated by the challenge's own programs. The frames
+differ in one thing: the original pads each batch with 0 dB, so that the last frames of a file depend on the others of
+its batch; here each file is encoded alone.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import PositiveInt
+
+import config
+from common import distributed
+from common.errors import UserError
+from common.files import write_whole
+from common.parallel import locked
+from config.limits import BatchSize, Workers
+from datasets.sharded_build import differences, read_state
+from datasets.spoken_captions.dataset import OnError, SpokenCaptions
+from datasets.spoken_captions.splits import Captions
+from engine.context import Context
+from engine.logs import progress, say
+from evaluation.abx.items import AbxError
+from evaluation.abx.zerospeech import Bitrate, Submission, write_archive, write_features
+from evaluation.report.parts.plots import number
+from tasks.resdavenet_vq.extraction import extract
+from tasks.resdavenet_vq.layers import SpeechSource, load_speech
+from tasks.resdavenet_vq.utterances import frames_heard, sound_seconds, utterance_names
+from tasks.words_by_drawing.synthetic_captions import weights_digest
+
+log = logging.getLogger(__name__)
+STATE = "dump.json"
+
+
+def dump(
+    data: Captions,
+    layer: str,
+    output: Path,
+    context: Context,
+    model: SpeechSource | None = None,
+    archive: Path | None = None,
+    submission: Submission = Submission(),  # noqa: B008  never changed
+    name_parts: PositiveInt = 1,
+    on_error: OnError = "error",
+    batch_size: BatchSize = 16,
+    workers: Workers = 0,
+) -> None:
+    """Write the features of every utterance, and a submission; what is there from an earlier call is not made again.
+
+    Args:
+        data: dataset of the sounds, such as ``datasets.spoken_captions.sound_folder.SoundFolder``.
+        layer: ``conv1`` to ``conv5``, ``quant1`` to ``quant5`` where there is a quantiser, ``logmel``, or ``output``.
+        output: folder of ``metadata.yaml``, ``english/test/*.txt``, and ``dump.json``, which says what was made.
+        context: given by run.py.
+        model: the trained speech encoder; None for ``logmel``.
+        archive: the zip; ``<output>.zip`` when None.
+        submission: what it says of itself, and the folders.
+        name_parts: how many parts of a sound file's path make its name, 1 as published.
+        on_error: what happens to sounds that cannot be decoded: ``error`` stops, ``skip`` leaves them out.
+        batch_size: sounds encoded at a time at most.
+        workers: loading processes.
+
+    Raises:
+        UserError: weights or sounds are missing or do not fit, the model lacks the layer, two sounds have one name, or
+            the folder holds other features.
+    """
+    trained = load_speech(model, distributed.pick_device())
+    trained.check([layer])
+    dataset = data(train=False, on_error=on_error)
+    names = utterance_names(dataset, name_parts)
+    if context.dry_run:
+        first = next(extract(trained, dataset, [layer], whole_frames=True, rows=[0]))
+        log.info("dry run: %s has frames and channels %s", names[0], first.layers[layer].features.shape)
+        return
+    made_from = {
+        "layer": layer,
+        "weights": weights_digest(torch.nn.ModuleDict(trained.modules)),
+        "name_parts": name_parts,
+        "max_frames": dataset.cut_at(),
+    }
+    texts = output / submission.language / submission.embedding
+    output.mkdir(parents=True, exist_ok=True)
+    with locked(output / ".lock"):
+        _claim(output, made_from)
+        missing = [row for row, name in enumerate(names) if not (texts / f"{name}.txt").is_file()]
+        if len(missing) < len(names):
+            log.info("%d of %d are there from an earlier call", len(names) - len(missing), len(names))
+        how = {"rows": missing, "batch_size": batch_size, "workers": workers}
+        for one in extract(trained, dataset, [layer], whole_frames=True, **how) if missing else ():
+            write_features(texts / f"{names[one.row]}.txt", one.layers[layer].features)
+        write_whole(output / "metadata.yaml", submission.metadata().encode())
+        files = {row: path for row, name in enumerate(names) if (path := texts / f"{name}.txt").is_file()}
+        summary = _summary(dataset, files) | {"model": trained.name, "seconds_per_frame": trained.seconds(layer)}
+        _write_state(output, made_from, summary)
+        packed = archive or output.with_name(f"{output.name}.zip")
+        write_archive(packed, output, [output / "metadata.yaml", *sorted(files.values())])
+    _tell(summary, packed)
+
+
+def _claim(output: Path, made_from: dict[str, Any]) -> None:
+    """Refuse a folder with other features, and note which ones come into it."""
+    state = output / STATE
+    if not state.exists():
+        foreign = [path.name for path in sorted(output.glob("*")) if not path.name.startswith(".")]
+        if foreign:
+            raise UserError(f"{output} is not empty and holds no features ({foreign[0]}, ...); give an empty output")
+        _write_state(output, made_from)
+        return
+    found = read_state(state, AbxError, f"delete {output} and dump again.")
+    if told := differences(found["settings"], made_from):
+        raise UserError(f"{output} holds other features: {told}; give another output, or delete that folder")
+
+
+def _write_state(output: Path, made_from: dict[str, Any], summary: dict[str, Any] | None = None) -> None:
+    content = {"settings": made_from, "complete": summary is not None, "summary": summary}
+    write_whole(output / STATE, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _summary(dataset: SpokenCaptions, files: dict[int, Path]) -> dict[str, Any]:
+    """Count what was written; a file that breaks off cannot be there, as each is written whole."""
+    frames = frames_heard(dataset) if files else []
+    bitrate = Bitrate()
+    durations = sound_seconds(dataset, list(files), [frames[row] for row in files])
+    for path, seconds in progress(zip(files.values(), durations, strict=True), len(files), "bitrate"):
+        bitrate.add_file(path, seconds)
+    return {
+        "files": len(files),
+        "frames": bitrate.lines,
+        "sound_seconds": round(bitrate.seconds, 3),
+        "symbols": bitrate.symbols,
+        "entropy_bits": round(bitrate.entropy, 6),
+        "bitrate": round(bitrate.value, 6),
+    }
+
+
+def _tell(summary: dict[str, Any], packed: Path) -> None:
+    lines = (
+        f"{summary['files']} files, {summary['frames']} frames of {summary['seconds_per_frame']:g} s",
+        f"bitrate {number(summary['bitrate'])} bit/s: {summary['symbols']} symbols of {summary['entropy_bits']:.3f} "
+        f"bits in {summary['sound_seconds']:.1f} s of sound",
+        config.short(packed),
+    )
+    for line in lines:
+        say(line)

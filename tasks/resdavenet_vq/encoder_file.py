@@ -1,0 +1,62 @@
+"""A trained speech encoder in two files: its weights as safetensors, and a JSON of what it is and how it was made.
+
+``python run.py -f resdavenet_vq/export.yaml`` writes both from a training run; ``models/shipped/`` holds the one that
+comes with the project.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from common.errors import UserError
+from models.weights import WeightsError, build_for, read_card, read_state_dict
+from tasks.speech_image.trained import build_encoder
+
+NODE = "speech_encoder"
+
+
+def load_encoder(path: Path) -> nn.Module:
+    """Read a speech encoder that :func:`save_encoder` wrote.
+
+    Args:
+        path: the ``.json``; the ``.safetensors`` lies beside it.
+
+    Returns:
+        The encoder on the CPU.
+
+    Raises:
+        WeightsError: a file is missing, damaged, or of another kind.
+    """
+    card = read_card(path, "give the .json of an exported encoder, or a run folder")
+    if not isinstance(card, dict) or not isinstance(card.get(NODE), dict) or "type" not in card[NODE]:
+        raise WeightsError(f"{path} does not describe a speech encoder: expected an entry {NODE} with its type.")
+    weights = path.with_suffix(".safetensors")
+    state = read_state_dict(weights)
+    try:
+        return build_for(lambda: build_encoder(card, NODE, path), state, str(weights))
+    except WeightsError:
+        raise
+    except UserError as error:
+        raise WeightsError(f"{path} describes no network: {error}") from error
+
+
+def save_encoder(encoder: nn.Module, output: Path, about: dict[str, Any]) -> Path:
+    """Write a speech encoder.
+
+    Args:
+        encoder: the network.
+        output: the ``.json``; the ``.safetensors`` goes beside it.
+        about: how the network is built (``speech_encoder``, a node), and how it was made: plain values.
+
+    Returns:
+        The file of the weights.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    weights = output.with_suffix(".safetensors")
+    save_file({name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}, weights)
+    weights.chmod(0o644)
+    output.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    return weights

@@ -1,0 +1,227 @@
+"""A trained speech encoder and its layers, from a run folder or from a published experiment of ResDAVEnet-VQ.
+
+Shape letters: B utterances, C channels of a layer, T frames of 10 ms, T' frames of a layer.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import config
+from common.errors import UserError
+from config import Fault, refuse
+from engine.init_from import load_run
+from models.resdavenet import MEL_BINS, STAGES, ResDavenet
+from models.resdavenet_vq import ResDavenetVq
+from published import load_published
+from tasks.resdavenet_vq.encoder_file import load_encoder
+from tasks.speech_image.trained import ModelError, build_encoder, run_config
+
+log = logging.getLogger(__name__)
+LOGMEL, OUTPUT = "logmel", "output"
+PROBE = 1024  # frames; a multiple of every pooling
+FRAME_SECONDS = 0.01
+Layer = tuple[Tensor, Tensor | None]
+
+
+class LayerError(UserError):
+    """A layer that a model lacks, or codes of a layer that has none."""
+
+
+@dataclass
+class SpeechSource:
+    """Where a trained speech encoder comes from; one of the two.
+
+    Attributes:
+        run: a run folder of a speech-image or drawing task (its best weights), one of its checkpoint files, or the
+            ``.json`` of an exported encoder such as the one that comes with the project.
+        published: an experiment folder of wnhsu/ResDAVEnet-VQ (``args.pkl`` beside ``models/``), or its
+            ``models/audio_model.eN.pth``.
+    """
+
+    run: Path | None = None
+    published: Path | None = None
+
+    def __post_init__(self) -> None:
+        refuse(self)
+
+    @staticmethod
+    def faults(run: Path | None, published: Path | None) -> Iterator[Fault]:
+        """Refuse both places, and none.
+
+        Args:
+            run: a run folder or checkpoint.
+            published: a published experiment.
+
+        Returns:
+            A fault where not exactly one is given.
+        """
+        if (run is None) == (published is None):
+            found = "none" if run is None else "both"
+            yield "run", f"found {found} of run and published; expected exactly one: a run folder, or an experiment"
+
+
+@dataclass
+class SpeechModel:
+    """A speech encoder in evaluation mode whose layers can be had; None has the log-mels alone.
+
+    Attributes:
+        speech: (B, 40, T), frames to SpeechMaps.
+        device: where it is.
+        name: what it is called in reports and messages.
+
+    Raises:
+        UserError: the weights hold NaN or infinity, which a quantiser would hide.
+    """
+
+    speech: nn.Module | None
+    device: torch.device
+    name: str
+
+    def __post_init__(self) -> None:
+        self._poolings: dict[str, int] = {}
+        if self.speech is not None:
+            bad = [name for name, tensor in self.speech.state_dict().items() if not bool(tensor.isfinite().all())]
+            if bad:
+                raise UserError(
+                    f"{self.name}: the weights {', '.join(bad[:3])} of its speech encoder hold NaN or infinity, "
+                    "expected numbers; take another checkpoint"
+                )
+            self.speech.eval().requires_grad_(False).to(self.device)
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """The encoder by the name that checkpoints use."""
+        return {} if self.speech is None else {"speech": self.speech}
+
+    def layers(self) -> list[str]:
+        """Names of all layers, the lowest first: ``logmel`` is the input itself."""
+        if self.speech is None:
+            return [LOGMEL]
+        if isinstance(self.speech, ResDavenetVq):
+            return [LOGMEL, *self.speech.layers()]
+        if isinstance(self.speech, ResDavenet):
+            return [LOGMEL, *(f"conv{stage + 1}" for stage in range(STAGES))]
+        return [LOGMEL, OUTPUT]
+
+    def quantised(self) -> list[str]:
+        """Names of the layers that have codes, the lowest first."""
+        return [*self.speech.quantizers] if isinstance(self.speech, ResDavenetVq) else []
+
+    def check(self, layers: Sequence[str], codes: bool = False) -> None:
+        """Refuse layers that there are not.
+
+        Args:
+            layers: names.
+            codes: whether their codes are wanted.
+
+        Raises:
+            LayerError: the model lacks one, or one has no codes; the message lists those that there are.
+        """
+        known, quantised = self.layers(), self.quantised()
+        if codes and not quantised:
+            raise LayerError(
+                f"{self.name} has no quantisers, so its frames have no codes; expected a model with some, such as one "
+                "trained with turn_on '01100'"
+            )
+        for name in layers:
+            if name not in known:
+                raise LayerError(f"found the layer {name!r}; the layers of {self.name} are {', '.join(known)}")
+            if codes and name not in quantised:
+                raise LayerError(f"the layer {name} has no codes; those of {self.name} that do: {', '.join(quantised)}")
+
+    @torch.no_grad()
+    def encode(self, layers: Sequence[str], mel: Tensor) -> dict[str, Layer]:
+        """Return what leaves some layers, computed together.
+
+        Args:
+            layers: names that :meth:`check` accepts.
+            mel: (B, 40, T) in dB, every frame valid.
+
+        Returns:
+            Features (B, C, T') of each layer, and codes (B, T') int64 of those that are quantised, else None.
+        """
+        wanted, found = set(layers), {}
+        for name, layer in self._outputs(mel.to(self.device)):
+            if name in wanted:
+                found[name] = layer
+            if len(found) == len(wanted):
+                break
+        return found
+
+    def _outputs(self, mel: Tensor) -> Iterator[tuple[str, Layer]]:
+        """Yield every layer by name as it is computed."""
+        yield LOGMEL, (mel, None)
+        if isinstance(self.speech, ResDavenetVq):
+            for number, (before, made) in enumerate(self.speech.passes(mel), 1):
+                yield f"conv{number}", (before, None)
+                if made is not None:
+                    yield f"quant{number}", (made.values, made.codes)
+        elif isinstance(self.speech, ResDavenet):
+            yield from ((f"conv{n}", (features, None)) for n, features in enumerate(self.speech.stage_outputs(mel), 1))
+        elif self.speech is not None:
+            yield OUTPUT, (self.speech(mel).features, None)
+
+    def pooling(self, layer: str) -> int:
+        """Return how many frames of 10 ms each frame of a layer covers, whatever the length of the utterance.
+
+        Published code takes ``round(T / T')`` of the utterance at hand, which is the same but for very short ones.
+
+        Args:
+            layer: a name that :meth:`check` accepts.
+        """
+        if layer not in self._poolings:
+            silence = torch.full((1, MEL_BINS, PROBE), -80.0)
+            self._poolings[layer] = round(PROBE / self.encode([layer], silence)[layer][0].shape[-1])
+        return self._poolings[layer]
+
+    def code_norms(self, layer: str) -> np.ndarray:
+        """Return the Euclidean norms (K,) of the vectors of a ``layer``'s codes."""
+        return self.speech.quantizers[layer].codebook.norm(dim=1).cpu().numpy()
+
+    def seconds(self, layer: str) -> float:
+        """Return how many seconds each frame of a ``layer`` covers."""
+        return FRAME_SECONDS * self.pooling(layer)
+
+
+def load_speech(source: SpeechSource | None, device: torch.device) -> SpeechModel:
+    """Load a trained speech encoder.
+
+    Args:
+        source: where from; None for a model whose only layer is the log-mels.
+        device: where to.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelError: the run is none of this project or reads text.
+        UserError: weights are missing, damaged, or of another network.
+    """
+    if source is None:
+        return SpeechModel(None, device, "the input alone")
+    if source.published is not None:
+        found = load_published("resdavenet_vq", source.published)
+        return SpeechModel(found.speech, device, _name(source.published))
+    if source.run.suffix == ".json":
+        model = SpeechModel(load_encoder(source.run), device, source.run.stem)
+        log.info("speech encoder from %s", config.short(source.run))
+        return model
+    values = run_config(source.run)
+    model = SpeechModel(build_encoder(values["task"], "speech_encoder", source.run), device, _name(source.run))
+    state = load_run(source.run, model)
+    log.info("speech encoder from %s (step %d)", config.short(source.run), state["step"])
+    return model
+
+
+def _name(path: Path) -> str:
+    """What a folder, or a checkpoint in the folder of checkpoints below it, is called."""
+    return path.name if path.is_dir() else f"{path.absolute().parent.parent.name}/{path.name}"
+
+
+__all__ = ["LOGMEL", "OUTPUT", "LayerError", "ModelError", "SpeechModel", "SpeechSource", "load_speech"]

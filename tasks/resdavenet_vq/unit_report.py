@@ -1,0 +1,189 @@
+"""What the units of trained models are: ``python run.py -f resdavenet_vq/units.yaml``.
+
+The notebook of wnhsu/ResDAVEnet-VQ (``run_evaluations.ipynb``) as a report: time-aligned transcripts of words, phones
+and codes above the spectrogram, how well the codes of several models and layers detect words, and for each code the
+words that it is nearest to and stretches of speech to listen to.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from pydantic import NonNegativeInt, PositiveInt
+
+from common import distributed
+from common.errors import UserError
+from config.limits import BatchSize, Workers
+from datasets.spoken_captions.dataset import OnError, SpokenCaptions
+from datasets.spoken_captions.phones import phones_known, read_phones
+from datasets.spoken_captions.splits import Captions
+from engine.context import Context
+from engine.run_folder import RunSettings
+from evaluation.report.unit_plots import precision_recall, save, words_above
+from evaluation.report.units import codes_section, figures_section, utterances_section
+from evaluation.word_detection.detect import Detecting, WordDetection
+from tasks.resdavenet_vq.examples import Utterances
+from tasks.resdavenet_vq.extraction import Utterance
+from tasks.resdavenet_vq.layers import SpeechModel, SpeechSource, load_speech
+from tasks.resdavenet_vq.word_detection import (
+    DRY_ROWS,
+    Alignments,
+    BadAlignments,
+    measured,
+    usable_alignments,
+    utterances_with_codes,
+)
+from tasks.results import results_folder, write_results
+
+log = logging.getLogger(__name__)
+SILENT = '<p class="note">No sounds were found for this dataset.</p>'
+
+
+def unit_report(
+    models: dict[str, SpeechSource | None],
+    data: Captions,
+    context: Context,
+    layers: list[str] | None = None,
+    phones: bool = False,
+    how: Detecting = Detecting(),  # noqa: B008  never changed
+    utterances: PositiveInt | None = 2000,
+    bad_alignments: BadAlignments = "error",
+    on_error: OnError = "error",
+    batch_size: BatchSize = 16,
+    workers: Workers = 0,
+    shown: NonNegativeInt = 3,
+    keywords: list[str] = [],  # noqa: B006  never changed
+    occurrences: PositiveInt = 3,
+    codes: NonNegativeInt = 12,
+    snippets: NonNegativeInt = 5,
+    run: RunSettings = RunSettings(),  # noqa: B008  never changed
+) -> None:
+    """Compare how the codes of models and layers detect words, and show what the codes of the first model cover.
+
+    Args:
+        models: trained speech encoders by the names that the figures use; null takes one away that a config names.
+        data: dataset of utterances with word alignments and sounds; without pictures it loads faster.
+        context: given by run.py.
+        layers: names of quantised layers such as ``quant3``, of each model; all that a model has when None.
+        phones: whether phone times are shown, which only worlds of this project have.
+        how: what counts as a detection.
+        utterances: the first so many of the dataset are measured; None for all.
+        bad_alignments: as in word detection.
+        on_error: as in word detection.
+        batch_size: utterances encoded at a time at most.
+        workers: loading processes.
+        shown: utterances that are drawn with their transcripts, the first.
+        keywords: words of which occurrences are drawn.
+        occurrences: of each of them.
+        codes: of each layer of the first model that are shown, those that detect words best.
+        snippets: stretches of speech of each code.
+        run: where everything is written.
+
+    Raises:
+        UserError: weights or data are missing or do not fit, a model lacks a layer or its codes, no utterance has an
+            alignment, or an alignment does not fit its sound.
+    """
+    given = {name: source for name, source in models.items() if source is not None}
+    if not given:
+        raise UserError("models names no model; expected at least one, such as 'models={mine: {run: runs/NAME}}'")
+    trained = {name: load_speech(source, distributed.pick_device()) for name, source in given.items()}
+    for model in trained.values():
+        model.check(layers or [], codes=True)
+    dataset = data(train=False, on_error=on_error)
+    words, left_out = usable_alignments(dataset, utterances, bad_alignments)
+    if context.dry_run:
+        words = dict(list(words.items())[:DRY_ROWS])
+    if phones and not phones_known(dataset.source):
+        raise UserError(f"there are no phone times beside {dataset.source}, a world has them; set phones=false")
+    spoken = {one.uttid: one.phones for one in read_phones(dataset.source)} if phones else {}
+    with results_folder(context, run) as folder:
+        found: dict[str, dict[str, WordDetection]] = {}
+        first: list[Utterance] = []
+        for name, model in trained.items():
+            wanted = layers or model.quantised()
+            encoded = utterances_with_codes(model, dataset, wanted, list(words), batch_size, workers)
+            found[name] = measured(model, wanted, encoded, words, how, bad_alignments != "keep")
+            first = first or encoded
+        log.info("drawing utterances and codes")
+        figures = folder.path / "figures"
+        name, model = next(iter(trained.items()))
+        examples = _examples(dataset, words, spoken, model, list(found[name]), first, figures)
+        heard = [(f"“{word}”", utterances_section(examples.with_word(word, occurrences)) or _unheard(examples, word))
+                 for word in keywords]  # fmt: skip
+        covered = [(f"Codes of {layer} ({name})", codes_section(examples.cards(layer, one, codes, snippets)))
+                   for layer, one in found[name].items()]  # fmt: skip
+        sections = [
+            (f"Utterances and their units ({name})", _drawn(examples, shown)),
+            *heard,
+            ("Words that codes detect", figures_section(compared(found, how.top, figures))),
+            *covered,
+        ]
+        told = ", ".join(model.name for model in trained.values())
+        shown_sections = [(title, html) for title, html in sections if html]
+        write_results(folder, context, "units", left_out | _metrics(found), shown_sections, weights=told)
+
+
+def _metrics(found: Mapping[str, Mapping[str, WordDetection]]) -> dict[str, float]:
+    """Put the numbers of all models and layers together."""
+    return {
+        f"{name}/{layer}/{metric}": value
+        for name, of_model in found.items()
+        for layer, one in of_model.items()
+        for metric, value in one.metrics().items()
+    }
+
+
+def compared(found: Mapping[str, Mapping[str, WordDetection]], top: int, folder: Path) -> list[tuple[str, Path]]:
+    """Draw the layers of all models in one figure each way.
+
+    Args:
+        found: word detection by model and layer.
+        top: words of each in the scatter.
+        folder: for PNG and SVG files.
+
+    Returns:
+        What each figure shows, and its SVG file.
+    """
+    best = {
+        f"{name} {layer}": [(word.f1, word.precision, word.recall) for word in one.words()]
+        for name, of_model in found.items()
+        for layer, one in of_model.items()
+    }
+    scores = {name: [word[0] for word in words] for name, words in best.items()}
+    return [
+        (
+            "precision and recall of each word's best code",
+            _svg(precision_recall(best, top), folder / "precision_recall"),
+        ),
+        ("words whose best code has at least this F1", _svg(words_above(scores), folder / "words_above")),
+    ]
+
+
+def _svg(figure: Figure, stem: Path) -> Path:
+    return save(figure, stem)[1]
+
+
+def _examples(
+    dataset: SpokenCaptions,
+    words: Alignments,
+    phones: Mapping[str, list[tuple[float, float, str]]],
+    model: SpeechModel,
+    layers: list[str],
+    encoded: list[Utterance],
+    folder: Path,
+) -> Utterances:
+    codes = {layer: {one.row: one.layers[layer].codes for one in encoded} for layer in layers}
+    kept = {one.row: words[one.row] for one in encoded}
+    return Utterances(dataset, kept, phones, codes, {layer: model.seconds(layer) for layer in layers}, folder)
+
+
+def _drawn(examples: Utterances, count: int) -> str:
+    """The first utterances, or a note where there is nothing to hear."""
+    drawn = [examples.shown(row) for row in list(examples.words)[:count]]
+    return utterances_section([one for one in drawn if one is not None]) if None not in drawn else SILENT
+
+
+def _unheard(examples: Utterances, word: str) -> str:
+    spoken = any(one[2].upper() == word.upper() for words in examples.words.values() for one in words)
+    return SILENT if spoken else '<p class="note">Not spoken in these utterances.</p>'

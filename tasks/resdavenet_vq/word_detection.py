@@ -1,0 +1,232 @@
+"""Which words the codes of a trained model detect: ``python run.py -f resdavenet_vq/word_detection.yaml``.
+
+The unit analysis of ResDAVEnet-VQ (arXiv:1911.09602; wnhsu/ResDAVEnet-VQ ``run_unit_analysis.py``): every utterance is
+encoded, and its codes are held against its time-aligned words.
+"""
+
+import logging
+from typing import Literal
+
+import numpy as np
+from pydantic import PositiveInt
+
+import config
+from common import distributed
+from common.errors import UserError
+from config.limits import BatchSize, Workers
+from datasets.spoken_captions.dataset import OnError, SpokenCaptions
+from datasets.spoken_captions.places_manifest import report_problems
+from datasets.spoken_captions.records import Word
+from datasets.spoken_captions.splits import Captions
+from engine.context import Context
+from engine.run_folder import RunSettings
+from evaluation.report.parts.words import words_section
+from evaluation.unit_tables import write_alignments, write_unit_tables
+from evaluation.word_detection.alignments import SLACK, alignment_fault
+from evaluation.word_detection.detect import Detecting, WordDetection, chance_of_words, detect_words
+from evaluation.word_detection.tables import write_word_tables
+from tasks.resdavenet_vq.extraction import Utterance, extract_all
+from tasks.resdavenet_vq.layers import FRAME_SECONDS, SpeechModel, SpeechSource, load_speech
+from tasks.results import results_folder, write_results
+
+log = logging.getLogger(__name__)
+BadAlignments = Literal["error", "skip", "keep"]
+Alignments = dict[int, list[Word]]
+DRY_ROWS = 2
+
+
+def word_detection(
+    model: SpeechSource,
+    data: Captions,
+    context: Context,
+    layers: list[str] | None = None,
+    how: Detecting = Detecting(),  # noqa: B008  never changed
+    utterances: PositiveInt | None = 20000,
+    bad_alignments: BadAlignments = "error",
+    on_error: OnError = "error",
+    batch_size: BatchSize = 16,
+    workers: Workers = 0,
+    show: PositiveInt = 40,
+    run: RunSettings = RunSettings(),  # noqa: B008  never changed
+) -> None:
+    """Measure the codes of some layers as detectors of words, and write tables, metrics and a report.
+
+    Args:
+        model: the trained speech encoder.
+        data: dataset of utterances with word alignments; without pictures it loads faster.
+        context: given by run.py.
+        layers: names of quantised layers such as ``quant3``; all of them when None.
+        how: what counts as a detection.
+        utterances: the first so many of the dataset, 20,000 as published; None for all.
+        bad_alignments: what happens to words that overlap or run past the sound: ``error`` stops, ``skip`` leaves the
+            utterance out, ``keep`` takes everything as it is, as the public code does.
+        on_error: what happens to sounds that cannot be decoded: ``error`` stops, ``skip`` leaves the utterance out.
+        batch_size: utterances encoded at a time at most.
+        workers: loading processes.
+        show: rows of the tables in the report, in text and in LaTeX; CSV files have all.
+        run: where everything is written.
+
+    Raises:
+        UserError: weights or data are missing or do not fit, the model lacks a layer or its codes, no utterance has an
+            alignment, or an alignment does not fit its sound.
+    """
+    trained = load_speech(model, distributed.pick_device())
+    trained.check(layers or [], codes=True)
+    wanted = layers or trained.quantised()
+    dataset = data(train=False, on_error=on_error)
+    alignments, left_out = usable_alignments(dataset, utterances, bad_alignments)
+    if context.dry_run:
+        alignments = dict(list(alignments.items())[:DRY_ROWS])
+    with results_folder(context, run) as folder:
+        encoded = utterances_with_codes(trained, dataset, wanted, list(alignments), batch_size, workers)
+        metrics: dict[str, float] = {"utterances": len(encoded), **left_out}
+        if on_error == "skip":
+            metrics["utterances_unreadable"] = len(alignments) - len(encoded)
+        found = measured(trained, wanted, encoded, alignments, how, bad_alignments != "keep")
+        chance = by_chance(trained, wanted, encoded, alignments, how)
+        for layer in wanted:
+            write_word_tables(folder.path, layer, found[layer], show)
+            write_unit_tables(folder.path, layer, found[layer], trained.code_norms(layer))
+            heard = _heard(trained, layer, encoded, alignments)
+            names = [dataset.record(one.row).uttid for one in encoded]
+            write_alignments(folder.path / f"alignments_{layer}.jsonl", names, *heard)
+            metrics |= {f"{layer}/{name}": value for name, value in found[layer].metrics().items()}
+            if layer in chance:  # how often things come is as without it
+                told = chance[layer].metrics().items()
+                metrics |= {f"{layer}/chance/{name}": value for name, value in told if "f1" in name}
+        sections = [words_section(one, layer, show, chance=chance.get(layer)) for layer, one in found.items()]
+        write_results(folder, context, "words that codes detect", metrics, sections, weights=trained.name)
+
+
+def utterances_with_codes(
+    model: SpeechModel, dataset: SpokenCaptions, layers: list[str], rows: list[int], batch_size: int, workers: int
+) -> list[Utterance]:
+    """Encode utterances and keep their codes.
+
+    Args:
+        model: the speech model.
+        dataset: of the utterances.
+        layers: quantised ones.
+        rows: of the dataset.
+        batch_size: utterances encoded at a time at most.
+        workers: loading processes.
+
+    Returns:
+        Those that could be read, in the order of their rows.
+
+    Raises:
+        UserError: none could be read.
+    """
+    log.info("encoding %d utterances of %s", len(rows), config.short(dataset.source))
+    how = {"rows": rows, "batch_size": batch_size, "workers": workers}
+    encoded = extract_all(model, dataset, layers, features=False, codes=True, **how)
+    if not encoded:
+        raise UserError(f"none of {len(rows)} utterances of {dataset.source} could be used; mend the files")
+    return encoded
+
+
+def measured(
+    model: SpeechModel,
+    layers: list[str],
+    encoded: list[Utterance],
+    words: Alignments,
+    how: Detecting,
+    checked: bool = True,
+) -> dict[str, WordDetection]:
+    """Hold the codes of some layers against words.
+
+    Args:
+        model: that made the codes.
+        layers: quantised ones.
+        encoded: utterances with the codes of these layers.
+        words: of their rows.
+        how: what counts as a detection.
+        checked: whether words behind the codes of an utterance are refused.
+
+    Returns:
+        The measured pairs by layer.
+
+    Raises:
+        WordDetectionError: an alignment runs past its codes.
+    """
+    return {layer: detect_words(*_heard(model, layer, encoded, words), how, checked) for layer in layers}
+
+
+def by_chance(
+    model: SpeechModel, layers: list[str], encoded: list[Utterance], words: Alignments, how: Detecting
+) -> dict[str, WordDetection]:
+    """Hold the codes of other utterances against words (:func:`evaluation.word_detection.detect.chance_of_words`).
+
+    Args:
+        model: that made the codes.
+        layers: quantised ones.
+        encoded: utterances with the codes of these layers.
+        words: of their rows.
+        how: what counts as a detection.
+
+    Returns:
+        The measured pairs by layer; nothing of a single utterance, which has no other.
+    """
+    if len(encoded) < 2:
+        return {}
+    return {layer: chance_of_words(*_heard(model, layer, encoded, words), how) for layer in layers}
+
+
+def _heard(
+    model: SpeechModel, layer: str, encoded: list[Utterance], words: Alignments
+) -> tuple[list[np.ndarray], list[list[Word]], float]:
+    """Codes and words of each utterance, and the seconds that a code covers."""
+    codes = [one.layers[layer].codes for one in encoded]
+    return codes, [words[one.row] for one in encoded], model.seconds(layer)
+
+
+def usable_alignments(
+    dataset: SpokenCaptions, most: int | None, bad: BadAlignments
+) -> tuple[Alignments, dict[str, float]]:
+    """Return the word alignments of the first utterances of a dataset, those that there are and that fit their sound.
+
+    Of an utterance that the dataset cuts, the words behind the cut are left out, unless bad ones are kept too.
+
+    Args:
+        dataset: of the utterances.
+        most: how many utterances are looked at; all when None.
+        bad: what happens to an alignment that does not fit.
+
+    Returns:
+        Words by row, and how many utterances and words were left out, by name.
+
+    Raises:
+        UserError: no utterance has an alignment.
+        ManifestError: some do not fit, and bad is ``error``; the message lists the first ten.
+    """
+    count = min(len(dataset), most or len(dataset))
+    given = {row: words for row in range(count) if (words := dataset.record(row).alignment)}
+    if not given:
+        raise UserError(
+            f"none of the {count} utterances of {dataset.source} has a word alignment (text_alignment); expected "
+            "start__WORD__end tokens: worlds that this project builds have them, and for HDF5 that names only its "
+            "files data.texts names the list"
+        )
+    left_out: dict[str, float] = {"utterances_without_alignment": count - len(given)}
+    if bad == "keep":
+        return given, left_out
+    frames, longest = dataset.lengths(), dataset.cut_at()
+    fine, faults, behind = {}, {}, 0
+    for row, words in given.items():
+        cut = longest is not None and frames[row] >= longest
+        duration = FRAME_SECONDS * (longest if cut else frames[row])
+        kept = [word for word in words if word[1] <= duration + SLACK] if cut else words
+        fault = alignment_fault(kept, duration if frames[row] else float("inf"))  # 0: a header that cannot be read
+        if fault is None and kept:
+            fine[row] = kept
+            behind += len(words) - len(kept)
+        elif fault is not None:
+            faults[row] = f"row {row} ({dataset.record(row).uttid}): text_alignment: {fault}"
+    if bad == "error":
+        report_problems(dataset.source, faults.values(), "mend them, or set bad_alignments=skip (or keep)")
+    elif faults:
+        log.warning("%d utterances left out for their alignments, one is: %s", len(faults), next(iter(faults.values())))
+    if not fine:
+        first = next(iter(faults.values()), "all words lie behind the cut, see max_frames")
+        raise UserError(f"no alignment of {dataset.source} fits its sound, the first: {first}")
+    return fine, left_out | {"utterances_with_bad_alignment": len(faults), "words_behind_the_cut": behind}

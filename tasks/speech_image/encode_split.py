@@ -1,0 +1,118 @@
+"""Encodes a whole split over all ranks, for retrieval.
+
+Shape letters: N rows of the split, b rows of a batch, D embedding size, T frames, H, W image map.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from common import distributed
+from common.errors import UserError
+from datasets.loading.loader import Loader
+from datasets.spoken_captions.dataset import SpokenCaptions
+from engine.logs import progress
+from models.speech_maps import SpeechMaps
+
+Encode = Callable[[dict[str, Any], SpokenCaptions], tuple[Tensor, SpeechMaps]]
+
+
+class Encoded(NamedTuple):
+    """Maps of a split, on the CPU, in the order of the dataset's rows.
+
+    Attributes:
+        image: (N, D, H, W).
+        speech: (N, D, T).
+        nframes: (N,) valid frames of T.
+        index: (N,) rows of the dataset.
+        pooling: input frames of 10 ms for each of the T frames; None where the T are words.
+    """
+
+    image: Tensor
+    speech: Tensor
+    nframes: Tensor
+    index: Tensor
+    pooling: int | None
+
+
+@torch.no_grad()
+def encode_all(loader: Loader, encode: Encode, limit: int | None = None) -> Encoded:
+    """Encode a split, each rank its share.
+
+    Args:
+        loader: an evaluation loader.
+        encode: from a batch of a dataset to image maps (b, D, H, W) and speech maps (b, D, T).
+        limit: number of batches; None for all.
+
+    Returns:
+        The maps of every rank's rows, the same on every rank, each row once; a rank may have none of its own.
+
+    Raises:
+        UserError: no row of the split can be used, or maps are not finite; names the row.
+    """
+    rows: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    pooling: int | None = None
+    batches = loader.batches(0)
+    for batch in progress(batches, limit or loader.steps_per_epoch, "encoding"):
+        image, speech = encode(batch, loader.dataset)
+        pooling = speech.pooling
+        _check_finite(loader.dataset, batch["index"], {"image": image, "speech": speech.features})
+        rows.append((image.float().cpu(), speech.features.float().cpu(), speech.nframes.cpu(), batch["index"].cpu()))
+        if limit is not None and len(rows) >= limit:
+            break
+    share = _concatenated(rows) if rows else None
+    if distributed.world_size() > 1:
+        share, pooling = _gather(share, pooling)
+    if share is None:
+        raise UserError(_nothing_usable(loader))
+    image, speech, nframes, index = share
+    order = index.argsort()
+    return Encoded(image[order], speech[order], nframes[order], index[order], pooling)
+
+
+def _check_finite(dataset: SpokenCaptions, index: Tensor, maps: dict[str, Tensor]) -> None:
+    """Refuse maps (b, ...) with NaN or infinity, by the first of their rows."""
+    for name, values in maps.items():
+        bad = (~values.isfinite().flatten(1).all(1)).nonzero()[:, 0]
+        if len(bad):
+            told = UserError(
+                f"the {name} map of it is not finite, expected numbers; look at the weights of the encoder"
+            )
+            raise dataset.unusable(int(index[bad[0].item()]), told)
+
+
+def _concatenated(rows: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> list[Tensor]:
+    """Put the batches of this rank together: images, speech, frame counts, indices."""
+    image, nframes, index = (torch.cat([row[i] for row in rows]) for i in (0, 2, 3))
+    return [image, _stack_padded([row[1] for row in rows]), nframes, index]
+
+
+def _nothing_usable(loader: Loader) -> str:
+    """Say that a split holds no row that can be encoded, with one reason."""
+    reason = next(iter(loader.skipped.values()), "see the warnings of the other processes")
+    return f"none of the {len(loader.dataset)} rows to evaluate on could be used; mend the files, one is: {reason}"
+
+
+def _stack_padded(parts: list[Tensor]) -> Tensor:
+    """Concatenate (b, D, T_i) along the batch, padded with zeros to the longest T."""
+    longest = max(part.shape[-1] for part in parts)
+    return torch.cat([torch.nn.functional.pad(part, (0, longest - part.shape[-1])) for part in parts])
+
+
+def _gather(share: list[Tensor] | None, pooling: int | None) -> tuple[list[Tensor] | None, int | None]:
+    """Concatenate every rank's rows; the speech maps may differ in length, and a rank may have no rows (None)."""
+    device = distributed.pick_device() if torch.distributed.get_backend() == "nccl" else torch.device("cpu")
+    told = None if share is None else ([tensor.shape[1:] for tensor in share], pooling)
+    known = [one for one in distributed.gather_objects(told) if one is not None]
+    if not known:
+        return None, None
+    shapes, pooling = known[0]
+    if share is None:
+        kinds = (torch.float32, torch.float32, torch.int64, torch.int64)
+        share = [torch.zeros(0, *shape, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True)]
+    longest = max(shapes[1][-1] for shapes, _ in known)
+    image, speech, *others = share
+    speech = torch.nn.functional.pad(speech, (0, longest - speech.shape[-1]))
+    return [distributed.gather_uneven(tensor.to(device)).cpu() for tensor in (image, speech, *others)], pooling

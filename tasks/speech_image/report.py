@@ -1,0 +1,175 @@
+"""The retrieval report of a split: metrics, and the best and worst queries with what the model heard and saw."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.spoken_captions.dataset import SpokenCaptions
+from datasets.spoken_captions.vocabulary import words as split_words
+from engine.context import Context
+from engine.run_folder import RunFolder
+from evaluation.report.parts.left_out import left_out_metrics
+from evaluation.report.retrieval import Query, Report, Retrieved, best_and_worst, write_report
+from evaluation.retrieval.tables import write_retrieval
+from models.matchmap import matchmaps
+from tasks.speech_image.encode_split import Encoded
+from tasks.speech_image.ranked import Ranked
+
+Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
+Picture = Callable[[SpokenCaptions, int], np.ndarray]
+EXAMPLES = 4  # best and worst queries of each direction in the report
+ANSWERS = 5
+CURVES = ("train/loss", "learning_rate/", "speed/samples_per_second", "validation/recall@", "validation/median_rank")
+FRAME_SECONDS, SAMPLE_RATE = 0.01, 16000
+
+
+def write_retrieval_report(
+    folder: RunFolder,
+    context: Context,
+    dataset: SpokenCaptions,
+    encoded: Encoded,
+    ranked: Ranked,
+    compare: Compare,
+    split: str,
+    picture: Picture,
+    sections: Sequence[tuple[str, str]] = (),
+    left_out: Mapping[str, tuple[int, int]] | None = None,
+) -> dict[str, float]:
+    """Write ``queries.csv``, ``queries.json``, ``retrieval.json`` and ``report.html`` of a split.
+
+    Args:
+        folder: the run.
+        context: its config and command.
+        dataset: the split, for pictures, sounds and texts.
+        encoded: its maps.
+        ranked: the rankings of them.
+        compare: the similarity, for the answers of single queries.
+        split: its name, for the title.
+        picture: gives the picture of a row of the dataset, (H, W, 3) uint8.
+        sections: heading and HTML of further parts of the report.
+        left_out: split -> samples that could not be used, and samples with them.
+
+    Returns:
+        The metrics, with how much was left out if anything was.
+    """
+    names = [dataset.record(int(row)).uttid for row in encoded.index]
+    images = [names[first] for first in ranked.images.tolist()]
+    metrics = write_retrieval(folder.path, ranked.retrieval, images, names) | left_out_metrics(left_out or {})
+    sides = (("speech_to_image", ranked.retrieval.image), ("image_to_speech", ranked.retrieval.speech))
+    queries = [
+        _query(direction, int(position), dataset, encoded, ranked, compare, picture)
+        for direction, side in sides
+        for position in best_and_worst(side.rank.numpy(), EXAMPLES)
+    ]
+    report = Report(
+        title=f"{context.run_name}: retrieval among {ranked.what(split)}",
+        metrics=metrics,
+        curves={name: points for name, points in folder.curves().items() if name.startswith(CURVES)},
+        queries=queries,
+        sections=list(sections),
+        config_yaml=context.config_text,
+        info={"config": context.name, **_info(folder)},
+    )
+    write_report(folder.path / "report.html", report)
+    return metrics
+
+
+def _info(folder: RunFolder) -> dict[str, str]:
+    """Return the last start of the run as readable rows."""
+    lines = (folder.path / "info.jsonl").read_text(encoding="utf-8").splitlines()
+    last = json.loads(lines[-1])
+    machine = last["machine"]
+    return {
+        "started": last["started"],
+        "command": " ".join(last["command"]),
+        "commit": last["commit"] or "not in git",
+        "seed": str(last["seed"]),
+        "machine": f"{machine['cores']} cores, {machine['gpu'] or 'no GPU'}, {machine['system']}",
+        "packages": ", ".join(f"{name} {version}" for name, version in last["packages"].items()),
+    }
+
+
+def _query(
+    direction: str,
+    position: int,
+    dataset: SpokenCaptions,
+    encoded: Encoded,
+    ranked: Ranked,
+    compare: Compare,
+    picture: Picture,
+) -> Query:
+    """Collect one example: the true pair with its matchmap, and the first answers."""
+    spoken = direction == "speech_to_image"
+    side = ranked.retrieval.image if spoken else ranked.retrieval.speech
+    match = int(side.match[position])
+    image, speech = (match, position) if spoken else (position, match)
+    first = int(ranked.images[image])  # row that shows the image
+    frames = max(1, int(encoded.nframes[speech]))
+    maps = matchmaps(encoded.image[first : first + 1], encoded.speech[speech : speech + 1, :, :frames])[0]
+    # Of the caption with the images, or of the image with the captions; and the row and the image of each answer.
+    query = speech if spoken else first
+    answers, shown = (ranked.images, range(len(ranked.images))) if spoken else (None, ranked.image_of.tolist())
+    scores = _scores(encoded, query, spoken, compare, answers)
+    record = dataset.record(int(encoded.index[speech]))
+    heard = _heard if encoded.pooling is not None else _read
+    return Query(
+        direction=direction,
+        rank=int(side.rank[position]),
+        text=record.text or record.uttid,
+        image_u8=picture(dataset, int(encoded.index[first])),
+        sample_rate=SAMPLE_RATE,
+        matchmap=maps.numpy(),
+        retrieved=[
+            _answer(
+                dataset,
+                int(encoded.index[found if answers is None else answers[found]]),
+                float(scores[found]),
+                picture,
+                correct=shown[found] == image,
+            )
+            for found in np.argsort(-scores, kind="stable")[:ANSWERS].tolist()
+        ],
+        **heard(dataset, int(encoded.index[speech]), frames, encoded.pooling),
+    )
+
+
+def _heard(dataset: SpokenCaptions, row: int, frames: int, pooling: int) -> dict[str, Any]:
+    """Return what a query says about the time of a spoken caption, of which the model heard ``frames``."""
+    waveform, words = dataset.waveform(row), dataset.record(row).alignment
+    seconds = frames * pooling * FRAME_SECONDS
+    whole = 0.0 if waveform is None else len(waveform) / SAMPLE_RATE
+    whole = max(whole, words[-1][1] if words else 0.0)
+    # Pooling rounds down and a window is 15 ms longer than its step: only more than that was really cut.
+    cut = whole - seconds > (pooling + 3) * FRAME_SECONDS
+    return {"waveform": waveform, "seconds": seconds, "words": words, "whole_seconds": whole if cut else None}
+
+
+def _read(dataset: SpokenCaptions, row: int, frames: int, _pooling: None) -> dict[str, Any]:
+    """Return the words of a written caption, which has no time: each is one frame."""
+    words = split_words(dataset.record(row).text or "")[:frames]
+    return {
+        "waveform": None,
+        "seconds": None,
+        "words": [(float(at), at + 1.0, word) for at, word in enumerate(words)],
+    }
+
+
+def _scores(
+    encoded: Encoded, row: int, spoken: bool, compare: Compare, answers: Tensor | None, chunk: int = 256
+) -> np.ndarray:
+    """Return the similarities (A,) of one query with its answers, all rows or some."""
+    one = slice(row, row + 1)
+    parts = []
+    for some in (torch.arange(len(encoded.index)) if answers is None else answers).split(chunk):
+        image, speech = (some, one) if spoken else (one, some)
+        parts.append(compare(encoded.image[image], encoded.speech[speech], encoded.nframes[speech]).flatten())
+    return torch.cat(parts).numpy()
+
+
+def _answer(dataset: SpokenCaptions, row: int, score: float, picture: Picture, correct: bool) -> Retrieved:
+    record = dataset.record(row)
+    return Retrieved(picture(dataset, row), record.text or record.uttid, score, correct)

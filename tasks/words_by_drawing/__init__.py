@@ -1,0 +1,1 @@
+"""System 1, words by drawing: the training and its parts."""

@@ -1,0 +1,128 @@
+"""Leaves in the run folder what was found about clusters of feature units: the clusters, their names, a page.
+
+``clusters/epoch_003/`` (what training found at the start of epoch 3) and ``clusters/report/`` (what the reported
+weights use, named anew) hold ``clusters.safetensors``, which ``task.editing.clustering.load`` takes, ``names.json`` and
+``clusters.html``.
+
+Shape letters: D feature units, h, w image map, R pixels a side.
+"""
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from common.files import write_whole
+from datasets.spoken_captions.dataset import SpokenCaptions
+from gan.clusters.clustering import Clusters, save_clusters
+from gan.clusters.datapoints import Datapoints
+from gan.clusters.names import ClusterName, Words
+from gan.images import encoder_input, picture
+from tasks.words_by_drawing.cluster_page import write_cluster_page
+
+FILE, NAMES, PAGE = "clusters.safetensors", "names.json", "clusters.html"
+SHOWN_NAMES = 12
+FRAME, SAMPLES = 0.01, 160  # of an input frame: seconds, samples
+Draw = Callable[[SpokenCaptions, int], Tensor]
+
+
+class DatasetPairs:
+    """What the page asks about pairs of a dataset whose pictures are drawn.
+
+    Args:
+        names: row of the dataset, as text, of each pair (``Datapoints.names``).
+        dataset: the captions.
+        draw: from dataset and row to the picture (3, R, R) in about [-1, 1].
+        image_encoder: in evaluation mode.
+        spoken: whether the model hears the captions; else sounds and word times are left out.
+    """
+
+    def __init__(
+        self, names: list[str], dataset: SpokenCaptions, draw: Draw, image_encoder: nn.Module, spoken: bool = True
+    ) -> None:
+        self.rows = [int(name) for name in names]
+        self.dataset, self.image_encoder, self.spoken = dataset, image_encoder, spoken
+        self._drawn = lru_cache(maxsize=256)(lambda row: draw(dataset, row))
+        self.longest = dataset.max_frames
+
+    def image_u8(self, pair: int) -> np.ndarray:
+        """Return the picture, (R, R, 3) uint8."""
+        return picture(self._drawn(self.rows[pair])).numpy()
+
+    @torch.no_grad()
+    def features(self, pair: int) -> Tensor:
+        """Return the picture's features, (D, h, w) on the CPU."""
+        return self.image_encoder(encoder_input(self._drawn(self.rows[pair])[None]))[0].float().cpu()
+
+    def waveform(self, pair: int) -> np.ndarray | None:
+        """Return the caption's sound, or None where the model saw an unknown part of it."""
+        sound = self.dataset.waveform(self.rows[pair]) if self.spoken else None
+        cut = sound is not None and self.longest is not None and len(sound) > (self.longest + 3) * SAMPLES
+        return None if cut else sound
+
+    def words(self, pair: int) -> Words | None:
+        """Return (start, end, word) in seconds, or None where they are not known or the caption was cut."""
+        found = self.dataset.record(self.rows[pair]).alignment if self.spoken else None
+        cut = found and self.longest is not None and found[-1][1] > (self.longest + 3) * FRAME
+        return None if cut else found
+
+    def text(self, pair: int) -> str:
+        """Return the written caption, or an empty text."""
+        return self.dataset.record(self.rows[pair]).text or ""
+
+
+def write_clusters(
+    folder: Path,
+    title: str,
+    clusters: Clusters,
+    datapoints: Datapoints,
+    pairs: DatasetPairs,
+    frame_seconds: float,
+) -> list[ClusterName]:
+    """Write the clusters, their names and their page (call on rank 0).
+
+    Args:
+        folder: made if missing.
+        title: of the page.
+        clusters: of the model that the datapoints are of.
+        datapoints: of the pairs.
+        pairs: what can be asked about them.
+        frame_seconds: what one frame of the speech maps covers.
+
+    Returns:
+        The names, in the order of the clusters.
+    """
+    save_clusters(clusters, folder / FILE)
+    names = write_cluster_page(folder / PAGE, title, clusters, datapoints, pairs, frame_seconds)
+    told = [
+        {"name": entry.name, "units": clusters.units(k), "words": [word._asdict() for word in entry.words]}
+        for k, entry in enumerate(names)
+    ]
+    write_whole(folder / NAMES, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
+    return names
+
+
+def clusters_section(run: Path, names: list[ClusterName]) -> tuple[str, str]:
+    """Make the section of a run's report that names its clusters and links to their pages.
+
+    Args:
+        run: the run folder, whose pages are linked to.
+        names: of the reported weights' clusters.
+
+    Returns:
+        Heading and HTML.
+    """
+    clear = sorted((entry for entry in names if entry.words), key=lambda entry: -entry.words[0].count)
+    shown = ", ".join(escape(entry.name) for entry in clear[:SHOWN_NAMES]) or "none"
+    pages = [path.relative_to(run).as_posix() for path in sorted((run / "clusters").glob(f"*/{PAGE}"))]
+    links = " · ".join(f'<a href="{escape(page)}">{escape(page.split("/")[1].replace("_", " "))}</a>' for page in pages)
+    html = (
+        f"<p>{len(names)} clusters of feature units; a word stands out in {len(clear)}, most clearly: {shown}.</p>"
+        f"<p>Their picture regions and pieces of speech: {links}</p>"
+    )
+    return "Clusters", html

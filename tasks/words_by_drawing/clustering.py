@@ -1,0 +1,244 @@
+"""Clusters of feature units while a task learns, and which of the generator's units draw each: renewed now and then.
+
+"Learning Words by Drawing Images" (CVPR 2019); published: surisdi/learning-by-drawing ``clusterer.py`` and
+``trainer.py`` (``optimize_neurons``). What was found lives in buffers of a module, so that checkpoints keep it.
+
+Shape letters: K clusters, D embedding size, n ranked units of a layer.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from common import distributed
+from common.errors import UserError
+from engine import replicas
+from gan.clusters.clustering import CLUSTERS, DATAPOINTS, Clusters, load_clusters
+from gan.clusters.datapoints import Datapoints
+from gan.clusters.segmenter import ClusterSegmenter
+from gan.dissection.dissect import dissect_generator
+from gan.dissection.unit_ranking import rank_units
+from gan.editing.regenerate import generate
+from gan.images import encoder_input
+from gan.latents import latents
+from models.speech_maps import SpeechMaps
+from published import load_published
+from tasks.words_by_drawing.cluster_buffers import ClusterBuffers, FoundClusters, units_buffer
+from tasks.words_by_drawing.cluster_report import FILE
+from tasks.words_by_drawing.generated_images import Studio
+
+log = logging.getLogger(__name__)
+DRY_PAIRS, DRY_SAMPLES = 64, 4
+CLUSTER_FOLDER = "cluster"  # of an active-learning selection, as published
+LATENT_SEED, LEVEL_SEED = 1, 2  # of the drawings that are dissected, and of those that choose the levels; as published
+
+
+@dataclass
+class Clustering:
+    """When and how feature units are clustered and the generator is dissected.
+
+    Attributes:
+        epochs_clustering: epochs from one clustering to the next; 10 as published.
+        datapoints: pairs that are looked at, 10,000 as published.
+        clusters: groups that the units are put into, 250 as published; only those with more than 3 units are kept.
+        samples: drawings that the generator is dissected with, 1,000 as published.
+        load: file of clusters to use instead of finding some (the published ``path_cluster_load``), or a folder of
+            published ones; the generator is dissected with them once. None with active learning: the clusters that the
+            selection was made with, where there are any.
+        excluded_units: units of the generator that are never switched off, by layer: those that only carry noise (35,
+            221, 280 and 496 of the published generator).
+        exclusion: ``removed`` leaves them out of the rankings; ``published`` keeps their places and puts unit 0 there,
+            which is then switched off in their stead.
+        dissected: what the image encoder sees of the drawings that the generator is dissected with: ``normalised``
+            pictures, as in training, or, as ``published``, the generator's own output in [-1, 1].
+    """
+
+    epochs_clustering: PositiveInt = 10
+    datapoints: PositiveInt = DATAPOINTS
+    clusters: PositiveInt = CLUSTERS
+    samples: PositiveInt = 1000
+    load: Path | None = None
+    excluded_units: dict[str, list[NonNegativeInt]] = field(default_factory=dict)
+    exclusion: Literal["removed", "published"] = "removed"
+    dissected: Literal["normalised", "published"] = "normalised"
+
+    def for_dry_run(self) -> "Clustering":
+        """Return the same at a size that shows in seconds whether everything fits."""
+        return replace(self, datapoints=min(self.datapoints, DRY_PAIRS), samples=min(self.samples, DRY_SAMPLES))
+
+    def with_selection(self, active_learning: Path | None) -> "Clustering":
+        """Return the same with the clusters of an active-learning selection, unless others are to be loaded.
+
+        Args:
+            active_learning: file of the selection, or None.
+        """
+        folder = None if active_learning is None else active_learning / CLUSTER_FOLDER
+        return self if self.load is not None or folder is None or not folder.is_dir() else replace(self, load=folder)
+
+
+class DrawingClusters:
+    """Finds clusters of feature units and the generator's units that draw them, when it is time.
+
+    Args:
+        settings: when and how.
+        dim: D, of the encoders.
+        studio: draws the pictures, and says which layers will be edited.
+
+    Raises:
+        UserError: excluded units that the generator does not have, fewer feature units than clusters, or a file to load
+            that holds none.
+        ClusteringError: the clusters to load are another model's.
+    """
+
+    def __init__(self, settings: Clustering, dim: int, studio: Studio) -> None:
+        self.settings, self.studio = settings, studio
+        one = generate(studio.generator, studio.latents.take([0]).to(studio.device), studio.layers)
+        channels = {layer: shape[0] for layer, shape in one.shapes.items()}
+        _check_excluded(settings.excluded_units, channels)
+        self.loaded = read_clusters(settings.load, dim) if settings.load is not None else None
+        if self.loaded is not None and not len(self.loaded.centroids):
+            raise UserError(
+                f"task.editing.clustering.load: {settings.load} holds no cluster, and no others are found with load; "
+                "give clusters of a trained model, or load: null to find them"
+            )
+        most = settings.clusters if self.loaded is None else len(self.loaded.centroids)
+        if self.loaded is None and most > dim:
+            raise UserError(
+                f"task.editing.clustering.clusters is {most}, but the encoders have {dim} feature units; expected at "
+                f"most {dim}, and far fewer for clusters of several units"
+            )
+        removed = settings.excluded_units if settings.exclusion == "removed" else {}
+        ranked = {name: number - len(set(removed.get(name, ()))) for name, number in channels.items()}
+        self.found = ClusterBuffers(most, dim, ranked).to(studio.device)
+
+    def due(self, epoch: int) -> bool:
+        """Whether to find clusters at the start of an epoch; not a second time when a run is resumed within it.
+
+        Args:
+            epoch: 0-based.
+        """
+        last = int(self.found.epoch)
+        if last < 0:
+            return True
+        return self.loaded is None and last != epoch and epoch % self.settings.epochs_clustering == 0
+
+    def renew(
+        self,
+        epoch: int,
+        batches: Iterable[dict[str, Any]],
+        encode: Callable[[dict[str, Any]], tuple[Tensor, SpeechMaps]],
+        image_encoder: nn.Module,
+    ) -> tuple[Clusters, Datapoints]:
+        """Cluster feature units and dissect the generator.
+
+        Args:
+            epoch: whose start it is.
+            batches: this rank's pairs.
+            encode: from a batch to image maps (b, D, H, W) and speech maps.
+            image_encoder: the one of ``encode``, in evaluation mode.
+
+        Returns:
+            The clusters, and the datapoints of the pairs, which name them.
+
+        Raises:
+            ClusteringError: there are no pairs, or features are not finite.
+        """
+        points = collect(batches, encode, self.settings.datapoints)
+        clusters = self.loaded or points.cluster(self.settings.clusters)
+        number = len(clusters.centroids)
+        if number:
+            units = self._rank(clusters, image_encoder)
+            asked = f" of {self.settings.clusters} asked for" if self.loaded is None else f" from {self.settings.load}"
+            log.info("epoch %d: %d clusters%s, generator dissected with them", epoch + 1, number, asked)
+        else:
+            units = {layer: self.found.get_buffer(units_buffer(layer))[:0] for layer in self.studio.layers}
+            log.warning(
+                "epoch %d: no cluster has more than 3 feature units, negatives get random units until the next "
+                "clustering; train with loss_type: regular first and start from that (init_from)",
+                epoch + 1,
+            )
+        self.found.put(epoch, FoundClusters(*(clusters.centroids, clusters.mean, clusters.std), units))
+        replicas.broadcast_modules([self.found])
+        return clusters, points
+
+    def _rank(self, clusters: Clusters, image_encoder: nn.Module) -> dict[str, Tensor]:
+        """Rank the units of each layer for each cluster, (K, n) int64, the best first."""
+        prepare = encoder_input if self.settings.dissected == "normalised" else nn.Identity()
+        segmenter = ClusterSegmenter(image_encoder, clusters, prepare)
+        generator, samples = self.studio.generator, self.settings.samples
+        drawn, others = (latents(samples, generator.latent_dim, seed) for seed in (LATENT_SEED, LEVEL_SEED))
+        found = dissect_generator(generator, segmenter, drawn, self.studio.layers, level_latents=others, examples=1)
+        return rank_units(found, self.settings.excluded_units, self.settings.exclusion == "published")
+
+
+def read_clusters(path: Path, dim: int) -> Clusters:
+    """Read clusters of a file, or of a folder that holds ``clusters.safetensors`` or published ones.
+
+    Args:
+        path: file or folder.
+        dim: D of the model that they are for.
+
+    Returns:
+        The clusters, on the CPU.
+
+    Raises:
+        UserError: they are missing or damaged, or another model's.
+    """
+    if not path.is_dir():
+        return load_clusters(path, dim)
+    if (path / FILE).is_file():
+        return load_clusters(path / FILE, dim)
+    clusters = load_published("clusters", path)
+    clusters.check(dim)
+    return clusters
+
+
+@torch.no_grad()
+def collect(
+    batches: Iterable[dict[str, Any]], encode: Callable[[dict[str, Any]], tuple[Tensor, SpeechMaps]], most: int
+) -> Datapoints:
+    """Take datapoints of pairs until there are enough, or no pairs are left; the same on every rank.
+
+    Args:
+        batches: this rank's, with ``index`` (b,) rows of the dataset, which name the pairs.
+        encode: from a batch to image maps (b, D, H, W) and speech maps.
+        most: pairs.
+
+    Returns:
+        What was collected, at most ``most`` pairs.
+    """
+    points = Datapoints(most)
+    for batch in batches:
+        image, speech = encode(batch)
+        rows = distributed.gather_rows(batch["index"].to(image.device))
+        points.add(
+            distributed.gather_rows(image),
+            distributed.gather_padded(speech.features),
+            distributed.gather_rows(speech.nframes),
+            [str(row) for row in rows.tolist()],
+        )
+        if points.full:
+            break
+    return points
+
+
+def _check_excluded(excluded: Mapping[str, list[int]], channels: Mapping[str, int]) -> None:
+    """Refuse excluded units that are not there, and excluding all."""
+    for layer, units in excluded.items():
+        if layer not in channels:
+            raise UserError(
+                f"task.editing.clustering.excluded_units names {layer!r}, expected one of the edited layers "
+                f"{list(channels)}"
+            )
+        beyond = [unit for unit in units if unit >= channels[layer]]
+        if beyond or len(set(units)) >= channels[layer]:
+            raise UserError(
+                f"task.editing.clustering.excluded_units of {layer} is {units}; the layer has the units 0 to "
+                f"{channels[layer] - 1}, and one at least must be left"
+            )

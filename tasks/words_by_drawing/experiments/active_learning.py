@@ -1,0 +1,223 @@
+"""Choose pairs for annotators: ``python run.py -f words_by_drawing/generate_active_learning.yaml``.
+
+Every training picture is edited as in training (units of the cluster nearest to the feature at the strongest cell), and
+the pairs are ranked by how well the edited picture still answers the caption. The worst ones are written for
+annotators, in the layout of datasets/spoken_captions/active_learning.py, which also says how their captions come into
+training. A second selection from a set with such captions leaves them out: a selection can only tell edits of unedited
+pictures. Published: surisdi/learning-by-drawing ``active_learning.py``; edits of one layer only, 3,000 pairs.
+"""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from pydantic import Field
+from torch import nn
+
+from config.limits import BatchSize, Seed, Weight
+from datasets.spoken_captions.active_learning import ActivePair, write_active
+from engine.context import Context
+from engine.logs import progress
+from engine.run_folder import RunSettings
+from evaluation.choices import Choice, choices_section
+from gan.clusters.clustering import save_clusters
+from gan.editing.regenerate import generate
+from gan.editing.regions import BORDER, heat, resized_region
+from gan.hooks import layer_named
+from gan.images import picture
+from losses import edited_negatives_each
+from models.matchmap import aligned_similarity, matchmaps
+from tasks.words_by_drawing.cluster_buffers import FoundClusters
+from tasks.words_by_drawing.cluster_report import FILE
+from tasks.words_by_drawing.clustering import CLUSTER_FOLDER
+from tasks.words_by_drawing.experiments.encoders import ModelSource
+from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened, write_table
+from tasks.words_by_drawing.experiments.images import LatentTable
+from tasks.words_by_drawing.experiments.run_clusters import clusters_of_run, edit
+
+log = logging.getLogger(__name__)
+SHOWN = 12
+
+
+class Edited(NamedTuple):
+    """One edited pair.
+
+    Attributes:
+        row: of the dataset.
+        loss: of the pair.
+        pair: how it was made.
+        image: its picture (R, R, 3) uint8.
+    """
+
+    row: int
+    loss: float
+    pair: ActivePair
+    image: np.ndarray
+
+
+def generate_active_learning(
+    model: ModelSource,
+    data: DataNode,
+    generator: nn.Module,
+    context: Context,
+    layer: str = "layer4",
+    latents: LatentTable = LatentTable(),  # noqa: B008  never changed
+    units: Literal["clusters", "random"] = "clusters",
+    pairs: Annotated[int, Field(ge=1)] = 3000,
+    batch_size: BatchSize = 16,
+    margin: Weight = 1.0,
+    max_retries: Annotated[int, Field(ge=0)] = 19,
+    border: Annotated[int, Field(ge=0)] = BORDER,
+    seed: Seed = 0,
+    run: RunSettings = RunSettings(),  # noqa: B008  never changed
+) -> None:
+    """Write the pairs whose edited pictures fool the model most, for annotators.
+
+    Args:
+        model: the trained encoders; a run with clusters unless ``units`` is random.
+        data: dataset of the training captions.
+        generator: draws and redraws the pictures.
+        context: given by run.py.
+        layer: of the generator, whose units are switched off; the same in training before and after.
+        latents: which latents the captions' ids mean.
+        units: chosen by the run's clusters as published, or at random.
+        pairs: how many are written, 3,000 as published.
+        batch_size: pairs edited at a time.
+        margin: of the loss; it moves all losses alike.
+        max_retries: attempts after the first until a picture has changed enough.
+        border: cells around the connected region of the strongest cell that are edited too; 1 as published.
+        seed: of the edits.
+        run: where the selection is written: the run folder is what ``task.editing.active_learning`` takes.
+
+    Raises:
+        UserError: Weights, clusters, captions or the layer are missing or do not fit.
+    """
+    layer_named(generator, layer)
+    with opened(context, run, data, model, generator, latents, seed) as experiment:
+        clusters = clusters_of_run(model, [layer]) if units == "clusters" else None
+        chosen: list[Edited] = []
+        for edited in edit_all(experiment, generator, layer, clusters, batch_size, margin, max_retries, seed, border):
+            chosen.append(edited)
+            if len(chosen) >= 2 * pairs + 1000:  # pictures of all training pairs would not fit in memory
+                chosen = _largest(chosen, pairs)
+        _write(experiment, _largest(chosen, pairs), layer, units, model)
+        if clusters is not None:  # training with the captions collected goes on with the same clusters
+            save_clusters(clusters.clusters, experiment.folder.path / CLUSTER_FOLDER / FILE)
+
+
+@torch.no_grad()
+def edit_all(
+    experiment: Experiment,
+    generator: nn.Module,
+    layer: str,
+    clusters: FoundClusters | None,
+    batch_size: int,
+    margin: float,
+    max_retries: int,
+    seed: int,
+    border: int = BORDER,
+) -> Iterator[Edited]:
+    """Edit the picture of every caption once and measure the loss.
+
+    Args:
+        experiment: weights and captions.
+        generator: draws the pictures.
+        layer: whose units are switched off.
+        clusters: choose the units; None for random ones.
+        batch_size: pairs edited at a time.
+        margin: of the loss.
+        max_retries: attempts after the first.
+        seed: of the edits.
+        border: cells around the connected region that are edited too.
+
+    Yields:
+        The edited pairs, in order.
+    """
+    rows, model = experiment.rows(None), experiment.model
+    for first in progress(range(0, len(rows), batch_size), -(-len(rows) // batch_size), "edited batches"):
+        batch = rows[first : first + batch_size]
+        positives = generate(generator, experiment.pictures.latents_of(batch), [layer])
+        speech = experiment.encode_speech(batch)
+        maps = model.encode_images(positives.images)
+        found = heat(matchmaps(maps, speech.features), speech.nframes)
+        source = torch.Generator().manual_seed(seed * 1_000_003 + first)
+        edits = edit(generator, positives, found, maps, clusters, source, max_retries, border=border)
+        kind, measure = model.similarity.kind, model.similarity.measure
+        before = aligned_similarity(maps, speech.features, speech.nframes, kind, measure)
+        after = aligned_similarity(model.encode_images(edits.images), speech.features, speech.nframes, kind, measure)
+        losses = edited_negatives_each(before, after, margin)
+        picture_size, layer_size = tuple(positives.images.shape[2:]), positives.shapes[layer][1:]
+        wanted = ((edits.masks, picture_size), (edits.measured, picture_size), (edits.masks, layer_size))
+        maps_of = [resized_region(masks, size, found.peaks).float().cpu().numpy() for masks, size in wanted]
+        for place, row in enumerate(batch):
+            switched = torch.nonzero(edits.units[layer][place])[:, 0].cpu().numpy()
+            pair = ActivePair(experiment.pictures.ids[row], switched, *(values[place] for values in maps_of))
+            yield Edited(row, float(losses[place]), pair, picture(edits.images[place]).numpy())
+
+
+def _largest(chosen: list[Edited], pairs: int) -> list[Edited]:
+    """The pairs with the largest loss, the largest first; equal ones in the order of the set."""
+    return sorted(chosen, key=lambda edited: (-edited.loss, edited.row))[:pairs]
+
+
+def _write(experiment: Experiment, chosen: list[Edited], layer: str, units: str, model: ModelSource) -> None:
+    """Write the selection, its pictures, the table and the report."""
+    folder = experiment.folder.path
+    for name in ("images", "hm"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir()
+    losses = [edited.loss for edited in chosen]
+    details = {
+        "units": units,
+        "model": str(model.run or model.published),
+        "losses": [round(loss, 6) for loss in losses],
+    }
+    write_active(folder, [edited.pair for edited in chosen], layer, details)
+    for number, edited in enumerate(chosen):
+        outlined(edited.image, edited.pair.shown).save(
+            folder / "images" / f"{number}_hn.jpg", quality=95, subsampling=0
+        )
+        grey = np.repeat((edited.pair.shown * 255).astype(np.uint8)[..., None], 3, axis=2)
+        Image.fromarray(grey).save(folder / "hm" / f"{number}_hn.jpg", quality=95, subsampling=0)
+    names = [experiment.dataset.record(edited.row) for edited in chosen]
+    table = [
+        [number, edited.pair.latent, f"{edited.loss:.6g}", len(edited.pair.units), record.text]
+        for number, (edited, record) in enumerate(zip(chosen, names, strict=True))
+    ]
+    write_table(folder / "active.csv", ["number", "id", "loss", "units", "caption of the original"], table)
+    section = choices_section([_example(experiment, edited) for edited in chosen[:SHOWN]])
+    metrics = {"pairs": float(len(chosen)), "largest_loss": losses[0], "smallest_loss": losses[-1]}
+    log.info(
+        "collect captions of the pictures in %s; where they go: datasets/spoken_captions/active_learning.py",
+        folder / "images",
+    )
+    experiment.finish(f"{len(chosen)} pairs for annotators", metrics, [("Edited pictures that fool most", section)])
+
+
+def outlined(image: np.ndarray, region: np.ndarray) -> Image.Image:
+    """Draw the box of a region in red on a picture, as annotators see it.
+
+    Args:
+        image: (R, R, 3) uint8.
+        region: (R, R), 0 outside.
+
+    Returns:
+        The picture with the box; without one where the region is empty.
+    """
+    drawn = Image.fromarray(image)
+    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+    if len(rows):
+        box = [int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])]
+        ImageDraw.Draw(drawn).rectangle(box, outline="red")
+    return drawn
+
+
+def _example(experiment: Experiment, edited: Edited) -> Choice:
+    record = experiment.dataset.record(edited.row)
+    images = [experiment.picture_u8(edited.row), np.asarray(outlined(edited.image, edited.pair.shown))]
+    text = record.text or record.uttid
+    return Choice(str(edited.pair.latent), text, np.array([0.0, edited.loss]), ["edited: its loss"], images)

@@ -1,0 +1,164 @@
+"""The trained encoders that an experiment is about, from a run folder or from a published checkpoint.
+
+Shape letters: I pictures, S spoken captions, D embedding size, H, W image map, T frames, R pixels a side.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import config
+from datasets.audio.log_mel import PAD_DB
+from engine.init_from import load_run
+from gan.images import encoder_input
+from models.matchmap import matchmaps, max_of_mean
+from models.similarity import Similarity
+from models.speech_maps import SpeechMaps
+from published import load_published
+from tasks.speech_image.trained import ModelError, build_encoder, checked, run_config
+
+log = logging.getLogger(__name__)
+PUBLISHED_FRAMES = 2048  # captions are padded to this length in the published evaluation
+
+
+@dataclass
+class ModelSource:
+    """Where the trained encoders come from; give one of the two.
+
+    Attributes:
+        run: a run folder of a speech-image or drawing task (its best weights), or one of its checkpoint files.
+        published: a checkpoint of surisdi/learning-by-drawing (``model_best_*.pth.tar``), or its folder.
+    """
+
+    run: Path | None = None
+    published: Path | None = None
+
+
+@dataclass
+class Trained:
+    """Both encoders in evaluation mode, and how their maps are compared.
+
+    Attributes:
+        image: (I, 3, R, R) normalised to (I, D, H, W).
+        speech: (S, 40, T0), frames to SpeechMaps.
+        similarity: of maps.
+        target_length: frames that captions are padded to; longer ones stay as they are.
+        device: where both are.
+        name: what they are called in reports.
+    """
+
+    image: nn.Module
+    speech: nn.Module
+    similarity: Similarity
+    target_length: int | None
+    device: torch.device
+    name: str
+
+    def __post_init__(self) -> None:
+        for module in (self.image, self.speech):
+            module.eval().requires_grad_(False).to(self.device)
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """The encoders by the names that checkpoints use."""
+        return {"image": self.image, "speech": self.speech}
+
+    @torch.no_grad()
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Encode pictures (I, 3, R, R) in [-1, 1] as maps (I, D, H, W).
+
+        Args:
+            images: (I, 3, R, R) in [-1, 1].
+
+        Returns:
+            (I, D, H, W).
+        """
+        return self.image(encoder_input(images.to(self.device)))
+
+    @torch.no_grad()
+    def encode_speech(self, mel: Tensor, nframes: Tensor) -> SpeechMaps:
+        """Encode log-mels (S, 40, T0) with (S,) valid frames, padded as in validation.
+
+        Args:
+            mel: (S, 40, T0) in dB.
+            nframes: (S,) valid frames.
+
+        Returns:
+            The maps.
+        """
+        missing = (self.target_length or 0) - mel.shape[-1]
+        if missing > 0:
+            mel = nn.functional.pad(mel, (0, missing), value=PAD_DB)
+        return self.speech(mel.to(self.device), nframes.to(self.device))
+
+    @torch.no_grad()
+    def scores(self, images: Tensor, speech: SpeechMaps, frames: Tensor) -> dict[str, Tensor]:
+        """Score candidate pictures for spoken captions in two ways: what every choice experiment does.
+
+        Args:
+            images: (I, 3, R, R) in [-1, 1].
+            speech: maps of S captions.
+            frames: (S,) of the maps that the published score takes the mean over.
+
+        Returns:
+            By ``similarity``, as the model compares, and ``published``, the maximum over the picture of the mean over
+            time: each (I, S) on the CPU.
+        """
+        maps = self.encode_images(images)
+        found = {
+            "similarity": self.similarity(maps, speech.features, speech.nframes),
+            "published": max_of_mean(maps, speech.features, frames.to(self.device)),
+        }
+        return {name: value.float().cpu() for name, value in found.items()}
+
+    @torch.no_grad()
+    def matchmap(self, image: Tensor, mel: Tensor, nframes: int) -> tuple[Tensor, float]:
+        """Compare one picture (3, R, R) with one caption (40, T0).
+
+        Args:
+            image: (3, R, R) in [-1, 1].
+            mel: (40, T0) in dB.
+            nframes: valid frames.
+
+        Returns:
+            The matchmap (H, W, T) of the valid frames on the CPU, and the seconds that one frame covers.
+        """
+        speech = self.encode_speech(mel[None], torch.tensor([nframes]))
+        length = max(mel.shape[-1], self.target_length or 0)
+        seconds = 0.01 * max(1, round(length / speech.features.shape[-1]))
+        maps = matchmaps(self.encode_images(image[None]), speech.features, self.similarity.measure)[0]
+        return maps[..., : max(1, int(speech.nframes[0]))].float().cpu(), seconds
+
+
+def load_model(source: ModelSource, device: torch.device) -> Trained:
+    """Load the encoders of an experiment.
+
+    Args:
+        source: where from.
+        device: where to.
+
+    Returns:
+        The encoders.
+
+    Raises:
+        ModelError: None or both places are given, the run is none of this project or reads text.
+        UserError: The weights are missing, damaged, or of another network.
+    """
+    if (source.run is None) == (source.published is None):
+        raise ModelError("model: give exactly one of model.run (a run folder) and model.published (a .pth.tar file)")
+    if source.published is not None:
+        found = load_published("davenet", source.published)
+        return Trained(found.image, found.speech, Similarity(), PUBLISHED_FRAMES, device, source.published.name)
+    values = run_config(source.run)
+    task = values["task"]
+    image, speech = (build_encoder(task, name, source.run) for name in ("image_encoder", "speech_encoder"))
+    similarity = Similarity(**checked(task.get("similarity") or {}, Similarity, "task.similarity", source.run))
+    data = values.get("data") or {}
+    target_length = data.get("evaluation_target_length") or data.get("target_length")
+    trained = Trained(image, speech, similarity, target_length, device, source.run.name)
+    state = load_run(source.run, trained)
+    log.info("weights from %s (step %d)", config.short(source.run), state["step"])
+    return trained

@@ -1,0 +1,86 @@
+"""Retrieval both ways among 500 pairs, as the paper reports it: ``python run.py -f words_by_drawing/evaluate.yaml``."""
+
+import logging
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from config.limits import BatchSize
+from datasets.loading.loader import Loader
+from datasets.spoken_captions.dataset import SpokenCaptions
+from engine.context import Context
+from engine.run_folder import RunSettings
+from evaluation.report.retrieval import write_metrics
+from models.speech_maps import SpeechMaps
+from tasks.speech_image.encode_split import Encoded, encode_all
+from tasks.speech_image.ranked import rank_split
+from tasks.speech_image.report import write_retrieval_report
+from tasks.words_by_drawing.experiments.encoders import ModelSource
+from tasks.words_by_drawing.experiments.experiment import DataNode, opened
+from tasks.words_by_drawing.experiments.images import LatentTable
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    model: ModelSource,
+    data: DataNode,
+    context: Context,
+    generator: nn.Module | None = None,
+    latents: LatentTable = LatentTable(),  # noqa: B008  never changed
+    pairs: Annotated[int, Field(ge=2)] | None = 500,
+    batch_size: BatchSize = 16,
+    run: RunSettings = RunSettings(),  # noqa: B008  never changed
+) -> None:
+    """Find the picture of each caption and the caption of each picture among the first pairs of a set.
+
+    Args:
+        model: the trained encoders.
+        data: dataset of the held-out pairs.
+        context: given by run.py.
+        generator: draws the pictures; None to read files.
+        latents: which latents the captions' ids mean.
+        pairs: how many, 500 as published; None for all. The public code takes the last 500 of the first 504 of the
+            validation list: ``data.first`` and ``data.last``.
+        batch_size: pairs encoded at a time.
+        run: where the report is written.
+
+    Raises:
+        UserError: Weights, captions or pictures are missing or do not fit.
+    """
+    with opened(context, run, data, model, generator, latents) as experiment:
+        trained, pictures = experiment.model, experiment.pictures
+        count = len(experiment.rows(pairs))
+        if pairs is not None and count < pairs and not context.dry_run:
+            log.warning(
+                "the set has %d pairs, fewer than pairs=%d: recall is among those, see its chance", count, pairs
+            )
+        loader = Loader(experiment.dataset, min(batch_size, count), seed=0, train=False)
+
+        def encode(batch: dict[str, Any], _dataset: SpokenCaptions) -> tuple[Tensor, SpeechMaps]:
+            images = pictures.images(batch["index"].tolist())
+            return trained.encode_images(images), trained.encode_speech(batch["mel"], batch["nframes"])
+
+        encoded = _first(encode_all(loader, encode, limit=-(-count // loader.batch_size)), count)
+        ids = pictures.image_ids(encoded.index.tolist())
+        found = rank_split(encoded, ids, trained.similarity, experiment.device)
+        metrics = write_retrieval_report(
+            experiment.folder,
+            context,
+            experiment.dataset,
+            encoded,
+            found,
+            trained.similarity,
+            "held-out",
+            lambda _dataset, row: experiment.picture_u8(row),
+        )
+        write_metrics(experiment.folder.path, metrics)
+        experiment.show(metrics)
+
+
+def _first(encoded: Encoded, count: int) -> Encoded:
+    """Keep the first pairs."""
+    parts = (part[:count] if isinstance(part, torch.Tensor) else part for part in encoded)
+    return Encoded(*parts)

@@ -1,0 +1,134 @@
+"""The pictures of a set of spoken captions: its files, or what the generator draws from the captions' latents.
+
+Captions below ``active/`` (datasets/spoken_captions/active_learning.py) describe edited pictures. An experiment that
+draws leaves them out: it compares captions with pictures that a latent alone gives, and edits those.
+
+Shape letters: B pictures, R pixels a side.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from common.errors import UserError
+from config.limits import Seed
+from datasets.spoken_captions.active_learning import PREFIX, latent_ids, split_name
+from datasets.spoken_captions.dataset import SpokenCaptions
+from datasets.spoken_captions.readers import GanClevr
+from gan.latents import PUBLISHED_SEED, Latents, latent_dim_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class LatentTable:
+    """Which latents the captions' ids mean.
+
+    Attributes:
+        number: rows of the table; ids beyond are an error. None for as many as the captions need, at most 200,000.
+        seed: of the table; 1 as published.
+    """
+
+    number: PositiveInt | None = None
+    seed: Seed = PUBLISHED_SEED
+
+
+class Pictures:
+    """Pictures by row of a dataset. With a generator they are drawn, else they are read from files.
+
+    Args:
+        dataset: captions; with a generator their names are ids of latents.
+        generator: (B, latent_dim) to (B, 3, R, R), with ``latent_dim``; None to read files.
+        table: which latents.
+        device: where the generator runs.
+
+    Raises:
+        UserError: neither a generator nor pictures, a caption's name is no id, or it describes an edited picture.
+        LatentError: an id is no row of the table, or, without a number, beyond the published one, or the generator
+            tells no ``latent_dim``.
+    """
+
+    def __init__(
+        self, dataset: SpokenCaptions, generator: nn.Module | None, table: LatentTable, device: torch.device
+    ) -> None:
+        self.dataset = dataset
+        self.device = device
+        self.generator = generator
+        if generator is None:
+            if dataset.image is None:
+                raise UserError("data has image: null and there is no generator; give one of the two")
+            return
+        self.generator = generator.eval().requires_grad_(False).to(device)
+        names = [dataset.record(row).uttid for row in range(len(dataset))]
+        self.ids = latent_ids(names)
+        edited = [name for name in names if split_name(name)[1]]
+        if edited:
+            raise UserError(
+                f"caption {edited[0]} of {dataset.source} describes an edited picture, which is not drawn here; give a "
+                f"set without captions below {PREFIX}"
+            )
+        dim, key = latent_dim_of(generator), "latents.number"
+        self.latents = Latents.of_captions(self.ids, dim, table.number, table.seed, key)
+
+    def latents_of(self, rows: Sequence[int]) -> Tensor:
+        """Return the latents (B, latent_dim) of rows, on the device.
+
+        Args:
+            rows: B rows of the dataset.
+
+        Raises:
+            UserError: there is no generator.
+        """
+        if self.generator is None:
+            raise UserError("this experiment edits pictures: set generator to the one that draws them")
+        return self.latents.take([self.ids[row] for row in rows]).to(self.device)
+
+    @torch.no_grad()
+    def images(self, rows: Sequence[int]) -> Tensor:
+        """Return the pictures of rows, (B, 3, R, R) in about [-1, 1] on the device.
+
+        Args:
+            rows: B rows of the dataset.
+        """
+        if self.generator is not None:
+            return self.generator(self.latents_of(rows))
+        return torch.stack([from_u8(self.dataset.image_u8(row)) for row in rows]).to(self.device)
+
+    def image_ids(self, rows: Sequence[int]) -> Tensor:
+        """Return numbers of the pictures of rows (B,) int64, equal where the latent or the file's content is the same.
+
+        Args:
+            rows: B rows of the dataset.
+        """
+        if self.generator is not None:
+            return torch.tensor([self.ids[row] for row in rows])
+        return torch.from_numpy(self.dataset.image_ids(rows))
+
+
+def leave_out_edited(dataset: SpokenCaptions) -> None:
+    """Leave the captions of edited pictures out of a set whose pictures are to be drawn, in place, and say how many.
+
+    Args:
+        dataset: in the GAN-CLEVR layout; others have no such captions.
+
+    Raises:
+        UserError: no other captions are left.
+    """
+    number = dataset.leave_out_active() if isinstance(dataset, GanClevr) else 0
+    if number and not len(dataset):
+        raise UserError(
+            f"all {number} captions of {dataset.source} are below {PREFIX}: they describe edited pictures, which are "
+            "not drawn here; give a set with captions of unedited ones"
+        )
+    if number:
+        log.info("left out %d captions below %s: they describe edited pictures", number, PREFIX)
+
+
+def from_u8(image: np.ndarray) -> Tensor:
+    """Turn the picture ``image`` (R, R, 3) uint8 into (3, R, R) float in [-1, 1]."""
+    return torch.from_numpy(np.array(image)).movedim(-1, 0).float() / 127.5 - 1

@@ -1,0 +1,110 @@
+"""Recall among one picture and nine negatives edited on the fly: ``python run.py -f words_by_drawing/recall.yaml``.
+
+Published as the experiment ``recall`` of surisdi/learning-by-drawing (``experiments.py``): 200 captions, each unit of
+each layer is switched off with a probability that starts at 0.4. After each attempt it rises by 0.05 with probability
+0.8; otherwise the change that is asked for falls by 0.01. Here the nine negatives of a caption are drawn together, each
+with a probability of its own, and may also be edited with a run's clusters, the first with the nearest cluster, the
+second with the one after, and so on. The public code takes the frames of the caption before pooling for those after it,
+so that padding has a part in its scores and regions, and compares each picture of a batch with the sound of the first;
+here each caption has its own sound and frames.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from config.limits import Seed
+from engine.context import Context
+from engine.logs import progress
+from engine.run_folder import RunSettings
+from evaluation.choices import Choice
+from gan.editing.regenerate import Positives, generate
+from gan.editing.regions import BORDER, heat
+from gan.hooks import layer_named
+from tasks.words_by_drawing.experiments.choice import choose, finish_choices
+from tasks.words_by_drawing.experiments.encoders import ModelSource
+from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened
+from tasks.words_by_drawing.experiments.images import LatentTable
+from tasks.words_by_drawing.experiments.run_clusters import clusters_of_run, edit
+
+KS = (1, 5)
+
+
+def recall(
+    model: ModelSource,
+    data: DataNode,
+    generator: nn.Module,
+    context: Context,
+    layers: list[str],
+    edits: Literal["random", "clusters"] = "random",
+    latents: LatentTable = LatentTable(),  # noqa: B008  never changed
+    captions: Annotated[int, Field(ge=1)] | None = 200,
+    negatives: Annotated[int, Field(ge=1)] = 9,
+    probability: Annotated[float, Field(gt=0, le=1)] = 0.4,
+    probability_step: Annotated[float, Field(ge=0, le=1)] = 0.05,
+    max_retries: Annotated[int, Field(ge=0)] = 19,
+    border: Annotated[int, Field(ge=0)] = BORDER,
+    seed: Seed = 0,
+    run: RunSettings = RunSettings(),  # noqa: B008  never changed
+) -> None:
+    """Choose the picture of each caption among itself and negatives edited where the caption's answer is strongest.
+
+    Args:
+        model: the trained encoders, which also say where to edit.
+        data: dataset of the held-out captions.
+        generator: draws and redraws the pictures.
+        context: given by run.py.
+        layers: of the generator, whose units are switched off.
+        edits: with random units as published, or with those of the run's clusters.
+        latents: which latents the captions' ids mean.
+        captions: how many, 200 as published; None for all.
+        negatives: of each caption.
+        probability: of each unit to be switched off at the first attempt, 0.4 as published; not for clusters.
+        probability_step: by which it rises after an attempt, with probability 0.8; 0.05 as published.
+        max_retries: attempts after the first until a picture has changed enough.
+        border: cells around the connected region of the strongest cell that are edited too; 1 as published.
+        seed: of the edits.
+        run: where the report is written.
+
+    Raises:
+        UserError: Weights, captions or layers are missing or do not fit.
+    """
+    for layer in layers:
+        layer_named(generator, layer)
+    source = torch.Generator().manual_seed(seed)
+    clusters = clusters_of_run(model, layers) if edits == "clusters" else None
+
+    def choices(experiment: Experiment) -> Iterator[Choice]:
+        rows = experiment.rows(captions)
+        for row in progress(rows, len(rows), "captions"):
+            positives = generate(generator, experiment.pictures.latents_of([row]), layers)
+            sample = experiment.sample(row)
+            maps, _ = experiment.model.matchmap(positives.images[0], sample["mel"], sample["nframes"])
+            features = experiment.model.encode_images(positives.images).expand(negatives, -1, -1, -1)
+            repeated = Positives(
+                positives.latents.expand(negatives, -1),
+                positives.images.expand(negatives, -1, -1, -1),
+                positives.shapes,
+            )
+            found = heat(maps.to(experiment.device).expand(negatives, -1, -1, -1))
+            edited = edit(
+                generator,
+                repeated,
+                found,
+                features,
+                clusters,
+                source,
+                max_retries,
+                probability,
+                apart=True,
+                border=border,
+                probability_step=probability_step,
+            )
+            candidates = torch.cat([positives.images, edited.images])
+            yield choose(experiment, row, candidates, [f"edited: changed by {change:.2f}" for change in edited.change])
+
+    with opened(context, run, data, model, generator, latents, seed) as experiment:
+        finish_choices(experiment, choices(experiment), f"1 picture against {negatives} edited ones", KS)

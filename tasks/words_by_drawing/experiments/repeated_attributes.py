@@ -1,0 +1,193 @@
+"""Table 1 of the paper: does a word, said again and again, find the pictures that show it?
+
+``python run.py -f words_by_drawing/repeated_attributes.yaml``. For each of 15 attribute words, up to 500 pictures with
+and 500 without it are chosen by the segmenter, in the order of the set; all models should be compared on one list,
+which is kept beside the report and can be given again. The spoken words come from the published recordings
+(``repetition_audios``) or from the synthesiser. As published, a picture's score is the mean over all frames of the
+maximum over the picture.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+
+from common.errors import UserError
+from datasets.audio.log_mel import check_usable, log_mel, read_log_mel
+from datasets.media_files import write_json
+from datasets.world.speech.synthesise import Synthesiser
+from datasets.world.speech.voices import voice
+from engine.context import Context
+from engine.logs import progress
+from engine.run_folder import RunSettings
+from evaluation.attributes import WORDS, Limits, attribute_table, attributes_section, presence
+from models.segmenter.labels import Segmenter, ready_segmenter
+from models.speech_maps import SpeechMaps
+from tasks.words_by_drawing.experiments.encoders import ModelSource, Trained
+from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened, write_table
+from tasks.words_by_drawing.experiments.images import LatentTable
+
+log = logging.getLogger(__name__)
+BATCH = 32
+REPEATS = 8  # of a word when the synthesiser says it; the published recordings repeat it for some seconds
+EXAMPLES = 5
+Listed = dict[str, dict[str, list[int]]]  # word -> "with" and "without" -> rows
+
+
+def repeated_attributes(
+    model: ModelSource,
+    data: DataNode,
+    segmenter: Segmenter,
+    context: Context,
+    generator: nn.Module | None = None,
+    latents: LatentTable = LatentTable(),  # noqa: B008  never changed
+    pictures_each: Annotated[int, Field(ge=1)] = 500,
+    audio: Path | None = None,
+    speech: Literal["synthetic", "amt"] = "synthetic",
+    voices: Annotated[int, Field(ge=1)] = 1,
+    images: Path | None = None,
+    limits: Limits = Limits(),  # noqa: B008  never changed
+    run: RunSettings = RunSettings(),  # noqa: B008  never changed
+) -> None:
+    """Compare how pictures with and without an attribute answer its word.
+
+    Args:
+        model: the trained encoders.
+        data: dataset of the held-out pairs, whose pictures are used.
+        segmenter: says which picture shows what.
+        context: given by run.py.
+        generator: draws the pictures; None to read files.
+        latents: which latents the captions' ids mean.
+        pictures_each: with a word, and without, 500 as published.
+        audio: folder of the published recordings ``<WORD>_synthetic.wav`` and ``<WORD>_amt.wav``; None to synthesise.
+        speech: which of the published recordings.
+        voices: speakers who say each word when it is synthesised; scores are averaged over them.
+        images: ``images.json`` of an earlier run, so that models are compared on the same pictures.
+        limits: pixels from which an attribute is there, or absent.
+        run: where the report is written.
+
+    Raises:
+        UserError: Weights, pictures or recordings are missing, or too few pictures show an attribute.
+    """
+    with opened(context, run, data, model, generator, latents) as experiment:
+        ready_segmenter(segmenter, experiment.device)
+        spoken = {word: list(_spoken(experiment.model, word, audio, speech, voices)) for word in WORDS}
+        each = 4 if context.dry_run else pictures_each
+        listed = _read_list(images, experiment) if images else find_pictures(experiment, segmenter, each, limits)
+        write_json(experiment.folder.path / "images.json", _named(experiment, listed))
+        scores = _scores(experiment, listed, spoken)
+        metrics, rows = attribute_table({word: _sides(listed[word], scores[word]) for word in WORDS})
+        write_table(experiment.folder.path / "attributes.csv", ["kind", "word", "accuracy", "pairs"], rows)
+        examples = {word: [experiment.picture_u8(row) for row in _best(scores[word])] for word in WORDS}
+        section = ("Words and pictures", attributes_section(rows, examples))
+        experiment.finish("pictures that answer a repeated word", metrics, [section])
+
+
+@torch.no_grad()
+def find_pictures(experiment: Experiment, segmenter: Segmenter, each: int, limits: Limits) -> Listed:
+    """Choose pictures with and without each attribute, in the order of the set, until there are enough.
+
+    Args:
+        experiment: its pictures.
+        segmenter: labels them.
+        each: with a word, and without.
+        limits: pixels from which an attribute is there, or absent.
+
+    Returns:
+        Rows for each word; fewer where the set has no more.
+    """
+    listed: Listed = {word: {"with": [], "without": []} for word in WORDS}
+    channels = [segmenter.labels.index(word) for word in WORDS]
+    rows = range(len(experiment.dataset))[: BATCH if experiment.context.dry_run else None]
+    for first in progress(range(0, len(rows), BATCH), -(-len(rows) // BATCH), "looking at pictures"):
+        batch = rows[first : first + BATCH]
+        maps = segmenter.segment(experiment.pictures.images(batch))
+        counts = maps[:, channels].flatten(2).sum(2).cpu().numpy()
+        for row, there in zip(batch, presence(counts, maps[0, 0].numel(), limits=limits), strict=True):
+            for word, value in zip(WORDS, there, strict=True):
+                side = listed[word]["with" if value > 0 else "without"]
+                if value != 0 and len(side) < each:
+                    side.append(row)
+        if all(len(side) == each for sides in listed.values() for side in sides.values()):
+            break
+    for word, sides in listed.items():
+        if min(map(len, sides.values())) < each:
+            log.warning("%s: %d pictures with it, %d without", word, len(sides["with"]), len(sides["without"]))
+    return listed
+
+
+def _spoken(model: Trained, word: str, folder: Path | None, kind: str, voices: int) -> Iterator[SpeechMaps]:
+    """Encode the recordings of a word, one after the other; as published without any padding."""
+    if folder is not None:
+        path = folder / f"{word.upper()}_{kind}.wav"
+        mels = [read_log_mel(path)]
+        check_usable(mels[0], path)
+    else:
+        text = " ".join([f"{word},"] * REPEATS).rstrip(",")
+        spoken = (Synthesiser().speak(text, voice(seed)).samples for seed in range(voices))
+        mels = [log_mel(torch.from_numpy(np.ascontiguousarray(waveform))).values for waveform in spoken]
+    for mel in mels:
+        with torch.no_grad():
+            maps = model.speech(mel[None].to(model.device), torch.tensor([mel.shape[1]], device=model.device))
+        yield SpeechMaps(maps.features, torch.full_like(maps.nframes, maps.features.shape[-1]))
+
+
+def _scores(experiment: Experiment, listed: Listed, spoken: dict[str, list[SpeechMaps]]) -> dict[str, dict[int, float]]:
+    """Score every picture against the words that it is listed for; each picture is encoded once."""
+    wanted = {row: set() for sides in listed.values() for side in sides.values() for row in side}
+    for word, sides in listed.items():
+        for row in (*sides["with"], *sides["without"]):
+            wanted[row].add(word)
+    scores: dict[str, dict[int, float]] = {word: {} for word in WORDS}
+    model, rows = experiment.model, sorted(wanted)
+    for first in progress(range(0, len(rows), BATCH), -(-len(rows) // BATCH), "scoring"):
+        batch = rows[first : first + BATCH]
+        maps = model.encode_images(experiment.pictures.images(batch))
+        for word, recordings in spoken.items():
+            chosen = [index for index, row in enumerate(batch) if word in wanted[row]]
+            if not chosen:
+                continue
+            values = [model.similarity(maps[chosen], one.features, one.nframes)[:, 0].float() for one in recordings]
+            mean = torch.stack(values).mean(0).tolist()
+            scores[word] |= {batch[index]: value for index, value in zip(chosen, mean, strict=True)}
+    return scores
+
+
+def _sides(listed: dict[str, list[int]], scores: dict[int, float]) -> tuple[list[float], list[float]]:
+    """The scores of the pictures with a word, and of those without."""
+    return [scores[row] for row in listed["with"]], [scores[row] for row in listed["without"]]
+
+
+def _best(scores: dict[int, float]) -> list[int]:
+    return sorted(scores, key=lambda row: -scores[row])[:EXAMPLES]
+
+
+def _named(experiment: Experiment, listed: Listed) -> dict[str, dict[str, list[str]]]:
+    """Rows as names, which hold for other orders of the set too."""
+
+    def names(rows: list[int]) -> list[str]:
+        return [experiment.dataset.record(row).uttid for row in rows]
+
+    return {word: {side: names(rows) for side, rows in sides.items()} for word, sides in listed.items()}
+
+
+def _read_list(path: Path, experiment: Experiment) -> Listed:
+    """Read ``images.json`` of an earlier run."""
+    rows = {experiment.dataset.record(row).uttid: row for row in range(len(experiment.dataset))}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        named = {word: {side: list(content[word][side]) for side in ("with", "without")} for word in WORDS}
+    except FileNotFoundError as error:
+        raise UserError(f"images: there is no file {path}; give images.json of an earlier run, or null") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"images: {path} is no list of an earlier run ({error!r}); give its images.json") from error
+    missing = [name for sides in named.values() for side in sides.values() for name in side if name not in rows]
+    if missing:
+        raise UserError(f"images: {path} names {missing[0]!r}, which this set lacks; give the list of the same set")
+    return {w: {side: [rows[name] for name in names] for side, names in sides.items()} for w, sides in named.items()}

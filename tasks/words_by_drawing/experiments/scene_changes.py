@@ -1,0 +1,100 @@
+"""What a segmenter sees in a picture, thing by thing, and how two pictures of the same scene differ.
+
+Shape letters: B pictures, L = 18 labels, H, W pixels, R pixels a side of the picture.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.segmenter.labels import Segmenter
+from models.segmenter.objects import SeenObject, seen_objects
+
+OVERLAP = 0.3  # intersection over union from which two regions are the same thing
+
+
+class Change(NamedTuple):
+    """One attribute of one thing that differs.
+
+    Attributes:
+        thing: its number in the first picture.
+        kind: size, material, shape or colour.
+        before: its label there.
+        after: its label in the second picture.
+    """
+
+    thing: int
+    kind: str
+    before: str
+    after: str
+
+
+def things(labels: Tensor) -> list[SeenObject]:
+    """Take a segmented picture apart.
+
+    Args:
+        labels: (L, H, W) bool, as a segmenter gives them.
+
+    Returns:
+        The things, from left to right; the confidence of an attribute is the share of pixels that agree on it.
+    """
+    return seen_objects(labels.float())
+
+
+def changes(before: list[SeenObject], after: list[SeenObject]) -> list[Change] | None:
+    """Compare two pictures of the same scene.
+
+    Args:
+        before: things of the first.
+        after: things of the second.
+
+    Returns:
+        Every attribute that differs; None when things came or went, so that they cannot be told apart.
+    """
+    if len(before) != len(after):
+        return None
+    found: list[Change] = []
+    free = list(range(len(after)))
+    for number, thing in enumerate(before):
+        overlaps = [_overlap(thing.mask, after[other].mask) for other in free]
+        if not overlaps or max(overlaps) < OVERLAP:
+            return None
+        other = after[free.pop(int(np.argmax(overlaps)))]
+        found += [
+            Change(number, kind, label, other.attributes[kind])
+            for kind, label in thing.attributes.items()
+            if other.attributes[kind] != label
+        ]
+    return found
+
+
+def _overlap(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / (one | other).sum())
+
+
+@torch.no_grad()
+def told_changes(segmenter: Segmenter, images: Tensor) -> list[str]:
+    """Say in a few words how each edited picture differs from the first, for tables and reports.
+
+    Args:
+        segmenter: labels them, all at once.
+        images: (1 + K, 3, R, R) in about [-1, 1], a picture and K edits of the same scene.
+
+    Returns:
+        K times "colour: red to blue" for one attribute, "several: ..." for more, "things: ..." where things came or
+        went, or "nothing seen".
+    """
+    before, *edits = (things(labels) for labels in segmenter.segment(images))
+    return [_told(before, after) for after in edits]
+
+
+def _told(before: list[SeenObject], after: list[SeenObject]) -> str:
+    found = changes(before, after)
+    if found is None:
+        return f"things: {len(before)} to {len(after)}"
+    if not found:
+        return "nothing seen"
+    told = ", ".join(f"{change.before} to {change.after}" for change in found)
+    return f"{found[0].kind if len(found) == 1 else 'several'}: {told}"

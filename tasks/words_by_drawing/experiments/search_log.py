@@ -1,0 +1,94 @@
+"""What a search of negatives has found so far, a line for each picture, so that a stopped search goes on.
+
+The first line says what the search was made from; a file of another search, or of another layout, is begun anew. What
+is found for a picture depends on nothing but that and the picture's id, so nothing else needs to be kept.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from common.errors import UserError
+from published.words_by_drawing.negatives import Negative
+from tasks.words_by_drawing.experiments.scene_changes import Change
+
+log = logging.getLogger(__name__)
+
+
+class Found(NamedTuple):
+    """A negative that was found.
+
+    Attributes:
+        negative: as it is stored.
+        change: what it changed.
+    """
+
+    negative: Negative
+    change: Change
+
+
+class Searched:
+    """Found negatives by picture, in memory and in a file that grows.
+
+    Args:
+        path: the file; its folder is made.
+        made_from: plain values that decide what is found.
+
+    Raises:
+        UserError: the file is damaged.
+        OSError: it cannot be written.
+    """
+
+    def __init__(self, path: Path, made_from: dict[str, Any]) -> None:
+        self.path = path
+        self.found: dict[int, list[Found]] = {}
+        head = json.dumps(made_from, sort_keys=True)
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []  # none that was cut
+        if lines and lines[0] == head:
+            self.found = dict(_line(path, line) for line in lines[1:])
+            log.info("%d pictures were searched before and are not searched again (%s)", len(self.found), path.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = [head, *lines[1:]] if self.found else [head]
+        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def add(self, name: int, found: list[Found]) -> None:
+        """Keep what was found for a picture.
+
+        Args:
+            name: the latent's id.
+            found: its negatives, none when the search gave up at once.
+        """
+        self.found[name] = found
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"id": name, "negatives": [_row(one) for one in found]}) + "\n")
+
+    def remove(self) -> None:
+        """Delete the file, once what was found is written where it is wanted."""
+        self.path.unlink()
+
+
+def _line(path: Path, line: str) -> tuple[int, list[Found]]:
+    try:
+        row = json.loads(line)
+        return int(row["id"]), [_found(one) for one in row["negatives"]]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(f"{path} is damaged at {line!r:.60} ({error!r}); delete it to search again") from error
+
+
+def _row(one: Found) -> dict[str, Any]:
+    units = one.negative.units
+    return {
+        "position": list(one.negative.position),
+        "off": torch.nonzero(units)[:, 0].tolist(),
+        "units": len(units),
+        "change": list(one.change),
+    }
+
+
+def _found(row: dict[str, Any]) -> Found:
+    units = torch.zeros(row["units"])
+    units[row["off"]] = 1
+    return Found(Negative((row["position"][0], row["position"][1]), units), Change(*row["change"]))

@@ -1,0 +1,92 @@
+"""Videos of where a picture answers each moment of its caption: ``python run.py -f experiment_video_example.yaml``."""
+
+import logging
+from typing import Annotated
+
+from pydantic import Field
+from torch import nn
+
+from common.errors import UserError
+from engine.context import Context
+from engine.logs import progress
+from engine.run_folder import RunSettings
+from evaluation.report.retrieval import Query
+from evaluation.report.video import frames, write_video
+from tasks.words_by_drawing.experiments.encoders import ModelSource
+from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened, write_table
+from tasks.words_by_drawing.experiments.images import LatentTable
+
+log = logging.getLogger(__name__)
+SAMPLE_RATE = 16000
+FRAME_SECONDS = 0.01
+IN_REPORT = 8
+
+
+def videos(
+    model: ModelSource,
+    data: DataNode,
+    context: Context,
+    generator: nn.Module | None = None,
+    latents: LatentTable = LatentTable(),  # noqa: B008  never changed
+    count: Annotated[int, Field(ge=1)] | None = 20,
+    share: Annotated[float, Field(gt=0, le=1)] = 0.1,
+    run: RunSettings = RunSettings(),  # noqa: B008  never changed
+) -> None:
+    """Write one mp4 for each caption: its matchmap over its picture while it is spoken.
+
+    Args:
+        model: the trained encoders.
+        data: dataset of the captions, with sound files.
+        context: given by run.py.
+        generator: draws the pictures; None to read files.
+        latents: which latents the captions' ids mean.
+        count: how many captions, all when None.
+        share: of the matchmap that is coloured: the strongest cells that hold this part of its sum, 0.1 as published.
+        run: where the videos are written.
+
+    Raises:
+        UserError: Weights, captions or pictures are missing, a caption has no sound, or a video cannot be written.
+    """
+    with opened(context, run, data, model, generator, latents) as experiment:
+        rows = experiment.rows(count)
+        table, queries = [], []
+        for row in progress(rows, len(rows), "videos"):
+            query = _query(experiment, row)
+            name = f"{query_name(experiment, row)}.mp4"
+            seconds = min(len(query.waveform) / SAMPLE_RATE, experiment.sample(row)["nframes"] * FRAME_SECONDS)
+            step = query.seconds / query.matchmap.shape[-1]
+            pictures = frames(query.image_u8, query.matchmap, step, seconds, share)
+            write_video(experiment.folder.path / "videos" / name, pictures, query.waveform, SAMPLE_RATE)
+            table.append([name, f"{seconds:.2f}", len(pictures), query.text])
+            if len(queries) < IN_REPORT:
+                queries.append(query)
+        write_table(experiment.folder.path / "videos.csv", ["file", "seconds", "frames", "text"], table)
+        log.info("%d videos in %s", len(table), experiment.folder.path / "videos")
+        metrics = {"videos": float(len(table)), "seconds": sum(float(line[1]) for line in table)}
+        experiment.finish(f"{len(table)} captions and where their pictures answer", metrics, queries=queries)
+
+
+def query_name(experiment: Experiment, row: int) -> str:
+    """Name the file of the caption ``row`` of ``experiment``; a name with folders in it becomes one word."""
+    return experiment.dataset.record(row).uttid.replace("/", "_").replace("\\", "_")
+
+
+def _query(experiment: Experiment, row: int) -> Query:
+    record = experiment.dataset.record(row)
+    waveform = experiment.dataset.waveform(row)
+    if waveform is None:
+        raise UserError(f"caption {record.uttid} has no sound to play; give a set with sound files, not features alone")
+    sample = experiment.sample(row)
+    matchmap, step = experiment.model.matchmap(experiment.pictures.images([row])[0], sample["mel"], sample["nframes"])
+    return Query(
+        direction="speech_to_image",
+        rank=0,
+        text=record.text or record.uttid,
+        image_u8=experiment.picture_u8(row),
+        waveform=waveform,
+        sample_rate=SAMPLE_RATE,
+        matchmap=matchmap.numpy(),
+        seconds=matchmap.shape[-1] * step,
+        words=record.alignment,
+        retrieved=[],
+    )

@@ -1,0 +1,285 @@
+"""Pictures that the task draws itself: a caption names a row of the table of latents, a generator does the rest.
+
+Shape letters: b pairs of this rank, R pixels a side.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+
+from common.digests import rows_digest, weights_digest
+from common.errors import UserError
+from config.limits import Seed
+from datasets.spoken_captions.active_learning import ActivePair, ActivePairs, latent_ids, read_active, split_name
+from datasets.spoken_captions.dataset import SpokenCaptions
+from gan.editing.regenerate import Positives, generate, redraw
+from gan.editing.regions import resized_region
+from gan.editing.strategies import units_off
+from gan.hooks import layer_named
+from gan.images import picture
+from gan.latents import PUBLISHED_SEED, Latents, latent_dim_of
+
+log = logging.getLogger(__name__)
+BATCH = 16  # images generated together where some are kept: as quick as 32 on a core, and little is filled up
+
+
+@dataclass
+class Drawing:
+    """The generator that draws the pictures, and the table of latents that the captions' names are rows of.
+
+    Attributes:
+        generator: (B, latent_dim) to (B, 3, R, R); it is not trained.
+        latents: rows of the table, 200,000 as published; a caption beyond is an error. None: as many as the captions
+            need and at most 200,000, with the same rows.
+        seed: of the table, 1 as published.
+        kept: images that are kept once generated, on the device (50 kB each at 64 pixels); others are generated anew
+            each time. Where any are kept, all are generated in batches of one size, so that an image does not depend on
+            which others are there already: a resumed run, which begins with none, gets the very same ones.
+    """
+
+    generator: nn.Module
+    latents: PositiveInt | None = None
+    seed: Seed = PUBLISHED_SEED
+    kept: NonNegativeInt = 0
+
+
+class Drawn(NamedTuple):
+    """The pictures of a batch.
+
+    Attributes:
+        positives: what the generator makes of the latents.
+        images: (b, 3, R, R) what the captions are about: the same, but the edited picture for captions that were
+            collected for one (active learning).
+        active: (b,) bool, where that is so.
+    """
+
+    positives: Positives
+    images: Tensor
+    active: Tensor
+
+
+class Studio:
+    """Draws the pictures of datasets that name latents.
+
+    Args:
+        drawing: generator and latents.
+        datasets: every dataset whose pictures will be asked for.
+        layers: of the generator, that may be edited.
+        active_learning: selection of edited pictures that captions below ``active/`` describe.
+        device: where the generator runs.
+
+    Raises:
+        UserError: a dataset reads picture files, a caption's name is no id, a layer is unknown, or active learning goes
+            with more than one layer or another one than the selection's, or with units or cells that the layer has not.
+        ActiveLearningError: a caption below ``active/`` has no edited picture in the selection.
+        LatentError: a caption's id is beyond the table, or the generator tells no ``latent_dim``.
+    """
+
+    def __init__(
+        self,
+        drawing: Drawing,
+        datasets: Iterable[SpokenCaptions],
+        layers: Sequence[str],
+        active_learning: Path | None,
+        device: torch.device,
+    ) -> None:
+        self.generator = drawing.generator.to(device).eval().requires_grad_(False)
+        for name in layers:
+            layer_named(self.generator, name)
+        self.layers, self.device = list(layers), device
+        names = [name for dataset in datasets for name in _names(dataset)]
+        ids = latent_ids(names)
+        dim, key = latent_dim_of(self.generator), "task.drawing.latents"
+        self.latents = Latents.of_captions(ids, dim, drawing.latents, drawing.seed, key)
+        self.most_kept, self.kept = drawing.kept, {}
+        self.shapes: dict[str, tuple[int, int, int]] = {}
+        self.active = _active_pairs(active_learning, self.layers)
+        for latent, name in zip(ids, names, strict=True):
+            if split_name(name)[1]:
+                self.active.find(latent)
+        if active_learning is not None:
+            self._check_units(active_learning)
+            _say_collected(active_learning, names, len(self.active.pairs))
+
+    def draw(self, batch: Mapping[str, Any]) -> Drawn:
+        """Draw a batch's pictures.
+
+        Args:
+            batch: with ``latent`` (b,) ids and ``active`` (b,) bool.
+
+        Returns:
+            The pictures, and what the generator made on the way.
+        """
+        ids = batch["latent"]
+        positives = self._positives(ids)
+        active = batch["active"].to(self.device) if "active" in batch else torch.zeros_like(ids, dtype=torch.bool)
+        active = active.to(self.device)
+        if not active.any():
+            return Drawn(positives, positives.images, active)
+        images = positives.images.clone()
+        images[active] = self._collected(positives, active, ids)
+        return Drawn(positives, images, active)
+
+    def image(self, dataset: SpokenCaptions, row: int) -> Tensor:
+        """Draw the picture of one row, (3, R, R) in about [-1, 1].
+
+        Args:
+            dataset: what the row is of.
+            row: of the dataset.
+
+        Returns:
+            (3, R, R).
+        """
+        name, active = split_name(dataset.record(row).uttid)
+        return self.draw({"latent": torch.tensor([int(name)]), "active": torch.tensor([active])}).images[0]
+
+    def picture_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
+        """Draw the picture of one row, (R, R, 3) uint8.
+
+        Args:
+            dataset: what the row is of.
+            row: of the dataset.
+
+        Returns:
+            (R, R, 3) uint8.
+        """
+        return picture(self.image(dataset, row)).numpy()
+
+    def image_ids(self, dataset: SpokenCaptions, rows: Sequence[int]) -> Tensor:
+        """Return numbers of some rows' pictures (n,) int64: the latents' ids, and others for edited pictures.
+
+        Args:
+            dataset: what the rows are of.
+            rows: of the dataset.
+        """
+        names = [split_name(dataset.record(row).uttid) for row in rows]
+        return torch.tensor([2 * int(latent) + active for latent, active in names])
+
+    def _positives(self, ids: Tensor) -> Positives:
+        """Draw the pictures of ids (b,), or take those that were kept."""
+        latents, names = self.latents.take(ids).to(self.device), ids.tolist()
+        if self.most_kept == 0:
+            return generate(self.generator, latents, self.layers)
+        found = {name: self.kept[name] for name in names if name in self.kept}
+        new = {name: row for row, name in enumerate(names) if name not in found}
+        if new:
+            images = self._in_batches(latents[list(new.values())])
+            found |= dict(zip(new, images, strict=True))
+            free = max(0, self.most_kept - len(self.kept))
+            self.kept |= {name: found[name].clone() for name in islice(new, free)}
+        return Positives(latents, torch.stack([found[name] for name in names]), self.shapes)
+
+    def _in_batches(self, latents: Tensor) -> Tensor:
+        """Generate images (n, 3, R, R) in batches of one size, the last filled up with its last latent.
+
+        Kernels differ with the size of a batch, and their results by rounding, but not with what else is in it.
+        """
+        images = []
+        for part in latents.split(BATCH):
+            filled = torch.cat([part, part[-1:].expand(BATCH - len(part), -1)])
+            drawn = generate(self.generator, filled, self.layers)
+            self.shapes = drawn.shapes
+            images.append(drawn.images[: len(part)])
+        return torch.cat(images)
+
+    def digests(self) -> dict[str, str]:
+        """Return the digests of the generator and of the selection of active learning."""
+        found = {"generator": weights_digest(self.generator)}
+        if self.active.pairs:
+            arrays = (part for pair in self.active.pairs for part in pair[1:] if part is not None)
+            edits = rows_digest((array.tobytes() for array in arrays), len(self.active.pairs))
+            found["selection of active learning"] = edits
+        return found
+
+    def _collected(self, positives: Positives, active: Tensor, ids: Tensor) -> Tensor:
+        """Draw the edited pictures that captions were collected for."""
+        pairs = [self.active.find(int(latent)) for latent in ids[active.cpu()]]
+        layer = self.layers[0]
+        channels, *size = positives.shapes[layer]
+        masks = torch.stack([_edited_cells(pair, tuple(size)) for pair in pairs]).to(self.device)
+        units = torch.cat([units_off(torch.from_numpy(pair.units)[None], channels) for pair in pairs])
+        chosen = Positives(positives.latents[active], positives.images[active], positives.shapes)
+        return redraw(self.generator, chosen, masks, {layer: units.to(self.device)})
+
+    def _check_units(self, folder: Path) -> None:
+        """Refuse a selection whose units or cells the layer has not: it was made with another generator."""
+        layer = self.layers[0]
+        channels, *size = generate(self.generator, self.latents.take([0]).to(self.device), [layer]).shapes[layer]
+        for pair in self.active.pairs:
+            beyond = [int(unit) for unit in pair.units if not 0 <= unit < channels]
+            if beyond:
+                raise UserError(
+                    f"{folder}: the edit of latent {pair.latent} switches off unit {beyond[0]}, but {layer} of this "
+                    f"generator has the units 0 to {channels - 1}; give the generator that the selection was made with"
+                )
+            if pair.cells is not None and pair.cells.shape != tuple(size):
+                raise UserError(
+                    f"{folder}: the edit of latent {pair.latent} is of a layer of {_grid(pair.cells.shape)} cells, but "
+                    f"{layer} of this generator has {_grid(size)}; give the generator that the selection was made with"
+                )
+
+
+def _edited_cells(pair: ActivePair, size: tuple[int, int]) -> Tensor:
+    """The region of an edit on a layer's grid, ``size`` bool.
+
+    A published folder has it at the picture's resolution only. Where nothing would be left of it on the grid, the cell
+    that holds most of it is edited, or else the picture of the caption would be that of its negative.
+    """
+    if pair.cells is not None:
+        return torch.from_numpy(pair.cells) > 0.5
+    region = torch.from_numpy(pair.region)[None] > 0.5
+    cells = resized_region(region, size)[0]
+    if cells.any() or not region.any():
+        return cells
+    share = functional.adaptive_avg_pool2d(region.float(), size)[0]
+    return functional.one_hot(share.argmax(), share.numel()).view(size).bool()
+
+
+def _grid(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _names(dataset: SpokenCaptions) -> list[str]:
+    """The captions of a dataset, which name latents."""
+    if dataset.image is not None:
+        raise UserError(
+            "data: a dataset reads picture files (image), but task.drawing draws the pictures; set image: null, or "
+            "drawing: null to train on the files"
+        )
+    return [dataset.record(row).uttid for row in range(len(dataset))]
+
+
+def _say_collected(selection: Path, names: Sequence[str], pairs: int) -> None:
+    """Tell how many of a selection's ``pairs`` have a caption among ``names``; without one nothing is swapped."""
+    collected = sum(split_name(name)[1] for name in names)
+    told = f"{collected} captions below active/ for the {pairs} edited pictures of {selection}"
+    if collected:
+        log.info("%s", told)
+    else:
+        log.warning("%s: training goes on as without the selection, apart from its clusters", told)
+
+
+def _active_pairs(folder: Path | None, layers: Sequence[str]) -> ActivePairs:
+    """The selection, one without pairs where there is no folder."""
+    if folder is None:
+        return ActivePairs([], None, {})
+    selection = read_active(folder)
+    if len(layers) != 1:
+        raise UserError(
+            f"task.editing.layers is {list(layers)}; active learning keeps the units of one layer: name only that one"
+        )
+    if selection.layer is not None and selection.layer != layers[0]:
+        raise UserError(
+            f"{folder} holds edits of {selection.layer}, but task.editing.layers is {list(layers)}; set it to "
+            f"[{selection.layer}]"
+        )
+    return selection

@@ -1,0 +1,197 @@
+"""The synthetic counterpart of the paper's data: a generator's pictures, described by a segmenter and spoken.
+
+"Learning Words by Drawing Images" (CVPR 2019) made its synthetic set in this way. Here: latents by id -> pictures ->
+objects that the segmenter sees -> captions by the world's grammar -> eSpeak, with word times. The result is in the
+published GAN-CLEVR layout (``name_list_{train,val,test}.txt``, ``audio/<id>.wav``, ``text/<id>.txt``,
+``images/<id>.jpg``), with ``alignments.jsonl`` (id, speaker, words, objects) and ``rejected.jsonl`` (id, reason) beside
+it; the id of a caption is the row of its latent. ``python run.py -f words_by_drawing/build_synth.yaml``
+
+A killed build goes on where it was; the result is the same whatever the number of processes.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from common.errors import UserError
+from common.parallel import cores, in_processes, locked, progress
+from datasets.media_files import write_json, write_lines
+from datasets.sharded_build import differences, read_state
+from datasets.world.export.records import SPLITS
+from datasets.world.speech.synthesise import SAMPLE_RATE, Synthesiser
+from tasks.words_by_drawing.synthetic_shards import (
+    SHARD,
+    WORK,
+    GeneratorNode,
+    SegmenterNode,
+    SyntheticSet,
+    make_shard,
+    shard_path,
+)
+
+log = logging.getLogger(__name__)
+FORMAT = 1
+STATE = "built.json"
+DRY_PICTURES = 40
+HASHED = 2**20  # bytes of weights looked at
+
+
+def build(captions: SyntheticSet, generator: GeneratorNode, segmenter: SegmenterNode) -> None:
+    """Build a set of spoken captions of generated pictures and log what it holds.
+
+    Args:
+        captions: what to build and where.
+        generator: draws the pictures.
+        segmenter: says what is in them.
+
+    Raises:
+        UserError: The folder holds something else, or no picture could be described.
+    """
+    folder = ensure_built(captions, generator, segmenter)
+    log.info("%s holds %s", folder, _sentence(_state(folder)["summary"]))
+
+
+def ensure_built(
+    captions: SyntheticSet, generator: GeneratorNode, segmenter: SegmenterNode, dry_folder: Path | None = None
+) -> Path:
+    """Build a set unless it is there already.
+
+    Args:
+        captions: what to build and where.
+        generator: draws the pictures.
+        segmenter: says what is in them.
+        dry_folder: build a few captions there instead, for a dry run.
+
+    Returns:
+        The set's folder.
+
+    Raises:
+        UserError: The folder holds something else, or no picture could be described.
+    """
+    if dry_folder is not None:
+        captions = replace(captions, folder=dry_folder, pictures=min(captions.pictures, DRY_PICTURES), workers=1)
+    folder = captions.folder
+    asked = {"format": FORMAT, **captions.settings, **_weights(generator=generator, segmenter=segmenter)}
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / ".lock"):
+        if _is_complete(folder, asked):
+            return folder
+        write_json(folder / STATE, {"settings": asked, "complete": False})
+        Synthesiser()
+        _make_shards(captions, generator, segmenter)
+        summary = _finish(captions)
+        write_json(folder / STATE, {"settings": asked, "complete": True, "summary": summary})
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+    log.info("%s", _sentence(summary))
+    return folder
+
+
+def _weights(**nodes: Any) -> dict[str, str]:
+    """Digest the weights of networks, so that a set of another generator is not taken for this one's."""
+    return {name: weights_digest(node()) for name, node in nodes.items()}
+
+
+def weights_digest(network: Any) -> str:
+    """Digest the weights of a network; what is no network counts as one without weights.
+
+    Args:
+        network: on any device.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    if isinstance(network, nn.Module):
+        for key, value in network.state_dict().items():
+            digest.update(key.encode())
+            digest.update(value.cpu().numpy().tobytes()[:HASHED])
+    return digest.hexdigest()[:16]
+
+
+def _is_complete(folder: Path, asked: dict[str, Any]) -> bool:
+    """Tell whether the set is there.
+
+    Raises:
+        UserError: The folder holds another set, or files that are none.
+    """
+    if not (folder / STATE).exists():
+        foreign = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        if foreign:
+            raise UserError(
+                f"{folder} is not empty and holds no built captions ({foreign[0]}, ...): give an empty folder"
+            )
+        return False
+    state = _state(folder)
+    told = differences(state["settings"], asked)
+    if told:
+        raise UserError(f"{folder} holds other captions: {told}. Give another captions.folder, or delete that folder.")
+    return bool(state["complete"])
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    return read_state(folder / STATE, UserError, f"delete {folder} and build it again")
+
+
+def _make_shards(captions: SyntheticSet, generator: GeneratorNode, segmenter: SegmenterNode) -> None:
+    count = -(-captions.pictures // SHARD)
+    missing = [shard for shard in range(count) if not shard_path(captions, shard).exists()]
+    done = captions.pictures - sum(min(SHARD, captions.pictures - shard * SHARD) for shard in missing)
+    if done:
+        log.info("%d of %d pictures are there from an earlier build", done, captions.pictures)
+    workers = min(captions.workers or cores(), max(1, len(missing)))
+    make = partial(make_shard, captions, generator, segmenter)
+    with progress("pictures", captions.pictures, done) as advance:
+        for made in in_processes(make, missing, workers, "captions.workers"):
+            advance(made)
+
+
+def _records(captions: SyntheticSet) -> Iterator[dict[str, Any]]:
+    for shard in range(-(-captions.pictures // SHARD)):
+        yield from json.loads(shard_path(captions, shard).read_text(encoding="utf-8"))
+
+
+def _finish(captions: SyntheticSet) -> dict[str, Any]:
+    """Write the lists and count what there is."""
+    folder = captions.folder
+    rejected = Counter(record["rejected"].split(":")[0] for record in _records(captions) if "rejected" in record)
+    taken = [record["id"] for record in _records(captions) if "rejected" not in record]
+    if not taken:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.most_common())
+        raise UserError(
+            f"None of {captions.pictures} pictures could be described ({reasons}): does the segmenter fit the "
+            "generator? captions.least_sureness: null takes unsure ones too."
+        )
+    splits = captions.assign_splits(taken)
+    for split in SPLITS:
+        write_lines(folder / f"name_list_{split}.txt", (str(name) for name in taken if splits[name] == split))
+    kept = (record for record in _records(captions) if "rejected" not in record)
+    write_lines(folder / "alignments.jsonl", (json.dumps({**r, "id": str(r["id"])}, ensure_ascii=False) for r in kept))
+    lost = (record for record in _records(captions) if "rejected" in record)
+    write_lines(folder / "rejected.jsonl", (json.dumps({**r, "id": str(r["id"])}) for r in lost))
+    spoken = [record for record in _records(captions) if "rejected" not in record]
+    return {
+        "pictures": captions.pictures,
+        "captions": len(taken),
+        "splits": dict(Counter(splits.values())),
+        "rejected": dict(rejected.most_common()),
+        "hours": round(sum(record["samples"] for record in spoken) / SAMPLE_RATE / 3600, 4),
+        "speakers": len({record["speaker"] for record in spoken}),
+    }
+
+
+def _sentence(summary: dict[str, Any]) -> str:
+    splits = ", ".join(f"{count} {split}" for split, count in summary["splits"].items())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in summary["rejected"].items()) or "none"
+    return (
+        f"{summary['captions']} captions ({splits}) of {summary['pictures']} pictures, left out: {reasons}; "
+        f"{summary['hours']:.2f} hours of speech, {summary['speakers']} speakers"
+    )

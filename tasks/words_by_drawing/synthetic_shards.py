@@ -1,0 +1,247 @@
+"""One shard of a synthetic set: a few dozen latents drawn, described, spoken and written.
+
+A shard depends on the settings and its own number only, and always draws the same pictures together: vector code may
+round differently at another place in a batch, so the batches must not depend on the number of processes.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor, nn
+
+from common import distributed
+from common.errors import UserError
+from common.files import write_whole
+from config import Offers
+from config.limits import Chance, Count, Seed, Workers
+from datasets.media_files import encode_audio, encode_image, write_media
+from datasets.world.export.records import SPLITS
+from datasets.world.language.captions import Style, captions
+from datasets.world.scene.objects import SceneError
+from datasets.world.scene.seen import seen_scene
+from datasets.world.speech.synthesise import SAMPLE_RATE, Synthesiser
+from datasets.world.speech.voices import voice
+from gan.images import picture
+from gan.latents import PUBLISHED_SEED, latent_dim_of, latents
+from models.segmenter.labels import Segmenter, ready_segmenter
+from models.segmenter.network import AttributeSegmenter
+from models.segmenter.objects import SeenObject, describe, seen_objects, sureness
+
+SHARD = 32
+WORK = ".work"
+GeneratorNode = Annotated[Callable[..., nn.Module], Offers()]
+SegmenterNode = Annotated[Callable[..., Segmenter], Offers()]
+_NOT_CONTENT = ("folder", "workers")
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """The settings of a set of spoken captions of generated pictures.
+
+    Attributes:
+        folder: where it is written.
+        pictures: latents that are looked at, from row 0 on; some of them are left out.
+        seed: of captions and voices; the pictures follow from the latents alone.
+        caption_style: complete names all attributes and the place of every object, full some of every object,
+            short one or two objects, mixed is the last two and counts.
+        splits: shares of train, val and test.
+        speakers: how many voices there are.
+        least_sureness: pictures in which the segmenter's confidence in any attribute is below are left out; None for
+            taking all.
+        max_objects: pictures with more objects are left out.
+        cut: whether pictures with an object at their border are taken.
+        images: whether pictures are written too (training draws them itself).
+        latent_seed: of the table of latents, 1 as published.
+        workers: processes; 0 is one for each core.
+
+    Raises:
+        UserError: A value is out of range.
+    """
+
+    folder: Path
+    pictures: Count
+    seed: Seed = 0
+    caption_style: Style = "full"
+    splits: tuple[Chance, Chance, Chance] = (0.8, 0.1, 0.1)
+    speakers: Count = 20
+    least_sureness: Chance | None = 0.6
+    max_objects: Count = 5
+    cut: bool = True
+    images: bool = False
+    latent_seed: Seed = PUBLISHED_SEED
+    workers: Workers = 0
+
+    def __post_init__(self) -> None:
+        checks = (
+            (self.pictures >= 1, f"pictures is {self.pictures}; expected 1 or more"),
+            (self.seed >= 0 and self.workers >= 0, f"seed is {self.seed}, workers {self.workers}; expected 0 or more"),
+            (self.speakers >= 1, f"speakers is {self.speakers}; expected 1 or more"),
+            (1 <= self.max_objects <= 10, f"max_objects is {self.max_objects}; expected 1 to 10"),
+            (
+                self.least_sureness is None or 0 <= self.least_sureness <= 1,
+                f"least_sureness is {self.least_sureness}; expected 0 to 1, or null",
+            ),
+            (
+                min(self.splits) >= 0 and abs(sum(self.splits) - 1) < 1e-6,
+                f"splits is {self.splits}; expected three shares that add up to 1",
+            ),
+        )
+        faults = [message for passed, message in checks if not passed]
+        if faults:
+            raise UserError("captions: " + "; ".join(faults))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides what is in the files, besides the networks."""
+        return {name: value for name, value in asdict(self).items() if name not in _NOT_CONTENT}
+
+    def draw(self, purpose: str, index: int) -> int:
+        """Derive a seed of 48 bits for one use of one picture.
+
+        Args:
+            purpose: what the seed is for; another purpose gives another seed.
+            index: of the picture.
+
+        Returns:
+            0 to 2^48 - 1.
+        """
+        return int.from_bytes(hashlib.sha256(f"{self.seed} {purpose} {index}".encode()).digest()[:6], "big")
+
+    def assign_splits(self, names: list[int]) -> dict[int, str]:
+        """Deal ids out to the splits, by chance but in the exact shares.
+
+        Args:
+            names: the ids.
+
+        Returns:
+            The split of each id.
+        """
+        order = sorted(names, key=lambda name: self.draw("split", name))
+        val = round(len(names) * self.splits[1])
+        test = min(round(len(names) * self.splits[2]), len(names) - val)
+        dealt = [SPLITS[1]] * val + [SPLITS[2]] * test
+        return dict(zip(order, [*dealt, *[SPLITS[0]] * (len(names) - len(dealt))], strict=True))
+
+
+def shard_path(settings: SyntheticSet, shard: int) -> Path:
+    """Name the file of a shard's records; it is there only when all its sounds are.
+
+    Args:
+        settings: of the set.
+        shard: its number, from 0.
+
+    Returns:
+        Its path.
+    """
+    return settings.folder / WORK / f"{shard:06d}.json"
+
+
+class _Tools:
+    """Networks and latents of this process, made once."""
+
+    made: "_Tools | None" = None
+
+    def __init__(self, key: str, settings: SyntheticSet, generator: Any, segmenter: Any) -> None:
+        self.key = key
+        self.device = distributed.pick_device()
+        self.generator = generator().eval().requires_grad_(False).to(self.device)
+        self.segmenter = ready_segmenter(segmenter(), self.device)
+        self.latents = latents(settings.pictures, latent_dim_of(self.generator), settings.latent_seed)
+
+    @classmethod
+    def get(cls, settings: SyntheticSet, generator: Any, segmenter: Any) -> "_Tools":
+        key = f"{settings} {generator} {segmenter}"
+        if cls.made is None or cls.made.key != key:
+            cls.made = cls(key, settings, generator, segmenter)
+        return cls.made
+
+    @torch.no_grad()
+    def draw(self, ids: range) -> tuple[Tensor, list[list[SeenObject]]]:
+        """Draw pictures (B, 3, R, R) and say what is in them."""
+        images = self.generator(self.latents[ids.start : ids.stop].to(self.device))
+        if isinstance(self.segmenter, AttributeSegmenter):
+            return images, describe(self.segmenter, images)
+        return images, [seen_objects(labels.float()) for labels in self.segmenter.segment(images)]
+
+
+def make_shard(settings: SyntheticSet, generator: GeneratorNode, segmenter: SegmenterNode, shard: int) -> int:
+    """Make the captions of one shard and write their files.
+
+    Args:
+        settings: of the set.
+        generator: draws the pictures.
+        segmenter: says what is in them.
+        shard: its number, from 0.
+
+    Returns:
+        How many pictures it looked at.
+    """
+    ids = range(shard * SHARD, min((shard + 1) * SHARD, settings.pictures))
+    tools = _Tools.get(settings, generator, segmenter)
+    images, seen = tools.draw(ids)
+    records = []
+    for place, name in enumerate(ids):
+        record: dict[str, Any] = {"id": name}
+        reason = why_not(settings, seen[place])
+        if reason is None:
+            try:
+                text = captions(seen_scene(seen[place]), 1, settings.draw("caption", name), settings.caption_style)[0]
+                record |= _speak(settings, name, text, seen[place])
+            except SceneError as error:
+                reason = f"no caption fits: {error}"
+        if reason is not None:
+            records.append({"id": name, "rejected": reason})
+            continue
+        if settings.images:
+            image = encode_image(picture(images[place]).numpy(), "jpg")
+            write_media(settings.folder / "images" / f"{name}.jpg", image)
+        records.append(record)
+    write_whole(shard_path(settings, shard), json.dumps(records, ensure_ascii=False).encode())
+    return len(records)
+
+
+def why_not(settings: SyntheticSet, seen: list[SeenObject]) -> str | None:
+    """Say why a picture is left out; None when it is taken.
+
+    Args:
+        settings: what the set allows.
+        seen: the objects that were seen in the picture.
+
+    Returns:
+        The reason, or None.
+    """
+    if not seen:
+        return "empty: nothing was seen"
+    if len(seen) > settings.max_objects:
+        return f"too full: {len(seen)} objects"
+    if not settings.cut and any(item.cut for item in seen):
+        return "cut off: an object touches the border"
+    sure = sureness(seen)
+    if settings.least_sureness is not None and sure < settings.least_sureness:
+        return f"unsure: {sure:.2f}"
+    return None
+
+
+def _speak(settings: SyntheticSet, name: int, text: str, seen: list[SeenObject]) -> dict[str, Any]:
+    """Speak a caption, write sound and text, and return what is known of it."""
+    speaker = settings.draw("speaker", name) % settings.speakers
+    who = voice(settings.draw("voice", speaker))
+    utterance = Synthesiser().speak(text, who)
+    write_media(settings.folder / "audio" / f"{name}.wav", encode_audio(utterance.samples, SAMPLE_RATE, "wav"))
+    write_media(settings.folder / "text" / f"{name}.txt", text.encode())
+    objects = [
+        {**item.attributes, "x": round(item.x, 4), "y": round(item.y, 4), "sureness": round(item.sureness, 4)}
+        for item in seen
+    ]
+    return {
+        "speaker": who.speaker,
+        "text": text,
+        "samples": len(utterance.samples),
+        "words": utterance.words,
+        "objects": objects,
+    }
