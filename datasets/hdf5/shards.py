@@ -16,7 +16,7 @@ from common.errors import UserError
 from datasets.audio.log_mel import check_usable, read_log_mel
 from datasets.audio.windows import cut
 from datasets.images import read_image, read_picture_bytes
-from datasets.spoken_captions.dataset import SampleError
+from datasets.loading.rows import SampleError
 from datasets.spoken_captions.records import SpokenCaption
 
 BANDS = 40

@@ -35,9 +35,9 @@ from datasets.hdf5.shards import (
     write_images,
     write_part,
 )
-from datasets.spoken_captions.dataset import OnError
+from datasets.loading.rows import ManifestError, OnError
 from datasets.spoken_captions.hdf5_pair import IDENTITY, manifest_of, new_identity
-from datasets.spoken_captions.places_manifest import ManifestError, read_places
+from datasets.spoken_captions.places_manifest import read_places
 from datasets.spoken_captions.records import Records, SpokenCaption
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def preprocess(data: HDF5Pair) -> None:
 
     Raises:
         ManifestError: The manifest is wrong, or the folder holds the pair of another one.
-        datasets.spoken_captions.dataset.SampleError: A row cannot be decoded and ``on_error`` is "error".
+        datasets.loading.rows.SampleError: A row cannot be decoded and ``on_error`` is "error".
         UserError: A worker process died, or no row could be decoded.
     """
     records = read_places(data.manifest, need="files").records

@@ -1,7 +1,7 @@
 """Which sizes of batches fit a dataset and the number of processes, and what to say of those that serve badly."""
 
 from common.errors import TooFewRowsError
-from datasets.spoken_captions.dataset import TrainingRows
+from datasets.loading.rows import TrainingRows
 
 
 def uneven_share(batch_size: int, processes: int) -> str | None:

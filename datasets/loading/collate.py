@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, get_worker_info
 
 from datasets.audio.log_mel import HOP, PAD_DB, count_frames
-from datasets.spoken_captions.dataset import SampleError, TrainingRows
+from datasets.loading.rows import SampleError, TrainingRows
 
 Batch = dict[str, Any]
 Rows = tuple[int, ...]

@@ -27,7 +27,7 @@ from common.errors import UserError
 from common.parallel import cores, end_with_parent
 from datasets.loading.batch_sizes import check_sizes, small_set
 from datasets.loading.collate import Batch, Collate, Items, Rows, mix
-from datasets.spoken_captions.dataset import SampleError, TrainingRows
+from datasets.loading.rows import SampleError, TrainingRows
 from engine import signals as stop
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from datasets.loading.loader import Loader
+from datasets.loading.rows import TrainingRows
 from datasets.loading.skipped import Skipped, SkippedFile
-from datasets.spoken_captions.dataset import TrainingRows
 
 Split = Literal["validation", "test"]
 

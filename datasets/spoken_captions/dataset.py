@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -27,76 +27,16 @@ from datasets.audio.windows import cut
 from datasets.file_names import FileNames
 from datasets.image_ids import ImageIds
 from datasets.images import ImageTransform, transforms
-from datasets.spoken_captions.places_manifest import ManifestError
+from datasets.loading.rows import (
+    ManifestError,
+    OnError,
+    Sample,
+    SampleError,
+    unusable_row,
+)
 from datasets.spoken_captions.records import SpokenCaption
 
-Sample = dict[str, Any]
-OnError = Literal["error", "skip"]
 Window = Literal["first", "random"]
-
-
-class SampleError(UserError):
-    """One sample that cannot be used.
-
-    Args:
-        message: Names file, row and list, and says what is wrong.
-        index: Row in the dataset.
-    """
-
-    def __init__(self, message: str, index: int) -> None:
-        super().__init__(message)
-        self.index = index
-
-    def advised(self) -> "SampleError":
-        """The same error with the setting that leaves such rows out, for configs whose data have ``on_error``."""
-        return SampleError(f"{self} (or leave such rows out with data.on_error=skip)", self.index)
-
-    def __reduce__(self) -> tuple[type, tuple[str, int]]:
-        return SampleError, (str(self), self.index)
-
-
-class TrainingRows(Protocol):
-    """What a loader asks of a dataset; ``lengths`` and ``max_frames`` only where it sorts or pads by length.
-
-    Attributes:
-        source: the file that lists the rows, for messages.
-        split: what its owner calls it, "" until it says so.
-        on_error: what a loader does with a row that cannot be decoded.
-        skipped: rows that it left out so far, and why.
-    """
-
-    source: Path
-    split: str
-    on_error: OnError
-    skipped: dict[int, str]
-
-    def __len__(self) -> int: ...
-
-    def digest(self) -> str:
-        """Return number and digest of the rows, in words."""
-
-    def __getitem__(self, index: int) -> Sample:
-        """Read one row.
-
-        Raises:
-            SampleError: it cannot be used.
-        """
-
-
-def unusable_row(rows: TrainingRows, index: int, name: str, error: object) -> SampleError:
-    """What to raise for a row: says which it is, in which list and of which split, and what is wrong with it.
-
-    Args:
-        rows: the dataset.
-        index: row of it.
-        name: what the list calls it.
-        error: what is wrong.
-
-    Returns:
-        The error, for the caller to raise.
-    """
-    place = f"the {rows.split} split, {rows.source}" if rows.split else rows.source
-    return SampleError(f"row {index} ({name}) of {place}: {error}", index)
 
 
 class SpokenCaptions(Dataset, ABC):

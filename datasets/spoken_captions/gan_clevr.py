@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from common.text_files import read_text
-from datasets.spoken_captions.places_manifest import Manifest, ManifestError, located, report_problems
+from datasets.loading.rows import ManifestError, report_problems
+from datasets.spoken_captions.places_manifest import Manifest, located
 from datasets.spoken_captions.records import Records, SpokenCaption
 
 Split = Literal["train", "val", "test"]

@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 
 from common.errors import UserError
-from datasets.spoken_captions.places_manifest import ManifestError, base_folder, rows_of
+from datasets.loading.rows import ManifestError
+from datasets.spoken_captions.places_manifest import base_folder, rows_of
 
 IDENTITY = "pair"  # attribute of both files
 LARGEST = 1 << 30  # bytes of one row, and of one chunk: what a worker reads at a time

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets.spoken_captions.places_manifest import ManifestError, read_places
+from datasets.loading.rows import ManifestError
+from datasets.spoken_captions.places_manifest import read_places
 from datasets.spoken_captions.records import Word
 
 PHONES = "phones.jsonl"

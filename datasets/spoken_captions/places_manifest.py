@@ -19,16 +19,19 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from common.errors import TooFewRowsError, UserError
 from common.text_files import TextError, packed_as, read_text
 from datasets.file_names import DRIVE, FileNames, missing, shown_path
+from datasets.loading.rows import (
+    ManifestError,
+    NoRowsError,
+    report_problems,
+)
 from datasets.spoken_captions.json_rows import NumberError, Take, read_json_rows
 from datasets.spoken_captions.manifest_paths import find_path, places_of
 from datasets.spoken_captions.records import Fields, Records, check_alignment
 
 log = logging.getLogger(__name__)
 
-PROBLEMS_SHOWN = 10
 LONGEST = 60  # characters of a value that a message shows
 QUOTES = "'\""
 FIELDS = ("uttid", "speaker", "asr_text", "wav", "image")
@@ -44,14 +47,6 @@ TYPES = {
 }
 Problem = tuple[int, str]  # record, and what is wrong with it, as it follows the name of its row
 _values = itemgetter(*FIELDS)
-
-
-class ManifestError(UserError):
-    """A list of samples that does not fit its format or its files."""
-
-
-class NoRowsError(ManifestError, TooFewRowsError):
-    """A list without samples."""
 
 
 @dataclass(frozen=True)
@@ -86,29 +81,6 @@ class _Rows:
         """Name the row, and where rows hold several, the caption; both are counted from 0."""
         row = bisect_right(self._firsts, record) - 1
         return f"row {row}, caption {record - self._firsts[row]}" if self._several[row] else f"row {row}"
-
-
-def report_problems(
-    name: Path, problems: Iterable[str], remedy: str = "correct the file or put the data where it points"
-) -> None:
-    """Raises one error that shows the first ten problems and counts them all.
-
-    Args:
-        name: The file that was checked.
-        problems: One sentence each.
-        remedy: What to do.
-
-    Raises:
-        ManifestError: There is any problem.
-    """
-    found = list(problems)
-    if not found:
-        return
-    lines = [f"  {problem}" for problem in found[:PROBLEMS_SHOWN]]
-    if len(found) > PROBLEMS_SHOWN:
-        lines.append(f"  ... and {len(found) - PROBLEMS_SHOWN} more")
-    counted = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-    raise ManifestError("\n".join([f"{name}: {counted}; {remedy}", *lines]))
 
 
 def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Manifest:

@@ -26,11 +26,12 @@ from datasets.audio.spec_augment import SpecAugment
 from datasets.audio.windows import window_start
 from datasets.images import ImageTransform, read_image
 from datasets.kept import Kept
+from datasets.loading.rows import ManifestError, OnError, Sample
 from datasets.spoken_captions.active_learning import split_name
-from datasets.spoken_captions.dataset import OnError, Sample, SpokenCaptions, Window
+from datasets.spoken_captions.dataset import SpokenCaptions, Window
 from datasets.spoken_captions.gan_clevr import Split, read_gan_clevr
 from datasets.spoken_captions.hdf5_pair import AUDIO, IMAGE, check_pair, opened, state_of, tried
-from datasets.spoken_captions.places_manifest import ManifestError, read_places
+from datasets.spoken_captions.places_manifest import read_places
 from datasets.spoken_captions.records import Records, SpokenCaption
 
 SAMPLED = 16  # rows of a published HDF5 pair that its digest reads

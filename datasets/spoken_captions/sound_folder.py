@@ -8,8 +8,8 @@ from PIL import Image
 
 from config.limits import Frames
 from datasets.audio.log_mel import read_log_mel
-from datasets.spoken_captions.dataset import OnError, Sample, SpokenCaptions
-from datasets.spoken_captions.places_manifest import ManifestError
+from datasets.loading.rows import ManifestError, OnError, Sample
+from datasets.spoken_captions.dataset import SpokenCaptions
 from datasets.spoken_captions.records import Records, SpokenCaption
 
 

@@ -9,8 +9,9 @@ from pydantic import Field
 from config import Fault, Offers
 from config.limits import BatchSize, Frames, Workers
 from datasets.loading.loader import Loader
+from datasets.loading.rows import OnError
 from datasets.loading.splits import SplitLoaders, split_loader
-from datasets.spoken_captions.dataset import OnError, SpokenCaptions
+from datasets.spoken_captions.dataset import SpokenCaptions
 
 Captions = Annotated[Callable[..., SpokenCaptions], Offers("train", "on_error")]
 Node = Mapping[str, Any]

@@ -21,7 +21,7 @@ from common.errors import UserError
 from config.limits import Count, Side
 from datasets.image_ids import ImageIds
 from datasets.images import read_image, transforms
-from datasets.spoken_captions.dataset import OnError, unusable_row
+from datasets.loading.rows import OnError, unusable_row
 from datasets.text_image.files import Split, read_split
 
 MARGIN = 76 / 64  # of the scaled picture over the square that is cut from it

@@ -18,7 +18,7 @@ import numpy as np
 from common.plain_pickles import read_plain
 from common.text_files import TextError, read_text, without_surrogates
 from datasets.file_names import FileNames
-from datasets.spoken_captions.places_manifest import ManifestError, report_problems
+from datasets.loading.rows import ManifestError, report_problems
 from datasets.text_image.vocabulary import Vocabulary, words
 
 Split = Literal["train", "test"]

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from config import Offers
 from config.limits import BatchSize, Workers
+from datasets.loading.rows import OnError
 from datasets.loading.splits import SplitLoaders, split_loader
-from datasets.spoken_captions.dataset import OnError
 from datasets.text_image.dataset import CaptionedPictures
 from datasets.text_image.vocabulary import Vocabulary, VocabularyError
 

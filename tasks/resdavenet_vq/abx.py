@@ -19,7 +19,8 @@ from pydantic import Field, PositiveFloat, PositiveInt
 import config
 from common import distributed
 from config.limits import BatchSize, Workers
-from datasets.spoken_captions.dataset import OnError, SpokenCaptions
+from datasets.loading.rows import OnError
+from datasets.spoken_captions.dataset import SpokenCaptions
 from datasets.spoken_captions.splits import Captions
 from engine.context import Context
 from engine.logs import progress, say

@@ -20,8 +20,9 @@ from common.errors import UserError
 from common.files import write_whole
 from common.parallel import locked
 from config.limits import BatchSize, Workers
+from datasets.loading.rows import OnError
 from datasets.sharded_build import differences, read_state
-from datasets.spoken_captions.dataset import OnError, SpokenCaptions
+from datasets.spoken_captions.dataset import SpokenCaptions
 from datasets.spoken_captions.splits import Captions
 from engine.context import Context
 from engine.logs import progress, say

@@ -15,7 +15,8 @@ from pydantic import NonNegativeInt, PositiveInt
 from common import distributed
 from common.errors import UserError
 from config.limits import BatchSize, Workers
-from datasets.spoken_captions.dataset import OnError, SpokenCaptions
+from datasets.loading.rows import OnError
+from datasets.spoken_captions.dataset import SpokenCaptions
 from datasets.spoken_captions.phones import phones_known, read_phones
 from datasets.spoken_captions.splits import Captions
 from engine.context import Context

@@ -14,8 +14,8 @@ import config
 from common import distributed
 from common.errors import UserError
 from config.limits import BatchSize, Workers
-from datasets.spoken_captions.dataset import OnError, SpokenCaptions
-from datasets.spoken_captions.places_manifest import report_problems
+from datasets.loading.rows import OnError, report_problems
+from datasets.spoken_captions.dataset import SpokenCaptions
 from datasets.spoken_captions.records import Word
 from datasets.spoken_captions.splits import Captions
 from engine.context import Context

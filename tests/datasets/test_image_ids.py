@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from datasets.images import ImageTransform
-from datasets.spoken_captions.dataset import SampleError
+from datasets.loading.rows import SampleError
 from datasets.spoken_captions.readers import GanClevr, PlacesFiles, PlacesHDF5
 from datasets.text_image.dataset import CaptionedPictures
 

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from common import distributed
 from config import Offers
 from datasets.audio.log_mel import PAD_DB
-from datasets.spoken_captions.dataset import Sample, SpokenCaptions
+from datasets.loading.rows import Sample
+from datasets.spoken_captions.dataset import SpokenCaptions
 from engine import seeding
 from engine.context import Context
 from engine.run_folder import RunFolder, RunSettings

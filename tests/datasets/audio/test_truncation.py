@@ -8,7 +8,7 @@ import soundfile
 
 from datasets.audio.read import AudioError, read_audio
 from datasets.loading.loader import Loader
-from datasets.spoken_captions.dataset import SampleError
+from datasets.loading.rows import SampleError
 from datasets.spoken_captions.readers import PlacesFiles
 
 KINDS = {

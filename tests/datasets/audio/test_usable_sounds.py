@@ -13,7 +13,7 @@ from datasets.audio.log_mel import FeatureError, check_usable, check_usable_wave
 from datasets.audio.windows import device_features
 from datasets.hdf5.write import HDF5Pair, preprocess
 from datasets.loading.loader import Loader
-from datasets.spoken_captions.dataset import SampleError
+from datasets.loading.rows import SampleError
 from datasets.spoken_captions.readers import PlacesFiles, PlacesHDF5
 from datasets.spoken_captions.sound_folder import SoundFolder
 

@@ -21,8 +21,8 @@ from datasets.audio.read import read_audio
 from datasets.hdf5 import write as hdf5
 from datasets.hdf5.write import HDF5Pair, preprocess
 from datasets.loading.loader import Loader
-from datasets.spoken_captions.dataset import SampleError
-from datasets.spoken_captions.places_manifest import ManifestError, read_places
+from datasets.loading.rows import ManifestError, SampleError
+from datasets.spoken_captions.places_manifest import read_places
 from datasets.spoken_captions.readers import PlacesHDF5
 from tests.datasets.conftest import write_corpus
 

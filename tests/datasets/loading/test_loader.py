@@ -13,7 +13,7 @@ from datasets.audio.windows import device_features
 from datasets.loading import loader as loading
 from datasets.loading.collate import Items
 from datasets.loading.loader import Loader
-from datasets.spoken_captions.dataset import SampleError
+from datasets.loading.rows import SampleError
 from datasets.spoken_captions.readers import PlacesFiles
 from tests.datasets.conftest import write_corpus
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from datasets.loading.rows import ManifestError
 from datasets.spoken_captions.phones import read_phones
-from datasets.spoken_captions.places_manifest import ManifestError
 from datasets.world.build import ensure_world
 from datasets.world.settings import World
 

@@ -14,8 +14,9 @@ import unicodedata
 import numpy as np
 import pytest
 
+from datasets.loading.rows import ManifestError
 from datasets.spoken_captions.gan_clevr import read_gan_clevr
-from datasets.spoken_captions.places_manifest import ManifestError, read_places
+from datasets.spoken_captions.places_manifest import read_places
 from datasets.spoken_captions.records import Records, SpokenCaption, parse_alignment
 from tests.datasets.conftest import write_corpus
 

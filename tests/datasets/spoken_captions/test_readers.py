@@ -16,9 +16,8 @@ from datasets.audio.spec_augment import SpecAugment
 from datasets.audio.windows import device_features
 from datasets.hdf5.write import HDF5Pair, preprocess
 from datasets.images import ImageTransform
+from datasets.loading.rows import ManifestError, SampleError
 from datasets.spoken_captions import readers as captions_module
-from datasets.spoken_captions.dataset import SampleError
-from datasets.spoken_captions.places_manifest import ManifestError
 from datasets.spoken_captions.readers import GanClevr, PlacesFiles, PlacesHDF5
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from datasets.spoken_captions.places_manifest import ManifestError
+from datasets.loading.rows import ManifestError
 from datasets.spoken_captions.sound_folder import SoundFolder
 
 

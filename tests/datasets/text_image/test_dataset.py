@@ -10,8 +10,7 @@ from PIL import Image
 
 from common.errors import UserError
 from common.plain_pickles import UnsafePickleError
-from datasets.spoken_captions.dataset import SampleError
-from datasets.spoken_captions.places_manifest import ManifestError
+from datasets.loading.rows import ManifestError, SampleError
 from datasets.text_image.dataset import CaptionedPictures, around
 from datasets.text_image.files import read_split, read_vocabulary
 from datasets.text_image.vocabulary import Vocabulary, VocabularyError, words

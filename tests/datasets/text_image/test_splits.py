@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from datasets.spoken_captions.dataset import SampleError
+from datasets.loading.rows import SampleError
 from datasets.text_image.dataset import CaptionedPictures
 from datasets.text_image.splits import CaptionedData
 from datasets.text_image.vocabulary import VocabularyError

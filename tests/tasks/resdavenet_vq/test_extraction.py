@@ -7,7 +7,7 @@ from torchvision.models import resnet50
 
 from common.errors import UserError
 from config import RefusedValues
-from datasets.spoken_captions.dataset import SampleError
+from datasets.loading.rows import SampleError
 from datasets.spoken_captions.readers import PlacesFiles, PlacesHDF5
 from datasets.spoken_captions.records import Records
 from tasks.resdavenet_vq.extraction import extract, extract_all

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from datasets.spoken_captions.places_manifest import ManifestError
+from datasets.loading.rows import ManifestError
 from datasets.spoken_captions.readers import PlacesFiles, PlacesHDF5
 from datasets.spoken_captions.records import Records
 from evaluation.word_detection.detect import Detecting, chance_of_words, detect_words

@@ -8,7 +8,7 @@ import torch
 
 from common.errors import UserError
 from config import Factory
-from datasets.spoken_captions.dataset import SampleError
+from datasets.loading.rows import SampleError
 from engine.optimization import Length, Optimization
 from engine.settings import TrainerSettings
 from losses import sampled_triplet, semi_hard_triplet

@@ -12,8 +12,8 @@ import losses
 import run
 from common.errors import UserError
 from config import Factory
+from datasets.loading.rows import SampleError
 from datasets.loading.skipped import read_skipped
-from datasets.spoken_captions.dataset import SampleError
 from engine.context import Context
 from engine.optimization import Length
 from engine.run_folder import RunFolder
