@@ -9,7 +9,6 @@ and colour share a slot, which then holds the later one, as in the published fil
 
 import io
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -21,21 +20,6 @@ from datasets.world.export.records import KINDS, SPLITS, WORK, Media, Record, Re
 SIZE = 128
 BACKGROUND = (240, 320)
 _TEXT = h5py.string_dtype()
-
-
-@dataclass(frozen=True)
-class Turns:
-    """A scene that grows.
-
-    Args:
-        images: (L, 128, 128, 3) uint8 RGB after each turn.
-        background: (240, 320, 3) uint8 RGB, the empty scene.
-        places: (L, 3) float64 of the object that each turn adds: x, y in pixels, depth.
-    """
-
-    images: np.ndarray
-    background: np.ndarray
-    places: np.ndarray
 
 
 def iclevr_media(root: Path, record: Record, media: Media) -> None:

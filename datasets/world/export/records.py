@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,9 +36,6 @@ from datasets.media_files import (
 )
 from datasets.world.speech.synthesise import SAMPLE_RATE
 
-if TYPE_CHECKING:
-    from datasets.world.export.iclevr import Turns
-
 SPLITS = ("train", "val", "test")
 WORK = ".work"  # folder in a world or a layout: what is needed until the build is complete
 # i-CLEVR's order of shapes and colours.
@@ -49,6 +46,21 @@ KINDS = tuple(
 )
 Record = dict[str, Any]
 Records = Callable[[], Iterator[Record]]
+
+
+@dataclass(frozen=True)
+class Turns:
+    """A scene that grows.
+
+    Args:
+        images: (L, 128, 128, 3) uint8 RGB after each turn.
+        background: (240, 320, 3) uint8 RGB, the empty scene.
+        places: (L, 3) float64 of the object that each turn adds: x, y in pixels, depth.
+    """
+
+    images: np.ndarray
+    background: np.ndarray
+    places: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,7 @@ class Media:
     image: np.ndarray
     instances: np.ndarray
     speech: list[np.ndarray]
-    turns: "Turns | None" = None
+    turns: Turns | None = None
     image_format: ImageFormat = "jpg"
     audio_format: AudioFormat = "wav"
     _encoded: dict[str, bytes] = field(default_factory=dict)

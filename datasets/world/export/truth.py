@@ -4,8 +4,8 @@ from dataclasses import asdict
 
 import numpy as np
 
-from datasets.world.export.iclevr import BACKGROUND, SIZE, Turns
-from datasets.world.export.records import KINDS, Record
+from datasets.world.export.iclevr import BACKGROUND, SIZE
+from datasets.world.export.records import KINDS, Record, Turns
 from datasets.world.render.ray_cast import render
 from datasets.world.scene.objects import Scene, project
 

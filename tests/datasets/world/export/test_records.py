@@ -12,9 +12,9 @@ import soundfile
 from PIL import Image
 
 from datasets.world.export.birds import tokens
-from datasets.world.export.iclevr import Turns, cumulate
+from datasets.world.export.iclevr import cumulate
 from datasets.world.export.layouts import GROUND_TRUTH, LAYOUTS
-from datasets.world.export.records import KINDS, SPLITS, Media, alignment
+from datasets.world.export.records import KINDS, SPLITS, Media, Turns, alignment
 
 RATE = 16000
 WORDS = [[0.1, 0.25, "A"], [0.25, 0.6004, "RED"], [0.7, 1.00049, "BALL"]]
