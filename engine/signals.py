@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from common.distributed import launched_by_torchrun
+from common.signals import handle
 
 log = logging.getLogger(__name__)
 
@@ -18,25 +19,6 @@ STARTED_BY = "DRAWL_STARTED_BY"  # in the environment of the ranks that run.py s
 PARENT_SECONDS = 0.5  # between two looks whether it still runs
 ECHO_SECONDS = 3.0  # torchrun passes on a Ctrl-C that its workers also receive from the terminal
 AT_ONCE = b"\nexit at once: what came after the last checkpoint is lost\n"
-Handler = Callable[[int, FrameType | None], None]
-
-
-def handle(handler: Handler) -> dict[int, object]:
-    """Let a function answer the signals that end a program.
-
-    SIGHUP, which the end of a terminal or of an ssh connection sends, is left alone where it is ignored (``nohup``).
-
-    Args:
-        handler: of Ctrl-C, SIGTERM and SIGHUP.
-
-    Returns:
-        The handlers before, by signal.
-    """
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
-    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
-        numbers.append(hangup)
-    return {number: signal.signal(number, handler) for number in numbers}
 
 
 def end_at_once(number: int) -> None:

@@ -25,10 +25,10 @@ from torch.utils.data import DataLoader
 
 from common.errors import UserError
 from common.parallel import cores, end_with_parent
+from common.signals import handle
 from datasets.loading.batch_sizes import check_sizes, small_set
 from datasets.loading.collate import Batch, Collate, Items, Rows, mix
 from datasets.loading.rows import SampleError, TrainingRows
-from engine import signals as stop
 
 log = logging.getLogger(__name__)
 BUCKET_POOL = 2  # batches sorted together; in large pools captions never meet impostors of another length
@@ -240,7 +240,7 @@ def _note_many_workers(workers: int) -> None:
 def _start_worker(_worker: int) -> None:
     """One thread a worker; the main process alone answers Ctrl-C, and other signals leave it time to save."""
     torch.set_num_threads(1)
-    stop.handle(lambda _number, _frame: signal.alarm(GRACE_SECONDS))
+    handle(lambda _number, _frame: signal.alarm(GRACE_SECONDS))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Queue._on_queue_feeder_error = staticmethod(_end_without_words)  # a hook, which concurrent.futures sets too
     sys.excepthook = _end_without_words  # of the thread that hands file descriptors on

@@ -1,0 +1,25 @@
+"""Signals that end a program: which they are, and who answers them."""
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+def handle(handler: Handler) -> dict[int, object]:
+    """Let a function answer the signals that end a program.
+
+    SIGHUP, which the end of a terminal or of an ssh connection sends, is left alone where it is ignored (``nohup``).
+
+    Args:
+        handler: of Ctrl-C, SIGTERM and SIGHUP.
+
+    Returns:
+        The handlers before, by signal.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
+    return {number: signal.signal(number, handler) for number in numbers}
