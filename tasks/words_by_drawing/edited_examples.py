@@ -1,16 +1,20 @@
 """The report's pictures of edited negatives: what was switched off for some captions, and which picture they prefer."""
 
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor, nn
 
+from datasets.spoken_captions.dataset import SpokenCaptions
+from datasets.spoken_captions.splits import SpeechImageData
 from evaluation.choices import Choice, choices_section
 from evaluation.report.clusters import lit
+from gan.editing.regenerate import Negatives
 from gan.images import encoder_input, picture
 from models.matchmap import aligned_similarity
-
-if TYPE_CHECKING:
-    from tasks.words_by_drawing.task import WordsByDrawing
+from models.similarity import Similarity
+from models.speech_maps import SpeechMaps
+from tasks.words_by_drawing.generated_images import Drawn, Studio
 
 EXAMPLES = 6
 TITLE = "Edited negatives"
@@ -21,8 +25,40 @@ LEAD = (
 )
 
 
+class Edits(Protocol):
+    """A task that draws images and edits them, as :class:`tasks.words_by_drawing.task.WordsByDrawing`.
+
+    Attributes:
+        data: its splits.
+        studio: draws.
+        image_encoder: images (b, 3, R, R) to maps (b, D, H, W).
+        similarity: how maps are compared.
+    """
+
+    data: SpeechImageData
+    studio: Studio
+    image_encoder: nn.Module
+    similarity: Similarity
+
+    def encode(self, batch: dict[str, Any], dataset: SpokenCaptions) -> tuple[Tensor, SpeechMaps]:
+        """Return image maps (b, D, H, W) and speech maps (b, D, T) of a ``batch`` drawn from a ``dataset``."""
+
+    def negatives(self, image: Tensor, speech: SpeechMaps, drawn: Drawn, generator: torch.Generator) -> Negatives:
+        """Edit each drawn image where its caption responds most.
+
+        Args:
+            image: (b, D, H, W) maps.
+            speech: maps of the captions.
+            drawn: the images.
+            generator: of the random choices.
+
+        Returns:
+            The edited images.
+        """
+
+
 @torch.no_grad()
-def edited_section(task: "WordsByDrawing") -> list[tuple[str, str]]:
+def edited_section(task: Edits) -> list[tuple[str, str]]:
     """Draw negatives for the first validation captions as training would, and let the captions choose.
 
     Args:
