@@ -7,7 +7,7 @@ faults at once, ``build`` makes the objects. Types come from this project and ``
 from config.build import Factory, build, call_entry, takes_context
 from config.check import check, check_outside, with_defaults
 from config.load import PROJECT_ROOT, Config, find, list_configs, load, resolve_path, short
-from config.resolve import closest, resolve_type, shortened
+from config.resolve import closest, resolve_type, shortened, translated
 from config.signatures import ConfigError, Fault, Offers
 from config.validate import RefusedValues, refuse
 from config.yaml_core import dump, parse_yaml
@@ -36,5 +36,6 @@ __all__ = [
     "short",
     "shortened",
     "takes_context",
+    "translated",
     "with_defaults",
 ]

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 from config.build import Factory
 from config.faults import Faults, join
 from config.load import Config
-from config.resolve import ENTRY_MODULES, closest, is_entry, resolve_type, shortened
+from config.resolve import ENTRY_MODULES, closest, is_entry, resolve_type, shortened, translated
 from config.signatures import (
     ConfigError,
     Parameter,
@@ -280,6 +280,7 @@ def check_outside(value: Any, annotation: Any, key_path: str) -> Any:
     """
     from torch import nn
 
+    value = translated(value)
     for place, dotted in _types(value, key_path):
         target = resolve_type(dotted)
         own = target.__module__.split(".")[0] in NETWORK_MODULES

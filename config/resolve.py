@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from config.moved import moved
 from config.signatures import ConfigError
 
 ALLOWED_MODULES = (
@@ -30,6 +31,7 @@ ALLOWED_MODULES = (
     "trainer",
 )
 ENTRY_MODULES = ("main", "tasks", "datasets")
+NAMES = ("type", "entry")  # keys whose values are dotted paths
 NAMES_SHOWN = 16
 VALUE_SHOWN = 120  # characters
 _DOTTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}(\.[A-Za-z_][A-Za-z0-9_]{0,79}){1,9}")
@@ -84,9 +86,11 @@ def resolve_type(dotted: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the module is there, but one that it imports is missing
+        _refuse_moved(dotted)
         raise ConfigError(f"'{dotted}': there is no module '{error.name}'{_near_module(module_name)}") from error
     found = getattr(module, name, None)
     if name.startswith("_") or not (inspect.isclass(found) or inspect.isfunction(found)):
+        _refuse_moved(dotted)
         if hasattr(module, "__path__") and not name.startswith("_") and importlib.util.find_spec(dotted):
             raise ConfigError(_module_told(dotted))
         raise ConfigError(f"'{dotted}' does not exist{closest(name, public_names(module)) or _offered(module)}")
@@ -95,6 +99,39 @@ def resolve_type(dotted: str) -> Callable[..., Any]:
     if not _can_be_called(found):
         raise ConfigError(f"'{dotted}' only describes a kind of class, or is an exception; nothing is built of it")
     return found
+
+
+def _refuse_moved(dotted: str) -> None:
+    """Say where that stands today which a path of another day names."""
+    now = moved(dotted)
+    if now is not None:
+        resolve_type(now)  # what never was there is told with its nearest name
+        raise ConfigError(f"'{dotted}' is now '{now}': write that")
+
+
+def translated(values: Any) -> Any:
+    """Return what was saved earlier with the names of today for classes and functions that have moved.
+
+    Args:
+        values: a config, or a part of one, as a run or a card holds it.
+
+    Returns:
+        A copy; names that today's project knows as they are, and those that it never knew, are left as they are.
+    """
+    if isinstance(values, dict):
+        return {key: _name_now(item) if key in NAMES else translated(item) for key, item in values.items()}
+    return [translated(item) for item in values] if isinstance(values, list) else values
+
+
+def _name_now(dotted: Any) -> Any:
+    now = moved(dotted) if isinstance(dotted, str) else None
+    if now is None:
+        return translated(dotted)
+    try:
+        resolve_type(dotted)
+    except ConfigError:
+        return now
+    return dotted  # a package offers it under the former name
 
 
 def _can_be_called(target: Callable[..., Any]) -> bool:

@@ -199,7 +199,7 @@ class RunFolder:
             )
 
     def _changes(self, values: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-        former = config.parse_yaml(self.config.read_text(encoding="utf-8"), str(self.config))
+        former = config.translated(config.parse_yaml(self.config.read_text(encoding="utf-8"), str(self.config)))
         if differences := _differences(former, values):
             differences = _differences(config.with_defaults(former, self.config), values)
         return differences

@@ -99,7 +99,8 @@ class Job:
         path = self.folder / "config.yaml"
         if not self.metrics.is_file() or not path.is_file():
             return False
-        if not _same(config.parse_yaml(path.read_text(encoding="utf-8"), str(path)), self.values()):
+        written = config.translated(config.parse_yaml(path.read_text(encoding="utf-8"), str(path)))
+        if not _same(written, self.values()):
             return False
         record = made_from.read(self.folder)
         if record is None:

@@ -42,7 +42,7 @@ def averaged_generator(state: dict[str, Any], source: Path) -> tuple[ProganGener
     Raises:
         UserError: it is a checkpoint of another task.
     """
-    values = config.parse_yaml(state["config"], str(source))
+    values = config.translated(config.parse_yaml(state["config"], str(source)))
     averaged = state["averages"].get("generator") or state["modules"].get("generator")
     node = values.get("task", {}).get("generator", {})
     if averaged is None or not {"latent_dim", "widths"} <= node.keys():
@@ -128,7 +128,7 @@ def history(state: dict[str, Any], values: dict[str, Any]) -> list[dict[str, Any
     if not values.get("init_from"):
         return [training]
     found, earlier = read_checkpoint(config.resolve_path(values["init_from"]["path"]))
-    return [*history(earlier, config.parse_yaml(earlier["config"], str(found))), training]
+    return [*history(earlier, config.translated(config.parse_yaml(earlier["config"], str(found)))), training]
 
 
 def measured(generated: torch.Tensor, real: list[torch.Tensor], network: FeatureNetwork) -> FrechetDistance:

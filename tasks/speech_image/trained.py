@@ -38,7 +38,7 @@ def run_config(run: Path) -> dict[str, Any]:
             f"There is no trained run at {run}: expected a run folder with config.yaml and checkpoints/; train one "
             "first, or give one that exists."
         )
-    values = config.parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    values = config.translated(config.parse_yaml(path.read_text(encoding="utf-8"), str(path)))
     if not isinstance(values.get("task"), dict) or not values["task"].get("image_encoder"):
         raise ModelError(f"{path} is no config of a speech-image run: it has no task.image_encoder; give another run.")
     return values

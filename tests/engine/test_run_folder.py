@@ -6,6 +6,7 @@ import pytest
 
 import config
 from common.errors import UserError
+from config.moved import MOVED
 from engine.run_folder import REPORT_FILES, RunFolder, RunSettings, run_info
 
 VALUES = {"seed": 1, "task": {"lr": 0.1}, "trainer": {"epochs": 3}, "data": {"workers": 0}}
@@ -53,6 +54,24 @@ def test_a_key_that_came_later_counts_with_its_default(tmp_path):
     made.check(values, "auto")
     with pytest.raises(UserError, match="deterministic: False there, True now"):
         made.check(values | {"deterministic": True}, "auto")
+
+
+def test_a_run_made_before_its_modules_moved_goes_on(tmp_path):
+    values = config.check(config.load("tests/assets/configs/tiny.yaml", []))
+    made = RunFolder(tmp_path / "run")
+    made.prepare(values, "auto", ["run.py"])
+    (made.checkpoints / "last.pt").write_bytes(b"x")
+    written = made.config.read_text()
+    former = written
+    for old, new in MOVED.items():
+        former = former.replace(f"type: {new}.", f"type: {old}.")
+    assert former != written
+    made.config.write_text(former)
+    with pytest.raises(UserError) as error:
+        made.check(values | {"deterministic": not values["deterministic"]}, "auto")
+    assert str(error.value).count(" there, ") == 1
+    made.prepare(values, "auto", ["run.py"])
+    assert made.config.read_text() == written
 
 
 def test_overwrite_leaves_nothing_of_the_former_report(tmp_path):

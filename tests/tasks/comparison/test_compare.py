@@ -255,6 +255,19 @@ def test_runs_without_digests_and_with_younger_options_count_as_finished_with_a_
     assert calls[4][0] == written.parent
 
 
+def test_runs_made_before_modules_moved_count_as_finished(calls, tmp_path):
+    arguments = ARGUMENTS | with_own_data(tmp_path / "own")
+    compare(**arguments, context=context(), folder=tmp_path)
+    done = len(calls)
+    for written in tmp_path.glob("*/seed_*/config.yaml"):
+        text = written.read_text()
+        former = text.replace("type: tasks.words_by_drawing.task.", "type: tasks.words_by_drawing.")
+        assert former != text
+        written.write_text(former)
+    compare(**arguments, context=context(), folder=tmp_path)
+    assert len(calls) == done
+
+
 def test_an_interrupted_run_goes_on_only_from_what_it_was_begun_with(calls, tmp_path):
     arguments = ARGUMENTS | with_own_data(tmp_path / "own")
     compare(**arguments, context=context(), folder=tmp_path)

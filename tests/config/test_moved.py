@@ -1,0 +1,94 @@
+"""Names of another day: told in a config that is written now, translated in what was saved."""
+
+import importlib
+
+import pytest
+from torch import nn
+
+import config
+from config.moved import MOVED, moved
+from config.resolve import public_names, resolve_type
+
+
+def own_names(module):
+    return [name for name in public_names(module) if getattr(module, name).__module__ == module.__name__]
+
+
+def test_the_table_leads_to_modules_that_are_there():
+    for module in MOVED.values():
+        assert own_names(importlib.import_module(module)), module
+        assert module not in MOVED, f"{module} moved again: correct what leads to it"
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [
+        ("tasks.words_by_drawing.WordsByDrawing", "tasks.words_by_drawing.task.WordsByDrawing"),
+        ("datasets.speech_image.SpeechImageData", "datasets.spoken_captions.splits.SpeechImageData"),
+        ("tasks.units.abx.abx", "tasks.resdavenet_vq.abx.abx"),
+        ("tasks.words_by_drawing_experiments.recall.recall", "tasks.words_by_drawing.experiments.recall.recall"),
+        ("gan.editing.EditedNegatives", None),  # never was there
+        ("gan.progan.ProganGenerator", "gan.progan.generator.ProganGenerator"),
+    ],
+)
+def test_what_moved_is_told_with_its_name_of_today(former, now):
+    with pytest.raises(config.ConfigError) as error:
+        resolve_type(former)
+    if now is None:
+        assert "gan.editing.strategies.EditedNegatives' does not exist" in str(error.value)
+        return
+    assert str(error.value) == f"'{former}' is now '{now}': write that"
+    assert resolve_type(moved(former)).__name__ == now.rpartition(".")[2]
+
+
+def test_every_former_name_of_the_table_is_told():
+    for former, module in MOVED.items():
+        name = own_names(importlib.import_module(module))[0]
+        with pytest.raises(
+            config.ConfigError, match=rf"is now '{module}\.{name}'|only describes|not on the allow-list"
+        ):
+            resolve_type(f"{former}.{name}")
+
+
+def test_a_slip_in_a_former_name_is_told_with_the_nearest_of_today():
+    with pytest.raises(
+        config.ConfigError, match=r"'gan\.progan\.generator\.ProganGeneratr' does not exist; did you mean"
+    ):
+        resolve_type("gan.progan.ProganGeneratr")
+
+
+def test_what_was_saved_is_translated():
+    saved = {
+        "entry": "tasks.units.dump.dump",
+        "description": "tasks.units.dump.dump",
+        "data": {"type": "datasets.speech_image.HeldOut", "pairs": [{"type": "datasets.spoken_captions.PlacesFiles"}]},
+        "optimizer": {"type": "torch.optim.Adam", "lr": 0.1},
+        "other": {"type": None, "entry": {"type": "gan.progan.ProganGenerator"}},
+    }
+    assert config.translated(saved) == {
+        "entry": "tasks.resdavenet_vq.dump.dump",
+        "description": "tasks.units.dump.dump",
+        "data": {
+            "type": "datasets.spoken_captions.splits.HeldOut",
+            "pairs": [{"type": "datasets.spoken_captions.readers.PlacesFiles"}],
+        },
+        "optimizer": {"type": "torch.optim.Adam", "lr": 0.1},
+        "other": {"type": None, "entry": {"type": "gan.progan.generator.ProganGenerator"}},
+    }
+    assert saved["entry"] == "tasks.units.dump.dump"
+    assert config.translated(config.translated(saved)) == config.translated(saved)
+
+
+def test_the_former_name_that_a_package_offers_again_is_left_alone(monkeypatch):
+    package = importlib.import_module("gan.progan")
+    generator = resolve_type("gan.progan.generator.ProganGenerator")
+    monkeypatch.setattr(package, "ProganGenerator", generator, raising=False)
+    assert resolve_type("gan.progan.ProganGenerator") is generator
+    assert config.translated({"type": "gan.progan.ProganGenerator"}) == {"type": "gan.progan.ProganGenerator"}
+
+
+def test_a_card_with_a_former_name_is_built():
+    card = {"type": "gan.progan.ProganGenerator", "latent_dim": 8, "widths": [4, 4]}
+    checked = config.check_outside(card, nn.Module, "network")
+    assert checked["type"] == "gan.progan.generator.ProganGenerator"
+    assert isinstance(config.build(checked), nn.Module)
