@@ -200,6 +200,14 @@ MOVED = {
 }
 
 
+OFFERED = {
+    "datasets.speech_image.HeldOut": "datasets.spoken_captions.HeldOut",
+    "datasets.speech_image.SpeechImageData": "datasets.spoken_captions.SpeechImageData",
+    "datasets.sound_folder.SoundFolder": "datasets.spoken_captions.SoundFolder",
+}
+"""What a package offers today under a shorter name than that of the module that holds it."""
+
+
 def moved(dotted: str) -> str | None:
     """Return the name of today of what a dotted path named before its module moved; None where that never stood there.
 
@@ -207,4 +215,4 @@ def moved(dotted: str) -> str | None:
         dotted: e.g. ``datasets.speech_image.SpeechImageData``.
     """
     module, _, name = dotted.rpartition(".")
-    return f"{MOVED[module]}.{name}" if module in MOVED else None
+    return OFFERED.get(dotted) or (f"{MOVED[module]}.{name}" if module in MOVED else None)

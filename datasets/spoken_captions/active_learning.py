@@ -19,7 +19,7 @@ training set below ``active/``, because the id of the latent already has a capti
 
     audio/active/<id>.wav    text/active/<id>.txt    and a line ``active/<id>`` in name_list_train.txt
 
-:class:`datasets.spoken_captions.readers.GanClevr` gives such a row ``latent`` <id> and ``active`` True (False for
+:class:`datasets.spoken_captions.GanClevr` gives such a row ``latent`` <id> and ``active`` True (False for
 others). In training its picture is the edited one (``ActivePairs.find(latent)`` gives mask and units) and its negative
 the original picture: positive and negative change places.
 """

@@ -54,7 +54,7 @@ def dump(
     """Write the features of every utterance, and a submission; what is there from an earlier call is not made again.
 
     Args:
-        data: dataset of the sounds, such as ``datasets.spoken_captions.sound_folder.SoundFolder``.
+        data: dataset of the sounds, such as ``datasets.spoken_captions.SoundFolder``.
         layer: ``conv1`` to ``conv5``, ``quant1`` to ``quant5`` where there is a quantiser, ``logmel``, or ``output``.
         output: folder of ``metadata.yaml``, ``english/test/*.txt``, and ``dump.json``, which says what was made.
         context: given by run.py.

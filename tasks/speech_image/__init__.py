@@ -1,1 +1,5 @@
-"""Learn images and spoken captions together: what systems 1 and 2 share."""
+"""The job that systems 1 and 2 share: images and their captions find each other. What configs name is offered here."""
+
+from tasks.speech_image.task import SpeechImage
+
+__all__ = ["SpeechImage"]

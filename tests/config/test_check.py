@@ -18,11 +18,11 @@ def load(tmp_path, text, overrides=()):
 TRAIN = """
 description: a test
 entry: main.train
-data: {type: datasets.spoken_captions.splits.SpeechImageData,
-  train: &set {type: datasets.spoken_captions.readers.PlacesFiles,
+data: {type: datasets.spoken_captions.SpeechImageData,
+  train: &set {type: datasets.spoken_captions.PlacesFiles,
   manifest: m.json, image: {size: 64, resize: 64, random_crop: false}}, validation: *set, batch_size: 4}
 task:
-  type: tasks.speech_image.task.SpeechImage
+  type: tasks.speech_image.SpeechImage
   image_encoder: {type: models.small.SmallImageEncoder}
   speech_encoder: {type: models.small.SmallSpeechEncoder, width: 32}
   ranking: [{type: losses.sampled_triplet, margin: 1.0}]
@@ -127,9 +127,7 @@ def test_in_a_file_too(tmp_path):
     with pytest.raises(
         config.ConfigError, match=r"manifest \[command line\]: found null, expected Path; put it in quotes"
     ):
-        config.check(
-            load(tmp_path, TRAIN, ["data.train={type: datasets.spoken_captions.readers.PlacesFiles, manifest: null}"])
-        )
+        config.check(load(tmp_path, TRAIN, ["data.train={type: datasets.spoken_captions.PlacesFiles, manifest: null}"]))
 
 
 def test_what_begins_with_zeros_is_text(tmp_path):

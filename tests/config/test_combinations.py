@@ -15,10 +15,10 @@ TRAIN = """
 description: a test
 entry: main.train
 prepare: {type: datasets.world.build.ensure_world, world: {folder: w, scenes: 10}}
-data: {type: datasets.spoken_captions.splits.SpeechImageData, batch_size: 4,
-  train: {type: datasets.spoken_captions.readers.PlacesFiles, manifest: m.json, max_frames: 500,
+data: {type: datasets.spoken_captions.SpeechImageData, batch_size: 4,
+  train: {type: datasets.spoken_captions.PlacesFiles, manifest: m.json, max_frames: 500,
     image: {size: 64, resize: 64, random_crop: false}},
-  validation: {type: datasets.spoken_captions.readers.PlacesFiles, manifest: m.json, max_frames: 500,
+  validation: {type: datasets.spoken_captions.PlacesFiles, manifest: m.json, max_frames: 500,
     image: {size: 64, resize: 64, random_crop: false}}}
 task: {type: tasks.toy.Toy}
 trainer: {epochs: 2}
@@ -56,7 +56,7 @@ def test_combinations_of_several_nodes_and_a_typo_are_told_at_once(tmp_path):
 
 def test_the_constructors_of_networks_and_optimisers_are_tried(tmp_path):
     task = (
-        "task={type: tasks.speech_image.task.SpeechImage,"
+        "task={type: tasks.speech_image.SpeechImage,"
         " image_encoder: {type: models.small.SmallImageEncoder, downsample: 6},"
         " speech_encoder: {type: models.resdavenet.ResDavenet, layer_widths: [1, 2], kernel: 4},"
         " ranking: [{type: losses.hard_triplet, margin: 1}],"
@@ -85,7 +85,7 @@ def test_the_constructors_of_networks_and_optimisers_are_tried(tmp_path):
 def test_encoders_that_do_not_meet_are_told_before_they_are_built(tmp_path, encoders, message):
     encoders = encoders.replace("*s", "{type: models.small.SmallSpeechEncoder, embedding_dim: 64}")
     task = (
-        "task={type: tasks.speech_image.task.SpeechImage, image_encoder: {type: models.small.SmallImageEncoder},"
+        "task={type: tasks.speech_image.SpeechImage, image_encoder: {type: models.small.SmallImageEncoder},"
         " ranking: [{type: losses.hard_triplet, margin: 1}],"
         f" optimization: {{optimizer: {{type: torch.optim.SGD, lr: 0.1}}}}, {encoders}}}"
     )
@@ -97,12 +97,12 @@ def test_encoders_that_do_not_meet_are_told_before_they_are_built(tmp_path, enco
     ("task", "overrides", "told"),
     [
         (
-            "tasks.speech_image.task.SpeechImage",
+            "tasks.speech_image.SpeechImage",
             ["batch_size=1"],
             "data.batch_size [command line]: found 1, expected at",
         ),
         (
-            "tasks.speech_image.task.SpeechImage",
+            "tasks.speech_image.SpeechImage",
             ["train.image=null"],
             "data.train.image [command line]: found null, but",
         ),
@@ -128,7 +128,7 @@ def test_data_that_a_task_cannot_use_are_told_before_they_are_loaded(tmp_path, t
 
 
 def test_a_task_without_a_loss_is_told_with_the_other_faults(tmp_path):
-    lines = faults_of(tmp_path, "task={type: tasks.speech_image.task.SpeechImage, ranking: []}", "trainer.epoch=3")
+    lines = faults_of(tmp_path, "task={type: tasks.speech_image.SpeechImage, ranking: []}", "trainer.epoch=3")
     told = (
         "task.ranking [command line]: found [] (list), expected a list of a node {type: ...} that makes Tensor, "
         "of a length of at least 1"
@@ -143,7 +143,7 @@ def test_the_temperature_of_a_softmax_is_above_zero(tmp_path):
     for found in (0, -0.5):
         softmax = f"{{type: losses.masked_margin_softmax, temperature: {found}}}"
         ranking = f"[{{type: losses.hard_triplet, margin: wide}}, {softmax}]"
-        lines = faults_of(tmp_path, f"task={{type: tasks.speech_image.task.SpeechImage, ranking: {ranking}}}")
+        lines = faults_of(tmp_path, f"task={{type: tasks.speech_image.SpeechImage, ranking: {ranking}}}")
         told = f"found {found} ({type(found).__name__}), expected float, greater than 0"
         assert f"task.ranking.1.temperature [command line]: {told}" in lines
         assert any(line.startswith("task.ranking.0.margin") for line in lines)
@@ -188,7 +188,7 @@ def test_a_module_in_the_place_of_a_class_is_told_with_what_is_in_it(tmp_path, o
 def test_an_unknown_type_hides_no_other_fault(tmp_path, override, near):
     """Below it and elsewhere; keywords that an unknown owner would give are not missed."""
     task = (
-        "task={type: tasks.speech_image.task.SpeechImage,"
+        "task={type: tasks.speech_image.SpeechImage,"
         " image_encoder: {type: models.small.SmallImageEncoder, width: 2.5},"
         " optimization: {optimizer: {type: torch.optim.SGD, lrr: 0.1}},"
         " ranking: [{type: losses.hard_triplet, margin: wide}]}"
@@ -209,7 +209,7 @@ def test_an_unknown_type_hides_no_other_fault(tmp_path, override, near):
 
 def test_nodes_below_an_unknown_key_and_beside_an_unknown_encoder_are_checked(tmp_path):
     task = (
-        "task={type: tasks.speech_image.task.SpeechImage, image_encoder: {type: models.small.SmalImageEncoder},"
+        "task={type: tasks.speech_image.SpeechImage, image_encoder: {type: models.small.SmalImageEncoder},"
         " speech_encodr: {type: models.small.SmallSpeechEncoder, widht: 3}}"
     )
     lines = faults_of(tmp_path, task)
@@ -302,7 +302,7 @@ def test_a_dataclass_refuses_the_same_when_python_makes_it():
 )
 def test_turn_on_codes_are_five_digits(tmp_path, code, found):
     encoder = f"speech_encoder: {{type: models.resdavenet_vq.ResDavenetVq, turn_on: {code}}}"
-    lines = faults_of(tmp_path, f"task={{type: tasks.speech_image.task.SpeechImage, {encoder}}}")
+    lines = faults_of(tmp_path, f"task={{type: tasks.speech_image.SpeechImage, {encoder}}}")
     told = [line for line in lines if line.startswith("task.speech_encoder.turn_on [command line]")]
     assert told == [
         f"task.speech_encoder.turn_on [command line]: found {found}, expected five digits of 0 and 1, for the first "

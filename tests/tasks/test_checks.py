@@ -5,7 +5,7 @@ import pytest
 from tests.config.test_combinations import faults_of
 
 PLANNED = {
-    "tasks.speech_image.task.SpeechImage": "expected a module of the task, image or speech",
+    "tasks.speech_image.SpeechImage": "expected a module of the task, image or speech",
     "tasks.words_by_drawing.task.WordsByDrawing": "expected a module of the task, image or speech or clusters",
     "tasks.gan.segmenter.SegmenterTraining": "expected a module of the task, segmenter",
     "tasks.gan.progan.Progan": "expected a module of the task, generator or discriminator",
@@ -50,7 +50,7 @@ def test_a_training_as_it_can_be_has_no_fault(tmp_path, monkeypatch):
     """Batches that the processes share evenly, whatever starts them, and a warm-up that ends."""
     plan = ["trainer.ema={decay: 0.9, modules: [speech]}", "trainer.max_steps=9", "trainer.best_by=A_r5"]
     schedule = "optimization: {schedule: {type: engine.schedules.step_decay, warmup_steps: 8}}"
-    task = f"task={{type: tasks.speech_image.task.SpeechImage, {schedule}}}"
+    task = f"task={{type: tasks.speech_image.SpeechImage, {schedule}}}"
     lines = faults_of(tmp_path, task, *plan, "launch.processes=2")
     for rank in ("RANK", "LOCAL_RANK"):
         monkeypatch.setenv(rank, "0")

@@ -32,7 +32,7 @@ def write_run(folder, speech=VQ):
         place_codes(encoders["speech"])
     state = {name: module.state_dict() for name, module in encoders.items()}
     checkpoint.write(folder / "checkpoints" / "best.pt", {"modules": state, "averages": {}, "step": 7})
-    task = {"type": "tasks.speech_image.task.SpeechImage", "image_encoder": IMAGE, "speech_encoder": speech}
+    task = {"type": "tasks.speech_image.SpeechImage", "image_encoder": IMAGE, "speech_encoder": speech}
     values = {"entry": "main.train", "task": task, "data": {"target_length": 256}}
     (folder / "config.yaml").write_text(config.dump(values))
     return folder

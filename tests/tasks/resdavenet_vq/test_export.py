@@ -117,7 +117,7 @@ def test_configs_of_the_measurements_run(world, tmp_path, name):
     """Every command with the shipped encoder on a small world: a try first, which writes nothing, then really."""
     words = [f"data.manifest={world}", f"run.folder={tmp_path / 'runs'}"]
     if name == "dump":
-        words = [f"data={{type: datasets.spoken_captions.readers.PlacesFiles, manifest: {world}, image: null}}"]
+        words = [f"data={{type: datasets.spoken_captions.PlacesFiles, manifest: {world}, image: null}}"]
         words += [f"output={tmp_path / 'dumped'}"]
     elif name == "abx_items":
         words = [f"manifest={world}", f"output={tmp_path / 'made.item'}"]

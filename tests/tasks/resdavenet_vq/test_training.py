@@ -140,12 +140,10 @@ def test_a_training_begins_with_a_published_experiment(experiment, caplog):
 def test_retrieval_with_a_published_experiment_and_with_a_run(experiment, tmp_path):
     """Networks come from the weights' own folder: the config's are other ones."""
     folder, _, _ = experiment
-    pairs = "{type: datasets.spoken_captions.readers.PlacesFiles, manifest: tests/assets/formats/places/metadata.json,"
+    pairs = "{type: datasets.spoken_captions.PlacesFiles, manifest: tests/assets/formats/places/metadata.json,"
     pairs += " max_frames: 256, image: {size: 32, resize: 32, random_crop: false}}"
     words = ["entry=main.evaluate", "encoders=as_trained", "task.similarity={kind: pooled}", "run.name=found"]
-    words += [
-        f"data={{type: datasets.spoken_captions.splits.HeldOut, pairs: {pairs}, batch_size: 3, target_length: 256}}"
-    ]
+    words += [f"data={{type: datasets.spoken_captions.HeldOut, pairs: {pairs}, batch_size: 3, target_length: 256}}"]
     with pytest.raises(UserError, match=r"data\.pairs\.max_frames .*found 256, expected at most target_length, 99"):
         call(tmp_path, *words, f"init_from.path={folder}", "data.target_length=99")
     call(tmp_path, *words, f"init_from.path={folder}")

@@ -182,7 +182,7 @@ def test_examples_are_those_that_load(broken):
 
 def test_a_damaged_sound_is_told_with_file_row_manifest_and_split(broken):
     for split in ("train", "test"):
-        node = f"{{type: datasets.spoken_captions.readers.PlacesFiles, manifest: {broken}, {PICTURE}}}"
+        node = f"{{type: datasets.spoken_captions.PlacesFiles, manifest: {broken}, {PICTURE}}}"
         task, _ = build(f"data.{split}={node}")
         loader = {"train": task.data.train_loader, **task.data.loaders}[split]
         place = rf"row [02] \(.*\) of the {split} split, {broken}: /.*\.wav: cannot be decoded"

@@ -49,7 +49,7 @@ def write_run(folder, image=IMAGE):
     modules = {name: config.build(dict(node)).state_dict() for name, node in (("image", image), ("speech", SPEECH))}
     state = {"modules": modules, "averages": {}, "step": 7}
     checkpoint.write(folder / "checkpoints" / "best.pt", state)
-    task = {"type": "tasks.speech_image.task.SpeechImage", "image_encoder": image, "speech_encoder": SPEECH}
+    task = {"type": "tasks.speech_image.SpeechImage", "image_encoder": image, "speech_encoder": SPEECH}
     values = {"entry": "main.train", "task": task, "data": {"target_length": 256}}
     (folder / "config.yaml").write_text(config.dump(values))
     return folder
