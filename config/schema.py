@@ -36,7 +36,8 @@ def targets() -> dict[str, Callable[..., Any]]:
         module = importlib.import_module(module_name)
         for name in public_names(module):
             value = getattr(module, name)
-            if value.__module__ == module_name and not getattr(value, "_is_protocol", False):
+            offered = name in getattr(module, "__all__", ())  # by a package, under a shorter name
+            if (value.__module__ == module_name or offered) and not getattr(value, "_is_protocol", False):
                 found[f"{module_name}.{name}"] = value
     for name in OPTIMIZERS:
         found[f"torch.optim.{name}"] = resolve_type(f"torch.optim.{name}")

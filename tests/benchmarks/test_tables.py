@@ -132,4 +132,4 @@ def test_a_benchmark_that_is_not_there(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["benchmarks", "retreival"])
     with pytest.raises(SystemExit, match="2"):
         everything.main()
-    assert "no benchmark retreival; choose among logmel" in capsys.readouterr().err
+    assert "no benchmark retreival; choose among first_answer, logmel" in capsys.readouterr().err

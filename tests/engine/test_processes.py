@@ -10,6 +10,7 @@ import torch
 import config
 import run as program
 from config import ConfigError
+from engine import run_config
 from engine.processes import planned_processes
 
 RANK_OF_SIX = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "6"}
@@ -68,9 +69,9 @@ def test_what_knows_no_ranks_is_one_process(gpus):
 def test_run_starts_as_many_as_fit(gpus, monkeypatch):
     gpus(3)
     started = []
-    monkeypatch.setattr(program, "relaunch", lambda count, arguments: started.append((count, arguments)) or 0)
+    monkeypatch.setattr(run_config, "relaunch", lambda count, arguments: started.append((count, arguments)) or 0)
     arguments = ["-f", "quickstart", "--dry-run"]
-    assert program.run(program.parse_arguments(arguments), ["run.py", *arguments]) == 0
+    assert program.main(arguments) == 0
     assert started == [(2, arguments)]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import config
 from common.errors import UserError
-from config.moved import MOVED
+from config.moved import MOVED, OFFERED
 from engine.run_folder import REPORT_FILES, RunFolder, RunSettings, run_info
 
 VALUES = {"seed": 1, "task": {"lr": 0.1}, "trainer": {"epochs": 3}, "data": {"workers": 0}}
@@ -65,6 +65,8 @@ def test_a_run_made_before_its_modules_moved_goes_on(tmp_path):
     former = written
     for old, new in MOVED.items():
         former = former.replace(f"type: {new}.", f"type: {old}.")
+    for old, new in OFFERED.items():
+        former = former.replace(f"type: {new}\n", f"type: {old}\n")
     assert former != written
     made.config.write_text(former)
     with pytest.raises(UserError) as error:

@@ -126,7 +126,7 @@ def test_configs_of_the_measurements_run(world, tmp_path, name):
     elif name == "abx":
         pytest.importorskip("fastabx", reason="fastabx needs Python 3.12")
     arguments = ["-f", f"resdavenet_vq/{name}.yaml", *words]
-    assert program.run(program.parse_arguments([*arguments, "--dry-run"]), ["run.py"]) == 0
+    assert program.main([*arguments, "--dry-run"]) == 0
     assert list(tmp_path.iterdir()) == []
-    assert program.run(program.parse_arguments(arguments), ["run.py"]) == 0
+    assert program.main(arguments) == 0
     assert list(tmp_path.iterdir())

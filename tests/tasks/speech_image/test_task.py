@@ -288,11 +288,10 @@ def several(tmp_path):
     return folder / "several.json"
 
 
-def test_a_run_takes_captions_of_the_same_image_for_right(several, tmp_path, capsys, caplog):
-    caplog.set_level("INFO")
+def test_a_run_takes_captions_of_the_same_image_for_right(several, tmp_path, capsys):
     arguments = [f"data.{split}.manifest={several}" for split in ("train", "validation")]
     arguments += ["data.batch_size=12", "trainer.epochs=1", f"run.folder={tmp_path}"]
-    assert run.run(run.parse_arguments(["-f", str(TINY), *arguments]), ["run.py"]) == 0
+    assert run.main(["-f", str(TINY), *arguments]) == 0
     folder = tmp_path / "tiny"
     metrics = json.loads((folder / "metrics.json").read_text())
     assert (metrics["n"], metrics["n_captions"]) == (4, 12)
@@ -312,8 +311,9 @@ def test_a_run_takes_captions_of_the_same_image_for_right(several, tmp_path, cap
         ("4", "caption"),
         ("12", "picture"),
     }
-    assert "12 validation captions of 4 images: all captions of the same image are right answers to it" in caplog.text
-    assert "task.same_picture=left_out leaves them out" in caplog.text
+    said = (folder / "log.txt").read_text(encoding="utf-8")
+    assert "12 validation captions of 4 images: all captions of the same image are right answers to it" in said
+    assert "task.same_picture=left_out leaves them out" in said
     assert "12 captions of 4 images\n" in capsys.readouterr().err
 
 
