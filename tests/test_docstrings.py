@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
-    "benchmarks", "common",
+    "app", "benchmarks", "common",
     "config", "datasets", "engine", "evaluation", "gan", "models", "published", "scripts", "tasks",
 )  # fmt: skip
 FILES = ("losses.py", "main.py", "run.py", "trainer.py")

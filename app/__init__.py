@@ -1,0 +1,1 @@
+"""What people use without training: trained models behind a few plain calls."""
