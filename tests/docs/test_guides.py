@@ -7,7 +7,6 @@ where it takes a config of the page or files of tests/assets: others need hours 
 """
 
 import importlib
-import importlib.util
 import re
 import shlex
 import sys
@@ -46,15 +45,13 @@ def project(monkeypatch):
 
     def add(path, source):
         name = path.removesuffix(".py").replace("/", ".")
-        found = sys.modules.get(name) or (importlib.util.find_spec(name) and importlib.import_module(name))
-        if found:
+        if (ROOT / path).is_file():
+            found = importlib.import_module(name)
             added.append((found, set(vars(found))))
         else:
-            *parents, _ = name.split(".")
-            for depth in range(1, len(parents) + 1):
-                package = ".".join(parents[:depth])
-                if package not in sys.modules and not importlib.util.find_spec(package):
-                    monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
+            if not (ROOT / path).parent.is_dir():
+                package = types.ModuleType(name.rpartition(".")[0])
+                monkeypatch.setitem(sys.modules, package.__name__, package)
             found = types.ModuleType(name)
             monkeypatch.setitem(sys.modules, name, found)
         exec(compile(source, path, "exec"), vars(found))
