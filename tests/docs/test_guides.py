@@ -2,8 +2,8 @@
 
 A Python block whose first line is ``# folder/file.py`` adds that file to the project (for the test only); others are
 run as a script. A YAML block whose first line is ``# name.yaml`` becomes that file. Of a bash block the lines
-``export NAME=value`` and ``python run.py ...`` are run, the latter with the run folder below the temporary one, and only
-where it takes a config of the page or files of tests/assets: others need hours or data that are not here.
+``export NAME=value`` and ``python run.py ...`` are run, the latter with the run folder below the temporary one, and
+only where it takes a config of the page or files of tests/assets: others need hours or data that are not here.
 """
 
 import importlib
@@ -89,11 +89,14 @@ def play(project, tmp_path, monkeypatch):
             if words[:1] == ["export"]:
                 name, value = words[1].split("=", 1)
                 monkeypatch.setenv(name, value.replace("$PWD", str(tmp_path)))
-            elif words[:3] == ["python", "run.py", "-f"]:
-                if (tmp_path / words[3]).is_file() or "tests/assets" in line:
-                    given = [word.replace("$PWD", str(tmp_path)) for word in words[2:]]
-                    folder = [f"run.folder={tmp_path}/runs"] if (tmp_path / words[3]).is_file() else []
-                    assert run.main([*given, *folder]) == 0, line
+            elif words[:3] == ["python", "run.py", "-f"] and (tmp_path / words[3]).is_file():
+                call(line, words[2:], f"run.folder={tmp_path}/runs")
+            elif words[:3] == ["python", "run.py", "-f"] and "tests/assets" in line:
+                call(line, words[2:])
+
+    def call(line, *arguments):
+        given = [word.replace("$PWD", str(tmp_path)) for word in [*arguments[0], *arguments[1:]]]
+        assert run.main(given) == 0, line
 
     return play
 
@@ -126,4 +129,3 @@ def test_the_lines_of_python_in_the_readme_run(monkeypatch):
     assert names["image"].shape == (64, 64, 3)
     assert names["cubes"].shape == (64, 64)
     assert len([line for line in scripts[0].splitlines() if line.strip()]) <= 12
-
