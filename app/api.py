@@ -24,7 +24,8 @@ from gan.latents import latent_dim_of, latents
 from models.segmenter.file import load_segmenter as read_segmenter
 from models.segmenter.labels import ATTRIBUTE_LABELS
 from models.segmenter.network import AttributeSegmenter
-from published import is_experiment, load_published
+from models.similarity import Similarity
+from published import holds_encoders, is_experiment, load_encoders, load_published
 from tasks.resdavenet_vq.layers import SpeechModel, SpeechSource, load_speech
 from tasks.speech_image.trained import run_config
 from tasks.words_by_drawing.experiments.encoders import ModelSource, Trained, load_model
@@ -230,7 +231,7 @@ def load_encoder(source: str | Path = "resdavenet_vq_world", device: str = "cpu"
 
     Args:
         source: the name of one that comes with the project, a run folder, the ``.json`` of an exported encoder, a
-            published experiment of ResDAVEnet-VQ, or a published ``model_best_*.pth.tar``.
+            published experiment of ResDAVEnet-VQ, or a published ``model_best_*.pth.tar`` or its folder.
         device: where it runs.
 
     Returns:
@@ -243,10 +244,8 @@ def load_encoder(source: str | Path = "resdavenet_vq_world", device: str = "cpu"
     if not path.exists() and (SHIPPED / f"{source}.json").is_file():
         return SpeechEncoder(load_speech(SpeechSource(run=SHIPPED / f"{source}.json"), on))
     _check_there(path, [one.stem for one in SHIPPED.glob("resdavenet*.json")])
-    if path.name.endswith(".pth.tar"):
-        return SpeechEncoder(SpeechModel(load_published("davenet", path).speech, on, path.name))
-    if is_experiment(path):
-        return SpeechEncoder(load_speech(SpeechSource(published=path), on))
+    if _is_published(path):
+        return SpeechEncoder(SpeechModel(load_encoders(path).speech, on, path.name))
     return SpeechEncoder(load_speech(SpeechSource(run=path), on))
 
 
@@ -254,7 +253,8 @@ def load_pair(source: str | Path, image_size: int | None = None, device: str = "
     """Load an image and a speech encoder that were trained together.
 
     Args:
-        source: a run folder, or a published ``model_best_*.pth.tar``.
+        source: a run folder, a published ``model_best_*.pth.tar`` or its folder, or a published experiment of
+            ResDAVEnet-VQ.
         image_size: side in pixels that images are cut and scaled to; None for that of the run's images from files, and
             for no scaling where the run's images were generated or the encoders are published.
         device: where they run.
@@ -267,10 +267,15 @@ def load_pair(source: str | Path, image_size: int | None = None, device: str = "
     """
     path = Path(source)
     _check_there(path, [])
-    is_published = path.name.endswith(".pth.tar")
-    chosen = ModelSource(published=path) if is_published else ModelSource(run=path)
-    trained = load_model(chosen, torch.device(device))
-    size = (image_size, image_size) if image_size else None if is_published else _size_in_training(path)
+    on, size = torch.device(device), (image_size, image_size) if image_size else None
+    if is_experiment(path):
+        found = load_encoders(path)
+        trained = Trained(found.image, found.speech, Similarity(), None, on, path.name)
+    elif _is_published(path):
+        trained = load_model(ModelSource(published=path), on)
+    else:
+        trained = load_model(ModelSource(run=path), on)
+        size = size or _size_in_training(path)
     return Pair(trained, size and ImageTransform(size=size[0], resize=size[1], random_crop=False))
 
 
@@ -308,6 +313,11 @@ def load_segmenter(source: str | Path = "segmenter_world") -> Segmenter:
     if not own.is_file():
         _check_there(Path(source), [one.stem for one in SHIPPED.glob("segmenter*.json")])
     return Segmenter(read_segmenter(own if own.is_file() else Path(source)))
+
+
+def _is_published(path: Path) -> bool:
+    """Whether a file or folder is of one of the originals, not a run of this project."""
+    return path.name.endswith(".pth.tar") or is_experiment(path) or (path.is_dir() and holds_encoders(path))
 
 
 def _check_there(path: Path, names: list[str]) -> None:

@@ -31,7 +31,6 @@ Types of `torch.optim` take the keywords of torch.
 """
 TASKS = ("tasks.speech_image", "tasks.words_by_drawing.task", "tasks.gan.progan.", "tasks.gan.segmenter")
 DATA = ("datasets.", "tasks.words_by_drawing.synthetic_captions", "published.words_by_drawing.prepare")
-RANKED = ("similarity", "imposters")  # what task.ranking gives to a loss
 GROUPS = (  # heading, what the dotted path begins with
     ("Entries (`entry`)", ()),
     ("`task`: what is learned", TASKS),
@@ -89,11 +88,12 @@ def named() -> tuple[set[str], dict[str, set[str]]]:
         values = load(path).values
         entries.add(values["entry"])
         _walk(resolve_type(values["entry"]), values, types)
-    given = set(RANKED)
+    ranking = parameters(resolve_type("tasks.speech_image.SpeechImage"))["ranking"].annotation
+    given = {name for loss in _items(ranking) for name in offered_names(loss)}
     for name in public_names(sys.modules[resolve_type("losses.sampled_triplet").__module__]):
         keys = parameters(resolve_type(f"losses.{name}")) if name[0].islower() else {}
         needed = {key for key, one in keys.items() if one.required}
-        if "similarity" in needed and needed <= given and "margin" in keys and "mining" not in keys:
+        if needed and needed <= given and "margin" in keys and "mining" not in keys:
             types.setdefault(f"losses.{name}", set()).update(given)
     return entries, types
 
@@ -111,11 +111,16 @@ def _walk(
         _walk_value(parameter.annotation, values.get(key), types)
 
 
+def _items(annotation: Any) -> list[Any]:
+    """Return the annotation of the items of a list, or nothing."""
+    return [kind for arm in bare_arms(annotation) for kind in item_kinds(arm, 1) or []]
+
+
 def _walk_value(annotation: Any, value: Any, types: dict[str, set[str]]) -> None:
     if isinstance(value, list):
-        kinds = [k for arm in bare_arms(annotation) for k in (item_kinds(arm, len(value)) or [])[:1]]
+        kinds = _items(annotation) or [Any]
         for item in value:
-            _walk_value(kinds[0] if kinds else Any, item, types)
+            _walk_value(kinds[0], item, types)
     elif isinstance(value, dict) and isinstance(value.get("type"), str):
         if not value["type"].startswith("torch."):
             offered = offered_names(annotation)

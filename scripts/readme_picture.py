@@ -42,10 +42,11 @@ def main() -> None:
     parser.add_argument("--row", type=int, default=24, help="of the manifest: the pair that is shown")
     parser.add_argument("--output", type=Path, default=PROJECT_ROOT / "docs" / "picture.png")
     given = parser.parse_args()
-    record = read_places(given.manifest, need="files").records[given.row]
-    if not record.alignment:
-        raise UserError(f"row {given.row} of {given.manifest} has no word times; expected a manifest of a world")
-    figure = drawn(given.run, record)
+    try:
+        record = read_places(given.manifest, need="files").records[given.row]
+        figure = drawn(given.run, record)
+    except UserError as error:
+        sys.exit(f"error: {error}")
     figure.savefig(given.output, dpi=100, pil_kwargs={"optimize": True})
     print(f"wrote {given.output} ({given.output.stat().st_size} bytes)")
 
@@ -59,7 +60,12 @@ def drawn(run: Path, record: SpokenCaption) -> Figure:
 
     Returns:
         The figure.
+
+    Raises:
+        UserError: the run, its image or its sound cannot be used, or there are no word times.
     """
+    if not record.alignment:
+        raise UserError(f"{record.uttid} has no word times; expected a row of a manifest of a world")
     figure = pyplot.figure(figsize=(10, 6.6), layout="constrained")
     parts = figure.subfigures(3, 1, height_ratios=[1.3, 1.55, 3.0])
     images = _samples()

@@ -8,10 +8,13 @@ import soundfile
 import torch
 from PIL import Image
 
+import config
 from app.api import ApiError, load_encoder, load_generator, load_pair, load_segmenter
 from common.errors import UserError
 from models.weights import WeightsError
-from tests.tasks.resdavenet_vq.conftest import SMALL, write_run
+from published.resdavenet_vq import experiment
+from published.words_by_drawing import davenet
+from tests.tasks.resdavenet_vq.conftest import SMALL, VQ, write_run
 
 RATE = 16000
 
@@ -149,3 +152,26 @@ def test_files_of_another_kind_are_refused(tmp_path):
     path.write_text("{}")
     with pytest.raises(WeightsError, match="does not describe a speech encoder"):
         load_encoder(path)
+
+
+NETWORKS = {
+    "RDVQ_01100": ({"type": "models.image_encoders.Resnet50Encoder", "embedding_dim": 16, "pretrained": None}, VQ, 16),
+    "model_best_x.pth.tar": (
+        {"type": "models.image_encoders.Vgg16Encoder", "embedding_dim": 1024, "pretrained": None},
+        {"type": "models.davenet.DavenetSpeech", "size": "small", "embedding_dim": 1024},
+        1024,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_published_encoders_are_loaded_whatever_their_system(tmp_path, name):
+    image, speech, dim = NETWORKS[name]
+    save = davenet.save if name.endswith("tar") else experiment.save
+    save(config.build(dict(image)), config.build(dict(speech)), tmp_path / name)
+    encoder = load_encoder(tmp_path / name)
+    assert encoder.embedding(tone(), RATE).shape == (dim,)
+    assert encoder.quantised == (["quant2", "quant3"] if dim == 16 else [])
+    found = load_pair(tmp_path / name, image_size=64).matchmap(np.full((64, 64, 3), 9, np.uint8), tone(), RATE)
+    assert found.values.shape[:2] == ((2, 2) if dim == 16 else (4, 4))
+    assert np.isfinite(found.values).all()
