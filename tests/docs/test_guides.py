@@ -20,6 +20,7 @@ import run
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDES = {  # and what they promise to leave
+    "python": [],
     "own_recordings": ["runs/own/report.html"],
     "places": ["runs/places_try/report.html", "hdf5/metadata.json"],
     "add_a_loss": ["runs/smooth/metrics.json"],
