@@ -3,6 +3,8 @@
 When a module moves, its former name is added here, and the values that led to it are corrected.
 """
 
+from typing import Any
+
 MOVED = {
     "datasets.active_learning": "datasets.spoken_captions.active_learning",
     "datasets.audio": "datasets.audio.read",
@@ -180,7 +182,6 @@ MOVED = {
     "tasks.units.naming": "tasks.resdavenet_vq.utterances",
     "tasks.units.unit_report": "tasks.resdavenet_vq.unit_report",
     "tasks.units.word_detection": "tasks.resdavenet_vq.word_detection",
-    "tasks.words_by_drawing": "tasks.words_by_drawing.task",
     "tasks.words_by_drawing_experiments.active_learning": "tasks.words_by_drawing.experiments.active_learning",
     "tasks.words_by_drawing_experiments.choosing": "tasks.words_by_drawing.experiments.choice",
     "tasks.words_by_drawing_experiments.clusters": "tasks.words_by_drawing.experiments.run_clusters",
@@ -206,6 +207,39 @@ OFFERED = {
     "datasets.sound_folder.SoundFolder": "datasets.spoken_captions.SoundFolder",
 }
 """What a package offers today under a shorter name than that of the module that holds it."""
+
+
+FORMER_TASK = ("tasks.words_by_drawing.WordsByDrawing", "tasks.words_by_drawing.task.WordsByDrawing")
+TASK = "tasks.speech_image.SpeechImage"
+OBJECTIVES = {  # by the former loss_type: what it is now, and which of the former keys it takes
+    "regular": ("Regular", ("margin", "impostors")),
+    "negatives_edited": ("Edited", ("margin", "impostors", "negatives")),
+    "negatives_hard": ("Hard", ("margin", "impostors", "mining")),
+    "negatives_both": ("EditedOrHard", ("margin", "impostors", "mining", "largest_loss", "negatives")),
+}
+
+
+def composed(node: dict[str, Any]) -> dict[str, Any]:
+    """Return a task's node with ``objective`` and ``images``, which were keys of the task itself before.
+
+    Args:
+        node: a mapping of a saved config; any other than a former speech-image task is returned as it is.
+    """
+    if node.get("type") == TASK and "ranking" in node:
+        rest = {key: value for key, value in node.items() if key != "ranking"}
+        return rest | {"objective": {"type": "tasks.speech_image.Ranking", "losses": node["ranking"]}}
+    if node.get("type") not in FORMER_TASK or node.get("loss_type") not in OBJECTIVES:
+        return node
+    kind, keys = OBJECTIVES[node["loss_type"]]
+    given = node | {"negatives": node.get("editing")}
+    objective = {"type": f"tasks.words_by_drawing.{kind}"} | {key: given[key] for key in keys if key in given}
+    drawing, own = (
+        node.get("drawing"),
+        ("loss_type", "margin", "impostors", "mining", "largest_loss", "editing", "drawing"),
+    )
+    images = None if drawing is None else {"type": "tasks.words_by_drawing.GeneratedImages"} | drawing
+    rest = {key: value for key, value in node.items() if key not in own}
+    return rest | {"type": TASK, "objective": objective, "images": images}
 
 
 def moved(dotted: str) -> str | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from config.moved import moved
+from config.moved import composed, moved
 from config.signatures import ConfigError
 
 ALLOWED_MODULES = (
@@ -119,6 +119,7 @@ def translated(values: Any) -> Any:
         A copy; names that today's project knows as they are, and those that it never knew, are left as they are.
     """
     if isinstance(values, dict):
+        values = composed(values)
         return {key: _name_now(item) if key in NAMES else translated(item) for key, item in values.items()}
     return [translated(item) for item in values] if isinstance(values, list) else values
 

@@ -98,8 +98,8 @@ class ActivePairs:
         if latent not in self._by_latent:
             raise ActiveLearningError(
                 f"There is a caption {PREFIX}{latent}, but no edited picture of latent {latent} among the "
-                f"{len(self.pairs)} of task.editing.active_learning: give the selection that the caption was collected "
-                "for, or remove it from the name list."
+                f"{len(self.pairs)} of task.objective.negatives.active_learning: give the selection that the caption "
+                "was collected for, or remove it from the name list."
             )
         return self._by_latent[latent]
 

@@ -37,7 +37,7 @@ OPTIONS = {
     "pretrained_image_model": Option(True, "bool"),
     "seed_dir": Option("", "text"),
     "seed_epoch": Option(-1, "int"),
-    "margin": Option(1.0, "float", ("task.ranking.0.margin", "task.ranking.1.margin")),
+    "margin": Option(1.0, "float", ("task.objective.losses.0.margin", "task.objective.losses.1.margin")),
     "layer_widths": Option("128,256,256,512,1024", "ints", (f"{SPEECH}.layer_widths",)),
     "layer_depths": Option("2,2,2,2", "ints", (f"{SPEECH}.layer_depths",)),
     "convsize": Option(9, "int", (f"{SPEECH}.kernel",)),

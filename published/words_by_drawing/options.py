@@ -57,10 +57,15 @@ DEFAULTS: dict[str, Any] = {
 }
 EXPERIMENTS = ("recall", "videos", "recall_selected", "test_synthetic", "repeated_attributes")
 TRAINING = "words_by_drawing/train_published.yaml"
-OPTIMIZATION, CLUSTERING = "task.optimization", "task.editing.clustering"
+OPTIMIZATION, NEGATIVES = "task.optimization", "task.objective.negatives"
+CLUSTERING = f"{NEGATIVES}.clustering"
+OBJECTIVES = {
+    "regular": "tasks.words_by_drawing.Regular",
+    "negatives_edited": "tasks.words_by_drawing.Edited",
+    "negatives_hard": "tasks.words_by_drawing.Hard",
+    "negatives_both": "tasks.words_by_drawing.EditedOrHard",
+}
 OF_TRAINING = {
-    "margin": ("task.margin",),
-    "loss_type": ("task.loss_type",),
     "embedding_dim": ("task.image_encoder.embedding_dim", "task.speech_encoder.embedding_dim"),
     "audio_model": ("task.speech_encoder.size",),
     "epochs": ("trainer.epochs",),
@@ -163,6 +168,8 @@ def translated(given: Mapping[str, Any]) -> Command | str:
         args[flag] = _truth(args[flag])
     if args["model"] != "Davenet":
         return f"found model: {args['model']}, expected Davenet, the one that the original has"
+    if args["loss_type"] not in OBJECTIVES:
+        return f"found loss_type: {args['loss_type']}, expected one of {', '.join(OBJECTIVES)}"
     if args["experiment"] and args["experiment_name"] not in EXPERIMENTS:
         return f"found experiment_name: {args['experiment_name']}, expected one of {', '.join(EXPERIMENTS)}"
     if args["experiment"]:
@@ -187,18 +194,17 @@ def _training(args: Mapping[str, Any]) -> Command:
     made.settings |= {f"data.{split}.folder": folder for split in ("train", "validation", "test")}
     if args["path_model_gan"] != DEFAULTS["path_model_gan"]:
         models = os.path.normpath(args["path_model_gan"])
-        made.settings |= {"prepare.models": models, "task.drawing.generator.folder": models}
+        made.settings |= {"prepare.models": models, "task.images.generator.folder": models}
     if args["symfun"] == "cos":
-        made.settings |= {"task.similarity.measure": "cosine", "task.mining": "published"}
+        made.settings["task.similarity.measure"] = "cosine"
     if args["results"] != DEFAULTS["results"]:
         made.settings["run.folder"] = os.path.normpath(args["results"])
     if args["loading_image"]:
-        made.settings |= {"task.drawing": None} | {
+        made.settings |= {"task.images": None} | {
             f"data.{key}.image": PICTURES for key in ("train", "validation", "test")
         }
         made.remarks.append("loading_image: scripts/download_data.sh images fetches the images")
-    if args["loss_type"] in ("negatives_edited", "negatives_both"):
-        made.settings |= _editing(args)
+    made.settings |= _objective(args)
     if args["seed"]:
         made.settings["init_from.path"] = _weights(args)
         modules = [MODULES.get(name, name) for name in args["submodels_load"]]
@@ -209,11 +215,23 @@ def _training(args: Mapping[str, Any]) -> Command:
     return made
 
 
-def _editing(args: Mapping[str, Any]) -> dict[str, Any]:
+def _objective(args: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the loss."""
+    kind, published_mining = OBJECTIVES[args["loss_type"]], args["symfun"] == "cos"
+    if args["loss_type"] in ("regular", "negatives_hard"):
+        mining = {"mining": "published"} if published_mining and args["loss_type"] == "negatives_hard" else {}
+        return {"task.objective": {"type": kind, "margin": args["margin"], **mining}}
+    settings = {"task.objective.type": kind, "task.objective.margin": args["margin"]}
+    if published_mining and args["loss_type"] == "negatives_both":
+        settings["task.objective.mining"] = "published"
+    return settings | _negatives(args)
+
+
+def _negatives(args: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of edited negatives."""
-    settings: dict[str, Any] = {"task.editing.layers": args["layers"]}
+    settings: dict[str, Any] = {f"{NEGATIVES}.layers": args["layers"]}
     if args["active_learning"]:
-        settings["task.editing.active_learning"] = os.path.normpath(args["active_learning_name"])
+        settings[f"{NEGATIVES}.active_learning"] = os.path.normpath(args["active_learning_name"])
     if not args["clustering"]:
         return settings | {CLUSTERING: None}
     units = {name: [unit for unit in NOISE_UNITS if unit < UNITS.get(name, 512)] for name in args["layers"]}

@@ -1,1 +1,6 @@
-"""System 1, words by drawing: the training and its parts."""
+"""Learning words by drawing images: the parts of system 1. What configs name is offered here."""
+
+from tasks.words_by_drawing.generated_images import GeneratedImages
+from tasks.words_by_drawing.objective import Edited, EditedOrHard, Hard, Regular
+
+__all__ = ["Edited", "EditedOrHard", "GeneratedImages", "Hard", "Regular"]

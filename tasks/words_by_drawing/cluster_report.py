@@ -1,8 +1,8 @@
 """Leaves in the run folder what was found about clusters of feature units: the clusters, their names, a page.
 
 ``clusters/epoch_003/`` (what training found at the start of epoch 3) and ``clusters/report/`` (what the reported
-weights use, named anew) hold ``clusters.safetensors``, which ``task.editing.clustering.load`` takes, ``names.json`` and
-``clusters.html``.
+weights use, named anew) hold ``clusters.safetensors``, which ``task.objective.negatives.clustering.load`` takes,
+``names.json`` and ``clusters.html``.
 
 Shape letters: D feature units, h, w image map, R pixels a side.
 """

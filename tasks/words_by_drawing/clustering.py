@@ -31,10 +31,11 @@ from models.speech_maps import SpeechMaps
 from published import load_published
 from tasks.words_by_drawing.cluster_buffers import ClusterBuffers, FoundClusters, units_buffer
 from tasks.words_by_drawing.cluster_report import FILE
-from tasks.words_by_drawing.generated_images import Studio
+from tasks.words_by_drawing.generated_images import GeneratedImages
 
 log = logging.getLogger(__name__)
 DRY_PAIRS, DRY_SAMPLES = 64, 4
+KEY = "task.objective.negatives.clustering"
 CLUSTER_FOLDER = "cluster"  # of an active-learning selection, as published
 LATENT_SEED, LEVEL_SEED = 1, 2  # of the drawings that are dissected, and of those that choose the levels; as published
 
@@ -88,7 +89,7 @@ class DrawingClusters:
     Args:
         settings: when and how.
         dim: D, of the encoders.
-        studio: draws the pictures, and says which layers will be edited.
+        images: generates the images, and says which layers will be edited.
 
     Raises:
         UserError: excluded units that the generator does not have, fewer feature units than clusters, or a file to load
@@ -96,26 +97,26 @@ class DrawingClusters:
         ClusteringError: the clusters to load are another model's.
     """
 
-    def __init__(self, settings: Clustering, dim: int, studio: Studio) -> None:
-        self.settings, self.studio = settings, studio
-        one = generate(studio.generator, studio.latents.take([0]).to(studio.device), studio.layers)
+    def __init__(self, settings: Clustering, dim: int, images: GeneratedImages) -> None:
+        self.settings, self.images = settings, images
+        one = generate(images.generator, images.latents.take([0]).to(images.device), images.layers)
         channels = {layer: shape[0] for layer, shape in one.shapes.items()}
         _check_excluded(settings.excluded_units, channels)
         self.loaded = read_clusters(settings.load, dim) if settings.load is not None else None
         if self.loaded is not None and not len(self.loaded.centroids):
             raise UserError(
-                f"task.editing.clustering.load: {settings.load} holds no cluster, and no others are found with load; "
+                f"{KEY}.load: {settings.load} holds no cluster, and no others are found with load; "
                 "give clusters of a trained model, or load: null to find them"
             )
         most = settings.clusters if self.loaded is None else len(self.loaded.centroids)
         if self.loaded is None and most > dim:
             raise UserError(
-                f"task.editing.clustering.clusters is {most}, but the encoders have {dim} feature units; expected at "
+                f"{KEY}.clusters is {most}, but the encoders have {dim} feature units; expected at "
                 f"most {dim}, and far fewer for clusters of several units"
             )
         removed = settings.excluded_units if settings.exclusion == "removed" else {}
         ranked = {name: number - len(set(removed.get(name, ()))) for name, number in channels.items()}
-        self.found = ClusterBuffers(most, dim, ranked).to(studio.device)
+        self.found = ClusterBuffers(most, dim, ranked).to(images.device)
 
     def due(self, epoch: int) -> bool:
         """Whether to find clusters at the start of an epoch; not a second time when a run is resumed within it.
@@ -157,7 +158,7 @@ class DrawingClusters:
             asked = f" of {self.settings.clusters} asked for" if self.loaded is None else f" from {self.settings.load}"
             log.info("epoch %d: %d clusters%s, generator dissected with them", epoch + 1, number, asked)
         else:
-            units = {layer: self.found.get_buffer(units_buffer(layer))[:0] for layer in self.studio.layers}
+            units = {layer: self.found.get_buffer(units_buffer(layer))[:0] for layer in self.images.layers}
             log.warning(
                 "epoch %d: no cluster has more than 3 feature units, negatives get random units until the next "
                 "clustering; train with loss_type: regular first and start from that (init_from)",
@@ -171,9 +172,9 @@ class DrawingClusters:
         """Rank the units of each layer for each cluster, (K, n) int64, the best first."""
         prepare = encoder_input if self.settings.dissected == "normalised" else nn.Identity()
         segmenter = ClusterSegmenter(image_encoder, clusters, prepare)
-        generator, samples = self.studio.generator, self.settings.samples
+        generator, samples = self.images.generator, self.settings.samples
         drawn, others = (latents(samples, generator.latent_dim, seed) for seed in (LATENT_SEED, LEVEL_SEED))
-        found = dissect_generator(generator, segmenter, drawn, self.studio.layers, level_latents=others, examples=1)
+        found = dissect_generator(generator, segmenter, drawn, self.images.layers, level_latents=others, examples=1)
         return rank_units(found, self.settings.excluded_units, self.settings.exclusion == "published")
 
 
@@ -232,13 +233,10 @@ def _check_excluded(excluded: Mapping[str, list[int]], channels: Mapping[str, in
     """Refuse excluded units that are not there, and excluding all."""
     for layer, units in excluded.items():
         if layer not in channels:
-            raise UserError(
-                f"task.editing.clustering.excluded_units names {layer!r}, expected one of the edited layers "
-                f"{list(channels)}"
-            )
+            raise UserError(f"{KEY}.excluded_units names {layer!r}, expected one of the edited layers {list(channels)}")
         beyond = [unit for unit in units if unit >= channels[layer]]
         if beyond or len(set(units)) >= channels[layer]:
             raise UserError(
-                f"task.editing.clustering.excluded_units of {layer} is {units}; the layer has the units 0 to "
+                f"{KEY}.excluded_units of {layer} is {units}; the layer has the units 0 to "
                 f"{channels[layer] - 1}, and one at least must be left"
             )

@@ -1,11 +1,10 @@
-"""Pictures that the task draws itself: a caption names a row of the table of latents, a generator does the rest.
+"""An image source that generates: a caption names a row of the table of latents, a generator does the rest.
 
 Shape letters: b pairs of this rank, R pixels a side.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,38 +20,20 @@ from common.errors import UserError
 from config.limits import Seed
 from datasets.spoken_captions.active_learning import ActivePair, ActivePairs, latent_ids, read_active, split_name
 from datasets.spoken_captions.dataset import SpokenCaptions
+from datasets.spoken_captions.splits import SpeechImageData
 from gan.editing.regenerate import Positives, generate, redraw
 from gan.editing.regions import resized_region
 from gan.editing.strategies import units_off
 from gan.hooks import layer_named
-from gan.images import picture
+from gan.images import encoder_input, picture
 from gan.latents import PUBLISHED_SEED, Latents, latent_dim_of
 
 log = logging.getLogger(__name__)
+LAYERS = "task.objective.negatives.layers"
 BATCH = 16  # images generated together where some are kept: as quick as 32 on a core, and little is filled up
 
 
-@dataclass
-class Drawing:
-    """The generator that draws the pictures, and the table of latents that the captions' names are rows of.
-
-    Attributes:
-        generator: (B, latent_dim) to (B, 3, R, R); it is not trained.
-        latents: rows of the table, 200,000 as published; a caption beyond is an error. None: as many as the captions
-            need and at most 200,000, with the same rows.
-        seed: of the table, 1 as published.
-        kept: images that are kept once generated, on the device (50 kB each at 64 pixels); others are generated anew
-            each time. Where any are kept, all are generated in batches of one size, so that an image does not depend on
-            which others are there already: a resumed run, which begins with none, gets the very same ones.
-    """
-
-    generator: nn.Module
-    latents: PositiveInt | None = None
-    seed: Seed = PUBLISHED_SEED
-    kept: NonNegativeInt = 0
-
-
-class Drawn(NamedTuple):
+class GeneratedBatch(NamedTuple):
     """The pictures of a batch.
 
     Attributes:
@@ -67,50 +48,103 @@ class Drawn(NamedTuple):
     active: Tensor
 
 
-class Studio:
-    """Draws the pictures of datasets that name latents.
+class GeneratedImages:
+    """Generates the images of datasets whose captions name rows of a table of latents.
 
     Args:
-        drawing: generator and latents.
-        datasets: every dataset whose pictures will be asked for.
-        layers: of the generator, that may be edited.
-        active_learning: selection of edited pictures that captions below ``active/`` describe.
+        generator: (B, latent_dim) to (B, 3, R, R); it is not trained.
+        data: whose images will be asked for.
         device: where the generator runs.
+        latents: rows of the table, 200,000 as published; a caption beyond is an error. None: as many as the captions
+            need and at most 200,000, with the same rows.
+        seed: of the table, 1 as published.
+        kept: images that are kept once generated, on the device (50 kB each at 64 pixels); others are generated anew
+            each time. Where any are kept, all are generated in batches of one size, so that an image does not depend on
+            which others are there already: a resumed run, which begins with none, gets the very same ones.
 
     Raises:
-        UserError: a dataset reads picture files, a caption's name is no id, a layer is unknown, or active learning goes
-            with more than one layer or another one than the selection's, or with units or cells that the layer has not.
-        ActiveLearningError: a caption below ``active/`` has no edited picture in the selection.
+        UserError: a dataset reads image files, or a caption's name is no id.
         LatentError: a caption's id is beyond the table, or the generator tells no ``latent_dim``.
     """
 
     def __init__(
         self,
-        drawing: Drawing,
-        datasets: Iterable[SpokenCaptions],
-        layers: Sequence[str],
-        active_learning: Path | None,
+        generator: nn.Module,
+        data: SpeechImageData,
         device: torch.device,
+        latents: PositiveInt | None = None,
+        seed: Seed = PUBLISHED_SEED,
+        kept: NonNegativeInt = 0,
     ) -> None:
-        self.generator = drawing.generator.to(device).eval().requires_grad_(False)
+        self.generator = generator.to(device).eval().requires_grad_(False)
+        self.layers: list[str] = []
+        self.device = device
+        sets = [data.train_loader.dataset, *(loader.dataset for loader in data.loaders.values())]
+        self.names = [name for dataset in sets for name in _names(dataset)]
+        self.ids = latent_ids(self.names)
+        self.latents = Latents.of_captions(
+            self.ids, latent_dim_of(self.generator), latents, seed, "task.images.latents"
+        )
+        self.most_kept, self.kept = kept, {}
+        self.shapes: dict[str, tuple[int, int, int]] = {}
+        self.active = ActivePairs([], None, {})
+
+    def edit(self, layers: Sequence[str], active_learning: Path | None = None) -> None:
+        """Name the layers whose units will be switched off, and the selection whose images captions describe.
+
+        Args:
+            layers: of the generator.
+            active_learning: selection of edited images that captions below ``active/`` describe.
+
+        Raises:
+            LayerNameError: the generator has no such layer.
+            UserError: active learning goes with more than one layer or another one than the selection's, or with units
+                or cells that the layer has not.
+        """
         for name in layers:
             layer_named(self.generator, name)
-        self.layers, self.device = list(layers), device
-        names = [name for dataset in datasets for name in _names(dataset)]
-        ids = latent_ids(names)
-        dim, key = latent_dim_of(self.generator), "task.drawing.latents"
-        self.latents = Latents.of_captions(ids, dim, drawing.latents, drawing.seed, key)
-        self.most_kept, self.kept = drawing.kept, {}
-        self.shapes: dict[str, tuple[int, int, int]] = {}
+        self.layers = list(layers)
         self.active = _active_pairs(active_learning, self.layers)
-        for latent, name in zip(ids, names, strict=True):
-            if split_name(name)[1]:
-                self.active.find(latent)
         if active_learning is not None:
             self._check_units(active_learning)
-            _say_collected(active_learning, names, len(self.active.pairs))
+            _say_collected(active_learning, self.names, len(self.active.pairs))
 
-    def draw(self, batch: Mapping[str, Any]) -> Drawn:
+    def check(self, _data: SpeechImageData) -> None:
+        """Look whether every caption below ``active/`` has its edited image.
+
+        Raises:
+            ActiveLearningError: one has none.
+        """
+        for latent, name in zip(self.ids, self.names, strict=True):
+            if split_name(name)[1]:
+                self.active.find(latent)
+
+    def prepared(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a training batch with its ``generated`` images, a :class:`GeneratedBatch`.
+
+        Args:
+            batch: as the loader gives it.
+        """
+        return {**batch, "generated": self.draw(batch)}
+
+    def images(self, batch: Mapping[str, Any]) -> Tensor:
+        """Return a batch's images (b, 3, R, R) normalised; generated unless they are there.
+
+        Args:
+            batch: as the loader gives it, or prepared.
+        """
+        generated = batch["generated"] if "generated" in batch else self.draw(batch)
+        return encoder_input(generated.images)
+
+    def shown(self, batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Return the first image of a prepared batch, (R, R, 3) uint8, by its published name.
+
+        Args:
+            batch: prepared.
+        """
+        return {"positive": picture(batch["generated"].images[0]).numpy()}
+
+    def draw(self, batch: Mapping[str, Any]) -> GeneratedBatch:
         """Draw a batch's pictures.
 
         Args:
@@ -124,10 +158,10 @@ class Studio:
         active = batch["active"].to(self.device) if "active" in batch else torch.zeros_like(ids, dtype=torch.bool)
         active = active.to(self.device)
         if not active.any():
-            return Drawn(positives, positives.images, active)
+            return GeneratedBatch(positives, positives.images, active)
         images = positives.images.clone()
         images[active] = self._collected(positives, active, ids)
-        return Drawn(positives, images, active)
+        return GeneratedBatch(positives, images, active)
 
     def image(self, dataset: SpokenCaptions, row: int) -> Tensor:
         """Draw the picture of one row, (3, R, R) in about [-1, 1].
@@ -142,7 +176,7 @@ class Studio:
         name, active = split_name(dataset.record(row).uttid)
         return self.draw({"latent": torch.tensor([int(name)]), "active": torch.tensor([active])}).images[0]
 
-    def picture_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
+    def image_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
         """Draw the picture of one row, (R, R, 3) uint8.
 
         Args:
@@ -252,8 +286,8 @@ def _names(dataset: SpokenCaptions) -> list[str]:
     """The captions of a dataset, which name latents."""
     if dataset.image is not None:
         raise UserError(
-            "data: a dataset reads picture files (image), but task.drawing draws the pictures; set image: null, or "
-            "drawing: null to train on the files"
+            "data: a dataset reads picture files (image), but task.images generates the images; set image: null, or "
+            "task.images: null to train on the files"
         )
     return [dataset.record(row).uttid for row in range(len(dataset))]
 
@@ -274,12 +308,9 @@ def _active_pairs(folder: Path | None, layers: Sequence[str]) -> ActivePairs:
         return ActivePairs([], None, {})
     selection = read_active(folder)
     if len(layers) != 1:
-        raise UserError(
-            f"task.editing.layers is {list(layers)}; active learning keeps the units of one layer: name only that one"
-        )
+        raise UserError(f"{LAYERS} is {list(layers)}; active learning keeps the units of one layer: name only that one")
     if selection.layer is not None and selection.layer != layers[0]:
         raise UserError(
-            f"{folder} holds edits of {selection.layer}, but task.editing.layers is {list(layers)}; set it to "
-            f"[{selection.layer}]"
+            f"{folder} holds edits of {selection.layer}, but {LAYERS} is {list(layers)}; set it to [{selection.layer}]"
         )
     return selection

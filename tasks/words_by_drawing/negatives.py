@@ -1,40 +1,50 @@
-"""Negatives that the task draws: its pictures, edited where their captions' answers are strongest.
+"""Negatives that are generated: a batch's images, edited in the region of highest similarity with their captions.
 
-What is edited and until when is in gan/editing/strategies.py; here are the choices of a config, and the maps that say
-where.
+What is edited and until when is in gan/editing/strategies.py; here are the choices of a config, the maps that say
+where, and the clusters of feature units that say which units.
 
-Shape letters: b pairs of this rank, D embedding size, H, W image map, T frames.
+Shape letters: B global batch, b pairs of this rank, D embedding size, H, W image map, T frames, R pixels a side.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor, nn
 
 from common import distributed
+from common.errors import UserError
+from engine.run_folder import RunFolder
+from engine.task import Step
 from gan.editing.regenerate import Negatives
-from gan.editing.regions import BORDER, at_peaks, heat
+from gan.editing.regions import BORDER, at_peaks, heat, resized_region
 from gan.editing.strategies import MAX_RETRIES, Share, cluster_edits, cluster_similarities, random_edits
-from models.matchmap import matchmaps
+from gan.images import encoder_input, picture
+from models.matchmap import aligned_similarity, matchmaps
 from models.speech_maps import SpeechMaps
-from tasks.words_by_drawing.cluster_buffers import FoundClusters
-from tasks.words_by_drawing.clustering import Clustering
-from tasks.words_by_drawing.generated_images import Drawn
+from tasks.speech_image.images import Batch
+from tasks.speech_image.objective import Parts
+from tasks.words_by_drawing.clustering import Clustering, DrawingClusters
+from tasks.words_by_drawing.edited_examples import edited_section
+from tasks.words_by_drawing.generated_images import GeneratedBatch, GeneratedImages
+from tasks.words_by_drawing.training_pairs import TrainingPairs
+
+NOTES = ("change", "retries", "reached")
 
 
 @dataclass
-class Editing:
-    """How negatives are drawn.
+class NegativeConfig:
+    """How negatives are generated.
 
     Attributes:
         layers: of the generator, whose units are switched off.
         max_retries: attempts after the first until a negative has changed enough; with 19 cluster edits end as
             published, whose loops have no bound.
         clustering: choose the units by clusters; None: at random.
-        active_learning: selection of edited pictures whose captions stand below ``active/`` in the data.
+        active_learning: selection of edited images whose captions stand below ``active/`` in the data.
         border: cells around the connected region of the strongest cell that are edited too, in all eight directions;
             1 as the public code, 0 for nothing below the threshold.
     """
@@ -45,38 +55,131 @@ class Editing:
     active_learning: Path | None = None
     border: NonNegativeInt = BORDER
 
-    @torch.no_grad()
-    def negatives(
-        self,
-        model: nn.Module,
-        drawn: Drawn,
-        image: Tensor,
-        speech: SpeechMaps,
-        clusters: FoundClusters | None,
-        generator: torch.Generator,
-    ) -> Negatives:
-        """Edit this rank's pictures where their captions' answers are strongest.
+
+class EditedNegatives:
+    """Edits each image of a batch, and keeps the clusters that choose the units: an objective's companion.
+
+    Args:
+        config: how.
+        parts: of the task; its images are generated.
+
+    Attributes:
+        modules: the clusters, where units are chosen by them.
+
+    Raises:
+        UserError: the images are read from files, or parts do not fit each other.
+        LayerNameError: the generator has no such layer.
+    """
+
+    def __init__(self, config: NegativeConfig, parts: Parts) -> None:
+        if not isinstance(parts.images, GeneratedImages):
+            raise UserError(
+                "task.images: found null with edited negatives, which are generated; expected the generator, as "
+                "{type: tasks.words_by_drawing.GeneratedImages, generator: {...}}"
+            )
+        self.config, self.parts, self.images = config, parts, parts.images
+        self.images.edit(config.layers, config.active_learning)
+        self.modules: dict[str, nn.Module] = {}
+        self.clusters: DrawingClusters | None = None
+        self._last: tuple[Tensor, Tensor] | None = None  # negatives and regions of the last step
+        if config.clustering is not None:
+            clustering = config.clustering.with_selection(config.active_learning)
+            clustering = clustering.for_dry_run() if parts.dry_run else clustering
+            self.clusters = DrawingClusters(clustering, parts.image_encoder.embedding_dim, self.images)
+            self.modules["clusters"] = self.clusters.found
+            self.pairs = TrainingPairs(parts.data, parts.encode, parts.image_encoder, self.images, parts.spoken)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Cluster the feature units anew when it is time.
 
         Args:
-            model: the generator that drew them.
-            drawn: the pictures.
-            image: their maps (b, D, H, W).
-            speech: maps of their captions (b, D, T).
-            clusters: whose units are switched off; None: random units.
-            generator: the same on every rank.
+            epoch: 0-based.
+        """
+        if self.clusters is None or not self.clusters.due(epoch):
+            return
+        networks = (self.parts.image_encoder, self.parts.caption_encoder, self.clusters.found)
+        modes = {module: module.training for module in networks}
+        for module in modes:
+            module.eval()
+        self.pairs.renew(self.clusters, epoch, self.parts.folder)
+        for module, training in modes.items():
+            module.train(training)
+
+    def similarity(
+        self, image: Tensor, speech: SpeechMaps, batch: Batch, step: Step
+    ) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """Generate this rank's negatives and compare them with their captions.
+
+        Args:
+            image: (b, D, H, W) maps of this rank.
+            speech: maps of this rank's captions.
+            batch: with its ``generated`` images.
+            step: whose generator draws the edits.
 
         Returns:
-            One negative for each picture.
+            (B,) similarity of each caption of the global batch with its negative, the same on every rank; and how far
+            the edits of this rank went, for the log.
         """
+        generated: GeneratedBatch = batch["generated"]
+        negatives = self.negatives(image, speech, generated, step.generator)
+        notes = {f"negatives/{name}": getattr(negatives, name).float().mean() for name in NOTES}
+        # A caption collected for an edited image has the image before the edit as its negative.
+        images = torch.where(generated.active[:, None, None, None], generated.positives.images, negatives.images)
+        self._last = images, negatives.measured
+        maps = self.parts.image_encoder(encoder_input(images))
+        with torch.autocast(self.parts.device.type, enabled=False):
+            kind, measure = self.parts.similarity.kind, self.parts.similarity.measure
+            edited = aligned_similarity(maps.float(), speech.features.float(), speech.nframes, kind, measure)
+        return distributed.gather_rows(edited), notes
+
+    @torch.no_grad()
+    def negatives(
+        self, image: Tensor, speech: SpeechMaps, generated: GeneratedBatch, generator: torch.Generator
+    ) -> Negatives:
+        """Edit this rank's images in the region of highest similarity with their captions.
+
+        Args:
+            image: their maps (b, D, H, W).
+            speech: maps of their captions (b, D, T).
+            generated: the images.
+            generator: of the random choices, the same on every rank.
+
+        Returns:
+            One negative for each image.
+        """
+        model, config = self.images.generator, self.config
+        clusters = None if self.clusters is None else self.clusters.found.get()
         with torch.autocast(image.device.type, enabled=False):
             found = heat(matchmaps(image.float(), speech.features.float()), speech.nframes)
         share = Share(distributed.rank() * len(image), distributed.world_size() * len(image))
+        given = {"max_retries": config.max_retries, "share": share, "border": config.border}
         if clusters is None:
-            return random_edits(
-                model, drawn.positives, found, generator, self.max_retries, share=share, border=self.border
-            )
+            return random_edits(model, generated.positives, found, generator, **given)
         features = at_peaks(image.float(), found.peaks)
         near = cluster_similarities(features, clusters.centroids, clusters.mean, clusters.std)
-        return cluster_edits(
-            model, drawn.positives, found, near, clusters.units, generator, self.max_retries, share, border=self.border
-        )
+        return cluster_edits(model, generated.positives, found, near, clusters.units, generator, **given)
+
+    def shown(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Return the negative of the batch's first image and its region, (R, R, 3) uint8 by their published names.
+
+        Args:
+            batch: the one that was last learned from.
+        """
+        if self._last is None:
+            return {}
+        images, regions = (values[:1] for values in self._last)
+        inside = resized_region(regions, tuple(batch["generated"].images.shape[2:]))[0].cpu().numpy()
+        region = np.repeat(255 * inside.astype(np.uint8)[:, :, None], 3, axis=2)
+        return {"negative": picture(images[0]).numpy(), "Images/region": region}
+
+    def report_sections(self, folder: RunFolder) -> list[tuple[str, str]]:
+        """Show edited images, name the clusters and link to their pages.
+
+        Args:
+            folder: of the run.
+
+        Returns:
+            Sections of the report, heading and HTML each.
+        """
+        clusters = [] if self.clusters is None else self.pairs.report(self.clusters, folder)
+        return [*edited_section(self.parts, self.images, self.negatives), *clusters]

@@ -18,7 +18,7 @@ from models.speech_maps import SpeechMaps
 from tasks.speech_image.encode_split import Encode
 from tasks.words_by_drawing.cluster_report import DatasetPairs, clusters_section, write_clusters
 from tasks.words_by_drawing.clustering import DrawingClusters, collect
-from tasks.words_by_drawing.generated_images import Studio
+from tasks.words_by_drawing.generated_images import GeneratedImages
 
 FRAME_SECONDS = 0.01
 
@@ -30,14 +30,14 @@ class TrainingPairs:
         data: whose training pairs are looked at.
         encode: from a batch of a dataset to image maps (b, D, H, W) and speech maps (b, D, T).
         image_encoder: the one of ``encode``.
-        studio: draws the pictures.
+        images: generates the images.
         spoken: whether the captions are heard; else they are read.
     """
 
     def __init__(
-        self, data: SpeechImageData, encode: Encode, image_encoder: nn.Module, studio: Studio, spoken: bool
+        self, data: SpeechImageData, encode: Encode, image_encoder: nn.Module, images: GeneratedImages, spoken: bool
     ) -> None:
-        self.data, self.studio, self.spoken = data, studio, spoken
+        self.data, self.images, self.spoken = data, images, spoken
         self.image_encoder = image_encoder
         self._encode = encode
         self.pooling = 1
@@ -97,7 +97,7 @@ class TrainingPairs:
         if not distributed.is_main():
             return []
         dataset = self.data.train_loader.dataset
-        pairs = DatasetPairs(points.names, dataset, self.studio.image, self.image_encoder, self.spoken)
+        pairs = DatasetPairs(points.names, dataset, self.images.image, self.image_encoder, self.spoken)
         title = f"{folder.path.name}: clusters of feature units, {name.replace('_', ' ')}"
         seconds = FRAME_SECONDS * self.pooling
         return write_clusters(folder.path / "clusters" / name, title, clusters, points, pairs, seconds)

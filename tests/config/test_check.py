@@ -25,7 +25,7 @@ task:
   type: tasks.speech_image.SpeechImage
   image_encoder: {type: models.small.SmallImageEncoder}
   speech_encoder: {type: models.small.SmallSpeechEncoder, width: 32}
-  ranking: [{type: losses.sampled_triplet, margin: 1.0}]
+  objective: {type: tasks.speech_image.Ranking, losses: [{type: losses.sampled_triplet, margin: 1.0}]}
   optimization:
     optimizer: {type: torch.optim.Adam, lr: 1e-3}
 trainer: {epochs: 2}
@@ -60,11 +60,11 @@ def test_a_good_config_is_completed_with_defaults(tmp_path):
         ("task.image_encoder=7", r"task\.image_encoder.*found 7"),
         ("task.optimization.optimizer.params=[]", "is given by the program"),
         ("task.optimization.optimizer=3", "expected a node {type: ...} that makes Optimizer"),
-        ("task.ranking.0.marginn=3", r"task\.ranking\.0\.marginn.*did you mean 'margin'"),
+        ("task.objective.losses.0.marginn=3", r"task\.objective\.losses\.0\.marginn.*did you mean 'margin'"),
         ("task.optimization.optimizer.lr=-1", r"task\.optimization\.optimizer\.lr \[command line\]: Invalid learning"),
-        ("task.ranking.0.type=losses.nonsense", r"does not exist; losses has losses\..*losses\.hard_triplet"),
-        ("task.ranking.0.type=loses.hard_triplet", r"types come from datasets, .*did you mean 'losses'"),
-        ("task.ranking.0.type=os.system", r"types come from datasets, [^;]*trainer$"),
+        ("task.objective.losses.0.type=losses.nonsense", r"does not exist; losses has losses\..*losses\.hard_triplet"),
+        ("task.objective.losses.0.type=loses.hard_triplet", r"types come from datasets, .*did you mean 'losses'"),
+        ("task.objective.losses.0.type=os.system", r"types come from datasets, [^;]*trainer$"),
         ("context=3", "is given by the program"),
         ("run.name=../x", r"run\.name.*expected the name of a folder below run\.folder"),
         ("run.name=/x", "expected the name of a folder below"),
@@ -79,7 +79,7 @@ def test_a_good_config_is_completed_with_defaults(tmp_path):
         ("trainer.compile=yes", "found 'yes' .str., expected bool; write true"),
         ("task.speech_encoder.width=70000", r"less than or equal to 65,536"),
         ("task.speech_encoder.width=60000", r"numbers, expected at most"),
-        ("task.ranking.0.margin=-1", "greater than or equal to 0"),
+        ("task.objective.losses.0.margin=-1", "greater than or equal to 0"),
         ("task.optimization.optimizer.lr=1e30", "less than or equal to 100"),
         ("task.optimization.optimizer.betas=[-0.5, 0.9]", "Invalid beta"),
         ("task.optimization.optimizer.capturable=true", "expected False"),

@@ -59,7 +59,7 @@ def test_the_constructors_of_networks_and_optimisers_are_tried(tmp_path):
         "task={type: tasks.speech_image.SpeechImage,"
         " image_encoder: {type: models.small.SmallImageEncoder, downsample: 6},"
         " speech_encoder: {type: models.resdavenet.ResDavenet, layer_widths: [1, 2], kernel: 4},"
-        " ranking: [{type: losses.hard_triplet, margin: 1}],"
+        " objective: {type: tasks.speech_image.Ranking, losses: [{type: losses.hard_triplet, margin: 1}]},"
         " optimizer: {type: torch.optim.SGD, lr: 0.1, nesterov: true},"
         " optimization: {optimizer: {type: torch.optim.Adam, lr: -1.0}}}"
     )
@@ -86,7 +86,7 @@ def test_encoders_that_do_not_meet_are_told_before_they_are_built(tmp_path, enco
     encoders = encoders.replace("*s", "{type: models.small.SmallSpeechEncoder, embedding_dim: 64}")
     task = (
         "task={type: tasks.speech_image.SpeechImage, image_encoder: {type: models.small.SmallImageEncoder},"
-        " ranking: [{type: losses.hard_triplet, margin: 1}],"
+        " objective: {type: tasks.speech_image.Ranking, losses: [{type: losses.hard_triplet, margin: 1}]},"
         f" optimization: {{optimizer: {{type: torch.optim.SGD, lr: 0.1}}}}, {encoders}}}"
     )
     (line,) = faults_of(tmp_path, task)
@@ -106,16 +106,6 @@ def test_encoders_that_do_not_meet_are_told_before_they_are_built(tmp_path, enco
             ["train.image=null"],
             "data.train.image [command line]: found null, but",
         ),
-        (
-            "tasks.words_by_drawing.task.WordsByDrawing",
-            ["batch_size=1"],
-            "data.batch_size [command line]: found 1, exp",
-        ),
-        (
-            "tasks.words_by_drawing.task.WordsByDrawing",
-            ["train.image=null"],
-            "data.train.image [command line]: found null",
-        ),
     ],
 )
 def test_data_that_a_task_cannot_use_are_told_before_they_are_loaded(tmp_path, task, overrides, told):
@@ -128,9 +118,13 @@ def test_data_that_a_task_cannot_use_are_told_before_they_are_loaded(tmp_path, t
 
 
 def test_a_task_without_a_loss_is_told_with_the_other_faults(tmp_path):
-    lines = faults_of(tmp_path, "task={type: tasks.speech_image.SpeechImage, ranking: []}", "trainer.epoch=3")
+    lines = faults_of(
+        tmp_path,
+        "task={type: tasks.speech_image.SpeechImage, objective: {type: tasks.speech_image.Ranking, losses: []}}",
+        "trainer.epoch=3",
+    )
     told = (
-        "task.ranking [command line]: found [] (list), expected a list of a node {type: ...} that makes Tensor, "
+        "task.objective.losses [command line]: found [] (list), expected a list of a node {type: ...} that makes Tensor, "
         "of a length of at least 1"
     )
     assert told in lines
@@ -143,14 +137,17 @@ def test_the_temperature_of_a_softmax_is_above_zero(tmp_path):
     for found in (0, -0.5):
         softmax = f"{{type: losses.masked_margin_softmax, temperature: {found}}}"
         ranking = f"[{{type: losses.hard_triplet, margin: wide}}, {softmax}]"
-        lines = faults_of(tmp_path, f"task={{type: tasks.speech_image.SpeechImage, ranking: {ranking}}}")
+        lines = faults_of(
+            tmp_path,
+            f"task={{type: tasks.speech_image.SpeechImage, objective: {{type: tasks.speech_image.Ranking, losses: {ranking}}}}}",
+        )
         told = f"found {found} ({type(found).__name__}), expected float, greater than 0"
-        assert f"task.ranking.1.temperature [command line]: {told}" in lines
-        assert any(line.startswith("task.ranking.0.margin") for line in lines)
+        assert f"task.objective.losses.1.temperature [command line]: {told}" in lines
+        assert any(line.startswith("task.objective.losses.0.margin") for line in lines)
 
 
 def test_a_task_that_draws_its_pictures_needs_none_in_the_data(tmp_path):
-    drawn = "task={type: tasks.words_by_drawing.task.WordsByDrawing, drawing: {generator: x}}"
+    drawn = "task={type: tasks.speech_image.SpeechImage, images: {type: tasks.words_by_drawing.GeneratedImages, generator: x}}"
     lines = faults_of(tmp_path, drawn, "data.train.image=null")
     assert lines
     assert not any(line.startswith("data.") for line in lines), lines
@@ -191,7 +188,7 @@ def test_an_unknown_type_hides_no_other_fault(tmp_path, override, near):
         "task={type: tasks.speech_image.SpeechImage,"
         " image_encoder: {type: models.small.SmallImageEncoder, width: 2.5},"
         " optimization: {optimizer: {type: torch.optim.SGD, lrr: 0.1}},"
-        " ranking: [{type: losses.hard_triplet, margin: wide}]}"
+        " objective: {type: tasks.speech_image.Ranking, losses: [{type: losses.hard_triplet, margin: wide}]}}"
     )
     others = ["data.train.max_frames=0", "data.validation.type=datasets.spoken_captions.readers.PlaceFiles"]
     lines = faults_of(tmp_path, task, override, *others)
@@ -199,12 +196,14 @@ def test_an_unknown_type_hides_no_other_fault(tmp_path, override, near):
         near,
         "task.image_encoder.width [command line]: found 2.5 (float), expected int",
         "task.optimization.optimizer.lrr [command line]: unknown key; did you mean 'lr'?",
-        "task.ranking.0.margin [command line]: found 'wide' (str), expected float",
+        "task.objective.losses.0.margin [command line]: found 'wide' (str), expected float",
         "data.train.max_frames [command line]: found 0 (int), expected int, greater than 0",
         "data.validation.type [command line]: 'datasets.spoken_captions.readers.PlaceFiles' does not exist; did you",
     ):
         assert sum(told in line for line in lines) == 1, (told, lines)
-    assert not any("missing" in line for line in lines if "task.ranking" in line or "task.optimization.opt" in line)
+    assert not any(
+        "missing" in line for line in lines if "task.objective.losses" in line or "task.optimization.opt" in line
+    )
 
 
 def test_nodes_below_an_unknown_key_and_beside_an_unknown_encoder_are_checked(tmp_path):

@@ -24,7 +24,6 @@ def test_the_table_leads_to_modules_that_are_there():
 @pytest.mark.parametrize(
     ("former", "now"),
     [
-        ("tasks.words_by_drawing.WordsByDrawing", "tasks.words_by_drawing.task.WordsByDrawing"),
         ("datasets.speech_image.SpeechImageData", "datasets.spoken_captions.SpeechImageData"),
         ("tasks.units.abx.abx", "tasks.resdavenet_vq.abx.abx"),
         ("tasks.words_by_drawing_experiments.recall.recall", "tasks.words_by_drawing.experiments.recall.recall"),
@@ -100,3 +99,42 @@ def test_a_card_with_a_former_name_is_built():
     checked = config.check_outside(card, nn.Module, "network")
     assert checked["type"] == "gan.progan.generator.ProganGenerator"
     assert isinstance(config.build(checked), nn.Module)
+
+
+ENCODERS = {"image_encoder": {"type": "models.small.SmallImageEncoder"}, "same_picture": "impostor"}
+OBJECTIVE = {"margin": 1.0, "impostors": "sampled"}
+EDITING = {"layers": ["layer4"], "max_retries": 1}
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [
+        (
+            {"type": "tasks.speech_image.SpeechImage", "ranking": [{"type": "losses.sampled_triplet"}]},
+            {"objective": {"type": "tasks.speech_image.Ranking", "losses": [{"type": "losses.sampled_triplet"}]}},
+        ),
+        (
+            {"loss_type": "regular", "editing": None, "drawing": None},
+            {"objective": {"type": "tasks.words_by_drawing.Regular", **OBJECTIVE}, "images": None},
+        ),
+        (
+            {"loss_type": "negatives_both", "editing": EDITING, "drawing": {"kept": 3}},
+            {
+                "objective": {
+                    "type": "tasks.words_by_drawing.EditedOrHard",
+                    **OBJECTIVE,
+                    "mining": "configured",
+                    "largest_loss": 5.0,
+                    "negatives": EDITING,
+                },
+                "images": {"type": "tasks.words_by_drawing.GeneratedImages", "kept": 3},
+            },
+        ),
+    ],
+)
+def test_a_saved_task_has_the_parts_of_today(former, now):
+    shared = {"mining": "configured", "largest_loss": 5.0, **OBJECTIVE} if "loss_type" in former else {}
+    saved = {"type": "tasks.words_by_drawing.WordsByDrawing", **ENCODERS, **shared, **former}
+    found = config.translated({"task": saved})
+    assert found == {"task": {"type": "tasks.speech_image.SpeechImage", **ENCODERS, **now}}
+    assert config.translated(found) == found

@@ -44,7 +44,7 @@ def test_every_config_file_fits(validator):
         ("task.speech_encoder.widht", 3),
         ("task.optimization.optimizer.type", "torch.optim.Adamm"),
         ("data.on_error", "ignore"),
-        ("task.ranking", []),
+        ("task.objective.losses", []),
         ("nonsense", 1),
     ],
 )

@@ -46,7 +46,7 @@ def test_the_published_defaults():
     image = values["task"]["image_encoder"]
     assert (image["pretrained"], image["freeze_trunk"], image["embedding_dim"]) == ("imagenet", False, 1024)
     assert values["task"]["similarity"]["kind"] == "pooled"
-    assert [loss["margin"] for loss in values["task"]["ranking"]] == [1.0, 1.0]
+    assert [loss["margin"] for loss in values["task"]["objective"]["losses"]] == [1.0, 1.0]
     assert (optimization["optimizer"]["lr"], optimization["optimizer"]["weight_decay"]) == (2e-4, 5e-7)
     assert (optimization["schedule"]["every_epochs"], optimization["schedule"]["factor"]) == (3, 0.95)
     assert (values["data"]["batch_size"], values["trainer"]["epochs"], values["seed"]) == (64, 150, 8675309)

@@ -65,7 +65,7 @@ def test_every_flag_of_the_original_becomes_what_it_is():
     assert (speech["turn_on"], speech["codes"], speech["jitter"]) == ("01010", [2, 3, 4, 5, 6], 0.2)
     how = {key: speech["quantizing"][key] for key in ("commitment_cost", "nonneg_init", "init_std", "init_ema_mass")}
     assert how == {"commitment_cost": 0.25, "nonneg_init": True, "init_std": 0.5, "init_ema_mass": 2.0}
-    assert [loss["margin"] for loss in task["ranking"]] == [0.5, 0.5]
+    assert [loss["margin"] for loss in task["objective"]["losses"]] == [0.5, 0.5]
     optimizer = task["optimization"]["optimizer"]
     assert [optimizer[key] for key in ("type", "lr", "weight_decay", "momentum")] == [
         "torch.optim.SGD",

@@ -6,7 +6,6 @@ from tests.config.test_combinations import faults_of
 
 PLANNED = {
     "tasks.speech_image.SpeechImage": "expected a module of the task, image or speech",
-    "tasks.words_by_drawing.task.WordsByDrawing": "expected a module of the task, image or speech or clusters",
     "tasks.gan.segmenter.SegmenterTraining": "expected a module of the task, segmenter",
     "tasks.gan.progan.Progan": "expected a module of the task, generator or discriminator",
 }

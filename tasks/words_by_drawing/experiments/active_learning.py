@@ -91,7 +91,7 @@ def generate_active_learning(
         max_retries: attempts after the first until a picture has changed enough.
         border: cells around the connected region of the strongest cell that are edited too; 1 as published.
         seed: of the edits.
-        run: where the selection is written: the run folder is what ``task.editing.active_learning`` takes.
+        run: where the selection is written: the run folder is what ``task.objective.negatives.active_learning`` takes.
 
     Raises:
         UserError: Weights, clusters, captions or the layer are missing or do not fit.

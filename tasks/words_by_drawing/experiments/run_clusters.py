@@ -35,7 +35,9 @@ def clusters_of_run(model: ModelSource, layers: Sequence[str]) -> FoundClusters:
     path, state = read_checkpoint(model.run)
     found = state["modules"].get("clusters")
     if found is None or int(found["count"]) == 0:
-        raise UserError(f"{path} holds no clusters; train with task.editing.clustering, or choose random units")
+        raise UserError(
+            f"{path} holds no clusters; train with task.objective.negatives.clustering, or choose random units"
+        )
     ranked = ranked_layers(found)
     missing = [layer for layer in layers if layer not in ranked]
     if missing:

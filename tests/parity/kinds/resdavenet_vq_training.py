@@ -15,7 +15,7 @@ from models.similarity import Similarity
 from models.vector_quantizer import Quantizing
 from published.key_map import convolutions_1d, rename
 from published.resdavenet_vq.experiment import SPEECH_RULES, UNUSED
-from tasks.speech_image.task import SpeechImage
+from tasks.speech_image import Ranking
 from tests.parity.case import Case
 from tests.parity.kinds import Arrays, Groups
 
@@ -56,16 +56,17 @@ def _trained(case: Case, image: nn.Module, speech: ResDavenetVq) -> Arrays:
     schedule = step_decay(optimizer, hyper["steps_per_epoch"], **decay)
     margin = {"margin": hyper["margin"]}
     ranking = [Factory(loss, margin, "ranking") for loss in (losses.sampled_triplet, losses.semi_hard_triplet)]
-    task = SpeechImage.__new__(SpeechImage)  # without data and an optimiser, which its loss does not need
-    task.similarity, task.ranking, task.same_picture = Similarity("pooled", "dot"), ranking, "impostor"
+    similarity = Similarity("pooled", "dot")
+    parts = SimpleNamespace(scores=lambda maps, captions, _batch: similarity.of_all_ranks(maps, captions))
+    objective = Ranking(ranking, parts)
     found: dict[str, list] = {"loss": [], "commitment": [], "learning_rate": []}
     for step, drawn in enumerate(case.tensor("impostors")):
         rows = (step * hyper["batch_step"] + torch.arange(hyper["batch_size"])) % len(mel)
         found["learning_rate"].append(optimizer.param_groups[0]["lr"])
         maps, captions = image(pictures[rows]), speech(mel[rows], nframes[rows])
-        with mock.patch("tasks.speech_image.task.draw_imposters", side_effect=list(drawn)):
-            parts = task.loss_parts(maps, captions, {}, SimpleNamespace(generator=None))
-        loss = sum(parts.values()) + sum(captions.losses.values())
+        with mock.patch("tasks.speech_image.objective.draw_imposters", side_effect=list(drawn)):
+            values = objective(maps, captions, {}, SimpleNamespace(generator=None)).parts
+        loss = sum(values.values()) + sum(captions.losses.values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -75,7 +75,7 @@ def test_examples_of_the_original_are_answered(tmp_path, capsys, name):
 def test_the_defaults_are_those_of_the_original():
     config_name, values = checked(translated({}))
     assert config_name == "words_by_drawing/train_published.yaml"
-    assert values["task"]["loss_type"] == "regular"
+    assert values["task"]["objective"]["type"] == "tasks.words_by_drawing.Regular"
     assert (values["trainer"]["epochs"], values["data"]["batch_size"]) == (150, 32)
     assert values["run"]["name"] == "Davenet_audio_clevrgan_natural"
     assert sorted(DEFAULTS) == sorted(set(KEYS.split()) - {"results/clusters"})
@@ -123,30 +123,32 @@ def test_every_key_of_a_training_is_translated():
     assert values["run"]["name"] == "12"
     assert values["run"]["folder"] == "out"
     assert values["init_from"] == {"path": "old/model_best_x.pth.tar", "modules": ["speech"], "allow_partial": False}
-    assert (task["margin"], task["loss_type"], task["mining"]) == (0.5, "negatives_both", "published")
+    objective = task["objective"]
+    assert objective["type"] == "tasks.words_by_drawing.EditedOrHard"
+    assert (objective["margin"], objective["mining"]) == (0.5, "published")
     assert task["similarity"]["measure"] == "cosine"
     assert [task[name]["embedding_dim"] for name in ("image_encoder", "speech_encoder")] == [256, 256]
     assert task["speech_encoder"]["size"] == "small"
-    assert task["drawing"]["generator"]["folder"] == "models"
+    assert task["images"]["generator"]["folder"] == "models"
     assert values["prepare"]["models"] == "models"
     optimization = task["optimization"]
     assert {"lr": 0.01, "momentum": 0.8, "weight_decay": 1e-5}.items() <= optimization["optimizer"].items()
     assert optimization["schedule"]["every_epochs"] == 7
-    assert task["editing"]["layers"] == ["layer4", "layer5"]
-    clustering = task["editing"]["clustering"]
+    assert objective["negatives"]["layers"] == ["layer4", "layer5"]
+    clustering = objective["negatives"]["clustering"]
     assert (clustering["epochs_clustering"], clustering["load"]) == (4, "clusters/one")
     assert clustering["excluded_units"] == {"layer4": [35, 221, 280, 496], "layer5": [35, 221]}
 
 
 def test_a_flag_that_is_off_is_off():
     _, values = checked(translated({"loss_type": "negatives_edited", "clustering": "no", "layers": ["layer4"]}))
-    assert values["task"]["editing"]["clustering"] is None
+    assert values["task"]["objective"]["negatives"]["clustering"] is None
     _, values = checked(translated({"loading_image": True}))
-    assert values["task"]["drawing"] is None
+    assert values["task"]["images"] is None
     assert {"size": 128, "resize": 128, "random_crop": False}.items() <= values["data"]["train"]["image"].items()
     given = {"loss_type": "negatives_edited", "clustering": True, "active_learning": True, "layers": ["layer4"]}
     _, values = checked(translated(given | {"active_learning_name": "./active_learning/x_1"}))
-    assert values["task"]["editing"]["active_learning"] == "active_learning/x_1"
+    assert values["task"]["objective"]["negatives"]["active_learning"] == "active_learning/x_1"
 
 
 @pytest.mark.parametrize(

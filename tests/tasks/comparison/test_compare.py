@@ -113,7 +113,7 @@ def test_what_a_later_training_refuses_is_told_before_the_first_makes_data(monke
     folder = f"{tmp_path}/captions"
     sets = [f"data.{split}.folder={folder}" for split in ("train", "validation", "test")]
     settings = [f"prepare.captions.folder={folder}", *sets]
-    later = Training("words_by_drawing/train_random.yaml", ["task.editing.layers=[layer99]"], "warm_up")
+    later = Training("words_by_drawing/train_random.yaml", ["task.objective.negatives.layers=[layer99]"], "warm_up")
     trainings = {"warm_up": ARGUMENTS["trainings"]["warm_up"], "random": later}
     with pytest.raises(UserError, match=r"(?s)-f words_by_drawing/train_random\.yaml .*no layer 'layer99'") as error:
         compare(
@@ -243,13 +243,13 @@ def test_runs_without_digests_and_with_younger_options_count_as_finished_with_a_
         path.unlink()
     written = tmp_path / "regular" / "seed_0" / "config.yaml"
     values = config.parse_yaml(written.read_text(), "former")
-    del values["task"]["mining"]
+    del values["task"]["same_picture"]
     written.write_text(config.dump(values))
     os.utime(tmp_path / "warm_up" / "seed_0" / "metrics.json")  # a copied folder has times in any order
     compare(**arguments, context=context(), folder=tmp_path)
     assert len(calls) == 4
     assert "seed_0 does not say which networks and data it was made from; taken for finished" in caplog.text
-    values["task"]["margin"] = 0.5
+    values["task"]["objective"]["margin"] = 0.5
     written.write_text(config.dump(values))
     compare(**arguments, context=context(), folder=tmp_path)
     assert calls[4][0] == written.parent

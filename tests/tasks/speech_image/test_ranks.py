@@ -1,5 +1,6 @@
 """Two gloo processes with half the batch each learn exactly what one process learns with the whole batch."""
 
+from functools import partial
 from itertools import islice
 from types import SimpleNamespace
 
@@ -17,8 +18,8 @@ from models.similarity import Similarity
 from models.small import SmallImageEncoder, SmallSpeechEncoder
 from models.speech_maps import speech_maps
 from models.vector_quantizer import Quantizing
+from tasks.speech_image import Ranking, SpeechImage
 from tasks.speech_image.encode_split import encode_all
-from tasks.speech_image.task import SpeechImage
 from tests.ranks import on_two_ranks
 from trainer import Trainer
 
@@ -53,7 +54,7 @@ def trainer_of(speech_encoder, kind):
     task = SpeechImage(
         image_encoder=SmallImageEncoder(16, 8),
         speech_encoder=speech_encoder,
-        ranking=ranking,
+        objective=partial(Ranking, ranking),
         optimization=Optimization(lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9)),
         data=data,
         device=torch.device("cpu"),

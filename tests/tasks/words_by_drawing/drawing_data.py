@@ -1,19 +1,25 @@
 """A few spoken captions in the GAN-CLEVR layout, named by latents, and a task that learns from them."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import soundfile
 import torch
+from torch import nn
 
 from config import Factory
+from datasets.spoken_captions.dataset import SpokenCaptions
 from datasets.spoken_captions.readers import GanClevr
 from datasets.spoken_captions.splits import SpeechImageData
 from engine.optimization import Length, Optimization
 from gan.progan.generator import ProganGenerator
 from models.small import SmallImageEncoder, SmallSpeechEncoder
-from tasks.words_by_drawing.generated_images import Drawing
-from tasks.words_by_drawing.task import WordsByDrawing
+from tasks.speech_image import SpeechImage
+from tasks.words_by_drawing import Edited, EditedOrHard, GeneratedImages, Hard, Regular
+from tasks.words_by_drawing.negatives import NegativeConfig
 
 DIM, LATENT_DIM = 16, 8
 WIDTHS = [12, 12, 8]  # layers 1-2 4 px, 3-4 8 px, 5-6 16 px
@@ -46,15 +52,41 @@ def make_generator() -> ProganGenerator:
         return ProganGenerator(LATENT_DIM, WIDTHS).eval()
 
 
-def make_task(data: SpeechImageData, loss_type: str, **changed: object) -> WordsByDrawing:
-    """The task with small encoders; keywords replace its arguments."""
+OBJECTIVES = {
+    "regular": Regular,
+    "negatives_edited": Edited,
+    "negatives_hard": Hard,
+    "negatives_both": EditedOrHard,
+}
+"""By the published ``loss_type``."""
+
+
+def generated(generator: nn.Module | None = None, **settings: object) -> Callable[..., GeneratedImages]:
+    """An image source that the task builds, of a generator with random weights unless another is given."""
+    return partial(GeneratedImages, generator or make_generator(), **settings)
+
+
+def images_of(dataset: SpokenCaptions, generator: nn.Module | None = None, **settings: object) -> GeneratedImages:
+    """The image source of one dataset."""
+    data = SimpleNamespace(train_loader=SimpleNamespace(dataset=dataset), loaders={})
+    return generated(generator, **settings)(data=data, device=torch.device("cpu"))
+
+
+def make_task(
+    data: SpeechImageData,
+    loss_type: str,
+    negatives: NegativeConfig | None = None,
+    loss: Mapping[str, object] = MappingProxyType({}),
+    **changed: object,
+) -> SpeechImage:
+    """The task with small encoders; ``negatives`` and ``loss`` are the objective's, other keywords the task's."""
     torch.manual_seed(0)
+    edits = {} if negatives is None or loss_type in ("regular", "negatives_hard") else {"negatives": negatives}
     arguments: dict[str, object] = {
         "image_encoder": SmallImageEncoder(DIM, 8, downsample=4),
         "speech_encoder": SmallSpeechEncoder(DIM, 8),
         "optimization": Optimization(lambda params: torch.optim.Adam(params, lr=3e-3)),
-        "drawing": Drawing(make_generator()),
+        "images": generated(),
+        "objective": partial(OBJECTIVES[loss_type], **edits, **loss),
     }
-    return WordsByDrawing(
-        loss_type=loss_type, data=data, device=torch.device("cpu"), length=Length(30), **(arguments | changed)
-    )
+    return SpeechImage(data=data, device=torch.device("cpu"), length=Length(30), **(arguments | changed))

@@ -22,11 +22,11 @@ from tasks.words_by_drawing.cluster_report import DatasetPairs
 from tasks.words_by_drawing.clustering import DRY_PAIRS, DRY_SAMPLES, LATENT_SEED, Clustering, read_clusters
 from tasks.words_by_drawing.experiments.encoders import ModelSource
 from tasks.words_by_drawing.experiments.run_clusters import clusters_of_run
-from tasks.words_by_drawing.generated_images import Drawing, Studio
-from tasks.words_by_drawing.negatives import Editing
+from tasks.words_by_drawing.negatives import NegativeConfig
 from tests.tasks.words_by_drawing.drawing_data import (
     DIM,
     LATENT_DIM,
+    images_of,
     make_data,
     make_generator,
     make_task,
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 
 def task_with(folder, loss_type="negatives_edited", given=None, **settings):
     clustering = Clustering(**(SMALL | settings))
-    return make_task(make_data(folder), loss_type, editing=Editing(["layer4"], 1, clustering), **(given or {}))
+    return make_task(make_data(folder), loss_type, negatives=NegativeConfig(["layer4"], 1, clustering), **(given or {}))
 
 
 def found(number=2, dim=DIM, units=12):
@@ -60,7 +60,7 @@ def test_negatives_switch_off_units_of_clusters(folder, loss_type):
     task.image_encoder.train()
     task.begin_epoch(0)
     assert task.image_encoder.training
-    clusters = task.clusters.found.get()
+    clusters = task.companion.clusters.found.get()
     assert clusters is not None
     assert clusters.centroids.shape[1] == DIM
     torch.testing.assert_close(clusters.centroids.sum(1), torch.ones(len(clusters.centroids)))
@@ -69,9 +69,9 @@ def test_negatives_switch_off_units_of_clusters(folder, loss_type):
     batch = next(iter(task.batches(0, 0)))
     values = loop.train_step(batch)
     assert torch.isfinite(values["loss"])
-    drawn = task.studio.draw(batch)
+    drawn = task.images.draw(batch)
     image, speech = task.encode(batch, task.data.train_loader.dataset)
-    negatives = task.negatives(image, speech, drawn, torch.Generator().manual_seed(0))
+    negatives = task.companion.negatives(image, speech, drawn, torch.Generator().manual_seed(0))
     assert (negatives.clusters >= 0).all()
     assert not negatives.units["layer4"][:, [3, 7]].any()
 
@@ -82,7 +82,7 @@ def test_dissection_shows_the_encoder_what_the_option_says(folder, dissected):
     task.begin_epoch(0)
     seen = []
     task.image_encoder.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].clone()))
-    task.clusters._rank(task.clusters.found.get().clusters, task.image_encoder)
+    task.companion.clusters._rank(task.companion.clusters.found.get().clusters, task.image_encoder)
     images = generate(make_generator(), latents(6, LATENT_DIM, LATENT_SEED)).images
     expected = {"normalised": encoder_input(images), "published": images}[dissected]
     assert any(torch.allclose(shown, expected, atol=1e-5) for shown in seen)
@@ -93,7 +93,7 @@ def test_published_exclusion_puts_unit_0_in_the_places_of_noise_units(folder):
     for exclusion in ("removed", "published"):
         task = task_with(folder, excluded_units={"layer4": [3, 7]}, exclusion=exclusion)
         task.begin_epoch(0)
-        ranked[exclusion] = task.clusters.found.get().units["layer4"]
+        ranked[exclusion] = task.companion.clusters.found.get().units["layer4"]
     published, removed = ranked["published"], ranked["removed"]
     assert published.shape == (len(removed), 12)
     assert ((published == 0).sum(1) == 3).all()  # its own place and two more
@@ -103,7 +103,7 @@ def test_published_exclusion_puts_unit_0_in_the_places_of_noise_units(folder):
 
 def test_clusters_are_found_when_they_are_due(folder):
     task = task_with(folder, epochs_clustering=3)
-    clusters = task.clusters
+    clusters = task.companion.clusters
     assert clusters.due(0)
     assert clusters.due(1)  # nothing was found yet
     clusters.found.put(1, found())
@@ -114,11 +114,11 @@ def test_clusters_are_found_when_they_are_due(folder):
 
 def test_checkpoints_keep_the_clusters_whatever_their_number(folder):
     task = task_with(folder)
-    assert tuple(task.modules) == task.module_names
-    task.clusters.found.put(4, found(number=2))
+    assert tuple(task.modules) == (*task.module_names, *task.objective.module_names)
+    task.companion.clusters.found.put(4, found(number=2))
     fresh = task_with(folder)
     fresh.modules["clusters"].load_state_dict(task.modules["clusters"].state_dict())
-    kept, original = fresh.clusters.found.get(), task.clusters.found.get()
+    kept, original = fresh.clusters.found.get(), task.companion.clusters.found.get()
     assert len(kept.centroids) == 2
     assert torch.equal(kept.centroids, original.centroids)
     assert torch.equal(kept.units["layer4"], original.units["layer4"])
@@ -130,13 +130,13 @@ def test_without_clusters_units_are_random(folder, caplog):
     with caplog.at_level(logging.WARNING):
         task.begin_epoch(0)
     assert "no cluster has more than 3 feature units" in caplog.text
-    assert task.clusters.found.get() is None
-    assert not task.clusters.due(0)
+    assert task.companion.clusters.found.get() is None
+    assert not task.companion.clusters.due(0)
     batch = next(iter(task.batches(0, 0)))
     image, speech = task.encode(batch, task.data.train_loader.dataset)
-    drawn = task.studio.draw(batch)
+    drawn = task.images.draw(batch)
     assert isinstance(drawn.positives, Positives)
-    negatives = task.negatives(image, speech, drawn, torch.Generator().manual_seed(0))
+    negatives = task.companion.negatives(image, speech, drawn, torch.Generator().manual_seed(0))
     assert negatives.clusters.tolist() == [-1] * 6
 
 
@@ -147,8 +147,8 @@ def test_clusters_from_a_file_are_used_and_not_found_anew(folder, tmp_path):
     path = save_clusters(saved, tmp_path / "clusters.safetensors")
     task = task_with(folder, load=path, epochs_clustering=1)
     task.begin_epoch(0)
-    torch.testing.assert_close(task.clusters.found.get().centroids, centroids.float())
-    assert not task.clusters.due(1)
+    torch.testing.assert_close(task.companion.clusters.found.get().centroids, centroids.float())
+    assert not task.companion.clusters.due(1)
     none = save_clusters(dataclasses.replace(saved, centroids=centroids[:0]), tmp_path / "none.safetensors")
     with pytest.raises(UserError, match=r"clustering\.load: .*none\.safetensors holds no cluster"):
         task_with(folder, load=none)
@@ -177,11 +177,11 @@ def test_the_run_folder_keeps_clusters_names_and_pages(folder, tmp_path):
     task = task_with(folder, given={"folder": run})
     task.begin_epoch(2)
     kept = run.path / "clusters" / "epoch_003"
-    found = task.clusters.found.get().centroids
+    found = task.companion.clusters.found.get().centroids
     torch.testing.assert_close(read_clusters(kept, DIM).centroids.float(), found)
     again = task_with(folder, load=kept / "clusters.safetensors")
     again.begin_epoch(0)
-    assert torch.equal(again.clusters.found.get().centroids, found)
+    assert torch.equal(again.companion.clusters.found.get().centroids, found)
     names = json.loads((kept / "names.json").read_text())
     assert [len(entry["units"]) for entry in names] == (found > 0).sum(1).tolist()
     page = (kept / "clusters.html").read_text()
@@ -202,7 +202,7 @@ def test_the_run_folder_keeps_clusters_names_and_pages(folder, tmp_path):
 
 def test_sounds_and_word_times_of_cut_captions_are_left_out(folder):
     dataset = make_data(folder).train_loader.dataset
-    draw = Studio(Drawing(make_generator()), [dataset], [], None, torch.device("cpu")).image
+    draw = images_of(dataset).image
     words = [(0.0, 0.2, "a"), (0.2, 0.39, "tone")]
     dataset.records = [dataclasses.replace(record, alignment=words) for record in dataset.records]
     pairs = DatasetPairs(["4"], dataset, draw, torch.nn.Identity())
@@ -219,7 +219,10 @@ def test_sounds_and_word_times_of_cut_captions_are_left_out(folder):
 
 def test_a_dry_run_looks_at_little(folder):
     task = task_with(folder, given={"dry_run": True}, datapoints=10000, samples=1000)
-    assert (task.clusters.settings.datapoints, task.clusters.settings.samples) == (DRY_PAIRS, DRY_SAMPLES)
+    assert (task.companion.clusters.settings.datapoints, task.companion.clusters.settings.samples) == (
+        DRY_PAIRS,
+        DRY_SAMPLES,
+    )
 
 
 def test_clusters_of_a_selection_are_used(folder, tmp_path):
@@ -228,11 +231,11 @@ def test_clusters_of_a_selection_are_used(folder, tmp_path):
     saved = Clusters(centroids, torch.zeros(DIM, dtype=torch.float64), torch.ones(DIM, dtype=torch.float64))
     save_clusters(saved, tmp_path / "cluster" / "clusters.safetensors")
     write_active(tmp_path, [], "layer4", {})
-    editing = Editing(["layer4"], 1, Clustering(**SMALL), active_learning=tmp_path)
-    task = make_task(make_data(folder), "negatives_edited", editing=editing)
+    editing = NegativeConfig(["layer4"], 1, Clustering(**SMALL), active_learning=tmp_path)
+    task = make_task(make_data(folder), "negatives_edited", negatives=editing)
     task.begin_epoch(0)
-    torch.testing.assert_close(task.clusters.found.get().centroids, centroids.float())
-    assert not task.clusters.due(10)
+    torch.testing.assert_close(task.companion.clusters.found.get().centroids, centroids.float())
+    assert not task.companion.clusters.due(10)
 
 
 def test_nothing_is_there_before_the_first_clustering():
@@ -241,17 +244,17 @@ def test_nothing_is_there_before_the_first_clustering():
 
 def test_layers_inside_others_are_ranked_kept_and_read_back(folder, tmp_path):
     names = ["layer3", "layer4.conv"]
-    task = make_task(make_data(folder), "negatives_edited", editing=Editing(names, 0, Clustering(**SMALL)))
-    assert set(task.clusters.found.state_dict()) >= {
+    task = make_task(make_data(folder), "negatives_edited", negatives=NegativeConfig(names, 0, Clustering(**SMALL)))
+    assert set(task.companion.clusters.found.state_dict()) >= {
         "units_layer3",
         "units_layer4/conv",
     }  # plain names stay as they were
     units = {name: torch.stack([torch.randperm(12) for _ in range(2)]) for name in names}
-    task.clusters.found.put(0, found()._replace(units=units))
+    task.companion.clusters.found.put(0, found()._replace(units=units))
     run = tmp_path / "run" / "checkpoints" / "best.pt"
-    modules = {"clusters": task.clusters.found.state_dict()}
+    modules = {"clusters": task.companion.clusters.found.state_dict()}
     checkpoint.write(run, {"modules": modules, "averages": {}, "step": 1})
-    for read in (task.clusters.found.get(), clusters_of_run(ModelSource(run=run.parent.parent), names)):
+    for read in (task.companion.clusters.found.get(), clusters_of_run(ModelSource(run=run.parent.parent), names)):
         assert list(read.units) == names
         for name in names:
             torch.testing.assert_close(read.units[name], units[name])

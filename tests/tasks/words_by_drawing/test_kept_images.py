@@ -3,15 +3,14 @@
 import pytest
 import torch
 
-from tasks.words_by_drawing.generated_images import Drawing, Studio
-from tests.tasks.words_by_drawing.drawing_data import make_data, make_generator, write_captions
+from tests.tasks.words_by_drawing.drawing_data import images_of, make_data, write_captions
 
 IDS = list(range(40))
 
 
 def studio(folder, kept):
     dataset = make_data(folder).train_loader.dataset
-    return Studio(Drawing(make_generator(), kept=kept), [dataset], [], None, torch.device("cpu"))
+    return images_of(dataset, kept=kept)
 
 
 @pytest.mark.parametrize("kept", [5, 40])

@@ -16,7 +16,7 @@ import torch
 from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
 from tasks.words_by_drawing.clustering import Clustering
-from tasks.words_by_drawing.negatives import Editing
+from tasks.words_by_drawing.negatives import NegativeConfig
 from tests.tasks.words_by_drawing.drawing_data import make_data, make_task, write_captions
 from trainer import Stopped, Trainer
 
@@ -54,7 +54,9 @@ EPOCHS, STEPS = 3, 2  # of an epoch; clusters are found before the first epoch a
 def loop_of(captions, folder, stop_after=None):
     """A training with clusters; after so many steps it is told to stop."""
     clustering = Clustering(epochs_clustering=2, datapoints=6, clusters=3, samples=6)
-    task = make_task(make_data(captions, batch_size=3), "negatives_edited", editing=Editing(["layer4"], 1, clustering))
+    task = make_task(
+        make_data(captions, batch_size=3), "negatives_edited", negatives=NegativeConfig(["layer4"], 1, clustering)
+    )
     run = RunFolder(folder)
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     train_step, done = task.train_step, []
@@ -88,7 +90,7 @@ def test_a_stopped_training_with_clusters_is_the_uninterrupted_one(tmp_path, sto
     second = loop_of(captions, tmp_path / "parts")
     assert second.saver.resume()
     assert second.at.step == stop_after
-    assert second.task.clusters.found.get() is not None
+    assert second.task.companion.clusters.found.get() is not None
     second.fit()
     expected, found = learned(whole), learned(second)
     assert expected.keys() == found.keys()

@@ -28,13 +28,12 @@ from models.small import SmallImageEncoder, SmallSpeechEncoder
 from models.speech_maps import SpeechMaps
 from tasks.speech_image.impostors import draw_imposters
 from tasks.words_by_drawing.clustering import Clustering
-from tasks.words_by_drawing.generated_images import Drawing
-from tasks.words_by_drawing.negatives import Editing
-from tasks.words_by_drawing.task import WordsByDrawing
+from tasks.words_by_drawing.negatives import NegativeConfig
 from tests.ranks import on_two_ranks
 from tests.tasks.words_by_drawing.drawing_data import (
     DIM,
     LATENT_DIM,
+    generated,
     make_data,
     make_generator,
     make_task,
@@ -43,8 +42,8 @@ from tests.tasks.words_by_drawing.drawing_data import (
 from trainer import Trainer
 
 LOSSES = ["regular", "negatives_edited", "negatives_hard", "negatives_both"]
-EDITING = Editing(layers=["layer3", "layer4"], max_retries=1)
-CLUSTERED = Editing(["layer3"], 1, Clustering(epochs_clustering=2, datapoints=6, clusters=3, samples=6))
+EDITING = NegativeConfig(layers=["layer3", "layer4"], max_retries=1)
+CLUSTERED = NegativeConfig(["layer3"], 1, Clustering(epochs_clustering=2, datapoints=6, clusters=3, samples=6))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def fit(task, epochs):
 @pytest.mark.parametrize("impostors", ["sampled", "all"])
 @pytest.mark.parametrize("loss_type", LOSSES)
 def test_every_loss_learns_the_pairs(folder, loss_type, impostors):
-    task = make_task(make_data(folder), loss_type, editing=EDITING, impostors=impostors)
+    task = make_task(make_data(folder), loss_type, negatives=EDITING, loss={"impostors": impostors})
     values = fit(task, 25)
     first, last = (sum(float(value["loss"]) for value in part) / 4 for part in (values[:4], values[-4:]))
     assert last < 0.6 * first
@@ -81,18 +80,18 @@ def test_every_loss_learns_the_pairs(folder, loss_type, impostors):
 
 def test_what_is_told_of_negatives_is_what_they_are(folder):
     """One attempt after the first; the bar is 0.95, with each attempt, before it is compared, perhaps lower by 0.01."""
-    task = make_task(make_data(folder), "negatives_edited", editing=EDITING)
+    task = make_task(make_data(folder), "negatives_edited", negatives=EDITING)
     batch = next(iter(task.batches(0, 0)))
-    drawn, notes = task.studio.draw(batch), {}
-    batch |= {"drawn": drawn, "notes": notes}
+    batch = task.images.prepared(batch)
     with torch.no_grad():
         image, speech = task.encode(batch, task.data.train_loader.dataset)
     step = type("Step", (), {"generator": torch.Generator().manual_seed(7)})
     made = []
-    task.negatives = lambda *given: made.append(WordsByDrawing.negatives(task, *given)) or made[0]
-    task.edited_similarity(image, speech, batch, step)
+    edit = task.companion.negatives
+    task.companion.negatives = lambda *given: made.append(edit(*given)) or made[0]
+    _, notes = task.companion.similarity(image, speech, batch, step)
     (negatives,) = made
-    positives = drawn.images
+    positives = batch["generated"].images
     found = heat(matchmaps(image, speech.features), speech.nframes)
     size = tuple(positives.shape[2:])
     first = resized_region(region(found, 0.95), size, found.peaks)
@@ -114,11 +113,13 @@ def test_what_is_told_of_negatives_is_what_they_are(folder):
 
 @pytest.mark.parametrize("loss_type", ["regular", "negatives_edited"])
 def test_tensorboard_shows_the_first_pair_of_a_step(folder, tmp_path, loss_type):
-    task = make_task(make_data(folder, batch_size=3), loss_type, editing=EDITING)
+    task = make_task(make_data(folder, batch_size=3), loss_type, negatives=EDITING)
     made, drawn = [], []
-    task.negatives = lambda *given: made.append(WordsByDrawing.negatives(task, *given)) or made[-1]
-    draw = task.studio.draw
-    task.studio.draw = lambda batch: drawn.append(draw(batch)) or drawn[-1]
+    if loss_type == "negatives_edited":
+        edit = task.companion.negatives
+        task.companion.negatives = lambda *given: made.append(edit(*given)) or made[-1]
+    draw = task.images.draw
+    task.images.draw = lambda batch: drawn.append(draw(batch)) or drawn[-1]
     settings = TrainerSettings(epochs=2, show_every_steps=3, evaluate_every_epochs=2)
     run = RunFolder(tmp_path / "run", "auto")
     Trainer(task, settings, 0, torch.device("cpu"), run).fit()
@@ -140,9 +141,9 @@ def test_tensorboard_shows_the_first_pair_of_a_step(folder, tmp_path, loss_type)
 
 
 def test_losses_are_the_published_formulas(folder):
-    task = make_task(make_data(folder), "negatives_both", editing=EDITING, margin=2.0, largest_loss=0.5)
+    task = make_task(make_data(folder), "negatives_both", negatives=EDITING, loss={"margin": 2.0, "largest_loss": 0.5})
     batch = next(iter(task.batches(0, 0)))
-    batch |= {"drawn": task.studio.draw(batch), "notes": {}}
+    batch = task.images.prepared(batch)
 
     class Step:
         generator = torch.Generator().manual_seed(4)
@@ -152,39 +153,43 @@ def test_losses_are_the_published_formulas(folder):
     source = torch.Generator().manual_seed(4)
     imposters = [draw_imposters(6, source) for _ in range(2)]
     state = source.get_state()
-    edited = task.edited_similarity(image, speech, batch, type("Step", (), {"generator": source}))
+    edited, _ = task.companion.similarity(image, speech, batch, type("Step", (), {"generator": source}))
     for loss_type, name, expected in [
         ("regular", "regular", losses.sampled_margin_rank(scores, *imposters, 2.0)),
         ("negatives_hard", "hard", losses.hard_negative(scores, 2.0)),
         ("negatives_edited", "edited", losses.edited_negatives(scores, edited, 2.0)),
         ("negatives_both", "edited_or_hard", losses.edited_and_hard(scores, edited, 2.0).clamp(max=0.5)),
     ]:
-        task.loss_type = loss_type
+        settings = {"margin": 2.0} | ({"largest_loss": 0.5} if loss_type == "negatives_both" else {})
+        other = make_task(make_data(folder), loss_type, negatives=EDITING, loss=settings)
+        other.image_encoder.load_state_dict(task.image_encoder.state_dict())
         Step.generator.manual_seed(4)
-        parts = task.loss_parts(image, speech, batch, Step)
+        parts = other.objective(image, speech, batch, Step).parts
         torch.testing.assert_close(parts[name], expected)
     assert float(parts["regular"].detach()) == 0.5
     assert not torch.equal(state, source.get_state())
 
 
 def test_all_impostors_take_the_place_of_the_sampled_one_and_are_not_cut(folder):
-    task = make_task(make_data(folder), "negatives_both", editing=EDITING, impostors="all", largest_loss=0.5)
+    task = make_task(
+        make_data(folder), "negatives_both", negatives=EDITING, loss={"impostors": "all", "largest_loss": 0.5}
+    )
     least = torch.full((6,), -9.0)
-    task.edited_similarity = lambda *_: least
+    task.companion.similarity = lambda *_: (least, {})
     batch = next(iter(task.batches(0, 0)))
-    image, speech = task.encode(batch | {"drawn": task.studio.draw(batch)}, task.data.train_loader.dataset)
+    image, speech = task.encode(batch, task.data.train_loader.dataset)
     scores = task.similarity.of_all_ranks(image, speech)
     step = type("Step", (), {"generator": torch.Generator().manual_seed(4)})
     before = step.generator.get_state()
-    found = task.loss_parts(image, speech, batch, step)
+    found = task.objective(image, speech, batch, step).parts
     expected = losses.masked_margin_softmax(scores, 1.0) + losses.masked_margin_softmax(scores.T, 1.0)
     assert float(expected.detach()) > 0.5
     torch.testing.assert_close(found["regular"], expected)
     assert float(found["edited_or_hard"].detach()) == 0.5
     assert torch.equal(step.generator.get_state(), before)
-    task.largest_loss = None
+    task.objective.largest_loss = None
     edited = losses.edited_and_hard(scores, least, 1.0)
-    torch.testing.assert_close(task.loss_parts(image, speech, batch, step)["edited_or_hard"], edited)
+    torch.testing.assert_close(task.objective(image, speech, batch, step).parts["edited_or_hard"], edited)
 
 
 @pytest.mark.parametrize(("loss_type", "name"), [("negatives_hard", "hard"), ("negatives_both", "edited_or_hard")])
@@ -202,10 +207,11 @@ def test_published_mining_is_by_the_dot_product_whatever_the_loss_compares(folde
     assert 0 not in losses.hardest(scores.T)
     found = {}
     for mining in ("configured", "published"):
-        task = make_task(make_data(folder), loss_type, editing=EDITING, similarity=cosine, mining=mining)
-        task.edited_similarity = lambda *_: least
+        task = make_task(make_data(folder), loss_type, negatives=EDITING, similarity=cosine, loss={"mining": mining})
+        if task.companion is not None:
+            task.companion.similarity = lambda *_: (least, {})
         step = type("Step", (), {"generator": torch.Generator().manual_seed(0)})
-        found[mining] = task.loss_parts(image, speech, {}, step)[name]
+        found[mining] = task.objective(image, speech, {}, step).parts[name]
     torch.testing.assert_close(found["configured"], losses.hard_negative(scores, 1.0))
     torch.testing.assert_close(found["published"], losses.hard_negative(scores, 1.0, mined))
     assert found["published"] < found["configured"]  # what was mined is no hard impostor of this loss
@@ -217,22 +223,22 @@ def test_pictures_are_those_of_the_latents(folder):
     batch = next(iter(data.train_loader.batches(0)))
     generator = make_generator()
     expected = generate(generator, latents(6, LATENT_DIM)[batch["latent"]]).images
-    torch.testing.assert_close(task.pictures(batch, data.train_loader.dataset), encoder_input(expected))
+    torch.testing.assert_close(task.images.images(batch), encoder_input(expected))
     dataset = data.train_loader.dataset
     assert dataset.record(2).uttid == "2"
-    shown = task.picture_u8(dataset, 2)
+    shown = task.images.image_u8(dataset, 2)
     assert shown.shape == (16, 16, 3)
     np.testing.assert_array_equal(shown, picture(generate(generator, latents(3, LATENT_DIM)[2:]).images[0]).numpy())
     assert len(task.examples()) == 3
 
 
 def test_nothing_of_the_generator_is_trained(folder):
-    task = make_task(make_data(folder), "negatives_edited", editing=EDITING)
-    before = {name: value.clone() for name, value in task.studio.generator.state_dict().items()}
+    task = make_task(make_data(folder), "negatives_edited", negatives=EDITING)
+    before = {name: value.clone() for name, value in task.images.generator.state_dict().items()}
     fit(task, 2)
-    assert all(torch.equal(value, before[name]) for name, value in task.studio.generator.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in task.images.generator.state_dict().items())
     assert "generator" not in task.modules
-    assert not any(layer._forward_hooks for layer in task.studio.generator.modules())
+    assert not any(layer._forward_hooks for layer in task.images.generator.modules())
 
 
 class InFloat64(nn.Module):
@@ -268,7 +274,7 @@ def learn(rank, world, folder):
         }
         encoders = {name: InFloat64(encoder) for name, encoder in encoders.items()}
         data = make_data(folder, rank=rank, world=world)
-        task = make_task(data, loss_type, editing=editing, optimization=plain, **encoders)
+        task = make_task(data, loss_type, negatives=editing, optimization=plain, **encoders)
         values = fit(task, 3)
         weights = [p.detach().flatten() for name in ("image", "speech") for p in task.modules[name].parameters()]
         learned[f"{case} losses"] = torch.stack([value["loss"] for value in values])
@@ -277,7 +283,7 @@ def learn(rank, world, folder):
             retries = torch.stack([value["negatives/retries"] for value in values])
             learned[f"{case} retries"] = distributed.gather_rows(retries[None]).mean(0)
             assert 0 < learned[f"{case} retries"].mean() < 1  # some pictures are edited a second time, others not
-    found = task.clusters.found.get()
+    found = task.companion.clusters.found.get()
     return learned | {"centroids": found.centroids, "units": found.units["layer3"].float()}
 
 
@@ -300,8 +306,8 @@ def active_folder(path, layer="layer4"):
 
 def test_captions_of_edited_pictures_swap_positive_and_negative(tmp_path):
     data = make_data(write_captions(tmp_path, ["0", "1", "active/1"]), batch_size=3)
-    editing = Editing(["layer4"], max_retries=0, active_learning=active_folder(tmp_path / "selection"))
-    task = make_task(data, "negatives_edited", editing=editing)
+    editing = NegativeConfig(["layer4"], max_retries=0, active_learning=active_folder(tmp_path / "selection"))
+    task = make_task(data, "negatives_edited", negatives=editing)
     seen = []
     task.image_encoder.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].clone()))
     (batch,) = task.batches(0, 0)
@@ -316,7 +322,7 @@ def test_captions_of_edited_pictures_swap_positive_and_negative(tmp_path):
     dataset = data.train_loader.dataset
     names = [dataset.record(index).uttid for index in range(3)]
     assert names[2] == "active/1"
-    assert not np.array_equal(task.picture_u8(dataset, 1), task.picture_u8(dataset, 2))
+    assert not np.array_equal(task.images.image_u8(dataset, 1), task.images.image_u8(dataset, 2))
 
 
 def with_images(folder):
@@ -330,15 +336,19 @@ def with_images(folder):
     [
         (
             "negatives_edited",
-            {"editing": Editing(["layer9"])},
+            {"negatives": NegativeConfig(["layer9"])},
             LayerNameError,
             "layer9.*layer1, layer2.*layer6, output",
         ),
-        ("negatives_edited", {}, UserError, r"task.editing: found null with loss_type negatives_edited"),
-        ("negatives_both", {"drawing": None, "editing": EDITING}, UserError, "task.drawing: found null"),
-        ("regular", {"drawing": None}, UserError, "image: null"),
-        ("regular", {"drawing": Drawing(make_generator(), latents=4)}, LatentError, "id [45] is out of range"),
-        ("regular", {"drawing": Drawing(SmallImageEncoder(8, 8))}, LatentError, "SmallImageEncoder has no latent_dim;"),
+        ("negatives_both", {"images": None, "negatives": EDITING}, UserError, "task.images: found null"),
+        ("regular", {"images": None}, UserError, "image: null"),
+        ("regular", {"images": generated(latents=4)}, LatentError, "id [45] is out of range"),
+        (
+            "regular",
+            {"images": generated(SmallImageEncoder(8, 8))},
+            LatentError,
+            "SmallImageEncoder has no latent_dim;",
+        ),
     ],
 )
 def test_faults_are_named(folder, loss_type, changed, error, message):
@@ -353,34 +363,38 @@ def test_data_that_do_not_fit_the_generator_are_named(folder, tmp_path):
     with pytest.raises(UserError, match="batch_size: found 1, expected at least 2"):
         make_task(one, "regular")
     selection = active_folder(tmp_path, layer="layer3")
-    with pytest.raises(UserError, match=r"holds edits of layer3, but task.editing.layers is \['layer4'\]"):
-        make_task(make_data(folder), "negatives_edited", editing=Editing(["layer4"], active_learning=selection))
+    with pytest.raises(UserError, match=r"holds edits of layer3, but task.objective.negatives.layers is \['layer4'\]"):
+        make_task(
+            make_data(folder), "negatives_edited", negatives=NegativeConfig(["layer4"], active_learning=selection)
+        )
     with pytest.raises(UserError, match="active learning keeps the units of one layer"):
-        make_task(make_data(folder), "negatives_edited", editing=Editing(["layer3", "layer4"], 0, None, selection))
+        make_task(
+            make_data(folder), "negatives_edited", negatives=NegativeConfig(["layer3", "layer4"], 0, None, selection)
+        )
     lacking = make_data(write_captions(tmp_path / "more", ["0", "active/2"]), batch_size=2)
     with pytest.raises(UserError, match="a caption active/2, but no edited picture of latent 2 among the 1"):
-        make_task(lacking, "negatives_edited", editing=Editing(["layer3"], 0, None, selection))
+        make_task(lacking, "negatives_edited", negatives=NegativeConfig(["layer3"], 0, None, selection))
     pair = ActivePair(1, np.array([3, 999]), np.ones((16, 16), np.float32), np.ones((16, 16), np.float32))
     write_active(tmp_path / "larger", [pair], "layer4", {})
-    editing = Editing(["layer4"], active_learning=tmp_path / "larger")
+    editing = NegativeConfig(["layer4"], active_learning=tmp_path / "larger")
     with pytest.raises(UserError, match=r"edit of latent 1 switches off unit 999, but layer4 .* has the units 0 to 11"):
-        make_task(make_data(folder), "negatives_edited", editing=editing)
+        make_task(make_data(folder), "negatives_edited", negatives=editing)
     finer = pair._replace(units=np.array([3]), cells=np.ones((16, 16), np.float32))
     write_active(tmp_path / "larger", [finer], "layer4", {})
     with pytest.raises(UserError, match=r"a layer of 16 x 16 cells, but layer4 of this generator has 8 x 8; give the"):
-        make_task(make_data(folder), "negatives_edited", editing=editing)
+        make_task(make_data(folder), "negatives_edited", negatives=editing)
 
 
 def test_a_caption_with_a_slip_in_its_id_does_not_fill_the_memory(tmp_path):
     data = make_data(write_captions(tmp_path, ["0", "1", "99999999999"]), batch_size=3)
-    with pytest.raises(LatentError, match=r"caption 99999999999 asks for .*set task\.drawing\.latents"):
+    with pytest.raises(LatentError, match=r"caption 99999999999 asks for .*set task\.images\.latents"):
         make_task(data, "regular")
 
 
 def test_kept_pictures_are_those_that_are_drawn(folder):
     data = make_data(folder)
-    drawn = make_task(data, "regular", editing=EDITING).studio
-    kept = make_task(data, "regular", editing=EDITING, drawing=Drawing(make_generator(), kept=4)).studio
+    drawn = make_task(data, "regular", negatives=EDITING).images
+    kept = make_task(data, "regular", negatives=EDITING, images=generated(kept=4)).images
     calls = []
     kept.generator.register_forward_hook(lambda _module, given, _out: calls.append(len(given[0])))
     for ids in ([0, 1, 2], [2, 3, 0], [5, 4, 3], [3, 2, 1, 0]):
@@ -404,9 +418,9 @@ def test_captions_of_the_same_latent_are_of_the_same_picture(tmp_path):
     data = make_data(write_captions(tmp_path, ["1", "2", "01", "3", "02", "4"]))
     task = make_task(data, "regular", same_picture="left_out")
     dataset = data.train_loader.dataset
-    assert task.image_ids(dataset, range(6)).tolist() == [2, 4, 2, 6, 4, 8]
+    assert task.images.image_ids(dataset, range(6)).tolist() == [2, 4, 2, 6, 4, 8]
     batch = next(iter(task.batches(0, 0)))
-    masked = task.without_same_picture(torch.zeros(6, 6), batch)
+    masked = task.objective.parts.without_same_image(torch.zeros(6, 6), batch)
     latent = batch["latent"]
     same = (latent[:, None] == latent) & ~torch.eye(6, dtype=torch.bool)
     assert int(same.sum()) == 4
@@ -414,12 +428,13 @@ def test_captions_of_the_same_latent_are_of_the_same_picture(tmp_path):
     metrics = task.evaluate()
     assert (metrics["n"], metrics["n_captions"]) == (4, 6)
     other = make_task(data, "regular")
-    assert torch.equal(other.without_same_picture(torch.zeros(6, 6), batch), torch.zeros(6, 6))
+    assert torch.equal(other.objective.parts.without_same_image(torch.zeros(6, 6), batch), torch.zeros(6, 6))
 
 
 @pytest.mark.parametrize("loss_type", LOSSES)
 def test_one_picture_for_all_captions_teaches_nothing(tmp_path, loss_type):
     data = make_data(write_captions(tmp_path, ["5", "05", "005"]), batch_size=3)
-    task = make_task(data, loss_type, editing=EDITING, same_picture="left_out", mining="published")
+    loss = {"mining": "published"} if loss_type in ("negatives_hard", "negatives_both") else {}
+    task = make_task(data, loss_type, negatives=EDITING, same_picture="left_out", loss=loss)
     values = float(fit(task, 1)[0]["gradient_norm/encoders"])
     assert (values > 0) == (loss_type in ("negatives_edited", "negatives_both"))  # the edited picture is another one

@@ -15,7 +15,7 @@ from tasks.words_by_drawing.experiments import active_learning
 from tasks.words_by_drawing.experiments.active_learning import generate_active_learning, outlined
 from tasks.words_by_drawing.experiments.encoders import ModelSource
 from tasks.words_by_drawing.experiments.images import LatentTable, Pictures
-from tasks.words_by_drawing.generated_images import Drawing, Studio
+from tests.tasks.words_by_drawing.drawing_data import images_of
 from tests.tasks.words_by_drawing.experiments.conftest import IMAGE, collect_captions, with_clusters, write_run
 
 
@@ -58,10 +58,11 @@ def test_training_draws_the_pictures_that_were_selected(
     collect_captions(captions.folder, names)
     dataset = captions()(train=True, on_error="error")
     rows = {dataset.record(row).uttid: row for row in range(len(dataset))}
-    studio = Studio(Drawing(generator), [dataset], [layer], context.folder, torch.device("cpu"))
+    studio = images_of(dataset, generator)
+    studio.edit([layer], context.folder)
     for name, edited in zip(names, chosen, strict=True):
-        drawn = studio.picture_u8(dataset, rows[f"active/{name}"])
-        assert largest_difference(drawn, studio.picture_u8(dataset, rows[str(name)])) > 20
+        drawn = studio.image_u8(dataset, rows[f"active/{name}"])
+        assert largest_difference(drawn, studio.image_u8(dataset, rows[str(name)])) > 20
         if layout == "ours":
             assert largest_difference(drawn, edited.image) <= 1  # rounding, in another batch
 

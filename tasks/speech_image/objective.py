@@ -1,0 +1,163 @@
+"""What a speech-image task learns from a batch: an objective, here ranking losses on the similarity of all pairs.
+
+An objective is a part of the task, chosen in YAML (``objective: {type: ..., ...}``), and may bring networks or buffers
+of its own along (:class:`Companion`). Shape letters: B global batch, b batch of this rank, D embedding size, T frames,
+H, W image map.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from common import distributed
+from config import Offers
+from datasets.spoken_captions.splits import SpeechImageData
+from engine.run_folder import RunFolder
+from engine.task import Step
+from models.similarity import Similarity
+from models.speech_maps import SpeechMaps
+from tasks.speech_image.encode_split import Encode
+from tasks.speech_image.images import Batch, ImageSource
+from tasks.speech_image.impostors import draw_imposters, leave_out_same_picture
+
+RankingLoss = Annotated[Callable[..., Tensor], Offers("similarity", "imposters")]
+
+
+class Losses(NamedTuple):
+    """Result of an objective.
+
+    Attributes:
+        parts: losses () by name; their sum is minimised.
+        notes: further numbers for the log, by name.
+    """
+
+    parts: dict[str, Tensor]
+    notes: dict[str, Tensor | float]
+
+
+class Companion(Protocol):
+    """State, work between epochs, images and report sections that an objective brings along.
+
+    Attributes:
+        modules: by name; checkpoints keep them beside the encoders.
+    """
+
+    modules: dict[str, nn.Module]
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Do what is due at the start of an ``epoch`` (0-based); the encoders are in their training mode."""
+
+    def shown(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Return images (H, W, 3) uint8 of the first pair of the ``batch`` that was last learned from, by name."""
+
+    def report_sections(self, folder: RunFolder) -> list[tuple[str, str]]:
+        """Return sections of the report, heading and HTML each, for a run's ``folder`` (called on every rank)."""
+
+
+class Objective(Protocol):
+    """Computes the losses of a batch.
+
+    Attributes:
+        companion: what it brings along; None where it has no state.
+    """
+
+    companion: Companion | None
+
+    def __call__(self, image: Tensor, speech: SpeechMaps, batch: Batch, step: Step) -> Losses:
+        """Return the losses of a batch.
+
+        Args:
+            image: (b, D, H, W) maps of this rank's images.
+            speech: maps of their captions (b, D, T).
+            batch: what they were made of.
+            step: its generator draws random numbers that are the same on every rank.
+        """
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a task lends to its objective.
+
+    Attributes:
+        data: its splits.
+        images: where the images come from.
+        image_encoder: images (b, 3, H0, W0) to maps (b, D, H, W).
+        caption_encoder: the other encoder.
+        spoken: whether captions are spoken; else they are written.
+        similarity: how maps are compared.
+        encode: from a batch and its dataset to image maps and speech maps.
+        leave_out: whether other captions of the same image are left out of the impostors.
+        device: of all networks.
+        folder: of the run, or None.
+        dry_run: everything at a small size.
+    """
+
+    data: SpeechImageData
+    images: ImageSource
+    image_encoder: nn.Module
+    caption_encoder: nn.Module
+    spoken: bool
+    similarity: Similarity
+    encode: Encode
+    leave_out: bool
+    device: torch.device
+    folder: RunFolder | None
+    dry_run: bool
+
+    def scores(self, image: Tensor, speech: SpeechMaps, batch: Batch, similarity: Similarity | None = None) -> Tensor:
+        """Return the similarity of all images and captions of the global batch (B, B), the pairs on the diagonal.
+
+        Args:
+            image: (b, D, H, W) maps of this rank.
+            speech: maps of this rank's captions.
+            batch: what they were made of.
+            similarity: another one than the task's.
+
+        Returns:
+            (B, B); where they are left out, pairs that share an image have a score that no loss takes for an impostor.
+        """
+        return self.without_same_image((similarity or self.similarity).of_all_ranks(image, speech), batch)
+
+    def without_same_image(self, scores: Tensor, batch: Batch) -> Tensor:
+        """Lower the scores of pairs that share an image, where those are left out.
+
+        Args:
+            scores: (B, B) of the global batch.
+            batch: this rank's part of it.
+
+        Returns:
+            (B, B).
+        """
+        if not self.leave_out:
+            return scores
+        ids = self.images.image_ids(self.data.train_loader.dataset, batch["index"].tolist())
+        return leave_out_same_picture(scores, distributed.gather_rows(ids.to(self.device)))
+
+
+class Ranking:
+    """Ranks true pairs above false ones by losses on the similarity matrix, in both directions.
+
+    Args:
+        losses: on the (B, B) similarity; each is used in both directions, and all are added up.
+        parts: given by the task.
+    """
+
+    companion = None
+
+    def __init__(self, losses: Annotated[list[RankingLoss], Field(min_length=1)], parts: Parts) -> None:
+        self.losses, self.parts = losses, parts
+
+    def __call__(self, image: Tensor, speech: SpeechMaps, batch: Batch, step: Step) -> Losses:
+        """Return each loss in each direction; shapes as in :class:`Objective`."""
+        scores = self.parts.scores(image, speech, batch)
+        values: dict[str, Tensor] = {}
+        for direction, matrix in (("image_to_speech", scores), ("speech_to_image", scores.T)):
+            imposters = draw_imposters(len(matrix), step.generator).to(matrix.device)
+            for loss in self.losses:
+                values[f"{loss.target.__name__}_{direction}"] = loss(similarity=matrix, imposters=imposters)
+        return Losses(values, {})

@@ -1,0 +1,209 @@
+"""The published losses of system 1: a sampled impostor, with it edited images, hard impostors, or the harder of both.
+
+"Learning Words by Drawing Images" (CVPR 2019, Suris et al.); public code surisdi/learning-by-drawing ``trainer.py`` and
+``losses.py``; there the key ``loss_type`` chooses. ``python run.py -f words_by_drawing/train_random.yaml`` (and
+train_clusters, train_regular, train_both).
+
+Shape letters: B global batch, b batch of this rank, D embedding size, T frames, H, W image map.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from config import Fault
+from config.limits import Weight
+from engine.task import Step
+from losses import edited_and_hard, edited_negatives, hard_negative, masked_margin_softmax, sampled_margin_rank
+from models.similarity import PUBLISHED_MINING
+from models.speech_maps import SpeechMaps
+from tasks.speech_image.images import Batch
+from tasks.speech_image.impostors import draw_imposters
+from tasks.speech_image.objective import Losses, Parts
+from tasks.words_by_drawing.negatives import EditedNegatives, NegativeConfig
+
+Mining = Literal["configured", "published"]
+Impostors = Literal["sampled", "all"]
+
+
+class Regular:
+    """Ranks a pair above a sampled impostor each way (``loss_type`` regular).
+
+    Args:
+        parts: given by the task.
+        margin: how much better a match must be, in units of similarity.
+        impostors: what a pair is compared with: one ``sampled`` impostor each way, as published, or ``all`` of the
+            batch by masked margin softmax, from which small encoders learn at once and which a sampled impostor makes
+            them forget.
+    """
+
+    companion = None
+
+    def __init__(self, parts: Parts, margin: Weight = 1.0, impostors: Impostors = "sampled") -> None:
+        self.parts, self.margin, self.impostors = parts, margin, impostors
+
+    def __call__(self, image: Tensor, speech: SpeechMaps, batch: Batch, step: Step) -> Losses:
+        """Return the part ``regular``."""
+        scores = self.parts.scores(image, speech, batch)
+        return Losses({"regular": regular_loss(scores, self.margin, self.impostors, step.generator)}, {})
+
+
+class Hard:
+    """Ranks a pair above a sampled impostor and above the hardest one of the batch (``loss_type`` negatives_hard).
+
+    Args:
+        parts: given by the task.
+        margin: how much better a match must be, in units of similarity.
+        impostors: of the regular part, see :class:`Regular`.
+        mining: what finds the hardest impostors: the ``configured`` similarity, or, as ``published``, MISA with the dot
+            product whatever the task's ``similarity`` says.
+    """
+
+    companion = None
+
+    def __init__(
+        self, parts: Parts, margin: Weight = 1.0, impostors: Impostors = "sampled", mining: Mining = "configured"
+    ) -> None:
+        self.parts, self.margin, self.impostors, self.mining = parts, margin, impostors, mining
+
+    def __call__(self, image: Tensor, speech: SpeechMaps, batch: Batch, step: Step) -> Losses:
+        """Return the parts ``regular`` and ``hard``."""
+        scores = self.parts.scores(image, speech, batch)
+        regular = regular_loss(scores, self.margin, self.impostors, step.generator)
+        hard = hard_negative(scores, self.margin, mined(self.parts, self.mining, image, speech, batch))
+        return Losses({"regular": regular, "hard": hard}, {})
+
+
+class Edited:
+    """Ranks a pair above a sampled impostor and above its edited image (``loss_type`` negatives_edited).
+
+    Args:
+        negatives: how images are edited.
+        parts: given by the task; its images are generated.
+        margin: how much better a match must be, in units of similarity.
+        impostors: of the regular part, see :class:`Regular`.
+    """
+
+    module_names = ("clusters",)
+
+    def __init__(
+        self, negatives: NegativeConfig, parts: Parts, margin: Weight = 1.0, impostors: Impostors = "sampled"
+    ) -> None:
+        self.parts, self.margin, self.impostors = parts, margin, impostors
+        self.companion = EditedNegatives(negatives, parts)
+
+    @staticmethod
+    def given_faults(images: Any) -> Iterator[Fault]:
+        """Refuse edited negatives of images that are read from files.
+
+        Args:
+            images: the node of the task's images, None where the data read them.
+
+        Returns:
+            The fault.
+        """
+        yield from read_images(images)
+
+    def __call__(self, image: Tensor, speech: SpeechMaps, batch: Batch, step: Step) -> Losses:
+        """Return the parts ``regular`` and ``edited``."""
+        scores = self.parts.scores(image, speech, batch)
+        regular = regular_loss(scores, self.margin, self.impostors, step.generator)
+        similarity, notes = self.companion.similarity(image, speech, batch, step)
+        return Losses({"regular": regular, "edited": edited_negatives(scores, similarity, self.margin)}, notes)
+
+
+class EditedOrHard:
+    """Ranks a pair above a sampled impostor and above the harder of edited image and hardest impostor of the batch.
+
+    The published ``loss_type`` negatives_both.
+
+    Args:
+        negatives: how images are edited.
+        parts: given by the task; its images are generated.
+        margin: how much better a match must be, in units of similarity.
+        impostors: of the regular part, see :class:`Regular`.
+        mining: of the hardest impostors, see :class:`Hard`.
+        largest_loss: at which each of the two sums of hinges is cut; there is no gradient beyond, as published. None:
+            no such bound. The regular part with ``all`` impostors is not cut.
+    """
+
+    module_names = ("clusters",)
+    given_faults = staticmethod(Edited.given_faults)
+
+    def __init__(
+        self,
+        negatives: NegativeConfig,
+        parts: Parts,
+        margin: Weight = 1.0,
+        impostors: Impostors = "sampled",
+        mining: Mining = "configured",
+        largest_loss: Annotated[float, Field(gt=0)] | None = 5.0,
+    ) -> None:
+        self.parts, self.margin, self.impostors, self.mining = parts, margin, impostors, mining
+        self.largest_loss = largest_loss
+        self.companion = EditedNegatives(negatives, parts)
+
+    def __call__(self, image: Tensor, speech: SpeechMaps, batch: Batch, step: Step) -> Losses:
+        """Return the parts ``regular`` and ``edited_or_hard``."""
+        scores = self.parts.scores(image, speech, batch)
+        regular = regular_loss(scores, self.margin, self.impostors, step.generator)
+        similarity, notes = self.companion.similarity(image, speech, batch, step)
+        harder = edited_and_hard(scores, similarity, self.margin, mined(self.parts, self.mining, image, speech, batch))
+        if self.largest_loss is not None:
+            harder = harder.clamp(max=self.largest_loss)
+            regular = regular.clamp(max=self.largest_loss) if self.impostors == "sampled" else regular
+        return Losses({"regular": regular, "edited_or_hard": harder}, notes)
+
+
+def regular_loss(scores: Tensor, margin: float, impostors: Impostors, generator: torch.Generator) -> Tensor:
+    """Compare pairs with impostors of the batch, both ways.
+
+    Args:
+        scores: (B, B), the pairs on the diagonal.
+        margin: in units of similarity.
+        impostors: one ``sampled`` each way, or ``all``.
+        generator: that samples.
+
+    Returns:
+        () loss.
+    """
+    if impostors == "all":
+        return masked_margin_softmax(scores, margin) + masked_margin_softmax(scores.T, margin)
+    imposters = [draw_imposters(len(scores), generator).to(scores.device) for _ in range(2)]
+    return sampled_margin_rank(scores, *imposters, margin)
+
+
+@torch.no_grad()
+def mined(parts: Parts, mining: Mining, image: Tensor, speech: SpeechMaps, batch: Batch) -> Tensor | None:
+    """Return the matrix that chooses the hardest impostors.
+
+    Args:
+        parts: of the task.
+        mining: see :class:`Hard`.
+        image: (b, D, H, W) maps.
+        speech: maps of the captions.
+        batch: what they were made of.
+
+    Returns:
+        (B, B); None: the one that the loss compares.
+    """
+    if mining == "configured":
+        return None
+    return parts.scores(image.detach(), speech, batch, replace(parts.similarity, **PUBLISHED_MINING))
+
+
+def read_images(images: Any) -> Iterator[Fault]:
+    """Yield the fault of edited negatives whose images are read from files.
+
+    Args:
+        images: the node of the task's images, or None.
+    """
+    if images is None:
+        yield (
+            "images",
+            "found null with edited negatives; expected the generator, as in words_by_drawing/base.yaml",
+        )
