@@ -88,7 +88,7 @@ def named() -> tuple[set[str], dict[str, set[str]]]:
         values = load(path).values
         entries.add(values["entry"])
         _walk(resolve_type(values["entry"]), values, types)
-    ranking = parameters(resolve_type("tasks.speech_image.SpeechImage"))["ranking"].annotation
+    ranking = parameters(resolve_type("tasks.speech_image.Ranking"))["losses"].annotation
     given = {name for loss in _items(ranking) for name in offered_names(loss)}
     for name in public_names(sys.modules[resolve_type("losses.sampled_triplet").__module__]):
         keys = parameters(resolve_type(f"losses.{name}")) if name[0].islower() else {}

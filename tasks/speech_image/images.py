@@ -78,7 +78,14 @@ class FileImages:
         self.device = device
 
     def check(self, data: SpeechImageData) -> None:
-        """See :class:`ImageSource`."""
+        """Refuse datasets that read no images.
+
+        Args:
+            data: of the task.
+
+        Raises:
+            UserError: a dataset has none.
+        """
         for loader in (data.train_loader, *data.loaders.values()):
             if loader.dataset.image is None:
                 raise UserError(

@@ -24,6 +24,8 @@ task: {type: tasks.toy.Toy}
 trainer: {epochs: 2}
 """
 
+RANKING = "{{type: tasks.speech_image.Ranking, losses: [{}]}}"
+
 
 def faults_of(tmp_path, *overrides):
     """The lines of the message, one for each fault; none of the files that the config names exists."""
@@ -124,8 +126,8 @@ def test_a_task_without_a_loss_is_told_with_the_other_faults(tmp_path):
         "trainer.epoch=3",
     )
     told = (
-        "task.objective.losses [command line]: found [] (list), expected a list of a node {type: ...} that makes Tensor, "
-        "of a length of at least 1"
+        "task.objective.losses [command line]: found [] (list), expected a list of a node {type: ...} that makes "
+        "Tensor, of a length of at least 1"
     )
     assert told in lines
     assert any("trainer.epoch " in line for line in lines)
@@ -136,18 +138,16 @@ def test_a_task_without_a_loss_is_told_with_the_other_faults(tmp_path):
 def test_the_temperature_of_a_softmax_is_above_zero(tmp_path):
     for found in (0, -0.5):
         softmax = f"{{type: losses.masked_margin_softmax, temperature: {found}}}"
-        ranking = f"[{{type: losses.hard_triplet, margin: wide}}, {softmax}]"
-        lines = faults_of(
-            tmp_path,
-            f"task={{type: tasks.speech_image.SpeechImage, objective: {{type: tasks.speech_image.Ranking, losses: {ranking}}}}}",
-        )
+        ranking = RANKING.format(f"{{type: losses.hard_triplet, margin: wide}}, {softmax}")
+        lines = faults_of(tmp_path, f"task={{type: tasks.speech_image.SpeechImage, objective: {ranking}}}")
         told = f"found {found} ({type(found).__name__}), expected float, greater than 0"
         assert f"task.objective.losses.1.temperature [command line]: {told}" in lines
         assert any(line.startswith("task.objective.losses.0.margin") for line in lines)
 
 
 def test_a_task_that_draws_its_pictures_needs_none_in_the_data(tmp_path):
-    drawn = "task={type: tasks.speech_image.SpeechImage, images: {type: tasks.words_by_drawing.GeneratedImages, generator: x}}"
+    images = "{type: tasks.words_by_drawing.GeneratedImages, generator: x}"
+    drawn = f"task={{type: tasks.speech_image.SpeechImage, images: {images}}}"
     lines = faults_of(tmp_path, drawn, "data.train.image=null")
     assert lines
     assert not any(line.startswith("data.") for line in lines), lines

@@ -70,7 +70,9 @@ def test_what_is_accepted_can_be_run(seed, monkeypatch):
     mutate, end, number, done = Mutator(plain, seed, mild=True), time.monotonic() + SECONDS, 0, 0
     while time.monotonic() < end:
         name, values = mutate()
-        heavy = values["data"].get("workers") not in (0, None) or "4096" in str(values) or "000000" in str(values)
+        data = values.get("data")
+        workers = data.get("workers") if isinstance(data, dict) else None
+        heavy = workers not in (0, None) or "4096" in str(values) or "000000" in str(values)
         done += not heavy and outcome(number, seed, name, values, dry) is not None
         number += 1
     assert done

@@ -211,6 +211,6 @@ def test_the_three_examples_are_one_chain():
     for values, split in ((evaluate, "validation"), (videos, "test")):
         assert values["model"] == {"run": "runs/train_example"}
         assert values["data"] == {key: value for key, value in train["data"][split].items() if key != "keep"}
-        assert values["generator"] == train["task"]["drawing"]["generator"]
+        assert values["generator"] == train["task"]["images"]["generator"]
     assert (evaluate["data"]["first"], evaluate["data"]["last"], evaluate["pairs"]) == (504, 500, 500)
     assert evaluate["batch_size"] == train["data"]["batch_size"]

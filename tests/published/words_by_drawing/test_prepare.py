@@ -57,7 +57,7 @@ def server():
 
 def checked(folder, url):
     """The config with its folders below another one."""
-    overrides = [f"prepare.server={url}", f"prepare.models={folder}/m", f"task.drawing.generator.folder={folder}/m"]
+    overrides = [f"prepare.server={url}", f"prepare.models={folder}/m", f"task.images.generator.folder={folder}/m"]
     overrides += [f"prepare.folder={folder}/d/audio_clevrgan_natural"]
     overrides += [f"data.{split}.folder={folder}/d/audio_clevrgan_natural" for split in ("train", "validation", "test")]
     return config.check(config.load("words_by_drawing/train_published", overrides))
@@ -71,7 +71,7 @@ def test_the_config_fetches_captions_generator_and_the_experiments_files(server,
     assert isinstance(dataset, GanClevr)
     assert [dataset.record(row).uttid for row in range(len(dataset))] == ["12", "7"]
     count = len(server.asked)
-    generator = config.build(values["task"]["drawing"]["generator"], "generator")
+    generator = config.build(values["task"]["images"]["generator"], "generator")
     assert generator.latent_dim == 7
     assert (tmp_path / "m" / "negatives.pth.tar").is_file()
     # The server lacks the recordings of repeated words: training needs none of them.

@@ -207,7 +207,7 @@ def with_own_data(folder):
     data = [f"data.{part}.folder={folder}" for part in ("train", "validation", "test")]
     return {
         "seeds": [0],
-        "train_settings": ["prepare=null", f"task.drawing.{generator}", *data],
+        "train_settings": ["prepare=null", f"task.images.{generator}", *data],
         "test_settings": [generator, f"data.folder={folder}"],
     }
 
@@ -261,7 +261,7 @@ def test_runs_made_before_modules_moved_count_as_finished(calls, tmp_path):
     done = len(calls)
     for written in tmp_path.glob("*/seed_*/config.yaml"):
         text = written.read_text()
-        former = text.replace("type: tasks.words_by_drawing.task.", "type: tasks.words_by_drawing.")
+        former = text.replace("datasets.spoken_captions.SpeechImageData", "datasets.speech_image.SpeechImageData")
         assert former != text
         written.write_text(former)
     compare(**arguments, context=context(), folder=tmp_path)
@@ -273,7 +273,7 @@ def test_an_interrupted_run_goes_on_only_from_what_it_was_begun_with(calls, tmp_
     compare(**arguments, context=context(), folder=tmp_path)
     folder = tmp_path / "regular" / "seed_0"
     record = made_from.read(folder)
-    for changed, resume in (({}, "auto"), ({"task.drawing.generator": "another"}, "overwrite")):
+    for changed, resume in (({}, "auto"), ({"task.images.generator": "another"}, "overwrite")):
         made_from.write(folder, record["digests"] | changed, complete=False)
         calls.clear()
         compare(**arguments, context=context(), folder=tmp_path)

@@ -118,11 +118,11 @@ def test_checkpoints_keep_the_clusters_whatever_their_number(folder):
     task.companion.clusters.found.put(4, found(number=2))
     fresh = task_with(folder)
     fresh.modules["clusters"].load_state_dict(task.modules["clusters"].state_dict())
-    kept, original = fresh.clusters.found.get(), task.companion.clusters.found.get()
+    kept, original = fresh.companion.clusters.found.get(), task.companion.clusters.found.get()
     assert len(kept.centroids) == 2
     assert torch.equal(kept.centroids, original.centroids)
     assert torch.equal(kept.units["layer4"], original.units["layer4"])
-    assert int(fresh.clusters.found.epoch) == 4
+    assert int(fresh.companion.clusters.found.epoch) == 4
 
 
 def test_without_clusters_units_are_random(folder, caplog):

@@ -103,7 +103,7 @@ def test_recall_with_the_clusters_of_the_run(trained_run, captions, context, gen
         arguments = {"layers": ["layer4"], "captions": 2, "negatives": 3, "max_retries": 0, "run": context.settings}
         recall(ModelSource(run=trained_run), captions(), generator, context, edits="clusters", **(arguments | more))
 
-    with pytest.raises(UserError, match=r"holds no clusters; train with task\.editing\.clustering"):
+    with pytest.raises(UserError, match=r"holds no clusters; train with task\.objective\.negatives\.clustering"):
         run()
     with_clusters(trained_run)
     run()
