@@ -43,41 +43,6 @@ class Samples:
     def __len__(self) -> int:
         return len(self.maps)
 
-    @classmethod
-    def from_tensors(
-        cls, activations: dict[str, Tensor], maps: Tensor, labels: list[str], categories: list[str]
-    ) -> "Samples":
-        """Samples of activations (N, U, h, w) and label maps, bool (N, L, H, W), that are at hand.
-
-        Args:
-            activations: (N, U, h, w) by layer.
-            maps: (N, L, H, W) bool.
-            labels: L names.
-            categories: of each label.
-
-        Returns:
-            The samples.
-
-        Raises:
-            DissectionError: They do not fit each other.
-        """
-        if maps.dim() != 4 or maps.dtype != torch.bool or maps.shape[1] != len(labels) or not len(maps):
-            raise DissectionError(
-                f"label maps are {maps.dtype} {tuple(maps.shape)}; expected bool (N, {len(labels)}, H, W), N at least 1"
-            )
-        packed = PackedMaps(len(maps), len(labels), (maps.shape[2], maps.shape[3]), maps.device)
-        packed.put(0, maps)
-        samples = cls(labels, categories, packed, {})
-        for layer, values in activations.items():
-            if values.dim() != 4 or len(values) != len(maps):
-                raise DissectionError(
-                    f"activations of layer {layer!r} are {tuple(values.shape)}; expected ({len(maps)}, units, h, w)"
-                )
-            samples.activations[layer] = values
-            samples.quantiles[layer] = StreamingQuantiles(values.shape[1], device=values.device)
-            samples.quantiles[layer].add(values)
-        return samples
-
 
 @torch.no_grad()
 def collect(

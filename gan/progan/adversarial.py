@@ -43,31 +43,6 @@ def wasserstein_generator(fake: Tensor) -> Tensor:
     return -_mean(fake)
 
 
-def nonsaturating_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Logistic loss E[-log s(D(real))] + E[-log(1 - s(D(fake)))] with the sigmoid s. arXiv:1406.2661.
-
-    Args:
-        real: (B,) or (B, discriminators) logits of real pictures.
-        fake: the same of generated ones.
-
-    Returns:
-        A scalar: the mean over the batch, the sum over discriminators.
-    """
-    return _mean(F.softplus(-real)) + _mean(F.softplus(fake))
-
-
-def nonsaturating_generator(fake: Tensor) -> Tensor:
-    """Generator loss E[-log s(D(fake))] with the sigmoid s. arXiv:1406.2661, section 3.
-
-    Args:
-        fake: (B,) or (B, discriminators) logits of generated pictures.
-
-    Returns:
-        A scalar: the mean over the batch, the sum over discriminators.
-    """
-    return _mean(F.softplus(-fake))
-
-
 def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Pairwise logistic loss E[-log s(D(real_i) - D(fake_i))]: real pictures must score above generated ones.
 

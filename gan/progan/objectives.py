@@ -64,33 +64,6 @@ class WassersteinPenalty:
 
 
 @dataclass(frozen=True)
-class NonsaturatingR1:
-    """Non-saturating logistic loss with an R1 penalty at every few steps (arXiv:1801.04406; lazy: arXiv:1912.04958).
-
-    Attributes:
-        gamma_per_pixel: the penalty gamma / 2 * E[|grad D|^2] has gamma = gamma_per_pixel * R^2, which weighs it alike
-            at all resolutions: a coarse pixel stands for several fine ones, so gradients by it are larger.
-        every: steps between two penalties, each counted as many times.
-    """
-
-    gamma_per_pixel: Weight
-    every: Count = 16
-
-    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:  # noqa: ARG002
-        """Return the logistic loss, and the penalty where it is due."""
-        parts = {"logistic": adversarial.nonsaturating_discriminator(critic(real), critic(fake))}
-        if step % self.every == 0:
-            with torch.autocast(real.device.type, enabled=False):
-                gamma = self.gamma_per_pixel * real.shape[-1] ** 2
-                parts["r1"] = 0.5 * gamma * self.every * adversarial.r1_penalty(critic, real.float())
-        return parts
-
-    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the mean of -log s(logit)."""
-        return adversarial.nonsaturating_generator(critic(fake))
-
-
-@dataclass(frozen=True)
 class RelativisticR1R2:
     """Relativistic pairing with penalties at real and generated pictures (R3GAN: arXiv:2501.05441).
 
@@ -98,7 +71,8 @@ class RelativisticR1R2:
     one keeps them all.
 
     Attributes:
-        gamma_per_pixel: of both penalties, as in :class:`NonsaturatingR1`.
+        gamma_per_pixel: the penalties gamma / 2 * E[|grad D|^2] have gamma = gamma_per_pixel * R^2, which weighs them
+            alike at all resolutions: a coarse pixel stands for several fine ones, so gradients by it are larger.
         every: steps between two penalties, each counted as many times.
         final_gamma_per_pixel: what it falls to, geometrically; a discriminator that is held back less sees finer
             differences, which only helps once the coarse ones are learned. None keeps it.

@@ -11,10 +11,6 @@ from torch import Tensor
 
 from datasets.world.scene.objects import COLOURS, MATERIALS, SHAPES, SIZES, Scene, SceneError
 
-CHANNELS = 18
-_FIRST = {"size": 0, "material": 2, "shape": 4, "colour": 8}  # first channel of each group
-_BACKGROUND, _FOREGROUND = 16, 17
-
 
 class AttributeMaps(NamedTuple):
     """What is seen at each pixel, (B, H, W) int64 each; 0 is the background. Order and values are the segmenter's.
@@ -62,27 +58,3 @@ def attribute_maps(scenes: list[Scene], instances: Tensor) -> AttributeMaps:
     labels = labels.to(instances.device)
     rows = torch.arange(len(scenes), device=instances.device)[:, None, None]
     return AttributeMaps(*(table[rows, instances.long()] for table in labels))
-
-
-def attribute_channels(scenes: list[Scene], instances: Tensor) -> Tensor:
-    """Write the attributes as the 18 channels that a perfect segmenter would give.
-
-    Args:
-        scenes: B scenes.
-        instances: (B, H, W) whole numbers as `render` returns them.
-
-    Returns:
-        (B, 18, H, W) bool; on the background only channel 16 is set.
-
-    Raises:
-        SceneError: As `attribute_maps`.
-    """
-    maps = attribute_maps(scenes, instances)
-    B, H, W = instances.shape
-    channels = torch.zeros(B, CHANNELS, H, W, dtype=torch.bool, device=instances.device)
-    for name, first in _FIRST.items():
-        value = getattr(maps, name)[:, None]
-        channels.scatter_(1, first + (value - 1).clamp_min(0), value > 0)
-    channels[:, _BACKGROUND] = maps.foreground == 0
-    channels[:, _FOREGROUND] = maps.foreground == 1
-    return channels

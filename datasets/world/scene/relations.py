@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 from datasets.world.scene.objects import Scene, project
 
-DIRECTIONS = ("left", "right", "front", "behind")
-
 _GAP = 0.5  # smallest difference on the ground
 _GAP_SEEN = 0.03  # smallest difference in the picture, as a fraction of its width
 _SLANT = 0.6  # smallest part of the direction that must point the way that is named

@@ -4,10 +4,10 @@ import torch
 from datasets.world.attribute_pictures import AttributePictures, SegmentationData
 from datasets.world.render.artefacts import like_generated
 from datasets.world.render.ray_cast import render
-from datasets.world.scene.attributes import attribute_channels
 from datasets.world.scene.near import near_scene
 from datasets.world.scene.objects import SceneError
 from models.segmenter.labels import label_maps
+from tests.datasets.world.channels import attribute_channels
 
 
 def data(**changes):

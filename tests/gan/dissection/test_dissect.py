@@ -5,13 +5,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from gan.dissection import thresholds as levels_module
-from gan.dissection.activations import DissectionError, Samples, collect
+from gan.dissection.activations import DissectionError, collect
 from gan.dissection.dissect import NO_LABEL, dissect_generator, dissect_samples
 from gan.dissection.label_maps import PackedMaps
 from gan.dissection.thresholds import select_levels, selected_levels
 from gan.hooks import LayerNameError
 from gan.latents import latents
-from tests.gan.drawing import SIDE, Finder, Painter
+from tests.gan.dissection.samples import samples_of
+from tests.gan.drawing import Finder, Painter
 
 
 def straightforward(activations, maps, levels, categories):
@@ -41,7 +42,7 @@ def random_samples(n=5, units=3, labels=4, side=(4, 6), size=(9, 7), seed=0, cat
     maps = torch.rand(n, labels, *size, generator=generator) < torch.tensor([0.5, 0.2, 0.05, 0.0])[:labels, None, None]
     maps[0, :2] = False
     names = [f"c_{k}" for k in range(labels)]
-    samples = Samples.from_tensors({"layer": activations}, maps, names, categories or ["cluster"] * labels)
+    samples = samples_of({"layer": activations}, maps, names, categories or ["cluster"] * labels)
     return samples, activations, maps
 
 
@@ -171,10 +172,6 @@ def test_bad_input():
         dissect_generator(painter, Short(), latents(2, 4), ["paint"])
     with pytest.raises(DissectionError, match=r"Floats returned torch.float32"):
         dissect_generator(painter, Floats(), latents(2, 4), ["paint"])
-    with pytest.raises(DissectionError, match=r"expected bool \(N, 1, H, W\)"):
-        Samples.from_tensors({}, torch.zeros(2, 2, SIDE, SIDE).bool(), ["one"], ["kind"])
-    with pytest.raises(DissectionError, match=r"expected \(2, units, h, w\)"):
-        Samples.from_tensors({"l": torch.zeros(3, 2, 4, 4)}, torch.zeros(2, 1, 8, 8).bool(), ["one"], ["kind"])
 
 
 def test_a_generator_without_labels_anywhere_gives_zeros():

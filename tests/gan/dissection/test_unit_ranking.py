@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from gan.dissection.activations import DissectionError, Samples
+from gan.dissection.activations import DissectionError
 from gan.dissection.dissect import dissect_samples
 from gan.dissection.json_file import layer_record, published_name, write_dissection
 from gan.dissection.unit_ranking import rank_units, unit_ranking
 from gan.hooks import LayerNameError
+from tests.gan.dissection.samples import samples_of
 
 UNITS, CLUSTERS = 6, 3
 
@@ -20,7 +21,7 @@ def samples():
     activations = torch.randn(8, UNITS, 8, 8, generator=generator)
     activations[:, 4] += 6 * maps[:, 1]  # unit 4 draws the second cluster
     names = [f"c_{k + 2}" for k in range(CLUSTERS)]  # as the published segmenter calls them
-    return Samples.from_tensors({"layer4": activations, "a/b": activations}, maps, names, ["cluster"] * CLUSTERS)
+    return samples_of({"layer4": activations, "a/b": activations}, maps, names, ["cluster"] * CLUSTERS)
 
 
 @pytest.fixture(scope="module", params=["iqr", 0.2])

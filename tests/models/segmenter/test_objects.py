@@ -4,7 +4,6 @@ import torch
 
 from datasets.world.language.captions import captions
 from datasets.world.render.ray_cast import render
-from datasets.world.scene.attributes import attribute_channels
 from datasets.world.scene.near import near_scene
 from datasets.world.scene.objects import project
 from datasets.world.scene.relations import relations
@@ -13,6 +12,7 @@ from datasets.world.scene.seen import seen_scene
 from models.segmenter.file import load_segmenter
 from models.segmenter.labels import ATTRIBUTE_GROUPS, SegmentationError
 from models.segmenter.objects import describe, seen_objects, sureness
+from tests.datasets.world.channels import attribute_channels
 
 NAMES = [group.name for group in ATTRIBUTE_GROUPS]
 

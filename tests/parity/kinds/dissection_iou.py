@@ -4,8 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from gan.dissection.activations import Samples
 from gan.dissection.dissect import dissect_samples
+from tests.gan.dissection.samples import samples_of
 from tests.parity.case import Case
 from tests.parity.kinds import Arrays, Groups
 
@@ -18,7 +18,7 @@ def groups(case: Case) -> Groups:
     maps = case.tensor("labels") > 0
     labels = names[-maps.shape[1] :]
     categories = case.hyper["categories"] * len(labels)
-    samples = Samples.from_tensors({LAYER: case.tensor("activations")}, maps, labels, categories)
+    samples = samples_of({LAYER: case.tensor("activations")}, maps, labels, categories)
 
     def fixed(fraction: float) -> Arrays:
         layer = dissect_samples(samples, fraction).layers[LAYER]

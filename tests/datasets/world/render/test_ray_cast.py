@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from datasets.world.render.ray_cast import render
-from datasets.world.scene.attributes import attribute_channels, attribute_maps
+from datasets.world.scene.attributes import attribute_maps
 from datasets.world.scene.objects import (
     COLOURS,
     HALF_VIEW,
@@ -21,6 +21,7 @@ from datasets.world.scene.objects import (
     project,
 )
 from datasets.world.scene.sample import sample_scene
+from tests.datasets.world.channels import attribute_channels
 
 LEVEL = Camera((0.0, -8.0, 0.88), (0.0, 0.0, 0.88))  # looks straight at the centre of a large ball at the origin
 
