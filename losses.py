@@ -1,28 +1,34 @@
-"""Ranking losses on similarity matrices.
+"""Every loss that a task calls: of similarity matrices, and of the logits of adversarial networks.
 
-The first argument is a similarity matrix (B, B): rows are queries, column i is the match of row i. Every loss is a
-mean over rows and goes one way, from rows to columns; the other way is the same loss of ``similarity.T``. System 1's
-losses go both ways at once, as published, and take image rows and speech columns.
+The first argument of a ranking loss is a similarity matrix (B, B): rows are queries, column i is the match of row i.
+Every such loss is a mean over rows and goes one way, from rows to columns; the other way is the same loss of
+``similarity.T``. System 1's losses go both ways at once, as published, and take image rows and speech columns.
 
-One file for all of them, longer than others here but flat: pure functions of a line to five of arithmetic, in four
-groups that only look upwards. Similarity is in models/matchmap.py, the drawing of impostors in
+One file for all of them, longer than others here but flat: pure functions of a line to five of arithmetic, in groups
+that only look upwards. Similarity is in models/matchmap.py, the drawing of impostors in
 tasks/speech_image/impostors.py.
 
 Sources: wnhsu/ResDAVEnet-VQ ``steps/util.py`` (sampled and semi-hard triplets, arXiv:1911.09602) and
-surisdi/learning-by-drawing ``losses.py`` (hard and edited negatives).
+surisdi/learning-by-drawing ``losses.py`` (hard and edited negatives). AttnGAN's must match taoxugit/AttnGAN
+``miscc/losses.py`` (parity kind ``losses_damsm``); its cross-entropies of probabilities are of logits here.
+
+Logits of an adversarial loss are (B,), larger for pictures taken as real, or (B, K) of K discriminators, whose losses
+add up.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from common.errors import UserError
 from config.limits import Positive, Weight
 
 
 class LossError(UserError, ValueError):
-    """A batch on which a ranking loss is not defined."""
+    """A batch on which a loss is not defined."""
 
 
 # -- what the losses are made of -------------------------------------------------------------------------------
@@ -321,3 +327,186 @@ def edited_and_hard(similarity: Tensor, edited: Tensor, margin: Weight = 1.0, mi
     """
     mining = similarity if mining is None else mining
     return edited_and_sampled(similarity, edited, hardest(mining.T), hardest(mining), margin)
+
+
+# -- words and regions, arXiv:1711.10485: of scores of models/word_region_similarity.py -------------------------
+
+
+def matching_losses(scores: Tensor, temperature: float = 0.1, classes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return how surely the own caption, and the own picture, is picked among all of a batch.
+
+    Args:
+        scores: (B, B) of pictures and captions, matches on the diagonal.
+        temperature: 1 / gamma 3.
+        classes: (B,) of the pairs; other pairs of the same class are no impostors.
+
+    Returns:
+        Cross-entropy () of captions given a picture, and of pictures given a caption.
+    """
+    logits, own = scores / temperature, torch.arange(len(scores), device=scores.device)
+    if classes is not None:
+        same = (classes[:, None] == classes) & (own[:, None] != own)
+        logits = logits.masked_fill(same, -torch.inf)
+    return F.cross_entropy(logits, own), F.cross_entropy(logits.T, own)
+
+
+# -- adversarial networks ---------------------------------------------------------------------------------------
+
+
+def _mean(terms: Tensor) -> Tensor:
+    """Average over the batch, add over discriminators."""
+    return terms.sum() / len(terms)
+
+
+def wasserstein_discriminator(real: Tensor, fake: Tensor, drift: float = 0.001) -> Tensor:
+    """Critic loss E[D(fake)] - E[D(real)] + drift * E[D(real)^2].
+
+    Wasserstein GAN: arXiv:1701.07875; the drift term keeps the outputs near zero: arXiv:1710.10196, appendix A.1.
+
+    Args:
+        real: (B,) or (B, discriminators) logits of real pictures.
+        fake: the same of generated ones.
+        drift: weight of the drift term, 0.001 as published.
+
+    Returns:
+        A scalar: the mean over the batch, the sum over discriminators.
+    """
+    return _mean(fake) - _mean(real) + drift * _mean(real.square())
+
+
+def wasserstein_generator(fake: Tensor) -> Tensor:
+    """Generator loss -E[D(fake)]. arXiv:1701.07875.
+
+    Args:
+        fake: (B,) or (B, discriminators) logits of generated pictures.
+
+    Returns:
+        A scalar, see :func:`wasserstein_discriminator`.
+    """
+    return -_mean(fake)
+
+
+def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Pairwise logistic loss E[-log s(D(real_i) - D(fake_i))]: real pictures must score above generated ones.
+
+    Relativistic pairing: arXiv:1807.00734; with penalties on both sides it keeps all modes: arXiv:2501.05441.
+
+    Args:
+        real: (B,) or (B, discriminators) logits of real pictures.
+        fake: the same shape, of the generated picture that each is paired with.
+
+    Returns:
+        A scalar: the mean over the batch, the sum over discriminators.
+    """
+    return _mean(F.softplus(fake - real))
+
+
+def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
+    """Generator loss E[-log s(D(fake_i) - D(real_i))]. arXiv:1807.00734.
+
+    Args:
+        real: (B,) or (B, discriminators) logits of real pictures.
+        fake: the same shape, of the generated picture that each is paired with.
+
+    Returns:
+        A scalar: the mean over the batch, the sum over discriminators.
+    """
+    return _mean(F.softplus(real - fake))
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    """Two-sided penalty E[(|grad D(x)| - 1)^2] at points between real and generated pictures. arXiv:1704.00028.
+
+    Args:
+        critic: pictures (B, 3, R, R) to logits.
+        real: (B, 3, R, R).
+        fake: (B, 3, R, R), its gradient is not followed.
+        mix: (B,) in 0-1, the share of the generated picture at each point.
+
+    Returns:
+        A scalar that can be differentiated with respect to the critic's weights.
+    """
+    points = torch.lerp(real, fake.detach(), mix.view(-1, 1, 1, 1)).requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def r1_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Mean squared gradient norm E[|grad D(x)|^2]; weigh it by gamma / 2. R1 takes real pictures, R2 generated ones.
+
+    arXiv:1801.04406, section 4.1.
+
+    Args:
+        critic: pictures (B, 3, R, R) to logits.
+        images: (B, 3, R, R).
+
+    Returns:
+        A scalar that can be differentiated with respect to the critic's weights.
+    """
+    points = images.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    return gradient.square().flatten(1).sum(dim=1).mean()
+
+
+# -- AttnGAN: a discriminator also sees sentences ---------------------------------------------------------------
+
+
+def _real(logits: Tensor) -> Tensor:
+    """Cross-entropy to be taken as real."""
+    return F.softplus(-logits).mean()
+
+
+def _fake(logits: Tensor) -> Tensor:
+    """Cross-entropy to be taken as not real, or as not fitting."""
+    return F.softplus(logits).mean()
+
+
+def attngan_discriminator(
+    fitting: Tensor, made: Tensor, wrong: Tensor, real: Tensor | None = None, fake: Tensor | None = None
+) -> Tensor:
+    """Return the loss of one discriminator.
+
+    Args:
+        fitting: (B,) logits of real pictures with their sentences.
+        made: (B,) of drawn pictures with the sentences that they were drawn from.
+        wrong: (B - 1,) of real pictures with the sentence of the next pair, which must be of another picture.
+        real: (B,) of real pictures alone; None, with ``fake``, in the DCGAN variant.
+        fake: (B,) of drawn pictures alone.
+
+    Returns:
+        Loss ().
+
+    Raises:
+        LossError: there is no wrong sentence, as in a batch of one.
+    """
+    if not len(wrong):
+        raise LossError("a discriminator compares with the sentence of the next pair; expected at least two pairs")
+    if real is None or fake is None:
+        return _real(fitting) + (_fake(made) + _fake(wrong)) / 2
+    return (_real(real) + _real(fitting)) / 2 + (_fake(fake) + _fake(made) + _fake(wrong)) / 3
+
+
+def attngan_generator(made: Tensor, fake: Tensor | None = None) -> Tensor:
+    """Return what a generator loses where one discriminator tells its pictures.
+
+    Args:
+        made: (B,) logits of drawn pictures with their sentences.
+        fake: (B,) of drawn pictures alone; None in the DCGAN variant.
+
+    Returns:
+        Loss ().
+    """
+    return _real(made) if fake is None else _real(made) + _real(fake)
+
+
+def condition_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return the divergence of conditions from the standard normal, the mean over B and K (the public code's scale).
+
+    Args:
+        mean: (B, K).
+        log_variance: (B, K).
+
+    Returns:
+        Kullback-Leibler divergence ().
+    """
+    return (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from benchmarks.table import Row, best_times, devices, options, print_table
 from benchmarks.triplet import backward
-from models.word_region_similarity import cosine, matching_losses, region_context, word_scores
+from losses import matching_losses
+from models.word_region_similarity import cosine, region_context, word_scores
 
 SHARPNESS, WORD_SHARPNESS = 4.0, 5.0
 

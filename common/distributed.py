@@ -7,6 +7,7 @@ copies of a model are kept alike is in replicas.py.
 import itertools
 import os
 import time
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -16,14 +17,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 from common.errors import UserError
-from common.numerals import is_whole_number
-from common.rendezvous import meet
+from common.text_files import is_whole_number
 
 TIMEOUT = timedelta(minutes=30)
 COUNTS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT", "MASTER_PORT")
 ADDRESS = ("MASTER_ADDR", "MASTER_PORT")
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 POLL_SECONDS = 0.1
+MEETING_POLL_SECONDS = 0.02
 _turns = itertools.count()
 
 
@@ -104,6 +105,56 @@ def start(device: torch.device) -> None:
     dist.init_process_group(backend, store=store, rank=own_rank, world_size=world, timeout=TIMEOUT)
     if any_rank(attempt > 1 or int(os.environ.get(RESTARTS, 0)) > 0):
         os.environ[RESTARTS] = str(max(attempt - 1, 1))
+
+
+def meet(timeout: timedelta) -> tuple[dist.Store, int, int, int]:
+    """Meet the other ranks that torchrun's environment describes in a part of its store that nobody has used.
+
+    torchrun's agent keeps one key-value store for the whole job and gives it to every attempt (pytorch/pytorch issue
+    135712). What the ranks of a failed attempt wrote is still there when they are started again, such as the addresses
+    of processes that are dead, and ``init_process_group`` would connect to these. torchrun's own count of restarts does
+    not tell attempts apart: each node counts its own failures only.
+
+    Args:
+        timeout: how long to wait for the other ranks.
+
+    Returns:
+        The store, this rank, the number of ranks, and which attempt this is, from 1.
+
+    Raises:
+        torch.distributed.DistError: a rank did not come in time.
+    """
+    store, rank, world = next(iter(dist.rendezvous("env://", timeout=timeout)))
+    store.set_timeout(timeout)
+    board = dist.PrefixStore("drawl/meeting", store)
+    attempt = _call(board, world, timeout) if rank == 0 else _answer(board, rank)
+    return dist.PrefixStore(f"drawl/attempt/{attempt}", store), rank, world, attempt
+
+
+def _answer(board: dist.Store, rank: int) -> int:
+    """Say that this process is here and wait until rank 0 tells it, under its own name, the number of the attempt."""
+    name = uuid.uuid4().hex  # a former process of the same rank had another
+    board.set(str(rank), name)
+    attempt = int(board.get(name))
+    board.add(f"joined/{attempt}", 1)
+    return attempt
+
+
+def _call(board: dist.Store, world: int, timeout: timedelta) -> int:
+    """Count a new attempt and tell it to whoever shows up, until all ranks of it have joined."""
+    attempt = board.add("attempts", 1)
+    told: dict[int, bytes] = {}  # at first perhaps the name of a dead process; the living one replaces it
+    end = time.monotonic() + timeout.total_seconds()
+    while board.add(f"joined/{attempt}", 0) < world - 1:
+        for rank in range(1, world):
+            name = board.get(str(rank)) if board.check([str(rank)]) else None
+            if name is not None and told.get(rank) != name:
+                board.set(name.decode(), str(attempt))
+                told[rank] = name
+        if time.monotonic() > end:
+            raise dist.DistStoreError(f"only some of {world} ranks came within {timeout}; are all nodes running?")
+        time.sleep(MEETING_POLL_SECONDS)
+    return attempt
 
 
 def stop() -> None:

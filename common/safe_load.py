@@ -1,22 +1,41 @@
-"""Torch files of others: read without running code, whatever is wrong with them said in one sentence."""
+"""Torch files and pickles of others: read without running code, whatever is wrong with them said in one sentence.
 
+Torch files may hold weights, arrays and plain values; pickles ``argparse.Namespace`` and plain values.
+"""
+
+import argparse
+import io
+import math
 import pickle
 import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from common.errors import UserError
-from common.guarded_pickles import GrowingPickleError, check_torch_file
-from common.numpy_values import NUMPY_VALUES
+from common.guarded_pickles import PLAIN, GrowingPickleError, GuardedUnpickler, check_torch_file
 
+# For torch.serialization.safe_globals. Files of 2019 use the old name of the module.
+NUMPY_VALUES = [
+    np.ndarray,
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "u1", "i1", "i4", "i8", "?")},
+    *(
+        (function, f"numpy.{module}.multiarray.{function.__name__}")
+        for function in (np._core.multiarray._reconstruct, np._core.multiarray.scalar)
+        for module in ("core", "_core")
+    ),
+]
 # What torch's restricted unpickler raises, besides its own error, on files of which bytes were cut or changed.
 DAMAGED = (
     RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError,
     zipfile.BadZipFile,
 )  # fmt: skip
+LARGEST_PICKLE = 16 * 2**20  # bytes; an args.pkl has about one thousand
+SPARE = 1000  # values that a pickle may hold beyond four for each of its bytes
 
 
 class TorchFileError(UserError, ValueError):
@@ -116,3 +135,133 @@ def _damaged(path: Path) -> str:
     else:
         reason = "it is truncated, damaged or of another format"
     return f"{path} ({path.stat().st_size} bytes) is not a complete torch file: {reason}. Fetch or copy it again."
+
+
+class UnsafePickleError(UserError, ValueError):
+    """A pickle names something that is neither ``argparse.Namespace`` nor a plain value."""
+
+
+class BrokenPickleError(UserError, ValueError):
+    """A pickle is missing, truncated, or holds something else than expected."""
+
+
+class _Unfinished:
+    """Stands for a value whose parts are being looked at."""
+
+
+class _PlainUnpickler(GuardedUnpickler):
+    """Finds one class, by a private stand-in, so that a hostile file cannot reach the real one."""
+
+    def __init__(self, content: bytes, path: Path) -> None:
+        super().__init__(io.BytesIO(content), encoding="latin1")  # texts of Python 2
+        self.path = path
+        self.namespace = type("Namespace", (argparse.Namespace,), {})
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the stand-in for ``argparse.Namespace``; refuse every other class by name."""
+        if (module, name) == ("argparse", "Namespace"):
+            return self.namespace
+        raise UnsafePickleError(
+            f"{self.path} wants to load {module}.{name}; only argparse.Namespace and plain values are allowed, since "
+            "anything else could run code. Nothing was loaded."
+        )
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise UnsafePickleError(f"{self.path} refers to an object outside the file ({pid!r}); nothing was loaded.")
+
+
+def read_plain(path: Path, largest: int | None = None, may_grow: bool = True) -> Any:
+    """Read a pickle that holds plain values and ``argparse.Namespace`` only.
+
+    Args:
+        path: The pickle.
+        largest: Bytes that it may have, those of settings when None.
+        may_grow: Whether parts may be shared so often that written out they would be far larger than the file.
+
+    Returns:
+        Strings, numbers, None, bytes, lists, tuples, sets, dicts and namespaces.
+
+    Raises:
+        UnsafePickleError: It names any other class or function; none of it is called.
+        BrokenPickleError: It is missing, too large, truncated or corrupt.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BrokenPickleError(f"There is no file {path}: expected a pickle there.")
+    largest = LARGEST_PICKLE if largest is None else largest
+    if path.stat().st_size >= largest:
+        raise BrokenPickleError(f"{path} has {path.stat().st_size} bytes, expected less than {largest}.")
+    unpickler = _PlainUnpickler(path.read_bytes(), path)
+    try:
+        value = unpickler.load()
+        return _Plainer(unpickler.namespace, math.inf if may_grow else 4 * path.stat().st_size + SPARE)(value)
+    except UserError:
+        raise
+    except Exception as error:  # a damaged pickle may raise nearly anything
+        raise BrokenPickleError(
+            f"{path} ({path.stat().st_size} bytes) is not a complete pickle of plain values: it is truncated, damaged "
+            "or of another format. Fetch or copy it again."
+        ) from error
+
+
+class _Plainer:
+    """Checks that everything is a plain value and puts real namespaces where the stand-in is.
+
+    What a file refers to again and again is looked at once and stays shared, but counts each time: whoever writes it
+    out, for a message for instance, writes all of it.
+    """
+
+    def __init__(self, stand_in: type, most: float) -> None:
+        self.stand_in, self.most = stand_in, most
+        self.done: dict[int, tuple[Any, int]] = {}  # by id of what was read, which the reader keeps alive
+
+    def __call__(self, value: Any) -> Any:
+        return self._measured(value)[0]
+
+    def _measured(self, value: Any) -> tuple[Any, int]:
+        """Return the checked value and its size, shared parts counted each time."""
+        if type(value) in PLAIN:
+            if type(value) is int and abs(value) >= 2**64:
+                raise ValueError("a number beyond 64 bits")
+            return value, 1 + (len(value) // 64 if isinstance(value, str | bytes) else 0)
+        if id(value) not in self.done:
+            self.done[id(value)] = (_Unfinished, 0)
+            self.done[id(value)] = self._checked(value)
+        found = self.done[id(value)]
+        if found[0] is _Unfinished:
+            raise ValueError("a value holds itself")
+        if found[1] > self.most:
+            raise ValueError("it would grow to more than its bytes can hold")
+        return found
+
+    def _checked(self, value: Any) -> tuple[Any, int]:
+        if type(value) in (list, tuple, set, frozenset):
+            parts = [self._measured(item) for item in value]
+            return type(value)(part for part, _ in parts), 1 + sum(size for _, size in parts)
+        if type(value) is dict:
+            keys, items = ([self._measured(part) for part in side] for side in (value.keys(), value.values()))
+            made = {key: item for (key, _), (item, _) in zip(keys, items, strict=True)}
+            return made, 1 + sum(size for _, size in keys + items)
+        if type(value) is self.stand_in:
+            fields, size = self._checked(vars(value))
+            return argparse.Namespace(**fields), size
+        raise ValueError(f"a {type(value).__name__} is not a plain value")
+
+
+def read_namespace(path: Path) -> argparse.Namespace:
+    """Read a pickled ``argparse.Namespace``.
+
+    Args:
+        path: The pickle.
+
+    Returns:
+        The namespace.
+
+    Raises:
+        UnsafePickleError: As ``read_plain``.
+        BrokenPickleError: As ``read_plain``, or it holds something else.
+    """
+    value = read_plain(path, may_grow=False)
+    if not isinstance(value, argparse.Namespace):
+        raise BrokenPickleError(f"{path} holds a {type(value).__name__}, expected an argparse.Namespace.")
+    return value

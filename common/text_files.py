@@ -15,6 +15,7 @@ MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
 PACKED = (
     (b"\x1f\x8b", "gzip"), (b"PK\3\4", "zip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")
 )  # fmt: skip
+LONGEST_NUMBER = 18  # digits; fits 64 bits
 SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 
@@ -111,3 +112,12 @@ def without_surrogates(text: str) -> str:
         The same with U+FFFD in their place.
     """
     return text if text.isascii() else text.translate(SURROGATES)
+
+
+def is_whole_number(text: str) -> bool:
+    """Whether ``int`` gives an id, a count or a position: a number of at least 0 that fits 64 bits.
+
+    Args:
+        text: as read; ``str.isdigit`` would also take characters such as ``²``, at which ``int`` fails.
+    """
+    return text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER

@@ -18,13 +18,12 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from common.errors import UserError
+from common.imagenet import normalise
 from config import Fault, refuse
 from config.limits import Side
 from datasets.file_names import not_there, shown_path
 from datasets.pixels import PixelError, is_blank, spread, to_rgb
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 SMALLEST_SIDE = 2
 LARGEST = 2**27  # pixels; 400 MB as RGB. What a phone of 108 million takes is below
 DENSEST = 1000  # pixels that a byte of a file stands for at most, where there are more than UNSUSPICIOUS
@@ -216,18 +215,4 @@ class ImageTransform:
         Returns:
             (3, size, size) float32.
         """
-        return normalise(torch.from_numpy(np.array(self.crop(image, train))))
-
-
-def normalise(pixels: Tensor) -> Tensor:
-    """Takes off ImageNet's mean and divides by its deviation.
-
-    Args:
-        pixels: (..., H, W, 3) uint8.
-
-    Returns:
-        (..., 3, H, W) float32.
-    """
-    scaled = pixels.movedim(-1, -3).float() / 255
-    mean, std = (scaled.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (scaled - mean).div_(std)
+        return normalise(torch.from_numpy(np.array(self.crop(image, train))).movedim(-1, -3).float() / 255)

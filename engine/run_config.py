@@ -13,8 +13,8 @@ from common.errors import UserError
 from common.room import NoRoomError, full_disk, no_room
 from engine import signals as stop
 from engine.context import Context
+from engine.launch import planned_processes, relaunch
 from engine.logs import set_up_logging
-from engine.processes import planned_processes, relaunch
 
 log = logging.getLogger(__name__)
 

@@ -1,19 +1,12 @@
 """The folder of one run: what was asked, with what, by which code, and everything that came of it."""
 
-import importlib.metadata
 import json
 import logging
 import os
-import platform
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
-
-import torch
 
 import config
 from common import distributed
@@ -21,6 +14,7 @@ from common.errors import UserError
 from common.files import sweep, write_whole
 from common.room import needs_room
 from engine import run_lock, text_log
+from engine.run_info import run_info
 
 log = logging.getLogger(__name__)
 
@@ -284,54 +278,3 @@ def _differences(old: Any, new: Any, key: str = "") -> list[tuple[str, Any, Any]
             rows += _differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
         return rows
     return [] if old == new else [(key, old, new)]
-
-
-def run_info(command: list[str], seed: int | None) -> dict[str, Any]:
-    """Return what is needed to repeat a run: command, commit, package versions, machine.
-
-    Args:
-        command: the command line.
-        seed: of the config, None where it has none.
-
-    Returns:
-        Plain values for one line of ``info.jsonl``, with the start in UTC.
-    """
-    packages = {}
-    files = [config.PROJECT_ROOT / name for name in ("requirements.txt", "requirements-abx.txt")]
-    for line in (line for file in files for line in file.read_text(encoding="utf-8").splitlines()):
-        name = line.split("==")[0].strip()
-        if "==" in line and not line.startswith("#"):
-            try:
-                packages[name] = importlib.metadata.version(name)
-            except importlib.metadata.PackageNotFoundError:
-                packages[name] = None
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command,
-        "seed": seed,
-        "commit": git_commit(),
-        "python": sys.version.split()[0],
-        "packages": packages,
-        "machine": {
-            "system": platform.platform(),
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-            "gpu": gpu,
-            "threads": torch.get_num_threads(),
-        },
-    }
-
-
-def git_commit() -> str | None:
-    """Return the commit of the project, with ``+changes`` when the work tree differs, or None outside git."""
-    try:
-        commit = _git("rev-parse", "HEAD")
-        return commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(config.PROJECT_ROOT), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

@@ -7,8 +7,7 @@ and ``utils.py`` (ImageNet's mean and deviation). Shape letters: B images, R pix
 import torch
 from torch import Tensor
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from common.imagenet import normalise
 
 
 def pixels(images: Tensor) -> Tensor:
@@ -44,5 +43,4 @@ def encoder_input(images: Tensor) -> Tensor:
     Returns:
         (B, 3, R, R) float, pixels in 0-1 less ImageNet's mean, divided by its deviation.
     """
-    mean, std = (images.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (pixels(images) / 255 - mean) / std
+    return normalise(pixels(images) / 255)

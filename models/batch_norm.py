@@ -1,7 +1,7 @@
-"""Batch norm over every rank's part of the batch, so that several processes normalise as one process does."""
+"""Batch norm over every rank's part of the batch, so that several processes normalise as one does; and held still."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from common import distributed
@@ -41,3 +41,10 @@ class BatchNorm(_BatchNorm):
             self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), self.momentum)
         scaled = centred * torch.rsqrt(variance + self.eps).view(shape)
         return torch.addcmul(self.bias.view(shape), scaled, self.weight.view(shape))
+
+
+def hold_batch_norm(module: nn.Module) -> None:
+    """Put every batch norm inside ``module`` in evaluation mode: it normalises with its stored statistics."""
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.eval()

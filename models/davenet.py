@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from config.limits import Width
-from models.freezing import hold_batch_norm
+from models.batch_norm import hold_batch_norm
 from models.speech_maps import SpeechMaps, speech_maps
 
 MEL_BINS = 40

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from config.limits import Width
-from models.freezing import hold_batch_norm
+from models.batch_norm import hold_batch_norm
 from models.weights import WeightsError, download_torchvision, load_strictly, read_state_dict
 
 Pretrained = Literal["imagenet"] | Path | None

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 LEAST_NORM = 1e-8  # products of norms below it count as it
 
@@ -98,21 +97,3 @@ def cosine(left: Tensor, right: Tensor) -> Tensor:
     """
     norms = left.norm(dim=-1) * right.norm(dim=-1)
     return (left * right).sum(dim=-1) / norms.clamp(min=LEAST_NORM)
-
-
-def matching_losses(scores: Tensor, temperature: float = 0.1, classes: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return how surely the own caption, and the own picture, is picked among all of a batch.
-
-    Args:
-        scores: (B, B) of pictures and captions, matches on the diagonal.
-        temperature: 1 / gamma 3.
-        classes: (B,) of the pairs; other pairs of the same class are no impostors.
-
-    Returns:
-        Cross-entropy () of captions given a picture, and of pictures given a caption.
-    """
-    logits, own = scores / temperature, torch.arange(len(scores), device=scores.device)
-    if classes is not None:
-        same = (classes[:, None] == classes) & (own[:, None] != own)
-        logits = logits.masked_fill(same, -torch.inf)
-    return F.cross_entropy(logits, own), F.cross_entropy(logits.T, own)

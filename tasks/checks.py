@@ -9,7 +9,7 @@ from typing import Any
 
 from config import Fault, closest
 from datasets.loading.batch_sizes import uneven_share
-from engine.processes import fixed_processes
+from engine.launch import fixed_processes
 
 Node = Mapping[str, Any]
 
@@ -44,7 +44,7 @@ def unshared_batch(key_path: str, batch_size: int | None, launch: Node | None) -
     Args:
         key_path: where it is set.
         batch_size: of all processes together, None where the data have none.
-        launch: what fixes their number; where nothing does, :mod:`engine.processes` chooses one that fits.
+        launch: what fixes their number; where nothing does, :mod:`engine.launch` chooses one that fits.
     """
     count = fixed_processes(launch)
     if batch_size is not None and count is not None and (told := uneven_share(batch_size, count)):

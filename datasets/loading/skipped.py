@@ -11,8 +11,8 @@ from pathlib import Path
 
 from common import file_lock
 from common.files import write_whole
-from common.numerals import is_whole_number
 from common.room import needs_room
+from common.text_files import is_whole_number
 
 HEADING = ("split", "row", "reason")
 ESCAPED = "backslashreplace"  # reasons may name files whose names are not in UTF-8

@@ -36,8 +36,8 @@ import torch
 
 from common.errors import UserError
 from common.files import written_whole
-from common.numerals import is_whole_number
 from common.safe_load import TorchFileError, read_torch_values
+from common.text_files import is_whole_number
 from datasets.media_files import write_json
 
 PREFIX = "active/"

@@ -17,7 +17,7 @@ from PIL import Image
 
 from common.digests import digest
 from common.errors import UserError
-from common.numerals import is_whole_number
+from common.text_files import is_whole_number
 from config import Fault
 from config.limits import Count, Frames, Megabytes
 from datasets.audio.log_mel import check_usable_waveform, count_frames, read_log_mel

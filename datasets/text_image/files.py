@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from common.plain_pickles import read_plain
+from common.safe_load import read_plain
 from common.text_files import TextError, read_text, without_surrogates
 from datasets.file_names import FileNames
 from datasets.loading.rows import ManifestError, report_problems

@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+import losses
 from config.limits import Count, CountOrNone, Weight
-from gan.progan import adversarial
 from gan.progan.generator import ProganError
 
 Critic = Callable[[Tensor], Tensor]
@@ -53,14 +53,14 @@ class WassersteinPenalty:
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:  # noqa: ARG002
         """Return the critic loss and the penalty."""
-        critic_loss = adversarial.wasserstein_discriminator(critic(real), critic(fake), self.drift)
+        critic_loss = losses.wasserstein_discriminator(critic(real), critic(fake), self.drift)
         with torch.autocast(real.device.type, enabled=False):
-            penalty = adversarial.gradient_penalty(critic, real.float(), fake.float(), mix)
+            penalty = losses.gradient_penalty(critic, real.float(), fake.float(), mix)
         return {"wasserstein": critic_loss, "gradient_penalty": self.penalty * penalty}
 
     def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:  # noqa: ARG002
         """Return the negative mean logit."""
-        return adversarial.wasserstein_generator(critic(fake))
+        return losses.wasserstein_generator(critic(fake))
 
 
 @dataclass(frozen=True)
@@ -107,16 +107,16 @@ class RelativisticR1R2:
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:  # noqa: ARG002
         """Return the pairwise loss, and the penalties where they are due."""
-        parts = {"pairs": adversarial.relativistic_discriminator(critic(real), critic(fake))}
+        parts = {"pairs": losses.relativistic_discriminator(critic(real), critic(fake))}
         if step % self.every == 0:
             weight = 0.5 * self.gamma(step) * real.shape[-1] ** 2 * self.every
             with torch.autocast(real.device.type, enabled=False):
-                parts["r1"] = weight * adversarial.r1_penalty(critic, real.float())
-                parts["r2"] = weight * adversarial.r1_penalty(critic, fake.float())
+                parts["r1"] = weight * losses.r1_penalty(critic, real.float())
+                parts["r2"] = weight * losses.r1_penalty(critic, fake.float())
         return parts
 
     def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         """Return the pairwise loss of the other side."""
         with torch.no_grad():
             real_logits = critic(real)
-        return adversarial.relativistic_generator(real_logits, critic(fake))
+        return losses.relativistic_generator(real_logits, critic(fake))

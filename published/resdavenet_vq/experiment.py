@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from common.files import write_whole
-from common.plain_pickles import read_namespace
+from common.safe_load import read_namespace
 from models.image_encoders import Resnet50Encoder
 from models.resdavenet import STAGES, ResDavenet
 from models.resdavenet_vq import ResDavenetVq

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from common.errors import UserError
 from common.files import written_whole
-from common.numerals import is_whole_number
+from common.text_files import is_whole_number
 from models.weights import read_torch_file
 
 

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from common.errors import UserError
-from common.plain_pickles import read_namespace, read_plain
-from common.safe_load import TorchFileError, read_torch_values
+from common.safe_load import TorchFileError, read_namespace, read_plain, read_torch_values
 from engine import checkpoint
 
 PROTOCOL = b"\x80\x02"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common.plain_pickles import BrokenPickleError, UnsafePickleError, read_namespace, read_plain
+from common.safe_load import BrokenPickleError, UnsafePickleError, read_namespace, read_plain
 
 
 class Touch:
@@ -110,6 +110,6 @@ def test_missing_and_something_else(tmp_path):
 
 
 def test_too_large(tmp_path, monkeypatch):
-    monkeypatch.setattr("common.plain_pickles.LARGEST", 10)
+    monkeypatch.setattr("common.safe_load.LARGEST_PICKLE", 10)
     with pytest.raises(BrokenPickleError, match=r"expected less than 10"):
         read_plain(written(tmp_path, "a" * 100))

@@ -91,7 +91,7 @@ def test_a_good_config_is_completed_with_defaults(tmp_path):
         ("task.image_encoder.type=models.weights.WeightsError", "is an exception"),
         ("task.image_encoder.type=engine.task.Task", "only describes a kind of class"),
         ("task.image_encoder={type: evaluation.report.parts.page.write_page}", "expected what makes Module"),
-        ("task.image_encoder={type: engine.run_folder.git_commit}", "expected what makes Module"),
+        ("task.image_encoder={type: engine.run_info.git_commit}", "expected what makes Module"),
         ("prepare={type: evaluation.report.retrieval.write_report}", "expected what makes Path and takes dry_folder"),
         ("entry=engine.checkpoint.write", r"entry.*expected a function of main, tasks, datasets that returns nothing"),
         ("entry=torch.optim.Adam", "expected a function of main"),

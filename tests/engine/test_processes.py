@@ -11,7 +11,7 @@ import config
 import run as program
 from config import ConfigError
 from engine import run_config
-from engine.processes import planned_processes
+from engine.launch import planned_processes
 
 RANK_OF_SIX = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "6"}
 

@@ -7,7 +7,8 @@ import pytest
 import config
 from common.errors import UserError
 from config.moved import MOVED, OFFERED
-from engine.run_folder import REPORT_FILES, RunFolder, RunSettings, run_info
+from engine.run_folder import REPORT_FILES, RunFolder, RunSettings
+from engine.run_info import run_info
 
 VALUES = {"seed": 1, "task": {"lr": 0.1}, "trainer": {"epochs": 3}, "data": {"workers": 0}}
 

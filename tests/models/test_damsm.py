@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from losses import matching_losses
 from models.damsm import CaptionEncoder, EncoderInputError, ImageRegionEncoder
-from models.word_region_similarity import cosine, matching_losses, sentence_scores, word_scores
+from models.word_region_similarity import cosine, sentence_scores, word_scores
 
 
 @pytest.fixture

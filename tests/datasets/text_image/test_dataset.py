@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from common.errors import UserError
-from common.plain_pickles import UnsafePickleError
+from common.safe_load import UnsafePickleError
 from datasets.loading.rows import ManifestError, SampleError
 from datasets.text_image.dataset import CaptionedPictures, around
 from datasets.text_image.files import read_split, read_vocabulary

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.retrieval import counting
 from evaluation.retrieval import ranks as ranking
 from evaluation.retrieval.ranks import RetrievalError
 from evaluation.retrieval.recall import (
@@ -110,9 +109,9 @@ def test_both_ways_to_count_agree(rows, columns, levels, aligned):
             same = own[:, None] == other
             match = torch.where(same.any(1), same.int().argmax(1), len(other))
             level = torch.full((len(own),), score)
-            known.append(counting.Queries(level, torch.nextafter(level, level - 1), match, own))
-        fast = counting.count_on_cpu(table, *known, (0, 0), True)
-        slow = counting.count_with_torch(table, *known, (0, 0), True)
+            known.append(ranking.Queries(level, torch.nextafter(level, level - 1), match, own))
+        fast = ranking.count_on_cpu(table, *known, (0, 0), True)
+        slow = ranking.count_with_torch(table, *known, (0, 0), True)
         assert fast[2] == slow[2] is True
         for one, other in zip(fast[:2], slow[:2], strict=True):
             assert torch.equal(one.before, other.before)

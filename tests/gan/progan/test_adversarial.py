@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from gan.progan import adversarial
+import losses as adversarial
 from gan.progan.generator import ProganError
 from gan.progan.objectives import RelativisticR1R2, WassersteinPenalty
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from gan.progan.adversarial import relativistic_discriminator
 from gan.progan.generator import ProganError
 from gan.progan.projected import FeatureHead, ProjectedDiscriminator
+from losses import relativistic_discriminator
 from models.segmenter.network import AttributeSegmenter, SmallSegmenter
 
 WIDTHS = [8, 8, 8, 8]  # 32 pixels

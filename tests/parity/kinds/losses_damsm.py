@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gan.attngan.discriminators import Logits
-from gan.attngan.objective import condition_loss, discriminator_loss, generator_loss
-from models.word_region_similarity import matching_losses, region_context, sentence_scores, word_scores
+from losses import attngan_discriminator, attngan_generator, condition_divergence, matching_losses
+from models.word_region_similarity import region_context, sentence_scores, word_scores
 from tests.parity.case import Case
 from tests.parity.kinds import Arrays, Groups
 
@@ -79,7 +79,7 @@ def groups(case: Case) -> Groups:
 
     def divergence() -> Arrays:
         mean, log_variance = leaf(case, "mu"), leaf(case, "logvar")
-        loss = condition_loss(mean, log_variance)
+        loss = condition_divergence(mean, log_variance)
         by_name = {"kl_grad_mu": mean, "kl_grad_logvar": log_variance}
         return {"kl_loss": loss.detach().numpy()} | gradients(loss, by_name)
 
@@ -89,7 +89,7 @@ def groups(case: Case) -> Groups:
         features = stub(real)
         told, made = stub.logits(features, sentences), stub.logits(stub(case.tensor("fake_imgs0")), sentences)
         wrong = stub.logits(features[:-1], sentences[1:]).fitting
-        loss = discriminator_loss(told.fitting, made.fitting, wrong, told.alone, made.alone)
+        loss = attngan_discriminator(told.fitting, made.fitting, wrong, told.alone, made.alone)
         by_name = {f"d_grad_real{ending}": real, f"d_grad_sent{ending}": sentences}
         return {f"d_loss{ending}": loss.detach().numpy()} | gradients(loss, by_name)
 
@@ -97,7 +97,9 @@ def groups(case: Case) -> Groups:
         fakes = [leaf(case, f"fake_imgs{number}") for number in (0, 1)]
         words, sentences = leaf(case, "words_emb"), leaf(case, "sent_emb")
         stubs = [Stub(case, number) for number in (0, 1)]
-        loss = sum(generator_loss(*stub.logits(stub(fake), sentences)) for stub, fake in zip(stubs, fakes, strict=True))
+        loss = sum(
+            attngan_generator(*stub.logits(stub(fake), sentences)) for stub, fake in zip(stubs, fakes, strict=True)
+        )
         regions = torch.einsum("bchw,nc->bnhw", fakes[1], case.tensor("stub_region"))
         codes = fakes[1].flatten(1) @ case.tensor("stub_code")
         scores = (

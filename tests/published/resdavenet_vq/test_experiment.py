@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.models import resnet50
 
-from common.plain_pickles import BrokenPickleError, UnsafePickleError
+from common.safe_load import BrokenPickleError, UnsafePickleError
 from models.weights import WeightsError
 from published import load_encoders, load_published
 from published.resdavenet_vq import experiment as resdavenet_vq

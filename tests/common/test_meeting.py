@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 import torch.distributed as dist
 
-from common import distributed, rendezvous
+from common import distributed
 
 SHORT = timedelta(seconds=20)
 
@@ -33,12 +33,12 @@ def meet_all(agent, world):
     attempts = [0] * world
 
     def other(rank):
-        attempts[rank] = rendezvous._answer(boards[rank], rank)
+        attempts[rank] = distributed._answer(boards[rank], rank)
 
     threads = [threading.Thread(target=other, args=(rank,)) for rank in range(1, world)]
     for thread in threads:
         thread.start()
-    attempts[0] = rendezvous._call(boards[0], world, SHORT)
+    attempts[0] = distributed._call(boards[0], world, SHORT)
     for thread in threads:
         thread.join(timeout=20)
     return attempts
@@ -56,17 +56,17 @@ def test_every_rank_learns_the_attempt_whatever_is_left_of_the_last_one(agent):
 def test_what_an_earlier_attempt_wrote_is_not_seen(agent, monkeypatch):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "1")
-    first, rank, world, attempt = rendezvous.meet(SHORT)
+    first, rank, world, attempt = distributed.meet(SHORT)
     assert (rank, world, attempt) == (0, 1, 1)
     first.set("address", "of the dead")
-    second, _, _, attempt = rendezvous.meet(SHORT)
+    second, _, _, attempt = distributed.meet(SHORT)
     assert attempt == 2
     assert not second.check(["address"])
 
 
 def test_a_rank_that_never_comes_is_missed(agent):
     with pytest.raises(dist.DistStoreError, match="only some of 2 ranks came"):
-        rendezvous._call(client(agent), 2, timedelta(seconds=0.1))
+        distributed._call(client(agent), 2, timedelta(seconds=0.1))
 
 
 def test_restarts_are_known_where_torchrun_counts_none(agent, monkeypatch):
