@@ -64,7 +64,7 @@ def in_processes(
             torch.set_num_threads(threads)
         return
     context = multiprocessing.get_context("spawn")  # forking a process that runs torch threads can hang
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+    with _ends_cleanly(), ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
         waiting = iter(shards)
         try:
             running = {pool.submit(function, shard) for shard in islice(waiting, AHEAD * workers)}
@@ -82,6 +82,30 @@ def in_processes(
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _ends_cleanly() -> Iterator[None]:
+    """Lets SIGTERM end the workers first, and then this process as an exception does: semaphores are given back.
+
+    Where the program answers SIGTERM itself, or this is not its main thread, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def end(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is end:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _refuse_while_imported() -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -80,3 +81,21 @@ def test_a_script_without_a_guard_is_told_and_does_not_hang(tmp_path):
     assert done.returncode == 1
     assert f"UserError: {script}: starts processes when it is imported" in done.stderr
     assert 'below if __name__ == "__main__":' in done.stderr
+
+
+def test_a_terminated_program_ends_its_workers_and_leaves_nothing_behind(tmp_path):
+    script = tmp_path / "prepare.py"
+    script.write_text(
+        "import time\n"
+        "from common.parallel import in_processes\n"
+        'if __name__ == "__main__":\n'
+        "    for _ in in_processes(time.sleep, [0, *[60] * 9], 2, 'workers'):\n"
+        "        print('begun', flush=True)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, str(script)], env=environment, **pipes)
+    assert process.stdout.readline() == "begun\n"
+    process.terminate()
+    assert process.communicate(timeout=50)[1] == ""  # the workers hold the pipe as well: they are gone
+    assert process.returncode == 128 + signal.SIGTERM
