@@ -8,10 +8,7 @@ import functools
 import logging
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows has none; two programs in one folder are then the user's matter
-    fcntl = None
+from filelock import lock_descriptor
 
 log = logging.getLogger(__name__)
 
@@ -30,16 +27,13 @@ def take(file: int, folder: Path, wait: bool) -> bool:
     Raises:
         BlockingIOError: another process holds it, and ``wait`` is False.
     """
-    if fcntl is None:
-        return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
+        if lock_descriptor(file, blocking=wait):
+            return True
     except OSError as error:
         _warn(folder, error.strerror)
         return False
-    return True
+    raise BlockingIOError(f"another process holds the lock of {folder}")
 
 
 @functools.cache

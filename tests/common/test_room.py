@@ -1,6 +1,7 @@
 """Full disks, and file systems without second names or locks."""
 
 import errno
+import fcntl
 import logging
 import os
 import resource
@@ -9,7 +10,6 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from common import file_lock
 from common.files import write_whole
 from common.parallel import locked
 from common.room import NoRoomError, full_disk
@@ -74,7 +74,7 @@ def test_without_locks_everything_goes_on_with_the_same_warning(tmp_path, monkey
     def flock(*_args):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(file_lock.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     caplog.set_level(logging.WARNING)
     for name in ("run", "job", "list"):
         (tmp_path / name).mkdir()
