@@ -8,16 +8,13 @@ byte as that of an uninterrupted one. A finished build returns at once; one with
 
 import logging
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common.parallel import cores, in_processes, locked, progress
-from datasets.media_files import write_json
-from datasets.sharded_build import differences, read_state
+from datasets.sharded_build import build_once, is_complete, make_missing, read_state
 from datasets.world.export.layouts import GROUND_TRUTH, LAYOUTS
 from datasets.world.export.records import WORK
 from datasets.world.settings import World, WorldError
@@ -28,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 _STATE = "world.json"
-_LOCK = ".lock"
+_NOUNS = ("no world", "another world", "world.folder")
 _DRY_SCENES = 40
 
 
@@ -43,7 +40,8 @@ def build(world: World) -> None:
         UserError: A worker process died.
     """
     ensure_world(world)
-    logger.info("%s holds %s", world.folder, _sentence(_state(world)["summary"]))
+    state = read_state(world.folder / _STATE, WorldError, f"delete {world.folder} and start again")
+    logger.info("%s holds %s", world.folder, _sentence(state["summary"]))
 
 
 def ensure_world(world: World, dry_folder: Path | None = None) -> Path:
@@ -62,64 +60,22 @@ def ensure_world(world: World, dry_folder: Path | None = None) -> Path:
     """
     if dry_folder is not None:
         world = replace(world, folder=dry_folder, scenes=min(world.scenes, _DRY_SCENES), workers=1)
-    if _claim(world):
-        return world.folder
-    world.folder.mkdir(parents=True, exist_ok=True)
-    with locked(world.folder / _LOCK):
-        if _claim(world):
-            return world.folder
-        write_json(world.folder / _STATE, {"format": FORMAT, "settings": world.settings, "complete": False})
-        Synthesiser()
-        _make_shards(world)
-        logger.info("writing the lists of %s", ", ".join(world.layouts))
-        summary = _finish(world)
-        state = {"format": FORMAT, "settings": world.settings, "complete": True, "summary": summary}
-        write_json(world.folder / _STATE, state)
-        _tidy(world)
+    asked = {"format": FORMAT, **world.settings}
+    state = {"format": FORMAT, "settings": world.settings}
+    path = world.folder / _STATE
+    build_once(path, state, lambda: is_complete(path, asked, WorldError, _NOUNS), lambda: {"summary": _make(world)})
+    _tidy(world)
     return world.folder
 
 
-def _claim(world: World) -> bool:
-    """Tell whether the world is complete.
-
-    Raises:
-        WorldError: The folder holds another world, or files that are none.
-    """
-    if not (world.folder / _STATE).exists():
-        foreign = [path.name for path in world.folder.glob("*") if not path.name.startswith(".")]
-        if foreign:
-            some = ", ".join(sorted(foreign)[:3])
-            raise WorldError(f"{world.folder} is not empty and holds no world ({some}, ...): give an empty folder.")
-        return False
-    state = _state(world)
-    found = {"format": state.get("format"), **state["settings"]}
-    told = differences(found, {"format": FORMAT, **world.settings})
-    if told:
-        raise WorldError(
-            f"{world.folder} holds another world: {told}. Give another world.folder, delete that folder, or ask for "
-            f"the same settings."
-        )
-    return bool(state["complete"])
-
-
-def _state(world: World) -> dict[str, Any]:
-    return read_state(world.folder / _STATE, WorldError, f"delete {world.folder} and build it again.")
-
-
-def _make_shards(world: World) -> None:
+def _make(world: World) -> dict[str, Any]:
+    """Make the shards that are missing and the lists; returns counts of what there is."""
+    Synthesiser()
     missing = [shard for shard in range(shard_count(world)) if not shard_path(world, shard).exists()]
-    done = world.scenes - sum(min(SHARD, world.scenes - shard * SHARD) for shard in missing)
-    if done:
-        logger.info("%d of %d scenes are there from an earlier build", done, world.scenes)
-    workers = min(world.workers or cores(), len(missing))
-    start = time.monotonic()
-    with progress("scenes", world.scenes, done) as advance:
-        for count in in_processes(partial(make_shard, world), missing, workers, "world.workers"):
-            advance(count)
-    seconds = max(time.monotonic() - start, 1e-9)
-    if missing:
-        made = world.scenes - done
-        logger.info("%d scenes in %.1f s: %.1f scenes/s with %d processes", made, seconds, made / seconds, workers)
+    make = partial(make_shard, world)
+    make_missing(make, missing, world.scenes, SHARD, world.workers, "scenes", "world.workers")
+    logger.info("writing the lists of %s", ", ".join(world.layouts))
+    return _finish(world)
 
 
 def _finish(world: World) -> dict[str, Any]:

@@ -7,7 +7,6 @@ Scene i of a split is a function of the seed, the split and i, so that what a pi
 """
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -21,10 +20,9 @@ from torch import Tensor
 
 from common.digests import rows_digest
 from common.errors import UserError
-from common.files import write_whole, written_whole
-from common.parallel import cores, in_processes, locked, progress
+from common.files import written_whole
 from config.limits import Count, CountOrNone, Seed, Side, Workers
-from datasets.sharded_build import differences, read_state
+from datasets.sharded_build import build_once, is_complete, make_missing, read_state
 from datasets.world.render.ray_cast import render
 from datasets.world.scene.near import near_scene
 from datasets.world.scene.objects import Scene
@@ -34,6 +32,7 @@ log = logging.getLogger(__name__)
 SPLITS = ("train", "validation")
 _SHARD = 256
 _STATE = "renders.json"
+_NOUNS = ("no renders", "other renders", "renders.folder")
 SAMPLED = 64  # pictures that the digest of a split reads
 SMALL = 64  # pictures of a split in a dry run
 
@@ -118,36 +117,20 @@ def ensure_renders(renders: RenderSet, dry_folder: Path | None = None) -> Path:
     """
     if dry_folder is not None:
         renders = replace(renders, folder=dry_folder, images=min(renders.images, SMALL), validation=SMALL, workers=1)
-    if _complete(renders):
-        return renders.folder
-    renders.folder.mkdir(parents=True, exist_ok=True)
-    with locked(renders.folder / ".lock"):
-        if _complete(renders):
-            return renders.folder
-        _write_state(renders, complete=False)
-        for split in SPLITS:
-            _render_split(renders, split)
-        _write_state(renders, complete=True)
-        for part in renders.folder.glob("part_*.npy"):
-            part.unlink()
-    log.info("%s holds %d training and %d validation renders", renders.folder, renders.images, renders.validation)
+    path, asked = renders.folder / _STATE, renders.settings
+    build_once(
+        path, {"settings": asked}, lambda: is_complete(path, asked, RendersError, _NOUNS), lambda: _make(renders)
+    )
+    for part in renders.folder.glob("part_*.npy"):
+        part.unlink(missing_ok=True)
     return renders.folder
 
 
-def _write_state(renders: RenderSet, complete: bool) -> None:
-    state = {"settings": renders.settings, "complete": complete}
-    write_whole(renders.folder / _STATE, json.dumps(state, indent=1).encode())
-
-
-def _complete(renders: RenderSet) -> bool:
-    path = renders.folder / _STATE
-    if not path.exists():
-        return False
-    state = _state(renders.folder)
-    told = differences(state["settings"], renders.settings)
-    if told:
-        raise RendersError(f"{renders.folder} holds other renders: {told}; give another folder, or delete that one")
-    return state["complete"]
+def _make(renders: RenderSet) -> dict[str, Any]:
+    for split in SPLITS:
+        _render_split(renders, split)
+    log.info("%s holds %d training and %d validation renders", renders.folder, renders.images, renders.validation)
+    return {}
 
 
 def _state(folder: Path) -> dict[str, Any]:
@@ -170,10 +153,8 @@ def _render_split(renders: RenderSet, split: str) -> None:
     count = renders.count(split)
     shards = range(-(-count // _SHARD))
     missing = [shard for shard in shards if not _part(renders, split, shard).exists()]
-    workers = min(renders.workers or cores(), max(1, len(missing)))
-    with progress(f"{split} renders", count, count - min(count, len(missing) * _SHARD)) as advance:
-        for made in in_processes(partial(_render_shard, renders, split), missing, workers, "renders.workers"):
-            advance(made)
+    make = partial(_render_shard, renders, split)
+    make_missing(make, missing, count, _SHARD, renders.workers, f"{split} renders", "renders.workers")
     with written_whole(renders.folder / f"{split}.npy") as temporary, temporary.open("wb") as file:
         np.save(file, np.concatenate([np.load(_part(renders, split, shard)) for shard in shards]))
 

@@ -6,7 +6,6 @@ differ in one thing: the original pads each batch with 0 dB, so that the last fr
 its batch; here each file is encoded alone.
 """
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from pydantic import PositiveInt
 
 import config
 from common import distributed
-from common.errors import UserError
 from common.files import write_whole
 from common.parallel import locked
 from config.limits import BatchSize, Workers
 from datasets.loading.rows import OnError
-from datasets.sharded_build import differences, read_state
+from datasets.media_files import write_json
+from datasets.sharded_build import is_complete
 from datasets.spoken_captions.dataset import SpokenCaptions
 from datasets.spoken_captions.splits import Captions
 from engine.context import Context
@@ -87,7 +86,9 @@ def dump(
     texts = output / submission.language / submission.embedding
     output.mkdir(parents=True, exist_ok=True)
     with locked(output / ".lock"):
-        _claim(output, made_from)
+        is_complete(output / STATE, made_from, AbxError, ("no features", "other features", "output"))
+        if not (output / STATE).exists():
+            _write_state(output, made_from)
         missing = [row for row, name in enumerate(names) if not (texts / f"{name}.txt").is_file()]
         if len(missing) < len(names):
             log.info("%d of %d are there from an earlier call", len(names) - len(missing), len(names))
@@ -103,23 +104,9 @@ def dump(
     _tell(summary, packed)
 
 
-def _claim(output: Path, made_from: dict[str, Any]) -> None:
-    """Refuse a folder with other features, and note which ones come into it."""
-    state = output / STATE
-    if not state.exists():
-        foreign = [path.name for path in sorted(output.glob("*")) if not path.name.startswith(".")]
-        if foreign:
-            raise UserError(f"{output} is not empty and holds no features ({foreign[0]}, ...); give an empty output")
-        _write_state(output, made_from)
-        return
-    found = read_state(state, AbxError, f"delete {output} and dump again.")
-    if told := differences(found["settings"], made_from):
-        raise UserError(f"{output} holds other features: {told}; give another output, or delete that folder")
-
-
 def _write_state(output: Path, made_from: dict[str, Any], summary: dict[str, Any] | None = None) -> None:
     content = {"settings": made_from, "complete": summary is not None, "summary": summary}
-    write_whole(output / STATE, (json.dumps(content, indent=1) + "\n").encode())
+    write_json(output / STATE, content)
 
 
 def _summary(dataset: SpokenCaptions, files: dict[int, Path]) -> dict[str, Any]:

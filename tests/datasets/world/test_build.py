@@ -21,6 +21,7 @@ from common import parallel
 from common.errors import UserError
 from common.parallel import locked
 from config import RefusedValues
+from datasets import sharded_build
 from datasets.world import build as building
 from datasets.world.build import build, ensure_world
 from datasets.world.export.records import KINDS
@@ -127,7 +128,7 @@ def test_the_style_of_the_captions_is_passed_on(tmp_path):
 
 def test_a_finished_world_returns_at_once_and_stays_as_it_is(world, caplog, monkeypatch):
     before = digest(world)
-    monkeypatch.setattr(building, "in_processes", lambda *_: pytest.fail("nothing is left to do"))
+    monkeypatch.setattr(sharded_build, "in_processes", lambda *_: pytest.fail("nothing is left to do"))
     with caplog.at_level(logging.INFO):
         build(small(world))
     assert f"holds {SCENES} scenes" in caplog.text

@@ -40,7 +40,9 @@ def test_a_finished_set_is_left_alone_and_an_interrupted_one_goes_on(small, tmp_
 
 
 def test_another_set_is_not_touched(small):
-    with pytest.raises(RendersError, match=r"holds other renders: seed is 3 there, 4 asked for; give another folder"):
+    with pytest.raises(
+        RendersError, match=r"holds other renders: seed is 3 there, 4 asked for; give another renders.folder"
+    ):
         ensure_renders(replace(small, seed=4))
 
 

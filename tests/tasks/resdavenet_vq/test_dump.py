@@ -109,7 +109,7 @@ def test_other_features_are_refused(sounds, vq_run, context, tmp_path):
     with pytest.raises(UserError, match=r"mine is not empty and holds no features \(thesis.txt, ...\); give an empty"):
         dump(node(sounds), "quant2", tmp_path / "mine", context, source)
     (output / "dump.json").write_text("{")
-    with pytest.raises(UserError, match=r"dump.json is missing or cannot be read: delete .* and dump again"):
+    with pytest.raises(UserError, match=r"dump.json is missing or cannot be read: delete .* and start again"):
         dump(node(sounds), "quant2", output, context, source)
 
 
