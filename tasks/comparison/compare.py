@@ -35,6 +35,7 @@ def compare(
     train_settings: list[str] = [],  # noqa: B006  never changed
     test_settings: list[str] = [],  # noqa: B006  never changed
     folder: Path = Path("runs/comparison"),
+    page: Path | None = None,
 ) -> None:
     """Train, test and write the table.
 
@@ -48,6 +49,7 @@ def compare(
         train_settings: ``key=value`` words for every training.
         test_settings: the same for every test, and for ``negatives``.
         folder: of all runs, and of ``comparison.md``, ``.csv`` and ``.json``.
+        page: of the documentation, such as docs/results/NAME.md, whose table is renewed as well.
 
     Raises:
         UserError: a config is not valid, names are not fit for folders or not those of a training, or a run failed.
@@ -71,7 +73,7 @@ def compare(
             ensure_negatives(Step(negatives.file, [*test_settings, *negatives.settings]), folder)
         for job in plan.jobs([seed]):
             job.run()
-    write_tables(plan, folder)
+    write_tables(plan, folder, None if page is None else config.resolve_path(page))
 
 
 def ensure_negatives(step: Step, folder: Path) -> None:

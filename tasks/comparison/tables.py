@@ -18,6 +18,7 @@ from tasks.comparison.runs import Job
 from tasks.comparison.summary import Column, Measured, as_csv, as_markdown, summarise
 
 OWN = "the training itself"
+BEGIN, END = "<!-- written by the comparison: begin -->", "<!-- written by the comparison: end -->"
 DIRECTION = re.compile(r"[AI]_r(?P<k>\d+)")
 
 
@@ -91,12 +92,13 @@ def _with_chances(columns: Mapping[str, Column], chances: Mapping[str, set[float
     return {head: replace(column, chance=min(agreed.get(head, {column.chance}))) for head, column in columns.items()}
 
 
-def write_tables(plan: Plan, folder: Path) -> None:
+def write_tables(plan: Plan, folder: Path, page: Path | None = None) -> None:
     """Write ``comparison.md``, ``comparison.csv`` (every value) and ``comparison.json`` (with every command).
 
     Args:
         plan: whose finished tests are looked at, of all seeds.
         folder: where to.
+        page: of the documentation, whose table is renewed as well, see :func:`renewed`.
     """
     found = measure(plan)
     summaries = summarise(found.measured)
@@ -126,8 +128,24 @@ def write_tables(plan: Plan, folder: Path) -> None:
         "commands": commands,
     }
     write_whole(folder / "comparison.json", json.dumps(_without_nan(content), indent=1).encode())
+    if page is not None:
+        former = page.read_text(encoding="utf-8") if page.is_file() else f"# {page.stem.replace('_', ' ')}\n"
+        write_whole(page, renewed(former, f"{text}\nWhat was run:\n\n{listed}").encode())
     say(text)
     say(config.short(folder / "comparison.md"))
+
+
+def renewed(page: str, table: str) -> str:
+    """Return a page with what a comparison writes between its two marks; all else, such as remarks, stays.
+
+    Args:
+        page: Markdown; without marks the table goes to its end.
+        table: Markdown.
+    """
+    before, mark, rest = page.partition(BEGIN)
+    after = rest.partition(END)[2] if mark else "\n"
+    before = before if mark else before.rstrip("\n") + "\n\n"
+    return f"{before}{BEGIN}\n\n{table.strip()}\n\n{END}{after}"
 
 
 def _missing(found: Findings) -> list[str]:

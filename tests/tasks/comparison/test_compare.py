@@ -123,6 +123,15 @@ def test_what_a_later_training_refuses_is_told_before_the_first_makes_data(monke
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_page_of_the_documentation_has_the_same_table(calls, tmp_path):
+    page = tmp_path / "results.md"
+    page.write_text("# Results\n\nWhy it was asked.\n")
+    compare(**ARGUMENTS | {"seeds": [0]}, context=context(), folder=tmp_path / "runs", page=page)
+    table = (tmp_path / "runs" / "comparison.md").read_text().partition("\n\n")[2]
+    assert page.read_text().startswith("# Results\n\nWhy it was asked.\n\n<!-- written by")
+    assert table.strip() in page.read_text()
+
+
 def test_an_unfinished_comparison_says_what_it_lacks(calls, monkeypatch, tmp_path):
     """Another process has trained seed 3's warm-up and tested it, and is at its regular training."""
     compare(**ARGUMENTS | {"seeds": [0]}, context=context(), folder=tmp_path)
