@@ -36,6 +36,7 @@ def compare(
     test_settings: list[str] = [],  # noqa: B006  never changed
     folder: Path = Path("runs/comparison"),
     page: Path | None = None,
+    others: list[Path] = [],  # noqa: B006  never changed
 ) -> None:
     """Train, test and write the table.
 
@@ -50,6 +51,7 @@ def compare(
         test_settings: the same for every test, and for ``negatives``.
         folder: of all runs, and of ``comparison.md``, ``.csv`` and ``.json``.
         page: of the documentation, such as docs/results/NAME.md, whose table is renewed as well.
+        others: ``comparison.csv`` files of other machines, to which seeds were shared out: their values join the table.
 
     Raises:
         UserError: a config is not valid, names are not fit for folders or not those of a training, or a run failed.
@@ -73,7 +75,8 @@ def compare(
             ensure_negatives(Step(negatives.file, [*test_settings, *negatives.settings]), folder)
         for job in plan.jobs([seed]):
             job.run()
-    write_tables(plan, folder, None if page is None else config.resolve_path(page))
+    files = [config.resolve_path(path) for path in others]
+    write_tables(plan, folder, None if page is None else config.resolve_path(page), files)
 
 
 def ensure_negatives(step: Step, folder: Path) -> None:

@@ -5,7 +5,11 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple
+
+from common.errors import UserError
+from common.text_files import read_text
 
 MANY, FEW = 100, 0.01  # from here on without decimals; below it with four of them
 
@@ -125,3 +129,30 @@ def as_csv(measured: Sequence[Measured]) -> str:
     writer.writerow(Measured._fields)
     writer.writerows([*one[:3], f"{one.value:.6g}"] for one in measured)
     return text.getvalue()
+
+
+def read_csv(path: Path) -> list[Measured]:
+    """Read what :func:`as_csv` wrote, on another machine for instance.
+
+    Args:
+        path: of a ``comparison.csv``.
+
+    Returns:
+        Every value.
+
+    Raises:
+        UserError: the file is missing, or its rows are not a training, a seed, a measure and a number.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is not there; expected the comparison.csv of another machine")
+    rows = list(csv.reader(io.StringIO(read_text(path))))
+    found = []
+    for number, row in enumerate(rows[1:], 2):
+        try:
+            training, seed, column, value = row
+            found.append(Measured(training, int(seed), column, float(value)))
+        except ValueError as error:
+            raise UserError(
+                f"{path}, line {number}: found {','.join(row)[:100]!r}, expected {','.join(Measured._fields)}"
+            ) from error
+    return found

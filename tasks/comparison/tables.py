@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from tasks.comparison import provenance as made_from
 from tasks.comparison.budgets import as_footer, budget
 from tasks.comparison.plan import Plan
 from tasks.comparison.runs import Job
-from tasks.comparison.summary import Column, Measured, as_csv, as_markdown, summarise
+from tasks.comparison.summary import Column, Measured, as_csv, as_markdown, read_csv, summarise
 
 OWN = "the training itself"
 BEGIN, END = "<!-- written by the comparison: begin -->", "<!-- written by the comparison: end -->"
@@ -92,15 +92,18 @@ def _with_chances(columns: Mapping[str, Column], chances: Mapping[str, set[float
     return {head: replace(column, chance=min(agreed.get(head, {column.chance}))) for head, column in columns.items()}
 
 
-def write_tables(plan: Plan, folder: Path, page: Path | None = None) -> None:
+def write_tables(plan: Plan, folder: Path, page: Path | None = None, others: Sequence[Path] = ()) -> None:
     """Write ``comparison.md``, ``comparison.csv`` (every value) and ``comparison.json`` (with every command).
 
     Args:
         plan: whose finished tests are looked at, of all seeds.
         folder: where to.
         page: of the documentation, whose table is renewed as well, see :func:`renewed`.
+        others: ``comparison.csv`` files of other machines; of a seed that both measured the plan's own values count.
     """
     found = measure(plan)
+    elsewhere = [one for path in others for one in read_csv(path) if one.training in plan.trainings]
+    found.measured[:0] = elsewhere
     summaries = summarise(found.measured)
     columns = _with_chances(plan.columns(), found.chances)
     seeds = sorted({one.seed for one in found.measured})
@@ -111,7 +114,8 @@ def write_tables(plan: Plan, folder: Path, page: Path | None = None) -> None:
     took = as_footer({name: list(rows.values()) for name, rows in budgets.items()})
     missing = _missing(found)
     text = (
-        f"{_told(plan, seeds, missing)}\n{as_markdown(summaries, columns)}\n{_left_empty(found.absent)}"
+        f"{_told(plan, seeds, missing)}{_elsewhere(elsewhere, others)}\n"
+        f"{as_markdown(summaries, columns)}\n{_left_empty(found.absent)}"
         f"What the trainings took, means over their seeds in the table:\n\n{took}"
     )
     title = "# Comparison, not finished" if missing else "# Comparison"
@@ -146,6 +150,13 @@ def renewed(page: str, table: str) -> str:
     after = rest.partition(END)[2] if mark else "\n"
     before = before if mark else before.rstrip("\n") + "\n\n"
     return f"{before}{BEGIN}\n\n{table.strip()}\n\n{END}{after}"
+
+
+def _elsewhere(measured: Sequence[Measured], files: Sequence[Path]) -> str:
+    """Say which seeds other machines measured."""
+    seeds = sorted({one.seed for one in measured})
+    names = ", ".join(map(config.short, files))
+    return f"Measured elsewhere: the seeds {', '.join(map(str, seeds))} ({names}).\n" if seeds else ""
 
 
 def _missing(found: Findings) -> list[str]:

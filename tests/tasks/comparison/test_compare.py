@@ -22,7 +22,7 @@ from tasks.comparison import runs
 from tasks.comparison.budgets import as_footer, budget
 from tasks.comparison.compare import compare
 from tasks.comparison.plan import Check, Plan, Step, Training
-from tasks.comparison.summary import Column
+from tasks.comparison.summary import Column, read_csv
 from tasks.comparison.tables import write_tables
 
 EVALUATE = Check("words_by_drawing/evaluate.yaml", [], {"recall": Column("A_r1", 0.5)})
@@ -130,6 +130,30 @@ def test_a_page_of_the_documentation_has_the_same_table(calls, tmp_path):
     table = (tmp_path / "runs" / "comparison.md").read_text().partition("\n\n")[2]
     assert page.read_text().startswith("# Results\n\nWhy it was asked.\n\n<!-- written by")
     assert table.strip() in page.read_text()
+
+
+def test_seeds_of_another_machine_join_the_table(calls, tmp_path):
+    compare(**ARGUMENTS | {"seeds": [0]}, context=context(), folder=tmp_path / "there")
+    others = [tmp_path / "there" / "comparison.csv"]
+    compare(**ARGUMENTS | {"seeds": [3]}, context=context(), folder=tmp_path / "here", others=others)
+    compare(**ARGUMENTS | {"seeds": [0, 3]}, context=context(), folder=tmp_path / "alone")
+    table, expected = (
+        [line for line in (tmp_path / name / "comparison.md").read_text().splitlines() if line.startswith("|")]
+        for name in ("here", "alone")
+    )
+    rows = len(expected) // 2
+    assert table[:rows] == expected[:rows]
+    assert f"Measured elsewhere: the seeds 0 ({others[0]})." in (tmp_path / "here" / "comparison.md").read_text()
+
+
+@pytest.mark.parametrize(("row", "told"), [("a,b", "line 2: found 'a,b', expected"), ("a,1,c,x", "found 'a,1,c,x'")])
+def test_a_table_of_another_machine_that_is_none_is_told(tmp_path, row, told):
+    path = tmp_path / "comparison.csv"
+    path.write_text(f"training,seed,column,value\n{row}\n")
+    with pytest.raises(UserError, match=told):
+        read_csv(path)
+    with pytest.raises(UserError, match="is not there"):
+        read_csv(tmp_path / "other.csv")
 
 
 def test_an_unfinished_comparison_says_what_it_lacks(calls, monkeypatch, tmp_path):
