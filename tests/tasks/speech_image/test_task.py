@@ -321,7 +321,7 @@ def test_copies_of_an_image_are_left_out_too(several):
     task, _ = build("data.batch_size=12", "task.same_picture=left_out", f"data.train.manifest={several}")
     batch = next(iter(task.batches(0, 0)))
     image = batch["index"] // 3
-    masked = task.without_same_picture(torch.zeros(12, 12), batch)
+    masked = task.objective.parts.without_same_image(torch.zeros(12, 12), batch)
     assert torch.equal(masked < 0, (image[:, None] == image) & ~torch.eye(12, dtype=torch.bool))
 
 
