@@ -12,7 +12,7 @@ Sources: wnhsu/ResDAVEnet-VQ ``steps/util.py`` (sampled and semi-hard triplets, 
 surisdi/learning-by-drawing ``losses.py`` (hard and edited negatives). AttnGAN's must match taoxugit/AttnGAN
 ``miscc/losses.py`` (parity kind ``losses_damsm``); its cross-entropies of probabilities are of logits here.
 
-Logits of an adversarial loss are (B,), larger for pictures taken as real, or (B, K) of K discriminators, whose losses
+Logits of an adversarial loss are (B,), larger for images taken as real, or (B, K) of K discriminators, whose losses
 add up.
 """
 
@@ -49,11 +49,11 @@ def _positives(similarity: Tensor) -> Tensor:
     return similarity.diagonal()
 
 
-def _picked(similarity: Tensor, imposters: Tensor) -> Tensor:
-    """Entry ``imposters[i]`` of each row i (B,)."""
-    if imposters.shape != similarity.shape[:1]:
-        raise LossError(f"Expected one impostor per row, ({len(similarity)},), got {tuple(imposters.shape)}.")
-    return similarity.gather(1, imposters.to(similarity.device, torch.int64)[:, None]).squeeze(1)
+def _picked(similarity: Tensor, impostors: Tensor) -> Tensor:
+    """Entry ``impostors[i]`` of each row i (B,)."""
+    if impostors.shape != similarity.shape[:1]:
+        raise LossError(f"Expected one impostor per row, ({len(similarity)},), got {tuple(impostors.shape)}.")
+    return similarity.gather(1, impostors.to(similarity.device, torch.int64)[:, None]).squeeze(1)
 
 
 def _others(similarity: Tensor) -> Tensor:
@@ -62,20 +62,20 @@ def _others(similarity: Tensor) -> Tensor:
     return similarity.masked_fill(own, -torch.inf)
 
 
-def hinge(positives: Tensor, imposters: Tensor, margin: float) -> Tensor:
-    """Return the mean of max(0, imposter - positive + margin), the building block of the losses below.
+def hinge(positives: Tensor, impostors: Tensor, margin: float) -> Tensor:
+    """Return the mean of max(0, impostor - positive + margin), the building block of the losses below.
 
     With :func:`models.matchmap.aligned_similarity` it gives the sampled losses in time linear in B.
 
     Args:
         positives: similarities of matching pairs (B,).
-        imposters: similarities of mismatched pairs (B,).
+        impostors: similarities of mismatched pairs (B,).
         margin: how much better a match must be, in units of similarity.
 
     Returns:
         Loss ().
     """
-    return (imposters - positives + margin).relu().mean()
+    return (impostors - positives + margin).relu().mean()
 
 
 def hardest(similarity: Tensor) -> Tensor:
@@ -97,12 +97,12 @@ def hardest(similarity: Tensor) -> Tensor:
 # -- one way: from rows to columns -----------------------------------------------------------------------------
 
 
-def sampled_triplet(similarity: Tensor, imposters: Tensor, margin: Weight = 1.0) -> Tensor:
+def sampled_triplet(similarity: Tensor, impostors: Tensor, margin: Weight = 1.0) -> Tensor:
     """Return the mean hinge against one given impostor per row.
 
     Args:
         similarity: (B, B).
-        imposters: column of each row's impostor (B,) int64, drawn by the task.
+        impostors: column of each row's impostor (B,) int64, drawn by the task.
         margin: how much better a match must be.
 
     Returns:
@@ -111,7 +111,7 @@ def sampled_triplet(similarity: Tensor, imposters: Tensor, margin: Weight = 1.0)
     Raises:
         LossError: if B is below 2 or a shape does not fit.
     """
-    return hinge(_positives(similarity), _picked(similarity, imposters), margin)
+    return hinge(_positives(similarity), _picked(similarity, impostors), margin)
 
 
 def semi_hard_triplet(
@@ -203,14 +203,14 @@ def masked_margin_softmax(similarity: Tensor, margin: Weight = 0.0, temperature:
 
 
 def sampled_margin_rank(
-    similarity: Tensor, image_imposters: Tensor, speech_imposters: Tensor, margin: Weight = 1.0
+    similarity: Tensor, image_impostors: Tensor, speech_impostors: Tensor, margin: Weight = 1.0
 ) -> Tensor:
     """Return the hinges against a sampled image and a sampled spoken caption of each pair, summed.
 
     Args:
         similarity: (B, B), rows images, columns spoken captions.
-        image_imposters: impostor image of each spoken caption (B,) int64.
-        speech_imposters: impostor spoken caption of each image (B,) int64.
+        image_impostors: impostor image of each spoken caption (B,) int64.
+        speech_impostors: impostor spoken caption of each image (B,) int64.
         margin: how much better a match must be.
 
     Returns:
@@ -219,8 +219,8 @@ def sampled_margin_rank(
     Raises:
         LossError: if B is below 2 or a shape does not fit.
     """
-    return sampled_triplet(similarity, speech_imposters, margin) + sampled_triplet(
-        similarity.T, image_imposters, margin
+    return sampled_triplet(similarity, speech_impostors, margin) + sampled_triplet(
+        similarity.T, image_impostors, margin
     )
 
 
@@ -287,15 +287,15 @@ def edited_negatives(positives: Tensor, edited: Tensor, margin: Weight = 1.0) ->
 
 
 def edited_and_sampled(
-    similarity: Tensor, edited: Tensor, image_imposters: Tensor, speech_imposters: Tensor, margin: Weight = 1.0
+    similarity: Tensor, edited: Tensor, image_impostors: Tensor, speech_impostors: Tensor, margin: Weight = 1.0
 ) -> Tensor:
     """Return sampled_margin_rank with the better of sampled and edited image as impostor image.
 
     Args:
         similarity: (B, B), rows images, columns spoken captions.
         edited: similarity of each spoken caption with the edited image of its pair (B,).
-        image_imposters: impostor image of each spoken caption (B,) int64.
-        speech_imposters: impostor spoken caption of each image (B,) int64.
+        image_impostors: impostor image of each spoken caption (B,) int64.
+        speech_impostors: impostor spoken caption of each image (B,) int64.
         margin: how much better a match must be.
 
     Returns:
@@ -305,9 +305,9 @@ def edited_and_sampled(
         LossError: if B is below 2 or a shape does not fit.
     """
     positives = _positives(similarity)
-    sampled = margin + _picked(similarity.T, image_imposters) - positives
+    sampled = margin + _picked(similarity.T, image_impostors) - positives
     worst = torch.maximum(sampled, edited_negatives_each(positives, edited, margin))
-    return sampled_triplet(similarity, speech_imposters, margin) + worst.relu().mean()
+    return sampled_triplet(similarity, speech_impostors, margin) + worst.relu().mean()
 
 
 def edited_and_hard(similarity: Tensor, edited: Tensor, margin: Weight = 1.0, mining: Tensor | None = None) -> Tensor:
@@ -333,15 +333,15 @@ def edited_and_hard(similarity: Tensor, edited: Tensor, margin: Weight = 1.0, mi
 
 
 def matching_losses(scores: Tensor, temperature: float = 0.1, classes: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return how surely the own caption, and the own picture, is picked among all of a batch.
+    """Return how surely the own caption, and the own image, is picked among all of a batch.
 
     Args:
-        scores: (B, B) of pictures and captions, matches on the diagonal.
+        scores: (B, B) of images and captions, matches on the diagonal.
         temperature: 1 / gamma 3.
         classes: (B,) of the pairs; other pairs of the same class are no impostors.
 
     Returns:
-        Cross-entropy () of captions given a picture, and of pictures given a caption.
+        Cross-entropy () of captions given an image, and of images given a caption.
     """
     logits, own = scores / temperature, torch.arange(len(scores), device=scores.device)
     if classes is not None:
@@ -364,7 +364,7 @@ def wasserstein_discriminator(real: Tensor, fake: Tensor, drift: float = 0.001) 
     Wasserstein GAN: arXiv:1701.07875; the drift term keeps the outputs near zero: arXiv:1710.10196, appendix A.1.
 
     Args:
-        real: (B,) or (B, discriminators) logits of real pictures.
+        real: (B,) or (B, discriminators) logits of real images.
         fake: the same of generated ones.
         drift: weight of the drift term, 0.001 as published.
 
@@ -378,7 +378,7 @@ def wasserstein_generator(fake: Tensor) -> Tensor:
     """Generator loss -E[D(fake)]. arXiv:1701.07875.
 
     Args:
-        fake: (B,) or (B, discriminators) logits of generated pictures.
+        fake: (B,) or (B, discriminators) logits of generated images.
 
     Returns:
         A scalar, see :func:`wasserstein_discriminator`.
@@ -387,13 +387,13 @@ def wasserstein_generator(fake: Tensor) -> Tensor:
 
 
 def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Pairwise logistic loss E[-log s(D(real_i) - D(fake_i))]: real pictures must score above generated ones.
+    """Pairwise logistic loss E[-log s(D(real_i) - D(fake_i))]: real images must score above generated ones.
 
     Relativistic pairing: arXiv:1807.00734; with penalties on both sides it keeps all modes: arXiv:2501.05441.
 
     Args:
-        real: (B,) or (B, discriminators) logits of real pictures.
-        fake: the same shape, of the generated picture that each is paired with.
+        real: (B,) or (B, discriminators) logits of real images.
+        fake: the same shape, of the generated image that each is paired with.
 
     Returns:
         A scalar: the mean over the batch, the sum over discriminators.
@@ -405,8 +405,8 @@ def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
     """Generator loss E[-log s(D(fake_i) - D(real_i))]. arXiv:1807.00734.
 
     Args:
-        real: (B,) or (B, discriminators) logits of real pictures.
-        fake: the same shape, of the generated picture that each is paired with.
+        real: (B,) or (B, discriminators) logits of real images.
+        fake: the same shape, of the generated image that each is paired with.
 
     Returns:
         A scalar: the mean over the batch, the sum over discriminators.
@@ -415,13 +415,13 @@ def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """Two-sided penalty E[(|grad D(x)| - 1)^2] at points between real and generated pictures. arXiv:1704.00028.
+    """Two-sided penalty E[(|grad D(x)| - 1)^2] at points between real and generated images. arXiv:1704.00028.
 
     Args:
-        critic: pictures (B, 3, R, R) to logits.
+        critic: images (B, 3, R, R) to logits.
         real: (B, 3, R, R).
         fake: (B, 3, R, R), its gradient is not followed.
-        mix: (B,) in 0-1, the share of the generated picture at each point.
+        mix: (B,) in 0-1, the share of the generated image at each point.
 
     Returns:
         A scalar that can be differentiated with respect to the critic's weights.
@@ -432,12 +432,12 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
 
 
 def r1_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Mean squared gradient norm E[|grad D(x)|^2]; weigh it by gamma / 2. R1 takes real pictures, R2 generated ones.
+    """Mean squared gradient norm E[|grad D(x)|^2]; weigh it by gamma / 2. R1 takes real images, R2 generated ones.
 
     arXiv:1801.04406, section 4.1.
 
     Args:
-        critic: pictures (B, 3, R, R) to logits.
+        critic: images (B, 3, R, R) to logits.
         images: (B, 3, R, R).
 
     Returns:
@@ -467,11 +467,11 @@ def attngan_discriminator(
     """Return the loss of one discriminator.
 
     Args:
-        fitting: (B,) logits of real pictures with their sentences.
-        made: (B,) of drawn pictures with the sentences that they were drawn from.
-        wrong: (B - 1,) of real pictures with the sentence of the next pair, which must be of another picture.
-        real: (B,) of real pictures alone; None, with ``fake``, in the DCGAN variant.
-        fake: (B,) of drawn pictures alone.
+        fitting: (B,) logits of real images with their sentences.
+        made: (B,) of generated images with the sentences that they were drawn from.
+        wrong: (B - 1,) of real images with the sentence of the next pair, which must be of another image.
+        real: (B,) of real images alone; None, with ``fake``, in the DCGAN variant.
+        fake: (B,) of generated images alone.
 
     Returns:
         Loss ().
@@ -487,11 +487,11 @@ def attngan_discriminator(
 
 
 def attngan_generator(made: Tensor, fake: Tensor | None = None) -> Tensor:
-    """Return what a generator loses where one discriminator tells its pictures.
+    """Return what a generator loses where one discriminator tells its images.
 
     Args:
-        made: (B,) logits of drawn pictures with their sentences.
-        fake: (B,) of drawn pictures alone; None in the DCGAN variant.
+        made: (B,) logits of generated images with their sentences.
+        fake: (B,) of generated images alone; None in the DCGAN variant.
 
     Returns:
         Loss ().

@@ -11,7 +11,7 @@ import torch
 import config
 from common import distributed
 from common.errors import UserError
-from config import Offers
+from config import Deferred
 from config.limits import Seed, Threads
 from engine.assemble import (
     as_trained,
@@ -34,8 +34,8 @@ from trainer import Trainer
 log = logging.getLogger(__name__)
 
 
-TaskFactory = Annotated[Callable[..., Task], Offers("data", "device", "seed", "length", "folder", "dry_run")]
-DataFactory = Annotated[Callable[..., Any], Offers("seed", "rank", "world_size", "pin_memory")]
+TaskFactory = Annotated[Callable[..., Task], Deferred("data", "device", "seed", "length", "folder", "dry_run")]
+DataFactory = Annotated[Callable[..., Any], Deferred("seed", "rank", "world_size", "pin_memory")]
 
 
 def train(
@@ -45,7 +45,7 @@ def train(
     context: Context,
     seed: Seed = 0,
     deterministic: bool = False,
-    prepare: Annotated[Callable[..., Path], Offers("dry_folder")] | None = None,
+    prepare: Annotated[Callable[..., Path], Deferred("dry_folder")] | None = None,
     init_from: InitFrom | None = None,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
     launch: Launch = Launch(),  # noqa: ARG001, B008  read by run.py
@@ -109,7 +109,7 @@ def evaluate(
     context: Context,
     seed: Seed = 0,
     deterministic: bool = False,
-    prepare: Annotated[Callable[..., Path], Offers("dry_folder")] | None = None,
+    prepare: Annotated[Callable[..., Path], Deferred("dry_folder")] | None = None,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
     launch: Launch = Launch(),  # noqa: ARG001, B008  read by run.py
     cpu_threads: Threads | None = None,

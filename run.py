@@ -99,14 +99,14 @@ def refuse_configs_of_the_original(loaded: "Config") -> None:
 
 
 def main(arguments: list[str], program: bool = False) -> int:
-    """Run the command line; faults that a user can mend end in one message and exit code 2.
+    """Run the command line; errors that a user can mend end in one message and exit code 2.
 
     Args:
         arguments: of the command line, without the program's name.
         program: whether the process ends with it and is to end itself when torchrun is gone.
 
     Returns:
-        0; 2 after a fault of the user's; 128 + the signal after a stop.
+        0; 2 after an error of the user's; 128 + the signal after a stop.
     """
     parsed = parse_arguments(arguments)
     if parsed.list is not None:

@@ -3,7 +3,7 @@
 Sound is a file or a waveform with its rate; an image is a file, a Pillow image or (H, W, 3) uint8; results are NumPy
 arrays. Everything that comes with the project is named without a path, everything else by its file or folder.
 
-Shape letters: N samples, T frames, C channels, D embedding size, H, W sides, B images, R pixels a side.
+Shape letters: N samples, T frames, C channels, D embedding size, H, W sides, B images, R pixels high and wide.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from tasks.words_by_drawing.experiments.encoders import ModelSource, Trained, lo
 
 SHIPPED = Path(__file__).parents[1] / "models" / "shipped"
 Sound = str | Path | np.ndarray | Tensor
-Picture = str | Path | Image.Image | np.ndarray
+ImageInput = str | Path | Image.Image | np.ndarray
 
 
 class ApiError(UserError, ValueError):
@@ -149,11 +149,11 @@ class Pair:
     def __init__(self, trained: Trained, resize: ImageTransform | None) -> None:
         self.trained, self.resize = trained, resize
 
-    def image_map(self, image: Picture) -> np.ndarray:
+    def image_map(self, image: ImageInput) -> np.ndarray:
         """Return the map (D, H, W) of an ``image``."""
         return self.trained.encode_images(self._scaled(image)[None])[0].cpu().numpy()
 
-    def matchmap(self, image: Picture, sound: Sound, rate: int | None = None) -> Matchmap:
+    def matchmap(self, image: ImageInput, sound: Sound, rate: int | None = None) -> Matchmap:
         """Compare each place of an image with each frame of a sound.
 
         Args:
@@ -171,7 +171,7 @@ class Pair:
         values, seconds = self.trained.matchmap(self._scaled(image), mel, mel.shape[-1])
         return Matchmap(values.numpy(), seconds)
 
-    def _scaled(self, image: Picture) -> Tensor:
+    def _scaled(self, image: ImageInput) -> Tensor:
         found = _image(image)
         return _signed(found if self.resize is None else self.resize.crop(found, train=False))
 
@@ -220,7 +220,7 @@ class Segmenter:
     def __init__(self, network: AttributeSegmenter) -> None:
         self.network = network
 
-    def label_maps(self, image: Picture) -> dict[str, np.ndarray]:
+    def label_maps(self, image: ImageInput) -> dict[str, np.ndarray]:
         """Return for each label, such as ``red`` or ``cube``, where it is in an ``image``: (H, W) bool."""
         found = self.network.segment(_signed(_image(image))[None])[0].cpu().numpy()
         return dict(zip(ATTRIBUTE_LABELS, found, strict=True))
@@ -328,7 +328,7 @@ def _check_there(path: Path, names: list[str]) -> None:
 
 
 def _size_in_training(run: Path) -> tuple[int, int] | None:
-    """Side of the crop and shorter side before it, in pixels, of a run's images from files."""
+    """Height and width of the crop and shorter edge before it, in pixels, of a run's images from files."""
     data = run_config(run).get("data") or {}
     for split in ("validation", "train"):
         if node := (data.get(split) or {}).get("image"):
@@ -363,7 +363,7 @@ def _mono(samples: np.ndarray, rate: int | None) -> np.ndarray:
     return resample(np.ascontiguousarray(mono, dtype=np.float32), rate, SAMPLE_RATE)
 
 
-def _image(image: Picture) -> Image.Image:
+def _image(image: ImageInput) -> Image.Image:
     """An RGB image, of a file, a Pillow image or an array."""
     if isinstance(image, str | Path):
         return read_image(Path(image))

@@ -1,11 +1,11 @@
-"""Dissection of drawings x 512 units x 250 labels: time and peak memory, against a loop over drawings and labels.
+"""Dissection of images x 512 units x 250 labels: time and peak memory, against a loop over images and labels.
 
-    python -m benchmarks.dissection                      # 200 drawings, about a minute
-    python -m benchmarks.dissection --drawings 1000      # as many as published
+    python -m benchmarks.dissection                      # 200 images, about a minute
+    python -m benchmarks.dissection --images 1000      # as many as published
 
 The generator has the published widths up to the dissected layer (512 units, 8 x 8 cells) and random weights, the labels
 are random blobs on about a tenth of 64 x 64 pixels each. The baseline does what the published code does for each
-drawing and label; it is measured on a few drawings and scaled. The 'iqr' rule is measured on some units and scaled.
+image and label; it is measured on a few images and scaled. The 'iqr' rule is measured on some units and scaled.
 """
 
 import resource
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from benchmarks.table import Row, devices, options, print_table, timed
 from gan.dissection.activations import Samples, collect
 from gan.dissection.dissect import dissect_samples
-from gan.dissection.thresholds import select_levels, upsampled
+from gan.dissection.thresholds import select_thresholds, upsampled
 from gan.latents import latents
 from gan.progan.generator import ProganGenerator
 
@@ -26,44 +26,44 @@ LAYER = "layer4"
 
 
 class Blobs(nn.Module):
-    """Random labels of pictures: smooth random mixtures of the colours, on about a tenth of the pixels each.
+    """Random labels of images: smooth random mixtures of the colours, on about a tenth of the pixels each.
 
     Args:
         labels: How many.
-        side: Of the label maps, pixels.
+        resolution: Of the label maps, pixels.
     """
 
-    def __init__(self, labels: int, side: int) -> None:
+    def __init__(self, labels: int, resolution: int) -> None:
         super().__init__()
         self.labels = [f"label {number}" for number in range(labels)]
         self.categories = ["random"] * labels
-        self.side = side
+        self.resolution = resolution
         self.register_buffer("mixture", torch.randn(labels, 3, 3, 3))
 
     def segment(self, images: Tensor) -> Tensor:
-        """Label maps (B, L, side, side) bool of pictures (B, 3, R, R)."""
+        """Label maps (B, L, resolution, resolution) bool of images (B, 3, R, R)."""
         values = F.conv2d(F.interpolate(images, 16, mode="bilinear"), self.mixture, padding=1)
-        values = F.interpolate(values, self.side, mode="bilinear")
+        values = F.interpolate(values, self.resolution, mode="bilinear")
         spread, middle = torch.std_mean(values, (2, 3), keepdim=True)
         return values > middle + 1.28 * spread  # beyond this lies a tenth of a bell curve
 
 
-def loop(samples: Samples, levels: Tensor, number: int) -> Tensor:
-    """Count the pixels where units and labels meet, drawing by drawing and label by label.
+def loop(samples: Samples, thresholds: Tensor, number: int) -> Tensor:
+    """Count the pixels where units and labels meet, image by drawing and label by label.
 
     Args:
         samples: activations and label maps.
-        levels: (U,) activations above which a unit counts as on.
-        number: drawings that are looked at.
+        thresholds: (U,) activations above which a unit counts as on.
+        number: images that are looked at.
 
     Returns:
         (L, U) int64.
     """
-    both = torch.zeros(samples.maps.labels, len(levels), dtype=torch.long, device=levels.device)
-    for drawing in range(number):
-        values = upsampled(samples.activations[LAYER][drawing : drawing + 1].to(levels.device), samples.maps.size)
-        on = values[0] > levels[:, None, None]
-        maps = samples.maps.pictures(drawing, drawing + 1)[0].unflatten(1, samples.maps.size)
+    both = torch.zeros(samples.maps.labels, len(thresholds), dtype=torch.long, device=thresholds.device)
+    for sample in range(number):
+        values = upsampled(samples.activations[LAYER][sample : sample + 1].to(thresholds.device), samples.maps.size)
+        on = values[0] > thresholds[:, None, None]
+        maps = samples.maps.images(sample, sample + 1)[0].unflatten(1, samples.maps.size)
         for label in range(len(maps)):
             if maps[label].any():
                 both[label] += (on & maps[label]).int().flatten(1).sum(1)
@@ -78,16 +78,16 @@ def peak_mb(device: str) -> float:
     return kilobytes * 1024 / 1e6
 
 
-def measure(drawings: int, units: int, labels: int, side: int, part: int, few: int, device: str) -> list[Row]:
+def measure(images: int, units: int, labels: int, resolution: int, part: int, few: int, device: str) -> list[Row]:
     """Measure one device.
 
     Args:
-        drawings: N.
+        images: N.
         units: of the layer.
         labels: that the segmenter tells apart.
-        side: of the label maps, pixels.
-        part: units for which levels are chosen; the time of all is scaled from theirs.
-        few: drawings of the loop; the time of all is scaled from theirs.
+        resolution: of the label maps, pixels.
+        part: units for which thresholds are chosen; the time of all is scaled from theirs.
+        few: images of the loop; the time of all is scaled from theirs.
         device: ``cpu`` or ``cuda``.
 
     Returns:
@@ -95,22 +95,22 @@ def measure(drawings: int, units: int, labels: int, side: int, part: int, few: i
     """
     torch.manual_seed(0)
     generator = ProganGenerator(512, [units, units]).to(device).eval()
-    segmenter = Blobs(labels, side).to(device)
+    segmenter = Blobs(labels, resolution).to(device)
     before = peak_mb(device)
-    table = latents(drawings, 512)
+    table = latents(images, 512)
     samples, drawn = timed(lambda: collect(generator, segmenter, table, [LAYER]), device)
     assert isinstance(samples, Samples)
     rows = [Row(f"draw, segment, keep, {device}", drawn, note=f"peak {peak_mb(device):.0f} MB, {before:.0f} MB before")]
     found, seconds = timed(lambda: dissect_samples(samples, 0.005, no_label=False), device)
-    levels = found.layers[LAYER].levels.to(device)
-    _, straight = timed(lambda: loop(samples, levels, few), device)
-    sizes = f"{drawings} x {units} x {labels}, {side} x {side} pixels"
-    note = f"{sizes}; peak {peak_mb(device):.0f} MB; loop scaled from {few} drawings"
-    rows.append(Row(f"levels at 0.005, IoU, {device}", seconds, straight * drawings / few, note=note))
+    thresholds = found.layers[LAYER].thresholds.to(device)
+    _, straight = timed(lambda: loop(samples, thresholds, few), device)
+    sizes = f"{images} x {units} x {labels}, {resolution} x {resolution} pixels"
+    note = f"{sizes}; peak {peak_mb(device):.0f} MB; loop scaled from {few} images"
+    rows.append(Row(f"thresholds at 0.005, IoU, {device}", seconds, straight * images / few, note=note))
     some = Samples(samples.labels, samples.categories, samples.maps, {LAYER: samples.activations[LAYER][:, :part]})
-    _, chosen = timed(lambda: select_levels(some, LAYER, no_label=False), device)
+    _, chosen = timed(lambda: select_thresholds(some, LAYER, no_label=False), device)
     note = f"scaled from {part} units ({chosen:.1f} s); peak {peak_mb(device):.0f} MB"
-    rows.append(Row(f"levels by the iqr rule, {device}", chosen * units / part, note=note))
+    rows.append(Row(f"thresholds by the iqr rule, {device}", chosen * units / part, note=note))
     return rows
 
 
@@ -119,20 +119,18 @@ def main() -> None:
     sizes = options(
         __doc__,
         {
-            "drawings": (200, "drawings"),
+            "images": (200, "images"),
             "units": (512, "units of the dissected layer"),
             "labels": (250, "labels"),
-            "side": (64, "side of the label maps, pixels"),
+            "resolution": (64, "height and width of the label maps, pixels"),
             "iqr_units": (4, "units that the 'iqr' rule is measured on"),
-            "loop_drawings": (2, "drawings that the loop is measured on"),
+            "loop_images": (2, "images that the loop is measured on"),
         },
     )
     for device in devices():
-        numbers = sizes.drawings, sizes.units, sizes.labels, sizes.side
+        numbers = sizes.images, sizes.units, sizes.labels, sizes.resolution
         with torch.no_grad():
-            rows = measure(
-                *numbers, min(sizes.iqr_units, sizes.units), min(sizes.loop_drawings, sizes.drawings), device
-            )
+            rows = measure(*numbers, min(sizes.iqr_units, sizes.units), min(sizes.loop_images, sizes.images), device)
         print_table(f"dissection on {device}, {sizes.threads} threads", rows)
 
 

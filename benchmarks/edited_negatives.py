@@ -3,15 +3,15 @@
     python -m benchmarks.edited_negatives                # about a minute
     python -m benchmarks.edited_negatives --everything 1 # eight attempts too, and the whole step for each
 
-A whole step: draw the pictures from their latents, encode them and the captions, find each pair's strongest region,
+A whole step: generate the images from their latents, encode them and the captions, find each pair's strongest region,
 draw negatives with 140 of 512 units of layer4 (as large a share of fewer) switched off there until they have changed
 enough, encode those, compute both losses, and update. The paper's networks with random weights are measured, 128 pixels
 and captions of 1,024 frames, then the small encoders and the 64-pixel generator of words_by_drawing/base.yaml. The
 baseline has the same networks and goes through the images one after the other, as published: a matchmap taken to NumPy,
-a dilation in a loop, for each attempt two drawings of one image (with clusters the original draws the positive again
+a dilation in a loop, for each attempt two images of one latent (with clusters the original makes the positive again
 each time), and losses that compare pair by pair. How many attempts an image takes depends on trained weights; so it is
 given, and the same on both sides. The encoders cost both sides the same, and on a CPU the paper's are most of the step:
-hence the rows of the negatives alone, from the maps of the encoders to the edited pictures.
+hence the rows of the negatives alone, from the maps of the encoders to the edited images.
 """
 
 from functools import partial
@@ -34,7 +34,7 @@ from models.image_encoders import Vgg16Encoder
 from models.matchmap import aligned_similarity, matchmaps, similarity
 from models.small import SmallImageEncoder, SmallSpeechEncoder
 from models.speech_maps import SpeechMaps
-from tasks.speech_image.impostors import draw_imposters
+from tasks.speech_image.impostors import draw_impostors
 
 MARGIN = 1.0
 WIDTHS = [512, 512, 512, 256, 128, 64]
@@ -50,7 +50,7 @@ class Job:
     Args:
         batch: B pairs.
         device: where everything is.
-        generator: of the pictures; the published shape with random weights if None.
+        generator: of the images; the published shape with random weights if None.
         image: encoder; VGG16 of 512 units if None.
         speech: encoder; the large DAVEnet of 512 units if None.
     """
@@ -75,7 +75,7 @@ class Job:
         self.nframes = torch.randint(300, 1024, (batch,), generator=source).to(device)
         channels = sizes(self.generator)[LAYER][0]
         self.units = (torch.rand(batch, channels, generator=source) < SHARE).to(device)
-        self.imposters = [draw_imposters(batch, source).to(device) for _ in range(2)]
+        self.impostors = [draw_impostors(batch, source).to(device) for _ in range(2)]
 
     def update(self, loss: Tensor) -> None:
         """One step of the optimiser.
@@ -100,7 +100,7 @@ def batched(job: Job, attempts: list[int]) -> None:
     negatives = job.image(encoder_input(batched_negatives(job, attempts, positives, image, speech)))
     scores = similarity(image, speech.features, speech.nframes)
     against = aligned_similarity(negatives, speech.features, speech.nframes)
-    job.update(sampled_margin_rank(scores, *job.imposters, MARGIN) + edited_negatives(scores, against, MARGIN))
+    job.update(sampled_margin_rank(scores, *job.impostors, MARGIN) + edited_negatives(scores, against, MARGIN))
 
 
 def batched_negatives(job: Job, attempts: list[int], positives: Positives, image: Tensor, speech: SpeechMaps) -> Tensor:
@@ -109,7 +109,7 @@ def batched_negatives(job: Job, attempts: list[int], positives: Positives, image
     Args:
         job: networks and batch.
         attempts: how many each pair needs; repeated for the batch.
-        positives: pictures of the batch with the layer's activations.
+        positives: images of the batch with the layer's activations.
         image: (B, D, H, W) their maps.
         speech: maps of the captions.
 
@@ -121,8 +121,8 @@ def batched_negatives(job: Job, attempts: list[int], positives: Positives, image
     needed = torch.tensor(attempts, device=job.device).repeat(len(image))[: len(image)]
 
     def propose(attempt: int, rows: Tensor) -> Proposal:
-        bar = torch.where(attempt + 1 >= needed[rows], -1.0, 1e9)
-        return Proposal(masks[rows], {LAYER: job.units[rows]}, rows, bar)
+        threshold = torch.where(attempt + 1 >= needed[rows], -1.0, 1e9)
+        return Proposal(masks[rows], {LAYER: job.units[rows]}, rows, threshold)
 
     return redraw_until(job.generator, positives, found, propose, THRESHOLD, max(attempts) - 1).images
 
@@ -134,32 +134,32 @@ def one_by_one(job: Job, attempts: list[int]) -> None:
         job: networks and batch.
         attempts: how many each pair needs; repeated for the batch.
     """
-    pictures = job.generator(job.latents)
-    image, speech = job.image(encoder_input(pictures)), job.speech(job.mel, job.nframes)
+    images = job.generator(job.latents)
+    image, speech = job.image(encoder_input(images)), job.speech(job.mel, job.nframes)
     frames = speech.nframes.clamp(min=1).tolist()
-    negatives = job.image(encoder_input(looped_negatives(job, attempts, pictures, image, speech)))
+    negatives = job.image(encoder_input(looped_negatives(job, attempts, images, image, speech)))
 
     def score(maps: Tensor, i: int, s: int) -> Tensor:
         table = torch.einsum("dhw,dt->hwt", maps[i], speech.features[s, :, : frames[s]])
         return table.amax(0).amax(0).mean()
 
-    loss = pictures.new_zeros(())
-    for i, (a, b) in enumerate(zip(*(imposters.tolist() for imposters in job.imposters), strict=True)):
+    loss = images.new_zeros(())
+    for i, (a, b) in enumerate(zip(*(impostors.tolist() for impostors in job.impostors), strict=True)):
         own = score(image, i, i)
         for other in (score(image, a, i), score(image, i, b)):
             loss = loss + (other - own + MARGIN).clamp(min=0)
-    for i in range(len(pictures)):
+    for i in range(len(images)):
         loss = loss + (score(negatives, i, i) - score(image, i, i) + MARGIN).clamp(min=0)
-    job.update(loss / len(pictures))
+    job.update(loss / len(images))
 
 
-def looped_negatives(job: Job, attempts: list[int], pictures: Tensor, image: Tensor, speech: SpeechMaps) -> Tensor:
+def looped_negatives(job: Job, attempts: list[int], images: Tensor, image: Tensor, speech: SpeechMaps) -> Tensor:
     """Draw the negatives one after the other.
 
     Args:
         job: networks and batch.
         attempts: how many each pair needs; repeated for the batch.
-        pictures: (B, 3, R, R) of the batch.
+        images: (B, 3, R, R) of the batch.
         image: (B, D, H, W) their maps.
         speech: maps of the captions.
 
@@ -168,22 +168,22 @@ def looped_negatives(job: Job, attempts: list[int], pictures: Tensor, image: Ten
     """
     frames = speech.nframes.clamp(min=1).tolist()
     made = [
-        _one_negative(job, i, attempts[i % len(attempts)], pictures, image, speech.features[i, :, : frames[i]])
-        for i in range(len(pictures))
+        _one_negative(job, i, attempts[i % len(attempts)], images, image, speech.features[i, :, : frames[i]])
+        for i in range(len(images))
     ]
     return torch.cat(made)
 
 
-def _one_negative(job: Job, i: int, attempts: int, pictures: Tensor, image: Tensor, speech: Tensor) -> Tensor:
+def _one_negative(job: Job, i: int, attempts: int, images: Tensor, image: Tensor, speech: Tensor) -> Tensor:
     matchmap = torch.einsum("dhw,dt->hwt", image[i], speech).detach().cpu().numpy()
     best = matchmap.max(axis=2)
     row, column, _ = np.unravel_index(matchmap.argmax(), matchmap.shape)
     mask = torch.from_numpy(_dilated(best > THRESHOLD * best.max(), row, column)).to(job.device)
     inside, cells = (
-        F.interpolate(mask[None, None].float(), (side, side), mode="bilinear")[0, 0] >= 0.5
-        for side in (pictures.shape[2], sizes(job.generator)[LAYER][1])
+        F.interpolate(mask[None, None].float(), (resolution, resolution), mode="bilinear")[0, 0] >= 0.5
+        for resolution in (images.shape[2], sizes(job.generator)[LAYER][1])
     )
-    positive = encoder_input(pictures[i : i + 1])
+    positive = encoder_input(images[i : i + 1])
     for _ in range(attempts):
         with torch.no_grad():
             job.generator(job.latents[i : i + 1])
@@ -239,7 +239,7 @@ def compare(job: Job, repeats: int, everything: bool = True) -> list[Row]:
     for name, attempts in ATTEMPTS.items():
         if not everything and name == LONGEST:
             continue
-        drawn = sum(attempts[i % len(attempts)] for i in range(len(image)))
+        generated = sum(attempts[i % len(attempts)] for i in range(len(image)))
         pairs = {
             "negatives": (
                 partial(batched_negatives, job, attempts, positives, image, speech),
@@ -247,11 +247,11 @@ def compare(job: Job, repeats: int, everything: bool = True) -> list[Row]:
             ),
             "step": (partial(batched, job, attempts), partial(one_by_one, job, attempts)),
         }
-        for part, sides in pairs.items():
+        for part, resolutions in pairs.items():
             if not everything and part == "step" and name != TYPICAL:
                 continue
-            ours, loop = best_times(*sides, repeats=repeats, device=job.device)
-            rows.append(Row(f"{part}, {name}", ours, loop, note=f"{drawn} negatives drawn for {len(image)} pairs"))
+            ours, loop = best_times(*resolutions, repeats=repeats, device=job.device)
+            rows.append(Row(f"{part}, {name}", ours, loop, note=f"{generated} negatives drawn for {len(image)} pairs"))
     return rows
 
 

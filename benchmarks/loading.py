@@ -26,7 +26,7 @@ from datasets.spoken_captions.readers import PlacesFiles, PlacesHDF5
 
 
 def write_pairs(folder: Path, rows: int, seconds: float, rate: int) -> Path:
-    """Write a Places manifest of synthetic captions and smooth random pictures of 256 x 340 pixels, as JPEG.
+    """Write a Places manifest of synthetic captions and smooth random images of 256 x 340 pixels, as JPEG.
 
     Args:
         folder: that exists.
@@ -82,12 +82,12 @@ def main() -> None:
         pair = HDF5Pair(manifest, max_frames=2048, workers=1)
         _, prepared = timed(lambda: preprocess(pair))
         rows = []
-        pictures = ImageTransform(224, 256, random_crop=True)
-        for name, picture in (("speech and pictures", pictures), ("speech alone", None)):
+        images = ImageTransform(224, 256, random_crop=True)
+        for name, image in (("speech and images", images), ("speech alone", None)):
             datasets = (
-                PlacesHDF5(pair.json, picture, True),
-                PlacesFiles(manifest, picture, True, keep_mb=10_000),
-                PlacesFiles(manifest, picture, True),
+                PlacesHDF5(pair.json, image, True),
+                PlacesFiles(manifest, image, True, keep_mb=10_000),
+                PlacesFiles(manifest, image, True),
             )
             epochs = [epoch_of(dataset, args.batch_size) for dataset in datasets]
             stored, kept, files = best_times(*epochs, repeats=args.epochs)

@@ -99,7 +99,7 @@ def file_rows(folder: Path, args: argparse.Namespace) -> list[Row]:
         paths = [paths[i % len(paths)] for i in range(args.captions)]
         difference = np.abs(our_file(paths[0]).numpy() - librosa_file(paths[0])).max()
         if difference > 0.1:
-            raise RuntimeError(f"The two pipelines differ by {difference:.3f} dB on {paths[0].name}; one has a fault.")
+            raise RuntimeError(f"The two pipelines differ by {difference:.3f} dB on {paths[0].name}; one has an error.")
         ours, theirs = in_turns(our_file, librosa_file, paths, args.repeats)
         rows.append(Row(f"files, {rate} Hz {suffix}", ours, theirs, note="decode, resample, features"))
     return rows

@@ -21,17 +21,17 @@ def loop(similarity: Tensor) -> dict[str, float]:
     """Compute recalls of ``similarity`` (n, n) by top-k lists and Python loops."""
     images_of_speech = similarity.topk(10, 0).indices
     speech_of_images = similarity.topk(10, 1).indices
-    hits = {f"{side}_r{k}": 0 for side in "AI" for k in (1, 5, 10)}
+    hits = {f"{direction}_r{k}": 0 for direction in "AI" for k in (1, 5, 10)}
     for i in range(len(similarity)):
-        places = {"A": -1, "I": -1}
-        for place in range(10):
-            if images_of_speech[place, i] == i:
-                places["I"] = place
-            if speech_of_images[i, place] == i:
-                places["A"] = place
-        for side, place in places.items():
+        found_at = {"A": -1, "I": -1}
+        for index in range(10):
+            if images_of_speech[index, i] == i:
+                found_at["I"] = index
+            if speech_of_images[i, index] == i:
+                found_at["A"] = index
+        for direction, index in found_at.items():
             for k in (1, 5, 10):
-                hits[f"{side}_r{k}"] += 0 <= place < k
+                hits[f"{direction}_r{k}"] += 0 <= index < k
     return {name: count / len(similarity) for name, count in hits.items()}
 
 
@@ -55,7 +55,7 @@ def measure(n: int, device: str, repeats: int, rate: float) -> list[Row]:
     similarity.diagonal().add_(3)
     expected, found = loop(similarity), recalls_from_matrix(similarity)
     if any(abs(found[name] - value) > 1e-12 for name, value in expected.items()):
-        raise RuntimeError(f"The two ways disagree: {found} and {expected}. One of them has a fault.")
+        raise RuntimeError(f"The two ways disagree: {found} and {expected}. One of them has an error.")
     ways = (
         lambda: recalls_from_matrix(similarity), lambda: recall_metrics(ranks(similarity)), lambda: loop(similarity)
     )  # fmt: skip
@@ -110,7 +110,7 @@ def measure_pooled(n: int, repeats: int) -> list[Row]:
 
     found, expected = ours(), published_pooled(encoded)
     if any(abs(found[name] - value) > 2.5 / n for name, value in expected.items()):  # ties by rounding
-        raise RuntimeError(f"The two ways disagree: {found} and {expected}. One of them has a fault.")
+        raise RuntimeError(f"The two ways disagree: {found} and {expected}. One of them has an error.")
     best, baseline = best_times(ours, lambda: published_pooled(encoded), repeats=repeats)
     return [Row(f"recalls of {n} pooled maps, cpu", best, baseline, note="ours with ranks and wrong answers")]
 

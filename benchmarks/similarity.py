@@ -20,23 +20,23 @@ class Sizes:
     """How large a similarity is.
 
     Attributes:
-        images: pictures.
+        images: images.
         captions: spoken ones.
         channels: D.
-        side: H and W of the image maps.
+        resolution: H and W of the image maps.
         frames: T of the speech maps.
     """
 
     images: int
     captions: int
     channels: int
-    side: int
+    resolution: int
     frames: int
 
     @property
     def work(self) -> float:
         """Floating point operations of all dot products."""
-        return 2.0 * self.images * self.captions * self.channels * self.side**2 * self.frames
+        return 2.0 * self.images * self.captions * self.channels * self.resolution**2 * self.frames
 
 
 def loop(image: Tensor, speech: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ def measure(sizes: Sizes, device: str, repeats: int, loop_pairs: int) -> list[Ro
     Returns:
         Rows of the table.
     """
-    image = torch.randn(sizes.images, sizes.channels, sizes.side, sizes.side, device=device)
+    image = torch.randn(sizes.images, sizes.channels, sizes.resolution, sizes.resolution, device=device)
     speech = torch.randn(sizes.captions, sizes.channels, sizes.frames, device=device)
     part = max(1, int(loop_pairs**0.5))
     part_image, part_speech = image[:part], speech[:part]
@@ -130,16 +130,17 @@ def main() -> None:
             "images": (500, "images"),
             "captions": (500, "spoken captions"),
             "channels": (512, "channels of both maps"),
-            "side": (8, "image positions along each side"),
+            "resolution": (8, "image positions along height and width"),
             "frames": (32, "frames of a speech map"),
             "repeats": (3, "timed calls, the best counts"),
             "loop_pairs": (2500, "pairs the baseline is timed on, then scaled"),
         },
     )
-    sizes = Sizes(read.images, read.captions, read.channels, read.side, read.frames)
+    sizes = Sizes(read.images, read.captions, read.channels, read.resolution, read.frames)
     rows = [row for device in devices() for row in measure(sizes, device, read.repeats, read.loop_pairs)]
     print_table(
-        f"All pairs: {sizes.images} images {sizes.channels}x{sizes.side}x{sizes.side}, {sizes.captions} captions "
+        f"All pairs: {sizes.images} images {sizes.channels}x{sizes.resolution}x{sizes.resolution}, "
+        f"{sizes.captions} captions "
         f"{sizes.channels}x{sizes.frames}, {read.threads} CPU threads",
         rows,
     )

@@ -2,7 +2,7 @@
 
     python -m benchmarks.training
 
-Whole steps (forward, losses, backward, update) on random pictures of 128 pixels and captions of 1,024 frames, on the
+Whole steps (forward, losses, backward, update) on random images of 128 pixels and captions of 1,024 frames, on the
 GPU where there is one. The baseline of each row is a plain loop that compares the pairs one by one, as the originals
 do, around the same networks and the same optimiser.
 """
@@ -18,33 +18,33 @@ from models.davenet import DavenetSpeech
 from models.image_encoders import Vgg16Encoder
 from models.matchmap import similarity
 from models.small import SmallImageEncoder, SmallSpeechEncoder
-from tasks.speech_image.impostors import draw_imposters
+from tasks.speech_image.impostors import draw_impostors
 
 
-def batched_loss(image: Tensor, speech: Tensor, nframes: Tensor, imposters: Tensor) -> Tensor:
+def batched_loss(image: Tensor, speech: Tensor, nframes: Tensor, impostors: Tensor) -> Tensor:
     """Compute both directions of the sampled triplet from one similarity matrix.
 
     Args:
         image: (B, D, H, W).
         speech: (B, D, T).
         nframes: (B,) valid frames.
-        imposters: (B,) rows other than their own.
+        impostors: (B,) rows other than their own.
 
     Returns:
         A scalar.
     """
     scores = similarity(image, speech, nframes)
-    return sampled_triplet(scores, imposters, 1.0) + sampled_triplet(scores.T, imposters, 1.0)
+    return sampled_triplet(scores, impostors, 1.0) + sampled_triplet(scores.T, impostors, 1.0)
 
 
-def looped_loss(image: Tensor, speech: Tensor, nframes: Tensor, imposters: Tensor) -> Tensor:
+def looped_loss(image: Tensor, speech: Tensor, nframes: Tensor, impostors: Tensor) -> Tensor:
     """Compute the same value pair by pair.
 
     Args:
         image: (B, D, H, W).
         speech: (B, D, T).
         nframes: (B,) valid frames.
-        imposters: (B,) rows other than their own.
+        impostors: (B,) rows other than their own.
 
     Returns:
         A scalar.
@@ -55,10 +55,10 @@ def looped_loss(image: Tensor, speech: Tensor, nframes: Tensor, imposters: Tenso
         return matchmap.flatten(0, 1).amax(0).mean()
 
     total = image.new_zeros(())
-    for i, imposter in enumerate(imposters.tolist()):
+    for i, impostor in enumerate(impostors.tolist()):
         own = score(i, i)
-        total = total + (score(i, imposter) - own + 1).clamp(min=0) + (score(imposter, i) - own + 1).clamp(min=0)
-    return total / len(imposters)
+        total = total + (score(i, impostor) - own + 1).clamp(min=0) + (score(impostor, i) - own + 1).clamp(min=0)
+    return total / len(impostors)
 
 
 def training_step(
@@ -67,7 +67,7 @@ def training_step(
     """Return what makes one training step when it is called.
 
     Args:
-        image: encoder of pictures (B, 3, 128, 128).
+        image: encoder of images (B, 3, 128, 128).
         speech: encoder of spectrograms (B, 40, 1024).
         loss: as :func:`batched_loss`.
         batch: B.
@@ -76,15 +76,15 @@ def training_step(
     image, speech = image.to(device), speech.to(device)
     optimizer = torch.optim.Adam([*image.parameters(), *speech.parameters()], lr=1e-5)
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.randn(batch, 3, 128, 128, generator=generator).to(device)
+    images = torch.randn(batch, 3, 128, 128, generator=generator).to(device)
     mel = (-40 + 20 * torch.randn(batch, 40, 1024, generator=generator)).to(device)
     nframes = torch.randint(300, 1024, (batch,), generator=generator).to(device)
-    imposters = draw_imposters(batch, generator).to(device)
+    impostors = draw_impostors(batch, generator).to(device)
 
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            maps, captions = image(pictures), speech(mel, nframes)
-        value = loss(maps.float(), captions.features.float(), captions.nframes, imposters)
+            maps, captions = image(images), speech(mel, nframes)
+        value = loss(maps.float(), captions.features.float(), captions.nframes, impostors)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()

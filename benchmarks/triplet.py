@@ -14,7 +14,7 @@ from torch import Tensor
 import losses
 from benchmarks.table import Row, best_times, devices, options, print_table
 from models.matchmap import aligned_similarity, similarity
-from tasks.speech_image.impostors import draw_imposters
+from tasks.speech_image.impostors import draw_impostors
 
 MARGIN = 1.0
 
@@ -25,23 +25,23 @@ def misa(image: Tensor, speech: Tensor) -> Tensor:
     return table.max(0).values.max(0).values.mean()
 
 
-def loop_rank(image: Tensor, speech: Tensor, image_imposters: list[int], speech_imposters: list[int]) -> Tensor:
+def loop_rank(image: Tensor, speech: Tensor, image_impostors: list[int], speech_impostors: list[int]) -> Tensor:
     """Compute three matchmaps and two hinges for each sample.
 
     Args:
         image: (B, D, H, W).
         speech: (B, D, T).
-        image_imposters: B rows.
-        speech_imposters: B rows.
+        image_impostors: B rows.
+        speech_impostors: B rows.
 
     Returns:
         A scalar.
     """
     loss = torch.zeros((), device=image.device)
-    for i, (a, b) in enumerate(zip(image_imposters, speech_imposters, strict=True)):
+    for i, (a, b) in enumerate(zip(image_impostors, speech_impostors, strict=True)):
         anchor = misa(image[i], speech[i])
-        for imposter in (misa(image[a], speech[i]), misa(image[i], speech[b])):
-            difference = MARGIN + imposter - anchor
+        for impostor in (misa(image[a], speech[i]), misa(image[i], speech[b])):
+            difference = MARGIN + impostor - anchor
             if (difference.detach() > 0).all():
                 loss = loss + difference
     return loss / len(image)
@@ -49,7 +49,7 @@ def loop_rank(image: Tensor, speech: Tensor, image_imposters: list[int], speech_
 
 def loop_matrix(image: Tensor, speech: Tensor) -> Tensor:
     """Compute one matchmap for each pair of ``image`` (I, D, H, W) and ``speech`` (S, D, T), scores (I, S)."""
-    rows = [torch.stack([misa(picture, caption) for caption in speech]) for picture in image]
+    rows = [torch.stack([misa(one_map, caption) for caption in speech]) for one_map in image]
     return torch.stack(rows)
 
 
@@ -58,7 +58,7 @@ def loop_rows(scores: Tensor, choose: Callable[[Tensor, int], Tensor]) -> Tensor
 
     Args:
         scores: (B, B).
-        choose: gives the imposter's score of a row and its number.
+        choose: gives the impostor's score of a row and its number.
 
     Returns:
         A scalar, the mean.
@@ -98,7 +98,7 @@ def matrix_rows(n: int, device: str, repeats: int) -> list[Row]:
         Rows of the table.
     """
     scores = torch.randn(n, n, device=device, requires_grad=True)
-    chosen = draw_imposters(n).to(device)
+    chosen = draw_impostors(n).to(device)
     picks = chosen.tolist()
     pairs = {
         "sampled_triplet": (
@@ -131,7 +131,7 @@ def map_rows(image: Tensor, speech: Tensor, repeats: int) -> list[Row]:
     """
     n, device = len(image), image.device
     leaves = [image.requires_grad_(), speech.requires_grad_()]
-    first, second = draw_imposters(n).to(device), draw_imposters(n).to(device)
+    first, second = draw_impostors(n).to(device), draw_impostors(n).to(device)
     with torch.no_grad():
         scores = similarity(image, speech)
     hard_image, hard_speech = losses.hardest(scores.T).tolist(), losses.hardest(scores).tolist()
@@ -170,7 +170,7 @@ def main() -> None:
         {
             "batch": (128, "pairs"),
             "channels": (512, "channels of both maps"),
-            "side": (8, "image positions along each side"),
+            "resolution": (8, "image positions along height and width"),
             "frames": (32, "frames of a speech map"),
             "repeats": (3, "timed calls, the best counts"),
         },
@@ -180,7 +180,7 @@ def main() -> None:
     for device in devices():
         # Scaled so that scores are around 1, as trained networks have them.
         scale = read.channels**-0.25
-        image = scale * torch.randn(read.batch, read.channels, read.side, read.side, device=device)
+        image = scale * torch.randn(read.batch, read.channels, read.resolution, read.resolution, device=device)
         speech = scale * torch.randn(read.batch, read.channels, read.frames, device=device)
         rows += matrix_rows(read.batch, device, read.repeats) + map_rows(image, speech, read.repeats)
     print_table(f"Losses, forward and backward, {read.threads} CPU threads", rows)

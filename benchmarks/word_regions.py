@@ -13,11 +13,11 @@ from benchmarks.triplet import backward
 from losses import matching_losses
 from models.word_region_similarity import cosine, region_context, word_scores
 
-SHARPNESS, WORD_SHARPNESS = 4.0, 5.0
+GAMMA1, GAMMA2 = 4.0, 5.0
 
 
 def loop_scores(words: Tensor, lengths: Tensor, regions: Tensor) -> Tensor:
-    """Score caption by caption, each against every picture.
+    """Score caption by caption, each against every image.
 
     Args:
         words: (B, D, L).
@@ -30,9 +30,9 @@ def loop_scores(words: Tensor, lengths: Tensor, regions: Tensor) -> Tensor:
     columns = []
     for row, length in enumerate(lengths.tolist()):
         own = words[row : row + 1, :, :length]
-        context, _ = region_context(own, regions, SHARPNESS)
+        context, _ = region_context(own, regions, GAMMA1)
         cosines = cosine(context[:, 0], own.transpose(1, 2))
-        columns.append((WORD_SHARPNESS * cosines).exp().sum(dim=1).log())
+        columns.append((GAMMA2 * cosines).exp().sum(dim=1).log())
     return torch.stack(columns, dim=1)
 
 
@@ -43,7 +43,7 @@ def main() -> None:
         {
             "batch": (48, "pairs"),
             "channels": (256, "size of an embedding"),
-            "side": (17, "regions along each side"),
+            "resolution": (17, "regions along height and width"),
             "words": (18, "words of the longest caption"),
             "repeats": (3, "timed calls, the best counts"),
         },
@@ -52,11 +52,13 @@ def main() -> None:
     rows = []
     for device in devices():
         words = torch.randn(read.batch, read.channels, read.words, device=device, requires_grad=True)
-        regions = torch.randn(read.batch, read.channels, read.side, read.side, device=device, requires_grad=True)
+        regions = torch.randn(
+            read.batch, read.channels, read.resolution, read.resolution, device=device, requires_grad=True
+        )
         lengths = torch.randint(1 + read.words // 2, read.words + 1, (read.batch,)).to(device)
 
         def ours(words: Tensor = words, lengths: Tensor = lengths, regions: Tensor = regions) -> Tensor:
-            return sum(matching_losses(word_scores(words, lengths, regions, SHARPNESS, WORD_SHARPNESS).scores))
+            return sum(matching_losses(word_scores(words, lengths, regions, GAMMA1, GAMMA2).scores))
 
         def slow(words: Tensor = words, lengths: Tensor = lengths, regions: Tensor = regions) -> Tensor:
             return sum(matching_losses(loop_scores(words, lengths, regions)))

@@ -1,9 +1,9 @@
-"""Scenes per second of an embedded world, one core: whole builds, and pictures in batches against one by one.
+"""Scenes per second of an embedded world, one core: whole builds, and images in batches against one by one.
 
     python -m benchmarks.world --threads 1
 
 A whole scene is drawn at random, rendered at 128 pixels, described, spoken with word and phone times, and written with
-its masks as a Places set. Text and speech have no batched form; their share shows what the pictures leave.
+its masks as a Places set. Text and speech have no batched form; their share shows what the images leave.
 """
 
 import tempfile
@@ -24,7 +24,7 @@ def build_row(scenes: int, size: int, repeats: int) -> Row:
 
     Args:
         scenes: in whole shards.
-        size: of the pictures, pixels.
+        size: of the images, pixels.
         repeats: timed calls, the best counts.
 
     Returns:
@@ -33,15 +33,15 @@ def build_row(scenes: int, size: int, repeats: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         world = World(folder=Path(folder), scenes=scenes, size=size)
         seconds = best_time(lambda: [make_shard(world, shard) for shard in range(scenes // SHARD)], repeats)
-    return Row(f"{scenes} whole scenes, cpu", seconds, note=f"{scenes / seconds:.0f} scenes/s, pictures, speech, files")
+    return Row(f"{scenes} whole scenes, cpu", seconds, note=f"{scenes / seconds:.0f} scenes/s, images, speech, files")
 
 
 def render_row(drawn: list[Scene], size: int, repeats: int, device: str) -> Row:
-    """Measure pictures alone.
+    """Measure images alone.
 
     Args:
         drawn: scenes.
-        size: of the pictures, pixels.
+        size: of the images, pixels.
         repeats: timed calls, the best counts.
         device: ``cpu`` or ``cuda``.
 
@@ -50,7 +50,7 @@ def render_row(drawn: list[Scene], size: int, repeats: int, device: str) -> Row:
     """
     ways = (lambda: render(drawn, size, device), lambda: [render([scene], size, device) for scene in drawn])
     together, single = best_times(*ways, repeats=repeats, device=device)
-    return Row(f"their pictures, {device}", together, single, note=f"{len(drawn) / together:.0f}/s; one by one")
+    return Row(f"their images, {device}", together, single, note=f"{len(drawn) / together:.0f}/s; one by one")
 
 
 def speech_row(drawn: list[Scene], repeats: int) -> Row:
@@ -67,7 +67,11 @@ def speech_row(drawn: list[Scene], repeats: int) -> Row:
 
 def main() -> None:
     """Read the sizes, measure, print the table."""
-    sizes = {"scenes": (4 * SHARD, "scenes, in whole shards"), "size": (128, "pixels a side"), "repeats": (3, "calls")}
+    sizes = {
+        "scenes": (4 * SHARD, "scenes, in whole shards"),
+        "size": (128, "pixels high and wide"),
+        "repeats": (3, "calls"),
+    }
     read = options(__doc__, sizes)
     scenes = max(SHARD, read.scenes // SHARD * SHARD)
     drawn = [sample_scene(seed, 1, 5, False) for seed in range(scenes)]

@@ -143,14 +143,14 @@ def _answer(board: dist.Store, rank: int) -> int:
 def _call(board: dist.Store, world: int, timeout: timedelta) -> int:
     """Count a new attempt and tell it to whoever shows up, until all ranks of it have joined."""
     attempt = board.add("attempts", 1)
-    told: dict[int, bytes] = {}  # at first perhaps the name of a dead process; the living one replaces it
+    message: dict[int, bytes] = {}  # at first perhaps the name of a dead process; the living one replaces it
     end = time.monotonic() + timeout.total_seconds()
     while board.add(f"joined/{attempt}", 0) < world - 1:
         for rank in range(1, world):
             name = board.get(str(rank)) if board.check([str(rank)]) else None
-            if name is not None and told.get(rank) != name:
+            if name is not None and message.get(rank) != name:
                 board.set(name.decode(), str(attempt))
-                told[rank] = name
+                message[rank] = name
         if time.monotonic() > end:
             raise dist.DistStoreError(f"only some of {world} ranks came within {timeout}; are all nodes running?")
         time.sleep(MEETING_POLL_SECONDS)

@@ -1,8 +1,8 @@
-"""The one base class for faults that a user can mend."""
+"""The one base class for errors that a user can mend."""
 
 
 class UserError(Exception):
-    """A fault in a config, a file or the machine's set-up, told in one message that needs no stack trace.
+    """An error in a config, a file or the machine's set-up, reported in one message that needs no stack trace.
 
     The message says what was found, what was expected and what to do. run.py prints it alone and exits with 2.
     """

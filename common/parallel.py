@@ -147,9 +147,9 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int], N
     state = {"done": done}
 
     def advance(count: int) -> None:
-        told = state["done"] * LINES // total
+        reported = state["done"] * LINES // total
         state["done"] += count
-        if state["done"] * LINES // total > told:
+        if state["done"] * LINES // total > reported:
             log.info("%d of %d %s", state["done"], total, what)
 
     yield advance

@@ -1,4 +1,4 @@
-"""Full disks, quotas and file-size limits, told in one sentence that names the folder."""
+"""Full disks, quotas and file-size limits, reported in one sentence that names the folder."""
 
 import errno
 import os
@@ -29,18 +29,18 @@ def full_disk(error: BaseException) -> str | None:
     return os.strerror(number) if number in FULL else None
 
 
-def no_room(place: Path | str, reason: str) -> NoRoomError:
+def no_room(where: Path | str, reason: str) -> NoRoomError:
     """Return the error for a place without room.
 
     Args:
-        place: the folder, or words for it.
+        where: the folder, or words for it.
         reason: of the system, such as "No space left on device".
 
     Returns:
         The error, for the caller to raise.
     """
     return NoRoomError(
-        f"no room in {place} ({reason}): free some space, raise the quota or the limit of file sizes, or write to "
+        f"no room in {where} ({reason}): free some space, raise the quota or the limit of file sizes, or write to "
         "another folder; files that were complete before still are"
     )
 

@@ -1,4 +1,4 @@
-"""Signals that end a program: which they are, and who answers them."""
+"""Signals that end a program, and the function that handles them."""
 
 import signal
 from collections.abc import Callable
@@ -8,7 +8,7 @@ Handler = Callable[[int, FrameType | None], None]
 
 
 def handle(handler: Handler) -> dict[int, object]:
-    """Let a function answer the signals that end a program.
+    """Let a function handle the signals that end a program.
 
     SIGHUP, which the end of a terminal or of an ssh connection sends, is left alone where it is ignored (``nohup``).
 

@@ -109,7 +109,7 @@ def without_surrogates(text: str) -> str:
         text: any.
 
     Returns:
-        The same with U+FFFD in their place.
+        The same with U+FFFD instead of them.
     """
     return text if text.isascii() else text.translate(SURROGATES)
 

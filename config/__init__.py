@@ -1,36 +1,36 @@
 """Configs: YAML files that are one call each, checked against the signatures of what they name, then built.
 
 ``load`` reads a file with ``extends`` and overrides, ``check`` binds every node to its constructor and reports all
-faults at once, ``build`` makes the objects. Types come from this project and ``torch.optim`` only.
+errors at once, ``build`` makes the objects. Types come from this project and ``torch.optim`` only.
 """
 
 from config.build import Factory, build, call_entry, takes_context
 from config.check import check, check_outside, with_defaults
 from config.load import PROJECT_ROOT, Config, find, list_configs, load, resolve_path, short
 from config.resolve import closest, resolve_type, shortened, translated
-from config.signatures import ConfigError, Fault, Offers
-from config.validate import RefusedValues, refuse
+from config.signatures import ConfigError, Deferred, Problem
+from config.validate import RefusedValues, check_values
 from config.yaml_core import dump, parse_yaml
 
 __all__ = [
     "PROJECT_ROOT",
     "Config",
     "ConfigError",
+    "Deferred",
     "Factory",
-    "Fault",
-    "Offers",
+    "Problem",
     "RefusedValues",
     "build",
     "call_entry",
     "check",
     "check_outside",
+    "check_values",
     "closest",
     "dump",
     "find",
     "list_configs",
     "load",
     "parse_yaml",
-    "refuse",
     "resolve_path",
     "resolve_type",
     "short",

@@ -9,11 +9,11 @@ from typing import Any, get_args, get_origin
 from common.errors import UserError
 from config.load import resolve_path
 from config.resolve import resolve_type
-from config.signatures import ConfigError, bare_arms, is_path, item_kinds, offers_of, parameters
+from config.signatures import ConfigError, bare_arms, deferred_of, is_path, item_kinds, parameters
 
 
 class Factory:
-    """A node to be built later, when its owner knows the values that YAML cannot (see :class:`config.Offers`).
+    """A node to be built later, when its owner knows the values that YAML cannot (see :class:`config.Deferred`).
 
     Calling it with the offered keywords builds it; offers that the target does not declare are left out.
 
@@ -45,12 +45,12 @@ class Factory:
     def paths(self) -> Iterator[tuple[str, Path]]:
         """Yield the key path and the resolved value of every path that this node and the nodes below it name."""
         for key, value in self.arguments.items():
-            place = f"{self.key_path}.{key}"
+            path_of_key = f"{self.key_path}.{key}"
             if isinstance(value, dict) and "type" in value:
                 inner = {name: item for name, item in value.items() if name != "type"}
-                yield from Factory(resolve_type(value["type"]), inner, place).paths()
+                yield from Factory(resolve_type(value["type"]), inner, path_of_key).paths()
             elif is_path(parameters(self.target)[key].annotation, value):
-                yield place, resolve_path(value)
+                yield path_of_key, resolve_path(value)
 
     def __repr__(self) -> str:
         return f"Factory({self.target.__module__}.{self.target.__qualname__}, {self.arguments})"
@@ -161,7 +161,7 @@ def _build_mapping(members: list[Any], value: dict[str, Any], key_path: str) -> 
     if "type" in value:
         arguments = {key: item for key, item in value.items() if key != "type"}
         target = resolve_type(value["type"])
-        if any(offers_of(member) for member in members):
+        if any(deferred_of(member) for member in members):
             return Factory(target, arguments, key_path)
         return build_call(target, arguments, key_path)
     for member in members:

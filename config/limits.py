@@ -20,7 +20,7 @@ Workers = Annotated[int, Field(ge=0, le=256)]
 Processes = Annotated[int, Field(gt=0, le=256)]
 Threads = Annotated[int, Field(gt=0, le=512)]
 Megabytes = Annotated[int, Field(gt=0, le=10**7)]
-Side = Annotated[int, Field(gt=0, le=8192)]
+Resolution = Annotated[int, Field(gt=0, le=8192)]
 """Rows and columns of an image or map, pixels."""
 Frames = Annotated[int, Field(gt=0, le=10**7)]
 """Of speech, usually 100 a second."""
@@ -42,4 +42,4 @@ TORCH_OPTIM: dict[str, Any] = {
     "capturable": Literal[False],  # for CUDA graphs, which the trainer does not make
     "differentiable": Literal[False],
 }
-"""Of keywords of ``torch.optim``, in the place of its own annotations; lower limits torch checks itself."""
+"""Of keywords of ``torch.optim``, instead of its own annotations; lower limits torch checks itself."""

@@ -5,6 +5,8 @@ When a module moves, its former name is added here, and the values that led to i
 
 from typing import Any
 
+from config.renamed import RENAMED_CLASSES
+
 MOVED = {
     "datasets.active_learning": "datasets.spoken_captions.active_learning",
     "datasets.audio": "datasets.audio.read",
@@ -27,7 +29,7 @@ MOVED = {
     "datasets.manifest": "datasets.spoken_captions.places_manifest",
     "datasets.manifest_paths": "datasets.spoken_captions.manifest_paths",
     "datasets.mp3_frames": "datasets.audio.mp3_frames",
-    "datasets.negative_pictures": "tasks.words_by_drawing.experiments.negative_pictures",
+    "datasets.negative_pictures": "tasks.words_by_drawing.experiments.negative_images",
     "datasets.ogg_pages": "datasets.audio.ogg_pages",
     "datasets.prepared": "datasets.sharded_build",
     "datasets.records": "datasets.spoken_captions.records",
@@ -45,6 +47,7 @@ MOVED = {
     "datasets.windows": "datasets.audio.windows",
     "datasets.words": "datasets.spoken_captions.vocabulary",
     "datasets.world.artefacts": "datasets.world.render.artefacts",
+    "datasets.world.attribute_pictures": "datasets.world.attribute_images",
     "datasets.world.attributes": "datasets.world.scene.attributes",
     "datasets.world.captions": "datasets.world.language.captions",
     "datasets.world.draws": "datasets.world.scene.random_stream",
@@ -183,6 +186,7 @@ MOVED = {
     "tasks.units.naming": "tasks.resdavenet_vq.utterances",
     "tasks.units.unit_report": "tasks.resdavenet_vq.unit_report",
     "tasks.units.word_detection": "tasks.resdavenet_vq.word_detection",
+    "tasks.words_by_drawing.experiments.negative_pictures": "tasks.words_by_drawing.experiments.negative_images",
     "tasks.words_by_drawing_experiments.active_learning": "tasks.words_by_drawing.experiments.active_learning",
     "tasks.words_by_drawing_experiments.choosing": "tasks.words_by_drawing.experiments.choice",
     "tasks.words_by_drawing_experiments.clusters": "tasks.words_by_drawing.experiments.run_clusters",
@@ -244,10 +248,12 @@ def composed(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def moved(dotted: str) -> str | None:
-    """Return the name of today of what a dotted path named before its module moved; None where that never stood there.
+    """Return the name of today of what a dotted path named before it moved or was renamed; None where it never was.
 
     Args:
         dotted: e.g. ``datasets.speech_image.SpeechImageData``.
     """
     module, _, name = dotted.rpartition(".")
-    return OFFERED.get(dotted) or (f"{MOVED[module]}.{name}" if module in MOVED else None)
+    now = OFFERED.get(dotted) or (f"{MOVED[module]}.{name}" if module in MOVED else dotted)
+    now = RENAMED_CLASSES.get(now, now)
+    return None if now == dotted else now

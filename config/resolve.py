@@ -4,6 +4,7 @@ A config must not be able to run arbitrary code, so a name resolves only when it
 object was defined there (``tasks.attngan.os.system`` is refused although ``os`` is an attribute of that module).
 """
 
+import dataclasses
 import importlib
 import importlib.util
 import inspect
@@ -12,10 +13,11 @@ import re
 import types
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from config.moved import composed, moved
-from config.signatures import ConfigError
+from config.renamed import renamed_keys
+from config.signatures import ConfigError, bare_arms, item_kinds, parameters
 
 ALLOWED_MODULES = (
     "datasets",
@@ -72,7 +74,7 @@ def resolve_type(dotted: str) -> Callable[..., Any]:
         ConfigError: the path is not allowed, does not exist, or is no class or function of that module.
     """
     if dotted in ALLOWED_MODULES:
-        raise ConfigError(_module_told(dotted))
+        raise ConfigError(_module_message(dotted))
     if not isinstance(dotted, str) or not _DOTTED.fullmatch(dotted):
         raise ConfigError(f"found {shortened(dotted)}, expected a dotted path such as models.davenet.DavenetSpeech")
     if not _allowed(dotted):
@@ -92,7 +94,7 @@ def resolve_type(dotted: str) -> Callable[..., Any]:
     if name.startswith("_") or not (inspect.isclass(found) or inspect.isfunction(found)):
         _refuse_moved(dotted)
         if hasattr(module, "__path__") and not name.startswith("_") and importlib.util.find_spec(dotted):
-            raise ConfigError(_module_told(dotted))
+            raise ConfigError(_module_message(dotted))
         raise ConfigError(f"'{dotted}' does not exist{closest(name, public_names(module)) or _offered(module)}")
     if not _allowed(found.__module__ + "."):
         raise ConfigError(f"'{dotted}' is defined in {found.__module__}, which is not on the allow-list")
@@ -105,12 +107,12 @@ def _refuse_moved(dotted: str) -> None:
     """Say where that stands today which a path of another day names."""
     now = moved(dotted)
     if now is not None:
-        resolve_type(now)  # what never was there is told with its nearest name
+        resolve_type(now)  # what never was there is reported with its nearest name
         raise ConfigError(f"'{dotted}' is now '{now}': write that")
 
 
 def translated(values: Any) -> Any:
-    """Return what was saved earlier with the names of today for classes and functions that have moved.
+    """Return what was saved earlier with the names of today for classes, functions and keys that have others now.
 
     Args:
         values: a config, or a part of one, as a run or a card holds it.
@@ -118,16 +120,45 @@ def translated(values: Any) -> Any:
     Returns:
         A copy; names that today's project knows as they are, and those that it never knew, are left as they are.
     """
-    if isinstance(values, dict):
-        values = composed(values)
-        return {key: _name_now(item) if key in NAMES else translated(item) for key, item in values.items()}
-    return [translated(item) for item in values] if isinstance(values, list) else values
+    return _translated(values, Any)
+
+
+def _translated(value: Any, annotation: Any) -> Any:
+    """Translate a value that stands for ``annotation``, which says whose keys a mapping without ``type`` holds."""
+    if isinstance(value, list):
+        kinds = [kinds for member in bare_arms(annotation) if (kinds := item_kinds(member, len(value))) is not None]
+        return [_translated(*pair) for pair in zip(value, kinds[0] if kinds else [Any] * len(value), strict=True)]
+    if not isinstance(value, dict):
+        return value
+    value = composed(value)
+    named = {key: _name_now(value[key]) for key in NAMES if key in value}
+    target, members = _owner(named), bare_arms(annotation)
+    if target is None:
+        target = next((member for member in members if dataclasses.is_dataclass(member)), None)
+    own = {} if target is None else parameters(target)
+    of_all = next((get_args(member)[1] for member in members if get_origin(member) is dict), Any)
+    now = {} if target is None else {old: new for old, new in renamed_keys(target).items() if new not in value}
+    made = {}
+    for key, item in value.items():
+        key = now.get(key, key)
+        made[key] = named[key] if key in named else _translated(item, own[key].annotation if key in own else of_all)
+    return made
+
+
+def _owner(named: dict[str, Any]) -> Callable[..., Any] | None:
+    """Return the class or function that a mapping names; None where it names none that is known."""
+    for dotted in named.values():
+        try:
+            return resolve_type(dotted) if isinstance(dotted, str) else None
+        except ConfigError:
+            return None
+    return None
 
 
 def _name_now(dotted: Any) -> Any:
     now = moved(dotted) if isinstance(dotted, str) else None
     if now is None:
-        return translated(dotted)
+        return _translated(dotted, Any)
     try:
         resolve_type(dotted)
     except ConfigError:
@@ -153,15 +184,15 @@ def is_entry(target: Callable[..., Any]) -> bool:
     Args:
         target: class or function.
     """
-    place = target.__module__.split(".")[0]
-    return inspect.isfunction(target) and place in ENTRY_MODULES and target.__annotations__.get("return", 0) is None
+    package = target.__module__.split(".")[0]
+    return inspect.isfunction(target) and package in ENTRY_MODULES and target.__annotations__.get("return", 0) is None
 
 
 def _allowed(dotted: str) -> bool:
     return any(dotted.startswith(module + ".") for module in ALLOWED_MODULES)
 
 
-def _module_told(dotted: str) -> str:
+def _module_message(dotted: str) -> str:
     """Say that a path is a module and which paths below it can be meant."""
     own, listed = _contents(importlib.import_module(dotted))
     what = "a class or function in it" if own else "a class or function of a module in it"
@@ -169,7 +200,7 @@ def _module_told(dotted: str) -> str:
 
 
 def _offered(module: types.ModuleType) -> str:
-    """Say what a module has in the place of a name that resembles nothing in it."""
+    """Say what a module has instead of a name that resembles nothing in it."""
     listed = _contents(module)[1]
     return f"; {module.__name__} has {listed}" if listed else ""
 

@@ -20,10 +20,10 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import SchemaError
 from torch import Tensor
 
-from config.check import ENTRY_OFFERS
+from config.check import ENTRY_DEFERRED
 from config.load import PROJECT_ROOT, list_configs, load
 from config.resolve import ALLOWED_MODULES, public_names, resolve_type
-from config.signatures import arms, describe, offers_of, parameters, serves
+from config.signatures import arms, deferred_of, describe, parameters, serves
 
 MADE_IN_CODE = (Tensor, np.ndarray, torch.Generator, torch.device, torch.dtype)
 OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
@@ -73,7 +73,7 @@ class _Schema:
         return options[0] if len(options) == 1 else {"anyOf": options}
 
     def _one(self, annotation: Any) -> dict[str, Any]:
-        factory = offers_of(annotation)
+        factory = deferred_of(annotation)
         if factory:
             return self._nodes((get_args(factory[0]) or (Any,))[-1], factory[1].names)
         if annotation is Path:
@@ -151,7 +151,7 @@ def schema() -> dict[str, Any]:
     entries = sorted({load(path).values["entry"] for path in list_configs()})
     cases = []
     for entry in entries:
-        call = builder.call(resolve_type(entry), ENTRY_OFFERS)
+        call = builder.call(resolve_type(entry), ENTRY_DEFERRED)
         common = {"entry": {"const": entry}, "description": {"type": "string"}, "extends": {"type": "string"}}
         closed = {**call, "properties": {**common, **call["properties"]}, "additionalProperties": False}
         cases.append({"if": {"properties": {"entry": {"const": entry}}, "required": ["entry"]}, "then": closed})

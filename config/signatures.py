@@ -24,18 +24,18 @@ LIMITS = {
 
 
 PLAIN = (bool, int, float, str, bytes, list, dict, tuple, set)
-Fault = tuple[str, str]
+Problem = tuple[str, str]
 """Where, and what was found and expected."""
 
 
 class ConfigError(UserError):
-    """A config that cannot be used; the message lists every fault with its key path."""
+    """A config that cannot be used; the message lists every error with its key path."""
 
 
-class Offers:
+class Deferred:
     """Marks a parameter that takes an unbuilt node, and names the keywords its owner will pass when it builds it.
 
-    ``optimizer: Annotated[Callable[..., Optimizer], Offers("params")]`` receives a :class:`config.Factory`. Offered
+    ``optimizer: Annotated[Callable[..., Optimizer], Deferred("params")]`` receives a :class:`config.Factory`. Offered
     names may not be set in YAML; the factory passes on only those that its target declares.
     """
 
@@ -113,12 +113,12 @@ def arms(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def offers_of(annotation: Any) -> tuple[Any, Offers] | None:
-    """Return ``(callable annotation, Offers)`` when ``annotation`` asks for an unbuilt node."""
+def deferred_of(annotation: Any) -> tuple[Any, Deferred] | None:
+    """Return ``(callable annotation, Deferred)`` when ``annotation`` asks for an unbuilt node."""
     if get_origin(annotation) is Annotated:
         inner, *marks = get_args(annotation)
         for mark in marks:
-            if isinstance(mark, Offers):
+            if isinstance(mark, Deferred):
                 return inner, mark
     return None
 
@@ -132,19 +132,19 @@ def offered_names(annotation: Any) -> tuple[str, ...]:
     Returns:
         Names of the offered keywords; none for a parameter that takes a value.
     """
-    found = [offers_of(member) for member in arms(annotation)]
+    found = [deferred_of(member) for member in arms(annotation)]
     return tuple(name for offer in found if offer is not None for name in offer[1].names)
 
 
 def bare_arms(annotation: Any) -> list[Any]:
     """Return the alternatives of a union without their limits: ``Annotated[int, Ge(1)] | None`` gives int and None.
 
-    Parameters that take unbuilt nodes keep their :class:`Offers`.
+    Parameters that take unbuilt nodes keep their :class:`Deferred`.
 
     Args:
         annotation: a type.
     """
-    if get_origin(annotation) is Annotated and offers_of(annotation) is None:
+    if get_origin(annotation) is Annotated and deferred_of(annotation) is None:
         return bare_arms(get_args(annotation)[0])
     members = arms(annotation)
     return members if members == [annotation] else [bare for member in members for bare in bare_arms(member)]
@@ -220,7 +220,7 @@ def describe(annotation: Any) -> str:
     Args:
         annotation: a type, limits and choices included.
     """
-    offered = offers_of(annotation)
+    offered = deferred_of(annotation)
     if offered:
         product = get_args(offered[0])[-1] if get_args(offered[0]) else Any
         return f"a node {{type: ...}} that makes {describe(product)}"

@@ -1,4 +1,4 @@
-"""Try the constructors that cost nothing, so that what they refuse stands among the faults of the check.
+"""Try the constructors that cost nothing, so that what they refuse stands among the errors of the check.
 
 Groups of plain values (dataclasses) are made; networks are made on torch's ``meta`` device, without memory and without
 their weight files; optimisers and schedules make one step. Everything else is built when its turn comes.
@@ -31,12 +31,12 @@ from config.signatures import bare_arms, fits, parameters
 MOST_NUMBERS = 2**35  # of a network: 128 GiB of float32
 
 
-def trial_fault(target: Callable[..., Any], values: dict[str, Any], offered: tuple[str, ...]) -> str | None:
+def trial_error(target: Callable[..., Any], values: dict[str, Any], offered: tuple[str, ...]) -> str | None:
     """Make what a node or group names, where that is cheap.
 
     Args:
         target: what it names.
-        values: its keywords without fault; a default stands in for a faulty one.
+        values: its keywords without error; a default stands in for a faulty one.
         offered: keywords that the program will give.
 
     Returns:
@@ -54,16 +54,16 @@ def trial_fault(target: Callable[..., Any], values: dict[str, Any], offered: tup
     return _refusal(target, json.dumps(values), stand_ins)
 
 
-def refused_key(target: Callable[..., Any], values: dict[str, Any], offered: tuple[str, ...]) -> str | None:
+def key_at_fault(target: Callable[..., Any], values: dict[str, Any], offered: tuple[str, ...]) -> str | None:
     """Find the one keyword that an optimiser refuses.
 
     Args:
         target: what the node names.
-        values: its keywords, which :func:`trial_fault` found refused.
+        values: its keywords, which :func:`trial_error` found refused.
         offered: keywords that the program will give.
 
     Returns:
-        The only keyword whose default in its place cures the fault; None where there is no such, or several.
+        The only keyword whose default value removes the error; None where there is no such, or several.
     """
     if not inspect.isclass(target) or not issubclass(target, Optimizer):
         return None
@@ -72,7 +72,7 @@ def refused_key(target: Callable[..., Any], values: dict[str, Any], offered: tup
         key
         for key in values
         if not declared[key].required
-        and trial_fault(target, {name: value for name, value in values.items() if name != key}, offered) is None
+        and trial_error(target, {name: value for name, value in values.items() if name != key}, offered) is None
     ]
     return cures[0] if len(cures) == 1 else None
 

@@ -2,22 +2,23 @@
 
 A limit of one value stands in its annotation: a type of config/limits.py, ``Annotated[int, Field(ge=1)]``, pydantic's
 ``PositiveInt``, or a rule of our own as ``AfterValidator``; of a list of nodes only that it is not empty,
-``Field(min_length=1)``. What one value alone cannot tell stands in a static method ``faults`` of the class::
+``Field(min_length=1)``. What one value alone cannot tell stands in a static method ``validate`` of the class::
 
     @staticmethod
-    def faults(min_objects: int, max_objects: int) -> Iterator[Fault]:
+    def validate(min_objects: int, max_objects: int) -> Iterator[Problem]:
         if min_objects > max_objects:
             yield "min_objects", f"found {min_objects}, expected at most max_objects, {max_objects}"
 
 Its arguments are keywords of the constructor. :func:`config.check` calls it with what the YAML says (a nested node is a
-mapping, defaults included; what has a fault of its own is left out) before anything is built; :func:`refuse` calls it
-with the attributes of a dataclass.
+mapping, defaults included; what has an error of its own is left out) before anything is built; :func:`check_values`
+calls it with the attributes of a dataclass.
 
-A class may have a second static method, ``given_faults``, about what stands beside its node. Its arguments are keywords
-of the constructor and of the node's owner; one with a default may be missing in the YAML or have a fault of its own::
+A class may have a second static method, ``validate_with_siblings``, about what stands beside its node. Its arguments
+are keywords of the constructor and of the node's owner; one with a default may be missing in the YAML or have an error
+of its own::
 
     @staticmethod
-    def given_faults(data: Node, trainer: Node | None = None) -> Iterator[Fault]:
+    def validate_with_siblings(data: Node, trainer: Node | None = None) -> Iterator[Problem]:
         if data.get("batch_size") == 1:
             yield "data.batch_size", "found 1, expected at least 2"
 """
@@ -36,9 +37,19 @@ from pydantic_core import SchemaError
 from config.limits import MOST
 from config.load import resolve_path
 from config.resolve import closest, shortened
-from config.signatures import ConfigError, Fault, arms, bare_arms, describe, is_path, item_kinds, offers_of, parameters
+from config.signatures import (
+    ConfigError,
+    Problem,
+    arms,
+    bare_arms,
+    deferred_of,
+    describe,
+    is_path,
+    item_kinds,
+    parameters,
+)
 
-TO_TEXT = "; put it in quotes to make it text"  # at the end of a fault, where the command line's way to do so is added
+TO_TEXT = "; put it in quotes to make it text"  # at the end of an error, where the command line's way to do so is added
 FLAG_WORDS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}  # of YAML 1.1
 _RULES = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 
@@ -48,18 +59,18 @@ class RefusedValues(ConfigError, ValueError):
 
     Args:
         name: of the class.
-        faults: the keyword and the fault of each.
+        errors: the keyword and the error of each.
 
     Attributes:
-        faults: the keyword and the fault of each.
+        errors: the keyword and the error of each.
     """
 
-    def __init__(self, name: str, faults: list[Fault]) -> None:
-        super().__init__(f"{name}: " + "; ".join(f"{key}: {message}" for key, message in faults))
-        self.faults = faults
+    def __init__(self, name: str, errors: list[Problem]) -> None:
+        super().__init__(f"{name}: " + "; ".join(f"{key}: {message}" for key, message in errors))
+        self.errors = errors
 
 
-def value_faults(annotation: Any, value: Any, key_path: str, strict: bool = True) -> Iterator[Fault]:
+def value_errors(annotation: Any, value: Any, key_path: str, strict: bool = True) -> Iterator[Problem]:
     """Check a value that holds no nodes.
 
     Args:
@@ -74,11 +85,11 @@ def value_faults(annotation: Any, value: Any, key_path: str, strict: bool = True
     """
     if annotation is Any:
         return
-    if any(offers_of(member) for member in arms(annotation)):
+    if any(deferred_of(member) for member in arms(annotation)):
         yield key_path, f"found {shortened(value)}, expected {describe(annotation)}"
         return
-    inner = [fault for kind, item, path in _items(annotation, value, key_path)
-             for fault in value_faults(kind, item, path, strict)]  # fmt: skip
+    inner = [error for kind, item, path in _items(annotation, value, key_path)
+             for error in value_errors(kind, item, path, strict)]  # fmt: skip
     if inner:
         yield from inner
         return
@@ -161,34 +172,34 @@ def _choices(annotation: Any) -> list[str]:
     return [choice for member in literals for choice in get_args(member) if isinstance(choice, str)]
 
 
-def combination_faults(target: Callable[..., Any], values: dict[str, Any]) -> list[Fault]:
+def combination_errors(target: Callable[..., Any], values: dict[str, Any]) -> list[Problem]:
     """Ask a class which combinations of its keywords it refuses.
 
     Args:
-        target: what a node names; the classes that refuse combinations have a static method ``faults``.
-        values: keywords without fault; where one that ``faults`` looks at is not among them, it is not asked.
+        target: what a node names; the classes that refuse combinations have a static method ``validate``.
+        values: keywords without error; where one that ``validate`` looks at is not among them, it is not asked.
 
     Returns:
-        The keyword and the fault of each.
+        The keyword and the error of each.
     """
-    return _asked(target, "faults", {name: values[name] for name in parameters(target) if name in values})
+    return _asked(target, "validate", {name: values[name] for name in parameters(target) if name in values})
 
 
-def given_faults(target: Callable[..., Any], values: dict[str, Any], given: dict[str, Any]) -> list[Fault]:
+def validate_with_siblings(target: Callable[..., Any], values: dict[str, Any], given: dict[str, Any]) -> list[Problem]:
     """Ask a class which combinations of its keywords with its owner's it refuses.
 
     Args:
         target: what a node names.
-        values: keywords of the node without fault.
+        values: keywords of the node without error.
         given: the owner's keywords, as the config has them.
 
     Returns:
-        The keyword and the fault of each.
+        The keyword and the error of each.
     """
-    return _asked(target, "given_faults", values | given)
+    return _asked(target, "validate_with_siblings", values | given)
 
 
-def _asked(target: Callable[..., Any], name: str, values: dict[str, Any]) -> list[Fault]:
+def _asked(target: Callable[..., Any], name: str, values: dict[str, Any]) -> list[Problem]:
     """Return what a static method of a class says against values; nothing where one that it looks at is missing."""
     rule = getattr(target, name, None)
     if not inspect.isfunction(rule):
@@ -199,22 +210,22 @@ def _asked(target: Callable[..., Any], name: str, values: dict[str, Any]) -> lis
     return list(rule(**{key: values[key] for key in wanted if key in values}))
 
 
-def refuse(instance: Any) -> None:
+def check_values(instance: Any) -> None:
     """Refuse a dataclass with impossible values: for its ``__post_init__``.
 
     Args:
-        instance: of a dataclass; its annotations and its ``faults`` say what is possible.
+        instance: of a dataclass; its annotations and its ``validate`` say what is possible.
 
     Raises:
-        RefusedValues: every fault, by field.
+        RefusedValues: every error, by field.
     """
     values = {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance)}
     rows = [
-        fault
+        error
         for name, parameter in parameters(type(instance)).items()
-        for fault in value_faults(parameter.annotation, values[name], name, strict=False)
+        for error in value_errors(parameter.annotation, values[name], name, strict=False)
     ]
     faulty = {path.split(".")[0] for path, _ in rows}
-    rows += combination_faults(type(instance), {name: value for name, value in values.items() if name not in faulty})
+    rows += combination_errors(type(instance), {name: value for name, value in values.items() if name not in faulty})
     if rows:
         raise RefusedValues(type(instance).__name__, rows)

@@ -1,1 +1,1 @@
-"""Readers of pictures, speech and text: one class per shape of sample, one loader for all of them."""
+"""Readers of images, speech and text: one class per shape of sample, one loader for all of them."""

@@ -105,7 +105,7 @@ def not_there(path: Path, kind: str) -> str | None:
 
     Args:
         path: of the file.
-        kind: "sound" or "picture".
+        kind: "sound" or "image".
 
     Returns:
         The end of a sentence that begins with the path; None where a regular file is there.
@@ -121,7 +121,8 @@ def not_there(path: Path, kind: str) -> str | None:
     if stat.S_ISREG(mode):
         return None
     found = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-    return f"is {found}, expected a {kind} file; correct the manifest (or its base path)"
+    article = "an" if kind[:1] in "aeiou" else "a"
+    return f"is {found}, expected {article} {kind} file; correct the manifest (or its base path)"
 
 
 def shown_path(path: str) -> str:

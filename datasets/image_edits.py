@@ -37,9 +37,9 @@ def warp(
         strength * _resized(ndimage.gaussian_filter(noise, sigma, mode="mirror", radius=radius), height, width)
         for noise in (down, across)
     ]
-    places = np.indices((height, width)) + shifts
+    positions = np.indices((height, width)) + shifts
     bent = [
-        ndimage.map_coordinates(image[..., channel].astype(float), places, order=1, mode="mirror")
+        ndimage.map_coordinates(image[..., channel].astype(float), positions, order=1, mode="mirror")
         for channel in range(3)
     ]
     return np.stack(bent, axis=2).round().astype(np.uint8)
@@ -104,9 +104,9 @@ def clone(source: np.ndarray, target: np.ndarray, mask: np.ndarray, centre: tupl
     top, left = int(centre[1]) - height // 2, int(centre[0]) - width // 2
     if top < 0 or left < 0 or top + height > target.shape[0] or left + width > target.shape[1]:
         raise CloneError(f"the part of {width} x {height} pixels would leave the image at {centre}")
-    place = (slice(top, top + height), slice(left, left + width))
+    window = (slice(top, top + height), slice(left, left + width))
     cloned = target.copy()
-    cloned[place] = _blended(source[box] * mask[box][..., None], target[place], mask[box])
+    cloned[window] = _blended(source[box] * mask[box][..., None], target[window], mask[box])
     return cloned
 
 

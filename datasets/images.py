@@ -1,4 +1,4 @@
-"""Picture files to what the image encoders take: decoded with PIL, cut and scaled with torchvision's v2 transforms.
+"""Image files to what the image encoders take: decoded with PIL, cut and scaled with torchvision's v2 transforms.
 
 Published forms: wnhsu/ResDAVEnet-VQ trains on a random-resized crop of 224 and evaluates on 256 -> centre crop 224;
 surisdi/learning-by-drawing takes 128 -> centre crop 128 for both. Both normalise with ImageNet's mean and deviation.
@@ -19,19 +19,19 @@ from torch import Tensor
 
 from common.errors import UserError
 from common.imagenet import normalise
-from config import Fault, refuse
-from config.limits import Side
+from config import Problem, check_values
+from config.limits import Resolution
 from datasets.file_names import not_there, shown_path
 from datasets.pixels import PixelError, is_blank, spread, to_rgb
 
-SMALLEST_SIDE = 2
+SMALLEST_EDGE = 2
 LARGEST = 2**27  # pixels; 400 MB as RGB. What a phone of 108 million takes is below
 DENSEST = 1000  # pixels that a byte of a file stands for at most, where there are more than UNSUSPICIOUS
 UNSUSPICIOUS = 2**24
 CONVERT = "convert it to JPEG or PNG"
-KINDS = (  # what begins so is no picture that Pillow decodes: what it is, and what to do
+KINDS = (  # what begins so is no image that Pillow decodes: what it is, and what to do
     (rb"$", "the file is empty", "copy it again"),
-    (rb"version https://git-lfs", "a pointer of Git LFS, not the picture itself", "fetch it with git lfs pull"),
+    (rb"version https://git-lfs", "a pointer of Git LFS, not the image itself", "fetch it with git lfs pull"),
     (rb".{4}ftyp(hei|hev|mif1|msf1)", "HEIF", CONVERT),
     (rb"\xff\x0a|.{4}JXL ", "JPEG XL", CONVERT),
     (rb"\s*(<\?xml.*?)?(<!--.*?)?(<!DOCTYPE svg.*?)?<svg", "SVG", CONVERT),
@@ -42,32 +42,32 @@ KINDS = (  # what begins so is no picture that Pillow decodes: what it is, and w
 
 
 class ImageError(UserError):
-    """A picture that cannot be decoded, or shows nothing."""
+    """An image that cannot be decoded, or shows nothing."""
 
 
 def read_image(source: Path | bytes | np.ndarray, name: str | None = None) -> Image.Image:
-    """Decodes a picture to RGB as viewers show it: upright, and from black to white.
+    """Decodes an image to RGB as viewers show it: upright, and from black to white.
 
     Every mode of Pillow is converted, also grey of 16 and 32 bits and of floats (datasets/pixels.py says what is white
     there). Photographs are turned as their EXIF orientation says, which the published code does not do. Transparent
     parts lie on white, or on black where nothing could be seen on white. Of several frames the first counts. A blank
-    picture is refused as a silent sound is: nothing can be learned from it, and it is often what a failure left. Blank
+    image is refused as a silent sound is: nothing can be learned from it, and it is often what a failure left. Blank
     is what spans 3 of 255 levels at most, or up to 8 that are noise, such as a black frame of a camera; whatever shows
-    an object of more than that is a picture.
+    an object of more than that is an image.
 
     Args:
         source: A file, or its bytes (uint8 array or bytes) as HDF5 holds them.
-        name: What an error calls the picture; the path when it is a file.
+        name: What an error calls the image; the path when it is a file.
 
     Returns:
-        RGB picture, fully loaded.
+        RGB image, fully loaded.
 
     Raises:
-        ImageError: The file is missing, broken off or no picture, whatever its decoder says of it; has a side of one
-            pixel, or so many pixels that it takes too much memory; has no defined black and white; is blank.
+        ImageError: The file is missing, broken off or no image, whatever its decoder says of it; has a height or width
+            of one pixel, or so many pixels that it takes too much memory; has no defined black and white; is blank.
     """
-    name = name or (shown_path(str(source)) if isinstance(source, Path) else "picture in memory")
-    if isinstance(source, Path) and (absent := not_there(source, "picture")):
+    name = name or (shown_path(str(source)) if isinstance(source, Path) else "image in memory")
+    if isinstance(source, Path) and (absent := not_there(source, "image")):
         raise ImageError(f"{name}: {absent}")
     try:
         # not by name: files that Pillow 13 opens are mapped into memory, and TIFF that lies on its side is garbled
@@ -80,12 +80,12 @@ def read_image(source: Path | bytes | np.ndarray, name: str | None = None) -> Im
         raise ImageError(f"{name}: {error}") from error
     except UnidentifiedImageError as error:
         found, remedy = _kind(source)
-        raise ImageError(f"{name}: cannot be decoded as a picture ({found}); {remedy}") from error
+        raise ImageError(f"{name}: cannot be decoded as an image ({found}); {remedy}") from error
     except Exception as error:  # decoders raise what they like: RuntimeError, NotImplementedError, MemoryError
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{name}: cannot be decoded as a picture ({reason}); replace or remove it") from error
-    if min(rgb.size) < SMALLEST_SIDE:
-        raise ImageError(f"{name}: is {rgb.width}x{rgb.height} pixels, expected at least {SMALLEST_SIDE} a side")
+        raise ImageError(f"{name}: cannot be decoded as an image ({reason}); replace or remove it") from error
+    if min(rgb.size) < SMALLEST_EDGE:
+        raise ImageError(f"{name}: is {rgb.width}x{rgb.height} pixels, expected at least {SMALLEST_EDGE} a side")
     if is_blank(rgb):
         levels = spread(rgb)
         alike = f"within {levels} of 255 levels" if levels else "equal"
@@ -95,8 +95,8 @@ def read_image(source: Path | bytes | np.ndarray, name: str | None = None) -> Im
     return rgb
 
 
-def read_picture_bytes(path: Path) -> bytes:
-    """Reads a picture file without decoding it.
+def read_image_bytes(path: Path) -> bytes:
+    """Reads an image file without decoding it.
 
     Args:
         path: The file.
@@ -108,7 +108,7 @@ def read_picture_bytes(path: Path) -> bytes:
         ImageError: There is no such file, or it cannot be read.
     """
     name = shown_path(str(path))
-    if absent := not_there(path, "picture"):
+    if absent := not_there(path, "image"):
         raise ImageError(f"{name}: {absent}")
     try:
         return path.read_bytes()
@@ -117,12 +117,12 @@ def read_picture_bytes(path: Path) -> bytes:
 
 
 def _opened(source: Path | bytes | np.ndarray) -> BinaryIO:
-    """The bytes of a picture as a file."""
+    """The bytes of an image as a file."""
     return source.open("rb") if isinstance(source, Path) else io.BytesIO(bytes(source))
 
 
 def _check_size(image: Image.Image, file: BinaryIO) -> None:
-    """Refuses a picture whose pixels would take too much memory, or so much more than its file that it is a trap."""
+    """Refuses an image whose pixels would take too much memory, or so much more than its file that it is a trap."""
     at = file.tell()
     size = file.seek(0, io.SEEK_END)
     file.seek(at)
@@ -156,34 +156,34 @@ def transforms() -> types.ModuleType:
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """How a picture is cut and scaled.
+    """How an image is cut and scaled.
 
     Args:
-        size: Side of the square result in pixels.
-        resize: Length in pixels that the shorter side gets before the centre crop.
+        size: Height and width of the square result in pixels.
+        resize: Length in pixels that the shorter edge gets before the centre crop.
         random_crop: Train on random-resized crops (8 to 100 % of the area, as published); False takes the centre
             crop in training too. Evaluation always takes the centre crop.
-        flip: Mirror half of the training pictures left to right. No published system does, and captions say "left".
+        flip: Mirror half of the training images left to right. No published system does, and captions say "left".
     """
 
-    size: Side
-    resize: Side
+    size: Resolution
+    resize: Resolution
     random_crop: bool
     flip: bool = False
 
     def __post_init__(self) -> None:
-        refuse(self)
+        check_values(self)
 
     @staticmethod
-    def faults(size: int, resize: int) -> Iterator[Fault]:
-        """Refuse a crop larger than the picture that it is cut from.
+    def validate(size: int, resize: int) -> Iterator[Problem]:
+        """Refuse a crop larger than the image that it is cut from.
 
         Args:
-            size: side of the crop in pixels.
-            resize: shorter side of the scaled picture in pixels.
+            size: height and width of the crop in pixels.
+            resize: shorter edge of the scaled image in pixels.
 
-        Returns:
-            A fault where the crop is the larger one.
+        Yields:
+            Key path and message where the crop is the larger one.
         """
         if size > resize:
             yield "size", f"found {size}, expected at most resize, {resize} (pixels)"

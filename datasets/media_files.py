@@ -54,7 +54,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def encode_image(image: np.ndarray, image_format: ImageFormat) -> bytes:
-    """Encode a picture.
+    """Encode an image.
 
     Args:
         image: (H, W, 3) RGB or (H, W) grey, uint8.

@@ -1,9 +1,9 @@
-"""Pixels of an opened picture file as 8-bit RGB: which value is white, what transparency hides, which way is up.
+"""Pixels of an opened image file as 8-bit RGB: which value is white, what transparency hides, which way is up.
 
-Pillow clips or cuts values of more than 8 bits, so that pictures of 12 bits in 16, of 32 bits or of floats turn black.
+Pillow clips or cuts values of more than 8 bits, so that images of 12 bits in 16, of 32 bits or of floats turn black.
 Few files say which value is white. Here it is what the file says (TIFF's BitsPerSample and MaxSampleValue, PNG's sBIT);
 else 1 for floats up to 1, and for all others the largest value of the fewest of 8, 10, 12, 14 and 16 bits (or 24, 31
-and 32) that hold the brightest pixel. A picture that stays below an eighth of that has no defined white: an error.
+and 32) that hold the brightest pixel. An image that stays below an eighth of that has no defined white: an error.
 Floats may lie a tenth of white above white and below black, as resampling makes them at sharp edges, and are clipped.
 """
 
@@ -22,7 +22,7 @@ from PIL.ExifTags import Base
 log = logging.getLogger(__name__)
 WIDE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of more than 8 bits
 WHITES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16, 24, 31, 32))
-DARKEST = 1 / 8  # of white: the brightest pixel of a picture whose white is a guess
+DARKEST = 1 / 8  # of white: the brightest pixel of an image whose white is a guess
 OVERSHOOT = (
     0.1  # of white: a sharp edge that Lanczos' or a bicubic filter scaled goes 0.07 to 0.09 beyond its two sides
 )
@@ -66,7 +66,7 @@ class Scale(NamedTuple):
 
 
 def to_rgb(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
-    """Make any picture RGB, upright.
+    """Make any image RGB, upright.
 
     Transparent parts lie on white; on black where nothing would be seen on white, such as white letters.
 
@@ -129,7 +129,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _on_ground(image: Image.Image) -> Image.Image:
-    """RGB of a picture of 8 bits, transparent parts on white, or on black where white would show nothing."""
+    """RGB of an image of 8 bits, transparent parts on white, or on black where white would show nothing."""
     if image.mode not in ("RGBA", "LA", "PA", "La", "RGBa") and "transparency" not in image.info:
         return image.convert("RGB")
     image = image.convert("RGBA")
@@ -141,7 +141,7 @@ def _on_ground(image: Image.Image) -> Image.Image:
 
 
 def _wide(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
-    """RGB of a grey picture of more than 8 bits."""
+    """RGB of a grey image of more than 8 bits."""
     values, scale = np.asarray(image), _scale(image, content)
     if scale.unsigned:
         values = values.view(np.uint32)
@@ -236,7 +236,7 @@ def _with_gaps(values: np.ndarray, scale: Scale) -> np.ndarray:
     if np.isinf(values).any() or 2 * np.count_nonzero(gaps) > values.size:
         bad = values.size - np.count_nonzero(np.isfinite(values))
         raise PixelError(f"holds {bad} NaN or infinite values among {values.size}; {SAVE_AGAIN}")
-    log.warning("a picture holds %d NaN among %d values: they are taken for white", np.count_nonzero(gaps), values.size)
+    log.warning("an image holds %d NaN among %d values: they are taken for white", np.count_nonzero(gaps), values.size)
     scaled = _scaled(np.where(gaps, values[~gaps].min(), values), scale)
     scaled[gaps] = 255
     return scaled
@@ -253,4 +253,4 @@ def _guessed(peak: float, kind: np.dtype) -> float:
 def _say_guess(kind: str, white: float) -> None:
     """Says once what is taken for white where it is not the largest value of the type."""
     if white != (1 if kind.startswith("float") else np.iinfo(kind).max):
-        log.info("%s pictures that are no brighter than %.12g: that is taken for white", kind, white)
+        log.info("%s images that are no brighter than %.12g: that is taken for white", kind, white)

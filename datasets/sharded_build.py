@@ -81,8 +81,8 @@ def is_complete(path: Path, asked: Mapping[str, Any], error: type[UserError], no
             raise error(f"{folder} is not empty and holds {none} ({', '.join(foreign[:3])}, ...); give an empty folder")
         return False
     state = read_state(path, error, f"delete {folder} and start again")
-    if told := differences(state | state["settings"], asked):
-        raise error(f"{folder} holds {other}: {told}; give another {key}, delete that folder, or ask for the same")
+    if message := differences(state | state["settings"], asked):
+        raise error(f"{folder} holds {other}: {message}; give another {key}, delete that folder, or ask for the same")
     return bool(state["complete"])
 
 

@@ -52,24 +52,26 @@ def refuse_missing(data: Factory, prepare: Factory | None = None) -> None:
         prepare: node of what will be run before; what it makes may be missing.
 
     Raises:
-        UserError: names every missing file, and every folder in a file's place, with its key path.
+        UserError: names every missing file, and every folder where a file should be, with its key path.
     """
     made = None if prepare is None else made_folder(prepare)
-    told = [
-        f"  {key_path}: {path} {fault}"
+    messages = [
+        f"  {key_path}: {path} {error}"
         for key_path, path in data.paths()
         if (path.exists() or prepare is None or (made is not None and not path.is_relative_to(made)))
-        and (fault := _path_fault(key_path.rpartition(".")[2], path))
+        and (error := _path_error(key_path.rpartition(".")[2], path))
     ]
-    if told:
-        files = "1 file of the data is missing" if len(told) == 1 else f"{len(told)} files of the data are missing"
+    if messages:
+        files = (
+            "1 file of the data is missing" if len(messages) == 1 else f"{len(messages)} files of the data are missing"
+        )
         raise UserError(
-            "\n".join([f"{files}; correct the path, or make the data first (the config's head says how)", *told])
+            "\n".join([f"{files}; correct the path, or make the data first (the config's head says how)", *messages])
         )
 
 
-def _path_fault(key: str, path: Path) -> str | None:
-    """Say what is wrong with the path at a key: nothing is there, or a folder in a file's place or the reverse."""
+def _path_error(key: str, path: Path) -> str | None:
+    """Say what is wrong with the path at a key: nothing is there, or a folder instead of a file or the reverse."""
     if not path.exists():
         return f"does not exist{_beside(path, key == 'folder')}"
     if key == "folder" and not path.is_dir():
@@ -80,7 +82,7 @@ def _path_fault(key: str, path: Path) -> str | None:
 
 
 def _beside(path: Path, folder: bool) -> str:
-    """Name what of its kind stands in the place of a missing file or folder, or the folder that is missing too."""
+    """Name what of its kind stands instead of a missing file or folder, or the folder that is missing too."""
     if not path.parent.is_dir():
         return f", nor does the folder {path.parent}"
     there = [

@@ -37,7 +37,7 @@ class ForeignCheckpointError(CheckpointError):
 
 
 def write(path: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` so that ``path`` is at any moment the old file or the new one, never a part.
+    """Write ``state`` so that ``path`` is at any time the old file or the new one, never a part.
 
     Args:
         path: the target; a temporary file is made beside it.
@@ -147,7 +147,7 @@ def read_newest(folder: Path, check: Check) -> tuple[Path, dict[str, Any]] | Non
     """Read ``last.pt``; when it is damaged or missing, say so and read the newest other one (call on every rank).
 
     Rank 0 decides which file is used. A damaged ``last.pt`` becomes ``last.damaged.pt``: left where it is, it would
-    take the place of the good ``previous.pt`` at the next save.
+    replace the good ``previous.pt`` at the next save.
 
     Args:
         folder: a run's checkpoint folder.
@@ -159,41 +159,41 @@ def read_newest(folder: Path, check: Check) -> tuple[Path, dict[str, Any]] | Non
     Raises:
         CheckpointError: files are there but none can be read; they stay as they are.
     """
-    found, faults = _find_newest(folder, check) if distributed.is_main() else (None, [])
-    path, faults = distributed.gather_objects((found[0] if found else None, faults))[0]
+    found, errors = _find_newest(folder, check) if distributed.is_main() else (None, [])
+    path, errors = distributed.gather_objects((found[0] if found else None, errors))[0]
     if path is not None:
         return found or (path, read(path))
-    if faults:
-        listed = "\n  ".join(faults)
+    if errors:
+        listed = "\n  ".join(errors)
         raise CheckpointError(f"no checkpoint can be read:\n  {listed}\nrun.resume=overwrite starts the run again")
     return None
 
 
 def _find_newest(folder: Path, check: Check) -> tuple[tuple[Path, dict[str, Any]] | None, list[str]]:
     """Return the newest checkpoint that can be read, and what is wrong with the others."""
-    faults: list[str] = []
+    errors: list[str] = []
     last, previous = folder / "last.pt", folder / "previous.pt"
-    state = _try_read(last, check, faults)
+    state = _try_read(last, check, errors)
     if state is not None:
-        return (last, state), faults
-    path, state = previous, _try_read(previous, check, faults)
+        return (last, state), errors
+    path, state = previous, _try_read(previous, check, errors)
     for copy in sorted(folder.glob("step_*.pt"), reverse=True):
         if state is not None and copy.name <= step_name(state["step"]):
             break
-        newer = _try_read(copy, check, faults)
+        newer = _try_read(copy, check, errors)
         if newer is not None:
             path, state = copy, newer
             break
     if state is None:
-        return None, faults
+        return None, errors
     if last.exists():
         last.replace(last.with_name("last.damaged.pt"))
-    if faults:
+    if errors:
         log.warning("using the newest good checkpoint instead: %s (step %s)", path, state.get("step"))
-    return (path, state), faults
+    return (path, state), errors
 
 
-def _try_read(path: Path, check: Check, faults: list[str]) -> dict[str, Any] | None:
+def _try_read(path: Path, check: Check, errors: list[str]) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
@@ -201,7 +201,7 @@ def _try_read(path: Path, check: Check, faults: list[str]) -> dict[str, Any] | N
         check(state, str(path))
     except CheckpointError as error:
         log.warning("%s", error)
-        faults.append(str(error))
+        errors.append(str(error))
         return None
     return state
 

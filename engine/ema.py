@@ -1,4 +1,4 @@
-"""Exponential moving averages of a task's weights, which evaluation uses in their place."""
+"""Exponential moving averages of a task's weights, which evaluation uses instead."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

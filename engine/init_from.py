@@ -89,15 +89,15 @@ def read_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
     files = checkpoint_files(path)
     if files == [path]:
         return path, checkpoint.read(path)
-    faults = []
+    errors = []
     for file in files:
         try:
             return file, checkpoint.read(file)
         except checkpoint.CheckpointError as error:
             log.warning("%s", error)
-            faults.append(str(error))
+            errors.append(str(error))
     raise checkpoint.CheckpointError(
-        "no checkpoint can be read; train that run again, or give another path:\n  " + "\n  ".join(faults)
+        "no checkpoint can be read; train that run again, or give another path:\n  " + "\n  ".join(errors)
     )
 
 
@@ -128,7 +128,7 @@ def _has_weights(module: nn.Module) -> bool:
 
 
 def averaged_weights(state: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
-    """Return the weights of a checkpoint by module, with their averages in the place of those that have some.
+    """Return the weights of a checkpoint by module, with their averages instead of those that have some.
 
     Args:
         state: of a checkpoint.
@@ -169,7 +169,7 @@ def start_from(init_from: InitFrom, task: HasModules, training: bool = True) -> 
         training: whether the task is trained then; if not, it may lack nothing.
 
     Raises:
-        UserError: there are no weights at that path, they do not fit (all faults listed), or a module is unknown.
+        UserError: there are no weights at that path, they do not fit (all errors listed), or a module is unknown.
     """
     path, wanted = init_from.path, wanted_modules(task.modules, init_from.modules)
     found, weights, age = _read(path, task)

@@ -1,4 +1,4 @@
-"""How the program ends: faults that a user can mend, stops and full disks are one sentence and an exit code."""
+"""How the program ends: errors that a user can mend, stops and full disks are one sentence and an exit code."""
 
 import contextlib
 import logging
@@ -38,13 +38,13 @@ def say_last(message: str, stopped: bool = False) -> None:
 
 
 def exit_code_of(action: Callable[[], int]) -> int:
-    """Do what the command line asks for; faults that a user can mend end in one message and exit code 2.
+    """Do what the command line asks for; errors that a user can mend end in one message and exit code 2.
 
     Args:
         action: returns an exit code.
 
     Returns:
-        That; 2 after a fault of the user's; 128 + the signal after a stop.
+        That; 2 after an error of the user's; 128 + the signal after a stop.
     """
     try:
         return action()

@@ -76,7 +76,7 @@ def shared_batches(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 def relaunch(count: int, arguments: list[str]) -> int:
     """Start ``count`` ranks of this program through torchrun and return its exit code.
 
-    torchrun runs in a session of its own and gets one SIGTERM when this process is told to stop, so that the workers
+    torchrun runs in a session of its own and gets one SIGTERM when this process is asked to stop, so that the workers
     save their checkpoint once however often the terminal repeats the signal. A second signal kills torchrun; the ranks,
     which are in sessions of their own, end when they find it gone.
 
@@ -96,18 +96,18 @@ def relaunch(count: int, arguments: list[str]) -> int:
     }
     log.info("starting %d ranks", count)
     child = subprocess.Popen([*command, *arguments], env=environment, start_new_session=True)
-    told: list[int] = []
+    message: list[int] = []
 
     def pass_on(number: int, _frame: object) -> None:
-        if told:
+        if message:
             os.killpg(child.pid, signal.SIGKILL)
         else:
             child.terminate()
-        told.append(number)
+        message.append(number)
 
     stop.handle(pass_on)
     code = child.wait()
-    return 128 + told[0] if told else code
+    return 128 + message[0] if message else code
 
 
 def _threads(processes: int) -> int:

@@ -35,7 +35,7 @@ def set_up_logging() -> None:
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
-    threading.excepthook = _thread_fault
+    threading.excepthook = _thread_error
     logging.basicConfig(
         level=logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING, handlers=[handler], force=True
     )
@@ -48,10 +48,10 @@ def say(text: str) -> None:
     text_log.note(text)
 
 
-def _thread_fault(fault: threading.ExceptHookArgs) -> None:
+def _thread_error(error: threading.ExceptHookArgs) -> None:
     """Print what ended a thread, but not a full disk: TensorBoard's thread hands that on to its next caller."""
-    if fault.exc_value is None or full_disk(fault.exc_value) is None:
-        threading.__excepthook__(fault)
+    if error.exc_value is None or full_disk(error.exc_value) is None:
+        threading.__excepthook__(error)
 
 
 def progress(
@@ -70,8 +70,8 @@ def progress(
         The items as they are.
     """
     if not (console.is_terminal and is_main()):
-        told = line_seconds is not None and is_main()
-        yield from _with_lines(items, total, what, done, line_seconds) if told else items
+        shown = line_seconds is not None and is_main()
+        yield from _with_lines(items, total, what, done, line_seconds) if shown else items
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
@@ -105,15 +105,15 @@ def compact(values: dict[str, Any]) -> list[str]:
     together: dict[str, dict[str, str]] = {}  # names of values by what each is called within its group, by group
     for name in values:
         way = ways.get(name)
-        group, _, place = name.rpartition("/")
+        group, _, position = name.rpartition("/")
         if way and (way["name"], way["other"], way["one"]) in keys:
             together.setdefault(way["name"], {})[f"{way['one']}→{way['other']}"] = name
         else:
-            together.setdefault(group or name, {})[place] = name
-    return [text for group, names in together.items() for text in _told(group, names, values)]
+            together.setdefault(group or name, {})[position] = name
+    return [text for group, names in together.items() for text in _message(group, names, values)]
 
 
-def _told(group: str, names: dict[str, str], values: dict[str, Any]) -> list[str]:
+def _message(group: str, names: dict[str, str], values: dict[str, Any]) -> list[str]:
     """``name value`` of a value, or the values of a group after its name."""
     if len(names) == 1:
         return [f"{name} {float(values[name]):.4g}" for name in names.values()]
@@ -142,7 +142,7 @@ def short_list(values: dict[str, Any], width: int = 120, rest: str = "") -> str:
 
 
 class RunLog:
-    """Writes scalars, pictures and sounds of one run; on ranks other than 0 every method does nothing.
+    """Writes scalars, images and sounds of one run; on ranks other than 0 every method does nothing.
 
     Args:
         folder: the run's folder, or None to write nothing (dry runs).
@@ -198,7 +198,7 @@ class RunLog:
             self.writer.add_text("metrics", "\n".join(f"    {name}: {value:.4g}" for name, value in metrics.items()), 0)
 
     def example(self, name: str, step: int, image: np.ndarray | None, waveform: np.ndarray | None, text: str) -> None:
-        """Write an example: picture (H, W, 3) uint8, 16 kHz sound (n,) in -1 to 1, and its caption.
+        """Write an example: image (H, W, 3) uint8, 16 kHz sound (n,) in -1 to 1, and its caption.
 
         Args:
             name: heading in TensorBoard.

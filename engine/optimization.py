@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from config import Offers
+from config import Deferred
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,10 @@ class Optimization:
         schedule: of the learning rate; constant when None.
     """
 
-    optimizer: Annotated[Callable[..., Optimizer], Offers("params")]
-    schedule: Annotated[Callable[..., LRScheduler], Offers("optimizer", "steps_per_epoch", "total_steps")] | None = None
+    optimizer: Annotated[Callable[..., Optimizer], Deferred("params")]
+    schedule: Annotated[Callable[..., LRScheduler], Deferred("optimizer", "steps_per_epoch", "total_steps")] | None = (
+        None
+    )
 
     def start(
         self, modules: Iterable[nn.Module], steps_per_epoch: int, length: Length

@@ -23,13 +23,13 @@ class Fitted:
 
     Attributes:
         loaded: how many entries were copied, counters of single numbers left aside.
-        faults: a line for each entry that is missing, unknown or of another shape.
+        errors: a line for each entry that is missing, unknown or of another shape.
         new: parts of the module that the weights know nothing of.
         unused: parts in the weights that the module does not have.
     """
 
     loaded: int = 0
-    faults: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     new: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
 
@@ -55,42 +55,42 @@ def load_modules(
     Raises:
         UserError: entries are missing, unknown or of another shape, unless ``allow_partial``; or none fits at all.
     """
-    faults: list[str] = []
+    errors: list[str] = []
     notes: list[str] = []
     loaded = 0
     for name, module in modules.items():
         if name not in weights:
-            faults.append(f"{name}: not in the checkpoint, which has {', '.join(weights)}")
+            errors.append(f"{name}: not in the checkpoint, which has {', '.join(weights)}")
             continue
         fitted = load_fitting(module, weights[name])
         loaded += fitted.loaded
-        faults += [f"{name}.{fault}" for fault in fitted.faults]
+        errors += [f"{name}.{error}" for error in fitted.errors]
         if other_parts or allow_partial:
-            notes += _parts_told(name, fitted, found)
+            notes += _parts_message(name, fitted, found)
         else:
-            faults += [f"{name}.{part}: missing in the checkpoint" for part in fitted.new]
-            faults += [f"{name}.{part}: unknown to this model" for part in fitted.unused]
-    if faults and not allow_partial:
-        raise _misfit(faults, found, remedy)
+            errors += [f"{name}.{part}: missing in the checkpoint" for part in fitted.new]
+            errors += [f"{name}.{part}: unknown to this model" for part in fitted.unused]
+    if errors and not allow_partial:
+        raise _misfit(errors, found, remedy)
     for note in notes:
         log.info("%s", note)
-    if faults and not loaded:
-        raise UserError(f"{found} holds nothing that fits this model ({faults[0]}, ...); give other weights")
-    if faults:
-        listed = "\n  ".join(faults)
-        log.warning("%d entries are not loaded from %s, %d are:\n  %s", len(faults), found, loaded, listed)
+    if errors and not loaded:
+        raise UserError(f"{found} holds nothing that fits this model ({errors[0]}, ...); give other weights")
+    if errors:
+        listed = "\n  ".join(errors)
+        log.warning("%d entries are not loaded from %s, %d are:\n  %s", len(errors), found, loaded, listed)
 
 
-def _misfit(faults: list[str], found: Path, remedy: str) -> UserError:
-    more = f"\n  ... and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-    listed = "\n  ".join(faults[:SHOWN]) + more
+def _misfit(errors: list[str], found: Path, remedy: str) -> UserError:
+    more = f"\n  ... and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
+    listed = "\n  ".join(errors[:SHOWN]) + more
     return UserError(
-        f"{found} does not fit this model ({len(faults)} entries):\n  {listed}\n"
+        f"{found} does not fit this model ({len(errors)} entries):\n  {listed}\n"
         f"set {remedy}init_from.allow_partial: true to load what fits"
     )
 
 
-def _parts_told(name: str, fitted: Fitted, found: Path) -> Iterator[str]:
+def _parts_message(name: str, fitted: Fitted, found: Path) -> Iterator[str]:
     if fitted.new:
         yield f"{name}: not in {found} and so begun anew: {', '.join(fitted.new)}"
     if fitted.unused:
@@ -114,15 +114,15 @@ def load_fitting(module: nn.Module, weights: dict[str, Tensor]) -> Fitted:
     loaded = sum(value.dim() > 0 for value in fitting.values())
     fitted = Fitted(loaded, new=sorted(mine - theirs), unused=sorted(theirs - mine))
     apart = {*fitted.new, *fitted.unused}
-    fitted.faults += [
+    fitted.errors += [
         f"{key}: missing in the checkpoint" for key in own if key not in weights and _part(module, key) not in apart
     ]
     for key, value in weights.items():
         if key not in own and _part(module, key) not in apart:
-            fitted.faults.append(f"{key}: unknown to this model")
+            fitted.errors.append(f"{key}: unknown to this model")
         elif key in own and key not in fitting:
             shapes = f"shape {tuple(value.shape)} in the checkpoint, {tuple(own[key].shape)} in this model"
-            fitted.faults.append(f"{key}: {shapes}")
+            fitted.errors.append(f"{key}: {shapes}")
     return fitted
 
 
@@ -132,5 +132,5 @@ def _parts(module: nn.Module, names: Iterable[str]) -> set[str]:
 
 def _part(module: nn.Module, name: str) -> str | None:
     """The part that an entry belongs to: the first two words of its name, where the first is a place of parts."""
-    place, _, rest = name.partition(".")
-    return f"{place}.{rest.partition('.')[0]}" if place in getattr(module, "switchable", ()) else None
+    position, _, rest = name.partition(".")
+    return f"{position}.{rest.partition('.')[0]}" if position in getattr(module, "switchable", ()) else None

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 COUNTERS = ("step", "epoch", "batch")
 KINDS = ("modules", "averages", "optimizers", "schedulers", "scalers")
 HELD_OUT = ("validation set", "test set")  # not learned from
-JUMP = 1.02  # smallest ratio of two learning rates that is told
+JUMP = 1.02  # smallest ratio of two learning rates that is reported
 
 
 def check_state(state: dict[str, Any], source: str) -> None:
@@ -34,12 +34,12 @@ def check_state(state: dict[str, Any], source: str) -> None:
     Raises:
         CheckpointError: one is missing or cannot be.
     """
-    fault = _fault(state)
-    if fault is not None:
-        raise CheckpointError(f"{source} is whole but holds no training that could go on: {fault}")
+    error = _error(state)
+    if error is not None:
+        raise CheckpointError(f"{source} is whole but holds no training that could go on: {error}")
 
 
-def _fault(state: dict[str, Any]) -> str | None:
+def _error(state: dict[str, Any]) -> str | None:
     """Name the first value that cannot be."""
     expected = {
         **dict.fromkeys(COUNTERS, ("a whole number from 0", _counts)),
@@ -60,8 +60,8 @@ def _fault(state: dict[str, Any]) -> str | None:
     }.items():  # checkpoints of earlier versions have none of these
         if name in state and not fits(state[name]):
             return f"its {name} is {str(state[name])[:40]!r}, expected {words}"
-    faults = filter(None, map(seeding.random_fault, state["random"]))
-    return next((f"{fault} is of another kind of generator, or damaged" for fault in faults), None)
+    errors = filter(None, map(seeding.random_error, state["random"]))
+    return next((f"{error} is of another kind of generator, or damaged" for error in errors), None)
 
 
 def _counts(value: Any) -> bool:

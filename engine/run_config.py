@@ -31,7 +31,7 @@ def run_config(parsed: argparse.Namespace, command: list[str], refuse: Callable[
         0, or what :func:`relaunch` returned.
 
     Raises:
-        UserError: the config has faults, or what it describes cannot be run.
+        UserError: the config has errors, or what it describes cannot be run.
         NoRoomError: a disk is full.
     """
     set_up_logging()
@@ -82,5 +82,5 @@ def run_config(parsed: argparse.Namespace, command: list[str], refuse: Callable[
 def _no_room(error: OSError | RuntimeError) -> NoRoomError | None:
     """A full disk in a sentence; None for other errors."""
     reason, name = full_disk(error), getattr(error, "filename", None)
-    place = "a folder that is written to" if name is None else Path(name).absolute().parent
-    return None if reason is None else no_room(place, reason)
+    where = "a folder that is written to" if name is None else Path(name).absolute().parent
+    return None if reason is None else no_room(where, reason)

@@ -45,14 +45,14 @@ class RunSettings:
     changed_data: Literal["refuse", "accept"] = "refuse"
 
     @staticmethod
-    def faults(name: str | None) -> Iterator[config.Fault]:
+    def validate(name: str | None) -> Iterator[config.Problem]:
         """Refuse a name that is no folder below the parent of all runs.
 
         Args:
             name: of the run.
 
-        Returns:
-            A fault where it leads elsewhere, or no file system takes it.
+        Yields:
+            Key path and message where it leads elsewhere, or no file system takes it.
         """
         if name is None:
             return
@@ -154,7 +154,7 @@ class RunFolder:
             file.write(json.dumps(info) + "\n")
 
     def after_stop(self, what: str = "training") -> str:
-        """Say what the command does when it is given again after a stop at this moment.
+        """Say what the command does when it is given again after a stop now.
 
         Args:
             what: what was stopped, ``training`` or ``evaluation``.
@@ -165,8 +165,8 @@ class RunFolder:
         other = self.prepared and self.resume != "auto"  # given again as it is, it would delete or refuse what is here
         saved = any(self.checkpoints.glob("*.pt")) and (self.prepared or self.resume == "auto")
         if saved:
-            place = self.last if self.last.exists() else self.checkpoints
-            return f"the same command{' with run.resume=auto' * other} goes on from {place}"
+            where = self.last if self.last.exists() else self.checkpoints
+            return f"the same command{' with run.resume=auto' * other} goes on from {where}"
         refused = other and self.resume == "never"
         nothing = "no checkpoint was saved yet; " if what == "training" else ""
         return f"{nothing}the same command{' with run.resume=auto' * refused} starts the {what} from the beginning"

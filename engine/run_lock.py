@@ -26,11 +26,11 @@ def try_to_write(folder: Path) -> None:
     Raises:
         UserError: it cannot be made or written; names the key ``run.folder``.
     """
-    place = next(path for path in (folder, *folder.parents) if path.exists())
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
     try:
-        Path(tempfile.mkdtemp(prefix=".", dir=place)).rmdir()
+        Path(tempfile.mkdtemp(prefix=".", dir=nearest)).rmdir()
     except OSError as error:
-        what = "written" if place == folder else f"made in {place}"
+        what = "written" if nearest == folder else f"made in {nearest}"
         raise UserError(
             f"run.folder: the folder of the run, {folder}, cannot be {what} ({error.strerror}); give another "
             "run.folder=..., where this user may write"

@@ -53,7 +53,7 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(state["cuda"])
 
 
-def random_fault(state: Any) -> str | None:
+def random_error(state: Any) -> str | None:
     """Return what of a state :func:`set_random_state` cannot restore, None of a good one.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from config import Fault, refuse
+from config import Problem, check_values
 from config.limits import Processes
 from engine.update import Precision
 
@@ -25,7 +25,7 @@ class EmaSettings:
     modules: list[str] | None = None
 
     def __post_init__(self) -> None:
-        refuse(self)
+        check_values(self)
 
 
 @dataclass
@@ -46,7 +46,7 @@ class CheckpointSettings:
     snapshot_every_epochs: PositiveInt | None = None
 
     def __post_init__(self) -> None:
-        refuse(self)
+        check_values(self)
 
 
 @dataclass
@@ -83,17 +83,17 @@ class TrainerSettings:
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
 
     def __post_init__(self) -> None:
-        refuse(self)
+        check_values(self)
 
     @staticmethod
-    def faults(precision: str) -> Iterator[Fault]:
+    def validate(precision: str) -> Iterator[Problem]:
         """Refuse fp16 on a machine without a GPU.
 
         Args:
             precision: of the networks, such as ``fp32`` or ``fp16``.
 
-        Returns:
-            A fault where there is no GPU for fp16.
+        Yields:
+            Key path and message where there is no GPU for fp16.
         """
         if precision == "fp16" and not torch.cuda.is_available():
             yield "precision", "found fp16, but fp16 needs a GPU and torch finds none; expected auto, bf16 or fp32 here"

@@ -65,7 +65,7 @@ class Interruption:
         self._since: float | None = None
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        """Answer a signal.
+        """Handle a signal.
 
         Args:
             number: of the signal.

@@ -1,7 +1,7 @@
 """A small stand-in for data that a preparation has still to make, in a temporary folder.
 
 A dry run looks at nothing else. A run that makes its data first, which takes minutes, tries its task and data on one
-before, so that what their constructors refuse is told at once.
+before, so that what their constructors refuse is reported at once.
 """
 
 import contextlib

@@ -81,7 +81,7 @@ def begin(folder: Path, command: Sequence[str]) -> None:
 
 
 def note(text: str, level: int = logging.INFO) -> None:
-    """Write what the console was told in another way than by logging.
+    """Write what the console shows by other means than logging.
 
     Args:
         text: as printed.

@@ -42,7 +42,7 @@ class Position:
     seconds: float = 0.0
     best: float = -math.inf
 
-    def told(self, steps_per_epoch: int) -> str:
+    def described(self, steps_per_epoch: int) -> str:
         """Say it in words, epochs and batches counted from 1.
 
         Args:
@@ -183,7 +183,7 @@ class Saver:
         at = self.state.at
         if distributed.is_main():
             self.folder.keep_history(at.step, state.get("history_rows"))
-        log.info("resumed from %s: %s", path, at.told(self.state.task.steps_per_epoch))
+        log.info("resumed from %s: %s", path, at.described(self.state.task.steps_per_epoch))
         return True
 
     def save(self) -> None:

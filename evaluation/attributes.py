@@ -1,6 +1,6 @@
-"""Does a repeated word find the pictures that show it? Table 1 of "Learning Words by Drawing Images" (CVPR 2019).
+"""Does a repeated word find the images that show it? Table 1 of "Learning Words by Drawing Images" (CVPR 2019).
 
-For each attribute word, pictures with the attribute are paired with pictures without it, in the order in which both
+For each attribute word, images with the attribute are paired with images without it, in the order in which both
 were found; the share of pairs in which the first scores higher is the accuracy, chance is one half. Words of one kind
 are pooled, and the mean is over the four kinds, as in the published ``experiments.py`` (surisdi/learning-by-drawing).
 """
@@ -27,7 +27,7 @@ PUBLISHED_PIXELS = 128 * 128
 
 @dataclass(frozen=True)
 class Limits:
-    """How many pixels make an attribute there or absent, told for pictures of 128 x 128; other sizes scale them.
+    """How many pixels make an attribute there or absent, given for images of 128 x 128; other sizes scale them.
 
     The published values are for CLEVR's far scenes, where 700 pixels are more than one object.
 
@@ -35,7 +35,7 @@ class Limits:
         seen: more than this many must show it.
         most: and fewer than this many.
         most_of_sizes: the same for large and small, which several objects share.
-        absent: it is absent when fewer show it; between, the picture is not used.
+        absent: it is absent when fewer show it; between, the image is not used.
     """
 
     seen: Weight = 100
@@ -45,7 +45,7 @@ class Limits:
 
 
 class AttributePairsError(UserError, ValueError):
-    """Too few pictures to compare."""
+    """Too few images to compare."""
 
 
 def presence(
@@ -54,11 +54,11 @@ def presence(
     words: Sequence[str] = WORDS,
     limits: Limits = Limits(),
 ) -> np.ndarray:
-    """Tell from segmented pixels whether attributes are in pictures.
+    """Tell from segmented pixels whether attributes are in images.
 
     Args:
         counts: (B, len(words)) pixels of each attribute.
-        pixels: of one picture, rows times columns.
+        pixels: of one image, rows times columns.
         words: the attributes.
         limits: the published ones by default.
 
@@ -77,7 +77,7 @@ def attribute_table(
     """Accuracies of the words and of their kinds.
 
     Args:
-        scores: for each word the scores of pictures with it and of pictures without it, in the order they were found.
+        scores: for each word the scores of images with it and of images without it, in the order they were found.
 
     Returns:
         Metrics (``colour``, ``material``, ``size``, ``shape``, ``mean``, one for each word, ``pairs``) and rows of the
@@ -98,7 +98,7 @@ def attribute_table(
             won, total = won + right, total + pairs
         if total == 0:
             raise AttributePairsError(
-                f"No pair of pictures with and without any {kind} was found: look at more, or check the segmenter."
+                f"No pair of images with and without any {kind} was found: look at more, or check the segmenter."
             )
         metrics[kind] = won / total
     metrics["mean"] = float(np.mean([metrics[kind] for kind in KINDS]))
@@ -107,25 +107,25 @@ def attribute_table(
 
 
 def attributes_section(rows: list[list], examples: Mapping[str, Sequence[np.ndarray]]) -> str:
-    """Show the table, each word with the pictures that it answers most.
+    """Show the table, each word with the images of highest similarity.
 
     Args:
         rows: of :func:`attribute_table`.
-        examples: pictures (R, R, 3) uint8 for each word, the best first.
+        examples: images (R, R, 3) uint8 for each word, the best first.
 
     Returns:
         HTML.
     """
     body = ""
     for kind, word, value, pairs in rows:
-        pictures = "".join(f'<img src="{jpeg(image, 64)}" width="56" alt=""> ' for image in examples.get(word, ()))
+        images = "".join(f'<img src="{jpeg(image, 64)}" width="56" alt=""> ' for image in examples.get(word, ()))
         shown = f"{100 * value:.1f} %" if pairs else "–"
         body += (
             f"<tr><td>{escape(kind)}</td><th scope='row'>{escape(word)}</th><td>{shown}</td><td>{pairs}</td>"
-            f"<td>{pictures}</td></tr>"
+            f"<td>{images}</td></tr>"
         )
     return (
-        '<p class="lead">How often a picture with the attribute scores higher than one without; chance is 50 %.</p>'
+        '<p class="lead">How often an image with the attribute scores higher than one without; chance is 50 %.</p>'
         '<div class="scroll"><table><thead><tr><th>kind</th><th>word</th><th>accuracy</th><th>pairs</th>'
-        f"<th>pictures that answer most</th></tr></thead><tbody>{body}</tbody></table></div>"
+        f"<th>images of highest similarity</th></tr></thead><tbody>{body}</tbody></table></div>"
     )

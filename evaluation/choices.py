@@ -1,4 +1,4 @@
-"""Choices: a spoken caption is scored against its own picture and some negatives, and should prefer its own.
+"""Choices: a spoken caption is scored against its own image and some negatives, and should prefer its own.
 
 The tests of "Learning Words by Drawing Images" (CVPR 2019): one against nine edited on the fly, one against four with
 one attribute changed, one against one. Public code: surisdi/learning-by-drawing ``experiments.py``.
@@ -29,9 +29,9 @@ class Choice:
     Attributes:
         name: of the caption.
         text: what it says.
-        scores: (K,), the first is that of its own picture.
+        scores: (K,), the first is that of its own image.
         labels: K - 1 words on how each negative differs.
-        pictures: K pictures (R, R, 3) uint8 to show, or empty.
+        images: K images (R, R, 3) uint8 to show, or empty.
         waveform: (n,) at 16 kHz to hear, or None.
         others: (K,) scores by another measure, whose metrics stand beside; None where there is one.
 
@@ -43,18 +43,18 @@ class Choice:
     text: str
     scores: np.ndarray
     labels: list[str] = field(default_factory=list)
-    pictures: list[np.ndarray] = field(default_factory=list)
+    images: list[np.ndarray] = field(default_factory=list)
     waveform: np.ndarray | None = None
     others: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for scores in (self.scores, *([] if self.others is None else [self.others])):
             if scores.ndim != 1 or len(scores) < 2 or not np.isfinite(scores).all():
-                raise ChoiceError(f"{self.name}: scores {scores}; expected finite ones of a picture and its negatives")
+                raise ChoiceError(f"{self.name}: scores {scores}; expected finite ones of an image and its negatives")
 
     @property
     def rank(self) -> int:
-        """0-based rank of the caption's own picture; a negative with the very same score counts as preferred."""
+        """0-based rank of the caption's own image; a negative with the very same score counts as preferred."""
         return _rank(self.scores)
 
     @property
@@ -78,7 +78,7 @@ def choice_metrics(choices: Sequence[Choice], ks: Sequence[int], others: str | N
     Returns:
         ``recall@k``, ``chance_recall@k``, ``mean_rank`` (1 is best), ``margin`` (mean of own score less best negative),
         ``candidates`` (mean number) and ``n``; and for each label of negatives ``beats <label>``: how often the own
-        picture wins against those. ``<others>_recall@k`` is that by the other scores.
+        image wins against those. ``<others>_recall@k`` is that by the other scores.
 
     Raises:
         ChoiceError: there is none.
@@ -139,20 +139,20 @@ def choices_section(choices: Sequence[Choice]) -> str:
     """Show choices: the caption with its sound, and its candidates in the order of their scores.
 
     Args:
-        choices: those with pictures.
+        choices: those with images.
 
     Returns:
         HTML; what is right has a frame.
     """
-    return "".join(_card(choice) for choice in choices if choice.pictures)
+    return "".join(_card(choice) for choice in choices if choice.images)
 
 
 def _card(choice: Choice) -> str:
     sound = f'<audio controls src="{flac(choice.waveform, 16000)}"></audio>' if choice.waveform is not None else ""
-    labels = ["its own picture", *choice.labels, *[""] * len(choice.scores)]
+    labels = ["its own image", *choice.labels, *[""] * len(choice.scores)]
     items = "".join(
         f'<li class="{"correct" if index == 0 else "other"}">'
-        f'<img src="{jpeg(choice.pictures[index], THUMBNAIL)}" alt="">'
+        f'<img src="{jpeg(choice.images[index], THUMBNAIL)}" alt="">'
         f'<span class="text">{escape(labels[index])}</span><span class="score">{choice.scores[index]:.4g}</span></li>'
         for index in np.argsort(-choice.scores, kind="stable")
     )

@@ -115,11 +115,11 @@ def _precision_text(found: WordDetection, rows: list[Cells]) -> str:
         best = ", ".join(f"{word} {100 * share:.1f} %" for _, word, share, *_ in words[:SHOWN])
         star, times = "*" if words[0][2] >= least else " ", sum(row[3] for row in words)
         lines.append(f"{star} {code:4d} ({len(words)} words, {times} times): {best}\n")
-    told = found.metrics()
-    high, without = (int(told[name]) for name in (f"high_precision_codes@{least:g}", "codes_without_words"))
-    share = f"{100 * high / max(told['codes'], 1):.1f} %"
-    lines.append(f"{high} of {told['codes']} codes ({share}) hear a word with a precision of at least {least:g}\n")
-    lines.append(f"{without} of {told['codes']} codes hear no word that is counted\n")
+    metrics = found.metrics()
+    high, without = (int(metrics[name]) for name in (f"high_precision_codes@{least:g}", "codes_without_words"))
+    share = f"{100 * high / max(metrics['codes'], 1):.1f} %"
+    lines.append(f"{high} of {metrics['codes']} codes ({share}) hear a word with a precision of at least {least:g}\n")
+    lines.append(f"{without} of {metrics['codes']} codes hear no word that is counted\n")
     return "".join(lines)
 
 

@@ -1,7 +1,7 @@
 """From what a generator puts out to what people and image encoders look at.
 
 Published code: surisdi/learning-by-drawing ``ablate/gantest.py`` (values beyond [-1, 1] are cut, pixels stay unrounded)
-and ``utils.py`` (ImageNet's mean and deviation). Shape letters: B images, R pixels a side.
+and ``utils.py`` (ImageNet's mean and deviation). Shape letters: B images, R pixels high and wide.
 """
 
 import torch
@@ -22,8 +22,8 @@ def pixels(images: Tensor) -> Tensor:
     return ((images + 1) / 2 * 255).clamp(0, 255)
 
 
-def picture(image: Tensor) -> Tensor:
-    """Turn one generated image into a picture to show.
+def to_uint8(image: Tensor) -> Tensor:
+    """Turn one generated image into pixels to show.
 
     Args:
         image: (3, R, R) float, about [-1, 1].
@@ -35,7 +35,7 @@ def picture(image: Tensor) -> Tensor:
 
 
 def encoder_input(images: Tensor) -> Tensor:
-    """Prepare generated images for an image encoder that was trained on ImageNet-normalised pictures.
+    """Prepare generated images for an image encoder that was trained on ImageNet-normalised images.
 
     Args:
         images: (B, 3, R, R) float, about [-1, 1].

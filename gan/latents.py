@@ -1,4 +1,4 @@
-"""Latents of generators: row i of one fixed table, so that a number names a picture for ever.
+"""Latents of generators: row i of one fixed table, so that a number names an image for ever.
 
 As published (``ablate/gantest.py`` of surisdi/learning-by-drawing): the numbers of
 ``RandomState(1).standard_normal(n * dim)`` reshaped to (n, dim). A caption file's name is its row, so the order must
@@ -37,7 +37,7 @@ def latents(number: int, dim: int, seed: int = PUBLISHED_SEED) -> Tensor:
 
 
 def latent_dim_of(generator: nn.Module) -> int:
-    """Return how many numbers a generator draws a picture from, its ``latent_dim``.
+    """Return how many numbers a generator draws an image from, its ``latent_dim``.
 
     Args:
         generator: (B, latent_dim) to (B, 3, R, R).
@@ -49,7 +49,7 @@ def latent_dim_of(generator: nn.Module) -> int:
     if not isinstance(dim, int):
         raise LatentError(
             f"{type(generator).__name__} has no latent_dim; expected a generator, which tells how many numbers it "
-            "draws a picture from: give one as generator, such as gan.shipped.load"
+            "draws an image from: give one as generator, such as gan.shipped.load"
         )
     return dim
 

@@ -1,8 +1,8 @@
-"""The encoders of the matching model of AttnGAN (DAMSM, arXiv:1711.10485 section 3.2): of captions and of pictures.
+"""The encoders of the matching model of AttnGAN (DAMSM, arXiv:1711.10485 section 3.2): of captions and of images.
 
 Must match taoxugit/AttnGAN ``code/model.py`` (``RNN_ENCODER``, ``CNN_ENCODER``; parity kind ``damsm``).
 
-Shape letters: B batch, L words, D embedding size, R side of a picture.
+Shape letters: B batch, L words, D embedding size, R side of an image.
 """
 
 from typing import Annotated, Literal, NamedTuple
@@ -17,7 +17,7 @@ from common.errors import UserError
 from config.limits import Count, Width
 
 PADDING = 0  # the index of no word
-INPUT_SIDE = 299  # pixels, of Inception v3
+INPUT_RESOLUTION = 299  # pixels, of Inception v3
 START = 0.1  # embeddings begin uniform in [-0.1, 0.1]
 TRUNK = (
     "Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1", "Conv2d_4a_3x3", "maxpool2",
@@ -27,11 +27,11 @@ TOP = ("Mixed_7a", "Mixed_7b", "Mixed_7c")
 
 
 class EncoderInputError(UserError, ValueError):
-    """Captions or pictures that an encoder cannot take."""
+    """Captions or images that an encoder cannot take."""
 
 
 class EncodedText(NamedTuple):
-    """Captions in the space that they share with pictures.
+    """Captions in the space that they share with images.
 
     Attributes:
         words: (B, D, L) with zeros behind each caption; L is the longest caption's length.
@@ -50,7 +50,7 @@ class EncodedText(NamedTuple):
 
 
 class EncodedImages(NamedTuple):
-    """Pictures in that space.
+    """Images in that space.
 
     Attributes:
         regions: (B, D, 17, 17).
@@ -125,15 +125,15 @@ class CaptionEncoder(nn.Module):
 
 
 class ImageRegionEncoder(nn.Module):
-    """Inception v3 whose features of 17 x 17 regions and of the whole picture are projected to the words' space.
+    """Inception v3 whose features of 17 x 17 regions and of the whole image are projected to the words' space.
 
     Args:
         embedding_dim: D.
-        align_corners: scale pictures to 299 pixels as torch 0.3 did, in whose time the published weights were made.
+        align_corners: scale images to 299 pixels as torch 0.3 did, in whose time the published weights were made.
 
     Attributes:
         trunk: Inception v3's layers up to the regions.
-        top: its layers from there to the whole picture.
+        top: its layers from there to the whole image.
     """
 
     def __init__(self, embedding_dim: Width = 256, align_corners: bool = False) -> None:
@@ -150,20 +150,20 @@ class ImageRegionEncoder(nn.Module):
         self.embedding_dim, self.align_corners = embedding_dim, align_corners
 
     def forward(self, images: Tensor) -> EncodedImages:
-        """Encode pictures.
+        """Encode images.
 
         Args:
             images: (B, 3, R, R) in [-1, 1].
 
         Returns:
-            Regions and pictures.
+            Regions and images.
 
         Raises:
-            EncoderInputError: they are no pictures.
+            EncoderInputError: they are no images.
         """
         if images.dim() != 4 or images.shape[1] != 3:
-            raise EncoderInputError(f"found pictures {tuple(images.shape)}, expected (B, 3, R, R)")
-        maps = F.interpolate(images, INPUT_SIDE, mode="bilinear", align_corners=self.align_corners)
+            raise EncoderInputError(f"found images {tuple(images.shape)}, expected (B, 3, R, R)")
+        maps = F.interpolate(images, INPUT_RESOLUTION, mode="bilinear", align_corners=self.align_corners)
         for layer in self.trunk.values():
             maps = layer(maps)
         regions = self.region(maps)

@@ -183,7 +183,7 @@ def mean_of_captions(speech: Tensor, nframes: Tensor | None, kind: Kind, measure
 def max_of_mean(image: Tensor, speech: Tensor, nframes: Tensor | None = None) -> Tensor:
     """Return the maximum over the image of the mean over the frames of every image's and caption's dot products.
 
-    MISA takes mean and maximum the other way round. With this score surisdi/learning-by-drawing chooses among pictures
+    MISA takes mean and maximum the other way round. With this score surisdi/learning-by-drawing chooses among images
     in its tests (``experiments.py``: test_recall_selected, test_synthetic), whatever its loss compares.
 
     Args:

@@ -1,6 +1,6 @@
 """ResDAVEnet: a residual speech encoder (Harwath, Hsu, Glass, arXiv:1911.09602), here without quantisation.
 
-It matches wnhsu/ResDAVEnet-VQ ``models/AudioModels.py``. Its five stages are the places that the paper numbers as
+It matches wnhsu/ResDAVEnet-VQ ``models/AudioModels.py``. Its five stages are the positions that the paper numbers as
 quantisers 1 to 5: after the first convolution and after each of the four residual layers; models/resdavenet_vq.py puts
 them there.
 Shape letters: B items, D embedding size, C channels, T frames of 10 ms, T' pooled frames.

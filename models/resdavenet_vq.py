@@ -1,6 +1,6 @@
 """ResDAVEnet-VQ: ResDAVEnet with vector quantisers between its stages (Harwath, Hsu, Glass, arXiv:1911.09602).
 
-It matches wnhsu/ResDAVEnet-VQ ``models/AudioModels.py``. A code of five digits says which of the five places have a
+It matches wnhsu/ResDAVEnet-VQ ``models/AudioModels.py``. A code of five digits says which of the five positions have a
 quantiser: after the first convolution and after each of the four residual layers; ``01100`` is the paper's {2,3}. The
 frames that leave the first two stages are jittered in time while training, quantised or not, as published.
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from config.limits import Chance, Depth, Kernel, Width
 from models.resdavenet import STAGES, ResDavenet
 from models.speech_maps import SpeechMaps, pooled_lengths, speech_maps
-from models.vector_quantizer import Quantized, Quantizing, TemporalJitter, VectorQuantizer
+from models.vector_quantizer import CodebookConfig, Quantized, TemporalJitter, VectorQuantizer
 
 JITTERED = 2  # stages whose frames are jittered
 EXPECTED = (
@@ -66,14 +66,14 @@ class ResDavenetVq(ResDavenet):
     """ResDAVEnet with quantisers; ``turn_on='00000'`` is ResDAVEnet with temporal jitter.
 
     Args:
-        turn_on: five digits, which places have a quantiser.
-        codes: K of every place, or five numbers.
+        turn_on: five digits, which positions have a quantiser.
+        codes: K of every position, or five numbers.
         layer_widths: channels after the first convolution and after each of the four layers; the last is D.
         layer_depths: residual blocks of each of the four layers.
         kernel: odd kernel size of the blocks, frames.
         jitter: probability that a frame gives way to its left neighbour, and as much for the right one.
         published_jitter: shifts of 0, 1 and 2 frames, as in the public code, instead of -1, 0 and 1.
-        quantizing: how codebooks start and follow their frames.
+        codebook: how codebooks start and follow their frames.
         freeze_batch_norm: keep the statistics of every batch norm.
 
     Raises:
@@ -92,7 +92,7 @@ class ResDavenetVq(ResDavenet):
         kernel: Kernel = 9,
         jitter: Chance = 0.12,
         published_jitter: bool = False,
-        quantizing: Quantizing = Quantizing(),  # noqa: B008  never changed
+        codebook: CodebookConfig = CodebookConfig(),  # noqa: B008  never changed
         freeze_batch_norm: bool = False,
     ) -> None:
         stages = turned_on(turn_on)
@@ -102,11 +102,11 @@ class ResDavenetVq(ResDavenet):
             raise ValueError(f"found codes {codes}; expected one positive number, or five")
         self.turn_on = str(turn_on)
         self.quantizers = nn.ModuleDict(
-            {f"quant{stage + 1}": VectorQuantizer(sizes[stage], layer_widths[stage], quantizing) for stage in stages}
+            {f"quant{stage + 1}": VectorQuantizer(sizes[stage], layer_widths[stage], codebook) for stage in stages}
         )
         self.jitter = TemporalJitter(jitter, published_jitter)
 
-    def passes(self, mel: Tensor, nframes: Tensor | None = None) -> Iterator[tuple[Tensor, Quantized | None]]:
+    def run_stages(self, mel: Tensor, nframes: Tensor | None = None) -> Iterator[tuple[Tensor, Quantized | None]]:
         """Yield of each stage what enters its quantiser ``(B, C, T / 2**i)``, and what leaves it (None without one).
 
         Args:
@@ -130,13 +130,13 @@ class ResDavenetVq(ResDavenet):
         Args:
             mel: ``(B, 40, T)`` in dB.
         """
-        for before, made in self.passes(mel):
+        for before, made in self.run_stages(mel):
             yield before if made is None else made.values
 
     def forward(self, mel: Tensor, nframes: Tensor | None = None) -> SpeechMaps:
         """Encode log-mels ``(B, 40, T)`` as features ``(B, D, T/16)``, with commitment losses and perplexities."""
         losses, notes = {}, {}
-        for index, (before, made) in enumerate(self.passes(mel, nframes)):
+        for index, (before, made) in enumerate(self.run_stages(mel, nframes)):
             x = before
             if made is not None:
                 name, x = f"quant{index + 1}", made.values
@@ -147,24 +147,25 @@ class ResDavenetVq(ResDavenet):
         """Return the features of a layer, and its codes.
 
         Args:
-            name: ``conv1`` to ``conv5`` before a place's quantiser, ``quant1`` to ``quant5`` behind it.
+            name: ``conv1`` to ``conv5`` before a position's quantiser, ``quant1`` to ``quant5`` behind it.
             mel: ``(B, 40, T)`` in dB.
             nframes: ``(B,)`` valid frames, or None when all are.
 
         Returns:
-            Features ``(B, C, T')`` with frame counts; codes ``(B, T')`` where the place has a quantiser, else None.
+            Features ``(B, C, T')`` with frame counts; codes ``(B, T')`` where the position has a quantiser, else None.
 
         Raises:
-            ValueError: there is no such layer, or no quantiser at this place; the message lists those that there are.
+            ValueError: there is no such layer, or no quantiser at this position; the message lists those that there
+                are.
         """
         known = self.layers()
         if name not in known:
             raise ValueError(f"found the layer {name!r}; expected one of {', '.join(known)} (turn-on {self.turn_on})")
-        for index, (before, made) in enumerate(self.passes(mel, nframes)):
+        for index, (before, made) in enumerate(self.run_stages(mel, nframes)):
             if name[-1] == str(index + 1):
                 x = made.values if name.startswith("quant") else before
                 return speech_maps(x, nframes, mel.shape[-1]), None if made is None else made.codes
-        raise AssertionError("layers() names places that passes() yields")
+        raise AssertionError("layers() names positions that passes() yields")
 
     def layers(self) -> list[str]:
         """Names of all layers whose features can be had."""

@@ -1,4 +1,4 @@
-"""How pictures and spoken captions are compared, as a group of a task's config."""
+"""How images and spoken captions are compared, as a group of a task's config."""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,10 @@ PUBLISHED_MINING: dict[str, str] = {"kind": "MISA", "measure": "dot"}  # of hard
 
 @dataclass
 class Similarity:
-    """How the maps of a picture and of a spoken caption become one number.
+    """How the maps of an image and of a spoken caption become one number.
 
     Attributes:
-        kind: MISA (best region for each moment), SISA, SIMA, or pooled.
+        kind: MISA (best region for each frame), SISA, SIMA, or pooled.
         measure: dot product or cosine.
         budget_mb: memory for intermediate values, in MB.
     """
@@ -55,10 +55,10 @@ class Similarity:
         return torch.cat(images), torch.cat(captions)
 
     def of_all_ranks(self, image: Tensor, speech: SpeechMaps) -> Tensor:
-        """Compare this rank's pictures with every rank's captions and gather the rows.
+        """Compare this rank's images with every rank's captions and gather the rows.
 
         Args:
-            image: maps of this rank's pictures (b, D, H, W).
+            image: maps of this rank's images (b, D, H, W).
             speech: maps of this rank's captions (b, D, T); T may differ between ranks.
 
         Returns:

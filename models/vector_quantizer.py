@@ -22,7 +22,7 @@ FRAMES_AT_ONCE = 65536  # distances of so many frames and 1,024 codes take 256 M
 
 
 @dataclass(frozen=True)
-class Quantizing:
+class CodebookConfig:
     """How codebooks start and follow what they are given; the published settings by default.
 
     Attributes:
@@ -69,18 +69,18 @@ class VectorQuantizer(nn.Module):
     Args:
         codes: K.
         dim: D.
-        how: settings.
+        config: settings.
     """
 
-    def __init__(self, codes: Width, dim: Width, how: Quantizing = Quantizing()) -> None:
+    def __init__(self, codes: Width, dim: Width, config: CodebookConfig = CodebookConfig()) -> None:
         super().__init__()
-        self.how = how
-        start = how.init_std * torch.randn(codes, dim)
-        start = start.clamp(min=0) if how.nonneg_init else start
+        self.config = config
+        start = config.init_std * torch.randn(codes, dim)
+        start = start.clamp(min=0) if config.nonneg_init else start
         self.register_buffer("codebook", start)
-        self.register_buffer("sums", how.init_ema_mass * start)
-        self.register_buffer("counts", torch.full((codes,), float(how.init_ema_mass)))
-        self.register_buffer("placed", torch.tensor(how.kmeans_rounds == 0))
+        self.register_buffer("sums", config.init_ema_mass * start)
+        self.register_buffer("counts", torch.full((codes,), float(config.init_ema_mass)))
+        self.register_buffer("placed", torch.tensor(config.kmeans_rounds == 0))
 
     def forward(self, frames: Tensor, nframes: Tensor | None = None) -> Quantized:
         """Replace every frame by its nearest code; in training, move the codes towards their frames afterwards.
@@ -97,13 +97,13 @@ class VectorQuantizer(nn.Module):
             valid = self._valid(rows, nframes)
             seen = rows.detach()[valid]
             if self.training and not self.placed:
-                self._place(seen)
+                self._place_by_kmeans(seen)
             codes = self.nearest(rows.detach())
             values = self.codebook[codes]
             loss, perplexity = self._measures(rows, values, codes, valid)
             if self.training:
                 values = rows + (values - rows).detach()
-                self.follow(seen, codes[valid])
+                self.ema_update(seen, codes[valid])
         return Quantized(values.transpose(1, 2).to(frames.dtype), codes, loss, perplexity)
 
     @staticmethod
@@ -135,7 +135,7 @@ class VectorQuantizer(nn.Module):
         """Commitment loss and perplexity over the valid frames of all ranks."""
         count = distributed.sum_over_ranks(valid.sum().float()).clamp(min=1)
         squares = (values.detach() - rows).square().mean(2)
-        loss = self.how.commitment_cost * distributed.sum_over_ranks((squares * valid).sum()) / count
+        loss = self.config.commitment_cost * distributed.sum_over_ranks((squares * valid).sum()) / count
         with torch.no_grad():
             shares = distributed.sum_over_ranks(self._counted(codes[valid])) / count
             perplexity = torch.exp(-(shares * torch.log(shares + 1e-10)).sum())
@@ -151,22 +151,22 @@ class VectorQuantizer(nn.Module):
         return distributed.sum_over_ranks(self._counted(codes)), distributed.sum_over_ranks(summed)
 
     @torch.no_grad()
-    def follow(self, frames: Tensor, codes: Tensor) -> None:
+    def ema_update(self, frames: Tensor, codes: Tensor) -> None:
         """Update the averages with the frames of all ranks and move every code to the mean of its frames.
 
         Args:
             frames: (N, D) of this rank.
             codes: (N,) their codes.
         """
-        how = self.how
+        config = self.config
         counts, summed = self._summed(frames, codes)
-        self.counts.mul_(how.decay).add_(counts, alpha=1 - how.decay)
+        self.counts.mul_(config.decay).add_(counts, alpha=1 - config.decay)
         total = self.counts.sum()
-        self.counts.add_(how.epsilon).mul_(total / (total + len(self.counts) * how.epsilon))
-        self.sums.mul_(how.decay).add_(summed, alpha=1 - how.decay)
+        self.counts.add_(config.epsilon).mul_(total / (total + len(self.counts) * config.epsilon))
+        self.sums.mul_(config.decay).add_(summed, alpha=1 - config.decay)
         self.codebook.copy_(self.sums / self.counts[:, None])
-        if how.restart_below is not None:
-            self._restart(frames, how.restart_below)
+        if config.restart_below is not None:
+            self._restart(frames, config.restart_below)
 
     def _restart(self, frames: Tensor, least: float) -> None:
         """Move codes that nobody is near to frames spread over the batch, the same on every rank."""
@@ -178,20 +178,20 @@ class VectorQuantizer(nn.Module):
         if len(everyone):
             self._put(unused.nonzero()[:, 0], everyone[_spread(len(everyone), number).to(frames.device)])
 
-    def _put(self, codes: Tensor, places: Tensor) -> None:
-        """Let codes begin at ``places`` as if they had just been made."""
-        mass = float(self.how.init_ema_mass)
-        self.codebook[codes], self.sums[codes], self.counts[codes] = places, mass * places, mass
+    def _put(self, codes: Tensor, starts: Tensor) -> None:
+        """Let codes begin at ``starts`` as if they had just been made."""
+        mass = float(self.config.init_ema_mass)
+        self.codebook[codes], self.sums[codes], self.counts[codes] = starts, mass * starts, mass
 
     @torch.no_grad()
-    def _place(self, frames: Tensor) -> None:
+    def _place_by_kmeans(self, frames: Tensor) -> None:
         """Place all codes by k-means among the frames (N, D) of all ranks; codes without a frame keep their place."""
         everyone = distributed.gather_uneven(frames)
         if len(everyone) == 0:
             return
         size = len(self.codebook)
         self.codebook.copy_(everyone[_spread(len(everyone), size).to(frames.device)])
-        for _ in range(self.how.kmeans_rounds):
+        for _ in range(self.config.kmeans_rounds):
             counts, summed = self._summed(frames, self.nearest(frames))
             self.codebook.copy_(torch.where(counts[:, None] > 0, summed / counts.clamp(min=1)[:, None], self.codebook))
         self._put(torch.arange(size, device=frames.device), self.codebook.clone())
@@ -204,7 +204,7 @@ def _spread(count: int, number: int) -> Tensor:
 
 
 class TemporalJitter(nn.Module):
-    """In training, put the left or right neighbour in place of a frame, at the same places in all samples of a rank.
+    """In training, put the left or right neighbour instead of a frame, at the same places in all samples of a rank.
 
     Args:
         probability: of the left neighbour, and as much of the right one.
@@ -228,5 +228,5 @@ class TemporalJitter(nn.Module):
         count = frames.shape[-1]
         weights = torch.tensor([self.probability, 1 - 2 * self.probability, self.probability])
         shifts = torch.multinomial(weights, count, replacement=True) - (0 if self.published_jitter else 1)
-        places = (torch.arange(count) + shifts).clamp(0, count - 1)
-        return frames.index_select(-1, places.to(frames.device))
+        starts = (torch.arange(count) + shifts).clamp(0, count - 1)
+        return frames.index_select(-1, starts.to(frames.device))

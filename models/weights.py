@@ -180,13 +180,13 @@ def _check_fit(module: nn.Module, state: Mapping[str, Tensor], source: str) -> N
         for name, value in own.items()
         if name in state and state[name].shape != value.shape
     ]
-    faults = [
+    errors = [
         f"{len(names)} {what}: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
         for what, names in (("missing", missing), ("unknown", unknown), ("of another shape", misfits))
         if names
     ]
-    if faults:
-        raise WeightsError(f"The weights in {source} do not fit {type(module).__name__}: {'; '.join(faults)}.")
+    if errors:
+        raise WeightsError(f"The weights in {source} do not fit {type(module).__name__}: {'; '.join(errors)}.")
 
 
 def download_torchvision(url: str) -> dict[str, Tensor]:

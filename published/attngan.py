@@ -62,7 +62,7 @@ class PublishedDamsm(NamedTuple):
 
     Attributes:
         text: of captions.
-        image: of pictures.
+        image: of images.
     """
 
     text: CaptionEncoder
@@ -76,7 +76,7 @@ def load_damsm(path: Path) -> PublishedDamsm:
         path: Either file, or the folder of one pair.
 
     Returns:
-        The encoders; pictures are scaled as torch scales them today (``image.align_corners`` has the older way).
+        The encoders; images are scaled as torch scales them today (``image.align_corners`` has the older way).
 
     Raises:
         WeightsError: A file is missing, damaged, of another kind, or does not fit; or a folder holds several pairs.
@@ -131,7 +131,7 @@ def load_discriminators(path: Path) -> list[AttnganDiscriminator]:
         path: The folder that holds ``netD0.pth`` ..., or one such file.
 
     Returns:
-        The discriminators, that of the smallest pictures first.
+        The discriminators, that of the smallest images first.
 
     Raises:
         WeightsError: A file is missing, damaged, of another kind, or does not fit.
@@ -144,22 +144,22 @@ def load_discriminators(path: Path) -> list[AttnganDiscriminator]:
 
 def _load_discriminator(path: Path) -> AttnganDiscriminator:
     state = _read(path)
-    side = next((side for side, names in FURTHER.items() if set(names) == _blocks(state)), None)
-    if side is None:
+    resolution = next((resolution for resolution, names in FURTHER.items() if set(names) == _blocks(state)), None)
+    if resolution is None:
         raise WeightsError(f"{path} has blocks {sorted(_blocks(state))}, expected those of 64, 128 or 256 pixels.")
-    own = rename(state, [*_feature_rules(side), *SCORE_RULES], str(path))
+    own = rename(state, [*_feature_rules(resolution), *SCORE_RULES], str(path))
     first = _entry(own, "features.0.0.weight", path)
     joint = _entry(own, "with_sentence.joint.0.weight", path)
     width = len(first)
-    model = AttnganDiscriminator(side, width, joint.shape[1] - 8 * width, "alone.logit.weight" in own)
+    model = AttnganDiscriminator(resolution, width, joint.shape[1] - 8 * width, "alone.logit.weight" in own)
     load_strictly(model, own, str(path))
     return model.eval()
 
 
-def _feature_rules(side: int) -> Rules:
+def _feature_rules(resolution: int) -> Rules:
     rules = [(rf"img_code_s16\.{theirs}\.(.+)", rf"features.{ours}.\1") for theirs, ours in FIRST_FEATURES.items()]
-    further = enumerate(FURTHER[side], start=4)
-    return rules + [(rf"img_code_{name}\.([01])\.(.+)", rf"features.{place}.\1.\2") for place, name in further]
+    further = enumerate(FURTHER[resolution], start=4)
+    return rules + [(rf"img_code_{name}\.([01])\.(.+)", rf"features.{position}.\1.\2") for position, name in further]
 
 
 def _blocks(state: Mapping[str, Tensor]) -> set[str]:

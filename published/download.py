@@ -85,9 +85,9 @@ def download(url: str, target: Path, checksum: str | None, attempts: int = 4, pa
         _attempt(url, target, part, attempts, pause_s)
         _origin(part).unlink(missing_ok=True)
         if checksum is not None and (found := _digest_of(part, checksum)) != checksum.lower():
-            told = _why_another(part, target)
+            reason = _why_another(part, target)
             part.unlink()
-            raise DownloadError(f"{url} has {_kind(checksum)} {found}, expected {checksum}: {told}")
+            raise DownloadError(f"{url} has {_kind(checksum)} {found}, expected {checksum}: {reason}")
         part.replace(target)
     except OSError as error:
         raise unwritable(target, error) from error

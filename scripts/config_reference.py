@@ -14,10 +14,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from config.check import ENTRY_OFFERS
+from config.check import ENTRY_DEFERRED
 from config.load import PROJECT_ROOT, list_configs, load, short
 from config.resolve import public_names, resolve_type
-from config.signatures import bare_arms, describe, item_kinds, offered_names, offers_of, parameters
+from config.signatures import bare_arms, deferred_of, describe, item_kinds, offered_names, parameters
 
 OUTPUT = PROJECT_ROOT / "docs" / "reference" / "config.md"
 TITLE = """# Every key of a config
@@ -72,7 +72,7 @@ def reference() -> str:
     parts = [TITLE]
     left = dict(sorted(found.items()))
     for heading, beginnings in GROUPS:
-        own = {name: (resolve_type(name), set(ENTRY_OFFERS)) for name in sorted(entries)} if not beginnings else {}
+        own = {name: (resolve_type(name), set(ENTRY_DEFERRED)) for name in sorted(entries)} if not beginnings else {}
         for name in [name for name in left if beginnings and name.startswith(beginnings)]:
             own[name] = left.pop(name)
         if own:
@@ -139,7 +139,9 @@ def groups(annotation: Any) -> list[type]:
     """
     found = []
     for arm in bare_arms(annotation):
-        inner = [one for one in getattr(arm, "__args__", ()) if not isinstance(one, str)] if not offers_of(arm) else []
+        inner = (
+            [one for one in getattr(arm, "__args__", ()) if not isinstance(one, str)] if not deferred_of(arm) else []
+        )
         for one in [arm, *(bare for item in inner if item is not Ellipsis for bare in bare_arms(item))]:
             if inspect.isclass(one) and dataclasses.is_dataclass(one) and not one.__module__.startswith("torch"):
                 found.append(one)
@@ -156,7 +158,7 @@ def section(name: str, target: Callable[..., Any], offered: set[str], names: dic
         names: of every type on the page, for links.
     """
     text = inspect.getdoc(target) or ""
-    meanings = told(text)
+    meanings = message(text)
     rows = [
         f"| `{key}` | {_takes(parameter.annotation, names)} | {_default(parameter)} | {_cell(meanings.get(key, ''))} |"
         for key, parameter in parameters(target).items()
@@ -166,7 +168,7 @@ def section(name: str, target: Callable[..., Any], offered: set[str], names: dic
     return "\n".join([f"### {name}", "", _prose(text.split("\n\n")[0]), "", *table])
 
 
-def told(docstring: str) -> dict[str, str]:
+def message(docstring: str) -> dict[str, str]:
     """Return what a docstring says of each argument or attribute.
 
     Args:

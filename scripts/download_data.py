@@ -36,7 +36,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def main(arguments: list[str]) -> int:
-    """Fetch what the command line ``arguments`` name; faults end in one sentence and exit code 2."""
+    """Fetch what the command line ``arguments`` name; errors end in one sentence and exit code 2."""
     parsed = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     names = [name for asked in parsed.names for name in GROUPS.get(asked, (asked,))]

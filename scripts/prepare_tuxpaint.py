@@ -1,4 +1,4 @@
-"""Real recorded speech without a licence form: Tux Paint's pictures and their spoken descriptions as Places manifests.
+"""Real recorded speech without a licence form: Tux Paint's images and their spoken descriptions as Places manifests.
 
     python scripts/prepare_tuxpaint.py                          # all languages, into data/tuxpaint
     python scripts/prepare_tuxpaint.py --languages en es fr
@@ -94,9 +94,9 @@ def describe(summary: Prepared) -> str:
     for language, count in sorted(summary.recordings.items(), key=lambda item: -item[1]):
         silent = summary.without_text.get(language, 0)
         lines.append(f"{language:10} {count:10} {summary.seconds[language]:8.0f} {silent:8}")
-    lines.append(f"\n{'manifest':14} {'pairs':>6} {'pictures':>9}  same words in training")
+    lines.append(f"\n{'manifest':14} {'pairs':>6} {'images':>9}  same words in training")
     for name, count in summary.pairs.items():
-        lines.append(f"{name:14} {count:6} {summary.pictures[name]:9}  {summary.words_seen.get(name, '')}")
+        lines.append(f"{name:14} {count:6} {summary.images[name]:9}  {summary.words_seen.get(name, '')}")
     for reason, names in sorted(summary.skipped.items()):
         lines.append(f"left out, {reason}: {len(names)} (such as {', '.join(names[:3])})")
     return "\n".join(lines)
@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: of the command line; the program's own if None.
 
     Returns:
-        The exit status: 0, or 2 after a fault of the user's.
+        The exit status: 0, or 2 after an error of the user's.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
@@ -117,10 +117,10 @@ def main(arguments: list[str] | None = None) -> int:
     source.add_argument("--folder", type=Path, help="an unpacked or installed collection")
     parser.add_argument("--languages", nargs="+", default=["all"], help="codes such as en es pt_BR, or all (default)")
     parser.add_argument("--out", type=Path, default=ROOT / "data" / "tuxpaint", help="default: data/tuxpaint")
-    parser.add_argument("--seed", type=int, default=1, help="of the split by picture (default 1)")
-    parser.add_argument("--val", type=float, default=0.1, help="share of the pictures for validation (default 0.1)")
-    parser.add_argument("--test", type=float, default=0.15, help="share of the pictures for the test (default 0.15)")
-    parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels (default 256)")
+    parser.add_argument("--seed", type=int, default=1, help="of the split by image (default 1)")
+    parser.add_argument("--val", type=float, default=0.1, help="share of the images for validation (default 0.1)")
+    parser.add_argument("--test", type=float, default=0.15, help="share of the images for the test (default 0.15)")
+    parser.add_argument("--size", type=int, default=256, help="height and width of the images in pixels (default 256)")
     parser.add_argument("--exclude", nargs="*", default=[], help="prefixes to leave out, such as symbols/alphabets")
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -135,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
             with tempfile.TemporaryDirectory() as scratch:
                 print(f"Unpacking {deb} ...", flush=True)
                 unpack(deb, Path(scratch))
-                print("Checking every recording and drawing every picture (about two minutes for all) ...", flush=True)
+                print("Checking every recording and drawing every image (about two minutes for all) ...", flush=True)
                 summary = prepare(Path(scratch), args.out, *choices)
     except TuxPaintError as error:
         print(error, file=sys.stderr)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Set up everything, then run the main job on the embedded world: build, train, evaluate, report. No GPU, no download
-# beyond the Python packages. Then a minute's trial of edited negatives on pictures of the shipped generator.
+# beyond the Python packages. Then a minute's trial of edited negatives on images of the shipped generator.
 # Arguments are passed on to the main job, which then runs alone: scripts/quickstart.sh seed=2 run.name=quickstart_seed2
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"

@@ -1,27 +1,27 @@
-"""What of a planned training cannot be carried out, told from the config's nodes before anything is built.
+"""What of a planned training cannot be carried out, distinguished from the config's nodes before anything is built.
 
-For every task; their ``given_faults`` (config/validate.py) yield from these. They look at the groups that stand beside
-the task in a training's config; where an entry has no such group, there is nothing to tell.
+For every task; their ``validate_with_siblings`` (config/validate.py) yield from these. They look at the groups that
+stand beside the task in a training's config; where an entry has no such group, there is nothing to tell.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from config import Fault, closest
+from config import Problem, closest
 from datasets.loading.batch_sizes import uneven_share
 from engine.launch import fixed_processes
 
 Node = Mapping[str, Any]
 
 
-def plan_faults(
+def plan_errors(
     modules: Sequence[str],
     metrics: Sequence[str],
     data: Node,
     trainer: Node | None,
     launch: Node | None,
     optimization: Node | None = None,
-) -> Iterator[Fault]:
+) -> Iterator[Problem]:
     """Yield what stands against a training that a config plans.
 
     Args:
@@ -38,8 +38,8 @@ def plan_faults(
     yield from long_warm_up(optimization, trainer)
 
 
-def unshared_batch(key_path: str, batch_size: int | None, launch: Node | None) -> Iterator[Fault]:
-    """Yield the fault of a global batch that a fixed number of processes cannot share evenly.
+def unshared_batch(key_path: str, batch_size: int | None, launch: Node | None) -> Iterator[Problem]:
+    """Yield the error of a global batch that a fixed number of processes cannot share evenly.
 
     Args:
         key_path: where it is set.
@@ -47,12 +47,12 @@ def unshared_batch(key_path: str, batch_size: int | None, launch: Node | None) -
         launch: what fixes their number; where nothing does, :mod:`engine.launch` chooses one that fits.
     """
     count = fixed_processes(launch)
-    if batch_size is not None and count is not None and (told := uneven_share(batch_size, count)):
-        yield key_path, f"{told}, or another number in launch.processes (of torchrun, where that starts them)"
+    if batch_size is not None and count is not None and (message := uneven_share(batch_size, count)):
+        yield key_path, f"{message}, or another number in launch.processes (of torchrun, where that starts them)"
 
 
-def unknown_averages(modules: Sequence[str], trainer: Node | None) -> Iterator[Fault]:
-    """Yield the faults of names in ``trainer.ema.modules`` that are no networks of the task.
+def unknown_averages(modules: Sequence[str], trainer: Node | None) -> Iterator[Problem]:
+    """Yield the errors of names in ``trainer.ema.modules`` that are no networks of the task.
 
     Args:
         modules: names of the task's networks.
@@ -61,12 +61,12 @@ def unknown_averages(modules: Sequence[str], trainer: Node | None) -> Iterator[F
     names = ((trainer or {}).get("ema") or {}).get("modules") or []
     for number, name in enumerate(names):
         if name not in modules:
-            told = f"found '{name}', expected a module of the task, {' or '.join(modules)}{closest(name, modules)}"
-            yield f"trainer.ema.modules.{number}", told
+            message = f"found '{name}', expected a module of the task, {' or '.join(modules)}{closest(name, modules)}"
+            yield f"trainer.ema.modules.{number}", message
 
 
-def unknown_metric(metrics: Sequence[str], trainer: Node | None) -> Iterator[Fault]:
-    """Yield the fault of a ``trainer.best_by`` that the task's evaluation does not give, or where less is better.
+def unknown_metric(metrics: Sequence[str], trainer: Node | None) -> Iterator[Problem]:
+    """Yield the error of a ``trainer.best_by`` that the task's evaluation does not give, or where less is better.
 
     Args:
         metrics: those that may choose ``best.pt``.
@@ -78,8 +78,8 @@ def unknown_metric(metrics: Sequence[str], trainer: Node | None) -> Iterator[Fau
         yield "trainer.best_by", f"found '{name}', expected {expected}"
 
 
-def long_warm_up(optimization: Node | None, trainer: Node | None) -> Iterator[Fault]:
-    """Yield the fault of a warm-up that ``trainer.max_steps`` ends; the cosine schedule shortens its own.
+def long_warm_up(optimization: Node | None, trainer: Node | None) -> Iterator[Problem]:
+    """Yield the error of a warm-up that ``trainer.max_steps`` ends; the cosine schedule shortens its own.
 
     Args:
         optimization: the task's group of that name, None where it has none.
@@ -88,5 +88,5 @@ def long_warm_up(optimization: Node | None, trainer: Node | None) -> Iterator[Fa
     schedule = (optimization or {}).get("schedule") or {}
     steps, most = schedule.get("warmup_steps", 0), (trainer or {}).get("max_steps")
     if most is not None and steps >= most and schedule.get("type") != "engine.schedules.cosine":
-        told = f"found {steps}, expected less than trainer.max_steps, {most}: the learning rate would only ever rise"
-        yield "optimization.schedule.warmup_steps", told
+        message = f"found {steps}, expected less than trainer.max_steps, {most}: the learning rate would only ever rise"
+        yield "optimization.schedule.warmup_steps", message

@@ -1,34 +1,35 @@
-"""What of a config's parts does not fit together, told from their nodes before anything is built.
+"""What of a config's parts does not fit together, distinguished from their nodes before anything is built.
 
-For the tasks that compare pictures and captions; ``faults`` and ``given_faults`` (config/validate.py) yield from these.
+For the tasks that compare images and captions; ``validate`` and ``validate_with_siblings`` (config/validate.py) yield
+from these.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from config import Fault
+from config import Problem
 
 FEWEST_PAIRS = 2  # in a batch: a pair and an impostor
 Node = Mapping[str, Any]
 
 
-def few_pairs(data: Node) -> Iterator[Fault]:
-    """Yield the fault of a ``data`` node whose batches hold no impostors."""
+def few_pairs(data: Node) -> Iterator[Problem]:
+    """Yield the error of a ``data`` node whose batches hold no impostors."""
     size = data.get("batch_size", FEWEST_PAIRS)
     if size < FEWEST_PAIRS:
         yield "data.batch_size", f"found {size}, expected at least {FEWEST_PAIRS}: pairs are ranked among each other"
 
 
-def no_pictures(data: Node) -> Iterator[Fault]:
-    """Yield the faults of the splits of a ``data`` node that have no pictures."""
+def no_images(data: Node) -> Iterator[Problem]:
+    """Yield the errors of the splits of a ``data`` node that have no images."""
     for split in ("train", "validation", "test"):
         node = data.get(split) or {}
         if "image" in node and node["image"] is None:
-            yield f"data.{split}.image", "found null, but this task looks at pictures; expected size and resize"
+            yield f"data.{split}.image", "found null, but this task looks at images; expected size and resize"
 
 
-def unlike_encoders(image_encoder: Node, speech_encoder: Node | None, text_encoder: Node | None) -> Iterator[Fault]:
-    """Yield the fault of two caption encoders or none, or of embeddings of two sizes, as far as the nodes tell them.
+def unlike_encoders(image_encoder: Node, speech_encoder: Node | None, text_encoder: Node | None) -> Iterator[Problem]:
+    """Yield the error of two caption encoders or none, or of embeddings of two sizes, as far as the nodes tell them.
 
     Args:
         image_encoder: its node.

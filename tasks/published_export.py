@@ -45,7 +45,7 @@ def encoders(layout: Layout, run: Path, output: Path, context: Context) -> None:
     Args:
         layout: ``resdavenet_vq``, an experiment folder of wnhsu/ResDAVEnet-VQ, or ``davenet``, a ``.pth.tar`` file of
             surisdi/learning-by-drawing.
-        run: a run folder of a speech-image or drawing task (its best weights), or one of its checkpoint files.
+        run: a run folder of a speech-image or words-by-drawing task (its best weights), or one of its checkpoint files.
         output: the folder or file, which is not there yet.
         context: given by run.py.
 

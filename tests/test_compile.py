@@ -65,7 +65,7 @@ def test_checkpoints_of_compiled_and_plain_runs_are_interchangeable(tmp_path):
         assert again.at.step == 16
 
 
-def test_a_machine_without_a_compiler_is_told_what_to_do(tmp_path, monkeypatch):
+def test_a_machine_without_a_compiler_is_reported_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/g++",))
     monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
     loop = make(tmp_path / "run", task=quiet(), compile=True)

@@ -15,7 +15,7 @@ FILES = ("losses.py", "main.py", "run.py", "trainer.py")
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises", "Note", "Example")
 MAKERS = ("__init__", "__post_init__")
 SAYS = r"(?i)\b(returns?|yields?|whether)\b"
-FEW = 2  # so many parameters may be told in the first sentences, in double backticks
+FEW = 2  # so many parameters may be reported in the first sentences, in double backticks
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -26,16 +26,16 @@ def modules():
         yield from sorted((ROOT / package).rglob("*.py"))
 
 
-def faults(source, told=frozenset()):
-    """Yield ``(line, name, what is lacking)`` of a module; ``told`` are documented methods of Protocols."""
+def errors(source, message=frozenset()):
+    """Yield ``(line, name, what is lacking)`` of a module; ``message`` are documented methods of Protocols."""
     tree = ast.parse(source)
     if not ast.get_docstring(tree):
         yield 1, "module", "no docstring"
     for node in tree.body:
         if isinstance(node, Function) and not node.name.startswith("_"):
-            yield from function_faults(node, node.name)
+            yield from function_errors(node, node.name)
         elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            yield from class_faults(node, told)
+            yield from class_errors(node, message)
 
 
 def protocol_methods():
@@ -54,7 +54,7 @@ def parameters(node):
     return tuple(a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs))
 
 
-def function_faults(node, name, method=False, exempt=False):
+def function_errors(node, name, method=False, exempt=False):
     """Yield what a function's docstring lacks: itself, parameters, what is returned, errors.
 
     ``forward`` and what a Protocol documents (``exempt``) may leave parameters and what is returned to that place.
@@ -65,7 +65,7 @@ def function_faults(node, name, method=False, exempt=False):
         return
     if not exempt:
         static = any(ast.unparse(mark) == "staticmethod" for mark in node.decorator_list)
-        yield from untold(node, name, parameters(node)[1 if method and not static else 0 :], text)
+        yield from undocumented(node, name, parameters(node)[1 if method and not static else 0 :], text)
         yield from silent(node, name, text)
     if any("contextmanager" in ast.unparse(mark) for mark in node.decorator_list) and section(text, "Returns"):
         yield node.lineno, name, "Returns: a context manager has Yields"
@@ -74,7 +74,7 @@ def function_faults(node, name, method=False, exempt=False):
             yield node.lineno, name, f"Raises: does not name {error}"
 
 
-def class_faults(node, told=frozenset()):
+def class_errors(node, message=frozenset()):
     """Yield what a class's docstring lacks, and its public methods'."""
     text = ast.get_docstring(node)
     if text is None:
@@ -88,19 +88,19 @@ def class_faults(node, told=frozenset()):
         names = [part.target.id for part in node.body if isinstance(part, ast.AnnAssign) and is_field(part)]
     else:
         names = []
-    yield from untold(node, node.name, names, text)
+    yield from undocumented(node, node.name, names, text)
     for maker in (part for part in node.body if isinstance(part, Function) and part.name in MAKERS):
         for error in raised(maker):
             if not re.search(rf"\b{error}\b", section(text, "Raises")):
                 yield maker.lineno, node.name, f"Raises: does not name {error}"
     for part in node.body:
         if isinstance(part, Function) and not part.name.startswith("_"):
-            known = part.name == "forward" or (part.name, parameters(part)[1:]) in told
+            known = part.name == "forward" or (part.name, parameters(part)[1:]) in message
             protocol = any("Protocol" in ast.unparse(base) for base in node.bases)
-            yield from function_faults(part, f"{node.name}.{part.name}", method=True, exempt=known and not protocol)
+            yield from function_errors(part, f"{node.name}.{part.name}", method=True, exempt=known and not protocol)
 
 
-def untold(node, name, parameters, text):
+def undocumented(node, name, parameters, text):
     """Yield the parameters that no section names; one or two may stand in the first sentences instead."""
     parameters = [parameter for parameter in parameters if not parameter.startswith("_")]
     listed = section(text, "Args") + section(text, "Attributes")
@@ -115,8 +115,8 @@ def silent(node, name, text):
     """Yield a function that gives something and has sections, but none (nor its first word) about that."""
     gives = node.returns is not None and ast.unparse(node.returns) not in ("None", "NoReturn")
     lead = re.split(rf"^ *(?:{'|'.join(SECTIONS)}):\n", text, maxsplit=1, flags=re.M)[0]
-    told = section(text, "Returns").strip() or section(text, "Yields").strip() or re.search(SAYS, lead)
-    if gives and section(text, "Args") and not told:
+    message = section(text, "Returns").strip() or section(text, "Yields").strip() or re.search(SAYS, lead)
+    if gives and section(text, "Args") and not message:
         yield node.lineno, name, "Returns: lacking"
 
 
@@ -175,7 +175,7 @@ PROTOCOLS = protocol_methods()
 @pytest.mark.parametrize("path", list(modules()), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_public_things_are_documented(path):
     found = [
-        f"{path.name}:{line} {name}: {what}" for line, name, what in faults(path.read_text(encoding="utf-8"), PROTOCOLS)
+        f"{path.name}:{line} {name}: {what}" for line, name, what in errors(path.read_text(encoding="utf-8"), PROTOCOLS)
     ]
     assert not found, "\n" + "\n".join(found)
 
@@ -229,15 +229,15 @@ class Player(Protocol):
     def take_turn(self, number):
         """Play ``number``."""
 '''
-TOLD = frozenset({("take_turn", ("number",))})
+DOCUMENTED = frozenset({("take_turn", ("number",))})
 
 
 def test_good_docstrings_pass():
-    assert list(faults(GOOD, TOLD)) == []
+    assert list(errors(GOOD, DOCUMENTED)) == []
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "name", "told"),
+    ("old", "new", "name", "message"),
     [
         ('"""A module."""', "", "module", "no docstring"),
         ('"""Read ``path``."""', "", "one", "no docstring"),
@@ -260,7 +260,7 @@ def test_good_docstrings_pass():
         ("    x: float", "    x: float\n    def far(self):\n        pass", "Point.far", "no docstring"),
     ],
 )
-def test_what_lacks_is_seen(old, new, name, told):
+def test_what_lacks_is_seen(old, new, name, message):
     source = GOOD.replace("def many(a, b, c, _d=None):", "def many(a, b, c, _d=None) -> Tensor:")
     assert old in source
-    assert (name, told) in [(where, what) for _, where, what in faults(source.replace(old, new), TOLD)]
+    assert (name, message) in [(where, what) for _, where, what in errors(source.replace(old, new), DOCUMENTED)]

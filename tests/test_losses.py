@@ -6,7 +6,7 @@ import torch
 import losses
 from losses import LossError
 from models.matchmap import aligned_similarity, similarity
-from tasks.speech_image.impostors import draw_imposters
+from tasks.speech_image.impostors import draw_impostors
 
 MEASURES = {"dot": ("dot", 0.2), "cos": ("cosine", 0.05)}
 
@@ -135,7 +135,7 @@ def test_semi_hard_maskings_by_hand():
 def test_two_pairs_are_enough():
     scores = torch.tensor([[1.0, 0.8], [0.1, 0.3]])
     assert losses.hard_negative(scores, 0.5).item() == pytest.approx((0.3 + 0.3) / 2 + (0.0 + 1.0) / 2)
-    assert torch.equal(draw_imposters(2), torch.tensor([1, 0]))
+    assert torch.equal(draw_impostors(2), torch.tensor([1, 0]))
     assert torch.equal(losses.hardest(scores), torch.tensor([1, 0]))
 
 
@@ -153,13 +153,13 @@ def test_among_ties_the_first_other_column_is_hardest():
     assert losses.hardest(torch.ones(4, 4)).tolist() == [1, 0, 0, 0]
 
 
-def test_imposters_are_uniform_over_the_others():
+def test_impostors_are_uniform_over_the_others():
     generator = torch.Generator().manual_seed(5)
-    draws = torch.stack([draw_imposters(5, generator) for _ in range(4000)])
+    draws = torch.stack([draw_impostors(5, generator) for _ in range(4000)])
     counts = torch.stack([(draws == value).double().mean(0) for value in range(5)], 1)  # (row, column)
     assert not counts.diagonal().any()
     assert (counts[~torch.eye(5, dtype=torch.bool)] - 0.25).abs().max() < 0.03
-    again = draw_imposters(5, torch.Generator().manual_seed(5))
+    again = draw_impostors(5, torch.Generator().manual_seed(5))
     assert torch.equal(again, draws[0])
 
 
@@ -194,7 +194,7 @@ def test_a_single_pair_has_no_impostor_but_may_have_an_edited_image():
         with pytest.raises(LossError, match="at least 2 pairs, got 1"):
             loss(one)
     with pytest.raises(LossError, match="at least 2 pairs, got 1"):
-        draw_imposters(1)
+        draw_impostors(1)
     assert losses.edited_negatives(one, torch.tensor([0.3]), 0.2).item() == pytest.approx(0.1)
 
 

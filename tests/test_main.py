@@ -95,11 +95,11 @@ def test_a_stop_after_checkpoints_names_them_and_the_command_that_uses_them(tmp_
     assert stopped_at(monkeypatch, capsys, "build_task", *short) == goes_on
     over = [*short, "run.resume=overwrite"]
     assert "starts the training from the beginning" in stopped_at(monkeypatch, capsys, "build_task", *over)
-    told = stopped_at(monkeypatch, capsys, "finish", *over)
-    assert told == f"stopped; the same command with run.resume=auto goes on from {last}"
+    message = stopped_at(monkeypatch, capsys, "finish", *over)
+    assert message == f"stopped; the same command with run.resume=auto goes on from {last}"
     evaluate = ["entry=main.evaluate", f"init_from.path={tmp_path}/tiny", folder, "run.name=again"]
-    told = stopped_at(monkeypatch, capsys, "_report", *evaluate)
-    assert told == "stopped; the same command starts the evaluation from the beginning"
+    message = stopped_at(monkeypatch, capsys, "_report", *evaluate)
+    assert message == "stopped; the same command starts the evaluation from the beginning"
 
 
 def test_a_stopped_entry_that_says_nothing_promises_little(tmp_path, monkeypatch, capsys):
@@ -151,7 +151,7 @@ def test_a_signal_when_all_is_said_ends_at_once(monkeypatch, given):
 
 
 @pytest.mark.parametrize("entry", ["main.train", "main.evaluate"])
-def test_a_missing_checkpoint_is_told_before_anything_is_built(tmp_path, monkeypatch, entry):
+def test_a_missing_checkpoint_is_reported_before_anything_is_built(tmp_path, monkeypatch, entry):
     monkeypatch.setattr(main, "build_task", killed)
     with pytest.raises(UserError, match=r"there is no checkpoint at .*nope; give a run folder"):
         call(tmp_path, f"entry={entry}", f"init_from.path={tmp_path}/nope")

@@ -23,7 +23,7 @@ def run_notebook(name, folder, sockets, **parameters):
         name: of the notebook.
         folder: where it runs.
         sockets: folder for the kernel's sockets; a short path.
-        **parameters: values in place of its own.
+        **parameters: values instead of its own.
     """
     book = nbformat.read(NOTEBOOKS / name, as_version=4)
     place = next(n for n, cell in enumerate(book.cells) if "parameters" in cell.metadata.get("tags", []))

@@ -51,8 +51,8 @@ def test_a_run_leaves_everything_and_a_second_one_is_harmless(tmp_path):
     assert "nothing was trained" in second.stderr
     assert (folder / "checkpoints" / "last.pt").read_bytes() == before
     written = (folder / "log.txt").read_text().splitlines()
-    told = [line for line in (first.stderr + second.stderr).splitlines() if line.strip()]
-    assert all(any(line.strip() in other for other in written) for line in told), told
+    message = [line for line in (first.stderr + second.stderr).splitlines() if line.strip()]
+    assert all(any(line.strip() in other for other in written) for line in message), message
     assert sum(" INFO command: run.py -f " in line for line in written) == 2
     other = run(tmp_path, "seed=2")
     assert other.returncode == 2
@@ -65,8 +65,8 @@ def test_dry_run_writes_nothing(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "dry run: fine" in result.stderr
     losses = ("(image→speech/speech→image)", "sampled_triplet ", "gradient_norm/encoders ")
-    for told in (*losses, "median rank", "recall@10"):
-        assert told in result.stderr  # nowhere else to be read
+    for message in (*losses, "median rank", "recall@10"):
+        assert message in result.stderr  # nowhere else to be read
     assert "more" not in result.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -146,16 +146,16 @@ def test_two_processes_learn_what_one_learns(tmp_path):
     assert metrics[0]["n"] == metrics[1]["n"] == 4
 
 
-def test_a_stop_is_told_once_and_a_fault_of_one_rank_too(monkeypatch, capsys):
+def test_a_stop_is_reported_once_and_an_error_of_one_rank_too(monkeypatch, capsys):
     monkeypatch.setattr(last_words, "SECOND_RANK_WAITS", 0.0)
     monkeypatch.setattr(distributed, "launched_by_torchrun", lambda: True)
     former = signal.getsignal(signal.SIGTERM)
     try:
-        for rank, told in (("0", "stopped\nfault\n"), ("1", "fault\n")):
+        for rank, message in (("0", "stopped\nerror\n"), ("1", "error\n")):
             monkeypatch.setenv("RANK", rank)
             last_words.say_last("stopped", stopped=True)
-            last_words.say_last("fault")
-            assert capsys.readouterr().err == told
+            last_words.say_last("error")
+            assert capsys.readouterr().err == message
     finally:
         signal.signal(signal.SIGTERM, former)
 
@@ -254,10 +254,10 @@ def test_a_stop_within_the_report_is_one_sentence_and_the_same_command_finishes(
         (["data.batch_size=0"], "expected int, greater than 0, less than or equal to 100,000"),
         (["seed=-1"], "found -1 (int), expected int, greater than or equal to 0"),
         (["data.train.manifest=tests"], "tests"),
-        (["data.validation.image=null"], "this task looks at pictures"),
+        (["data.validation.image=null"], "this task looks at images"),
     ],
 )
-def test_faults_end_in_one_message(tmp_path, arguments, message):
+def test_errors_end_in_one_message(tmp_path, arguments, message):
     if torch.cuda.is_available() and "fp16" in message:
         pytest.skip("this machine has a GPU")
     result = run(tmp_path, *arguments)
@@ -267,7 +267,7 @@ def test_faults_end_in_one_message(tmp_path, arguments, message):
     assert list(tmp_path.rglob("*.pt")) == []
 
 
-def test_faults_of_several_processes_end_in_one_message(tmp_path):
+def test_errors_of_several_processes_end_in_one_message(tmp_path):
     result = run(tmp_path, "launch.processes=2", "data.train.manifest=nowhere.json")
     assert result.returncode == 2
     assert result.stderr.count("nowhere.json does not exist") == 1

@@ -49,24 +49,24 @@ def test_loss_falls_and_curves_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"epochs": 1, "max_steps": 3}, ["epoch 1/1  step 3"]),  # shorter than log_every_steps, which is 4
         ({"epochs": 2, "max_steps": 10}, ["epoch 1/2  step 4", "epoch 1/2  step 8", "epoch 2/2  step 10"]),
         ({"epochs": 1}, ["epoch 1/1  step 4", "epoch 1/1  step 8"]),
     ],
 )
-def test_the_last_steps_are_logged_too(tmp_path, caplog, settings, told):
+def test_the_last_steps_are_logged_too(tmp_path, caplog, settings, message):
     caplog.set_level("INFO")
     loop = make(tmp_path / "run", **settings)
     loop.fit()
-    assert [line.split("  loss")[0] for line in caplog.messages if line.startswith("epoch")] == told
+    assert [line.split("  loss")[0] for line in caplog.messages if line.startswith("epoch")] == message
     steps = [step for step, _ in loop.folder.curves()["train/loss"]]
-    assert steps == [int(line.rsplit(" ", 1)[1]) for line in told]
+    assert steps == [int(line.rsplit(" ", 1)[1]) for line in message]
 
 
 @pytest.mark.parametrize(
-    ("stop_after", "told"),
+    ("stop_after", "message"),
     [
         (3, "step 4, within epoch 1, after batch 4 of 8"),
         (7, "step 8, after epoch 1"),
@@ -74,7 +74,7 @@ def test_the_last_steps_are_logged_too(tmp_path, caplog, settings, told):
         (13, "step 14, within epoch 2, after batch 6 of 8"),
     ],
 )
-def test_resume_in_the_middle_of_an_epoch_is_exact(tmp_path, caplog, stop_after, told):
+def test_resume_in_the_middle_of_an_epoch_is_exact(tmp_path, caplog, stop_after, message):
     caplog.set_level("INFO")
     whole = make(tmp_path / "whole", ema=EmaSettings(0.9))
     whole.fit()
@@ -86,7 +86,7 @@ def test_resume_in_the_middle_of_an_epoch_is_exact(tmp_path, caplog, stop_after,
     torch.manual_seed(99)  # whatever the new process drew before
     second = make(tmp_path / "parts", ema=EmaSettings(0.9), task=ToyTask(seed=5))
     assert second.saver.resume()
-    assert caplog.messages[-1].endswith(f"last.pt: {told}")
+    assert caplog.messages[-1].endswith(f"last.pt: {message}")
     second.fit()
     assert torch.equal(weights(whole.task), weights(second.task))
     averages = [torch.cat([p.flatten() for p in loop.averages["net"].module.parameters()]) for loop in (whole, second)]
@@ -308,7 +308,7 @@ def test_precision_is_checked():
 
 
 @pytest.mark.parametrize(
-    ("precision", "units", "found", "told"),
+    ("precision", "units", "found", "message"),
     [
         ("auto", True, "fp32", "computing in fp32; this CPU has avx512_bf16, where trainer.precision=bf16 is 1.3"),
         ("auto", False, "fp32", ""),
@@ -317,12 +317,12 @@ def test_precision_is_checked():
         ("bf16", False, "bf16", "this CPU has no avx512_bf16: bf16 is emulated, many times slower"),
     ],
 )
-def test_bf16_on_a_cpu_is_told(precision, units, found, told, caplog, monkeypatch):
+def test_bf16_on_a_cpu_is_reported(precision, units, found, message, caplog, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": units} if units else {})
     with caplog.at_level("INFO"):
         assert pick_precision(precision, CPU) == found
-    assert told in caplog.text
-    assert bool(caplog.text) == bool(told)
+    assert message in caplog.text
+    assert bool(caplog.text) == bool(message)
 
 
 def test_a_step_in_bf16_on_a_cpu_multiplies_in_bf16_and_keeps_fp32_weights():
@@ -421,7 +421,7 @@ def test_a_loss_of_nothing_that_is_trained_is_refused():
 
 
 class Judged(ToyTask):
-    """Says after each evaluation what it was told to."""
+    """Says after each evaluation what it was asked."""
 
     def __init__(self, rows):
         super().__init__()

@@ -151,9 +151,9 @@ def _begins(before: Frame, frame: Frame) -> bool:
 def _information(frame: Frame) -> bytes | None:
     """The name of an information frame; None of one that holds sound."""
     at = frame.header.tag
-    for place, names in ((at, (b"Xing", b"Info")), (at + 2, (b"Xing", b"Info")), (36, (b"VBRI",))):
-        name = frame.content[place : place + 4]  # 2 further where a checksum was left room for
-        if name in names and len(frame.content) >= place + 18:
+    for offset, names in ((at, (b"Xing", b"Info")), (at + 2, (b"Xing", b"Info")), (36, (b"VBRI",))):
+        name = frame.content[offset : offset + 4]  # 2 further where a checksum was left room for
+        if name in names and len(frame.content) >= offset + 18:
             return name
     return None
 
@@ -261,5 +261,5 @@ def id3_size(head: bytes) -> int:
     """
     if len(head) < 10 or not head.startswith(b"ID3"):
         return 0
-    size = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(reversed(head[6:10])))
+    size = sum((byte & 0x7F) << 7 * offset for offset, byte in enumerate(reversed(head[6:10])))
     return 10 + size + (10 if head[5] & 0x10 else 0)  # a footer

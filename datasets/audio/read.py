@@ -155,7 +155,7 @@ def count_samples(path: Path, sample_rate: int = SAMPLE_RATE) -> int:
 
     Args:
         path: As in :func:`read_audio`.
-        sample_rate: Rate in Hz that the length is told in.
+        sample_rate: Rate in Hz that the length is given in.
 
     Returns:
         Samples after resampling, those that :func:`read_audio` gives or refuses the file for; 0 when the file cannot

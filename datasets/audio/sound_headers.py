@@ -4,7 +4,7 @@ Those are AU, NIST SPHERE, AVR, MPC 2000, MAT 4 and 5, VOC, WVE, XI and SDS; IRC
 Layouts as libsndfile writes and reads them (src/avr.c, mpc2k.c, mat4.c, mat5.c, voc.c, wve.c, xi.c, sds.c, ircam.c,
 paf.c, pvf.c), which itself takes all bytes that follow for samples. The last three announce no length, and libsndfile
 leaves it 0 in XI: a copy that was cut between two samples (of PAF with 24 bits: between two blocks of ten) cannot be
-told from a shorter recording, which datasets/audio/truncation.py warns of.
+distinguished from a shorter recording, which datasets/audio/truncation.py warns of.
 """
 
 import re
@@ -115,7 +115,7 @@ def _of_mat5(head: bytes, _size: int) -> Sound | None:
     if channels == frames == 1:
         at += 8 + struct.unpack_from(f"{order}I", head, at + 4)[0]
         channels, frames, kind, name = struct.unpack_from(f"{order}4I", head, at + 32)
-    at += 48 + (0 if kind >> 16 else -(-name // 8) * 8)  # short names stand in the place of their length
+    at += 48 + (0 if kind >> 16 else -(-name // 8) * 8)  # short names stand where their length would
     (kind,) = struct.unpack_from(f"{order}I", head, at)
     return _counted(at + 8, frames, channels * MAT5_WIDTHS[kind]) if kind in MAT5_WIDTHS else None
 
@@ -128,7 +128,7 @@ def _of_voc(head: bytes, size: int) -> Sound | None:
         if kind == VOC_SOUND:
             return _unwrapped(at + 6, length - 2, size)
         if kind == VOC_NEW:
-            length = size - 31 if length * 2 == size - 39 else length  # an old fault of SoX
+            length = size - 31 if length * 2 == size - 39 else length  # an old error of SoX
             sound = _unwrapped(at + 16, length - 12, size)
             width = head[at + 8] // 8 * head[at + 9]
             return sound._replace(frames=sound.length // width) if width else None

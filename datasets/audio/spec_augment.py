@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
-from config import refuse
+from config import check_values
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class SpecAugment:
     value: Annotated[float, Field(ge=-1000, le=1000)] = -80.0
 
     def __post_init__(self) -> None:
-        refuse(self)
+        check_values(self)
 
     def __call__(self, mel: Tensor) -> Tensor:
         """Masks one spectrogram.

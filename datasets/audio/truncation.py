@@ -120,11 +120,11 @@ def with_its_length(path: Path) -> BytesIO | None:
             return None
         stream.seek(0)
         content = bytearray(stream.read())
-    rest, (place, kind) = len(content) - sound.start, sound.size
+    rest, (offset, kind) = len(content) - sound.start, sound.size
     riff = struct.unpack_from(kind, content, 4)[0] if form != b"caff" else 0
     if rest <= 0 or sound.start < riff + 8 < STREAMED or rest >= STREAMED:
         return None  # the size of the whole counts what lies behind: chunks of another kind
-    struct.pack_into(kind, content, place, rest)
+    struct.pack_into(kind, content, offset, rest)
     if form != b"caff":
         struct.pack_into(kind, content, 4, len(content) - 8)
     return BytesIO(content)
@@ -210,11 +210,11 @@ def _of_chunk(form: bytes, head: bytes, start: int, length: int, large: int) -> 
         return Sound(start, length, length >= 1 << 62, (start - 8, ">Q"))
     if form == b"riff":
         return Sound(start, length, length == 0 or length >= 1 << 62, (start - 8, "<Q"))
-    place = (start - 4, ">I" if form in (b"RIFX", b"FORM") else "<I")
+    offset = (start - 4, ">I" if form in (b"RIFX", b"FORM") else "<I")
     if form == b"RF64" and length == 0xFFFFFFFF:
-        return Sound(start, large, large == 0 or large >= 1 << 62, place)
+        return Sound(start, large, large == 0 or large >= 1 << 62, offset)
     whole = form != b"RF64" and head[4:8] in (bytes(4), b"\xff" * 4)
-    return Sound(start, length, length == 0 or length >= STREAMED or whole, place)
+    return Sound(start, length, length == 0 or length >= STREAMED or whole, offset)
 
 
 def _moved(sound: Sound, at: int) -> Sound:

@@ -1,4 +1,4 @@
-"""Rows put into an HDF5 pair that lacked them (datasets/hdf5/write.py), so that a kill at any moment can be made good.
+"""Rows put into an HDF5 pair that lacked them (datasets/hdf5/write.py), so that a kill at any time can be made good.
 
 The JSON that names the pair is gone while the two files are renamed, since they cannot be at once. A marker beside the
 shards, written before, says what is being done: with it a later run brings both files to the same state. Both carry the

@@ -1,6 +1,6 @@
 """Shards of the HDF5 pair (datasets/hdf5/write.py): a few rows prepared in one file, and the pair put together of them.
 
-A shard is an npz: ``mel`` (40, sum of frames) and ``frames``; ``image``, the bytes of all picture files, and ``sizes``;
+A shard is an npz: ``mel`` (40, sum of frames) and ``frames``; ``image``, the bytes of all image files, and ``sizes``;
 ``kept``, the manifest's rows that could be used; ``failures``, what was wrong with the others.
 """
 
@@ -15,7 +15,7 @@ import torch
 from common.errors import UserError
 from datasets.audio.log_mel import check_usable, read_log_mel
 from datasets.audio.windows import cut
-from datasets.images import read_image, read_picture_bytes
+from datasets.images import read_image, read_image_bytes
 from datasets.loading.rows import SampleError
 from datasets.spoken_captions.records import SpokenCaption
 
@@ -25,7 +25,7 @@ BANDS = 40
 def write_part(
     path: Path, rows: Sequence[int], records: list[SpokenCaption], max_frames: int, skipping: bool, manifest: str
 ) -> None:
-    """Decodes rows, checks their pictures, computes log-mels, and writes a shard whole or not at all.
+    """Decodes rows, checks their images, computes log-mels, and writes a shard whole or not at all.
 
     Args:
         path: The shard.
@@ -38,17 +38,17 @@ def write_part(
     Raises:
         SampleError: A row cannot be used and ``skipping`` is off; names file and row.
     """
-    mels, pictures, kept, failures = [], [], [], []
+    mels, contents, kept, failures = [], [], [], []
     for row, record in zip(rows, records, strict=True):
         try:
-            picture, mel = _read(row, record, max_frames, manifest)
+            encoded, mel = _read(row, record, max_frames, manifest)
         except SampleError as failure:
             if not skipping:
                 raise failure.advised() from failure
             failures.append(str(failure))
             continue
         mels.append(mel.numpy())
-        pictures.append(np.frombuffer(picture, np.uint8))
+        contents.append(np.frombuffer(encoded, np.uint8))
         kept.append(row)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as file:
@@ -56,8 +56,8 @@ def write_part(
             file,
             mel=np.concatenate([np.zeros((BANDS, 0), np.float32), *mels], axis=1),
             frames=np.array([mel.shape[1] for mel in mels], np.int64),
-            image=np.concatenate([np.zeros(0, np.uint8), *pictures]),
-            sizes=np.array([len(picture) for picture in pictures], np.int64),
+            image=np.concatenate([np.zeros(0, np.uint8), *contents]),
+            sizes=np.array([len(encoded) for encoded in contents], np.int64),
             kept=np.array(kept, np.int64),
             failures=np.array(failures, dtype=np.str_),
         )
@@ -67,13 +67,13 @@ def write_part(
 
 
 def _read(row: int, record: SpokenCaption, max_frames: int, manifest: str) -> tuple[bytes, torch.Tensor]:
-    """The bytes of a picture that can be decoded, and a log-mel, cut; an error that names the row."""
+    """The bytes of an image that can be decoded, and a log-mel, cut; an error that names the row."""
     try:
-        picture = read_picture_bytes(record.image_path)
-        read_image(picture, str(record.image_path))
+        encoded = read_image_bytes(record.image_path)
+        read_image(encoded, str(record.image_path))
         mel = cut(read_log_mel(record.audio_path), max_frames)
         check_usable(mel, record.audio_path)
-        return picture, mel
+        return encoded, mel
     except (UserError, OSError) as error:
         raise SampleError(f"{manifest}: row {row} ({record.uttid}): {error}", row) from error
 
@@ -165,7 +165,7 @@ def write_audio(file: h5py.File, paths: list[Path], count: int, max_frames: int,
 
 
 def write_images(file: h5py.File, paths: list[Path], count: int) -> None:
-    """Writes ``image``, each row the bytes of a picture file.
+    """Writes ``image``, each row the bytes of an image file.
 
     Args:
         file: Open for writing.
@@ -177,6 +177,6 @@ def write_images(file: h5py.File, paths: list[Path], count: int) -> None:
     for path in paths:
         with np.load(path) as part:
             sizes, content = part["sizes"], part["image"]
-        for picture in np.split(content, np.cumsum(sizes)[:-1]) if len(sizes) else ():
-            images[at] = picture
+        for encoded in np.split(content, np.cumsum(sizes)[:-1]) if len(sizes) else ():
+            images[at] = encoded
             at += 1

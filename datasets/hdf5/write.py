@@ -1,10 +1,10 @@
-"""Writes the HDF5 pair of a Places manifest: encoded pictures and log-mels, in wnhsu/ResDAVEnet-VQ's layout.
+"""Writes the HDF5 pair of a Places manifest: encoded images and log-mels, in wnhsu/ResDAVEnet-VQ's layout.
 
     python run.py -f preprocess/hdf5.yaml data.manifest=places/train.json
 
 Rows are prepared in shards by all cores. A finished shard is a file of its own, so a job that was killed goes on where
 it was when the same command is given again. The pair is put together from the shards, and the JSON that names it is
-written last: where it is, the pair is complete. Who has opened a pair is told when it was written anew.
+written last: where it is, the pair is complete. Who has opened a pair is notified when it was written anew.
 
 Rows that were left out (``on_error=skip``) are named in the JSON and in a list beside it. Every later run tries them
 again: what can be used by then is put in, what cannot is left out again or, with ``on_error=error``, stops the run.
@@ -24,7 +24,7 @@ import h5py
 from common.errors import UserError
 from common.files import write_whole, written_whole
 from common.parallel import cores, in_processes, locked, progress
-from config import refuse
+from config import check_values
 from config.limits import Frames, Workers
 from datasets.hdf5.repair import put_in, write_marker
 from datasets.hdf5.shards import (
@@ -50,7 +50,7 @@ class HDF5Pair:
     """What to write and where.
 
     Args:
-        manifest: Places JSON whose sound and picture files exist.
+        manifest: Places JSON whose sound and image files exist.
         max_frames: Width of ``melspec``; longer captions keep their first frames.
         folder: Gets ``<manifest>.json``, ``<manifest>_audio.h5`` and ``<manifest>_image.h5``; None is the folder
             "hdf5" beside the manifest.
@@ -67,7 +67,7 @@ class HDF5Pair:
     compression: Literal["none", "lzf", "gzip"] = "none"
 
     def __post_init__(self) -> None:
-        refuse(self)
+        check_values(self)
 
     @property
     def json(self) -> Path:
@@ -81,7 +81,7 @@ class HDF5Pair:
 
     @property
     def image(self) -> Path:
-        """``image`` (n,), variable-length uint8: the picture files as they are."""
+        """``image`` (n,), variable-length uint8: the image files as they are."""
         return self.json.with_name(f"{self.manifest.stem}_image.h5")
 
     @property

@@ -27,16 +27,16 @@ def mix(*numbers: int) -> int:
 
 
 class Items(Dataset):
-    """Samples by (epoch, place, rows of the global batch), each with its own random state.
+    """Samples by (epoch, slot, rows of the global batch), each with its own random state.
 
-    Failures are returned, so that they cross processes. With ``refill`` another row takes the place of one that cannot
-    be used, and no row is twice in a global batch: which one it is follows from seed, epoch, place and what can be used
+    Failures are returned, so that they cross processes. With ``refill`` another row replaces one that cannot
+    be used, and no row is twice in a global batch: which one it is follows from seed, epoch, slot and what can be used
     alone, so every rank finds the same without asking the others.
 
     Args:
         dataset: what the rows are of.
         seed: of the random states, mixed with epoch and row.
-        refill: whether another row takes the place of one that cannot be used.
+        refill: whether another row replaces one that cannot be used.
     """
 
     def __init__(self, dataset: TrainingRows, seed: int, refill: bool) -> None:
@@ -45,13 +45,13 @@ class Items(Dataset):
 
     def __getitem__(self, key: tuple[int, int, Rows]) -> tuple[Batch | None, list[SampleError]]:
         """The sample, or None, and what failed."""
-        epoch, place, rows = key
+        epoch, slot, rows = key
         failures: list[SampleError] = []
         before = torch.default_generator.get_state()
         try:
-            sample = self._load(epoch, rows[place], failures)
+            sample = self._load(epoch, rows[slot], failures)
             if sample is None and self.refill:
-                sample = self._stand_in(epoch, place, rows, failures)
+                sample = self._stand_in(epoch, slot, rows, failures)
         finally:
             torch.default_generator.set_state(before)
         return sample, failures
@@ -68,11 +68,11 @@ class Items(Dataset):
         self._usable[row] = True
         return sample
 
-    def _stand_in(self, epoch: int, place: int, rows: Rows, failures: list[SampleError]) -> Batch | None:
-        """The sample for a place whose own cannot be used; None where there is none among those not in the batch.
+    def _stand_in(self, epoch: int, slot: int, rows: Rows, failures: list[SampleError]) -> Batch | None:
+        """The sample for a slot whose own cannot be used; None where there is none among those not in the batch.
 
-        Those are dealt to the places in turn, so that most places find theirs without knowing of the others; only where
-        all that were dealt are bad too does it count what the other places leave.
+        Those are dealt to the slots in turn, so that most slots find theirs without knowing of the others; only where
+        all that were dealt are bad too does it count what the other slots leave.
         """
         others = self._others(epoch, rows)
         latest: tuple[int, Batch | None] = (-1, None)  # the row loaded last: mostly the chosen one
@@ -83,15 +83,15 @@ class Items(Dataset):
                 latest = row, self._load(epoch, row, failures)
             return self._usable[row]
 
-        def own(place: int) -> int | None:
-            candidates = (rows[place], *others[place :: len(rows)][:REFILL_TRIES].tolist())
+        def own(slot: int) -> int | None:
+            candidates = (rows[slot], *others[slot :: len(rows)][:REFILL_TRIES].tolist())
             return next((row for row in candidates if usable(row)), None)
 
-        found = own(place)
+        found = own(slot)
         if found is None and len(others) < REFILL_TRIES * len(rows):
             settled = [own(other) for other in range(len(rows))]
             free = (row for row in others.tolist() if row not in settled and usable(row))
-            found = next(islice(free, settled[:place].count(None), None), None)
+            found = next(islice(free, settled[:slot].count(None), None), None)
         if found is None:
             return None
         return latest[1] if latest[0] == found else self._load(epoch, found, failures)

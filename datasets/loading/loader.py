@@ -32,7 +32,7 @@ from datasets.loading.rows import SampleError, TrainingRows
 
 log = logging.getLogger(__name__)
 BUCKET_POOL = 2  # batches sorted together; in large pools captions never meet impostors of another length
-Key = tuple[int, int, Rows]  # epoch, place, rows of the global batch
+Key = tuple[int, int, Rows]  # epoch, slot, rows of the global batch
 WORKER_ENDED = re.compile(r"DataLoader worker .*(exited unexpectedly|killed by signal)|Too many open files|ancdata")
 _NO_MEMORY = (
     "a loading process could not hand its batch on ({}): memory, the shared memory of /dev/shm or the number of open "
@@ -46,11 +46,11 @@ class Loader:
     """Batches of a dataset, for one rank.
 
     Args:
-        dataset: What the rows are of, such as spoken captions or captioned pictures.
+        dataset: What the rows are of, such as spoken captions or captioned images.
         batch_size: Of the global batch, all ranks together.
         seed: Of order and augmentation.
         train: Shuffle and drop the last, incomplete batch (unless it is the only one); else keep order and all rows.
-            Where ``on_error`` is "skip", training puts another row in a bad one's place, the same whatever the number
+            Where ``on_error`` is "skip", training puts another row where one is bad, the same whatever the number
             of ranks and never one that is in the global batch already, so that no batch is smaller than the losses and
             the other ranks expect, or holds a pair as its own negative; evaluation drops the row.
         workers: Loading processes of this rank; 0 loads in the calling process.
@@ -129,9 +129,9 @@ class Loader:
 
     def note_small_set(self) -> None:
         """Warns, on rank 0, where the training set does not fill one batch."""
-        told = small_set(self.dataset, self.batch_size, self.samples_per_step, self.world)
-        if told and self.rank == 0:
-            log.warning(told)
+        message = small_set(self.dataset, self.batch_size, self.samples_per_step, self.world)
+        if message and self.rank == 0:
+            log.warning(message)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Loads this rank's part of an epoch.
@@ -148,11 +148,11 @@ class Loader:
 
         Raises:
             SampleError: A sample cannot be used and the dataset's ``on_error`` is "error".
-            UserError: In training, a row cannot be used, and none that could be is left to take its place; or a loading
+            UserError: In training, a row cannot be used, and none that could be is left to replace it; or a loading
                 process ended, mostly for want of memory.
         """
         shares = (self._share(rows) for rows in self.order(epoch)[start:])
-        self._plan[:] = [[(epoch, place, rows) for place in places] for rows, places in shares if places]
+        self._plan[:] = [[(epoch, slot, rows) for slot in slots] for rows, slots in shares if slots]
         for batch in self._loaded():
             if "no_memory" in batch:
                 raise UserError(_NO_MEMORY.format(batch["no_memory"]))
@@ -161,7 +161,7 @@ class Loader:
                 self.note(failure)
             if self.train and lost:
                 raise UserError(
-                    f"no row could be used in place of {lost} of a batch, expected one that can be decoded and is "
+                    f"no row could be used instead of {lost} of a batch, expected one that can be decoded and is "
                     "not in the batch already; mend the files or give a smaller data.batch_size, the last: "
                     f"{failures[-1]}"
                 )
@@ -207,7 +207,7 @@ class Loader:
         return torch.cat([pool[lengths[pool].argsort(stable=True)] for pool in pools])
 
     def _share(self, rows: list[int]) -> tuple[Rows, range]:
-        """A global batch, and the places in it that are this rank's: a contiguous part."""
+        """A global batch, and the slots in it that are this rank's: a contiguous part."""
         if self.train and len(rows) % self.world:  # only a training set smaller than one batch
             rows = rows[: len(rows) - len(rows) % self.world]
         first, end = (rank * len(rows) // self.world for rank in (self.rank, self.rank + 1))

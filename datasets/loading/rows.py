@@ -102,5 +102,5 @@ def unusable_row(rows: TrainingRows, index: int, name: str, error: object) -> Sa
     Returns:
         The error, for the caller to raise.
     """
-    place = f"the {rows.split} split, {rows.source}" if rows.split else rows.source
-    return SampleError(f"row {index} ({name}) of {place}: {error}", index)
+    origin = f"the {rows.split} split, {rows.source}" if rows.split else rows.source
+    return SampleError(f"row {index} ({name}) of {origin}: {error}", index)

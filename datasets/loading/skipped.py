@@ -1,6 +1,6 @@
 """The list of rows that could not be used, ``skipped.csv`` of a run: split, row and reason, one a line.
 
-A row is written the moment it is found, so that a run that is stopped or killed leaves its list; the rows of earlier
+A row is written as soon as it is found, so that a run that is stopped or killed leaves its list; the rows of earlier
 starts of the same run stay. Several processes may write the same file.
 """
 

@@ -1,4 +1,4 @@
-"""Active learning in "Learning Words by Drawing Images" (CVPR 2019): pairs whose edited picture fools the model.
+"""Active learning in "Learning Words by Drawing Images" (CVPR 2019): pairs whose edited image fools the model.
 
 One folder holds one selection, in the layout of surisdi/learning-by-drawing ``active_learning.py``, whose readers work
 on ours. Row j is the same pair in every list, the pair with the largest loss first:
@@ -8,20 +8,20 @@ on ours. Row j is the same pair in every list, the pair with the largest loss fi
     a_hmaps.pth       list of (R, R) float32 arrays, 0 or 1: the region inside which they were ablated
     a_hmaps_eval.pth  likewise: the region around the strongest cell, whose outline annotators see
     a_hmaps_layer.pth ours: (rows, columns) float32 arrays, 0 or 1: the region on the layer's own grid. On the way there
-                      by the picture's resolution small regions would change or vanish; training edits these cells
-    images/<j>_hn.jpg the edited picture with the box of that region in red
+                      by the image's resolution small regions would change or vanish; training edits these cells
+    images/<j>_hn.jpg the edited image with the box of that region in red
     hm/<j>_hn.jpg     that region
     cluster/          the clusters with which the units were chosen, where they were
     active.json       ours: layer, resolution, losses, and what they were made with
 
-What annotators then record describes the EDITED picture. Their captions are added to the GAN-CLEVR folder of the
+What annotators then record describes the EDITED image. Their captions are added to the GAN-CLEVR folder of the
 training set below ``active/``, because the id of the latent already has a caption there:
 
     audio/active/<id>.wav    text/active/<id>.txt    and a line ``active/<id>`` in name_list_train.txt
 
 :class:`datasets.spoken_captions.GanClevr` gives such a row ``latent`` <id> and ``active`` True (False for
-others). In training its picture is the edited one (``ActivePairs.find(latent)`` gives mask and units) and its negative
-the original picture: positive and negative change places.
+others). In training its image is the edited one (``ActivePairs.find(latent)`` gives mask and units) and its negative
+the original image: positive and negative change places.
 """
 
 import json
@@ -50,11 +50,11 @@ class ActiveLearningError(UserError):
 
 
 class LatentNameError(UserError, ValueError):
-    """A caption whose picture a generator should draw, but whose name is no latent's id."""
+    """A caption whose image a generator should draw, but whose name is no latent's id."""
 
 
 class ActivePair(NamedTuple):
-    """How one edited picture was made.
+    """How one edited image was made.
 
     Attributes:
         latent: id of the noise vector.
@@ -76,7 +76,7 @@ class ActivePairs:
     """A selection, the largest loss first.
 
     Attributes:
-        pairs: the edited pictures.
+        pairs: the edited images.
         layer: the layer of the generator whose units were ablated; None in published folders, whose layer is that of
             the training config.
         details: everything else that ``active.json`` tells.
@@ -87,7 +87,7 @@ class ActivePairs:
     details: dict[str, Any]
 
     def find(self, latent: int) -> ActivePair:
-        """Return the edited picture of a latent; of several the last, as published.
+        """Return the edited image of a latent; of several the last, as published.
 
         Args:
             latent: its id.
@@ -97,7 +97,7 @@ class ActivePairs:
         """
         if latent not in self._by_latent:
             raise ActiveLearningError(
-                f"There is a caption {PREFIX}{latent}, but no edited picture of latent {latent} among the "
+                f"There is a caption {PREFIX}{latent}, but no edited image of latent {latent} among the "
                 f"{len(self.pairs)} of task.objective.negatives.active_learning: give the selection that the caption "
                 "was collected for, or remove it from the name list."
             )
@@ -115,7 +115,7 @@ def split_name(name: str) -> tuple[str, bool]:
         name: ``"123"`` or ``"active/123"``.
 
     Returns:
-        The latent's id as text, and whether the caption describes the edited picture.
+        The latent's id as text, and whether the caption describes the edited image.
     """
     return name.removeprefix(PREFIX), name.startswith(PREFIX)
 
@@ -135,13 +135,13 @@ def latent_ids(names: Iterable[str]) -> list[int]:
     if wrong:
         raise LatentNameError(
             f"{len(wrong)} of {len(names)} captions are not named by a latent's id, the first is {wrong[0]!r}, so that "
-            "no generator can draw their pictures; give a set in the GAN-CLEVR layout, or read picture files"
+            "no generator can generate the images; give a set in the GAN-CLEVR layout, or read image files"
         )
     return [int(latent) for latent in ids]
 
 
 def write_active(folder: Path, pairs: list[ActivePair], layer: str, details: dict[str, Any]) -> None:
-    """Write the lists of a selection (not its pictures).
+    """Write the lists of a selection (not its images).
 
     Args:
         folder: Made if missing.
@@ -183,16 +183,16 @@ def read_active(folder: Path) -> ActivePairs:
         columns["cells"] = _read_list(folder / CELLS)
     lengths = {FILES.get(name, CELLS): len(rows) for name, rows in columns.items()}
     if len(set(lengths.values())) != 1:
-        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise ActiveLearningError(f"{folder}: the lists differ in length ({told}); make the selection again.")
+        details = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ActiveLearningError(f"{folder}: the lists differ in length ({details}); make the selection again.")
     wrong = [name for name in columns["ids"] if not is_whole_number(str(name))]
     if wrong:
         raise ActiveLearningError(
             f"{folder / FILES['ids']}: {wrong[0]!r} is no number; an id is the index of a noise vector."
         )
-    told = _read_details(folder / "active.json")
+    details = _read_details(folder / "active.json")
     pairs = [_pair(folder, row) for row in zip(*columns.values(), strict=True)]
-    return ActivePairs(pairs, told.get("layer"), told)
+    return ActivePairs(pairs, details.get("layer"), details)
 
 
 def _read_details(path: Path) -> dict[str, Any]:
@@ -200,12 +200,12 @@ def _read_details(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        told = json.loads(path.read_bytes())
+        details = json.loads(path.read_bytes())
     except ValueError as error:
         raise ActiveLearningError(f"{path} is damaged ({error}); copy it again.") from error
-    if not isinstance(told, dict) or not isinstance(told.get("layer"), str | None):
-        raise ActiveLearningError(f"{path} holds {told!r:.60}, expected a mapping with the name of a layer.")
-    return told
+    if not isinstance(details, dict) or not isinstance(details.get("layer"), str | None):
+        raise ActiveLearningError(f"{path} holds {details!r:.60}, expected a mapping with the name of a layer.")
+    return details
 
 
 def _pair(folder: Path, row: tuple[Any, ...]) -> ActivePair:

@@ -1,4 +1,4 @@
-"""What every dataset of spoken captions shares: how a picture and a sound become one sample, and its faults.
+"""What every dataset of spoken captions shares: how an image and a sound become one sample, and its errors.
 
 A sample is a dict: ``image`` (3, H, W) float32, ``mel`` (40, n) float32 dB without padding, ``nframes`` int, ``index``
 int. With ``features="device"`` it holds ``waveform`` (N,) float32, ``nsamples`` and ``start``, the first of its
@@ -40,12 +40,12 @@ Window = Literal["first", "random"]
 
 
 class SpokenCaptions(Dataset, ABC):
-    """What the datasets share: how a picture and a sound become a sample, and what happens to unusable ones.
+    """What the datasets share: how an image and a sound become a sample, and what happens to unusable ones.
 
     Args:
         records: One per row.
         source: The file that lists them, for messages.
-        image: How pictures are cut and scaled; None for samples without pictures.
+        image: How images are cut and scaled; None for samples without images.
         train: Whether random crops, random windows and masks are drawn (from torch's generator).
         max_frames: Longer captions are cut to this many frames; None keeps everything.
         window: Which frames are kept in training: the first, or a random window (surisdi/learning-by-drawing).
@@ -92,7 +92,7 @@ class SpokenCaptions(Dataset, ABC):
         """Reads one sample.
 
         Raises:
-            SampleError: Its picture or sound cannot be used; names file, row, list and split.
+            SampleError: Its image or sound cannot be used; names file, row, list and split.
             ManifestError: The files are others than those that were checked.
         """
         if not 0 <= index < len(self):
@@ -100,7 +100,7 @@ class SpokenCaptions(Dataset, ABC):
         try:
             sample: Sample = {"index": index}
             if self.image is not None:
-                sample["image"] = self.image(self._picture(index), self.train)
+                sample["image"] = self.image(self._image(index), self.train)
             return sample | self._speech(index)
         except ManifestError:
             raise  # no row is to blame, so none is to be skipped
@@ -120,7 +120,7 @@ class SpokenCaptions(Dataset, ABC):
         return unusable_row(self, index, self.record(index).uttid, error)
 
     def record(self, index: int) -> SpokenCaption:
-        """What is known of a row besides its picture and sound.
+        """What is known of a row besides its image and sound.
 
         Args:
             index: Row of the dataset.
@@ -131,7 +131,7 @@ class SpokenCaptions(Dataset, ABC):
         return self.records[index]
 
     def image_u8(self, index: int) -> np.ndarray:
-        """The picture as the model sees it in evaluation, (H, W, 3) uint8.
+        """The image as the model sees it in evaluation, (H, W, 3) uint8.
 
         Args:
             index: Row of the dataset.
@@ -140,12 +140,12 @@ class SpokenCaptions(Dataset, ABC):
             (H, W, 3) uint8.
 
         Raises:
-            ValueError: The dataset was built without pictures.
-            UserError: The picture cannot be decoded; names the file.
+            ValueError: The dataset was built without images.
+            UserError: The image cannot be decoded; names the file.
         """
         if self.image is None:
-            raise ValueError("this dataset was built without pictures")
-        return np.asarray(self.image.crop(self._picture(index), train=False))
+            raise ValueError("this dataset was built without images")
+        return np.asarray(self.image.crop(self._image(index), train=False))
 
     def image_ids(self, rows: Sequence[int]) -> np.ndarray:
         """Numbers of some rows' images, (n,) int64: equal for captions of the same file and for files of equal bytes.
@@ -161,7 +161,7 @@ class SpokenCaptions(Dataset, ABC):
             ValueError: The dataset was built without images.
         """
         if self.image is None:
-            raise ValueError("this dataset was built without pictures")
+            raise ValueError("this dataset was built without images")
         if self._image_ids is None or len(self._image_ids) != len(self):
             self._image_ids = ImageIds(len(self), self._image_bytes)
         return self._image_ids.of(rows)
@@ -212,8 +212,8 @@ class SpokenCaptions(Dataset, ABC):
             raise self.unusable(index, UserError(f"{path}: cannot be read ({error.strerror})")) from error
 
     @abstractmethod
-    def _picture(self, index: int) -> Image.Image:
-        """The whole picture, RGB."""
+    def _image(self, index: int) -> Image.Image:
+        """The whole image, RGB."""
 
     @abstractmethod
     def _speech(self, index: int) -> Sample:

@@ -25,7 +25,7 @@ def read_gan_clevr(
     Args:
         folder: Holds ``name_list_<split>.txt``, ``audio/``, ``text/`` and ``images/``.
         split: Which list.
-        images: Whether the pictures must exist; systems that make them with a GAN need none.
+        images: Whether the images must exist; systems that make them with a GAN need none.
         audio_extension: Without dot.
         image_extension: Without dot.
 
@@ -39,12 +39,12 @@ def read_gan_clevr(
     names = folder / f"name_list_{split}.txt"
     if not names.is_file():
         raise ManifestError(f"{names}: no such file, expected a GAN-CLEVR folder with a list of ids; set the folder")
-    told = _alignments(folder / "alignments.jsonl")
+    details = _alignments(folder / "alignments.jsonl")
     records = Records(
         SpokenCaption(
             uttid=name,
-            speaker=told.get(name, {}).get("speaker", ""),
-            alignment=told.get(name, {}).get("words"),
+            speaker=details.get(name, {}).get("speaker", ""),
+            alignment=details.get(name, {}).get("words"),
             text=_text(folder / "text" / f"{name}.txt"),
             audio_path=folder / "audio" / f"{name}.{audio_extension}",
             image_path=folder / "images" / f"{name}.{image_extension}" if images else None,

@@ -115,7 +115,7 @@ def tried(name: str, read: Callable[[], Value], kind: type[UserError] = Manifest
     Args:
         name: What the message calls it.
         read: What is done.
-        kind: Of the error: UserError for what is the fault of a row.
+        kind: Of the error: UserError for what is the error of a row.
 
     Returns:
         What ``read`` returns.
@@ -150,13 +150,13 @@ def _check_dataset(file: h5py.File, name: str) -> None:
         raise ManifestError(
             f"{file.filename}: {name} is a link that leads to no dataset ({_reason(error)}); make the file again"
         ) from error
-    fault = tried(f"{file.filename}: {name}", lambda: next(_faults(dataset, FORMS[name]), None))
-    if fault is not None:
-        raise ManifestError(f"{file.filename}: {name} {fault}; make the file again")
+    problem = tried(f"{file.filename}: {name}", lambda: next(_errors(dataset, FORMS[name]), None))
+    if problem is not None:
+        raise ManifestError(f"{file.filename}: {name} {problem}; make the file again")
 
 
-def _faults(dataset: h5py.HLObject, form: _Form) -> Iterator[str]:
-    """Yields what is wrong with a dataset, each fault found without reading values; the first is told."""
+def _errors(dataset: h5py.HLObject, form: _Form) -> Iterator[str]:
+    """Yields what is wrong with a dataset, each error found without reading values; the first is reported."""
     if not isinstance(dataset, h5py.Dataset):
         yield f"is a {'group' if isinstance(dataset, h5py.Group) else 'named type'}, expected a dataset"
     expected = f"({', '.join(map(str, form.shape))}{',' if len(form.shape) == 1 else ''})"
@@ -176,27 +176,27 @@ def _faults(dataset: h5py.HLObject, form: _Form) -> Iterator[str]:
         yield "is a virtual dataset, whose values are in other files, expected them in this one"
     if dataset.external:
         yield "has its values in other files, expected them in this one"
-    yield from _faults_of_storage(dataset)
+    yield from _errors_of_storage(dataset)
 
 
-def _faults_of_storage(dataset: h5py.Dataset) -> Iterator[str]:
+def _errors_of_storage(dataset: h5py.Dataset) -> Iterator[str]:
     """Yields why the values of a dataset cannot be read, or not within reasonable memory."""
     plan = dataset.id.get_create_plist()
-    for code in (plan.get_filter(place)[0] for place in range(plan.get_nfilters())):
+    for code in (plan.get_filter(slot)[0] for slot in range(plan.get_nfilters())):
         if not h5py.h5z.filter_avail(code):
             yield f"is compressed with the HDF5 filter {code}, which is not installed, expected gzip, lzf or none"
     size, stored = dataset.id.get_type().get_size(), dataset.id.get_storage_size()
     for what, shape in (("row", dataset.shape[1:]), ("chunk", dataset.chunks or ())):
         if _product(shape) * size > LARGEST:
             yield (
-                f"has the shape {dataset.shape}: one {what} would take {_told(_product(shape) * size)}, expected at "
-                + (f"most {_told(LARGEST)}")
+                f"has the shape {dataset.shape}: one {what} would take {_message(_product(shape) * size)}, expected at "
+                + (f"most {_message(LARGEST)}")
             )
     nominal = _product(dataset.shape) * size
     if not stored and nominal < LARGEST:
         yield f"holds no values: its {dataset.shape[0]} rows were never written"
     if nominal > stored * DENSEST:
-        yield f"has {_told(nominal)} by its shape, but {stored} bytes are stored"
+        yield f"has {_message(nominal)} by its shape, but {stored} bytes are stored"
 
 
 def _product(sizes: tuple[int, ...]) -> int:
@@ -207,7 +207,7 @@ def _product(sizes: tuple[int, ...]) -> int:
     return product
 
 
-def _told(size: int) -> str:
+def _message(size: int) -> str:
     """A number of bytes in the largest unit that leaves at least 1."""
     names = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
     unit = min(max(size.bit_length() - 1, 0) // 10, len(names) - 1)
@@ -232,7 +232,7 @@ def check_pair(manifest: Path, audio: Path, image: Path, rows: int | None) -> tu
     Args:
         manifest: What names them.
         audio: The log-mels.
-        image: The pictures.
+        image: The images.
         rows: Of the manifest; None where it lists none.
 
     Returns:
@@ -261,7 +261,7 @@ def manifest_of(manifest: Path, audio: str, image: str, source: dict[str, Any], 
     Args:
         manifest: Places JSON that the pair is made from.
         audio: Name of the file of log-mels.
-        image: Name of the file of pictures.
+        image: Name of the file of images.
         source: What the pair is a function of.
         left_out: Rows that are not in it, and why.
 

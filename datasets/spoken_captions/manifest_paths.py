@@ -9,7 +9,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 
-def places_of(manifest: Path) -> list[Path]:
+def bases_of(manifest: Path) -> list[Path]:
     """Return the folders that relative paths of ``manifest`` may start at, the one to prefer first."""
     folder = manifest.parent.absolute()
     return list(dict.fromkeys([folder, *folder.parents, Path.cwd()]))
@@ -26,11 +26,11 @@ def find_path(named: Path, manifest: Path, inside: str = "") -> tuple[Path, bool
     Returns:
         The absolute path, and whether anything is there. Where nothing is, it starts at the list's own folder.
     """
-    for place in [None] if named.is_absolute() else places_of(manifest):
-        found = named if place is None else place / named
+    for base in [None] if named.is_absolute() else bases_of(manifest):
+        found = named if base is None else base / named
         if _exists(found / inside):
-            if place not in (None, manifest.parent.absolute()):
-                log.info("%s: paths as %s are relative to %s", manifest, named / inside, place)
+            if base not in (None, manifest.parent.absolute()):
+                log.info("%s: paths as %s are relative to %s", manifest, named / inside, base)
             return found, True
     return manifest.parent.absolute() / named, False
 

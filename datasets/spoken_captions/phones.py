@@ -58,7 +58,7 @@ def _lines(path: Path, wanted: set[str]) -> dict[str, list[Word]]:
     number = 0
     try:
         with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):  # noqa: B007  told in the message
+            for number, line in enumerate(file, 1):  # noqa: B007  reported in the message
                 row = json.loads(line)
                 if row["uttid"] in wanted:
                     found[row["uttid"]] = [(float(start), float(end), phone) for start, end, phone in row["phones"]]

@@ -27,7 +27,7 @@ from datasets.loading.rows import (
     report_problems,
 )
 from datasets.spoken_captions.json_rows import NumberError, Take, read_json_rows
-from datasets.spoken_captions.manifest_paths import find_path, places_of
+from datasets.spoken_captions.manifest_paths import bases_of, find_path
 from datasets.spoken_captions.records import Fields, Records, check_alignment
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Manifest:
         path: The file.
         records: One per row; empty when the file names only an HDF5 pair.
         audio_hdf5: Features, None when the file does not name them.
-        image_hdf5: Pictures, None when the file does not name them.
+        image_hdf5: Images, None when the file does not name them.
     """
 
     path: Path
@@ -67,7 +67,7 @@ class Manifest:
 
 
 class _Rows:
-    """Which row of the file a record is of: SpokenCOCO's rows hold several, each a caption of one picture."""
+    """Which row of the file a record is of: SpokenCOCO's rows hold several, each a caption of one image."""
 
     def __init__(self) -> None:
         self._firsts, self._several = array("q"), bytearray()
@@ -88,7 +88,7 @@ def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Ma
 
     Args:
         path: The JSON.
-        need: "files": every row's sound and picture must exist. "hdf5": the pair must be named. "any": neither.
+        need: "files": every row's sound and image must exist. "hdf5": the pair must be named. "any": neither.
 
     Returns:
         The manifest, with absolute paths.
@@ -117,15 +117,15 @@ def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Ma
         records, missed = located(records, path)
         problems += missed
     pair = [_of_pair(path, content, f"{kind}_hdf5_path", need) for kind in KINDS]
-    told = [rows.name(row) + problem for row, problem in sorted(problems, key=itemgetter(0))]
+    messages = [rows.name(row) + problem for row, problem in sorted(problems, key=itemgetter(0))]
     if need == "hdf5" and None in pair:
-        told.append("names no HDF5 pair (audio_hdf5_path, image_hdf5_path); run preprocess/hdf5.yaml to make one")
-    report_problems(path, told)
+        messages.append("names no HDF5 pair (audio_hdf5_path, image_hdf5_path); run preprocess/hdf5.yaml to make one")
+    report_problems(path, messages)
     return Manifest(path, records, *pair)
 
 
 def base_folder(path: Path, content: dict[str, Any], kind: str, first: str) -> Path:
-    """Finds the folder that the names of sounds or pictures are relative to.
+    """Finds the folder that the names of sounds or images are relative to.
 
     Args:
         path: The JSON.
@@ -151,7 +151,7 @@ def _of_pair(path: Path, content: dict[str, Any], key: str, need: str) -> Path |
         return found
     if DRIVE.match(content[key]):
         raise ManifestError(_on_a_drive(path, key, content[key]))
-    places = places_of(path)
+    places = bases_of(path)
     above = "; its folder and those above it were looked into"
     working = f", and the working folder {places[-1]}" if places[-1] not in places[0].parents else ""
     raise ManifestError(
@@ -224,8 +224,8 @@ def located(records: Records, source: Path) -> tuple[Records, list[Problem]]:
 def _as_on_disk(records: Records, files: FileNames) -> Records:
     """The captions with the names of their files as the disk has them."""
     found = Records()
-    for *known, sound, picture in records.all_fields():
-        paths = (name and str(Path(at, name)) for at, name in zip(records.folders, (sound, picture), strict=True))
+    for *known, sound, image in records.all_fields():
+        paths = (name and str(Path(at, name)) for at, name in zip(records.folders, (sound, image), strict=True))
         found.add((*known, *(path and (files.find(path) or path) for path in paths)))
     return found
 
@@ -286,7 +286,7 @@ def _encoding_of(path: Path) -> str:
 
 
 def rows_of(entry: Any) -> Iterable[Any]:
-    """Yields the rows of an entry of ``data``: itself or, as in SpokenCOCO, one for each caption of its picture.
+    """Yields the rows of an entry of ``data``: itself or, as in SpokenCOCO, one for each caption of its image.
 
     Args:
         entry: What the JSON holds, unchecked.
@@ -336,7 +336,7 @@ def _fields(row: int, entry: Any, problems: list[Problem], skipped: list[tuple[i
             return uttid, speaker, text, alignment, wav, image
     except (TypeError, KeyError, ValueError, AttributeError):
         pass
-    problems.append((row, _fault(entry)))
+    problems.append((row, _error(entry)))
     return ("", "", "", None, None, None)
 
 
@@ -347,7 +347,7 @@ def _completed(entry: dict[str, Any]) -> dict[str, Any]:
     return {"uttid": name, "speaker": "", "asr_text": entry.get("text", "")} | entry
 
 
-def _fault(entry: Any) -> str:
+def _error(entry: Any) -> str:
     """What is wrong with a row that cannot be used, as it follows the row's name."""
     if not isinstance(entry, dict):
         return f": is {_shown(entry)}, expected a mapping with {', '.join(FIELDS)}"
@@ -367,11 +367,11 @@ def _fault(entry: Any) -> str:
         check_alignment(entry.get("text_alignment") or "")
     except ValueError as error:
         return f"{name}: {error}"
-    raise AssertionError(f"{_shown(entry)} was refused without a fault")
+    raise AssertionError(f"{_shown(entry)} was refused without an error")
 
 
 def _expanded(path: str) -> Path:
-    """A path of the JSON, the home folder in the place of ``~``."""
+    """A path of the JSON, the home folder instead of ``~``."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

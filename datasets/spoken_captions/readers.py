@@ -1,4 +1,4 @@
-"""Pairs of a picture and its spoken caption, from files, from HDF5, or in the GAN-CLEVR layout.
+"""Pairs of an image and its spoken caption, from files, from HDF5, or in the GAN-CLEVR layout.
 
 The first two give the very same sample for the same manifest. Layouts: wnhsu/ResDAVEnet-VQ (JSON, HDF5 pair) and
 surisdi/learning-by-drawing (GAN-CLEVR). What a sample holds: datasets/spoken_captions/dataset.py.
@@ -18,7 +18,7 @@ from PIL import Image
 from common.digests import digest
 from common.errors import UserError
 from common.text_files import is_whole_number
-from config import Fault
+from config import Problem
 from config.limits import Count, Frames, Megabytes
 from datasets.audio.log_mel import check_usable_waveform, count_frames, read_log_mel
 from datasets.audio.read import read_audio
@@ -38,9 +38,9 @@ SAMPLED = 16  # rows of a published HDF5 pair that its digest reads
 
 
 class _FromFiles(SpokenCaptions):
-    """Reads pictures and sounds from their own files.
+    """Reads images and sounds from their own files.
 
-    ``features`` says where log-mels are computed, ``kept`` what of them and of the pictures stays in memory.
+    ``features`` says where log-mels are computed, ``kept`` what of them and of the images stays in memory.
     """
 
     def __init__(self, *args: Any, features: Literal["worker", "device"], kept: Kept | None) -> None:
@@ -52,7 +52,7 @@ class _FromFiles(SpokenCaptions):
             raise ValueError("log-mels are kept with features: worker, found device: they are the task's; keep none")
 
     @staticmethod
-    def _faults(spec_augment: object, features: str, **keep: bool | int | None) -> Iterator[Fault]:
+    def _errors(spec_augment: object, features: str, **keep: bool | int | None) -> Iterator[Problem]:
         """Refuse masks over features that the worker does not compute, and keeping them."""
         if spec_augment is not None and features == "device":
             yield "spec_augment", "found with features: device, expected null there, or features: worker"
@@ -65,11 +65,11 @@ class _FromFiles(SpokenCaptions):
                     f"expected {nothing}",
                 )
 
-    def _picture(self, index: int) -> Image.Image:
+    def _image(self, index: int) -> Image.Image:
         def read() -> Image.Image:
             return read_image(self.records[index].image_path)
 
-        return read() if self._kept is None else self._kept.get("picture", index, read)
+        return read() if self._kept is None else self._kept.get("image", index, read)
 
     def _speech(self, index: int) -> Sample:
         path = self.records[index].audio_path
@@ -85,11 +85,11 @@ class _FromFiles(SpokenCaptions):
 
 
 class PlacesFiles(_FromFiles):
-    """A Places manifest, read on the fly from its sound and picture files.
+    """A Places manifest, read on the fly from its sound and image files.
 
     Args:
         manifest: Places JSON.
-        image: How pictures are cut and scaled; None for samples without pictures.
+        image: How images are cut and scaled; None for samples without images.
         train: Whether random crops, windows and masks are drawn.
         max_frames: Longer captions are cut to this many frames of 10 ms; None keeps everything.
         window: Frames kept in training, the first or a random window; evaluation keeps the first.
@@ -97,7 +97,7 @@ class PlacesFiles(_FromFiles):
         on_error: What a loader does with a sample that cannot be decoded.
         features: Where log-mels are computed: by the loading workers, or by the task on its device.
         keep_mb: Memory in MB, of every loading process, for log-mels (16 kB for each second of sound) and decoded
-            pictures (4 bytes a pixel), so that a file is read and decoded once; samples are the same, windows, crops
+            images (4 bytes a pixel), so that a file is read and decoded once; samples are the same, windows, crops
             and masks are drawn anew. What is beyond it is read each time. None keeps nothing.
 
     Raises:
@@ -122,7 +122,7 @@ class PlacesFiles(_FromFiles):
         super().__init__(*args, features=features, kept=None if keep_mb is None else Kept(keep_mb))
 
     @staticmethod
-    def faults(spec_augment: object, features: str, keep_mb: int | None) -> Iterator[Fault]:
+    def validate(spec_augment: object, features: str, keep_mb: int | None) -> Iterator[Problem]:
         """Refuse masks over features that the worker does not compute, and keeping them.
 
         Args:
@@ -130,29 +130,29 @@ class PlacesFiles(_FromFiles):
             features: "worker" or "device".
             keep_mb: Memory for what is kept, or None.
 
-        Returns:
-            A fault for each that cannot be.
+        Yields:
+            Key path and message.
         """
-        yield from _FromFiles._faults(spec_augment, features, keep_mb=keep_mb)
+        yield from _FromFiles._errors(spec_augment, features, keep_mb=keep_mb)
 
 
 class GanClevr(_FromFiles):
-    """One split of the GAN-CLEVR layout; samples carry ``latent``, the id whose noise vector makes the picture.
+    """One split of the GAN-CLEVR layout; samples carry ``latent``, the id whose noise vector makes the image.
 
-    They also carry ``active``: whether the caption was collected for the edited picture
+    They also carry ``active``: whether the caption was collected for the edited image
     (datasets/spoken_captions/active_learning.py).
 
     Args:
         folder: Holds ``name_list_<split>.txt``, ``audio/``, ``text/`` and ``images/``.
         split: Which list.
-        image: How pictures are cut and scaled; None when the task renders them from the latent.
+        image: How images are cut and scaled; None when the task renders them from the latent.
         train: As in :class:`PlacesFiles`; so are the rest.
         max_frames: Longer captions are cut.
         window: Frames kept in training.
         spec_augment: Masks drawn over training spectrograms.
         on_error: What a loader does with a sample that cannot be decoded.
         features: Where log-mels are computed.
-        keep: Keep log-mels (16 kB for each second of sound) and pictures (4 bytes a pixel) in memory, so that each file
+        keep: Keep log-mels (16 kB for each second of sound) and images (4 bytes a pixel) in memory, so that each file
             is read once in every loading process.
         first: Take only so many captions, from the top of the list; None takes all.
         last: Of those only the last; None takes all. With 504 and 500 a validation list gives the pairs that the public
@@ -190,7 +190,7 @@ class GanClevr(_FromFiles):
         super().__init__(*args, features=features, kept=Kept(None) if keep else None)
 
     @staticmethod
-    def faults(spec_augment: object, features: str, keep: bool) -> Iterator[Fault]:
+    def validate(spec_augment: object, features: str, keep: bool) -> Iterator[Problem]:
         """Refuse masks over features that the worker does not compute, and keeping them.
 
         Args:
@@ -198,10 +198,10 @@ class GanClevr(_FromFiles):
             features: "worker" or "device".
             keep: Whether features stay in memory.
 
-        Returns:
-            A fault for each that cannot be.
+        Yields:
+            Key path and message.
         """
-        yield from _FromFiles._faults(spec_augment, features, keep=keep)
+        yield from _FromFiles._errors(spec_augment, features, keep=keep)
 
     def __getitem__(self, index: int) -> Sample:
         """Reads one sample, as :class:`SpokenCaptions`, with its ``latent`` and whether it is ``active``."""
@@ -209,7 +209,7 @@ class GanClevr(_FromFiles):
         return super().__getitem__(index) | {"latent": int(latent), "active": active}
 
     def leave_out_active(self) -> int:
-        """Leave out, in place, the captions that were collected for edited pictures (see active_learning.py).
+        """Leave out, in place, the captions that were collected for edited images (see active_learning.py).
 
         Returns:
             How many they were.
@@ -224,13 +224,13 @@ class GanClevr(_FromFiles):
 
 
 class PlacesHDF5(SpokenCaptions):
-    """The HDF5 pair of a Places manifest: encoded pictures and ready log-mels.
+    """The HDF5 pair of a Places manifest: encoded images and ready log-mels.
 
     ``melspec_len`` holds integers, or floats of 32 or 64 bits each of which is exactly a whole number.
 
     Args:
         manifest: JSON with ``audio_hdf5_path`` and ``image_hdf5_path``, with the rows of the manifest or without.
-        image: How pictures are cut and scaled; None for samples without pictures.
+        image: How images are cut and scaled; None for samples without images.
         train: As in :class:`PlacesFiles`; so are the rest.
         max_frames: Longer captions are cut.
         window: Frames kept in training.
@@ -305,7 +305,7 @@ class PlacesHDF5(SpokenCaptions):
             self._open[key] = file
         return self._open[key]
 
-    def _picture(self, index: int) -> Image.Image:
+    def _image(self, index: int) -> Image.Image:
         name, content = self._encoded_image(index)
         return read_image(content, name)
 
@@ -325,7 +325,9 @@ class PlacesHDF5(SpokenCaptions):
             raise UserError(
                 f"{name}: melspec_len is {frames}, expected a whole number from 1 to {width}; make the file again"
             )
-        with np.errstate(over="ignore"):  # doubles that single precision has not become infinite, which is told below
+        with np.errstate(
+            over="ignore"
+        ):  # doubles that single precision has not become infinite, which is reported below
             mel = tried(name, lambda: file["melspec"][index], UserError)[:, : int(frames)]
             mel = mel.astype(np.float32, order="C")
         if not np.isfinite(mel).all():

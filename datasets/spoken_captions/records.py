@@ -1,4 +1,4 @@
-"""What is known of a spoken caption besides its picture and sound, for many of them in little memory."""
+"""What is known of a spoken caption besides its image and sound, for many of them in little memory."""
 
 import marshal
 import math
@@ -24,7 +24,7 @@ class SpokenCaption:
         text: What is said, "" when unknown.
         alignment: (start, end, word) in seconds, None when unknown.
         audio_path: Sound file, None with HDF5 alone.
-        image_path: Picture file, None with HDF5 alone.
+        image_path: Image file, None with HDF5 alone.
     """
 
     uttid: str
@@ -43,7 +43,7 @@ class Records(Sequence[SpokenCaption]):
 
     Args:
         captions: What to pack.
-        folders: What the paths of sounds and pictures that :meth:`add` is given are relative to.
+        folders: What the paths of sounds and images that :meth:`add` is given are relative to.
     """
 
     def __init__(self, captions: Iterable[SpokenCaption] = (), folders: tuple[str, str] = ("", "")) -> None:
@@ -53,8 +53,8 @@ class Records(Sequence[SpokenCaption]):
             words = caption.alignment and [
                 (float(start), float(end), str(word)) for start, end, word in caption.alignment
             ]
-            sound, picture = (path and str(path) for path in (caption.audio_path, caption.image_path))
-            self.add((str(caption.uttid), str(caption.speaker), str(caption.text), words, sound, picture))
+            sound, image = (path and str(path) for path in (caption.audio_path, caption.image_path))
+            self.add((str(caption.uttid), str(caption.speaker), str(caption.text), words, sound, image))
 
     def add(self, fields: Fields) -> None:
         """Packs one more caption.
@@ -101,8 +101,8 @@ class Records(Sequence[SpokenCaption]):
         """Unpacks one caption."""
         uttid, speaker, text, alignment, *names = self.fields(index)
         words = parse_alignment(alignment) if isinstance(alignment, str) else alignment
-        sound, picture = (name and Path(folder, name) for folder, name in zip(self.folders, names, strict=True))
-        return SpokenCaption(uttid, speaker, text, words, sound, picture)
+        sound, image = (name and Path(folder, name) for folder, name in zip(self.folders, names, strict=True))
+        return SpokenCaption(uttid, speaker, text, words, sound, image)
 
 
 def _writable(field: list[Word] | str | None) -> list[Word] | str | None:

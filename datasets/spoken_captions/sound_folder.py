@@ -1,4 +1,4 @@
-"""A folder of sound files as utterances: no list, no texts, no pictures."""
+"""A folder of sound files as utterances: no list, no texts, no images."""
 
 import os
 from collections.abc import Iterator
@@ -46,8 +46,8 @@ class SoundFolder(SpokenCaptions):
         )
         super().__init__(records, folder, None, False, max_frames, "first", None, on_error)
 
-    def _picture(self, index: int) -> Image.Image:
-        raise ValueError(f"{self.source} holds sounds, and row {index} has no picture")
+    def _image(self, index: int) -> Image.Image:
+        raise ValueError(f"{self.source} holds sounds, and row {index} has no image")
 
     def _speech(self, index: int) -> Sample:
         path = self.records[index].audio_path

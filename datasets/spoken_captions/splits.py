@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from config import Fault, Offers
+from config import Deferred, Problem
 from config.limits import BatchSize, Frames, Workers
 from datasets.loading.loader import Loader
 from datasets.loading.rows import OnError
 from datasets.loading.splits import SplitLoaders, split_loader
 from datasets.spoken_captions.dataset import SpokenCaptions
 
-Captions = Annotated[Callable[..., SpokenCaptions], Offers("train", "on_error")]
+Captions = Annotated[Callable[..., SpokenCaptions], Deferred("train", "on_error")]
 Node = Mapping[str, Any]
 
 
@@ -34,7 +34,7 @@ class SpeechImageData(SplitLoaders):
         bucket: put captions of like length into the same training batch.
         prefetch: batches that each worker loads ahead.
         on_error: ``error`` stops at a sample that cannot be decoded, ``skip`` leaves it out, counts and lists it;
-            training then takes another row in its place, none that is in the batch already.
+            training then takes another row instead, none that is in the batch already.
         seed: of order and augmentation, given by main.
         rank: given by main.
         world_size: given by main.
@@ -80,13 +80,13 @@ class SpeechImageData(SplitLoaders):
         return split_loader(split, node, size, target_length=length, **settings)
 
     @staticmethod
-    def faults(
+    def validate(
         train: Node,
         validation: Node,
         test: Node | None,
         target_length: int | None,
         evaluation_target_length: int | None = None,
-    ) -> Iterator[Fault]:
+    ) -> Iterator[Problem]:
         """Refuse datasets whose captions may be longer than what they are padded to (nodes as the config has them).
 
         Args:
@@ -96,8 +96,8 @@ class SpeechImageData(SplitLoaders):
             target_length: frames; None pads to the longest.
             evaluation_target_length: of validation and test; None: ``target_length``.
 
-        Returns:
-            A fault for each split whose captions are too long.
+        Yields:
+            Key path and message for each split whose captions are too long.
         """
         yield from _too_long({"train": train}, "target_length", target_length)
         own = evaluation_target_length is not None
@@ -140,21 +140,21 @@ class HeldOut(SpeechImageData):
         )  # fmt: skip
 
     @staticmethod
-    def faults(pairs: Node, target_length: int | None) -> Iterator[Fault]:
+    def validate(pairs: Node, target_length: int | None) -> Iterator[Problem]:
         """Refuse a dataset whose captions may be longer than what they are padded to.
 
         Args:
             pairs: node of the pairs.
             target_length: frames; None pads to the longest.
 
-        Returns:
-            A fault where captions are too long.
+        Yields:
+            Key path and message where captions are too long.
         """
         yield from _too_long({"pairs": pairs}, "target_length", target_length)
 
 
-def _too_long(nodes: Mapping[str, Node | None], key: str, length: int | None) -> Iterator[Fault]:
-    """Yield the fault of each dataset whose captions may be longer than ``length``, the value of ``key``."""
+def _too_long(nodes: Mapping[str, Node | None], key: str, length: int | None) -> Iterator[Problem]:
+    """Yield the error of each dataset whose captions may be longer than ``length``, the value of ``key``."""
     for name, node in nodes.items():
         if length is None or "max_frames" not in (node or {}):
             continue

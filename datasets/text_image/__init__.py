@@ -1,1 +1,1 @@
-"""Pictures with several written captions each, in the layout that AttnGAN published for birds and COCO."""
+"""Images with several written captions each, in the layout that AttnGAN published for birds and COCO."""

@@ -1,8 +1,8 @@
-"""A dataset of pictures with written captions: each picture at the sides of a generator's stages, and one caption.
+"""A dataset of images with written captions: each image at the resolutions of a generator's stages, and one caption.
 
-taoxugit/AttnGAN ``code/datasets.py``: birds are cut out around their box, pictures scaled to 76 / 64 of the largest
-side, a random square of it taken and mirrored in training. A sample is a dict: ``image_R`` for each side R, (3, R, R)
-float32 in [-1, 1]; ``tokens`` (T,) int64 padded with 0 and ``ntokens``; ``class`` and ``index`` int.
+taoxugit/AttnGAN ``code/datasets.py``: birds are cut out around their box, images scaled to 76 / 64 of the largest
+side, a random square of it taken and mirrored in training. A sample is a dict: ``image_R`` for each resolution R, (3,
+R, R) float32 in [-1, 1]; ``tokens`` (T,) int64 padded with 0 and ``ntokens``; ``class`` and ``index`` int.
 """
 
 from collections.abc import Sequence
@@ -18,28 +18,28 @@ from torch.utils.data import Dataset
 
 from common.digests import rows_digest
 from common.errors import UserError
-from config.limits import Count, Side
+from config.limits import Count, Resolution
 from datasets.image_ids import ImageIds
 from datasets.images import read_image, transforms
 from datasets.loading.rows import OnError, unusable_row
 from datasets.text_image.files import Split, read_split
 
-MARGIN = 76 / 64  # of the scaled picture over the square that is cut from it
-HALF_OF_BOX = 0.75  # half the side of a bird's square, as a share of its box's longer side
+MARGIN = 76 / 64  # of the scaled image over the square that is cut from it
+HALF_OF_BOX = 0.75  # half the side of a bird's square, as a share of its box's longer edge
 
 
-class CaptionedPictures(Dataset):
-    """Pictures and captions of one split.
+class CaptionedImages(Dataset):
+    """Images and captions of one split.
 
     Args:
         folder: of the data (datasets/text_image/files.py).
         split: train or test.
         train: draw the square, the mirror, the caption and, of long captions, the words; otherwise the middle, the
             first caption and its first words.
-        sides: of the pictures, pixels, the largest last.
+        resolutions: of the images, pixels, the largest last.
         captions_per_image: 10 of birds, 5 of COCO.
         max_words: of a caption; longer ones keep so many of their words, in order.
-        on_error: what a loader does with a picture that cannot be decoded: stop, or skip, count and list it.
+        on_error: what a loader does with an image that cannot be decoded: stop, or skip, count and list it.
 
     Attributes:
         source: the file of the names, for messages.
@@ -49,7 +49,7 @@ class CaptionedPictures(Dataset):
 
     Raises:
         ManifestError: see :func:`datasets.text_image.files.read_split`.
-        ValueError: the sides do not rise.
+        ValueError: the resolutions do not rise.
     """
 
     def __init__(
@@ -57,18 +57,20 @@ class CaptionedPictures(Dataset):
         folder: Path,
         split: Split,
         train: bool,
-        sides: Sequence[Side] = (64, 128, 256),
+        resolutions: Sequence[Resolution] = (64, 128, 256),
         captions_per_image: Count = 10,
         max_words: Count = 18,
         on_error: OnError = "error",
     ) -> None:
-        if not sides or list(sides) != sorted(set(sides)):
-            raise ValueError(f"sides is {list(sides)}, expected rising sides in pixels such as 64, 128, 256")
+        if not resolutions or list(resolutions) != sorted(set(resolutions)):
+            raise ValueError(
+                f"sides is {list(resolutions)}, expected rising resolutions in pixels such as 64, 128, 256"
+            )
         self.content = read_split(folder, split, captions_per_image)
         self.source, self.split, self.on_error = self.content.source, "", on_error
         self.skipped: dict[int, str] = {}
         transforms()
-        self.train, self.sides, self.max_words = train, list(sides), max_words
+        self.train, self.resolutions, self.max_words = train, list(resolutions), max_words
         self.vocabulary = self.content.vocabulary
         self._image_ids = ImageIds(len(self), self._image_bytes)
 
@@ -76,7 +78,7 @@ class CaptionedPictures(Dataset):
         return len(self.content.names)
 
     def digest(self) -> str:
-        """Return number and digest of the pictures' names and all their captions."""
+        """Return number and digest of the images' names and all their captions."""
         captions = (self.content.captions[i].tobytes() for i in range(len(self.content.captions)))
         return rows_digest(chain(self.content.names, captions), len(self))
 
@@ -84,13 +86,13 @@ class CaptionedPictures(Dataset):
         """Read one sample.
 
         Raises:
-            SampleError: its picture cannot be used.
+            SampleError: its image cannot be used.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"row {index} of {len(self)}")
         tokens, count = self._caption(index)
         return {
-            **{f"image_{side}": image for side, image in self._pictures(index).items()},
+            **{f"image_{resolution}": image for resolution, image in self._images(index).items()},
             "tokens": tokens,
             "ntokens": count,
             "class": int(self.content.classes[index]),
@@ -98,10 +100,10 @@ class CaptionedPictures(Dataset):
         }
 
     def caption(self, index: int, number: int = 0) -> np.ndarray:
-        """Return the words of one caption of a picture, as numbers.
+        """Return the words of one caption of an image, as numbers.
 
         Args:
-            index: of the picture.
+            index: of the image.
             number: of its captions.
 
         Returns:
@@ -109,11 +111,11 @@ class CaptionedPictures(Dataset):
         """
         return self.content.captions[index * self.content.captions_per_image + number]
 
-    def picture(self, index: int) -> Image.Image:
-        """Return a picture as it is, but for birds cut out around their box.
+    def stored_image(self, index: int) -> Image.Image:
+        """Return an image as it is, but for birds cut out around their box.
 
         Args:
-            index: of the picture.
+            index: of the image.
 
         Returns:
             RGB.
@@ -130,11 +132,11 @@ class CaptionedPictures(Dataset):
             return image
         square = around(self.content.boxes[index], image.size)
         if square[0] >= square[2] or square[1] >= square[3]:
-            told = (
+            message = (
                 f"its box {self.content.boxes[index].tolist()} lies outside its {image.size[0]} x {image.size[1]} "
                 "pixels; mend bounding_boxes.txt"
             )
-            raise unusable_row(self, index, name, told)
+            raise unusable_row(self, index, name, message)
         return image.crop(square)
 
     def image_ids(self, rows: Sequence[int]) -> np.ndarray:
@@ -159,16 +161,19 @@ class CaptionedPictures(Dataset):
         except OSError as error:
             raise unusable_row(self, index, name, f"{path}: cannot be read ({error.strerror})") from error
 
-    def _pictures(self, index: int) -> dict[int, Tensor]:
+    def _images(self, index: int) -> dict[int, Tensor]:
         """By side."""
-        v2, largest = transforms(), self.sides[-1]
-        image = v2.functional.resize(self.picture(index), [int(largest * MARGIN)])
+        v2, largest = transforms(), self.resolutions[-1]
+        image = v2.functional.resize(self.stored_image(index), [int(largest * MARGIN)])
         if self.train:
             image = v2.RandomHorizontalFlip()(v2.RandomCrop(largest)(image))
         else:
             image = v2.functional.center_crop(image, [largest])
-        scaled = (image if side == largest else v2.functional.resize(image, [side]) for side in self.sides)
-        return {side: _in_range(one) for side, one in zip(self.sides, scaled, strict=True)}
+        scaled = (
+            image if resolution == largest else v2.functional.resize(image, [resolution])
+            for resolution in self.resolutions
+        )
+        return {resolution: _in_range(one) for resolution, one in zip(self.resolutions, scaled, strict=True)}
 
     def _caption(self, index: int) -> tuple[Tensor, int]:
         number = int(torch.randint(self.content.captions_per_image, ())) if self.train else 0
@@ -182,11 +187,11 @@ class CaptionedPictures(Dataset):
 
 
 def around(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the square around a box, cut at the picture's borders, as published.
+    """Return the square around a box, cut at the image's borders, as published.
 
     Args:
         box: (4,) left, top, width, height, pixels.
-        size: width and height of the picture, pixels.
+        size: width and height of the image, pixels.
 
     Returns:
         Left, top, right, bottom.

@@ -1,12 +1,12 @@
 """The files of AttnGAN's data (taoxugit/AttnGAN ``code/datasets.py``): names, classes, captions, boxes of the birds.
 
     captions.pickle                  train captions, test captions, words by number, numbers by word
-    train|test/filenames.pickle      names of the pictures, without ending
-    train|test/class_info.pickle     their classes; without it each picture is a class of its own
+    train|test/filenames.pickle      names of the images, without ending
+    train|test/class_info.pickle     their classes; without it each image is a class of its own
     text/<name>.txt                  captions, one a line; read where there is no captions.pickle
     images/<name>.jpg                or, of birds, CUB_200_2011/images/<name>.jpg with images.txt, bounding_boxes.txt
 
-Pickles are read without running code. Captions of picture i are at i * captions_per_image and after it.
+Pickles are read without running code. Captions of image i are at i * captions_per_image and after it.
 """
 
 from dataclasses import dataclass
@@ -58,9 +58,9 @@ class CaptionedSplit:
 
     Attributes:
         source: file of the names, for messages.
-        names: of the pictures.
-        images: folder of the pictures.
-        captions: of all pictures, as many of each.
+        names: of the images.
+        images: folder of the images.
+        captions: of all images, as many of each.
         captions_per_image: how many that is.
         classes: (n,) int64.
         boxes: (n, 4) of the bird: left, top, width, height in pixels; None without.
@@ -97,21 +97,21 @@ def read_split(folder: Path, split: Split, captions_per_image: int) -> Captioned
     captions, vocabulary = _captions(folder, split, captions_per_image)
     if len(captions) != len(names) * captions_per_image:
         raise ManifestError(
-            f"{folder} has {len(captions)} captions of the {split} split and {len(names)} pictures; expected "
+            f"{folder} has {len(captions)} captions of the {split} split and {len(names)} images; expected "
             f"{captions_per_image} of each (captions_per_image: 10 of birds, 5 of COCO)"
         )
     empty = np.flatnonzero(captions.lengths() == 0)
     if len(empty):
         raise ManifestError(
             f"{folder}: {len(empty)} captions hold no word, the first is number {empty[0] % captions_per_image} of "
-            f"{names[empty[0] // captions_per_image]}; give it words, or leave the picture out of {source}"
+            f"{names[empty[0] // captions_per_image]}; give it words, or leave the image out of {source}"
         )
     birds = (folder / BIRDS).is_dir()
     images = folder / BIRDS / "images" if birds else folder / "images"
     files = FileNames()
     found = [files.find(str(images / f"{name}.jpg")) for name in names]
     missing = (f"{name}: there is no {images / name}.jpg" for name, file in zip(names, found, strict=True) if not file)
-    report_problems(source, missing, "put the pictures there")
+    report_problems(source, missing, "put the images there")
     classes = _classes(folder / split / "class_info.pickle", len(names))
     boxes = _boxes(folder / BIRDS, names) if birds else None
     names = [file[len(str(images)) + 1 :].removesuffix(".jpg") for file in found]  # as the disk has them
@@ -177,7 +177,7 @@ def _captions(folder: Path, split: Split, each: int) -> tuple[Captions, Vocabula
 
 
 def _from_texts(folder: Path, split: Split, each: int, vocabulary: Vocabulary) -> Captions:
-    """The first captions of each picture that hold words."""
+    """The first captions of each image that hold words."""
     rows, short, files = [], [], FileNames()
     for name in _names_there(folder, split):
         lines = _lines(folder, name, files)[:each]
@@ -189,7 +189,7 @@ def _from_texts(folder: Path, split: Split, each: int, vocabulary: Vocabulary) -
 
 
 def _lines(folder: Path, name: str, files: FileNames) -> list[str]:
-    """Lines of a picture's captions that hold a word."""
+    """Lines of an image's captions that hold a word."""
     file = folder / "text" / f"{name}.txt"
     try:
         text = read_text(Path(files.find(str(file)) or file))
@@ -232,12 +232,12 @@ def _classes(file: Path, count: int) -> np.ndarray:
         or len(classes) != count
         or not all(type(one) is int and abs(one) < 2**63 for one in classes)
     ):
-        raise ManifestError(f"{file} does not hold the class of each of {count} pictures; expected a list of integers")
+        raise ManifestError(f"{file} does not hold the class of each of {count} images; expected a list of integers")
     return np.array(classes, dtype=np.int64)
 
 
 def _boxes(folder: Path, names: list[str]) -> np.ndarray:
-    """Boxes (n, 4) of the pictures; the lists have a line for each picture of all splits."""
+    """Boxes (n, 4) of the images; the lists have a line for each image of all splits."""
     file = folder / "bounding_boxes.txt"
     numbers = {name.removesuffix(".jpg"): number for number, name in _table(folder / "images.txt", 2)}
     boxes = {number: box for number, *box in _table(file, 5)}

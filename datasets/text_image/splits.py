@@ -1,4 +1,4 @@
-"""Pictures with written captions to train, choose and report on: one node of a config."""
+"""Images with written captions to train, choose and report on: one node of a config."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,18 +6,18 @@ from typing import Annotated
 
 from pydantic import Field
 
-from config import Offers
+from config import Deferred
 from config.limits import BatchSize, Workers
 from datasets.loading.rows import OnError
 from datasets.loading.splits import SplitLoaders, split_loader
-from datasets.text_image.dataset import CaptionedPictures
+from datasets.text_image.dataset import CaptionedImages
 from datasets.text_image.vocabulary import Vocabulary, VocabularyError
 
-Pictures = Annotated[Callable[..., CaptionedPictures], Offers("train", "on_error")]
+Images = Annotated[Callable[..., CaptionedImages], Deferred("train", "on_error")]
 
 
 class CaptionedData(SplitLoaders):
-    """Pairs of a picture and one of its captions.
+    """Pairs of an image and one of its captions.
 
     Args:
         train: dataset node of the training pairs.
@@ -27,7 +27,7 @@ class CaptionedData(SplitLoaders):
         evaluation_batch_size: pairs at a time in evaluation; ``batch_size`` when None.
         workers: loading processes of each rank; 0 loads in the training process.
         prefetch: batches that each worker loads ahead.
-        on_error: ``error`` stops at a picture that cannot be decoded, ``skip`` leaves it out, counts and lists it.
+        on_error: ``error`` stops at an image that cannot be decoded, ``skip`` leaves it out, counts and lists it.
         seed: of order and augmentation, given by main.
         rank: given by main.
         world_size: given by main.
@@ -39,10 +39,10 @@ class CaptionedData(SplitLoaders):
 
     def __init__(
         self,
-        train: Pictures,
-        validation: Pictures,
+        train: Images,
+        validation: Images,
         batch_size: BatchSize,
-        test: Pictures | None = None,
+        test: Images | None = None,
         evaluation_batch_size: BatchSize | None = None,
         workers: Workers = 0,
         prefetch: Annotated[int, Field(gt=0, le=1000)] = 2,

@@ -1,8 +1,8 @@
-"""Writes Tux Paint's spoken pictures as manifests in the published Places layout, with pictures and sound beside them.
+"""Writes Tux Paint's spoken images as manifests in the published Places layout, with images and sound beside them.
 
-Every split is by picture (see :mod:`datasets.tuxpaint.stamps`). Training takes every recording in the chosen languages,
-and mirrored copies as further pictures. The held-out splits hold each picture once, in one of its languages, and never
-two pictures with the same recording or the same English text, since no retrieval could tell those apart.
+Every split is by image (see :mod:`datasets.tuxpaint.stamps`). Training takes every recording in the chosen languages,
+and mirrored copies as further images. The held-out splits hold each image once, in one of its languages, and never
+two images with the same recording or the same English text, since no retrieval could tell those apart.
 """
 
 import json
@@ -11,7 +11,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets.tuxpaint.media import PictureError, check_recording, open_picture
+from datasets.tuxpaint.media import UnusableImageError, check_recording, open_image
 from datasets.tuxpaint.stamps import (
     Stamp,
     TuxPaintError,
@@ -25,12 +25,12 @@ from datasets.tuxpaint.stamps import (
 
 @dataclass
 class Pair:
-    """One picture ready for a manifest.
+    """One image ready for a manifest.
 
     Attributes:
         stamp: where it comes from.
         image: file name below ``images/``.
-        mirrored: file name of the mirrored picture, None where there is none.
+        mirrored: file name of the mirrored image, None where there is none.
         sounds: file names below ``audio/`` by language.
     """
 
@@ -46,16 +46,16 @@ class Prepared:
 
     Attributes:
         pairs: manifest name -> number of pairs.
-        pictures: manifest name -> number of different pictures.
+        images: manifest name -> number of different images.
         recordings: language -> recordings kept, in all splits.
         seconds: language -> seconds of speech kept.
         without_text: language -> recordings with no written description.
-        words_seen: manifest name -> pairs whose English text some training picture has too.
+        words_seen: manifest name -> pairs whose English text some training image has too.
         skipped: reason -> names of the files left out.
     """
 
     pairs: dict[str, int] = field(default_factory=dict)
-    pictures: dict[str, int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
     recordings: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     without_text: dict[str, int] = field(default_factory=dict)
@@ -84,11 +84,11 @@ def prepare(
         folder: where ``images/``, ``audio/``, ``{train,val,test}.json``, ``test_<language>.json`` (with several
             languages) and ``summary.json`` go.
         languages: codes such as ``en`` or ``pt_BR``; ``["all"]`` takes every language there is.
-        seed: of the split and of the language in which a held-out picture is described.
-        val: share of the pictures for validation, 0-1.
-        test: share of the pictures for the test, 0-1.
-        size: side of the pictures in pixels.
-        exclude: prefixes of picture names to leave out, such as ``symbols/alphabets``.
+        seed: of the split and of the language in which a held-out image is described.
+        val: share of the images for validation, 0-1.
+        test: share of the images for the test, 0-1.
+        size: height and width of the images in pixels.
+        exclude: prefixes of image names to leave out, such as ``symbols/alphabets``.
 
     Returns:
         The counts.
@@ -104,7 +104,7 @@ def prepare(
     for old in folder.glob("test_*.json"):  # of an earlier call with other languages
         old.unlink()
     for path in orphans:
-        summary.skip("recording without a picture", path.name)
+        summary.skip("recording without an image", path.name)
     kept = {split: _keep(members, folder, chosen, size, split == "train", summary) for split, members in splits.items()}
     if not kept["train"]:
         raise TuxPaintError(
@@ -114,7 +114,7 @@ def prepare(
     for name, members in _manifests(kept, chosen, seed).items():
         _write_manifest(folder / f"{name}.json", members)
         summary.pairs[name] = len(members)
-        summary.pictures[name] = len({pair.stamp.name for pair, _, _ in members})
+        summary.images[name] = len({pair.stamp.name for pair, _, _ in members})
         if name != "train":
             summary.words_seen[name] = sum(pair.stamp.texts.get("en") in seen for pair, _, _ in members)
     (folder / "summary.json").write_text(json.dumps(vars(summary), indent=1, ensure_ascii=False), encoding="utf-8")
@@ -122,7 +122,7 @@ def prepare(
 
 
 def _check_languages(languages: list[str], available: dict[str, int]) -> list[str]:
-    """The languages to use, sorted; faults on one that nobody speaks here."""
+    """The languages to use, sorted; errors on one that nobody speaks here."""
     if "all" in languages:
         return sorted(available)
     unknown = sorted(set(languages) - set(available))
@@ -137,11 +137,11 @@ def _check_languages(languages: list[str], available: dict[str, int]) -> list[st
 def _keep(
     stamps: list[Stamp], folder: Path, languages: list[str], size: int, mirror: bool, summary: Prepared
 ) -> list[Pair]:
-    """Write the usable pictures and recordings among ``stamps``; the rest goes to ``summary.skipped``."""
+    """Write the usable images and recordings among ``stamps``; the rest goes to ``summary.skipped``."""
     pairs = []
     for stamp in stamps:
         spoken = [language for language in languages if language in stamp.recordings]
-        image = _write_picture(stamp.image, stamp.name, folder, size, summary) if spoken else None
+        image = _write_image(stamp.image, stamp.name, folder, size, summary) if spoken else None
         if image is None:
             continue
         sounds = {}
@@ -153,20 +153,20 @@ def _keep(
                     summary.without_text[language] = summary.without_text.get(language, 0) + 1
         if sounds:
             twin = stamp.mirrored if mirror else None
-            mirrored = twin and _write_picture(twin, f"{stamp.name}_mirror", folder, size, summary)
+            mirrored = twin and _write_image(twin, f"{stamp.name}_mirror", folder, size, summary)
             pairs.append(Pair(stamp, image, mirrored, sounds))
     return pairs
 
 
-def _write_picture(source: Path, name: str, folder: Path, size: int, summary: Prepared) -> str | None:
+def _write_image(source: Path, name: str, folder: Path, size: int, summary: Prepared) -> str | None:
     target = folder / "images" / f"{name}.jpg"
     try:
-        picture = open_picture(source, size)
-    except PictureError as error:
-        summary.skip(f"picture: {error}", name)
+        image = open_image(source, size)
+    except UnusableImageError as error:
+        summary.skip(f"image: {error}", name)
         return None
     target.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(target, quality=95)
+    image.save(target, quality=95)
     return f"{name}.jpg"
 
 
@@ -174,10 +174,10 @@ def _copy_recording(source: Path, name: str, folder: Path, language: str, summar
     target = folder / "audio" / f"{name}{source.suffix}"
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
-    seconds, fault = check_recording(target)
-    if fault is not None:
+    seconds, error = check_recording(target)
+    if error is not None:
         target.unlink()
-        summary.skip(f"recording: {fault}", source.name)
+        summary.skip(f"recording: {error}", source.name)
         return None
     summary.recordings[language] = summary.recordings.get(language, 0) + 1
     summary.seconds[language] = round(summary.seconds.get(language, 0.0) + seconds, 3)
@@ -185,7 +185,7 @@ def _copy_recording(source: Path, name: str, folder: Path, language: str, summar
 
 
 def _manifests(kept: dict[str, list[Pair]], languages: list[str], seed: int) -> dict[str, list[tuple[Pair, str, str]]]:
-    """Manifest name -> (picture, language, image file) of every row."""
+    """Manifest name -> (image, language, image file) of every row."""
 
     def any_language(pair: Pair) -> str:
         return random.Random(f"{seed}/{pair.stamp.name}").choice(sorted(pair.sounds))

@@ -1,4 +1,4 @@
-"""Pictures and recordings of Tux Paint's stamps: drawn on white squares, and checked before they are taken."""
+"""Images and recordings of Tux Paint's stamps: drawn on white squares, and checked before they are taken."""
 
 import io
 import logging
@@ -17,8 +17,8 @@ FAINTEST = 1e-3  # share of the pixels that must differ from white
 VISIBLE = 7 / 8  # of the side: what a 224-pixel centre crop keeps of 256
 
 
-class PictureError(Exception):
-    """A single picture cannot be prepared; the caller counts it and goes on."""
+class UnusableImageError(Exception):
+    """A single image cannot be prepared; the caller counts it and goes on."""
 
 
 def check_recording(path: Path) -> tuple[float, str | None]:
@@ -41,53 +41,53 @@ def check_recording(path: Path) -> tuple[float, str | None]:
     return seconds, None if np.abs(samples).max() > SILENT_PEAK else "silent"
 
 
-def open_picture(path: Path, size: int) -> Image.Image:
-    """Draw one picture on a white square, complete within the square's central seven eighths.
+def open_image(path: Path, size: int) -> Image.Image:
+    """Draw one image on a white square, complete within the square's central seven eighths.
 
     Transparent borders are cut off first, so that every object is equally large; a 224-pixel centre crop of 256 pixels,
     the usual evaluation crop, then shows all of it.
 
     Args:
         path: PNG or SVG.
-        size: side of the square in pixels.
+        size: height and width of the square in pixels.
 
     Returns:
-        RGB picture, (size, size).
+        RGB image, (size, size).
 
     Raises:
-        PictureError: not decodable, nothing visible, or an SVG without the package ``resvg-py``.
+        UnusableImageError: not decodable, nothing visible, or an SVG without the package ``resvg-py``.
     """
-    picture = _rasterised(path, size) if path.suffix == ".svg" else _decoded(path)
-    box = picture.getchannel("A").point(lambda alpha: 255 * (alpha > 8)).getbbox()
+    image = _rasterised(path, size) if path.suffix == ".svg" else _decoded(path)
+    box = image.getchannel("A").point(lambda alpha: 255 * (alpha > 8)).getbbox()
     if box is None:
-        raise PictureError("nothing visible")
-    picture = picture.crop(box)
-    scale = VISIBLE * size / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
+        raise UnusableImageError("nothing visible")
+    image = image.crop(box)
+    scale = VISIBLE * size / max(image.size)
+    width, height = (max(1, round(length * scale)) for length in image.size)
     # premultiplied while it is resized, so that invisible colours do not bleed over the edge
-    picture = picture.convert("RGBa").resize((width, height), Image.Resampling.LANCZOS).convert("RGBA")
+    image = image.convert("RGBa").resize((width, height), Image.Resampling.LANCZOS).convert("RGBA")
     square = Image.new("RGB", (size, size), "white")
-    square.paste(picture, ((size - width) // 2, (size - height) // 2), picture)
+    square.paste(image, ((size - width) // 2, (size - height) // 2), image)
     if (np.asarray(square).min(axis=2) < 235).mean() < FAINTEST:
-        raise PictureError("nothing visible on white")
+        raise UnusableImageError("nothing visible on white")
     return square
 
 
 def _decoded(source: Path | io.BytesIO) -> Image.Image:
     try:
-        with Image.open(source) as picture:
-            return picture.convert("RGBA")
+        with Image.open(source) as image:
+            return image.convert("RGBA")
     except Exception as error:  # decoders raise what they like
-        raise PictureError("picture cannot be decoded") from error
+        raise UnusableImageError("image cannot be decoded") from error
 
 
 def _rasterised(path: Path, size: int) -> Image.Image:
     try:
         import resvg_py
     except ImportError as error:
-        raise PictureError("SVG, and the package resvg-py is not installed") from error
+        raise UnusableImageError("SVG, and the package resvg-py is not installed") from error
     try:
         drawn = resvg_py.svg_to_bytes(svg_path=str(path), width=2 * size, dpi=96, skip_system_fonts=True)
     except Exception as error:
-        raise PictureError("SVG cannot be drawn") from error
+        raise UnusableImageError("SVG cannot be drawn") from error
     return _decoded(io.BytesIO(bytes(drawn)))

@@ -1,9 +1,9 @@
-"""Pictures with recorded descriptions from Tux Paint's stamp collection, as pairs for speech-image training.
+"""Images with recorded descriptions from Tux Paint's stamp collection, as pairs for speech-image training.
 
-Debian's package ``tuxpaint-stamps-default`` (GPL-2) holds about 950 pictures, each ``NAME.png`` or ``NAME.svg`` with
+Debian's package ``tuxpaint-stamps-default`` (GPL-2) holds about 950 images, each ``NAME.png`` or ``NAME.svg`` with
 ``NAME.txt`` (English first, then ``<language>.utf8=...`` lines) and ``NAME_desc_<language>.ogg`` beside it; an English
-recording is ``NAME_desc.ogg``. This module reads that tree and decides which pictures belong together, so that no
-picture, mirrored copy, variant or shared recording crosses from training to the held-out pictures.
+recording is ``NAME_desc.ogg``. This module reads that tree and decides which images belong together, so that no
+image, mirrored copy, variant or shared recording crosses from training to the held-out images.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ class TuxPaintError(UserError):
 
 @dataclass
 class Stamp:
-    """One picture, its mirrored copy if it has one, and what is said about it.
+    """One image, its mirrored copy if it has one, and what is said about it.
 
     Attributes:
         name: path below the collection, without suffix; also the key in every manifest.
@@ -51,28 +51,28 @@ class Stamp:
 def find_stamps(folder: Path) -> tuple[list[Stamp], list[Path]]:
     """Read the collection below ``folder``.
 
-    A recording belongs to the picture of the same name in its folder; where there is none, to the one whose name
+    A recording belongs to the image of the same name in its folder; where there is none, to the one whose name
     differs only in case and punctuation (``cherry_Stella`` and ``Cherry_Stella``).
 
     Args:
         folder: where the package was unpacked, or any folder below it.
 
     Returns:
-        Pictures that have a recording in some language, sorted by name, and the recordings without a picture.
+        Images that have a recording in some language, sorted by name, and the recordings without an image.
 
     Raises:
-        TuxPaintError: no picture with a recording below ``folder``.
+        TuxPaintError: no image with a recording below ``folder``.
     """
     root = next((path for path in sorted(folder.rglob("tuxpaint/stamps")) if path.is_dir()), folder)
-    stamps = _pictures(root)
+    stamps = _images(root)
     loose = {(Path(name).parent, _loose(Path(name).name)): stamp for name, stamp in stamps.items()}
     orphans = []
     for path in sorted(root.rglob("*_desc*")):
         match = RECORDING.fullmatch(path.name)
         if match is None:
             continue
-        place = path.parent.relative_to(root)
-        stamp = stamps.get((place / match["stem"]).as_posix()) or loose.get((place, _loose(match["stem"])))
+        inside = path.parent.relative_to(root)
+        stamp = stamps.get((inside / match["stem"]).as_posix()) or loose.get((inside, _loose(match["stem"])))
         if stamp is None:
             orphans.append(path)
         else:
@@ -80,14 +80,14 @@ def find_stamps(folder: Path) -> tuple[list[Stamp], list[Path]]:
     spoken = [stamp for _, stamp in sorted(stamps.items()) if stamp.recordings]
     if not spoken:
         raise TuxPaintError(
-            f"{folder} holds no picture with a spoken description (NAME.png with NAME_desc_<language>.ogg). "
-            "Expected the unpacked package tuxpaint-stamps-default, whose pictures lie in usr/share/tuxpaint/stamps."
+            f"{folder} holds no image with a spoken description (NAME.png with NAME_desc_<language>.ogg). "
+            "Expected the unpacked package tuxpaint-stamps-default, whose images lie in usr/share/tuxpaint/stamps."
         )
     return spoken, orphans
 
 
-def _pictures(root: Path) -> dict[str, Stamp]:
-    """All pictures below ``root`` by name; a mirrored copy is kept with its original."""
+def _images(root: Path) -> dict[str, Stamp]:
+    """All images below ``root`` by name; a mirrored copy is kept with its original."""
     files = {}
     for suffix in (".svg", ".png"):  # PNG last: it wins, since it needs no rasteriser
         files.update({path.relative_to(root).with_suffix("").as_posix(): path for path in root.rglob(f"*{suffix}")})
@@ -106,7 +106,7 @@ def _loose(name: str) -> str:
 
 
 def read_texts(path: Path) -> dict[str, str]:
-    """Return the written descriptions of one picture by language from ``path``; none when the file is missing."""
+    """Return the written descriptions of one image by language from ``path``; none when the file is missing."""
     if not path.is_file():
         return {}
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
@@ -124,17 +124,17 @@ def languages_of(stamps: list[Stamp]) -> dict[str, int]:
 
 
 def group_stamps(stamps: list[Stamp]) -> list[list[Stamp]]:
-    """Put pictures that must not be parted into groups: variants by name and pictures that share a recording.
+    """Put images that must not be parted into groups: variants by name and images that share a recording.
 
-    Variants are pictures of one folder whose names differ in digits, single letters or words such as ``outline`` or
+    Variants are images of one folder whose names differ in digits, single letters or words such as ``outline`` or
     ``left``; names that begin with a digit (coins) take their whole folder. A recording counts as shared when its bytes
     are equal, in any language, so that groups do not depend on the languages that are chosen later.
 
     Args:
-        stamps: pictures with recordings.
+        stamps: images with recordings.
 
     Returns:
-        Groups in order of their first picture's name.
+        Groups in order of their first image's name.
     """
     leader = {stamp.name: stamp.name for stamp in stamps}
 
@@ -156,7 +156,7 @@ def group_stamps(stamps: list[Stamp]) -> list[list[Stamp]]:
 
 
 def variant_key(name: str) -> str:
-    """Return what the variants of one picture have in common: its folder and the words that tell pictures apart.
+    """Return what the variants of one image have in common: its folder and the words that tell images apart.
 
     Args:
         name: of the stamp, with its folder and without a suffix.
@@ -169,14 +169,14 @@ def variant_key(name: str) -> str:
 def split_groups(groups: list[list[Stamp]], seed: int, val: float, test: float) -> dict[str, list[Stamp]]:
     """Deal whole groups to train, val and test, the same way for the same seed whatever the languages.
 
-    Groups of more than four pictures (coins, gravestones, sign language) always train: they would fill a held-out split
-    with pictures that hardly differ.
+    Groups of more than four images (coins, gravestones, sign language) always train: they would fill a held-out split
+    with images that hardly differ.
 
     Args:
         groups: from :func:`group_stamps`.
         seed: of the shuffle.
-        val: share of the pictures for validation, 0-1.
-        test: share of the pictures for the test, 0-1.
+        val: share of the images for validation, 0-1.
+        test: share of the images for the test, 0-1.
 
     Returns:
         ``train``, ``val`` and ``test``, each sorted by name.
@@ -197,5 +197,5 @@ def split_groups(groups: list[list[Stamp]], seed: int, val: float, test: float) 
 
 
 def file_digest(path: Path) -> str:
-    """Return the digest of the bytes of ``path``, by which shared recordings are told."""
+    """Return the digest of the bytes of ``path``, by which shared recordings are recognised."""
     return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()

@@ -1,1 +1,1 @@
-"""The embedded world: scenes in the manner of CLEVR with pictures, captions and speech, everything known."""
+"""The embedded world: scenes in the manner of CLEVR with images, captions and speech, everything known."""

@@ -1,4 +1,4 @@
-"""Builds an embedded world: scenes, pictures, captions and speech in published layouts (docs in settings.py).
+"""Builds an embedded world: scenes, images, captions and speech in published layouts (docs in settings.py).
 
     python run.py -f world/build.yaml world.scenes=10000
 

@@ -1,9 +1,9 @@
-"""Pictures of the embedded world alone, without captions or speech: what a generator of pictures learns from.
+"""Images of the embedded world alone, without captions or speech: what a generator of images learns from.
 
     folder/train.npy, validation.npy   (N, S, S, 3) uint8
     folder/renders.json                the settings and how far the rendering is
 
-Scene i of a split is a function of the seed, the split and i, so that what a picture shows can be looked up.
+Scene i of a split is a function of the seed, the split and i, so that what an image shows can be looked up.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from torch import Tensor
 from common.digests import rows_digest
 from common.errors import UserError
 from common.files import written_whole
-from config.limits import Count, CountOrNone, Seed, Side, Workers
+from config.limits import Count, CountOrNone, Resolution, Seed, Workers
 from datasets.sharded_build import build_once, is_complete, make_missing, read_state
 from datasets.world.render.ray_cast import render
 from datasets.world.scene.near import near_scene
@@ -33,8 +33,8 @@ SPLITS = ("train", "validation")
 _SHARD = 256
 _STATE = "renders.json"
 _NOUNS = ("no renders", "other renders", "renders.folder")
-SAMPLED = 64  # pictures that the digest of a split reads
-SMALL = 64  # pictures of a split in a dry run
+SAMPLED = 64  # images that the digest of a split reads
+SMALL = 64  # images of a split in a dry run
 
 
 class RendersError(UserError, ValueError):
@@ -47,8 +47,8 @@ class RenderSet:
 
     Attributes:
         folder: where it is written.
-        images: training pictures.
-        validation: pictures held out for measuring.
+        images: training images.
+        validation: images held out for measuring.
         size: height and width, pixels.
         seed: of the scenes.
         min_objects: fewest objects of a scene.
@@ -62,7 +62,7 @@ class RenderSet:
     folder: Path
     images: Count
     validation: CountOrNone = 2000
-    size: Side = 64
+    size: Resolution = 64
     seed: Seed = 0
     min_objects: Count = 1
     max_objects: Count = 2
@@ -77,26 +77,26 @@ class RenderSet:
 
     @property
     def settings(self) -> dict[str, int]:
-        """What decides the pictures, as plain JSON."""
+        """What decides the images, as plain JSON."""
         return {name: value for name, value in asdict(self).items() if name not in ("folder", "workers")}
 
     def count(self, split: str) -> int:
-        """Count the pictures of a split.
+        """Count the images of a split.
 
         Args:
             split: its name.
 
         Returns:
-            Pictures.
+            Images.
         """
         return self.images if split == "train" else self.validation
 
     def scene(self, split: str, index: int) -> Scene:
-        """Return the scene of a picture.
+        """Return the scene of an image.
 
         Args:
             split: its name.
-            index: of the picture within the split.
+            index: of the image within the split.
         """
         digest = hashlib.sha256(f"{self.seed} {split} {index}".encode()).digest()
         return near_scene(int.from_bytes(digest[:6], "big"), self.min_objects, self.max_objects)
@@ -107,7 +107,7 @@ def ensure_renders(renders: RenderSet, dry_folder: Path | None = None) -> Path:
 
     Args:
         renders: what to render and where.
-        dry_folder: render a few pictures there instead, for a dry run.
+        dry_folder: render a few images there instead, for a dry run.
 
     Returns:
         The folder.
@@ -181,7 +181,7 @@ class Renders:
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
 
     def digests(self) -> dict[str, str]:
-        """Return number and digest of the pictures, some of which are read, by split."""
+        """Return number and digest of the images, some of which are read, by split."""
         names = {"training set": self.train, "validation set": self.validation}
         rows = {name: np.unique(np.linspace(0, len(found) - 1, SAMPLED).astype(int)) for name, found in names.items()}
         return {
@@ -189,30 +189,30 @@ class Renders:
         }
 
     def batch(self, first: int, count: int) -> Tensor:
-        """Return this rank's part of a global batch of training pictures.
+        """Return this rank's part of a global batch of training images.
 
         Args:
-            first: training pictures seen before; each pass over them has its own order.
-            count: pictures in the global batch, a multiple of the number of ranks.
+            first: training images seen before; each pass over them has its own order.
+            count: images in the global batch, a multiple of the number of ranks.
 
         Returns:
             (count / ranks, 3, S, S) uint8.
         """
         share = count // self.world_size
-        rows = [self._row(first + self.rank * share + place) for place in range(share)]
+        rows = [self._row(first + self.rank * share + slot) for slot in range(share)]
         return torch.from_numpy(self.train[rows]).permute(0, 3, 1, 2)
 
     def _row(self, position: int) -> int:
-        turn, place = divmod(position, len(self.train))
+        turn, slot = divmod(position, len(self.train))
         if turn != self._order[0]:
             self._order = turn, np.random.default_rng([self.seed, turn]).permutation(len(self.train))
-        return int(self._order[1][place])
+        return int(self._order[1][slot])
 
     def validation_batches(self, size: int, limit: int | None = None) -> Iterator[Tensor]:
-        """Yield the validation pictures in order, (n, 3, S, S) uint8, at most ``limit`` batches.
+        """Yield the validation images in order, (n, 3, S, S) uint8, at most ``limit`` batches.
 
         Args:
-            size: pictures in a batch.
+            size: images in a batch.
             limit: the most batches; None for all.
         """
         starts = range(0, len(self.validation), size)

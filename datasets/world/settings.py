@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from common.errors import UserError
-from config import Fault, refuse
+from config import Problem, check_values
 from config.limits import Count, Seed, Workers
 from datasets.media_files import AudioFormat, ImageFormat
 from datasets.world.export.records import SPLITS
@@ -50,7 +50,7 @@ class World:
         folder: Where it is written; each layout has a sub-folder of its name.
         scenes: How many, all splits together.
         seed: Of the scenes, captions and voices.
-        size: Height and width of the pictures, pixels. i-CLEVR's are 128 always, as published.
+        size: Height and width of the images, pixels. i-CLEVR's are 128 always, as published.
         layouts: Which published layouts to write.
         captions_per_scene: Spoken captions of each scene, 1-10; GAN-CLEVR holds the first.
         caption_style: What captions tell: complete is all of every object, attributes the same without places, full is
@@ -91,18 +91,18 @@ class World:
     workers: Workers = 0
 
     def __post_init__(self) -> None:
-        refuse(self)
+        check_values(self)
 
     @staticmethod
-    def faults(min_objects: int, max_objects: int) -> Iterator[Fault]:
+    def validate(min_objects: int, max_objects: int) -> Iterator[Problem]:
         """Refuse a range of objects that holds no number.
 
         Args:
             min_objects: the fewest in a scene.
             max_objects: the most in a scene.
 
-        Returns:
-            A fault where the fewest are more than the most.
+        Yields:
+            Key path and message where the fewest are more than the most.
         """
         if min_objects > max_objects:
             yield "min_objects", f"found {min_objects}, expected at most max_objects, {max_objects}"
@@ -135,6 +135,6 @@ class World:
         val = round(self.scenes * self.splits[1])
         test = min(round(self.scenes * self.splits[2]), self.scenes - val)
         result = [SPLITS[0]] * self.scenes
-        for place, index in enumerate(order[: val + test]):
-            result[index] = SPLITS[1] if place < val else SPLITS[2]
+        for slot, index in enumerate(order[: val + test]):
+            result[index] = SPLITS[1] if slot < val else SPLITS[2]
         return result

@@ -34,7 +34,7 @@ def shard_count(world: World) -> int:
 def shard_path(world: World, shard: int) -> Path:
     """Name the file of ``world`` that holds the records of ``shard`` (its number, from 0).
 
-    It is there only when all its pictures and sounds are.
+    It is there only when all its images and sounds are.
     """
     return world.folder / WORK / f"{shard:06d}.json"
 
@@ -62,16 +62,16 @@ def make_shard(world: World, shard: int) -> int:
     images, instances = rendering.image.numpy(), rendering.instances.numpy().astype(np.uint8)
     turns = grow(scenes) if "iclevr" in world.layouts else [None] * len(scenes)
     records = []
-    for place, index in enumerate(indices):
+    for slot, index in enumerate(indices):
         scene_id = f"{index:06d}"
         record = {"id": scene_id, "split": _splits(world)[index]}
         record["image"] = f"{group(scene_id)}/{scene_id}.{world.image_format}"
-        record |= describe(scenes[place], instances[place])
-        record["instructions"] = instructions(scenes[place], world.draw("instructions", index))
+        record |= describe(scenes[slot], instances[slot])
+        record["instructions"] = instructions(scenes[slot], world.draw("instructions", index))
         count = max(world.captions_per_scene, CAPTIONS if "birds" in world.layouts else 1)
-        record["captions"] = captions(scenes[place], count, world.draw("captions", index), world.caption_style)
+        record["captions"] = captions(scenes[slot], count, world.draw("captions", index), world.caption_style)
         speech = _speak(world, index, record)
-        media = Media(images[place], instances[place], speech, turns[place], world.image_format, world.audio_format)
+        media = Media(images[slot], instances[slot], speech, turns[slot], world.image_format, world.audio_format)
         GROUND_TRUTH.media(world.folder, record, media)
         for name in world.layouts:
             LAYOUTS[name].media(world.folder / name, record, media)

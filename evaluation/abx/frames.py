@@ -39,7 +39,7 @@ class FrameFile:
         self.path, self.name = path, name
         self.seconds, self.channels = Decimal(0), 0
         self.negative = self.total = 0.0
-        self._places: dict[str, tuple[int, int]] = {}
+        self._positions: dict[str, tuple[int, int]] = {}
         self._frames = 0
         self._file: Any = path.open("wb")
         self._values: Tensor | None = None
@@ -56,7 +56,7 @@ class FrameFile:
             AbxError: a value is not finite, or channels or frame length differ from the first utterance's.
         """
         exact = Decimal(str(round(seconds, 9)))
-        if not self._places:
+        if not self._positions:
             self.seconds, self.channels = exact, features.shape[1]
         if (exact, features.shape[1]) != (self.seconds, self.channels):
             raise AbxError(
@@ -66,7 +66,7 @@ class FrameFile:
         if not np.isfinite(features).all():
             raise AbxError(f"{self.name} of {utterance} is not finite, so it cannot be compared; look at the model")
         self._file.write(np.ascontiguousarray(features, dtype=np.float32).tobytes())
-        self._places[utterance] = (self._frames, len(features))
+        self._positions[utterance] = (self._frames, len(features))
         self._frames += len(features)
         self.negative += float(-features.clip(max=0).sum(dtype=np.float64))
         self.total += float(np.abs(features).sum(dtype=np.float64))
@@ -82,7 +82,7 @@ class FrameFile:
 
     def seconds_of(self, utterance: str) -> float:
         """Return how many seconds the frames of an ``utterance`` cover."""
-        return self._places[utterance][1] * float(self.seconds)
+        return self._positions[utterance][1] * float(self.seconds)
 
     def stretch(self, item: Item) -> tuple[int, int]:
         """Find the frames of an item: those whose middle lies in it, as fastabx takes them.
@@ -96,7 +96,7 @@ class FrameFile:
         Returns:
             First frame and the one behind the last, in :attr:`values`.
         """
-        first, length = self._places[item.file]
+        first, length = self._positions[item.file]
         start = int((item.onset / self.seconds - HALF).to_integral_value(ROUND_CEILING))
         end = int((item.offset / self.seconds - HALF).to_integral_value(ROUND_FLOOR)) + 1
         if end <= start:
@@ -171,8 +171,8 @@ class Stretches:
         lengths = torch.from_numpy(self._lengths[chosen])
         steps = torch.arange(int(lengths.max()))
         valid = steps < lengths[:, None]
-        places = (torch.from_numpy(self._starts[chosen])[:, None] + steps)[valid]
-        rows = self._transform(self._values.index_select(0, places))
+        positions = (torch.from_numpy(self._starts[chosen])[:, None] + steps)[valid]
+        rows = self._transform(self._values.index_select(0, positions))
         padded = rows.new_zeros(*valid.shape, rows.shape[1])
         padded[valid] = rows
         return self._batch(padded, lengths.to(torch.int32))

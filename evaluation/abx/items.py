@@ -35,7 +35,7 @@ class Item(NamedTuple):
         file: name of the utterance; of an item file in Unicode's composed form, NFC.
         onset: start in seconds.
         offset: end in seconds.
-        phone: what is to be told apart.
+        phone: what is to be distinguished.
         previous: the phone before it.
         following: the phone behind it.
         speaker: who speaks.
@@ -100,7 +100,7 @@ def read_items(path: Path) -> Items:
 
     Raises:
         AbxError: there is no such file, its header is another, it holds no items, or a line cannot be used: the first
-            is told with its number, the others are counted.
+            is reported with its number, the others are counted.
     """
     try:
         lines = read_text(path).split("\n")
@@ -111,30 +111,30 @@ def read_items(path: Path) -> Items:
     header = lines[0].split()
     if missing := [name for name in COLUMNS if name not in header]:
         raise AbxError(f"{path}, line 1: found no column {missing[0]}; expected the header {' '.join(COLUMNS)}")
-    places = [header.index(name) for name in COLUMNS]
-    rows, numbers, faults = [], [], []
+    positions = [header.index(name) for name in COLUMNS]
+    rows, numbers, errors = [], [], []
     for number, line in enumerate(lines[1:], 2):
         fields = line.split()
         if not fields:
             continue
-        item = _item(fields, places) if len(fields) == len(header) else None
+        item = _item(fields, positions) if len(fields) == len(header) else None
         if isinstance(item, Item):
             rows.append(item)
             numbers.append(number)
         else:
             counted = f"found {len(fields)} fields, expected the {len(header)} of the header"
-            faults.append(f"line {number}: {item or counted}")
-    if faults:
-        more = f" (and {len(faults) - 1} more such lines)" if len(faults) > 1 else ""
-        raise AbxError(f"{path}, {faults[0]}{more}; correct or remove it")
+            errors.append(f"line {number}: {item or counted}")
+    if errors:
+        more = f" (and {len(errors) - 1} more such lines)" if len(errors) > 1 else ""
+        raise AbxError(f"{path}, {errors[0]}{more}; correct or remove it")
     if not rows:
         raise AbxError(f"{path} holds no items, only a header; expected a line for each stretch of speech to compare")
     return Items(path, rows, numbers)
 
 
-def _item(fields: Sequence[str], places: Sequence[int]) -> Item | str:
+def _item(fields: Sequence[str], positions: Sequence[int]) -> Item | str:
     """Return the item of a line, or what is wrong with it."""
-    file, start, end, *names = (sys.intern(fields[place]) for place in places)
+    file, start, end, *names = (sys.intern(fields[position]) for position in positions)
     try:
         onset, offset = Decimal(start), Decimal(end)
     except InvalidOperation:

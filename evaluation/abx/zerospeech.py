@@ -42,14 +42,14 @@ class Submission:
         system_description: of what made the features.
         abx_distance: by which the challenge is to compare them.
         using_parallel_train: whether the parallel training set of the challenge was used.
-        using_external_data: whether other data were used; a model of pictures and captions does.
+        using_external_data: whether other data were used; a model of images and captions does.
         language: folder of the challenge's language.
         embedding: folder of the features; the auxiliary ones are allowed beside ``test`` only.
     """
 
     author: Text = "unknown"
     affiliation: Text = "unknown"
-    system_description: Text = "features of a speech encoder that was trained with pictures"
+    system_description: Text = "features of a speech encoder that was trained with images"
     abx_distance: Literal["dtw_cosine", "dtw_kl", "levenshtein"] = "dtw_cosine"
     using_parallel_train: bool = False
     using_external_data: bool = True
@@ -163,8 +163,8 @@ class Bitrate:
 
     def _put_together(self) -> None:
         fresh, counts = np.unique(np.array(self._pending, dtype=np.int64), return_counts=True)
-        self._symbols, places = np.unique(np.concatenate([self._symbols, fresh]), return_inverse=True)
-        self._counts = np.bincount(places, np.concatenate([self._counts, counts]), len(self._symbols)).astype(np.int64)
+        self._symbols, inverse = np.unique(np.concatenate([self._symbols, fresh]), return_inverse=True)
+        self._counts = np.bincount(inverse, np.concatenate([self._counts, counts]), len(self._symbols)).astype(np.int64)
         self._pending = []
 
     @property

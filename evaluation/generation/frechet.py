@@ -1,8 +1,8 @@
-"""How close generated pictures are to real ones: the Fréchet distance of their features.
+"""How close generated images are to real ones: the Fréchet distance of their features.
 
 d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) for Gaussians with the features' means m and covariances C
 (arXiv:1706.08500, equation 6). A value means something only beside its protocol: the feature network,
-how many pictures, at which resolution, resized how. Smaller is better.
+how many images, at which resolution, resized how. Smaller is better.
 """
 
 from collections.abc import Iterable
@@ -17,27 +17,27 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from common.errors import UserError
-from config.limits import Seed, Side, Width
+from config.limits import Resolution, Seed, Width
 from models.segmenter.labels import Segmenter
 
 
 class GenerationError(UserError, ValueError):
-    """Generated pictures cannot be measured as asked."""
+    """Generated images cannot be measured as asked."""
 
 
 class FeatureNetwork(Protocol):
-    """What pictures are compared by.
+    """What images are compared by.
 
     Attributes:
         name: which network with which weights, for the protocol.
-        resize: how it resizes pictures, for the protocol.
+        resize: how it resizes images, for the protocol.
     """
 
     name: str
     resize: str
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return features (B, D) of pictures (B, 3, R, R) uint8."""
+        """Return features (B, D) of images (B, 3, R, R) uint8."""
 
 
 class RandomFeatures(nn.Module):
@@ -48,10 +48,10 @@ class RandomFeatures(nn.Module):
     Args:
         width: channels of the last convolution; D is 8 * width.
         seed: of the weights.
-        size: pictures are resized to it, pixels.
+        size: images are resized to it, pixels.
     """
 
-    def __init__(self, width: Width = 64, seed: Seed = 0, size: Side = 64) -> None:
+    def __init__(self, width: Width = 64, seed: Seed = 0, size: Resolution = 64) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         channels = (3, 16, 32, width)
@@ -71,12 +71,12 @@ class RandomFeatures(nn.Module):
         for kernel in self.kernels:
             maps = F.leaky_relu(F.conv2d(maps, kernel, stride=2, padding=1), 0.2)
         mean = F.adaptive_avg_pool2d(maps, 2)
-        spread = (F.adaptive_avg_pool2d(maps.square(), 2) - mean.square()).clamp_min(0).sqrt()
-        return torch.cat([mean.flatten(1), spread.flatten(1)], dim=1)
+        std = (F.adaptive_avg_pool2d(maps.square(), 2) - mean.square()).clamp_min(0).sqrt()
+        return torch.cat([mean.flatten(1), std.flatten(1)], dim=1)
 
 
 class LabelFeatures:
-    """The share of pixels with each label in the cells of a grid: which attributes a picture shows, and where.
+    """The share of pixels with each label in the cells of a grid: which attributes an image shows, and where.
 
     Args:
         segmenter: says which labels a pixel has.
@@ -143,9 +143,9 @@ class FrechetDistance:
 
     Attributes:
         value: squared Fréchet distance of the features.
-        generated: how many generated pictures.
+        generated: how many generated images.
         real: how many real ones.
-        resolution: side of the pictures before any resizing, pixels.
+        resolution: height and width of the images before any resizing, pixels.
         features: name of the feature network.
         resize: how that network resizes.
     """
@@ -164,10 +164,10 @@ class FrechetDistance:
 
 @torch.no_grad()
 def features_of(batches: Iterable[Tensor], network: FeatureNetwork) -> np.ndarray:
-    """Return the features (N, D) float64 of batches of pictures (B, 3, R, R) uint8.
+    """Return the features (N, D) float64 of batches of images (B, 3, R, R) uint8.
 
     Args:
-        batches: pictures (B, 3, R, R) uint8.
+        batches: images (B, 3, R, R) uint8.
         network: turns each batch into features (B, D).
 
     Raises:
@@ -175,7 +175,7 @@ def features_of(batches: Iterable[Tensor], network: FeatureNetwork) -> np.ndarra
     """
     rows = [network(batch).double().cpu().numpy() for batch in batches]
     if not rows:
-        raise GenerationError("there are no pictures to measure")
+        raise GenerationError("there are no images to measure")
     return np.concatenate(rows)
 
 
@@ -185,10 +185,10 @@ def frechet_distance(
     """Compare features.
 
     Args:
-        generated: (N, D) features of generated pictures.
+        generated: (N, D) features of generated images.
         real: (M, D) features of real ones.
         network: which made them.
-        resolution: side of the pictures, pixels.
+        resolution: height and width of the images, pixels.
 
     Returns:
         The distance and how it was measured. arXiv:1706.08500.
@@ -201,5 +201,5 @@ def frechet_distance(
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Turn pictures ``images`` in [-1, 1] into uint8 0-255 of the same shape, rounded and clipped."""
+    """Turn images ``images`` in [-1, 1] into uint8 0-255 of the same shape, rounded and clipped."""
     return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)

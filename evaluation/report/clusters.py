@@ -1,4 +1,4 @@
-"""One page about clusters of feature units: their words, picture regions and sounds to listen to."""
+"""One page about clusters of feature units: their words, image regions and sounds to listen to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from PIL import Image
 from evaluation.report.parts.media import flac, jpeg
 from evaluation.report.parts.page import document, write_page
 
-SIDE = 120  # pixels of a picture
+EDGE = 120  # pixels of an image
 LIMIT_BYTES = 24_000_000  # of all sounds on the page
 
 
 @dataclass
 class Region:
-    """A picture and where in it a cluster answers.
+    """An image and where in it a cluster responds.
 
     Attributes:
         image_u8: (H, W, 3) uint8.
@@ -54,7 +54,7 @@ class ClusterCard:
     Attributes:
         name: Heading.
         units: Number of feature units.
-        words: (word, count among the strongest moments, lift).
+        words: (word, count among the strongest frames, lift).
         regions: Strongest first.
         snippets: Strongest first.
     """
@@ -91,18 +91,18 @@ def write_clusters_report(path: Path, title: str, cards: Sequence[ClusterCard], 
     return write_page(path, document(title, body))
 
 
-def lit(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Darken a picture outside a mask and outline it.
+def lit(image_u8: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Darken an image outside a mask and outline it.
 
     Args:
-        picture: (H, W, 3) uint8.
+        image_u8: (H, W, 3) uint8.
         mask: (h, w) bool.
 
     Returns:
         (120, 120, 3) uint8.
     """
-    image = np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float32)
-    soft = Image.fromarray(mask.astype(np.uint8) * 255).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    image = np.asarray(Image.fromarray(image_u8).resize((EDGE, EDGE), Image.Resampling.BICUBIC), np.float32)
+    soft = Image.fromarray(mask.astype(np.uint8) * 255).resize((EDGE, EDGE), Image.Resampling.BICUBIC)
     inside = np.asarray(soft) > 127
     edge = inside ^ (inside & _shifted(inside))
     result = np.where(inside[..., None], image, image * 0.42)
@@ -118,14 +118,14 @@ def _shifted(inside: np.ndarray) -> np.ndarray:
 
 def _card(card: ClusterCard, sounds: str) -> str:
     words = ", ".join(f"{escape(word)} ({count}, {lift:.1f}×)" for word, count, lift in card.words[:6])
-    pictures = "".join(
-        f'<img src="{jpeg(lit(region.image_u8, region.mask), SIDE)}" alt="" title="{escape(region.text)}">'
+    images = "".join(
+        f'<img src="{jpeg(lit(region.image_u8, region.mask), EDGE)}" alt="" title="{escape(region.text)}">'
         for region in card.regions
     )
     return (
         f'<article class="cluster"><h2 dir="auto">{escape(card.name)}</h2>'
         f'<p class="meta">{card.units} units{" · " + words if words else ""}</p>'
-        f'<div class="regions">{pictures}</div>{sounds}</article>'
+        f'<div class="regions">{images}</div>{sounds}</article>'
     )
 
 

@@ -1,4 +1,4 @@
-"""One page about a dissected generator: for each label the units that draw it, with the drawings where they are on."""
+"""One page about a dissected generator: for each label the units that draw it, with the images where they are on."""
 
 from dataclasses import dataclass, field
 from html import escape
@@ -11,7 +11,7 @@ from evaluation.report.parts.media import jpeg
 from evaluation.report.parts.page import document, write_page
 from evaluation.report.parts.plots import number
 
-SIDE = 96  # pixels of a thumbnail
+EDGE = 96  # pixels of a thumbnail
 LIMIT_MB = 10.0
 UNIT_LINE, LABEL_LINE = (255, 150, 20), (70, 215, 255)
 DIM = 0.35  # what remains of the light where the unit is off
@@ -36,8 +36,8 @@ details.label summary span { color: var(--soft); font-size: 13.5px; font-variant
 
 
 @dataclass
-class Drawing:
-    """A drawing with what a unit and a label have of it.
+class ExampleImage:
+    """An image with what a unit and a label have of it.
 
     Attributes:
         image_u8: (R, R, 3) uint8.
@@ -57,15 +57,15 @@ class UnitView:
     Attributes:
         number: The unit.
         iou: Intersection over union, 0-1.
-        level: Activation from which on it is on.
-        drawings: Those in which it is strongest.
+        threshold: Activation from which on it is on.
+        images: Those in which it is strongest.
         own: Whether this label is the one that the unit draws, by the rule of the dissection.
     """
 
     number: int
     iou: float
-    level: float
-    drawings: list[Drawing]
+    threshold: float
+    images: list[ExampleImage]
     own: bool = False
 
 
@@ -105,18 +105,18 @@ class LayerView:
     labels: list[LabelView] = field(default_factory=list)
 
 
-def thumbnail(drawing: Drawing) -> np.ndarray:
-    """Show a drawing, dim where the unit is off, with the outlines of the unit and of the label.
+def thumbnail(sample: ExampleImage) -> np.ndarray:
+    """Show an image, dim where the unit is off, with the outlines of the unit and of the label.
 
     Args:
-        drawing: picture, and the cells of unit and label.
+        sample: image, and the cells of unit and label.
 
     Returns:
         (96, 96, 3) uint8.
     """
-    picture = Image.fromarray(drawing.image_u8).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    pixels = np.asarray(picture, np.float32)
-    unit, label = _enlarged(drawing.unit), _enlarged(drawing.label)
+    image = Image.fromarray(sample.image_u8).resize((EDGE, EDGE), Image.Resampling.BICUBIC)
+    pixels = np.asarray(image, np.float32)
+    unit, label = _enlarged(sample.unit), _enlarged(sample.label)
     pixels = np.where(unit[..., None], pixels, DIM * pixels)
     pixels[_outline(label)] = LABEL_LINE
     pixels[_outline(unit)] = UNIT_LINE
@@ -145,8 +145,8 @@ def write_dissection_report(
         room = (LIMIT_MB * 1e6 - 200_000 - len(config_yaml)) / len(layers)
         body += f"<section><h2>{escape(layer.name)}</h2>{_counts(layer)}"
         shown = sorted(layer.labels, key=lambda view: -max((unit.iou for unit in view.units), default=0.0))
-        for place, label in enumerate(shown):
-            html = _label(label, place < 3)
+        for column, label in enumerate(shown):
+            html = _label(label, column < 3)
             if len(html.encode()) > room:
                 left_out += 1
                 continue
@@ -188,7 +188,7 @@ def _best(layer: LayerView) -> str:
 
 def _key() -> str:
     return (
-        '<p class="note key">Each unit is shown in the drawings where it is strongest, dim where it is off. '
+        '<p class="note key">Each unit is shown in the images where it is strongest, dim where it is off. '
         f'<i style="border-color:rgb{UNIT_LINE}"></i>unit on '
         f'<i style="border-color:rgb{LABEL_LINE};margin-left:14px"></i>label</p>'
     )
@@ -220,21 +220,21 @@ def _label(view: LabelView, is_open: bool) -> str:
 
 
 def _unit(unit: UnitView) -> str:
-    images = "".join(f'<img src="{jpeg(thumbnail(drawing), SIDE)}" alt="">' for drawing in unit.drawings)
+    images = "".join(f'<img src="{jpeg(thumbnail(sample), EDGE)}" alt="">' for sample in unit.images)
     own = "" if unit.own else "<span>draws another label better</span>"
     return (
         f'<div class="unit"><p><strong>unit {unit.number}</strong><span>IoU {unit.iou:.3f}</span>'
-        f'<span>on from {number(unit.level)}</span>{own}</p><div class="thumbs">{images}</div></div>'
+        f'<span>on from {number(unit.threshold)}</span>{own}</p><div class="thumbs">{images}</div></div>'
     )
 
 
 def _enlarged(mask: np.ndarray) -> np.ndarray:
-    shape = Image.fromarray(mask.astype(np.uint8) * 255).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    shape = Image.fromarray(mask.astype(np.uint8) * 255).resize((EDGE, EDGE), Image.Resampling.BILINEAR)
     return np.asarray(shape) > 127
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:
-    """Pixels of a mask with a neighbour outside it; the picture's border is no outline."""
+    """Pixels of a mask with a neighbour outside it; the image's border is no outline."""
     padded = np.pad(mask, 1, mode="edge")
     inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inside

@@ -1,6 +1,6 @@
 """The evaluation report: metrics as JSON, as a table for the terminal, and as one HTML page that needs nothing else.
 
-The page holds metrics with chance levels, training curves and example queries with picture, sound, caption and match
+The page holds metrics with chance levels, training curves and example queries with image, sound, caption and match
 map, all inline: no network, no server, at most 10 MB, readable in light and dark, on paper and without scripts.
 """
 
@@ -35,8 +35,8 @@ __all__ = [
 LIMIT_MB = 10.0
 LETTERS = 160  # of a detail that are not folded
 SECTIONS = {
-    "speech_to_image": "Caption given, picture looked for",
-    "image_to_speech": "Picture given, caption looked for",
+    "speech_to_image": "Caption given, image looked for",
+    "image_to_speech": "Image given, caption looked for",
 }
 
 
@@ -142,7 +142,7 @@ def _queries(report: Report) -> str:
 
 
 def _candidates(metrics: dict[str, float], direction: str) -> int | None:
-    """How many answers a query had to choose from; None when unknown."""
+    """How many candidates a query had; None when unknown."""
     images = metrics.get("n")
     count = metrics.get("n_captions", images) if direction == "image_to_speech" else images
     return int(count) if count else None

@@ -1,4 +1,4 @@
-"""One page about a segmenter: figures by attribute and label, and pictures with what was found in them."""
+"""One page about a segmenter: figures by attribute and label, and images with what was found in them."""
 
 from dataclasses import dataclass
 from html import escape
@@ -12,7 +12,7 @@ from evaluation.report.parts.media import jpeg
 from evaluation.report.parts.page import document, write_page
 from models.segmenter.labels import ATTRIBUTE_GROUPS, GROUPS
 
-SIDE = 148  # pixels of a panel
+EDGE = 148  # pixels of a panel
 WRONG = (255, 0, 220)
 # one colour for each label of a group; those of "colour" are what they are called
 PALETTES = {
@@ -35,7 +35,7 @@ STYLE = """
 
 @dataclass
 class Overlay:
-    """A picture, what was found in it and what is true.
+    """An image, what was found in it and what is true.
 
     Attributes:
         image_u8: (H, W, 3) uint8.
@@ -49,16 +49,16 @@ class Overlay:
 
 
 def panels(overlay: Overlay) -> list[np.ndarray]:
-    """Show a picture, and for each attribute the picture tinted with the labels found; wrong pixels are magenta.
+    """Show an image, and for each attribute the image tinted with the labels found; wrong pixels are magenta.
 
     Args:
-        overlay: the picture, the labels found and, where they are known, the true ones.
+        overlay: the image, the labels found and, where they are known, the true ones.
 
     Returns:
-        Five pictures (148, 148, 3) uint8: as it is, size, material, shape, colour.
+        Five images (148, 148, 3) uint8: as it is, size, material, shape, colour.
     """
-    picture = np.asarray(Image.fromarray(overlay.image_u8).resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float32)
-    shown = [picture]
+    image = np.asarray(Image.fromarray(overlay.image_u8).resize((EDGE, EDGE), Image.Resampling.BICUBIC), np.float32)
+    shown = [image]
     for row, group in enumerate(ATTRIBUTE_GROUPS):
         tint = np.array([(0, 0, 0), *PALETTES[group.name]], np.float32)[overlay.found[row]]
         share = 0.72 * (overlay.found[row] > 0).astype(np.float32)
@@ -66,13 +66,13 @@ def panels(overlay: Overlay) -> list[np.ndarray]:
             wrong = overlay.found[row] != overlay.truth[row]
             tint[wrong], share[wrong] = WRONG, 1.0
         tint, share = _enlarged(tint), _enlarged(share)[..., None]
-        shown.append(picture * 0.75 * (1 - share) + tint * share)
+        shown.append(image * 0.75 * (1 - share) + tint * share)
     return [panel.clip(0, 255).astype(np.uint8) for panel in shown]
 
 
 def _enlarged(values: np.ndarray) -> np.ndarray:
-    rows = np.arange(SIDE) * values.shape[0] // SIDE
-    columns = np.arange(SIDE) * values.shape[1] // SIDE
+    rows = np.arange(EDGE) * values.shape[0] // EDGE
+    columns = np.arange(EDGE) * values.shape[1] // EDGE
     return values[rows][:, columns]
 
 
@@ -147,7 +147,7 @@ def _examples(overlays: list[Overlay]) -> str:
         + "</div>"
         for group in ATTRIBUTE_GROUPS
     )
-    names = "".join(f"<p>{name}</p>" for name in ("picture", *(group.name for group in ATTRIBUTE_GROUPS)))
-    shown = "".join(f'<img src="{jpeg(panel, SIDE)}" alt="">' for overlay in overlays for panel in panels(overlay))
+    names = "".join(f"<p>{name}</p>" for name in ("image", *(group.name for group in ATTRIBUTE_GROUPS)))
+    shown = "".join(f'<img src="{jpeg(panel, EDGE)}" alt="">' for overlay in overlays for panel in panels(overlay))
     note = f'<p class="note">Wrong pixels are <span style="color:rgb{WRONG}">magenta</span>.</p>'
     return f'<section><h2>Examples</h2>{keys}{note}<div class="panels">{names}{shown}</div></section>'

@@ -95,9 +95,9 @@ def codes_section(cards: Sequence[CodeCard]) -> str:
 
 def _figures(figures: Sequence[tuple[str, Path]]) -> str:
     return "".join(
-        f'<figure class="drawn"><img src="{data_uri("image/svg+xml", path.read_bytes())}" alt="{escape(told)}">'
-        f"<figcaption>{escape(told)}</figcaption></figure>"
-        for told, path in figures
+        f'<figure class="drawn"><img src="{data_uri("image/svg+xml", path.read_bytes())}" alt="{escape(caption)}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        for caption, path in figures
     )
 
 

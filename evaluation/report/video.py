@@ -1,9 +1,9 @@
-"""Videos of a matchmap over its picture while the caption plays.
+"""Videos of a matchmap over its image while the caption plays.
 
-As in surisdi/learning-by-drawing ``experiments.py`` (create_videos), only the cells that answer most are coloured: the
-strongest ones that together hold a tenth of the whole matchmap. There frames come at the network's own rate (down to
-1.6 a second, which players handle badly) and the sound is mixed in by a second program; here frames come 25 a second
-and picture and sound are written by one call, so that they stay together.
+As in surisdi/learning-by-drawing ``experiments.py`` (create_videos), only the cells of highest similarity are coloured:
+the strongest ones that together hold a tenth of the whole matchmap. There frames come at the network's own rate (down
+to 1.6 a second, which players handle badly) and the sound is mixed in by a second program; here frames come 25 a second
+and image and sound are written by one call, so that they stay together.
 
 Shape letters: h, w cells, t frames of the matchmap, H, W pixels.
 """
@@ -23,7 +23,7 @@ from common.files import written_whole
 FPS = 25
 SHARE = 0.1  # of the matchmap's sum that the coloured cells hold
 OPACITY = 0.7
-LONGEST_SIDE = 480
+LONGEST_EDGE = 480
 JET = ((0.0, (0, 0, 143)), (0.125, (0, 0, 255)), (0.375, (0, 255, 255)), (0.625, (255, 255, 0)), (0.875, (255, 0, 0)),
        (1.0, (128, 0, 0)))  # fmt: skip
 
@@ -54,7 +54,7 @@ def strongest_cells(matchmap: np.ndarray, share: float = SHARE) -> np.ndarray:
 def frames(
     image: np.ndarray, matchmap: np.ndarray, step: float, seconds: float, share: float = SHARE
 ) -> list[np.ndarray]:
-    """Colour a picture by its matchmap, moment by moment.
+    """Colour an image by its matchmap, frame by frame.
 
     Args:
         image: (H, W, 3) uint8.
@@ -64,7 +64,7 @@ def frames(
         share: of the matchmap's sum that the coloured cells hold.
 
     Returns:
-        Frames of 25 a second, (H', W', 3) uint8 with even sides; small pictures are enlarged.
+        Frames of 25 a second, (H', W', 3) uint8 with even height and width; small images are enlarged.
 
     Raises:
         VideoError: The matchmap has no frame or a length is not positive.
@@ -73,27 +73,27 @@ def frames(
         raise VideoError(
             f"a matchmap {matchmap.shape} for {seconds} seconds in steps of {step}; expected (h, w, t), both above 0"
         )
-    picture = even(enlarged(image))
+    enlarged_image = even(enlarged(image))
     kept = strongest_cells(matchmap, share)
     level = np.where(kept, np.maximum(matchmap, 0), 0)
     level = level / max(float(level.max()), 1e-9)
     shown: dict[int, np.ndarray] = {}
     result = []
     for number in range(max(1, round(seconds * FPS))):
-        moment = min(int(number / FPS / step), matchmap.shape[2] - 1)
-        if moment not in shown:
-            shown[moment] = _coloured(picture, level[:, :, moment], kept[:, :, moment])
-        result.append(shown[moment])
+        step_number = min(int(number / FPS / step), matchmap.shape[2] - 1)
+        if step_number not in shown:
+            shown[step_number] = _coloured(enlarged_image, level[:, :, step_number], kept[:, :, step_number])
+        result.append(shown[step_number])
     return result
 
 
-def _coloured(picture: np.ndarray, level: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    size = (picture.shape[1], picture.shape[0])
+def _coloured(enlarged_image: np.ndarray, level: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    size = (enlarged_image.shape[1], enlarged_image.shape[0])
     value, share = (_resized(cells, size) for cells in (level, kept))
     stops = [stop for stop, _ in JET]
     colour = np.stack([np.interp(value, stops, [rgb[i] for _, rgb in JET]) for i in range(3)], axis=-1)
     weight = (OPACITY * np.clip(share, 0, 1))[..., None]
-    return np.clip(picture * (1 - weight) + colour * weight, 0, 255).round().astype(np.uint8)
+    return np.clip(enlarged_image * (1 - weight) + colour * weight, 0, 255).round().astype(np.uint8)
 
 
 def _resized(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -101,23 +101,23 @@ def _resized(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:
-    """Enlarge ``image`` (H, W, 3) uint8 by a whole factor so that its longest side is about 480 pixels."""
-    factor = max(1, LONGEST_SIDE // max(image.shape[:2]))
+    """Enlarge ``image`` (H, W, 3) uint8 by a whole factor so that its longest edge is about 480 pixels."""
+    factor = max(1, LONGEST_EDGE // max(image.shape[:2]))
     size = (image.shape[1] * factor, image.shape[0] * factor)
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 
 def even(image: np.ndarray) -> np.ndarray:
-    """Repeat the last row and column of ``image`` (H, W, 3) where its sides are odd, as video encoders need."""
+    """Repeat the last row and column of ``image`` (H, W, 3) where their number is odd, as video encoders need."""
     return np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
 
 
-def write_video(path: Path, pictures: list[np.ndarray], waveform: np.ndarray, sample_rate: int) -> Path:
+def write_video(path: Path, images: list[np.ndarray], waveform: np.ndarray, sample_rate: int) -> Path:
     """Write frames and sound to an mp4 that starts and ends with both.
 
     Args:
         path: the ``.mp4`` file; its folder is made.
-        pictures: frames of 25 a second, (H, W, 3) uint8 with even sides.
+        images: frames of 25 a second, (H, W, 3) uint8 with even height and width.
         waveform: (n,) float in [-1, 1]; padded with silence or cut to the length of the frames.
         sample_rate: Hz.
 
@@ -125,14 +125,14 @@ def write_video(path: Path, pictures: list[np.ndarray], waveform: np.ndarray, sa
         ``path``.
 
     Raises:
-        VideoError: There is no frame, sides are odd, or ffmpeg fails.
+        VideoError: There is no frame, height or width is odd, or ffmpeg fails.
     """
-    if not pictures or any(side % 2 for side in pictures[0].shape[:2]):
-        found = pictures[0].shape if pictures else "no frame"
-        raise VideoError(f"{path}: {found}; expected at least one frame (H, W, 3) with even sides")
-    length = round(len(pictures) / FPS * sample_rate)
+    if not images or any(size % 2 for size in images[0].shape[:2]):
+        found = images[0].shape if images else "no frame"
+        raise VideoError(f"{path}: {found}; expected at least one frame (H, W, 3) with even height and width")
+    length = round(len(images) / FPS * sample_rate)
     sound = np.pad(waveform[:length], (0, max(0, length - len(waveform))))
-    height, width = pictures[0].shape[:2]
+    height, width = images[0].shape[:2]
     with tempfile.TemporaryDirectory() as folder, written_whole(path) as part:
         wav = Path(folder) / "sound.wav"
         soundfile.write(wav, sound, sample_rate, subtype="PCM_16")
@@ -143,8 +143,8 @@ def write_video(path: Path, pictures: list[np.ndarray], waveform: np.ndarray, sa
         )  # fmt: skip
         try:
             writer.send(None)
-            for picture in pictures:
-                writer.send(np.ascontiguousarray(picture))
+            for enlarged_image in images:
+                writer.send(np.ascontiguousarray(enlarged_image))
             writer.close()
         except (OSError, subprocess.SubprocessError, RuntimeError) as error:
             raise VideoError(f"{path}: ffmpeg could not write the video ({str(error).strip()[:200]})") from error

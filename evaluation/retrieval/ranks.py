@@ -61,7 +61,7 @@ class Found(NamedTuple):
     wrong: Tensor | np.ndarray
 
 
-class _Side:
+class _Direction:
     """The state of one direction."""
 
     def __init__(self, labels: Tensor, candidates: int, dtype: torch.dtype) -> None:
@@ -211,15 +211,21 @@ def _count_rows(values: Tensor, queries: Queries, first: int, wrong: bool) -> Fo
     return Found(before, torch.full_like(queries.score, -torch.inf), torch.zeros_like(before))
 
 
-def _find_matches(by_row: _Side, by_column: _Side, tile: Tile, rows: slice, columns: slice, aligned: bool) -> None:
+def _find_matches(
+    by_row: _Direction, by_column: _Direction, tile: Tile, rows: slice, columns: slice, aligned: bool
+) -> None:
     """Note the best right answers of a tile in both directions; a tile without any is not asked for."""
     if aligned:
         both = slice(max(rows.start, columns.start), min(rows.stop, columns.stop))
         if both.start < both.stop:
             index = torch.arange(both.start, both.stop, device=by_row.rank.device)
             scores = tile(rows, columns)[index - rows.start, index - columns.start]
-            for side in (by_row, by_column):
-                side.match[both], side.match_score[both], side.matches[both] = index, scores, 1
+            for direction_ranks in (by_row, by_column):
+                direction_ranks.match[both], direction_ranks.match_score[both], direction_ranks.matches[both] = (
+                    index,
+                    scores,
+                    1,
+                )
     elif bool(torch.isin(by_row.labels[rows], by_column.labels[columns]).any()):
         same = by_row.labels[rows, None] == by_column.labels[columns]
         values = tile(rows, columns)
@@ -259,14 +265,14 @@ def rank_tiles(
     """
     device = torch.device(device)
     labels = [torch.arange(n, dtype=torch.int32) for n in shape] if groups is None else _small_labels(*groups)
-    by_row = _Side(labels[0].to(device), shape[1], dtype)
-    by_column = _Side(labels[1].to(device), shape[0], dtype)
+    by_row = _Direction(labels[0].to(device), shape[1], dtype)
+    by_column = _Direction(labels[1].to(device), shape[0], dtype)
     tiles = [(r, c) for r in _slices(shape[0], step[0]) for c in _slices(shape[1], step[1])]
     for rows, columns in tiles:
         _find_matches(by_row, by_column, tile, rows, columns, groups is None)
-    for side, name in ((by_row, "image"), (by_column, "spoken caption")):
-        if not side.found_all():
-            lonely = (side.matches == 0).nonzero().flatten().tolist()
+    for direction_ranks, name in ((by_row, "image"), (by_column, "spoken caption")):
+        if not direction_ranks.found_all():
+            lonely = (direction_ranks.matches == 0).nonzero().flatten().tolist()
             raise RetrievalError(
                 f"{len(lonely)} queries have no right answer, the first is {name} {lonely[0]}. "
                 "Every label must occur among the images and among the spoken captions."

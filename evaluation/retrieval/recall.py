@@ -65,7 +65,7 @@ def ranks(
     Args:
         similarity: (I, S), rows images, columns spoken captions, on any device.
         image_ids: integer label of each image (I,); an image and a spoken caption of equal labels belong together, so a
-            picture may have several captions. None, with ``speech_ids``: image i belongs to caption i.
+            image may have several captions. None, with ``speech_ids``: image i belongs to caption i.
         speech_ids: integer label of each spoken caption (S,).
         wrong: whether to find the best wrong answers too.
 
@@ -124,18 +124,18 @@ def retrieve(
     if chunk < 1:
         raise RetrievalError(f"chunk must be at least 1, got {chunk}.")
     groups = _groups(len(image_features), len(speech_features), image_ids, speech_ids)
-    place = torch.device(device) if device is not None else image_features.device
+    target_device = torch.device(device) if device is not None else image_features.device
     dtype = _score_type(image_features)
 
     def tile(rows: slice, columns: slice) -> Tensor:
-        frames = None if nframes is None else nframes[columns].to(place)
-        images, captions = image_features[rows].to(place), speech_features[columns].to(place)
+        frames = None if nframes is None else nframes[columns].to(target_device)
+        images, captions = image_features[rows].to(target_device), speech_features[columns].to(target_device)
         return similarity_fn(images, captions, frames).to(dtype)
 
     shape = (len(image_features), len(speech_features))
     if max(shape) <= chunk:
         return ranks(tile(slice(None), slice(None)), image_ids, speech_ids)
-    return Retrieval(*rank_tiles(tile, shape, (chunk, chunk), groups, True, place, dtype))
+    return Retrieval(*rank_tiles(tile, shape, (chunk, chunk), groups, True, target_device, dtype))
 
 
 def _chance(direction: Direction, k: int) -> float:
@@ -160,16 +160,23 @@ def recall_metrics(retrieval: Retrieval) -> dict[str, float]:
         captions as images, their number is ``n_captions``, and ``chance_A_r1``, ... are the two directions' chances.
     """
     metrics: dict[str, float] = {}
-    sides = {"A": retrieval.speech, "I": retrieval.image}
-    for name, side in sides.items():
-        metrics |= {f"{name}_r{k}": float((side.rank < k).double().mean()) for k in RECALLS}
-        metrics[f"median_rank_{name}"] = float(side.rank.median() + 1)
-        metrics[f"mean_rank_{name}"] = float(side.rank.double().mean() + 1)
+    both_ways = {"A": retrieval.speech, "I": retrieval.image}
+    for name, direction_ranks in both_ways.items():
+        metrics |= {f"{name}_r{k}": float((direction_ranks.rank < k).double().mean()) for k in RECALLS}
+        metrics[f"median_rank_{name}"] = float(direction_ranks.rank.median() + 1)
+        metrics[f"mean_rank_{name}"] = float(direction_ranks.rank.double().mean() + 1)
     metrics |= {f"recall@{k}": (metrics[f"A_r{k}"] + metrics[f"I_r{k}"]) / 2 for k in RECALLS}
-    metrics |= {f"chance_recall@{k}": sum(_chance(side, k) for side in sides.values()) / 2 for k in RECALLS}
+    metrics |= {
+        f"chance_recall@{k}": sum(_chance(direction_ranks, k) for direction_ranks in both_ways.values()) / 2
+        for k in RECALLS
+    }
     metrics["n"] = float(len(retrieval.speech.rank))
     if len(retrieval.image.rank) != len(retrieval.speech.rank):
-        metrics |= {f"chance_{name}_r{k}": _chance(side, k) for name, side in sides.items() for k in RECALLS}
+        metrics |= {
+            f"chance_{name}_r{k}": _chance(direction_ranks, k)
+            for name, direction_ranks in both_ways.items()
+            for k in RECALLS
+        }
         metrics["n_captions"] = float(len(retrieval.image.rank))
     return metrics
 

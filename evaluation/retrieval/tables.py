@@ -30,16 +30,16 @@ def query_rows(
         ``match_score``, ``wrong``, ``wrong_name`` and ``wrong_score`` (the last three None where there is none).
     """
     rows: list[dict[str, object]] = []
-    for title, side, queries, answers in (
+    for title, direction_ranks, queries, answers in (
         ("image_to_speech", retrieval.speech, image_names, speech_names),
         ("speech_to_image", retrieval.image, speech_names, image_names),
     ):
         columns = zip(
-            side.rank.tolist(),
-            side.match.tolist(),
-            side.match_score.tolist(),
-            side.wrong.tolist(),
-            side.wrong_score.tolist(),
+            direction_ranks.rank.tolist(),
+            direction_ranks.match.tolist(),
+            direction_ranks.match_score.tolist(),
+            direction_ranks.wrong.tolist(),
+            direction_ranks.wrong_score.tolist(),
             strict=True,
         )
         for query, (rank, match, match_score, wrong, wrong_score) in enumerate(columns):

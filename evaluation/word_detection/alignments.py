@@ -7,7 +7,7 @@ from evaluation.word_detection.counts import Word
 SLACK = 0.01  # seconds: aligners round to frames of 10 ms
 
 
-def alignment_fault(words: Sequence[Word], duration: float, slack: float = SLACK) -> str | None:
+def alignment_error(words: Sequence[Word], duration: float, slack: float = SLACK) -> str | None:
     """Say what is wrong with an alignment: words one over the other, backwards, or beyond the sound.
 
     Args:
@@ -16,7 +16,7 @@ def alignment_fault(words: Sequence[Word], duration: float, slack: float = SLACK
         slack: how far words may overlap, or run past the end: rounding.
 
     Returns:
-        What was found and what was expected of the first word at fault; None where all is well.
+        What was found and what was expected of the first word at error; None where all is well.
     """
     before: Word | None = None
     for word in words:

@@ -86,9 +86,9 @@ class WordDetection:
         counts: as given.
         how: as given.
         counted: (V,) bool, the words that are counted and averaged.
-        heard: (P,) bool, pairs whose precision is told: of the others the word is a stop word, or never heard.
+        heard: (P,) bool, pairs whose precision is reported: of the others the word is a stop word, or never heard.
         detects: (P,) bool, pairs of counted words that meet at least ``min_occ`` times.
-        precision: (P,) 0-1, 0 where it is not told.
+        precision: (P,) 0-1, 0 where it is not reported.
         recall: (P,) 0-1.
         f1: (P,) 0-1.
     """
@@ -134,9 +134,9 @@ class WordDetection:
         found = np.flatnonzero(self.detects & self.heard & (self.f1 > 0))
         order = found[np.lexsort((-self.f1[found], self.counts.code[found]))]  # stable: pairs of a code are by word
         code = self.counts.code[order]
-        place = np.arange(len(code)) - np.searchsorted(code, code)
+        position = np.arange(len(code)) - np.searchsorted(code, code)
         codes: dict[int, list[Detector]] = {}
-        for pair in order[place < show]:
+        for pair in order[position < show]:
             codes.setdefault(int(self.counts.code[pair]), []).append(self.detector(pair))
         return codes
 
@@ -260,9 +260,11 @@ def chance_of_words(
         WordDetectionError: fewer than two utterances have words.
         ValueError: there are not as many alignments as utterances.
     """
-    told = [(own, words) for own, words in zip(codes, alignments, strict=True) if words and len(own)]
-    if len(told) < 2:
-        raise WordDetectionError(f"{len(told)} utterances have words; chance takes the codes of another, expected two")
-    others = [told[(row + 1) % len(told)][0] for row in range(len(told))]
-    swapped = [np.resize(other, len(own)) for other, (own, _) in zip(others, told, strict=True)]
-    return detect_words(swapped, [words for _, words in told], seconds, how, checked=False)
+    aligned = [(own, words) for own, words in zip(codes, alignments, strict=True) if words and len(own)]
+    if len(aligned) < 2:
+        raise WordDetectionError(
+            f"{len(aligned)} utterances have words; chance takes the codes of another, expected two"
+        )
+    others = [aligned[(row + 1) % len(aligned)][0] for row in range(len(aligned))]
+    swapped = [np.resize(other, len(own)) for other, (own, _) in zip(others, aligned, strict=True)]
+    return detect_words(swapped, [words for _, words in aligned], seconds, how, checked=False)

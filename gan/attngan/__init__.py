@@ -1,1 +1,1 @@
-"""AttnGAN, arXiv:1711.10485: pictures drawn from sentences in stages, each stage attending to words."""
+"""AttnGAN, arXiv:1711.10485: images generated from sentences in stages, each stage attending to words."""

@@ -1,6 +1,6 @@
-"""Attention of a picture's places to the words of its caption, equations (2) and (3) of AttnGAN (arXiv:1711.10485).
+"""Attention of an image's positions to the words of its caption, equations (2) and (3) of AttnGAN (arXiv:1711.10485).
 
-Shape letters: B captions, L words, D size of a word's embedding, C channels, H, W sides of a map.
+Shape letters: B captions, L words, D size of a word's embedding, C channels, H, W height and width of a map.
 """
 
 import torch
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 
 class WordAttention(nn.Module):
-    """Give every place of a map the mean of the words, weighted by how well each word fits the place.
+    """Give every position of a map the mean of the words, weighted by how well each word fits the position.
 
     Args:
         channels: C.
         word_dim: D.
-        mixed_masks: mask words as the public code does: its scores lie sample by sample, its masks place by place, so
-            that place q of sample b leaves out the padding of sample (b * H * W + q) mod B. Right for a batch of one
-            and for captions of one length; the published weights were trained so (GlobalAttention.py:98).
+        mixed_masks: mask words as the public code does: its scores lie sample by sample, its masks position by
+            position, so that position q of sample b leaves out the padding of sample (b * H * W + q) mod B. Right for a
+            batch of one and for captions of one length; the published weights were trained so (GlobalAttention.py:98).
     """
 
     def __init__(self, channels: int, word_dim: int, mixed_masks: bool = False) -> None:
@@ -32,7 +32,7 @@ class WordAttention(nn.Module):
             padding: (B, L) bool, true where there is no word; each caption has at least one.
 
         Returns:
-            Context (B, C, H, W) and weights (B, L, H, W), which sum to 1 over the words of each place.
+            Context (B, C, H, W) and weights (B, L, H, W), which sum to 1 over the words of each position.
         """
         batch, _, height, width = maps.shape
         context = self.project(words)
@@ -42,8 +42,8 @@ class WordAttention(nn.Module):
         attended = context @ weights
         return attended.view(batch, -1, height, width), weights.view(batch, -1, height, width)
 
-    def _masks(self, padding: Tensor, places: int) -> Tensor:
-        """What each place leaves out, (B, 1 or H * W, L)."""
+    def _masks(self, padding: Tensor, positions: int) -> Tensor:
+        """What each position leaves out, (B, 1 or H * W, L)."""
         if not self.mixed_masks:
             return padding[:, None]
-        return padding.repeat(places, 1).view(len(padding), places, -1)
+        return padding.repeat(positions, 1).view(len(padding), positions, -1)

@@ -1,9 +1,9 @@
-"""The discriminators of AttnGAN (arXiv:1711.10485): one for each side of the pictures, with and without the sentence.
+"""The discriminators of AttnGAN (arXiv:1711.10485): one for each resolution, with and without the sentence.
 
 Must match taoxugit/AttnGAN ``code/model.py`` (``D_NET64``, ``D_NET128``, ``D_NET256``; parity kind
 ``attngan_discriminators``), but for its last sigmoid: scores are logits here.
 
-Shape letters: B pictures, D size of a sentence's embedding, N width, R side of the pictures.
+Shape letters: B images, D size of a sentence's embedding, N width, R height and width of the images.
 """
 
 import math
@@ -13,12 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from config.limits import Side, Width
+from config.limits import Resolution, Width
 from gan.attngan.generator import AttnganError
 
 SLOPE = 0.2  # of the leaky ReLUs
-LAST_SIDE = 4
-LEAST_SIDE = 64  # pixels: halved four times
+LAST_RESOLUTION = 4
+LEAST_RESOLUTION = 64  # pixels: halved four times
 
 
 def convolution(channels: int, out_channels: int, halve: bool, norm: bool = True) -> nn.Sequential:
@@ -27,22 +27,22 @@ def convolution(channels: int, out_channels: int, halve: bool, norm: bool = True
     Args:
         channels: in.
         out_channels: out.
-        halve: a 4 x 4 kernel that halves the side, or a 3 x 3 one that keeps it.
+        halve: a 4 x 4 kernel that halves the resolution, or a 3 x 3 one that keeps it.
         norm: with batch norm.
 
     Returns:
         The layers.
     """
-    side, stride = (4, 2) if halve else (3, 1)
+    resolution, stride = (4, 2) if halve else (3, 1)
     return nn.Sequential(
-        nn.Conv2d(channels, out_channels, side, stride, padding=1, bias=False),
+        nn.Conv2d(channels, out_channels, resolution, stride, padding=1, bias=False),
         nn.BatchNorm2d(out_channels) if norm else nn.Identity(),
         nn.LeakyReLU(SLOPE),
     )
 
 
 class Score(nn.Module):
-    """One logit from the features of a picture, given a sentence or not.
+    """One logit from the features of an image, given a sentence or not.
 
     Args:
         channels: 8 N.
@@ -52,18 +52,18 @@ class Score(nn.Module):
     def __init__(self, channels: int, sentence_dim: int = 0) -> None:
         super().__init__()
         self.joint = convolution(channels + sentence_dim, channels, halve=False) if sentence_dim else None
-        self.logit = nn.Conv2d(channels, 1, LAST_SIDE, stride=LAST_SIDE)
+        self.logit = nn.Conv2d(channels, 1, LAST_RESOLUTION, stride=LAST_RESOLUTION)
 
     def forward(self, features: Tensor, sentences: Tensor | None = None) -> Tensor:
         """Return logits (B,) of features (B, 8 N, 4, 4), and sentences (B, D) where the score is of both."""
         if self.joint is not None:
-            spread = sentences[:, :, None, None].expand(-1, -1, LAST_SIDE, LAST_SIDE)
-            features = self.joint(torch.cat((features, spread), dim=1))
+            tiled = sentences[:, :, None, None].expand(-1, -1, LAST_RESOLUTION, LAST_RESOLUTION)
+            features = self.joint(torch.cat((features, tiled), dim=1))
         return self.logit(features).flatten()
 
 
 class Logits(NamedTuple):
-    """How surely pictures are taken as real.
+    """How surely images are taken as real.
 
     Attributes:
         fitting: (B,) given their sentences.
@@ -75,10 +75,10 @@ class Logits(NamedTuple):
 
 
 class AttnganDiscriminator(nn.Module):
-    """Features of pictures of one side, and the logits that they are real, and that they are real and fit a sentence.
+    """Features of images of one resolution, and the logits that they are real and that they fit a sentence too.
 
     Args:
-        side: R, 64, 128, 256 ...
+        resolution: R, 64, 128, 256 ...
         width: N (DF_DIM): 64 for birds, 96 for COCO.
         embedding_dim: D.
         unconditional: with the logit without a sentence; the DCGAN variant has none.
@@ -89,16 +89,16 @@ class AttnganDiscriminator(nn.Module):
 
     def __init__(
         self,
-        side: Side,
+        resolution: Resolution,
         width: Width = 64,
         embedding_dim: Width = 256,
         unconditional: bool = True,
     ) -> None:
         super().__init__()
-        further = math.log2(max(side, 1) / LEAST_SIDE)
+        further = math.log2(max(resolution, 1) / LEAST_RESOLUTION)
         if further < 0 or further != int(further):
-            raise AttnganError(f"a discriminator was asked of pictures of {side} pixels; expected 64, 128, 256 ...")
-        self.side = side
+            raise AttnganError(f"a discriminator was asked of images of {resolution} pixels; expected 64, 128, 256 ...")
+        self.resolution = resolution
         widths = [width * 2**power for power in range(4 + int(further))]  # N, 2 N, 4 N, 8 N, 16 N ...
         layers = [convolution(3, width, halve=True, norm=False)]
         layers += [convolution(a, b, halve=True) for a, b in pairwise(widths)]
@@ -108,17 +108,19 @@ class AttnganDiscriminator(nn.Module):
         self.alone = Score(8 * width) if unconditional else None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the features (B, 8 N, 4, 4) of pictures (B, 3, R, R) in [-1, 1].
+        """Return the features (B, 8 N, 4, 4) of images (B, 3, R, R) in [-1, 1].
 
         Raises:
-            AttnganError: the pictures have another side.
+            AttnganError: the images have another resolution.
         """
-        if images.shape[1:] != (3, self.side, self.side):
-            raise AttnganError(f"found pictures {tuple(images.shape)}, expected (B, 3, {self.side}, {self.side})")
+        if images.shape[1:] != (3, self.resolution, self.resolution):
+            raise AttnganError(
+                f"found images {tuple(images.shape)}, expected (B, 3, {self.resolution}, {self.resolution})"
+            )
         return self.features(images)
 
     def logits(self, features: Tensor, sentences: Tensor) -> Logits:
-        """Score pictures with sentences, and alone.
+        """Score images with sentences, and alone.
 
         Args:
             features: (B, 8 N, 4, 4).

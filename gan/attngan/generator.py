@@ -1,9 +1,9 @@
-"""The generators of AttnGAN (arXiv:1711.10485): three stages with a picture each, or one picture at the end.
+"""The generators of AttnGAN (arXiv:1711.10485): three stages with an image each, or one image at the end.
 
 Must match taoxugit/AttnGAN ``code/model.py`` (``G_NET``, ``G_DCGAN``; parity kinds ``attngan``, ``attngan_dcgan``).
 
 Shape letters: B captions, L words, D size of embeddings, K size of a condition, Z size of the noise, C channels,
-H, W sides of a map, R side of a picture.
+H, W height and width of a map, R side of an image.
 """
 
 from itertools import pairwise
@@ -18,7 +18,7 @@ from common.errors import UserError
 from config.limits import Width
 from gan.attngan.attention import WordAttention
 
-FIRST_SIDE = 4
+FIRST_RESOLUTION = 4
 FIRST_DOUBLINGS = 4  # of the first stage: from 4 to 64 pixels
 
 
@@ -26,11 +26,11 @@ class AttnganError(UserError, ValueError):
     """A generator that cannot be made, or a call that does not fit it."""
 
 
-class Drawn(NamedTuple):
-    """What a generator drew.
+class GeneratedBatch(NamedTuple):
+    """What a generator generated.
 
     Attributes:
-        images: (B, 3, R, R) in [-1, 1] of each stage that has a picture, the smallest first.
+        images: (B, 3, R, R) in [-1, 1] of each stage that has an image, the smallest first.
         attention: (B, L, R / 2, R / 2) weights of the words of each later stage.
         mean: (B, K) of the condition given the sentence.
         log_variance: (B, K).
@@ -48,7 +48,7 @@ def gated(channels: int, out_channels: int, double: bool = False) -> nn.Sequenti
     Args:
         channels: in.
         out_channels: out; the convolution makes twice as many, one half opens the other.
-        double: whether the side of the maps doubles.
+        double: whether the height and width of the maps doubles.
 
     Returns:
         The layers.
@@ -109,17 +109,17 @@ class FirstStage(nn.Module):
     def __init__(self, in_dim: int, width: int) -> None:
         super().__init__()
         widths = [width * 2**power for power in range(FIRST_DOUBLINGS, -1, -1)]
-        features = 2 * widths[0] * FIRST_SIDE**2
+        features = 2 * widths[0] * FIRST_RESOLUTION**2
         self.fc = nn.Sequential(nn.Linear(in_dim, features, bias=False), nn.BatchNorm1d(features), nn.GLU(dim=1))
         self.blocks = nn.Sequential(*(gated(a, b, double=True) for a, b in pairwise(widths)))
 
     def forward(self, codes: Tensor) -> Tensor:
         """Turn (B, K + Z) into (B, width, 64, 64)."""
-        return self.blocks(self.fc(codes).view(len(codes), -1, FIRST_SIDE, FIRST_SIDE))
+        return self.blocks(self.fc(codes).view(len(codes), -1, FIRST_RESOLUTION, FIRST_RESOLUTION))
 
 
 class NextStage(nn.Module):
-    """Attend to the words, refine, and double the side.
+    """Attend to the words, refine, and double the resolution.
 
     Args:
         width: channels C in and out.
@@ -141,16 +141,16 @@ class NextStage(nn.Module):
 
 
 class AttnganGenerator(nn.Module):
-    """Pictures from the embeddings of words and sentences.
+    """Images from the embeddings of words and sentences.
 
     Args:
-        width: channels of the maps that become pictures (GF_DIM): 32 for birds, 48 for COCO.
+        width: channels of the maps that become images (GF_DIM): 32 for birds, 48 for COCO.
         embedding_dim: D, of words and sentences.
         condition_dim: K.
         noise_dim: Z.
         residuals: residual blocks of each later stage (R_NUM): 2 for birds, 3 for COCO, 0 in the DCGAN variant.
         stages: 1 to 3 as published, of 64, 128 and 256 pixels.
-        every_stage: each stage has a picture; otherwise only the last, as in the DCGAN variant.
+        every_stage: each stage has an image; otherwise only the last, as in the DCGAN variant.
         mixed_masks: mask words as the public code does in batches (:class:`gan.attngan.attention.WordAttention`).
 
     Attributes:
@@ -198,14 +198,14 @@ class AttnganGenerator(nn.Module):
             stage.attention.mixed_masks = mixed
 
     @property
-    def sides(self) -> list[int]:
-        """Sides of the pictures in pixels, the smallest first."""
+    def resolutions(self) -> list[int]:
+        """Sides of the images in pixels, the smallest first."""
         stages = 1 + len(self.next)
-        return [FIRST_SIDE * 2 ** (FIRST_DOUBLINGS + stage) for stage in range(stages - len(self.images), stages)]
+        return [FIRST_RESOLUTION * 2 ** (FIRST_DOUBLINGS + stage) for stage in range(stages - len(self.images), stages)]
 
     def forward(
         self, noise: Tensor, sentences: Tensor, words: Tensor, padding: Tensor, variation: Tensor | None = None
-    ) -> Drawn:
+    ) -> GeneratedBatch:
         """Draw.
 
         Args:
@@ -213,11 +213,11 @@ class AttnganGenerator(nn.Module):
             sentences: (B, D).
             words: (B, D, L).
             padding: (B, L) bool, true where there is no word.
-            variation: (B, K), standard normal: where in its Gaussian each condition lies. Drawn when None, in
+            variation: (B, K), standard normal: where in its Gaussian each condition lies. Generated when None, in
                 evaluation too, as published; zeros give the mean.
 
         Returns:
-            Pictures and what the losses need.
+            Images and what the losses need.
 
         Raises:
             AttnganError: a size does not fit, or a caption has no word.
@@ -234,7 +234,7 @@ class AttnganGenerator(nn.Module):
             attention.append(weights)
         own = maps[len(maps) - len(self.images) :]
         images = [head(one) for head, one in zip(self.images, own, strict=True)]
-        return Drawn(images, attention, mean, log_variance)
+        return GeneratedBatch(images, attention, mean, log_variance)
 
     def _check(
         self, noise: Tensor, sentences: Tensor, words: Tensor, padding: Tensor, variation: Tensor | None

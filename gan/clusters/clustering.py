@@ -1,7 +1,7 @@
-"""Clusters of feature units that answer together, found where pictures and their captions agree most.
+"""Clusters of feature units that respond together, found where images and their captions agree most.
 
 "Learning Words by Drawing Images" (CVPR 2019), section 4.2; public code surisdi/learning-by-drawing ``clusterer.py``.
-For each pair the features of picture and caption at the strongest cell of the matchmap are multiplied unit by unit. A
+For each pair the features of image and caption at the strongest cell of the matchmap are multiplied unit by unit. A
 unit is active in a pair where its product exceeds its own 0.99 quantile over all pairs; units are grouped by how much
 the sets of pairs they are active in overlap. What the original saves as "var" is the standard deviation.
 
@@ -37,7 +37,7 @@ class Clusters:
 
     Attributes:
         centroids: (K, D) float64, 1 / size on a cluster's units and 0 elsewhere.
-        mean: (D,) float64 of image features where captions answer.
+        mean: (D,) float64 of image features where captions respond.
         std: (D,) float64, their standard deviation.
 
     Raises:
@@ -148,7 +148,7 @@ def find_clusters(
 
     Args:
         products: (N, D) image feature times speech feature of each pair at the matchmap's peak.
-        image_features: (M, D) image features where captions answer.
+        image_features: (M, D) image features where captions respond.
         clusters: Groups that the units are put into.
         quantile: Of a unit's products, above which it is active.
         more_than: Groups are kept that have more units than this.

@@ -1,11 +1,11 @@
-"""What clusters of feature units are made of and named by: features of pairs where picture and caption agree.
+"""What clusters of feature units are made of and named by: features of pairs where image and caption agree.
 
 Public code: surisdi/learning-by-drawing ``clusterer.py`` (``get_datapoints``). A pair gives one product of features, at
 the strongest cell of its matchmap, and one image feature (one speech feature) for each run of neighbouring cells
-(frames) whose mean (largest) answer exceeds half of the best. As published cells are neighbours in reading order. The
+(frames) whose mean (largest) response exceeds half of the best. As published cells are neighbours in reading order. The
 best itself always counts: encoders whose features may be negative, unlike the published ones, can have nothing above.
 
-Shape letters: B pairs, D feature units, H, W image map, T frames, P places.
+Shape letters: B pairs, D feature units, H, W image map, T frames, P positions.
 """
 
 from collections.abc import Sequence
@@ -18,28 +18,28 @@ from gan.clusters.clustering import CLUSTERS, DATAPOINTS, MORE_THAN, QUANTILE, C
 from gan.editing.regions import heat
 from models.matchmap import matchmaps
 
-SHARE = 0.5  # of the best answer
+SHARE = 0.5  # of the best response
 
 
 class Points(NamedTuple):
-    """Features at some places of some pairs.
+    """Features at some positions of some pairs.
 
     Attributes:
         features: (P, D) float32 on the CPU.
         pair: (P,) int64, number of the pair in the order in which pairs were added.
-        place: (P,) int64, cell ``row * W + column`` of an image map, or frame of a speech map.
+        position: (P,) int64, cell ``row * W + column`` of an image map, or frame of a speech map.
     """
 
     features: Tensor
     pair: Tensor
-    place: Tensor
+    position: Tensor
 
 
 class Datapoints:
     """Collects features batch by batch until there are enough.
 
     Args:
-        most: Pairs, and places of either kind, that are kept.
+        most: Pairs, and positions of either kind, that are kept.
 
     Attributes:
         names: Of the pairs, in the order in which they were added.
@@ -69,7 +69,7 @@ class Datapoints:
         """Add a batch of pairs; those beyond ``most`` are left out.
 
         Args:
-            image: (B, D, H, W) features of the pictures.
+            image: (B, D, H, W) features of the images.
             speech: (B, D, T) features of their captions.
             nframes: (B,) valid frames; None: all.
             names: B names of the pairs.
@@ -85,8 +85,8 @@ class Datapoints:
         frames = frames.clamp(min=1).to(image.device)
         maps = matchmaps(image, speech)
         rows = torch.arange(len(names), device=image.device)
-        row, column, moment = heat(maps, frames).peaks.T
-        self._products.append((image[rows, :, row, column] * speech[rows, :, moment]).cpu())
+        row, column, frame = heat(maps, frames).peaks.T
+        self._products.append((image[rows, :, row, column] * speech[rows, :, frame]).cpu())
         valid = torch.arange(maps.shape[3], device=maps.device) < frames[:, None]
         masked = maps * valid[:, None, None]
         by_cell = (masked.sum(3) / frames[:, None, None]).flatten(1)
@@ -104,12 +104,12 @@ class Datapoints:
 
     @property
     def image(self) -> Points:
-        """Image features where captions answer."""
+        """Image features where captions respond."""
         return self._joined(self._image)
 
     @property
     def speech(self) -> Points:
-        """Speech features where pictures answer."""
+        """Speech features where images respond."""
         return self._joined(self._speech)
 
     def _joined(self, parts: list[Points]) -> Points:
@@ -130,15 +130,15 @@ class Datapoints:
             ClusteringError: Nothing was added, or there are fewer units than clusters.
         """
         if not self.names:
-            raise ClusteringError("there are no datapoints; add pairs of pictures and captions first")
+            raise ClusteringError("there are no datapoints; add pairs of images and captions first")
         return find_clusters(self.products, self.image.features, clusters, quantile, more_than)
 
 
-def _points(features: Tensor, answers: Tensor, first: int) -> Points:
-    """Take the features in the middle of each run of strong answers: (B, D, P) features, (B, P) answers."""
-    best = answers.amax(1, keepdim=True)
-    pair, place = run_middles((answers > SHARE * best) | (answers == best))
-    return Points(features[pair, :, place].cpu(), pair.cpu() + first, place.cpu())
+def _points(features: Tensor, responses: Tensor, first: int) -> Points:
+    """Take the features in the middle of each run of strong responses: (B, D, P) features, (B, P) responses."""
+    best = responses.amax(1, keepdim=True)
+    pair, position = run_middles((responses > SHARE * best) | (responses == best))
+    return Points(features[pair, :, position].cpu(), pair.cpu() + first, position.cpu())
 
 
 def run_middles(marks: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,7 +148,7 @@ def run_middles(marks: Tensor) -> tuple[Tensor, Tensor]:
         marks: (B, P) bool.
 
     Returns:
-        Row and middle of each run, row by row; a middle between two places goes to the even one, as published.
+        Row and middle of each run, row by row; a middle between two positions goes to the even one, as published.
     """
     padded = torch.nn.functional.pad(marks, (1, 1)).int()
     change = padded[:, 1:] - padded[:, :-1]

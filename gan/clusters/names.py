@@ -1,10 +1,10 @@
-"""Names clusters of feature units by the words and the picture regions that answer them most.
+"""Names clusters of feature units by the words and the image regions that respond to them most.
 
 Public code: surisdi/learning-by-drawing ``clusterer.py`` (``name_clusters``, ``name_with_images_clusters``), which
-plays the 100 strongest moments of each cluster one after the other for a person to listen to. Here the words spoken
+plays the 100 strongest frames of each cluster one after the other for a person to listen to. Here the words spoken
 then are counted as well, where captions have word times.
 
-Shape letters: P places, K clusters, D feature units.
+Shape letters: P positions, K clusters, D feature units.
 """
 
 import math
@@ -18,20 +18,20 @@ import torch
 from gan.clusters.clustering import Clusters
 from gan.clusters.datapoints import Points
 
-STRONGEST = 100  # moments and regions of a cluster that are looked at, as published
-LOWEST_SUM = 100.0  # answers of a moment are divided by their sum over clusters, or by this where it is lower
+STRONGEST = 100  # frames and regions of a cluster that are looked at, as published
+LOWEST_SUM = 100.0  # responses of a frame are divided by their sum over clusters, or by this where it is lower
 LEAST_LIFT, LEAST_COUNT = 1.5, 2
 
 Words = Sequence[tuple[float, float, str]]
 
 
 class WordCount(NamedTuple):
-    """How a word stands out among the strongest moments of a cluster.
+    """How a word stands out among the strongest frames of a cluster.
 
     Attributes:
         word: Lower case.
-        count: Of the strongest moments in which it is spoken.
-        lift: Its share of them over its share of all moments.
+        count: Of the strongest frames in which it is spoken.
+        lift: Its share of them over its share of all frames.
     """
 
     word: str
@@ -39,38 +39,38 @@ class WordCount(NamedTuple):
     lift: float
 
 
-class Place(NamedTuple):
-    """One strong answer to a cluster.
+class Position(NamedTuple):
+    """One strong response to a cluster.
 
     Attributes:
         pair: Number of the pair.
-        place: Cell of the image map, or frame of the speech map.
+        position: Cell of the image map, or frame of the speech map.
         value: How strong it is.
         word: Spoken then; None for regions, and where no word is known.
         span: Start and end of that word in seconds, or None.
     """
 
     pair: int
-    place: int
+    position: int
     value: float
     word: str | None = None
     span: tuple[float, float] | None = None
 
 
 class ClusterName(NamedTuple):
-    """What a cluster answers to.
+    """What a cluster responds to.
 
     Attributes:
         name: Its strongest words, joined by "/"; "cluster k" (counted from 1) where none stands out.
         words: The words that stand out, the strongest first.
-        moments: Strongest moments, one of each pair.
-        regions: Strongest picture regions, one of each pair.
+        frames: Strongest frames, one of each pair.
+        regions: Strongest image regions, one of each pair.
     """
 
     name: str
     words: list[WordCount]
-    moments: list[Place]
-    regions: list[Place]
+    frames: list[Position]
+    regions: list[Position]
 
 
 def name_clusters(
@@ -85,11 +85,11 @@ def name_clusters(
 
     Args:
         clusters: K of them.
-        speech: Speech features where pictures answer.
-        image: Image features where captions answer.
+        speech: Speech features where images respond.
+        image: Image features where captions respond.
         words: (start, end, word) in seconds by number of the pair; pairs without word times may lack.
         frame_seconds: What one frame of the speech maps covers.
-        strongest: Moments and regions that are looked at.
+        strongest: Frames and regions that are looked at.
 
     Returns:
         K names.
@@ -103,21 +103,23 @@ def name_clusters(
     for points in (speech, image):
         clusters.check(points.features.shape[1])
     centroids = clusters.centroids.to(speech.features)
-    answers = speech.features @ centroids.T
-    answers = answers / answers.sum(1, keepdim=True).clamp(min=LOWEST_SUM)
+    responses = speech.features @ centroids.T
+    responses = responses / responses.sum(1, keepdim=True).clamp(min=LOWEST_SUM)
     seen = image.features @ centroids.T
     spoken = [_spoken(words.get(int(p), ()), int(t), frame_seconds) for p, t in zip(*speech[1:], strict=True)]
     base = Counter(entry[2] for entry in spoken if entry)
     found = []
     for number in range(len(centroids)):
-        moments = [
-            Place(int(speech.pair[row]), int(speech.place[row]), float(answers[row, number]), *_word(spoken[row]))
-            for row in _order(answers[:, number])
+        frames = [
+            Position(
+                int(speech.pair[row]), int(speech.position[row]), float(responses[row, number]), *_word(spoken[row])
+            )
+            for row in _order(responses[:, number])
         ]
-        best = one_of_each(moments, strongest)
-        standing_out = count_words([place.word for place in moments[:strongest]], base)
+        best = one_of_each(frames, strongest)
+        standing_out = count_words([position.word for position in frames[:strongest]], base)
         regions = [
-            Place(int(image.pair[row]), int(image.place[row]), float(seen[row, number]))
+            Position(int(image.pair[row]), int(image.position[row]), float(seen[row, number]))
             for row in _order(seen[:, number])
         ]
         name = "/".join(entry.word for entry in standing_out[:3]) or f"cluster {number + 1}"
@@ -144,31 +146,31 @@ def _word(spoken: tuple[float, float, str] | None) -> tuple[str | None, tuple[fl
     return (None, None) if spoken is None else (spoken[2], spoken[:2])
 
 
-def one_of_each(places: Sequence[Place], most: int) -> list[Place]:
-    """Keep the first place of each pair, at most so many.
+def one_of_each(positions: Sequence[Position], most: int) -> list[Position]:
+    """Keep the first position of each pair, at most so many.
 
     Args:
-        places: in the order of preference.
+        positions: in the order of preference.
         most: how many are kept.
 
     Returns:
-        Places of different pairs, in the order given.
+        Positions of different pairs, in the order given.
     """
-    first: dict[int, Place] = {}
-    for place in places:
-        if place.pair not in first:
-            first[place.pair] = place
+    first: dict[int, Position] = {}
+    for position in positions:
+        if position.pair not in first:
+            first[position.pair] = position
             if len(first) == most:
                 break
     return list(first.values())
 
 
 def count_words(found: Sequence[str | None], base: Mapping[str, int]) -> list[WordCount]:
-    """Find the words that are more frequent among some moments than among all.
+    """Find the words that are more frequent among some frames than among all.
 
     Args:
-        found: Words of the moments; None where none is known.
-        base: Number of each word among all moments.
+        found: Words of the frames; None where none is known.
+        base: Number of each word among all frames.
 
     Returns:
         Words found twice or more and at least 1.5 times as often as elsewhere, by count times logarithm of the lift.

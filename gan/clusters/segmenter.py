@@ -1,9 +1,9 @@
-"""The cluster segmenter: which clusters of feature units answer where in a picture.
+"""The cluster segmenter: which clusters of feature units respond where in an image.
 
 Public code: surisdi/learning-by-drawing ``segmenter.py`` (ClusterSegmenter), with the same maps. Its
 ``predict_single_class`` is right for two classes only; here for all.
 
-Shape letters: B pictures, D feature units, h, w image map, K clusters, R pixels a side.
+Shape letters: B images, D feature units, h, w image map, K clusters, R pixels high and wide.
 """
 
 from collections.abc import Callable
@@ -15,19 +15,19 @@ from torch.nn import functional as F
 from gan.clusters.clustering import ClusteringError, Clusters
 from models.segmenter.labels import check_images, check_label
 
-SIDE, THRESHOLD, TINY = 64, 0.5, 1e-8
+RESOLUTION, THRESHOLD, TINY = 64, 0.5, 1e-8
 
 
-def cluster_scores(features: Tensor, clusters: Clusters, side: int | None = SIDE) -> Tensor:
+def cluster_scores(features: Tensor, clusters: Clusters, resolution: int | None = RESOLUTION) -> Tensor:
     """Compare normalised image features with every cluster.
 
     Args:
         features: (B, D, h, w).
         clusters: Of the same model.
-        side: Cells a side of the result, by bilinear interpolation; None keeps h and w.
+        resolution: Cells high and wide of the result, by bilinear interpolation; None keeps h and w.
 
     Returns:
-        (B, K, side, side).
+        (B, K, resolution, resolution).
 
     Raises:
         ClusteringError: The clusters are another model's.
@@ -38,20 +38,20 @@ def cluster_scores(features: Tensor, clusters: Clusters, side: int | None = SIDE
     mean, std, centroids = (value.to(features) for value in (clusters.mean, clusters.std, clusters.centroids))
     normalised = (features - mean[:, None, None]) / (std[:, None, None] + TINY)
     scores = torch.einsum("kd,bdhw->bkhw", centroids, normalised)
-    if side is None:
+    if resolution is None:
         return scores
-    return F.interpolate(scores, (side, side), mode="bilinear", align_corners=False)
+    return F.interpolate(scores, (resolution, resolution), mode="bilinear", align_corners=False)
 
 
 class ClusterSegmenter(nn.Module):
-    """Segments pictures by clusters of an image encoder's units. A `models.segmenter.labels.Segmenter`.
+    """Segments images by clusters of an image encoder's units. A `models.segmenter.labels.Segmenter`.
 
     Args:
-        encoder: (B, 3, R, R) pictures as it wants them to features (B, D, h, w).
+        encoder: (B, 3, R, R) images as it wants them to features (B, D, h, w).
         clusters: Of that encoder's units.
-        prepare: From pictures in [-1, 1] to what the encoder wants.
+        prepare: From images in [-1, 1] to what the encoder wants.
         threshold: Of the scores, from which a cluster is there.
-        side: Cells a side of the maps; enlarged before the threshold is applied.
+        resolution: Cells high and wide of the maps; enlarged before the threshold is applied.
         names: Of the clusters; None: ``c_2`` and so on, as published (``c_1`` is the background).
 
     Raises:
@@ -64,7 +64,7 @@ class ClusterSegmenter(nn.Module):
         clusters: Clusters,
         prepare: Callable[[Tensor], Tensor],
         threshold: float = THRESHOLD,
-        side: int = SIDE,
+        resolution: int = RESOLUTION,
         names: list[str] | None = None,
     ) -> None:
         super().__init__()
@@ -74,38 +74,38 @@ class ClusterSegmenter(nn.Module):
         if names is not None and len(names) != number:
             raise ClusteringError(f"{len(names)} names for {number} clusters; expected one for each")
         self.encoder, self.prepare, self.clusters = encoder, prepare, clusters
-        self.threshold, self.side = threshold, side
+        self.threshold, self.resolution = threshold, resolution
         self.labels = names or [f"c_{k + 2}" for k in range(number)]
         self.categories = ["cluster"] * number
 
-    def scores(self, images: Tensor, side: int | None) -> Tensor:
-        """Score every cluster, (B, K, side, side), differentiably.
+    def scores(self, images: Tensor, resolution: int | None) -> Tensor:
+        """Score every cluster, (B, K, resolution, resolution), differentiably.
 
         Args:
             images: (B, 3, R, R).
-            side: of the maps in pixels; None leaves them as the network gives them.
+            resolution: of the maps in pixels; None leaves them as the network gives them.
 
         Returns:
-            (B, K, side, side).
+            (B, K, resolution, resolution).
         """
         check_images(images)
-        return cluster_scores(self.encoder(self.prepare(images)), self.clusters, side)
+        return cluster_scores(self.encoder(self.prepare(images)), self.clusters, resolution)
 
     @torch.no_grad()
     def segment(self, images: Tensor) -> Tensor:
-        """Label pictures; see `models.segmenter.labels.Segmenter`.
+        """Label images; see `models.segmenter.labels.Segmenter`.
 
         Args:
             images: (B, 3, R, R) float in [-1, 1].
 
         Returns:
-            (B, K, side, side) bool; several clusters may claim a pixel, or none.
+            (B, K, resolution, resolution) bool; several clusters may claim a pixel, or none.
 
         Raises:
             SegmentationError: The images are something else.
             ClusteringError: The clusters are another model's.
         """
-        return self.scores(images, self.side) > self.threshold
+        return self.scores(images, self.resolution) > self.threshold
 
     def predict_single_class(self, images: Tensor, label: int) -> tuple[Tensor, Tensor]:
         """Score one cluster, differentiably.
@@ -115,7 +115,7 @@ class ClusterSegmenter(nn.Module):
             label: Number of the cluster, 0 to K-1.
 
         Returns:
-            (B, h, w) scores above the threshold that sum to one over each picture (zeros where there are none), and
+            (B, h, w) scores above the threshold that sum to one over each image (zeros where there are none), and
             where they are, bool.
 
         Raises:

@@ -1,6 +1,6 @@
-"""What dissection needs of many drawings, collected in one pass: units' activations and label maps.
+"""What dissection needs of many images, collected in one pass: units' activations and label maps.
 
-Shape letters: N drawings, U units, h, w of a layer, L labels, H, W of a label map.
+Shape letters: N images, U units, h, w of a layer, L labels, H, W of a label map.
 """
 
 import tempfile
@@ -24,12 +24,12 @@ class DissectionError(UserError):
 
 @dataclass
 class Samples:
-    """Activations and labels of drawings.
+    """Activations and labels of images.
 
     Attributes:
         labels: L names.
         categories: L names, the kind of each label.
-        maps: Label maps of the N drawings.
+        maps: Label maps of the N images.
         activations: Layer -> (N, U, h, w) float32, in memory or in a file of its own.
         quantiles: Layer -> quantiles of the units over all cells.
     """
@@ -60,7 +60,7 @@ def collect(
         segmenter: Says which pixels have which labels.
         latents: (N, D).
         layers: Names of the generator's layers, each of which puts out (B, U, h, w).
-        batch_size: Drawings at once.
+        batch_size: Images at once.
         budget_mb: Activations beyond this size go to a temporary file, which the system removes with the process.
 
     Returns:
@@ -113,7 +113,9 @@ def _collect(
 def _check(record: dict[str, Tensor], layers: Sequence[str], maps: Tensor, segmenter: Segmenter, number: int) -> None:
     for layer in layers:
         if layer not in record:
-            raise DissectionError(f"layer {layer!r} was not used while drawing; name a layer that the generator runs")
+            raise DissectionError(
+                f"layer {layer!r} was not used while generating; name a layer that the generator runs"
+            )
         if record[layer].dim() != 4:
             raise DissectionError(
                 f"layer {layer!r} puts out {tuple(record[layer].shape)}; expected (B, units, rows, columns)"

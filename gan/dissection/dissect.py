@@ -1,8 +1,8 @@
 """Dissection: which unit of a generator draws which label, by intersection over union (arXiv:1811.10597, section 3.1).
 
-Any generator, any layers, any segmenter; every drawing is made and segmented once. Numbers are those of
+Any generator, any layers, any segmenter; every image is made and segmented once. Numbers are those of
 ``netdissect/dissection.py`` (CSAILVision/gandissect, and bundled with surisdi/learning-by-drawing), but quantiles are
-not randomised. Shape letters: N drawings, U units, L labels (with "no label" first where asked for), C categories.
+not randomised. Shape letters: N images, U units, L labels (with "no label" first where asked for), C categories.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from gan.dissection.information import Overlap, quality_ratio
 from gan.dissection.thresholds import (
     Selection,
     category_numbers,
-    fixed_levels,
+    fixed_thresholds,
     label_counts,
     presence,
-    select_levels,
-    selected_levels,
+    select_thresholds,
+    selected_thresholds,
     upsampled,
 )
 from models.segmenter.labels import Segmenter
@@ -34,17 +34,17 @@ class LayerDissection:
     """One layer's units against all labels; tensors are on the CPU.
 
     Attributes:
-        levels: (U,) float32, from which activation on a unit is on.
+        thresholds: (U,) float32, from which activation on a unit is on.
         iou: (L, U) float64, intersection over union.
         iqr: (L, U) float64, information quality ratio.
         intersections: (L, U) int64 pixels; 0 for "no label".
-        category_activations: (C, U) int64 pixels where the unit is on, in drawings that show the category.
-        top: (U, k) int64, the drawings in which a unit is strongest, strongest first.
+        category_activations: (C, U) int64 pixels where the unit is on, in images that show the category.
+        top: (U, k) int64, the images in which a unit is strongest, strongest first.
         top_values: (U, k) float32, its largest activation there.
-        selection: How the levels were chosen, with the 'iqr' rule.
+        selection: How the thresholds were chosen, with the 'iqr' rule.
     """
 
-    levels: Tensor
+    thresholds: Tensor
     iou: Tensor
     iqr: Tensor
     intersections: Tensor
@@ -63,9 +63,9 @@ class Dissection:
         categories: L names, the kind of each label.
         layers: By name.
         label_counts: (L,) int64 pixels with each label.
-        total_counts: (C,) int64 pixels of the drawings that show each category.
+        total_counts: (C,) int64 pixels of the images that show each category.
         threshold: 'iqr', or the fraction of its cells in which a unit is on.
-        drawings: N.
+        images: N.
     """
 
     labels: list[str]
@@ -74,7 +74,7 @@ class Dissection:
     label_counts: Tensor
     total_counts: Tensor
     threshold: float | str
-    drawings: int
+    images: int
 
 
 def dissect_generator(
@@ -83,7 +83,7 @@ def dissect_generator(
     latents: Tensor,
     layers: Sequence[str],
     threshold: float | Literal["iqr"] = "iqr",
-    level_latents: Tensor | None = None,
+    threshold_latents: Tensor | None = None,
     no_label: bool = True,
     examples: int = 20,
     batch_size: int = 16,
@@ -96,13 +96,13 @@ def dissect_generator(
         segmenter: Says which pixels have which labels.
         latents: (N, D).
         layers: Names of the generator's layers.
-        threshold: A fraction of a layer's cells (0.005 as published), or 'iqr': of a hundred levels the one that tells
-            most about a label.
-        level_latents: (M, D), other drawings for choosing levels with 'iqr'; the same ones if None.
-        no_label: Whether "no label" takes part in choosing levels with 'iqr', as published. It suits clusters; for
+        threshold: A fraction of a layer's cells (0.005 as published), or 'iqr': of a hundred thresholds the one that
+            tells most about a label.
+        threshold_latents: (M, D), other images for choosing thresholds with 'iqr'; the same ones if None.
+        no_label: Whether "no label" takes part in choosing thresholds with 'iqr', as published. It suits clusters; for
             labels of which a pixel has one in each group it is always there.
-        examples: Drawings kept for each unit.
-        batch_size: Drawings at once.
+        examples: Images kept for each unit.
+        batch_size: Images at once.
         budget_mb: Memory for activations; more goes to a temporary file.
 
     Returns:
@@ -116,15 +116,15 @@ def dissect_generator(
         raise DissectionError(f"threshold is {threshold!r}; expected 'iqr' or a fraction between 0 and 1")
     samples = collect(generator, segmenter, latents, layers, batch_size, budget_mb)
     others = samples
-    if level_latents is not None and threshold == "iqr":
-        others = collect(generator, segmenter, level_latents, layers, batch_size, budget_mb)
+    if threshold_latents is not None and threshold == "iqr":
+        others = collect(generator, segmenter, threshold_latents, layers, batch_size, budget_mb)
     return dissect_samples(samples, threshold, others, no_label, examples, budget_mb / 4)
 
 
 def dissect_samples(
     samples: Samples,
     threshold: float | Literal["iqr"] = "iqr",
-    level_samples: Samples | None = None,
+    threshold_samples: Samples | None = None,
     no_label: bool = True,
     examples: int = 20,
     budget_mb: float = 1024,
@@ -132,12 +132,12 @@ def dissect_samples(
     """Compare units and labels of samples that were collected before; see ``dissect_generator``.
 
     Args:
-        samples: N drawings with their activations and label maps.
+        samples: N images with their activations and label maps.
         threshold: 'iqr', or the fraction (0-1) of its cells in which a unit counts as on.
-        level_samples: other drawings for choosing levels with 'iqr'; the same ones if None.
+        threshold_samples: other images for choosing thresholds with 'iqr'; the same ones if None.
         no_label: whether "no label" takes part, as published.
-        examples: strongest drawings kept for each unit.
-        budget_mb: memory for choosing levels, MiB.
+        examples: strongest images kept for each unit.
+        budget_mb: memory for choosing thresholds, MiB.
 
     Returns:
         The dissection, on the CPU.
@@ -153,39 +153,39 @@ def dissect_samples(
     for layer, activations in samples.activations.items():
         selection = None
         if threshold == "iqr":
-            selection = select_levels(level_samples or samples, layer, no_label, budget_mb)
-            levels = selected_levels(selection)
+            selection = select_thresholds(threshold_samples or samples, layer, no_label, budget_mb)
+            thresholds = selected_thresholds(selection)
         else:
-            levels = fixed_levels(samples, layer, float(threshold)).cpu()
-        intersections, activated = _overlaps(samples, layer, levels, categories, no_label)
+            thresholds = fixed_thresholds(samples, layer, float(threshold)).cpu()
+        intersections, activated = _overlaps(samples, layer, thresholds, categories, no_label)
         iou, iqr = _scores(intersections, activated[numbers], counts, totals[numbers])
         strongest = torch.cat([part.amax((2, 3)) for part in activations.split(64)]).cpu()
         top_values, top = strongest.topk(min(examples, len(samples)), 0)
-        found[layer] = LayerDissection(levels, iou, iqr, intersections, activated, top.T, top_values.T, selection)
+        found[layer] = LayerDissection(thresholds, iou, iqr, intersections, activated, top.T, top_values.T, selection)
     labels = ([NO_LABEL] if no_label else []) + samples.labels
     kinds = ([NO_LABEL] if no_label else []) + samples.categories
     return Dissection(labels, kinds, found, counts, totals, threshold, len(samples))
 
 
 def _overlaps(
-    samples: Samples, layer: str, levels: Tensor, categories: list[str], no_label: bool, budget_mb: float = 256
+    samples: Samples, layer: str, thresholds: Tensor, categories: list[str], no_label: bool, budget_mb: float = 256
 ) -> tuple[Tensor, Tensor]:
-    """Pixels where unit and label meet (L, U), and where a unit is on in drawings of a category (C, U), int64.
+    """Pixels where unit and label meet (L, U), and where a unit is on in images of a category (C, U), int64.
 
-    Both are matrix products of zeros and ones over the pixels of a few drawings; sums below 2^24 are exact in float32.
+    Both are matrix products of zeros and ones over the pixels of a few images; sums below 2^24 are exact in float32.
     """
     maps, activations = samples.maps, samples.activations[layer]
     units = activations.shape[1]
     present = presence(samples, categories, no_label).to(torch.float64)
-    levels = levels.to(maps.device)[:, None, None]
+    thresholds = thresholds.to(maps.device)[:, None, None]
     both = torch.zeros(maps.labels, units, dtype=torch.float64, device=maps.device)
     activated = torch.zeros(len(categories), units, dtype=torch.float64, device=maps.device)
     each = 4 * maps.pixels * (maps.labels + 3 * units)
     step = max(1, min(int(budget_mb * 2**20 / each), 2**24 // maps.pixels))
     for first in range(0, len(samples), step):
         last = min(first + step, len(samples))
-        on = (upsampled(activations[first:last].to(maps.device), maps.size) > levels).flatten(2).float()
-        there = maps.pictures(first, last).float()
+        on = (upsampled(activations[first:last].to(maps.device), maps.size) > thresholds).flatten(2).float()
+        there = maps.images(first, last).float()
         both += torch.matmul(there, on.transpose(1, 2)).double().sum(0)
         activated += present[first:last].T @ on.double().sum(2)
     both = both.round().long().cpu()

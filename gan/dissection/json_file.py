@@ -81,7 +81,7 @@ def layer_record(dissection: Dissection, layer: str, no_label_name: str = NO_LAB
     shift = int(names[0] != NO_LABEL)  # published numbers count "no label" as 0
     if not shift:
         names[0], kinds[0] = no_label_name, next(iter(kinds[1:]), kinds[0])
-    units = [_unit(found, number) for number in range(len(found.levels))]
+    units = [_unit(found, number) for number in range(len(found.thresholds))]
     _add_labels(units, dissection, layer, names, kinds, shift)
     if found.selection is not None:
         _add_selection(units, found, names, kinds)
@@ -102,8 +102,8 @@ def _unit(found: LayerDissection, number: int) -> dict[str, Any]:
     return {
         "unit": number,
         "interp": True,
-        "level": found.levels[number].item(),
-        "top": [{"imgnum": drawing, "maxact": value} for drawing, value in top],
+        "level": found.thresholds[number].item(),
+        "top": [{"imgnum": image, "maxact": value} for image, value in top],
     }
 
 
@@ -130,14 +130,14 @@ def _add_labels(
 
 
 def _add_selection(units: list[dict[str, Any]], found: LayerDissection, names: list[str], kinds: list[str]) -> None:
-    """The label whose level tells most, among levels that at most half of the pixels exceed."""
+    """Return the label whose threshold says most, among thresholds that at most half of the pixels exceed."""
     chosen = found.selection
     assert chosen is not None
     best, labels = chosen.iqr.masked_fill(chosen.quantile > 0.5, 0).max(0)
     for unit, score, label in zip(units, best.tolist(), labels.tolist(), strict=True):
         unit |= {"iqr": score, "iqr_label": names[label], "iqr_cat": kinds[label]}
-        for name in ("level", "quantile", "iou"):
-            unit[f"iqr_{name}"] = getattr(chosen, name)[label, unit["unit"]].item()
+        for name, values in (("level", chosen.threshold), ("quantile", chosen.quantile), ("iou", chosen.iou)):
+            unit[f"iqr_{name}"] = values[label, unit["unit"]].item()
 
 
 def _groups(units: list[dict[str, Any]], kinds: list[str]) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ def _groups(units: list[dict[str, Any]], kinds: list[str]) -> list[dict[str, Any
             drawn[unit["iou_labelnum"]].append(unit)
     order = list(dict.fromkeys(kinds))
 
-    def place(members: list[dict[str, Any]]) -> tuple[float, ...]:
+    def order_of(members: list[dict[str, Any]]) -> tuple[float, ...]:
         return order.index(members[0]["iou_cat"]), -len(members), -max(unit["iou"] for unit in members)
 
     return [
@@ -158,7 +158,7 @@ def _groups(units: list[dict[str, Any]], kinds: list[str]) -> list[dict[str, Any
             "units": [unit["unit"] for unit in members],
             "cat": members[0]["iou_cat"],
         }
-        for members in sorted(drawn.values(), key=place)
+        for members in sorted(drawn.values(), key=order_of)
     ]
 
 
@@ -173,10 +173,10 @@ def _rankings(
         label = unit["iou_labelnum"]
         return -unit["interp"], -sizes.get(label, 0), -tops.get(label, 0), label, -unit["iou"]
 
-    places = torch.tensor([unit["unit"] for unit in sorted(units, key=by_label)]).argsort()
+    positions = torch.tensor([unit["unit"] for unit in sorted(units, key=by_label)]).argsort()
     rankings: list[dict[str, Any]] = [
         {"name": "unit", "score": list(range(len(units)))},
-        {"name": "label", "score": places.tolist()},
+        {"name": "label", "score": positions.tolist()},
         {"name": "max iou", "metric": "iou", "score": [-unit["iou"] for unit in units]},
     ]
     if found.selection is not None:

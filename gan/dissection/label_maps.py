@@ -1,6 +1,6 @@
-"""Which pixels have which labels, for many pictures at an eighth of a byte each.
+"""Which pixels have which labels, for many images at an eighth of a byte each.
 
-Shape letters: N pictures, L labels, H, W of a label map, P = H * W pixels.
+Shape letters: N images, L labels, H, W of a label map, P = H * W pixels.
 """
 
 import torch
@@ -8,19 +8,19 @@ from torch import Tensor
 
 
 class PackedMaps:
-    """Bool maps (N, L, H, W), one bit a pixel, written picture by picture.
+    """Bool maps (N, L, H, W), one bit a pixel, written image by image.
 
     Args:
-        pictures: N.
+        images: N.
         labels: L.
         size: H and W.
         device: Where the bits lie.
     """
 
-    def __init__(self, pictures: int, labels: int, size: tuple[int, int], device: torch.device | str = "cpu") -> None:
+    def __init__(self, images: int, labels: int, size: tuple[int, int], device: torch.device | str = "cpu") -> None:
         self.size = size
         self.pixels = size[0] * size[1]
-        self._bits = torch.zeros(pictures, labels, -(-self.pixels // 8), dtype=torch.uint8, device=device)
+        self._bits = torch.zeros(images, labels, -(-self.pixels // 8), dtype=torch.uint8, device=device)
         self._shifts = torch.arange(8, dtype=torch.uint8, device=device)
 
     def __len__(self) -> int:
@@ -37,10 +37,10 @@ class PackedMaps:
         return self._bits.shape[1]
 
     def put(self, first: int, maps: Tensor) -> None:
-        """Write the maps of pictures from ``first`` on, bool (B, L, H, W).
+        """Write the maps of images from ``first`` on, bool (B, L, H, W).
 
         Args:
-            first: picture that ``maps`` begin with.
+            first: image that ``maps`` begin with.
             maps: (B, L, H, W) bool.
         """
         flat = maps.to(self._bits.device).flatten(2)
@@ -48,11 +48,11 @@ class PackedMaps:
         eights = flat.unflatten(2, (-1, 8)).to(torch.uint8)
         self._bits[first : first + len(maps)] = (eights << self._shifts).sum(3, dtype=torch.uint8)
 
-    def pictures(self, first: int, last: int) -> Tensor:
-        """Maps of some pictures as bool (last - first, L, P).
+    def images(self, first: int, last: int) -> Tensor:
+        """Maps of some images as bool (last - first, L, P).
 
         Args:
-            first: of the pictures.
+            first: of the images.
             last: behind the last of them.
 
         Returns:
@@ -61,7 +61,7 @@ class PackedMaps:
         return self._unpacked(self._bits[first:last])
 
     def label(self, number: int) -> Tensor:
-        """One label's maps of all pictures as bool (N, P).
+        """One label's maps of all images as bool (N, P).
 
         Args:
             number: of the label.
@@ -72,7 +72,7 @@ class PackedMaps:
         return self._unpacked(self._bits[:, number])
 
     def present(self) -> Tensor:
-        """Which labels occur in which picture, bool (N, L)."""
+        """Which labels occur in which image, bool (N, L)."""
         return (self._bits != 0).any(2)
 
     def _unpacked(self, bits: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 Positions are those of the published code (``netdissect/runningstats.py`` of CSAILVision/gandissect): of n sorted values
 the i-th (from 0) stands at (i + 1/2) / n, the extremes at 0 and 1, straight lines between them. Unlike its randomised
-sketch, whose levels change from run to run, nothing here is random. Shape letters: U units, N values, Q quantiles.
+sketch, whose thresholds change from run to run, nothing here is random. Shape letters: U units, N values, Q quantiles.
 """
 
 from collections.abc import Sequence

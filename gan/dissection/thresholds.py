@@ -1,7 +1,7 @@
 """From which activation on a unit counts as switched on: at a fixed quantile, or where it tells most about a label.
 
 The 'iqr' rule is that of ``collect_iqr`` in ``netdissect/dissection.py`` (CSAILVision/gandissect), with exact quantiles
-in place of a randomised sketch. Shape letters: L labels, U units, F fractions, N drawings, P pixels of all drawings.
+instead of a randomised sketch. Shape letters: L labels, U units, F fractions, N images, P pixels of all images.
 """
 
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from gan.dissection.information import Overlap, quality_ratio
 from gan.dissection.quantiles import sorted_positions, sorted_quantiles
 
 FRACTIONS = 100  # candidates between a thousandth of the pixels and all
-LEAST_SHARE = 1e-3  # labels on fewer of the pixels choose no level
+LEAST_SHARE = 1e-3  # labels on fewer of the pixels choose no threshold
 LEAST_AGREEMENT = 0.8
 INTERPOLATED = (
     2**16
-)  # labels with more pixels: their shares above a level are counted, which differs by 1/pixels at most
+)  # labels with more pixels: their shares above a threshold are counted, which differs by 1/pixels at most
 COPIES = 6  # of a unit's upsampled values that are in memory at once
 
 
@@ -29,24 +29,24 @@ class Selection(NamedTuple):
 
     Attributes:
         iqr: That ratio.
-        level: The candidate.
+        threshold: The candidate.
         quantile: The fraction of the pixels above it.
         iou: Intersection over union at it.
         agreement: Share of the pixels where both are on or both are off.
     """
 
     iqr: Tensor
-    level: Tensor
+    threshold: Tensor
     quantile: Tensor
     iou: Tensor
     agreement: Tensor
 
 
-def fixed_levels(samples: Samples, layer: str, fraction: float) -> Tensor:
-    """Levels (U,) that a fraction (0-1) of a unit's cells, not upsampled, exceed.
+def fixed_thresholds(samples: Samples, layer: str, fraction: float) -> Tensor:
+    """Thresholds (U,) that a fraction (0-1) of a unit's cells, not upsampled, exceed.
 
     Args:
-        samples: drawings with the quantiles of their activations.
+        samples: images with the quantiles of their activations.
         layer: one of its layers, of U units.
         fraction: share of the cells in which a unit counts as on, 0.005 as published.
 
@@ -74,11 +74,11 @@ def upsampled(activations: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(activations.float(), size, mode="bilinear", align_corners=False)
 
 
-def select_levels(samples: Samples, layer: str, no_label: bool, budget_mb: float = 1024) -> Selection:
-    """Try a hundred levels of each unit against each label.
+def select_thresholds(samples: Samples, layer: str, no_label: bool, budget_mb: float = 1024) -> Selection:
+    """Try a hundred thresholds of each unit against each label.
 
     Args:
-        samples: Drawings for choosing levels, usually others than those that are dissected.
+        samples: Images for choosing thresholds, usually others than those that are dissected.
         layer: One of its layers.
         no_label: Put a row for "no label" first, as published: a pixel has it where some label is missing, and all
             missing ones count for how often it occurs.
@@ -95,43 +95,43 @@ def select_levels(samples: Samples, layer: str, no_label: bool, budget_mb: float
     for values in _unit_values(samples, layer, budget_mb):
         fractions = torch.logspace(-3, 0, FRACTIONS, device=values.device)
         ordered = values.sort(1).values
-        levels = sorted_quantiles(ordered, 1 - fractions)
-        switched = (1 - sorted_positions(ordered, levels)).expand(len(truth), -1, -1)
+        thresholds = sorted_quantiles(ordered, 1 - fractions)
+        switched = (1 - sorted_positions(ordered, thresholds)).expand(len(truth), -1, -1)
         del ordered
         if len(categories) > 1:
-            switched = _by_category(shown, values, levels)[numbers]
-        inside = _label_shares(samples, no_label, values, levels)
-        parts.append(_best(inside, switched, truth.to(values.device), levels, fractions))
+            switched = _by_category(shown, values, thresholds)[numbers]
+        inside = _label_shares(samples, no_label, values, thresholds)
+        parts.append(_best(inside, switched, truth.to(values.device), thresholds, fractions))
     return Selection(*(torch.cat(fields, 1).cpu() for fields in zip(*parts, strict=True)))
 
 
-def selected_levels(selection: Selection) -> Tensor:
-    """Levels (U,): of each unit's label with the largest ratio, the first one of equals.
+def selected_thresholds(selection: Selection) -> Tensor:
+    """Thresholds (U,): of each unit's label with the largest ratio, the first one of equals.
 
     Args:
-        selection: of :func:`select_levels`, (L, U) each.
+        selection: of :func:`select_thresholds`, (L, U) each.
 
     Returns:
         (U,) activations.
     """
     best = selection.iqr.argmax(0)
-    return selection.level.gather(0, best[None])[0]
+    return selection.threshold.gather(0, best[None])[0]
 
 
-def _best(inside: Tensor, switched: Tensor, truth: Tensor, levels: Tensor, fractions: Tensor) -> Selection:
-    """The best fraction from shares of label pixels (L, U, F) and of all pixels (L, U, F) above levels (U, F)."""
+def _best(inside: Tensor, switched: Tensor, truth: Tensor, thresholds: Tensor, fractions: Tensor) -> Selection:
+    """The best fraction from shares of label pixels (L, U, F) and of all pixels (L, U, F) above thresholds (U, F)."""
     label = truth[:, None, None].float()
     overlap = Overlap(inside.float() * label, switched.float(), label)
     table = overlap.table().clamp(0, 1)
     iqr = quality_ratio(table)
-    iqr[:, :, -1] = 0  # everything is on: nothing can be told
+    iqr[:, :, -1] = 0  # everything is on: nothing can be known
     iqr[truth < LEAST_SHARE] = 0
     agreement = overlap.both + table[1, 1]
     iqr[agreement <= LEAST_AGREEMENT] = 0
-    iqr[:, levels <= 0] = 0
+    iqr[:, thresholds <= 0] = 0
     best = iqr.argmax(2, keepdim=True)
     iou = torch.nan_to_num(overlap.both / overlap.union, nan=0.0)
-    spread = levels.expand(iqr.shape), fractions.expand(iqr.shape)
+    spread = thresholds.expand(iqr.shape), fractions.expand(iqr.shape)
     return Selection(*(values.gather(2, best)[..., 0] for values in (iqr, *spread, iou, agreement)))
 
 
@@ -153,15 +153,15 @@ def _pixels(samples: Samples, number: int) -> Tensor:
     return (~every).flatten().nonzero()[:, 0]
 
 
-def _label_shares(samples: Samples, no_label: bool, values: Tensor, levels: Tensor) -> Tensor:
-    """Share of each label's pixels above the levels (U, F), as (L, U, F)."""
-    ascending = levels.flip(1).contiguous()
+def _label_shares(samples: Samples, no_label: bool, values: Tensor, thresholds: Tensor) -> Tensor:
+    """Share of each label's pixels above the thresholds (U, F), as (L, U, F)."""
+    ascending = thresholds.flip(1).contiguous()
     bins = torch.searchsorted(ascending, values, out_int32=True)
     shares = []
     for number in range(-1 if no_label else 0, samples.maps.labels):
         pixels = _pixels(samples, number)
         if len(pixels) <= INTERPOLATED:
-            shares.append(_share_above(values[:, pixels], levels))
+            shares.append(_share_above(values[:, pixels], thresholds))
             continue
         counts = _counts(bins[:, pixels])
         shares.append((1 - counts.cumsum(1)[:, :-1].double() / len(pixels)).flip(1))
@@ -175,28 +175,28 @@ def _counts(bins: Tensor) -> Tensor:
     return counts.unflatten(0, (len(bins), -1))
 
 
-def _share_above(values: Tensor, levels: Tensor) -> Tensor:
-    """Share of values (U, n) above the levels (U, F), between the values along straight lines; 0 without values."""
+def _share_above(values: Tensor, thresholds: Tensor) -> Tensor:
+    """Share of values (U, n) above the thresholds (U, F), between the values along straight lines; 0 without values."""
     if not values.shape[1]:
-        return torch.zeros(levels.shape, dtype=torch.float64, device=levels.device)
-    return 1 - sorted_positions(values.sort(1).values, levels)
+        return torch.zeros(thresholds.shape, dtype=torch.float64, device=thresholds.device)
+    return 1 - sorted_positions(values.sort(1).values, thresholds)
 
 
-def _by_category(shown: Tensor, values: Tensor, levels: Tensor) -> Tensor:
-    """Share of pixels above the levels, (C, U, F), of the drawings that show some label of a category (N, C)."""
-    drawings = values.unflatten(1, (len(shown), -1))
-    return torch.stack([_share_above(drawings[:, where].flatten(1), levels) for where in shown.T])
+def _by_category(shown: Tensor, values: Tensor, thresholds: Tensor) -> Tensor:
+    """Share of pixels above the thresholds, (C, U, F), of the images that show some label of a category (N, C)."""
+    images = values.unflatten(1, (len(shown), -1))
+    return torch.stack([_share_above(images[:, where].flatten(1), thresholds) for where in shown.T])
 
 
 def label_counts(samples: Samples, no_label: bool) -> Tensor:
     """Pixels with each label (L,) int64; as published "no label" counts every label that a pixel lacks.
 
     Args:
-        samples: N drawings with their label maps.
+        samples: N images with their label maps.
         no_label: whether "no label" is counted too, as the first.
 
     Returns:
-        (L,) int64 pixels of all drawings.
+        (L,) int64 pixels of all images.
     """
     counts = [int(samples.maps.label(number).sum()) for number in range(samples.maps.labels)]
     missing = [samples.maps.labels * len(samples) * samples.maps.pixels - sum(counts)] if no_label else []
@@ -207,7 +207,7 @@ def category_numbers(samples: Samples, categories: list[str], no_label: bool) ->
     """Number of each label's category; "no label" belongs to the first, as published.
 
     Args:
-        samples: drawings with the category of each label.
+        samples: images with the category of each label.
         categories: names without repetition.
         no_label: whether "no label" comes first.
 
@@ -218,10 +218,10 @@ def category_numbers(samples: Samples, categories: list[str], no_label: bool) ->
 
 
 def presence(samples: Samples, categories: list[str], no_label: bool) -> Tensor:
-    """In which drawings some label of a category occurs, bool (N, categories).
+    """In which images some label of a category occurs, bool (N, categories).
 
     Args:
-        samples: N drawings with their label maps.
+        samples: N images with their label maps.
         categories: names without repetition.
         no_label: whether "no label" takes part: present where some pixel lacks some label.
 
@@ -230,7 +230,7 @@ def presence(samples: Samples, categories: list[str], no_label: bool) -> Tensor:
     """
     present = samples.maps.present()
     if no_label:
-        full = torch.stack([samples.maps.pictures(n, n + 1).all().reshape(()) for n in range(len(samples))])
+        full = torch.stack([samples.maps.images(n, n + 1).all().reshape(()) for n in range(len(samples))])
         present = torch.cat([~full[:, None], present], 1)
     numbers = torch.tensor(category_numbers(samples, categories, no_label), device=present.device)
     return torch.stack([present[:, numbers == number].any(1) for number in range(len(categories))], 1)

@@ -1,7 +1,8 @@
 """Which units of a layer draw a label best, in order; units that only carry noise can be left out.
 
 "Learning Words by Drawing Images" (CVPR 2019); published: surisdi/learning-by-drawing ``trainer.py``
-(``optimize_neurons``), where noise units are not removed: their places name unit 0. Shape letters: L labels, U units.
+(``optimize_neurons``), where noise units are not removed: their positions name unit 0. Shape letters: L labels, U
+units.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ def unit_ranking(scores: Tensor, excluded_units: Sequence[int] = (), as_publishe
     Args:
         scores: (L, U).
         excluded_units: Units that shall not appear.
-        as_published: Keep the excluded units' places and put unit 0 there, as the published code does.
+        as_published: Keep the excluded units' positions and put unit 0 there, as the published code does.
 
     Returns:
         (L, U less the excluded ones) int64, or (L, U) as published.
@@ -77,7 +78,7 @@ def rank_units(
     Args:
         dissection: Of one generator.
         excluded_units: Units that shall not appear, by layer.
-        as_published: Put unit 0 in the places of excluded units.
+        as_published: Put unit 0 instead of excluded units.
 
     Returns:
         Layer -> (K, n) int64, best first, one row for each of the segmenter's K labels: "no label" has none.
@@ -96,7 +97,7 @@ def rank_units(
 
 
 def best_labels(dissection: Dissection, layer: str) -> tuple[Tensor, Tensor]:
-    """Return the label that each unit draws: of the chosen level with the 'iqr' rule, else of the largest IoU.
+    """Return the label that each unit draws: of the chosen threshold with the 'iqr' rule, else of the largest IoU.
 
     Args:
         dissection: of L labels.

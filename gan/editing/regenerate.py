@@ -3,7 +3,7 @@
 What the kinds of edits in strategies.py share. The published code (surisdi/learning-by-drawing ``trainer.py``) draws
 one image after the other and, for cluster edits, each of them twice; its loops have no bound.
 
-Shape letters: B pairs, C units of a layer, H, W image map, R pixels a side, r images still tried.
+Shape letters: B pairs, C units of a layer, H, W image map, R pixels high and wide, r images still tried.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +47,7 @@ class Negatives(NamedTuple):
         clusters: (B,) int64 cluster whose units these are, -1 for random units.
         retries: (B,) int64 attempts after the first.
         change: (B,) relative change inside the first region.
-        reached: (B,) bool, whether the change reached the bar.
+        reached: (B,) bool, whether the change reached its threshold.
     """
 
     images: Tensor
@@ -67,18 +67,18 @@ class Proposal(NamedTuple):
         masks: (r, H, W) bool, where units are switched off.
         units: Layer to (r, C) bool, which.
         clusters: (r,) int64, whose units they are, -1 for nobody's.
-        bar: (r,) change that is enough.
+        threshold: (r,) change that is enough.
     """
 
     masks: Tensor
     units: dict[str, Tensor]
     clusters: Tensor
-    bar: Tensor
+    threshold: Tensor
 
     def where(self, which: Tensor) -> "Proposal":
         """Return the rows marked in ``which`` (r,) bool."""
         units = {name: chosen[which] for name, chosen in self.units.items()}
-        return Proposal(self.masks[which], units, self.clusters[which], self.bar[which])
+        return Proposal(self.masks[which], units, self.clusters[which], self.threshold[which])
 
 
 def generate(model: nn.Module, latents: Tensor, layers: Sequence[str] = ()) -> Positives:
@@ -173,7 +173,7 @@ def redraw_until(
         tried = Positives(positives.latents[rows], positives.images[rows], positives.shapes)
         images = redraw(model, tried, proposal.masks, proposal.units, found.peaks[rows])
         change = relative_change(tried.images, images, inside[rows])
-        reached = change >= proposal.bar
+        reached = change >= proposal.threshold
         taken = reached | (change > kept.change[rows])
         _keep(kept, rows[taken], images[taken], change[taken], proposal.where(taken))
         kept.reached[rows[reached]] = True

@@ -1,11 +1,11 @@
-"""Where an image answers its spoken caption best: the strongest cell of a matchmap and the region around it.
+"""Where an image responds to its spoken caption best: the strongest cell of a matchmap and the region around it.
 
 "Learning Words by Drawing Images" (CVPR 2019), section on semantic edits; public code surisdi/learning-by-drawing
 ``trainer.py`` (peak and threshold) and ``utils.py`` (geodesic dilation with a 3x3 square, so that diagonal neighbours
 are connected). Here for a whole batch at once, on the device. The published index arithmetic of the peak is right for
 square maps only; this one is right for all.
 
-Shape letters: B pairs, H, W image map, T speech frames, R pixels a side.
+Shape letters: B pairs, H, W image map, T speech frames, R pixels high and wide.
 """
 
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class RegionError(UserError, ValueError):
 
 
 class Heat(NamedTuple):
-    """What is left of matchmaps when the best moment of each cell is taken.
+    """What is left of matchmaps when the best frame of each cell is taken.
 
     Attributes:
         values: (B, H, W) maximum over the valid frames.
@@ -61,9 +61,9 @@ def heat(matchmap: Tensor, nframes: Tensor | None = None) -> Heat:
         beyond = index >= nframes.to(matchmap.device).clamp(min=1)[:, None]
         matchmap = matchmap.masked_fill(beyond[:, None, None, :], -torch.inf)
     cells = matchmap.shape[1] * width
-    place = matchmap.permute(0, 3, 1, 2).flatten(1).argmax(1)
-    cell = place % cells
-    peaks = torch.stack([cell // width, cell % width, place // cells], dim=1)
+    position = matchmap.permute(0, 3, 1, 2).flatten(1).argmax(1)
+    cell = position % cells
+    peaks = torch.stack([cell // width, cell % width, position // cells], dim=1)
     return Heat(matchmap.amax(dim=3), peaks)
 
 
@@ -145,7 +145,7 @@ def resized_region(masks: Tensor, size: int | tuple[int, int], peaks: Tensor | N
 
     Args:
         masks: (B, H, W) bool.
-        size: Side, or height and width, of the result.
+        size: Height and width, or one number for both, of the result.
         peaks: (B, 3) or (B, 2) int64, row and column first; None leaves an empty result empty.
 
     Returns:

@@ -1,20 +1,21 @@
-"""Semantic negatives: images drawn again with units switched off where the caption's strongest answer is.
+"""Semantic negatives: images generated again with units switched off where the caption's similarity is highest.
 
 "Learning Words by Drawing Images" (CVPR 2019); published code surisdi/learning-by-drawing ``trainer.py`` and
 ``active_learning.py``, one image at a time; here a whole batch (regenerate.py). The rules are the published ones:
 
 - the change of an image is ``|negative - positive| / |positive|`` (norms over colours and pixels of the encoder's
   input), both inside the first region, that of the threshold 0.95;
-- random edits switch off each unit with probability 0.5; with each attempt, before its change is compared, the bar
+- random edits switch off each unit with probability 0.5; with each attempt, before its change is compared, the change
+threshold
   falls by 0.01 with probability 0.2: the first has to reach 0.95 or 0.94 (in the experiment ``recall`` the probability
-  of the units begins at 0.4 and rises by 0.05 whenever the bar does not fall; training counts so too, but does not use
-  what it counts);
+  of the units begins at 0.4 and rises by 0.05 whenever the change threshold does not fall; training counts so too, but
+  does not use what it counts);
 - cluster edits switch off the best units of the cluster nearest to the image feature at the peak, at a retry of one
   drawn with probabilities proportional to the similarities cut to 0-4. With each attempt 40 units more are switched
-  off, the region's threshold falls by 0.1, and the bar by 0.05: the first attempt has to reach 0.90.
+  off, the region's threshold falls by 0.1, and the change threshold by 0.05: the first attempt has to reach 0.90.
 
 The published loops have no bound. Here an image that fails ``max_retries`` times keeps its most changed attempt. With
-19 retries the bar of cluster edits has come to zero, so that they always end as published.
+19 retries the change threshold of cluster edits has come to zero, so that they always end as published.
 
 Shape letters: B pairs, C units of a layer, D embedding size, H, W image map, K clusters, r images still tried.
 """
@@ -28,9 +29,9 @@ from torch import Tensor, nn
 from gan.editing.regenerate import EditingError, Negatives, Positives, Proposal, redraw_until
 from gan.editing.regions import BORDER, THRESHOLD, Heat, region
 
-BAR = 0.95
-RANDOM_BAR_STEP, RANDOM_BAR_CHANCE = 0.01, 0.2
-CLUSTER_BAR_STEP, THRESHOLD_STEP, UNITS_STEP = 0.05, 0.1, 40
+CHANGE_THRESHOLD = 0.95
+RANDOM_THRESHOLD_STEP, RANDOM_THRESHOLD_CHANCE = 0.01, 0.2
+CLUSTER_THRESHOLD_STEP, THRESHOLD_STEP, UNITS_STEP = 0.05, 0.1, 40
 FIRST_UNITS = {"layer2": 30, "layer3": 30, "layer4": 140, "layer5": 30, "layer6": 30}
 OTHER_FIRST_UNITS = 30
 LARGEST_SIMILARITY = 4.0
@@ -69,10 +70,10 @@ def random_edits(
         generator: CPU source of randomness; what is taken from it does not depend on how many retries are needed.
         max_retries: Attempts after the first.
         probability: Of each unit to be switched off.
-        share: Place of the pairs in the global batch; None: they are all.
+        share: Position of the pairs in the global batch; None: they are all.
         border: Cells around the connected region that belong to it, 1 as published.
-        probability_step: What is added to an image's probability after an attempt that leaves its bar where it was:
-            0.05 in the published experiment ``recall``, 0 in the published training.
+        probability_step: What is added to an image's probability after an attempt that leaves its change threshold
+            where it was: 0.05 in the published experiment ``recall``, 0 in the published training.
 
     Returns:
         The negatives.
@@ -83,18 +84,18 @@ def random_edits(
     batch = _checked(positives, found, max_retries)
     draws = _Draws(generator, max_retries + 1, share or Share(0, batch), positives.latents)
     masks = region(found, THRESHOLD, border)
-    bar = torch.full((batch,), BAR, device=masks.device)
+    threshold = torch.full((batch,), CHANGE_THRESHOLD, device=masks.device)
     chance = torch.full((batch, 1), probability, device=masks.device)
     nobody = torch.full((batch,), -1, device=masks.device)
 
     def propose(attempt: int, rows: Tensor) -> Proposal:
-        """Say what to try on the images ``rows`` (r,): masks (r, H, W), units off per layer (r, C), bars (r,)."""
+        """Say what to try on the images ``rows`` (r,): masks (r, H, W), units off per layer (r, C), thresholds (r,)."""
         uniform = draws.attempt(attempt)
         units = {name: (uniform(n) < chance)[rows] for name, (n, *_) in positives.shapes.items()}
-        falls = uniform(1) < RANDOM_BAR_CHANCE
-        bar.sub_(RANDOM_BAR_STEP * falls[:, 0])
+        falls = uniform(1) < RANDOM_THRESHOLD_CHANCE
+        threshold.sub_(RANDOM_THRESHOLD_STEP * falls[:, 0])
         chance.add_(probability_step * ~falls)
-        return Proposal(masks[rows], units, nobody[rows], bar[rows])
+        return Proposal(masks[rows], units, nobody[rows], threshold[rows])
 
     return redraw_until(model, positives, found, propose, THRESHOLD, max_retries, border)
 
@@ -122,7 +123,7 @@ def cluster_edits(
             out.
         generator: CPU source of randomness; what is taken from it does not depend on how many retries are needed.
         max_retries: Attempts after the first.
-        share: Place of the pairs in the global batch; None: they are all.
+        share: Position of the pairs in the global batch; None: they are all.
         first_units: Units switched off at the first attempt, by layer; 30 in other layers.
         border: Cells around the connected region that belong to it, 1 as published.
 
@@ -139,15 +140,17 @@ def cluster_edits(
     weights = _weights(similarities, nearest)
 
     def propose(attempt: int, rows: Tensor) -> Proposal:
-        """Say what to try on the images ``rows`` (r,): masks (r, H, W), units off per layer (r, C), bars (r,)."""
+        """Say what to try on the images ``rows`` (r,): masks (r, H, W), units off per layer (r, C), thresholds (r,)."""
         clusters = (nearest if attempt == 0 else _drawn(weights, draws.attempt(attempt)(1)))[rows]
         chosen = {}
         for name, ranking in rankings.items():
             number = first_units.get(name, OTHER_FIRST_UNITS) + UNITS_STEP * attempt
             chosen[name] = units_off(ranking[clusters, :number], positives.shapes[name][0])
         masks = region(Heat(found.values[rows], found.peaks[rows]), THRESHOLD - THRESHOLD_STEP * attempt, border)
-        bar = torch.full((len(rows),), BAR - CLUSTER_BAR_STEP * (attempt + 1), device=rows.device)
-        return Proposal(masks, chosen, clusters, bar)
+        threshold = torch.full(
+            (len(rows),), CHANGE_THRESHOLD - CLUSTER_THRESHOLD_STEP * (attempt + 1), device=rows.device
+        )
+        return Proposal(masks, chosen, clusters, threshold)
 
     return redraw_until(model, positives, found, propose, THRESHOLD, max_retries, border)
 

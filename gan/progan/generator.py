@@ -2,10 +2,10 @@
 
 Progressive GAN: arXiv:1710.10196. Must match ``ablate/proggan.py`` of surisdi/learning-by-drawing (parity kind
 ``progan``): blocks of pixel norm, convolution, weight scale and leaky ReLU, named layer1 ... layerN, then an RGB
-output. Layers 1, 2 work at 4 x 4 pixels; layers 3, 5, 7 ... double the side first. Nothing bounds the pictures, which
-are meant to lie in [-1, 1].
+output. Layers 1, 2 work at 4 x 4 pixels; layers 3, 5, 7 ... double the resolution first. Nothing bounds the images,
+which are meant to lie in [-1, 1].
 
-Shape letters: B batch, C channels, H, W sides of a map, R side of the picture.
+Shape letters: B batch, C channels, H, W height and width of a map, R height and width of the image.
 """
 
 import math
@@ -21,7 +21,7 @@ from common.errors import UserError
 from config.limits import Width
 
 SLOPE = 0.2  # of the leaky ReLUs
-FIRST_SIDE = 4
+FIRST_RESOLUTION = 4
 
 
 class ProganError(UserError, ValueError):
@@ -29,18 +29,18 @@ class ProganError(UserError, ValueError):
 
 
 def pixel_norm(maps: Tensor) -> Tensor:
-    """Divide the C values of each place of ``maps`` (B, C, H, W) by their root mean square."""
+    """Divide the C values of each position of ``maps`` (B, C, H, W) by their root mean square."""
     return maps * torch.rsqrt(maps.square().mean(dim=1, keepdim=True) + 1e-8)
 
 
-def doubled(kernel: Tensor) -> Tensor:
-    """Spread 3 x 3 kernels over 4 x 4 places: nearest doubling and convolution in one strided convolution.
+def upsampled_kernel(kernel: Tensor) -> Tensor:
+    """Spread 3 x 3 kernels over 4 x 4 positions: nearest doubling and convolution in one strided convolution.
 
     Args:
         kernel: (O, I, 3, 3).
 
     Returns:
-        (O, I, 4, 4): the sum of the four kernels shifted by one place.
+        (O, I, 4, 4): the sum of the four kernels shifted by one position.
     """
     padded = F.pad(kernel, (1, 1, 1, 1))
     return padded[..., 1:, 1:] + padded[..., 1:, :-1] + padded[..., :-1, 1:] + padded[..., :-1, :-1]
@@ -52,7 +52,7 @@ class ScaledConv(nn.Module):
     Args:
         in_channels: I.
         out_channels: O.
-        side: of the kernel, places.
+        kernel_size: of the kernel, positions.
         gain: the weights are multiplied by gain / sqrt(I * side^2).
         resample: double the maps before the convolution, or halve them (mean of 2 x 2) after it.
         padding: zeros on each border, half the kernel by default.
@@ -62,26 +62,26 @@ class ScaledConv(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        side: int,
+        kernel_size: int,
         gain: float = math.sqrt(2),
         resample: Literal["double", "halve"] | None = None,
         padding: int | None = None,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, side, side))
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.scale = gain / math.sqrt(in_channels * side * side)
+        self.scale = gain / math.sqrt(in_channels * kernel_size * kernel_size)
         self.resample = resample
-        self.padding = side // 2 if padding is None else padding
+        self.padding = kernel_size // 2 if padding is None else padding
 
     def forward(self, maps: Tensor) -> Tensor:
         """Convolve (B, I, H, W)."""
         kernel = self.weight * self.scale
         if self.resample == "double":
-            kernel = doubled(kernel).flip(2, 3).transpose(0, 1)
+            kernel = upsampled_kernel(kernel).flip(2, 3).transpose(0, 1)
             return F.conv_transpose2d(maps, kernel, self.bias, stride=2, padding=1)
         if self.resample == "halve":
-            return F.conv2d(maps, doubled(kernel) / 4, self.bias, stride=2, padding=1)
+            return F.conv2d(maps, upsampled_kernel(kernel) / 4, self.bias, stride=2, padding=1)
         return F.conv2d(maps, kernel, self.bias, padding=self.padding)
 
 
@@ -91,7 +91,7 @@ class GeneratorBlock(nn.Module):
     Args:
         in_channels: channels in.
         out_channels: channels out.
-        double: whether the side of the maps doubles.
+        double: whether the height and width of the maps doubles.
     """
 
     def __init__(self, in_channels: int, out_channels: int, double: bool = False) -> None:
@@ -104,7 +104,7 @@ class GeneratorBlock(nn.Module):
 
 
 class FirstBlock(nn.Module):
-    """Pixel norm of the latent and a 4 x 4 convolution over its one place.
+    """Pixel norm of the latent and a 4 x 4 convolution over its one position.
 
     Args:
         latent_dim: numbers in a latent.
@@ -113,8 +113,8 @@ class FirstBlock(nn.Module):
 
     def __init__(self, latent_dim: int, out_channels: int) -> None:
         super().__init__()
-        self.conv = ScaledConv(latent_dim, out_channels, FIRST_SIDE, padding=FIRST_SIDE - 1)
-        self.conv.scale = math.sqrt(2) / FIRST_SIDE / math.sqrt(latent_dim)
+        self.conv = ScaledConv(latent_dim, out_channels, FIRST_RESOLUTION, padding=FIRST_RESOLUTION - 1)
+        self.conv.scale = math.sqrt(2) / FIRST_RESOLUTION / math.sqrt(latent_dim)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Turn (B, latent_dim, 1, 1) into (B, O, 4, 4)."""
@@ -133,7 +133,7 @@ class OutputBlock(nn.Module):
         self.conv = ScaledConv(in_channels, 3, 1, gain=1.0)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Turn (B, C, R, R) into pictures (B, 3, R, R)."""
+        """Turn (B, C, R, R) into images (B, 3, R, R)."""
         return self.conv(pixel_norm(maps))
 
 
@@ -150,8 +150,8 @@ class ProganGenerator(nn.Module):
 
     Args:
         latent_dim: numbers in a latent.
-        widths: channels at 4, 8, 16 ... pixels; the last is the picture's side, 4 * 2^(len(widths) - 1).
-        tanh: bound pictures to [-1, 1] by clipping, as the original's ``output_tanh`` (a hard tanh) does.
+        widths: channels at 4, 8, 16 ... pixels; the last is the image's side, 4 * 2^(len(widths) - 1).
+        tanh: bound images to [-1, 1] by clipping, as the original's ``output_tanh`` (a hard tanh) does.
 
     Attributes:
         layer1 ... layerN, output: the blocks, in order, as children; N = 2 * len(widths).
@@ -179,11 +179,11 @@ class ProganGenerator(nn.Module):
 
     @property
     def resolution(self) -> int:
-        """Side of the pictures, pixels."""
-        return FIRST_SIDE * 2 ** (len(self.widths) - 1)
+        """Height and width of the images, pixels."""
+        return FIRST_RESOLUTION * 2 ** (len(self.widths) - 1)
 
     def as_maps(self, latents: Tensor) -> Tensor:
-        """Check latents (B, latent_dim) or (B, latent_dim, 1, 1) and return them as maps of one place.
+        """Check latents (B, latent_dim) or (B, latent_dim, 1, 1) and return them as maps of one position.
 
         Args:
             latents: of either shape.
@@ -199,7 +199,7 @@ class ProganGenerator(nn.Module):
         return latents.reshape(len(latents), self.latent_dim, 1, 1)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Draw pictures.
+        """Draw images.
 
         Args:
             latents: (B, latent_dim), standard normal.
@@ -224,6 +224,6 @@ def sizes(model: ProganGenerator) -> dict[str, tuple[int, int]]:
         Channels and side in pixels by layer name, in the order of the layers.
     """
     return {
-        name: (model.widths[(number - 1) // 2], FIRST_SIDE * 2 ** ((number - 1) // 2))
+        name: (model.widths[(number - 1) // 2], FIRST_RESOLUTION * 2 ** ((number - 1) // 2))
         for number, name in enumerate(model.layer_names, start=1)
     }

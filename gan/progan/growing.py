@@ -1,10 +1,10 @@
 """The Progressive GAN while it grows: both networks with what each resolution needs, faded in by ``alpha``.
 
 "Progressive Growing of GANs", arXiv:1710.10196 (sections 2 to 4.1, appendix A.1): equalised learning rates, pixel norm
-in the generator, the spread of a minibatch shown to the discriminator, new layers faded in. Level k works at 4 * 2^k
-pixels.
+in the generator, the standard deviation within a minibatch shown to the discriminator, new layers faded in. Level k
+works at 4 * 2^k pixels.
 
-Shape letters: B batch, C channels, R side of the picture.
+Shape letters: B batch, C channels, R height and width of the image.
 """
 
 from typing import Annotated, Literal
@@ -15,14 +15,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from config.limits import Width
-from gan.progan.generator import FIRST_SIDE, SLOPE, OutputBlock, ProganError, ProganGenerator, ScaledConv
+from gan.progan.generator import FIRST_RESOLUTION, SLOPE, OutputBlock, ProganError, ProganGenerator, ScaledConv
 
 
 def blend(coarse: Tensor, fine: Tensor, alpha: float) -> Tensor:
-    """Fade from doubled ``coarse`` pictures or maps to ``fine`` ones as alpha goes to 1. arXiv:1710.10196, section 2.
+    """Fade from upsampled ``coarse`` images or maps to ``fine`` ones as alpha goes to 1. arXiv:1710.10196, section 2.
 
     Args:
-        coarse: (B, C, H/2, W/2), doubled by repeating pixels.
+        coarse: (B, C, H/2, W/2), upsampled by repeating pixels.
         fine: (B, C, H, W).
         alpha: share of ``fine``, 0-1.
 
@@ -55,13 +55,13 @@ class GrowingGenerator(nn.Module):
         """Remember, with the weights, how far the generator has grown.
 
         Args:
-            level: pictures have 4 * 2^level pixels a side.
+            level: images have 4 * 2^level pixels high and wide.
             alpha: share of the newest level, 0 to 1.
         """
         self.reached.copy_(torch.tensor([level, alpha], dtype=torch.float64))
 
     def draw(self, latents: Tensor) -> Tensor:
-        """Draw pictures (B, 3, R, R) at the level and alpha that were reached.
+        """Draw images (B, 3, R, R) at the level and alpha that were reached.
 
         Args:
             latents: (B, latent_dim), standard normal.
@@ -76,12 +76,12 @@ class GrowingGenerator(nn.Module):
         return self.grown.output if level == len(self.early_outputs) else self.early_outputs[level]
 
     def forward(self, latents: Tensor, level: int, alpha: float = 1.0) -> Tensor:
-        """Draw pictures of 4 * 2^level pixels.
+        """Draw images of 4 * 2^level pixels.
 
         Args:
             latents: (B, latent_dim).
             level: 0 is 4 pixels.
-            alpha: 1 is the level alone, 0 the doubled pictures of the one below.
+            alpha: 1 is the level alone, 0 the upsampled images of the one below.
 
         Returns:
             (B, 3, R, R).
@@ -101,7 +101,7 @@ class GrowingGenerator(nn.Module):
         """Return the plain generator of a level (the last by default), with copies of the weights.
 
         Args:
-            level: pictures have 4 * 2^level pixels a side; None for the last.
+            level: images have 4 * 2^level pixels high and wide; None for the last.
         """
         widths = self.grown.widths if level is None else self.grown.widths[: level + 1]
         plain = ProganGenerator(self.grown.latent_dim, widths)
@@ -111,7 +111,7 @@ class GrowingGenerator(nn.Module):
         return plain.eval()
 
 
-def minibatch_spread(maps: Tensor, group: int) -> Tensor:
+def minibatch_std(maps: Tensor, group: int) -> Tensor:
     """Append one channel: the mean standard deviation over the samples of a group (arXiv:1710.10196, section 3).
 
     Groups are neighbouring samples, so that processes which share a batch in whole groups see what one process sees.
@@ -126,22 +126,22 @@ def minibatch_spread(maps: Tensor, group: int) -> Tensor:
     B, C, H, W = maps.shape
     size = group if B % group == 0 else B
     groups = maps.reshape(B // size, size, C, H, W)
-    spread = (groups.var(dim=1, correction=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
-    return torch.cat([maps, spread.repeat_interleave(size).view(B, 1, 1, 1).expand(B, 1, H, W)], dim=1)
+    std = (groups.var(dim=1, correction=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+    return torch.cat([maps, std.repeat_interleave(size).view(B, 1, 1, 1).expand(B, 1, H, W)], dim=1)
 
 
 class DiscriminatorBlock(nn.Module):
-    """One resolution of the discriminator: a convolution (left out when ``depth`` is 1), and one that halves the side.
+    """One resolution of the discriminator: a convolution (left out when ``convolutions`` is 1), and one that halves it.
 
     Args:
         in_channels: channels in.
         out_channels: channels out.
-        depth: convolutions, 2 as published.
+        convolutions: convolutions, 2 as published.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, depth: Literal[1, 2]) -> None:
+    def __init__(self, in_channels: int, out_channels: int, convolutions: Literal[1, 2]) -> None:
         super().__init__()
-        self.conv = ScaledConv(in_channels, in_channels, 3) if depth == 2 else None
+        self.conv = ScaledConv(in_channels, in_channels, 3) if convolutions == 2 else None
         self.halve = ScaledConv(in_channels, out_channels, 3, resample="halve")
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -152,12 +152,12 @@ class DiscriminatorBlock(nn.Module):
 
 
 class ProganDiscriminator(nn.Module):
-    """Tells pictures of any trained resolution from generated ones.
+    """Tells images of any trained resolution from generated ones.
 
     Args:
         widths: channels at 4, 8, 16 ... pixels.
-        group: samples over which the spread is taken.
-        depth: convolutions per resolution, 2 as published; 1 halves the work.
+        group: samples over which the standard deviation is taken.
+        convolutions: convolutions per resolution, 2 as published; 1 halves the work.
 
     Raises:
         ProganError: there are no widths, or a width or ``group`` is below 1.
@@ -167,7 +167,7 @@ class ProganDiscriminator(nn.Module):
         self,
         widths: Annotated[list[Width], Field(min_length=1, max_length=20)],
         group: Annotated[int, Field(gt=0, le=1024)] = 4,
-        depth: Literal[1, 2] = 2,
+        convolutions: Literal[1, 2] = 2,
     ) -> None:
         super().__init__()
         if not widths or min(widths) < 1 or group < 1:
@@ -175,34 +175,36 @@ class ProganDiscriminator(nn.Module):
         self.group = group
         self.inputs = nn.ModuleList(ScaledConv(3, width, 1) for width in widths)
         self.blocks = nn.ModuleList(
-            DiscriminatorBlock(widths[level], widths[level - 1], depth) for level in range(1, len(widths))
+            DiscriminatorBlock(widths[level], widths[level - 1], convolutions) for level in range(1, len(widths))
         )
         self.last = ScaledConv(widths[0] + 1, widths[0], 3)
-        self.whole = ScaledConv(widths[0], widths[0], FIRST_SIDE, padding=0)
+        self.whole = ScaledConv(widths[0], widths[0], FIRST_RESOLUTION, padding=0)
         self.logit = ScaledConv(widths[0], 1, 1, gain=1.0)
 
     def forward(self, images: Tensor, level: int, alpha: float = 1.0) -> Tensor:
-        """Score pictures.
+        """Score images.
 
         Args:
             images: (B, 3, R, R) with R = 4 * 2^level.
             level: 0 is 4 pixels.
-            alpha: 1 is the level alone, 0 what the level below makes of the halved pictures.
+            alpha: 1 is the level alone, 0 what the level below makes of the halved images.
 
         Returns:
-            (B,) logits, larger for pictures that look real.
+            (B,) logits, larger for images that look real.
 
         Raises:
-            ProganError: the pictures have another size.
+            ProganError: the images have another size.
         """
-        side = FIRST_SIDE * 2**level
-        if tuple(images.shape[1:]) != (3, side, side):
-            raise ProganError(f"found pictures {tuple(images.shape)}, expected (B, 3, {side}, {side}) at level {level}")
+        resolution = FIRST_RESOLUTION * 2**level
+        if tuple(images.shape[1:]) != (3, resolution, resolution):
+            raise ProganError(
+                f"found images {tuple(images.shape)}, expected (B, 3, {resolution}, {resolution}) at level {level}"
+            )
         maps = F.leaky_relu(self.inputs[level](images), SLOPE)
         for number in range(level, 0, -1):
             maps = self.blocks[number - 1](maps)
             if number == level and alpha < 1:
                 coarse = F.leaky_relu(self.inputs[level - 1](F.avg_pool2d(images, 2)), SLOPE)
                 maps = torch.lerp(coarse, maps, alpha)
-        maps = F.leaky_relu(self.last(minibatch_spread(maps, self.group)), SLOPE)
+        maps = F.leaky_relu(self.last(minibatch_std(maps, self.group)), SLOPE)
         return self.logit(F.leaky_relu(self.whole(maps), SLOPE)).flatten()

@@ -22,7 +22,7 @@ class Objective(Protocol):
         """Return the terms whose sum the discriminator minimises.
 
         Args:
-            critic: pictures (B, 3, R, R) to logits (B,).
+            critic: images (B, 3, R, R) to logits (B,).
             real: (B, 3, R, R).
             fake: (B, 3, R, R), detached.
             step: optimisation steps done before.
@@ -30,10 +30,10 @@ class Objective(Protocol):
         """
 
     def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        """Return what the generator minimises, from the same pictures, ``fake`` with its graph.
+        """Return what the generator minimises, from the same images, ``fake`` with its graph.
 
         Args:
-            critic: pictures (B, 3, R, R) to logits (B,).
+            critic: images (B, 3, R, R) to logits (B,).
             real: (B, 3, R, R).
             fake: (B, 3, R, R), with its graph.
         """
@@ -45,7 +45,7 @@ class WassersteinPenalty:
 
     Attributes:
         penalty: weight of the gradient penalty, 10 as published.
-        drift: weight of the mean squared logit of real pictures, 0.001 as published.
+        drift: weight of the mean squared logit of real images, 0.001 as published.
     """
 
     penalty: Weight = 10.0
@@ -65,7 +65,7 @@ class WassersteinPenalty:
 
 @dataclass(frozen=True)
 class RelativisticR1R2:
-    """Relativistic pairing with penalties at real and generated pictures (R3GAN: arXiv:2501.05441).
+    """Relativistic pairing with penalties at real and generated images (R3GAN: arXiv:2501.05441).
 
     Where the non-saturating loss lets a small generator go round the modes (here: one colour after the other), this
     one keeps them all.

@@ -1,12 +1,12 @@
-"""A discriminator that also looks at pictures through a trained network (Projected GAN: arXiv:2111.01007).
+"""A discriminator that also looks at images through a trained network (Projected GAN: arXiv:2111.01007).
 
 What a trained network sees (here the segmenter: shapes, colours, materials) tells a generator much earlier than raw
-pixels what its pictures lack. The frozen network gives maps at several resolutions; channels are mixed by fixed random
+pixels what its images lack. The frozen network gives maps at several resolutions; channels are mixed by fixed random
 weights, so that the discriminator cannot settle on a few of them (section 3.2); a small head for each resolution scores
 them. Unlike the paper the discriminator of pixels stays, because a generator can please a network with patterns that
 people do not see.
 
-Shape letters: B batch, R side of the picture, K logits.
+Shape letters: B batch, R height and width of the image, K logits.
 """
 
 import math
@@ -29,21 +29,21 @@ class FeatureHead(nn.Module):
 
     Args:
         channels: of the maps.
-        side: of the maps, a power of two.
+        resolution: of the maps, a power of two.
         width: channels of the head.
     """
 
-    def __init__(self, channels: int, side: int, width: int) -> None:
+    def __init__(self, channels: int, resolution: int, width: int) -> None:
         super().__init__()
         mixing = torch.randn(width, channels, 1, 1, generator=torch.Generator().manual_seed(channels))
         self.register_buffer("mixing", mixing * math.sqrt(1 / channels))
-        halvings = max(0, int(math.log2(side)) - 2)
+        halvings = max(0, int(math.log2(resolution)) - 2)
         self.halve = nn.ModuleList(ScaledConv(width, width, 3, resample="halve") for _ in range(halvings))
         self.last = ScaledConv(width, width, 3)
         self.logit = ScaledConv(width, 1, 1, gain=1.0)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Turn (B, channels, side, side) into (B,) logits, the mean over places."""
+        """Turn (B, channels, resolution, resolution) into (B,) logits, the mean over positions."""
         maps = F.conv2d(maps, self.mixing)
         for halve in self.halve:
             maps = F.leaky_relu(halve(maps), SLOPE)
@@ -51,14 +51,14 @@ class FeatureHead(nn.Module):
 
 
 class ProjectedDiscriminator(ProganDiscriminator):
-    """Tells pictures of any trained resolution from generated ones, by their pixels and by a segmenter's features.
+    """Tells images of any trained resolution from generated ones, by their pixels and by a segmenter's features.
 
     Args:
         widths: channels of the discriminator of pixels at 4, 8, 16 ... pixels.
         segmenter: its network must be a :class:`models.segmenter.network.SmallSegmenter`; it is frozen.
         head_width: channels of the heads.
-        group: samples over which the spread is taken.
-        depth: convolutions per resolution of the discriminator of pixels.
+        group: samples over which the standard deviation is taken.
+        convolutions: convolutions per resolution of the discriminator of pixels.
 
     Raises:
         ProganError: the segmenter has no features to look at.
@@ -70,19 +70,19 @@ class ProjectedDiscriminator(ProganDiscriminator):
         segmenter: AttributeSegmenter,
         head_width: Width = 32,
         group: Annotated[int, Field(gt=0, le=1024)] = 4,
-        depth: Literal[1, 2] = 2,
+        convolutions: Literal[1, 2] = 2,
     ) -> None:
-        super().__init__(list(widths), group, depth)
+        super().__init__(list(widths), group, convolutions)
         if not isinstance(segmenter.network, SmallSegmenter):
             raise ProganError(
                 f"segmenter: found a {type(segmenter.network).__name__}, expected a SmallSegmenter, whose features "
                 "are small enough to look at in every step"
             )
         self.segmenter = segmenter.requires_grad_(False).eval()
-        self.side = 4 * 2 ** (len(self.inputs) - 1)
-        sides = [self.side // factor for factor in (2, 4, 8)]
-        pairs = zip(segmenter.network.widths, sides, strict=True)
-        self.heads = nn.ModuleList(FeatureHead(channels, side, head_width) for channels, side in pairs)
+        self.resolution = 4 * 2 ** (len(self.inputs) - 1)
+        resolutions = [self.resolution // factor for factor in (2, 4, 8)]
+        pairs = zip(segmenter.network.widths, resolutions, strict=True)
+        self.heads = nn.ModuleList(FeatureHead(channels, resolution, head_width) for channels, resolution in pairs)
 
     def train(self, mode: bool = True) -> "ProjectedDiscriminator":
         """Set the mode of all but the segmenter, whose statistics stay.
@@ -98,7 +98,7 @@ class ProjectedDiscriminator(ProganDiscriminator):
         return self
 
     def forward(self, images: Tensor, level: int, alpha: float = 1.0) -> Tensor:
-        """Score pictures.
+        """Score images.
 
         Args:
             images: (B, 3, R, R) with R = 4 * 2^level; the segmenter sees them at full size.
@@ -109,11 +109,13 @@ class ProjectedDiscriminator(ProganDiscriminator):
             (B, 4) logits: by pixels, and by the segmenter's features at half, quarter and eighth resolution.
 
         Raises:
-            ProganError: the pictures have another size.
+            ProganError: the images have another size.
         """
         by_pixels = super().forward(images, level, alpha)
-        if images.shape[-1] != self.side:
-            images = F.interpolate(images, size=(self.side, self.side), mode="bilinear", align_corners=False)
+        if images.shape[-1] != self.resolution:
+            images = F.interpolate(
+                images, size=(self.resolution, self.resolution), mode="bilinear", align_corners=False
+            )
         maps = self.segmenter.network.features(self.segmenter.normalised(images))
         by_features = [head(each) for head, each in zip(self.heads, maps, strict=True)]
         return torch.stack([by_pixels, *by_features], dim=1)

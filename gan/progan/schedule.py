@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from config.limits import BatchSize, CountOrNone, Side
-from gan.progan.generator import FIRST_SIDE, ProganError
+from config.limits import BatchSize, CountOrNone, Resolution
+from gan.progan.generator import FIRST_RESOLUTION, ProganError
 
 
 @dataclass(frozen=True)
@@ -12,23 +12,23 @@ class Phase:
     """Training at one resolution.
 
     Attributes:
-        resolution: side of the pictures, pixels: 4, 8, 16 ...
-        stable_images: real pictures seen at this resolution once it is faded in; the last phase goes on for ever.
-        batch_size: pictures in a global batch.
-        fade_images: real pictures seen before that, while the resolution is faded in; 0 for the first phase.
+        resolution: height and width of the images, pixels: 4, 8, 16 ...
+        stable_images: real images seen at this resolution once it is faded in; the last phase goes on for ever.
+        batch_size: images in a global batch.
+        fade_images: real images seen before that, while the resolution is faded in; 0 for the first phase.
 
     Raises:
         ProganError: the resolution is not 4, 8, 16 ... pixels, or a number is too small.
     """
 
-    resolution: Side
+    resolution: Resolution
     stable_images: CountOrNone
     batch_size: BatchSize
     fade_images: CountOrNone = 0
 
     def __post_init__(self) -> None:
-        ratio = self.resolution // FIRST_SIDE
-        if self.resolution % FIRST_SIDE or ratio < 1 or ratio & (ratio - 1):
+        ratio = self.resolution // FIRST_RESOLUTION
+        if self.resolution % FIRST_RESOLUTION or ratio < 1 or ratio & (ratio - 1):
             raise ProganError(f"resolution: found {self.resolution}, expected 4, 8, 16, 32 ... pixels")
         if self.batch_size < 1 or self.stable_images < 0 or self.fade_images < 0:
             raise ProganError(
@@ -39,7 +39,7 @@ class Phase:
     @property
     def level(self) -> int:
         """0 for 4 pixels, 1 for 8 ..."""
-        return (self.resolution // FIRST_SIDE).bit_length() - 1
+        return (self.resolution // FIRST_RESOLUTION).bit_length() - 1
 
     @property
     def steps(self) -> int:
@@ -53,8 +53,8 @@ class Stage(NamedTuple):
     Attributes:
         level: 0 is 4 pixels.
         alpha: how far the level is faded in, 1 is wholly.
-        batch_size: pictures in the global batch.
-        images: real pictures seen before this step.
+        batch_size: images in the global batch.
+        images: real images seen before this step.
     """
 
     level: int

@@ -15,7 +15,7 @@ from gan.progan.generator import ProganError, ProganGenerator
 from models.weights import build_for, read_card, read_state_dict
 
 FOLDER = Path(__file__).parent
-MOST_WIDTH, MOST_LEVELS = 2**13, 12  # of a card's generator, 8192 x 8192 pixels
+MOST_WIDTH, MOST_STAGES = 2**13, 12  # of a card's generator, 8192 x 8192 pixels
 
 
 class ShippedError(ProganError):
@@ -35,7 +35,7 @@ def names(folder: Path = FOLDER) -> list[str]:
 
 
 def card(name: str, folder: Path = FOLDER) -> dict[str, Any]:
-    """Return how a generator was made: its shape, config, seed, pictures seen and figures.
+    """Return how a generator was made: its shape, config, seed, images seen and figures.
 
     Args:
         name: of its files.
@@ -59,7 +59,7 @@ def _is_width(value: Any) -> bool:
 
 
 def _are_widths(value: Any) -> bool:
-    return isinstance(value, list) and 0 < len(value) <= MOST_LEVELS and all(map(_is_width, value))
+    return isinstance(value, list) and 0 < len(value) <= MOST_STAGES and all(map(_is_width, value))
 
 
 def load(name: str = "progan_world", folder: Path = FOLDER) -> ProganGenerator:
@@ -70,7 +70,7 @@ def load(name: str = "progan_world", folder: Path = FOLDER) -> ProganGenerator:
         folder: that holds them.
 
     Returns:
-        The generator: latents (B, D) to pictures (B, 3, R, R), about -1 to 1.
+        The generator: latents (B, D) to images (B, 3, R, R), about -1 to 1.
 
     Raises:
         ShippedError: there is none of that name, or its description cannot be read.

@@ -32,7 +32,7 @@ def save_segmenter(segmenter: AttributeSegmenter, path: Path, about: dict[str, A
     if name not in NETWORKS:
         raise WeightsError(f"the network is a {name}; segmenter files hold one of {', '.join(NETWORKS)}")
     sizes = {"widths": list(segmenter.network.widths)} if isinstance(segmenter.network, SmallSegmenter) else {}
-    card = {"network": {"type": name, **sizes}, "side": segmenter.side, "labels": segmenter.labels, **about}
+    card = {"network": {"type": name, **sizes}, "side": segmenter.resolution, "labels": segmenter.labels, **about}
     save_file({key: value.detach().cpu().contiguous() for key, value in segmenter.state_dict().items()}, path)
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return path

@@ -2,7 +2,8 @@
 
 The labels and their order are those of surisdi/learning-by-drawing ``segmenter.py`` (GroundTruthSegmenter): 0-1 size,
 2-3 material, 4-7 shape, 8-15 colour, 16 background, 17 foreground. The published network has room for a fourth shape
-that its data does not use. Shape letters: B images, L labels, R pixels a side of the image, H, W of the label map.
+that its data does not use. Shape letters: B images, L labels, R pixels high and wide of the image, H, W of the label
+map.
 """
 
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -14,7 +15,7 @@ from common.errors import UserError
 
 
 class SegmentationError(UserError, ValueError):
-    """A segmenter was given pictures, scores or labels that do not fit."""
+    """A segmenter was given images, scores or labels that do not fit."""
 
 
 @runtime_checkable
@@ -31,13 +32,13 @@ class Segmenter(Protocol):
     categories: list[str]
 
     def segment(self, images: Tensor) -> Tensor:
-        """Label pictures; no gradient is kept.
+        """Label images; no gradient is kept.
 
         Args:
             images: ``(B, 3, R, R)`` float RGB in [-1, 1], as generators return them (values beyond are allowed).
 
         Returns:
-            ``(B, L, H, W)`` bool on the images' device. H and W are the segmenter's own (the picture's for attributes,
+            ``(B, L, H, W)`` bool on the images' device. H and W are the segmenter's own (the image's for attributes,
             64 for clusters): whoever compares maps brings them to one size.
         """
         ...
@@ -48,7 +49,7 @@ def ready_segmenter(segmenter: Segmenter, device: torch.device) -> Segmenter:
 
     Args:
         segmenter: changed in place.
-        device: where its pictures will be.
+        device: where its images will be.
 
     Returns:
         The segmenter.
@@ -152,10 +153,10 @@ def label_maps(numbers: Tensor) -> Tensor:
 
 
 def check_images(images: Tensor) -> None:
-    """Refuse anything but a batch of float RGB pictures.
+    """Refuse anything but a batch of float RGB images.
 
     Args:
-        images: pictures in [-1, 1].
+        images: images in [-1, 1].
 
     Raises:
         SegmentationError: The tensor is not ``(B, 3, H, W)`` of floats.

@@ -3,7 +3,7 @@
 `DilatedSegmenter` is the published network: ResNet-50 with a three-convolution stem whose last two stages are dilated
 instead of strided (stride 8), pyramid pooling (arXiv:1612.01105) and a deeply supervised decoder. It matches
 ``resnet50_dilated8`` and ``ppm_bilinear_deepsup`` in surisdi/learning-by-drawing ``gandissect/netdissect/segmodel``.
-`SmallSegmenter` does the same job for 64-pixel pictures on a CPU.
+`SmallSegmenter` does the same job for 64-pixel images on a CPU.
 
 Shape letters: B images, H, W pixels, h, w cells, C channels, L = 18 labels.
 """
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from config.limits import Side, Width
+from config.limits import Resolution, Width
 from models.batch_norm import BatchNorm
 from models.segmenter.labels import (
     ATTRIBUTE_CATEGORIES,
@@ -30,8 +30,8 @@ from models.segmenter.labels import (
 )
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as the published network expects
-POOLED = (1, 2, 3, 6)  # cells a side of the pyramid's levels
-SMALLEST = 16  # pixels a side: the small network's coarsest map has two cells then
+POOLED = (1, 2, 3, 6)  # cells high and wide of the pyramid's levels
+SMALLEST = 16  # pixels high and wide: the small network's coarsest map has two cells then
 
 
 class Scores(NamedTuple):
@@ -91,9 +91,12 @@ class PyramidDecoder(nn.Module):
         super().__init__()
         self.pyramid = nn.ModuleList(
             nn.Sequential(
-                nn.AdaptiveAvgPool2d(side), nn.Conv2d(2048, 512, 1, bias=False), BatchNorm(512), nn.ReLU(inplace=True)
+                nn.AdaptiveAvgPool2d(resolution),
+                nn.Conv2d(2048, 512, 1, bias=False),
+                BatchNorm(512),
+                nn.ReLU(inplace=True),
             )
-            for side in POOLED
+            for resolution in POOLED
         )
         channels = 2048 + 512 * len(POOLED)
         self.head = nn.Sequential(*_convolution(channels, 512), nn.Dropout2d(0.1), nn.Conv2d(512, labels, 1))
@@ -109,7 +112,7 @@ class PyramidDecoder(nn.Module):
 
 
 class DilatedSegmenter(nn.Module):
-    """The published attribute network, for pictures of 128 pixels; 49 million parameters.
+    """The published attribute network, for images of 128 pixels; 49 million parameters.
 
     Args:
         labels: L, 18 as published.
@@ -126,9 +129,9 @@ class DilatedSegmenter(nn.Module):
 
 
 class SmallSegmenter(nn.Module):
-    """A U-shaped network for 64-pixel pictures on a CPU: 40 million multiplications a picture, 0.8 MB of weights.
+    """A U-shaped network for 64-pixel images on a CPU: 40 million multiplications an image, 0.8 MB of weights.
 
-    Its finest features have half the picture's resolution; each of their cells scores four pixels.
+    Its finest features have half the image's resolution; each of their cells scores four pixels.
 
     Args:
         widths: Channels at half, quarter and eighth resolution.
@@ -180,13 +183,13 @@ class AttributeSegmenter(nn.Module):
 
     Args:
         network: From normalised images ``(B, 3, H, W)`` to `Scores`.
-        side: Pixels a side of the maps, 128 as published; None for the picture's own.
+        resolution: Pixels a height and width of the maps, 128 as published; None for the image's own.
     """
 
-    def __init__(self, network: nn.Module, side: Side | None = None) -> None:
+    def __init__(self, network: nn.Module, resolution: Resolution | None = None) -> None:
         super().__init__()
         self.network = network
-        self.side = side
+        self.resolution = resolution
         self.labels = list(ATTRIBUTE_LABELS)
         self.categories = list(ATTRIBUTE_CATEGORIES)
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
@@ -197,7 +200,7 @@ class AttributeSegmenter(nn.Module):
         return ((images.clamp(-1, 1) + 1) / 2 - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Scores:
-        """Score pictures.
+        """Score images.
 
         Args:
             images: ``(B, 3, R, R)`` float in [-1, 1]; values beyond are clipped, as when they are shown.
@@ -211,8 +214,8 @@ class AttributeSegmenter(nn.Module):
         check_images(images)
         own = tuple(images.shape[2:])
         if min(own) < SMALLEST:
-            raise SegmentationError(f"pictures of {own} pixels; expected at least {SMALLEST} pixels a side")
-        size = (self.side, self.side) if self.side else own
+            raise SegmentationError(f"images of {own} pixels; expected at least {SMALLEST} pixels high and wide")
+        size = (self.resolution, self.resolution) if self.resolution else own
         scores = self.network(self.normalised(images))
         return Scores(*(None if part is None else _resized(part, size) for part in scores))
 
@@ -223,7 +226,7 @@ class AttributeSegmenter(nn.Module):
 
     @torch.no_grad()
     def segment(self, images: Tensor) -> Tensor:
-        """Label pictures; see `models.segmenter.labels.Segmenter`.
+        """Label images; see `models.segmenter.labels.Segmenter`.
 
         Args:
             images: ``(B, 3, R, R)`` float in [-1, 1].

@@ -1,11 +1,11 @@
-"""What a segmenter sees in pictures, object by object: GAN samples described without a person.
+"""What a segmenter sees in images, object by object: GAN samples described without a person.
 
 "Learning Words by Drawing Images" (CVPR 2019) made its synthetic captions from such descriptions. An object is a
 connected region of one colour; its attributes are what most of its pixels say, each weighed by how sure it is. Two
 objects of one colour that touch are seen as one, mostly with low confidence.
 `datasets.world.scene.seen.seen_scene` turns the objects into a scene, for which captions can be written.
 
-Shape letters: B pictures, L = 18 labels, H, W pixels of the segmenter's maps.
+Shape letters: B images, L = 18 labels, H, W pixels of the segmenter's maps.
 """
 
 from collections.abc import Sequence
@@ -18,24 +18,24 @@ from torch import Tensor
 from models.segmenter.labels import ATTRIBUTE_GROUPS, GROUPS, attribute_labels, check_scores
 from models.segmenter.network import AttributeSegmenter
 
-SMALLEST = 0.005  # of the picture's pixels: less is noise (20 of 64 x 64)
+SMALLEST = 0.005  # of the image's pixels: less is noise (20 of 64 x 64)
 NEIGHBOURS = np.ones((3, 3), dtype=int)
 ROW = {group.name: row for row, group in enumerate(GROUPS)}
-_MARGIN = 0.02  # of the picture: an object nearer to the border may be cut off
+_MARGIN = 0.02  # of the image: an object nearer to the border may be cut off
 
 
 class SeenObject(NamedTuple):
-    """One object in a picture.
+    """One object in an image.
 
     Attributes:
         size: "large" or "small".
         material: "rubber" or "metal".
         shape: "cube", "sphere", "cylinder", or the published network's unused fourth.
         colour: One of eight.
-        x: Middle of its box from the left, 0-1 of the picture.
+        x: Middle of its box from the left, 0-1 of the image.
         y: Middle of its box from the top.
         box: Left, top, right, bottom, 0-1.
-        share: Of the picture's pixels.
+        share: Of the image's pixels.
         confidence: For each attribute the mean probability of the label over its pixels, 0-1.
         mask: (H, W) bool.
     """
@@ -52,13 +52,13 @@ class SeenObject(NamedTuple):
     mask: np.ndarray
 
     @property
-    def sureness(self) -> float:
+    def least_confidence(self) -> float:
         """Confidence in its least certain attribute."""
         return min(self.confidence.values())
 
     @property
     def cut(self) -> bool:
-        """Whether it touches the border of the picture."""
+        """Whether it touches the border of the image."""
         left, top, right, bottom = self.box
         return min(left, top) < _MARGIN or max(right, bottom) > 1 - _MARGIN
 
@@ -71,16 +71,16 @@ class SeenObject(NamedTuple):
 def describe(
     segmenter: AttributeSegmenter, images: Tensor, smallest: float = SMALLEST, batch_size: int = 32
 ) -> list[list[SeenObject]]:
-    """Describe pictures.
+    """Describe images.
 
     Args:
         segmenter: On the device where it shall run.
         images: (B, 3, R, R) float in [-1, 1].
-        smallest: Share of the picture's pixels below which a region is noise.
-        batch_size: Pictures that are segmented together.
+        smallest: Share of the image's pixels below which a region is noise.
+        batch_size: Images that are segmented together.
 
     Returns:
-        For each picture its objects, from left to right; see `seen_objects`.
+        For each image its objects, from left to right; see `seen_objects`.
 
     Raises:
         SegmentationError: The images are something else.
@@ -96,12 +96,12 @@ def describe(
 
 
 def seen_objects(probabilities: Tensor, smallest: float = SMALLEST) -> list[SeenObject]:
-    """Take one segmented picture apart.
+    """Take one segmented image apart.
 
     Args:
         probabilities: (18, H, W), of a softmax over all channels, or 0 and 1 as `models.segmenter.labels.label_maps`
             gives.
-        smallest: Share of the picture's pixels below which a region is noise.
+        smallest: Share of the image's pixels below which a region is noise.
 
     Returns:
         The objects, from left to right.
@@ -114,16 +114,16 @@ def seen_objects(probabilities: Tensor, smallest: float = SMALLEST) -> list[Seen
     return _objects(attribute_labels(scores)[0].cpu().numpy(), _within_groups(scores)[0].cpu().numpy(), smallest)
 
 
-def sureness(objects: Sequence[SeenObject]) -> float:
-    """Return the confidence in the least certain attribute of all objects of a picture; 0 for a picture without any.
+def least_confidence(objects: Sequence[SeenObject]) -> float:
+    """Return the confidence in the least certain attribute of all objects of an image; 0 for an image without any.
 
     Args:
-        objects: what was seen in one picture.
+        objects: what was seen in one image.
 
     Returns:
         0-1.
     """
-    return min((item.sureness for item in objects), default=0.0)
+    return min((item.least_confidence for item in objects), default=0.0)
 
 
 def _within_groups(probabilities: Tensor) -> Tensor:

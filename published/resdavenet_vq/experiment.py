@@ -21,7 +21,7 @@ from common.safe_load import read_namespace
 from models.image_encoders import Resnet50Encoder
 from models.resdavenet import STAGES, ResDavenet
 from models.resdavenet_vq import ResDavenetVq
-from models.vector_quantizer import Quantizing
+from models.vector_quantizer import CodebookConfig
 from models.weights import WeightsError, load_strictly, read_state_dict, strip_prefix
 from published.encoders import PublishedSpeechImage
 from published.key_map import convolutions_1d, convolutions_2d, inverse, rename
@@ -46,7 +46,7 @@ IMAGE_RULES = [
     (r"embedder\.(weight|bias)", r"embedder.\1"),
     (r"((?:conv1|bn1|layer[1-4])\..+)", r"trunk.\1"),
 ]
-QUANTIZING = {
+CODEBOOK = {
     "commitment_cost": "VQ_commitment_cost",
     "init_std": "init_std",
     "nonneg_init": "nonneg_init",
@@ -110,7 +110,7 @@ def _speech_settings(args: Namespace, source: Path) -> dict[str, Any]:
     (kernel,) = _integers(args, "convsize", 1, source)
     if any(enabled) and not hasattr(args, "VQ_sizes"):
         raise WeightsError(f"{source} lacks VQ_sizes though VQ_turnon is {args.VQ_turnon!r}: how many codes are there?")
-    for name in ("jitter", *QUANTIZING.values()):
+    for name in ("jitter", *CODEBOOK.values()):
         value = getattr(args, name, 0)
         if not isinstance(value, int | float):
             raise WeightsError(f"{source}: {name} is {value!r}, expected a number.")
@@ -121,7 +121,7 @@ def _speech_settings(args: Namespace, source: Path) -> dict[str, Any]:
         "layer_depths": _integers(args, "layer_depths", 4, source),
         "kernel": kernel,
         "jitter": float(getattr(args, "jitter", 0.0)),
-        "quantizing": {ours: getattr(args, theirs) for ours, theirs in QUANTIZING.items() if hasattr(args, theirs)},
+        "codebook": {ours: getattr(args, theirs) for ours, theirs in CODEBOOK.items() if hasattr(args, theirs)},
     }
 
 
@@ -129,7 +129,7 @@ def _build_speech(args: Namespace, source: Path) -> ResDavenetVq:
     """Build the speech encoder that ``args``, read from ``source``, describe."""
     settings = _speech_settings(args, source)
     try:
-        return ResDavenetVq(**settings | {"quantizing": Quantizing(**settings["quantizing"])})
+        return ResDavenetVq(**settings | {"codebook": CodebookConfig(**settings["codebook"])})
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{source} describes an impossible network: {error}") from error
 
@@ -261,7 +261,7 @@ def _arguments_of(speech: ResDavenet) -> dict[str, Any]:
     """The published arguments that the network itself tells."""
     stages = list(speech.stages)
     widths = [stages[0][0].out_channels, *(stage[0].conv1.out_channels for stage in stages[1:])]
-    told = {
+    arguments = {
         "audio_model": "ResDavenetVQ",
         "image_model": "Resnet50",
         "layer_widths": _listed(widths),
@@ -272,13 +272,13 @@ def _arguments_of(speech: ResDavenet) -> dict[str, Any]:
         "jitter": 0.0,
     }
     if not isinstance(speech, ResDavenetVq):
-        return told
+        return arguments
     sizes = {name: len(quantizer.codebook) for name, quantizer in speech.quantizers.items()}
-    told |= {"VQ_turnon": _listed(speech.turn_on), "jitter": speech.jitter.probability}
-    told["VQ_sizes"] = _listed(sizes.get(f"quant{place}", 1024) for place in range(1, STAGES + 1))
+    arguments |= {"VQ_turnon": _listed(speech.turn_on), "jitter": speech.jitter.probability}
+    arguments["VQ_sizes"] = _listed(sizes.get(f"quant{position}", 1024) for position in range(1, STAGES + 1))
     for quantizer in speech.quantizers.values():
-        told |= {theirs: getattr(quantizer.how, ours) for ours, theirs in QUANTIZING.items()}
-    return told
+        arguments |= {theirs: getattr(quantizer.config, ours) for ours, theirs in CODEBOOK.items()}
+    return arguments
 
 
 def _listed(values: Iterable[Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from models.resdavenet import STAGES
 
 Kind = Literal["int", "float", "bool", "text", "ints"]
-SPEECH, QUANTIZING = "task.speech_encoder", "task.speech_encoder.quantizing"
+SPEECH, CODEBOOK = "task.speech_encoder", "task.speech_encoder.codebook"
 OPTIMIZER, SCHEDULE = "task.optimization.optimizer", "task.optimization.schedule"
 
 
@@ -42,12 +42,12 @@ OPTIONS = {
     "layer_depths": Option("2,2,2,2", "ints", (f"{SPEECH}.layer_depths",)),
     "convsize": Option(9, "int", (f"{SPEECH}.kernel",)),
     "seed": Option(8675309, "int", ("seed",)),
-    "VQ_commitment_cost": Option(1.0, "float", (f"{QUANTIZING}.commitment_cost",)),
+    "VQ_commitment_cost": Option(1.0, "float", (f"{CODEBOOK}.commitment_cost",)),
     "VQ_turnon": Option("0,0,0,0,0", "ints"),
     "VQ_sizes": Option(",".join(["1024"] * STAGES), "ints", (f"{SPEECH}.codes",)),
-    "nonneg_init": Option(False, "bool", (f"{QUANTIZING}.nonneg_init",)),
-    "init_std": Option(1.0, "float", (f"{QUANTIZING}.init_std",)),
-    "init_ema_mass": Option(1.0, "float", (f"{QUANTIZING}.init_ema_mass",)),
+    "nonneg_init": Option(False, "bool", (f"{CODEBOOK}.nonneg_init",)),
+    "init_std": Option(1.0, "float", (f"{CODEBOOK}.init_std",)),
+    "init_ema_mass": Option(1.0, "float", (f"{CODEBOOK}.init_ema_mass",)),
     "jitter": Option(0.12, "float", (f"{SPEECH}.jitter",)),
     "optim": Option("adam", "text"),
     "batch_size": Option(64, "int", ("data.batch_size",)),

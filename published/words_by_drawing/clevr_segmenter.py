@@ -12,12 +12,12 @@ from models.weights import WeightsError, load_strictly, read_state_dict, strip_p
 from published.key_map import rename
 
 ENCODER, DECODER = "seg_encoder.pth", "seg_decoder.pth"
-SIDE = 128  # pixels a side of the published label maps
+RESOLUTION = 128  # pixels high and wide of the published label maps
 IGNORED = re.compile(r"(.*\.)?(_tmp_running_mean|_tmp_running_var|_running_iter)|fc\.(weight|bias)")
 PLACES = {"1": "0", "2": "1", "3": "2"}  # of the stem's convolutions
 ENCODER_RULES = [
-    *((rf"conv{number}\.(\w+)", rf"stem.{place}.0.\1") for number, place in PLACES.items()),
-    *((rf"bn{number}\.(\w+)", rf"stem.{place}.1.\1") for number, place in PLACES.items()),
+    *((rf"conv{number}\.(\w+)", rf"stem.{position}.0.\1") for number, position in PLACES.items()),
+    *((rf"bn{number}\.(\w+)", rf"stem.{position}.1.\1") for number, position in PLACES.items()),
     (r"(layer[1-4]\..+)", r"\1"),
 ]
 DECODER_RULES = [
@@ -35,7 +35,7 @@ def load(path: Path) -> AttributeSegmenter:
         path: The folder that holds both files, or one of them (the other lies beside it).
 
     Returns:
-        The segmenter in evaluation mode on the CPU; its maps have 128 pixels a side as published.
+        The segmenter in evaluation mode on the CPU; its maps have 128 pixels high and wide as published.
 
     Raises:
         WeightsError: A file is missing, damaged, of another kind, or does not fit; the message names it.
@@ -48,7 +48,7 @@ def load(path: Path) -> AttributeSegmenter:
         if name == DECODER:
             _check_labels(state, file)
         load_strictly(part, rename(state, rules, str(file)), str(file))
-    return AttributeSegmenter(network, SIDE).eval()
+    return AttributeSegmenter(network, RESOLUTION).eval()
 
 
 def _without_synchronisation(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

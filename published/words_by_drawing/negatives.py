@@ -1,7 +1,7 @@
 """``negatives.pth.tar`` of surisdi/learning-by-drawing: one-attribute negatives found once and kept.
 
 A torch save (not a tar file) of ``{id: [(position, units), ...]}``: for the latent ``id`` each negative names a cell of
-the segmented picture, (row, column), and the units (C,) that are switched off, 1 for off, in the region that has that
+the segmented image, (row, column), and the units (C,) that are switched off, 1 for off, in the region that has that
 cell's labels. In the published file the layer is layer4, and each id has four negatives. Nothing in it can run code.
 """
 
@@ -23,10 +23,10 @@ class NegativesError(UserError, ValueError):
 
 
 class Negative(NamedTuple):
-    """One negative of a picture.
+    """One negative of an image.
 
     Attributes:
-        position: row and column, in pixels of the segmented picture.
+        position: row and column, in pixels of the segmented image.
         units: (C,) float, 1 where a unit is switched off.
     """
 
@@ -67,16 +67,16 @@ def read_negatives(path: Path) -> dict[int, list[Negative]]:
 def _negative(path: Path, name: Any, row: Any) -> Negative:
     try:
         position, units = row
-        place = tuple(int(value) for value in position)
+        cell = tuple(int(value) for value in position)
         marks = torch.as_tensor(units).float().flatten()
     except (TypeError, ValueError, RuntimeError) as error:
         raise NegativesError(f"{path}: id {name} has {row!r:.60}, expected (position, units) ({error}).") from error
-    if len(place) != 2 or min(place) < 0 or not len(marks) or not ((marks == 0) | (marks == 1)).all():
+    if len(cell) != 2 or min(cell) < 0 or not len(marks) or not ((marks == 0) | (marks == 1)).all():
         raise NegativesError(
-            f"{path}: id {name} has position {place} and {len(marks)} units, expected a row and a column of at least 0 "
+            f"{path}: id {name} has position {cell} and {len(marks)} units, expected a row and a column of at least 0 "
             "and units of 0 or 1."
         )
-    return Negative((place[0], place[1]), marks)
+    return Negative((cell[0], cell[1]), marks)
 
 
 def write_negatives(path: Path, negatives: Mapping[int, Sequence[Negative]]) -> Path:

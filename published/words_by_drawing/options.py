@@ -80,7 +80,7 @@ OF_TRAINING = {
 MODULES = {"model_image": "image", "model_audio": "speech"}
 NOISE_UNITS = (35, 221, 280, 496)  # of every edited layer, as far as it has them
 UNITS = {"layer5": 256, "layer6": 256}  # of the published generator; 512 in the other layers
-PICTURES = {"size": 128, "resize": 128, "random_crop": False}
+IMAGES = {"size": 128, "resize": 128, "random_crop": False}
 YES, NO = ("yes", "on", "y"), ("no", "off", "n")  # YAML 1.1, which the original reads
 MOST = 500  # pairs that are evaluated
 
@@ -161,8 +161,8 @@ def translated(given: Mapping[str, Any]) -> Command | str:
     Returns:
         The command, or why there is none.
     """
-    if (fault := _fault(given)) is not None:
-        return fault
+    if (error := _error(given)) is not None:
+        return error
     args = DEFAULTS | dict(given)
     for flag in (key for key, default in DEFAULTS.items() if isinstance(default, bool)):
         args[flag] = _truth(args[flag])
@@ -201,7 +201,7 @@ def _training(args: Mapping[str, Any]) -> Command:
         made.settings["run.folder"] = os.path.normpath(args["results"])
     if args["loading_image"]:
         made.settings |= {"task.images": None} | {
-            f"data.{key}.image": PICTURES for key in ("train", "validation", "test")
+            f"data.{key}.image": IMAGES for key in ("train", "validation", "test")
         }
         made.remarks.append("loading_image: scripts/download_data.sh images fetches the images")
     made.settings |= _objective(args)
@@ -259,7 +259,7 @@ def _tested(config: str, args: Mapping[str, Any]) -> Command:
         return made
     made.settings["data.folder"] = _dataset(args)
     if args["loading_image"]:
-        return Command(made.config, made.settings | {"generator": None, "data.image": PICTURES}, {}, made.remarks)
+        return Command(made.config, made.settings | {"generator": None, "data.image": IMAGES}, {}, made.remarks)
     made.settings["generator"] = _fetched("generator", args["path_model_gan"])
     return made
 
@@ -331,7 +331,7 @@ def _written(value: Any) -> str:
     return value if plain else json.dumps(value, ensure_ascii=False)
 
 
-def _fault(given: Mapping[str, Any]) -> str | None:
+def _error(given: Mapping[str, Any]) -> str | None:
     """The first value that is not of the kind that the original's argument has."""
     kinds = {int: "a whole number", float: "a number", str: "text", list: "a list of names"}
     for key, value in given.items():

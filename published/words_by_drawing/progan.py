@@ -5,7 +5,7 @@
   ``output_RxR.wscale.b``;
 * older torch files: ``features.(N-1).conv.weight``, ``features.(N-1).wscale.b``, ``output.conv.weight``, ...;
 * variables of the TensorFlow original, by name: ``4x4/Dense/weight``, ``32x32/Conv0_up/bias``, ``ToRGB_lod0/weight``,
-  ... Its kernels lie as (H, W, in, out), and as (H, W, out, in) where they double the side.
+  ... Its kernels lie as (H, W, in, out), and as (H, W, out, in) where they double the resolution.
 
 Widths are read off the weights. Weight scales are not stored: they follow from the widths.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from gan.progan.generator import FIRST_SIDE, ProganGenerator
+from gan.progan.generator import FIRST_RESOLUTION, ProganGenerator
 from models.weights import WeightsError, as_state_dict, load_strictly, read_torch_file, strip_prefix
 from published.key_map import rename
 from published.writing import write_torch_file
@@ -105,8 +105,8 @@ def _from_tensorflow(state: Mapping[str, Tensor], source: str) -> dict[str, Tens
     return own
 
 
-def _tensorflow_layer(side: int, kind: str, part: str, value: Tensor, source: str) -> dict[str, Tensor]:
-    level = (side // FIRST_SIDE).bit_length() - 1
+def _tensorflow_layer(resolution: int, kind: str, part: str, value: Tensor, source: str) -> dict[str, Tensor]:
+    level = (resolution // FIRST_RESOLUTION).bit_length() - 1
     second = kind in ("Conv", "Conv1")
     layer = f"layer{2 * level + (2 if second else 1)}"
     if part == "bias":
@@ -114,7 +114,7 @@ def _tensorflow_layer(side: int, kind: str, part: str, value: Tensor, source: st
     if value.dim() != (2 if kind == "Dense" else 4):
         raise WeightsError(f"{source} has the shape {tuple(value.shape)}, which is not that of a {kind} layer.")
     if kind == "Dense":  # (latent, C * 4 * 4): a 4 x 4 convolution over one place meets its kernel turned round
-        kernel = value.reshape(len(value), -1, FIRST_SIDE, FIRST_SIDE).permute(1, 0, 2, 3).flip(2, 3)
+        kernel = value.reshape(len(value), -1, FIRST_RESOLUTION, FIRST_RESOLUTION).permute(1, 0, 2, 3).flip(2, 3)
     elif kind == "Conv0_up":
         kernel = value.permute(2, 3, 0, 1).flip(2, 3)
     else:
@@ -141,13 +141,13 @@ def _check_output_name(state: Mapping[str, Tensor], resolution: int, source: str
     for name in state:
         match = re.match(r"output_(\d+)x\d+\.", name)
         if match and int(match[1]) != resolution:
-            raise WeightsError(f"{source} holds {name}, but its layers make pictures of {resolution} pixels.")
+            raise WeightsError(f"{source} holds {name}, but its layers make images of {resolution} pixels.")
 
 
 def save(model: ProganGenerator, path: Path) -> None:
     """Write a generator as the public code reads it, a plain state dict.
 
-    Its reader never clips: of a generator that bounds its pictures to -1 to 1 by clipping it draws unclipped ones, and
+    Its reader never clips: of a generator that bounds its images to -1 to 1 by clipping it draws unclipped ones, and
     the public GanTester clips them afterwards.
 
     Args:
@@ -156,11 +156,11 @@ def save(model: ProganGenerator, path: Path) -> None:
     """
     if model.tanh:
         log.warning("the public reader of %s leaves out the clipping to -1 to 1 that this generator ends with", path)
-    side = model.resolution
+    resolution = model.resolution
     rules = [
         (r"(layer\d+)\.conv\.weight", r"\1.conv.weight"),
         (r"(layer\d+)\.conv\.bias", r"\1.wscale.b"),
-        (r"output\.conv\.weight", f"output_{side}x{side}.conv.weight"),
-        (r"output\.conv\.bias", f"output_{side}x{side}.wscale.b"),
+        (r"output\.conv\.weight", f"output_{resolution}x{resolution}.conv.weight"),
+        (r"output\.conv\.bias", f"output_{resolution}x{resolution}.wscale.b"),
     ]
     write_torch_file(path, rename(model.state_dict(), rules, "the generator"))

@@ -13,7 +13,7 @@ HEADS = {
     "steps": "steps",
     "seconds": "seconds",
     "change": "mean change of a negative",
-    "reached": "share of negatives that reached the bar",
+    "reached": "share of negatives that reached the change threshold",
 }
 KEPT = {"steps": "step", "seconds": "seconds"}  # in a checkpoint
 DIGITS = {"steps": 0, "seconds": 0, "change": 3, "reached": 3}

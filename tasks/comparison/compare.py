@@ -17,7 +17,7 @@ from common.errors import UserError
 from common.parallel import locked
 from config.limits import Seed
 from engine.context import Context
-from tasks.comparison.plan import Check, Plan, Step, Training, place
+from tasks.comparison.plan import Check, Plan, Step, Training, run_settings
 from tasks.comparison.runs import Job, forget
 from tasks.comparison.summary import Column
 from tasks.comparison.tables import write_tables
@@ -61,7 +61,7 @@ def compare(
     wanted = {name: step for name, step in trainings.items() if step is not None}
     checks = {name: step for name, step in tests.items() if step is not None}
     plan = Plan(folder, wanted, checks, measures, train_settings, test_settings)
-    for job in plan.jobs(seeds[:1]):  # faults are told before hours are spent
+    for job in plan.jobs(seeds[:1]):  # errors are reported before hours are spent
         job.values()
     for name in plan.trainings:
         plan.training(name, seeds[0]).rehearse()
@@ -91,7 +91,7 @@ def ensure_negatives(step: Step, folder: Path) -> None:
     Raises:
         UserError: the config has no ``output``, or the command failed.
     """
-    settings = (*step.settings, *place(folder / "negatives"))
+    settings = (*step.settings, *run_settings(folder / "negatives"))
     job = Job(step.file, settings, folder / "negatives", replaced=True)
     output = job.values().get("output")
     if output is None:

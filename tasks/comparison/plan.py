@@ -92,7 +92,7 @@ class Plan:
     def training(self, name: str, seed: int) -> Job:
         """The run of the training ``name`` with ``seed``."""
         folder, step = self.folder / name / f"seed_{seed}", self.trainings[name]
-        settings = [*self.train_settings, *step.settings, f"seed={seed}", *place(folder)]
+        settings = [*self.train_settings, *step.settings, f"seed={seed}", *run_settings(folder)]
         if step.start is None:
             return Job(step.file, tuple(settings), folder)
         start = self.training(step.start, seed)
@@ -111,7 +111,7 @@ class Plan:
         """
         tested, step = self.training(training, seed), self.tests[name]
         folder = tested.folder / "tests" / name
-        settings = (*self.test_settings, *step.settings, f"model.run={tested.folder}", *place(folder))
+        settings = (*self.test_settings, *step.settings, f"model.run={tested.folder}", *run_settings(folder))
         return Job(step.file, settings, folder, (tested,), replaced=True)
 
     def tests_of(self, training: str) -> dict[str, Check]:
@@ -135,6 +135,6 @@ class Plan:
         return sorted(int(name.removeprefix("seed_")) for name in found if name.removeprefix("seed_").isdigit())
 
 
-def place(folder: Path) -> list[str]:
+def run_settings(folder: Path) -> list[str]:
     """Return the words that make ``folder`` the run folder of a command."""
     return [f"run.folder={folder.parent}", f"run.name={folder.name}"]

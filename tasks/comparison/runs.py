@@ -166,7 +166,7 @@ def _built_small(nodes: Nodes) -> None:
 
 
 def call(command: list[str]) -> int:
-    """Run a command and return its exit code; when this process is told to stop, the command is told once, and ends.
+    """Run a command and return its exit code; when this process is asked to stop, the command is asked once, and ends.
 
     Args:
         command: program and arguments.

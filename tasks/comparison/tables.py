@@ -114,7 +114,7 @@ def write_tables(plan: Plan, folder: Path, page: Path | None = None, others: Seq
     took = as_footer({name: list(rows.values()) for name, rows in budgets.items()})
     missing = _missing(found)
     text = (
-        f"{_told(plan, seeds, missing)}{_elsewhere(elsewhere, others)}\n"
+        f"{_message(plan, seeds, missing)}{_elsewhere(elsewhere, others)}\n"
         f"{as_markdown(summaries, columns)}\n{_left_empty(found.absent)}"
         f"What the trainings took, means over their seeds in the table:\n\n{took}"
     )
@@ -173,7 +173,7 @@ def _lines(texts: list[str]) -> str:
     return "".join(f"- {text}\n" for text in texts)
 
 
-def _told(plan: Plan, seeds: list[int], missing: list[str]) -> str:
+def _message(plan: Plan, seeds: list[int], missing: list[str]) -> str:
     """Say over which seeds the means are, and where each training started."""
     followers: dict[str, list[str]] = {}
     for name, step in plan.trainings.items():

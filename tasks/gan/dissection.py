@@ -20,7 +20,7 @@ from config.limits import BatchSize, Megabytes, Seed
 from engine.context import Context
 from engine.logs import say
 from engine.run_folder import RunFolder, RunSettings
-from evaluation.report.dissection import Drawing, LabelView, LayerView, UnitView, write_dissection_report
+from evaluation.report.dissection import ExampleImage, LabelView, LayerView, UnitView, write_dissection_report
 from evaluation.report.retrieval import metrics_table, write_metrics
 from gan.dissection.activations import Samples, collect
 from gan.dissection.dissect import NO_LABEL, Dissection, dissect_samples
@@ -28,7 +28,7 @@ from gan.dissection.json_file import IOU_THRESHOLD, IQR_THRESHOLD, write_dissect
 from gan.dissection.thresholds import upsampled
 from gan.dissection.unit_ranking import best_labels, check_excluded, rank_units
 from gan.hooks import layer_named
-from gan.images import picture
+from gan.images import to_uint8
 from gan.latents import latent_dim_of, latents
 from models.segmenter.labels import Segmenter, ready_segmenter
 
@@ -44,7 +44,7 @@ def dissect(
     context: Context,
     samples: PositiveInt = 1000,
     seed: Seed = 1,
-    level_seed: Seed = 2,
+    threshold_seed: Seed = 2,
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["iqr"] = "iqr",
     no_label: bool = True,
     excluded_units: dict[str, list[NonNegativeInt]] = {},  # noqa: B006  never changed
@@ -60,14 +60,14 @@ def dissect(
         segmenter: says which pixels have which labels.
         layers: of the generator.
         context: given by run.py.
-        samples: drawings, 1,000 as published; as many others choose the levels.
+        samples: images, 1,000 as published; as many others choose the thresholds.
         seed: of the latents, 1 as published.
-        level_seed: of the latents for choosing levels, 2 as published.
+        threshold_seed: of the latents for choosing thresholds, 2 as published.
         threshold: 'iqr', or the fraction of its cells in which a unit counts as on.
-        no_label: whether "no label" takes part in choosing levels; true as published, for clusters.
+        no_label: whether "no label" takes part in choosing thresholds; true as published, for clusters.
         excluded_units: units of each layer that only carry noise and are left out of ``units.json``.
-        examples: drawings listed for each unit.
-        batch_size: drawings at once.
+        examples: images listed for each unit.
+        batch_size: images at once.
         budget_mb: memory for activations; more goes to a temporary file.
         run: where results go.
 
@@ -88,17 +88,17 @@ def dissect(
         folder.prepare(context.values, run.resume, context.command)
     number = min(samples, DRY_SAMPLES) if context.dry_run else samples
     table = latents(number, dim, seed)
-    drawn = collect(generator, segmenter, table, layers, batch_size, budget_mb)
+    collected = collect(generator, segmenter, table, layers, batch_size, budget_mb)
     others = None
     if threshold == "iqr":
-        others = collect(generator, segmenter, latents(number, dim, level_seed), layers, batch_size, budget_mb)
-    found = dissect_samples(drawn, threshold, others, no_label, examples, budget_mb / 4)
+        others = collect(generator, segmenter, latents(number, dim, threshold_seed), layers, batch_size, budget_mb)
+    found = dissect_samples(collected, threshold, others, no_label, examples, budget_mb / 4)
     ranked = rank_units(found, excluded_units)
     if context.dry_run:
         log.info("dry run: %s", figures(found))
         return
     table = table.to(distributed.pick_device())
-    views = [_layer_view(found, drawn, layer, ranked[layer], generator, table) for layer in layers]
+    views = [_layer_view(found, collected, layer, ranked[layer], generator, table) for layer in layers]
     info = {
         "config": context.name,
         "drawings": str(number),
@@ -170,7 +170,7 @@ def _write(
 
 
 def _layer_view(
-    found: Dissection, drawn: Samples, layer: str, ranked: Tensor, generator: nn.Module, table: Tensor
+    found: Dissection, collected: Samples, layer: str, ranked: Tensor, generator: nn.Module, table: Tensor
 ) -> LayerView:
     labels, drawing = _drawing(found, layer)
     first = int(found.labels[0] == NO_LABEL)
@@ -178,18 +178,18 @@ def _layer_view(
     needed = sorted(
         {n for units in wanted for u in units for n in found.layers[layer].top[u, :DRAWINGS_SHOWN].tolist()}
     )
-    pictures = _pictures(generator, table, needed)
+    images = _images_u8(generator, table, needed)
     view = LayerView(layer, len(labels), int(drawing.sum()))
     for row, units in enumerate(wanted):
         label = row + first
         members = [
-            _unit_view(found, drawn, layer, unit, label, pictures, bool(labels[unit] == label)) for unit in units
+            _unit_view(found, collected, layer, unit, label, images, bool(labels[unit] == label)) for unit in units
         ]
         view.labels.append(
             LabelView(
                 found.labels[label],
                 found.categories[label],
-                found.label_counts[label].item() / (found.drawings * drawn.maps.pixels),
+                found.label_counts[label].item() / (found.images * collected.maps.pixels),
                 int((drawing & (labels == label)).sum()),
                 members,
             )
@@ -198,23 +198,23 @@ def _layer_view(
 
 
 def _unit_view(
-    found: Dissection, drawn: Samples, layer: str, unit: int, label: int, pictures: dict[int, Tensor], own: bool
+    found: Dissection, collected: Samples, layer: str, unit: int, label: int, images: dict[int, Tensor], own: bool
 ) -> UnitView:
     dissected = found.layers[layer]
     numbers = dissected.top[unit, :DRAWINGS_SHOWN].tolist()
-    values = drawn.activations[layer][numbers, unit : unit + 1]
-    on = (upsampled(values, drawn.maps.size) > dissected.levels[unit].to(values.device))[:, 0].cpu().numpy()
+    values = collected.activations[layer][numbers, unit : unit + 1]
+    on = (upsampled(values, collected.maps.size) > dissected.thresholds[unit].to(values.device))[:, 0].cpu().numpy()
     row = label - int(found.labels[0] == NO_LABEL)
-    there = drawn.maps.label(row)[numbers].unflatten(1, drawn.maps.size).cpu().numpy()
-    shown = [Drawing(pictures[n].numpy(), *masks) for n, *masks in zip(numbers, on, there, strict=True)]
-    return UnitView(unit, dissected.iou[label, unit].item(), dissected.levels[unit].item(), shown, own)
+    there = collected.maps.label(row)[numbers].unflatten(1, collected.maps.size).cpu().numpy()
+    shown = [ExampleImage(images[n].numpy(), *masks) for n, *masks in zip(numbers, on, there, strict=True)]
+    return UnitView(unit, dissected.iou[label, unit].item(), dissected.thresholds[unit].item(), shown, own)
 
 
 @torch.no_grad()
-def _pictures(generator: nn.Module, table: Tensor, numbers: Sequence[int]) -> dict[int, Tensor]:
-    """Drawings to show, by number, (R, R, 3) uint8."""
+def _images_u8(generator: nn.Module, table: Tensor, numbers: Sequence[int]) -> dict[int, Tensor]:
+    """Images to show, by number, (R, R, 3) uint8."""
     shown: dict[int, Tensor] = {}
     for part in torch.tensor(numbers).split(16):
         for number, image in zip(part.tolist(), generator(table[part.to(table.device)]), strict=True):
-            shown[number] = picture(image)
+            shown[number] = to_uint8(image)
     return shown

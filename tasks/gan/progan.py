@@ -1,10 +1,10 @@
 """Train a Progressive GAN (arXiv:1710.10196) on renders of the embedded world, resolution by resolution.
 
-The generator of "Learning Words by Drawing Images" (CVPR 2019) draws from latents what that system then edits.
+The generator of "Learning Words by Drawing Images" (CVPR 2019) makes from latents what that system then edits.
 ``python run.py -f gan/progan_world_cpu.yaml`` trains a small one on one core, ``gan/progan_world.yaml`` a larger one on
-GPUs. The real pictures seen decide the resolution and how far it is faded in, so that a resumed run goes on exactly.
+GPUs. The real images seen decide the resolution and how far it is faded in, so that a resumed run goes on exactly.
 
-Shape letters: B global batch, b batch of this rank, R side of the pictures.
+Shape letters: B global batch, b batch of this rank, R height and width of the images.
 """
 
 import logging
@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 
 from common import distributed
 from common.errors import UserError
-from config import Fault, Offers
+from config import Deferred, Problem
 from config.limits import BatchSize, Count
 from datasets.loading.batch_sizes import uneven_share
 from datasets.world.renders import Renders
@@ -35,12 +35,12 @@ from gan.latents import latents
 from gan.progan.growing import GrowingGenerator, ProganDiscriminator, blend
 from gan.progan.objectives import Objective
 from gan.progan.schedule import Growth, Phase, Stage
-from tasks.checks import Node, plan_faults, unshared_batch
+from tasks.checks import Node, plan_errors, unshared_batch
 
 log = logging.getLogger(__name__)
 
-Optimise = Annotated[Callable[..., Optimizer], Offers("params")]
-GRID = (6, 10)  # rows and columns of a picture of samples
+Optimise = Annotated[Callable[..., Optimizer], Deferred("params")]
+GRID = (6, 10)  # rows and columns of an image of samples
 
 
 @dataclass
@@ -48,10 +48,10 @@ class Measure:
     """How a generator is measured while it is trained.
 
     Attributes:
-        features: what pictures are compared by.
-        images: generated pictures, compared with as many real ones or all there are.
-        batch_size: pictures drawn at a time.
-        samples: folder for a picture of samples at every evaluation; None writes none.
+        features: what images are compared by.
+        images: generated images, compared with as many real ones or all there are.
+        batch_size: images generated at a time.
+        samples: folder for an image of samples at every evaluation; None writes none.
     """
 
     features: FeatureNetwork
@@ -69,14 +69,14 @@ class Progan:
         objective: what both minimise.
         generator_optimizer: of the generator's parameters.
         discriminator_optimizer: of the discriminator's.
-        phases: resolutions, and how many pictures each is trained with.
+        phases: resolutions, and how many images each is trained with.
         measure: how the generator is measured.
         steps_per_epoch: optimisation steps that count as an epoch, after which the trainer may evaluate.
         data: given by main.
         device: given by main.
 
     Raises:
-        UserError: networks, phases and pictures do not fit one another, or batches cannot be shared by the ranks.
+        UserError: networks, phases and images do not fit one another, or batches cannot be shared by the ranks.
     """
 
     metric = "negative_frechet_distance"
@@ -116,9 +116,9 @@ class Progan:
         self._real_features: np.ndarray | None = None
 
     @staticmethod
-    def given_faults(
+    def validate_with_siblings(
         phases: list[Node], data: Node, trainer: Node | None = None, launch: Node | None = None
-    ) -> Iterator[Fault]:
+    ) -> Iterator[Problem]:
         """Refuse a training that cannot be as it is planned; here each phase has a batch of its own.
 
         Args:
@@ -127,10 +127,10 @@ class Progan:
             trainer: its node.
             launch: its node.
 
-        Returns:
-            A fault for each thing that cannot be.
+        Yields:
+            Key path and message.
         """
-        yield from plan_faults(Progan.module_names, Progan.metrics, data, trainer, launch)
+        yield from plan_errors(Progan.module_names, Progan.metrics, data, trainer, launch)
         for key, size in Progan.batch_sizes({"phases": phases}):
             yield from unshared_batch(key, size, launch)
 
@@ -155,7 +155,7 @@ class Progan:
                 )
         if self.data.size != last.resolution:
             raise UserError(
-                f"{self.data.folder} holds pictures of {self.data.size} pixels, the last phase is at {last.resolution}"
+                f"{self.data.folder} holds images of {self.data.size} pixels, the last phase is at {last.resolution}"
             )
         for phase in phases:
             if uneven := uneven_share(phase.batch_size, self.data.world_size):
@@ -167,14 +167,14 @@ class Progan:
         """Nothing changes from epoch to epoch."""
 
     def batches(self, epoch: int, start: int) -> Iterator[Tensor]:
-        """Yield this rank's real pictures (b, 3, S, S) uint8 at full size."""
+        """Yield this rank's real images (b, 3, S, S) uint8 at full size."""
         first = epoch * self.steps_per_epoch
         for step in range(first + start, first + self.steps_per_epoch):
             stage = self.growth.at(step)
             yield self.data.batch(stage.images, stage.batch_size)
 
     def train_step(self, batch: Tensor, step: Step) -> dict[str, Tensor | float]:
-        """Draw once; improve the discriminator on these pictures, then the generator against it."""
+        """Draw once; improve the discriminator on these images, then the generator against it."""
         stage = self.growth.at(step.index)
         self.generator.reach(stage.level, stage.alpha)
         real = self._real(batch, stage)
@@ -194,7 +194,7 @@ class Progan:
         return {"generator": loss, **terms, **progress}
 
     def _real(self, batch: Tensor, stage: Stage) -> Tensor:
-        """Turn full-size uint8 pictures into those of a stage, (b, 3, R, R) in [-1, 1], faded like the generated."""
+        """Turn full-size uint8 images into those of a stage, (b, 3, R, R) in [-1, 1], faded like the generated."""
         full = batch.to(self.device, non_blocking=True).float().div(127.5).sub(1)
         factor = full.shape[-1] // (4 * 2**stage.level)
         images = F.avg_pool2d(full, factor) if factor > 1 else full
@@ -206,7 +206,7 @@ class Progan:
 
     @torch.no_grad()
     def sample(self, number: int) -> Iterator[Tensor]:
-        """Yield ``number`` latents' pictures at full size, batches (n, 3, S, S) uint8; small ones are enlarged."""
+        """Yield ``number`` latents' images at full size, batches (n, 3, S, S) uint8; small ones are enlarged."""
         table = latents(number, self.generator.grown.latent_dim)
         for part in table.split(self.measure.batch_size):
             images = self.generator.draw(part.to(self.device))
@@ -215,7 +215,7 @@ class Progan:
             yield to_uint8(images)
 
     def distance(self, limit: int | None = None) -> FrechetDistance:
-        """Measure the generator against the validation pictures, or ``limit`` batches of them, at full size."""
+        """Measure the generator against the validation images, or ``limit`` batches of them, at full size."""
         number, size, network = self.measure.images, self.measure.batch_size, self.measure.features
         if isinstance(network, torch.nn.Module):
             network.to(self.device)
@@ -227,11 +227,11 @@ class Progan:
         return frechet_distance(generated, self._real_features, network, self.data.size)
 
     def learns_from(self) -> dict[str, str]:
-        """Return number and digest of the pictures."""
+        """Return number and digest of the images."""
         return self.data.digests()
 
     def evaluate(self, limit: int | None = None) -> dict[str, float]:
-        """Return the Fréchet distance and how far training has come; leave a picture of samples where asked for."""
+        """Return the Fréchet distance and how far training has come; leave an image of samples where asked for."""
         level, alpha = self.generator.reached.tolist()
         found = None
         if distributed.is_main():
@@ -249,24 +249,24 @@ class Progan:
     def _write_samples(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         number = len(list(folder.glob("samples_*.png")))
-        picture = self.grid()
-        Image.fromarray(picture).save(folder / f"samples_{number:04d}.png")
+        image = self.grid()
+        Image.fromarray(image).save(folder / f"samples_{number:04d}.png")
 
     def grid(self) -> np.ndarray:
-        """Return samples over fixed latents and, below them, one row of real pictures, (H, W, 3) uint8."""
+        """Return samples over fixed latents and, below them, one row of real images, (H, W, 3) uint8."""
         rows, columns = GRID
         made = torch.cat(list(self.sample(rows * columns)))[: rows * columns].cpu()
         real = next(self.data.validation_batches(columns))
         made = torch.cat([made, real]).permute(0, 2, 3, 1).numpy()
-        side = made.shape[1]
+        resolution = made.shape[1]
         rows = len(made) // columns
-        tiles = made[: rows * columns].reshape(rows, columns, side, side, 3)
-        return tiles.transpose(0, 2, 1, 3, 4).reshape(rows * side, columns * side, 3)
+        tiles = made[: rows * columns].reshape(rows, columns, resolution, resolution, 3)
+        return tiles.transpose(0, 2, 1, 3, 4).reshape(rows * resolution, columns * resolution, 3)
 
     def examples(self) -> list[Example]:
-        """Return three validation pictures."""
-        pictures = next(self.data.validation_batches(3))
-        return [Example(picture.permute(1, 2, 0).numpy(), None, "a real picture") for picture in pictures]
+        """Return three validation images."""
+        images = next(self.data.validation_batches(3))
+        return [Example(image.permute(1, 2, 0).numpy(), None, "a real image") for image in images]
 
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:  # noqa: ARG002
         """Measure the generator and write ``samples.png``: samples over fixed latents, the last row is real."""

@@ -29,7 +29,7 @@ from gan.progan.schedule import Growth, Phase
 log = logging.getLogger(__name__)
 
 BATCH = 100
-GRID = (8, 12)  # rows and columns of the picture of samples
+GRID = (8, 12)  # rows and columns of the image of samples
 
 
 def averaged_generator(state: dict[str, Any], source: Path) -> tuple[ProganGenerator, dict[str, Any]]:
@@ -64,17 +64,17 @@ def export(
     folder: Path = shipped.FOLDER,
     samples: Path | None = None,
 ) -> None:
-    """Write a generator with its config, seed, training pictures seen and Fréchet distance to held-out renders.
+    """Write a generator with its config, seed, training images seen and Fréchet distance to held-out renders.
 
     Args:
         run_folder: of the training, or a checkpoint.
         data: folder of the renders it was trained on, whose validation split is compared with.
-        features: what pictures are compared by; each gives a figure.
+        features: what images are compared by; each gives a figure.
         context: given by run.py.
-        images: generated pictures that are compared.
+        images: generated images that are compared.
         name: of the files written.
         folder: where they go.
-        samples: file for a picture of samples, none by default.
+        samples: file for an image of samples, none by default.
 
     Raises:
         UserError: there is no such checkpoint, or no such renders.
@@ -84,10 +84,10 @@ def export(
     renders = Renders(data)
     trainings = history(state, values)
     seen = sum(training["images_seen"] for training in trainings)
-    pictures = draw(model, images)
+    generated = draw(model, images)
     real = [resized(batch, model.resolution) for batch in renders.validation_batches(BATCH)]
-    figures = [measured(pictures, real, network) for network in features]
-    log.info("step %d, %d real pictures seen: %s", state["step"], seen, "; ".join(map(str, figures)))
+    figures = [measured(generated, real, network) for network in features]
+    log.info("step %d, %d real images seen: %s", state["step"], seen, "; ".join(map(str, figures)))
     if context.dry_run:
         return
     made = {
@@ -101,7 +101,7 @@ def export(
     log.info("wrote %s (%.1f MB)", path, path.stat().st_size / 1e6)
     if samples is not None:
         samples.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(tiled(pictures)).save(samples)
+        Image.fromarray(tiled(generated)).save(samples)
 
 
 def history(state: dict[str, Any], values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ def history(state: dict[str, Any], values: dict[str, Any]) -> list[dict[str, Any
         values: its config.
 
     Returns:
-        For each training, the first one first: pictures seen, steps, minutes, seed and config.
+        For each training, the first one first: images seen, steps, minutes, seed and config.
 
     Raises:
         UserError: the checkpoint that a training started from is gone.
@@ -132,7 +132,7 @@ def history(state: dict[str, Any], values: dict[str, Any]) -> list[dict[str, Any
 
 
 def measured(generated: torch.Tensor, real: list[torch.Tensor], network: FeatureNetwork) -> FrechetDistance:
-    """Compare generated pictures (N, 3, R, R) uint8 with batches of real ones.
+    """Compare generated images (N, 3, R, R) uint8 with batches of real ones.
 
     Args:
         generated: (N, 3, R, R) uint8.
@@ -148,20 +148,20 @@ def measured(generated: torch.Tensor, real: list[torch.Tensor], network: Feature
 
 @torch.no_grad()
 def draw(model: ProganGenerator, number: int) -> torch.Tensor:
-    """Draw the pictures of the first ``number`` latents with ``model``, (number, 3, R, R) uint8."""
+    """Generate the images of the first ``number`` latents with ``model``, (number, 3, R, R) uint8."""
     table = latents(number, model.latent_dim)
     return torch.cat([to_uint8(model(part)) for part in table.split(BATCH)])
 
 
-def resized(images: torch.Tensor, side: int) -> torch.Tensor:
-    """Shrink uint8 pictures ``images`` (B, 3, S, S) to ``side`` pixels by averaging, (B, 3, side, side) uint8."""
-    return torch.nn.functional.adaptive_avg_pool2d(images.float(), side).round().to(torch.uint8)
+def resized(images: torch.Tensor, resolution: int) -> torch.Tensor:
+    """Shrink uint8 ``images`` (B, 3, S, S) to ``resolution`` pixels by averaging, (B, 3, R, R) uint8."""
+    return torch.nn.functional.adaptive_avg_pool2d(images.float(), resolution).round().to(torch.uint8)
 
 
-def tiled(pictures: torch.Tensor) -> np.ndarray:
-    """Lay the first of ``pictures`` (N, 3, R, R) uint8 side by side, 12 in a row, at most 8 rows, (H, W, 3) uint8."""
+def tiled(generated: torch.Tensor) -> np.ndarray:
+    """Lay the first of ``generated`` (N, 3, R, R) uint8 side by side, 12 in a row, at most 8 rows, (H, W, 3) uint8."""
     rows, columns = GRID
-    rows = min(rows, len(pictures) // columns)
-    side = pictures.shape[-1]
-    tiles = pictures[: rows * columns].permute(0, 2, 3, 1).reshape(rows, columns, side, side, 3)
-    return tiles.permute(0, 2, 1, 3, 4).reshape(rows * side, columns * side, 3).numpy()
+    rows = min(rows, len(generated) // columns)
+    resolution = generated.shape[-1]
+    tiles = generated[: rows * columns].permute(0, 2, 3, 1).reshape(rows, columns, resolution, resolution, 3)
+    return tiles.permute(0, 2, 1, 3, 4).reshape(rows * resolution, columns * resolution, 3).numpy()

@@ -6,7 +6,7 @@ on objects only), and the deep head counts 0.4 as where that architecture comes 
 ``python run.py -f gan/segmenter_world.yaml`` makes the one that is shipped, ``gan/segmenter_resnet50.yaml`` the
 published architecture.
 
-Shape letters: b pictures of this rank, H, W pixels.
+Shape letters: b images of this rank, H, W pixels.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common import distributed
-from config import Fault
+from config import Problem
 from config.limits import Weight
-from datasets.world.attribute_pictures import AttributePictures, LabelledPictures, SegmentationData
+from datasets.world.attribute_images import AttributeImages, LabelledImages, SegmentationData
 from engine.context import Context
 from engine.init_from import read_checkpoint
 from engine.optimization import Length, Optimization
@@ -31,9 +31,9 @@ from evaluation.segmentation import LabelCounts
 from models.segmenter.file import save_segmenter
 from models.segmenter.labels import ATTRIBUTE_GROUPS, GROUPS, attribute_labels
 from models.segmenter.network import AttributeSegmenter
-from tasks.checks import Node, plan_faults
+from tasks.checks import Node, plan_errors
 
-SHOWN = 24  # pictures in the report
+SHOWN = 24  # images in the report
 
 
 def attribute_cross_entropy(scores: Tensor, numbers: Tensor) -> dict[str, Tensor]:
@@ -92,13 +92,13 @@ class SegmenterTraining:
         self.schedulers = {} if schedule is None else {"segmenter": schedule}
 
     def learns_from(self) -> dict[str, str]:
-        """Return nothing: the pictures are rendered as the config says, which a run keeps."""
+        """Return nothing: the images are rendered as the config says, which a run keeps."""
         return {}
 
     @staticmethod
-    def given_faults(
+    def validate_with_siblings(
         data: Node, optimization: Node | None = None, trainer: Node | None = None, launch: Node | None = None
-    ) -> Iterator[Fault]:
+    ) -> Iterator[Problem]:
         """Refuse a training that cannot be as it is planned.
 
         Args:
@@ -107,21 +107,21 @@ class SegmenterTraining:
             trainer: its node.
             launch: its node.
 
-        Returns:
-            A fault for each thing that cannot be.
+        Yields:
+            Key path and message.
         """
-        yield from plan_faults(
+        yield from plan_errors(
             SegmenterTraining.module_names, SegmenterTraining.metrics, data, trainer, launch, optimization
         )
 
     def begin_epoch(self, epoch: int) -> None:
         """Nothing changes between epochs."""
 
-    def batches(self, epoch: int, start: int) -> Iterator[LabelledPictures]:
+    def batches(self, epoch: int, start: int) -> Iterator[LabelledImages]:
         """Return this rank's training batches from position ``start`` on."""
         return self.data.batches(epoch, start)
 
-    def train_step(self, batch: LabelledPictures, step: Step) -> dict[str, Tensor | float]:
+    def train_step(self, batch: LabelledImages, step: Step) -> dict[str, Tensor | float]:
         """Lower the cross-entropy of every group, and of the deep head."""
         batch = batch.to(self.device)
         scores, deep = self.segmenter(batch.images)
@@ -148,18 +148,18 @@ class SegmenterTraining:
         return self.count(self.data.validation, limit).metrics()
 
     @torch.no_grad()
-    def count(self, pictures: AttributePictures, limit: int | None = None) -> LabelCounts:
+    def count(self, dataset: AttributeImages, limit: int | None = None) -> LabelCounts:
         """Segment a set, each rank its share; the counts are the same on every rank.
 
         Args:
-            pictures: the set.
+            dataset: the set.
             limit: the most batches; None for all.
 
         Returns:
             The counts of every label.
         """
         counts = LabelCounts()
-        for batch in self.data.evaluation_batches(pictures, limit):
+        for batch in self.data.evaluation_batches(dataset, limit):
             images, numbers = batch.to(self.device)
             scores = self.segmenter(images).scores
             counts.add(attribute_labels(scores), self._at(numbers, scores))
@@ -171,7 +171,7 @@ class SegmenterTraining:
     def examples(self) -> list[Example]:
         """Return three validation renders."""
         images = self.data.validation.take(torch.arange(min(3, len(self.data.validation)))).images
-        return [Example(picture, None, "a render") for picture in _pictures(images)]
+        return [Example(image, None, "a render") for image in _images_u8(images)]
 
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
         """Evaluate the test renders; write the page with overlays, and the weights with how they were made."""
@@ -196,7 +196,7 @@ class SegmenterTraining:
         batch = self.data.test.take(torch.arange(min(SHOWN, len(self.data.test)))).to(self.device)
         scores = torch.cat([self.segmenter(part).scores for part in batch.images.split(8)])
         found, truth = attribute_labels(scores).cpu(), self._at(batch.numbers, scores).cpu()
-        triples = zip(_pictures(batch.images), found.numpy(), truth.numpy(), strict=True)
+        triples = zip(_images_u8(batch.images), found.numpy(), truth.numpy(), strict=True)
         return [Overlay(*triple) for triple in triples]
 
     def _write_weights(self, folder: RunFolder, context: Context, metrics: dict[str, float]) -> None:
@@ -209,6 +209,6 @@ class SegmenterTraining:
         save_segmenter(self.segmenter, folder.path / "segmenter.safetensors", about)
 
 
-def _pictures(images: Tensor) -> np.ndarray:
-    """Return pictures (b, H, W, 3) uint8 of images (b, 3, H, W) in [-1, 1]."""
+def _images_u8(images: Tensor) -> np.ndarray:
+    """Return images (b, H, W, 3) uint8 of images (b, 3, H, W) in [-1, 1]."""
     return ((images.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()

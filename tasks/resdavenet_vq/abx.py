@@ -48,7 +48,7 @@ from tasks.results import results_folder, write_results
 log = logging.getLogger(__name__)
 COVERED = 0.7  # share of an utterance that its items reach, below which frame_seconds is doubted
 FEW_TRIPLETS = 1000
-SAID_NEGATIVE = 0.01  # share of what is below zero from which it is told
+SAID_NEGATIVE = 0.01  # share of what is below zero from which it is reported
 
 
 class Stored(NamedTuple):
@@ -82,7 +82,7 @@ def abx(
     """Measure ABX errors of some layers and write tables, metrics and a report.
 
     Args:
-        data: dataset of the utterances; without pictures it loads faster.
+        data: dataset of the utterances; without images it loads faster.
         context: given by run.py.
         layers: names of layers such as ``conv2`` and ``quant2``; ``logmel`` is the input itself.
         model: the trained speech encoder; None for ``logmel`` alone.
@@ -292,5 +292,5 @@ def _finish(folder: RunFolder, context: Context, rows: Sequence[AbxRow], weights
     if short:
         log.warning("items shorter than a frame, compared by the one frame they lie in: %s", short)
     sections = [("ABX phone discrimination", abx_section(rows))]
-    write_results(folder, context, "how well phones are told apart", metrics, sections, weights=weights)
+    write_results(folder, context, "how well phones are distinguished", metrics, sections, weights=weights)
     say(as_text(rows))

@@ -89,8 +89,8 @@ class Utterances:
             first, last = max(0.0, start - AROUND_WORD), min(len(sound) / SAMPLE_RATE, end + AROUND_WORD)
             if first >= last:  # behind the sound: alignments may be kept as they are
                 continue
-            told = f"{keyword.upper()} from {start:.2f} to {end:.2f} s"
-            shown.append(self._drawn(row, sound, [(told, first, last)], listened=(first, last)))
+            caption = f"{keyword.upper()} from {start:.2f} to {end:.2f} s"
+            shown.append(self._drawn(row, sound, [(caption, first, last)], listened=(first, last)))
         return shown
 
     def _drawn(
@@ -101,10 +101,10 @@ class Utterances:
         listened: tuple[float, float] | None = None,
     ) -> ShownUtterance:
         record, figures = self.dataset.record(row), []
-        for told, start, end in parts:
+        for caption, start, end in parts:
             name = f"row_{row}_{start:.2f}_{end:.2f}"
             figure = transcripts(sound, SAMPLE_RATE, self._tiers(row, record.uttid), start, end)
-            figures.append((told, save(figure, self.folder / name)[1]))
+            figures.append((caption, save(figure, self.folder / name)[1]))
         heard = sound if listened is None else cut(sound, *listened)
         return ShownUtterance(f"{record.uttid} {record.speaker}".strip(), record.text, heard, SAMPLE_RATE, figures)
 

@@ -31,7 +31,7 @@ def export(
     comparison of trainings puts them.
 
     Args:
-        run: a run folder of a speech-image or drawing task (its best weights), or one of its checkpoint files.
+        run: a run folder of a speech-image or words-by-drawing task (its best weights), or one of its checkpoint files.
         output: the ``.json``; the ``.safetensors`` goes beside it.
         context: given by run.py.
         made_by: the commands that made the run, for readers.

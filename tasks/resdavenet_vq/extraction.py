@@ -70,7 +70,7 @@ def extract(
 
     Args:
         model: the speech model.
-        dataset: of the utterances; without pictures it loads faster.
+        dataset: of the utterances; without images it loads faster.
         layers: names of layers, ``logmel`` for the input itself; all are computed in one pass.
         features: whether features are wanted.
         codes: whether codes are wanted.
@@ -94,10 +94,10 @@ def extract(
     for batch in progress(loader.batches(0), loader.steps_per_epoch, "encoding, batches"):
         mel, nframes = _log_mels(batch, model.device)
         for length in nframes.unique().tolist():  # more than one only where a file's header was wrong
-            places = (nframes == length).nonzero()[:, 0]
-            made = model.encode(layers, mel[places.to(mel.device), :, :length])
-            for place, row in enumerate(batch["index"][places].tolist()):
-                kept = {name: _frames(model, name, made[name], place, length, whole_frames) for name in layers}
+            positions = (nframes == length).nonzero()[:, 0]
+            made = model.encode(layers, mel[positions.to(mel.device), :, :length])
+            for position, row in enumerate(batch["index"][positions].tolist()):
+                kept = {name: _frames(model, name, made[name], position, length, whole_frames) for name in layers}
                 _check_finite(kept, dataset, row)
                 yield Utterance(row, length, {n: _asked(f, features, codes) for n, f in kept.items()})
 
@@ -121,11 +121,11 @@ def extract_all(model: SpeechModel, dataset: SpokenCaptions, layers: Sequence[st
     return sorted(extract(model, dataset, layers, **how), key=lambda utterance: utterance.row)
 
 
-def _frames(model: SpeechModel, name: str, layer: Layer, place: int, length: int, whole: bool) -> Frames:
+def _frames(model: SpeechModel, name: str, layer: Layer, position: int, length: int, whole: bool) -> Frames:
     """Cut one utterance out of a layer's batch."""
     values, codes = layer
     kept = max(1, length // model.pooling(name)) if whole else values.shape[-1]
-    return Frames(values[place, :, :kept], None if codes is None else codes[place, :kept], model.seconds(name))
+    return Frames(values[position, :, :kept], None if codes is None else codes[position, :kept], model.seconds(name))
 
 
 def _check_finite(layers: dict[str, Frames], dataset: SpokenCaptions, row: int) -> None:

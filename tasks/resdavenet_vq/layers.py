@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import config
 from common.errors import UserError
-from config import Fault, refuse
+from config import Problem, check_values
 from engine.init_from import load_run
 from models.resdavenet import MEL_BINS, STAGES, ResDavenet
 from models.resdavenet_vq import ResDavenetVq
@@ -38,8 +38,8 @@ class SpeechSource:
     """Where a trained speech encoder comes from; one of the two.
 
     Attributes:
-        run: a run folder of a speech-image or drawing task (its best weights), one of its checkpoint files, or the
-            ``.json`` of an exported encoder such as the one that comes with the project.
+        run: a run folder of a speech-image or words-by-drawing task (its best weights), one of its checkpoint files, or
+            the ``.json`` of an exported encoder such as the one that comes with the project.
         published: an experiment folder of wnhsu/ResDAVEnet-VQ (``args.pkl`` beside ``models/``), or its
             ``models/audio_model.eN.pth``.
     """
@@ -48,18 +48,18 @@ class SpeechSource:
     published: Path | None = None
 
     def __post_init__(self) -> None:
-        refuse(self)
+        check_values(self)
 
     @staticmethod
-    def faults(run: Path | None, published: Path | None) -> Iterator[Fault]:
+    def validate(run: Path | None, published: Path | None) -> Iterator[Problem]:
         """Refuse both places, and none.
 
         Args:
             run: a run folder or checkpoint.
             published: a published experiment.
 
-        Returns:
-            A fault where not exactly one is given.
+        Yields:
+            Key path and message where not exactly one is given.
         """
         if (run is None) == (published is None):
             found = "none" if run is None else "both"
@@ -158,7 +158,7 @@ class SpeechModel:
         """Yield every layer by name as it is computed."""
         yield LOGMEL, (mel, None)
         if isinstance(self.speech, ResDavenetVq):
-            for number, (before, made) in enumerate(self.speech.passes(mel), 1):
+            for number, (before, made) in enumerate(self.speech.run_stages(mel), 1):
                 yield f"conv{number}", (before, None)
                 if made is not None:
                     yield f"quant{number}", (made.values, made.codes)

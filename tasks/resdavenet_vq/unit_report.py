@@ -64,7 +64,7 @@ def unit_report(
 
     Args:
         models: trained speech encoders by the names that the figures use; null takes one away that a config names.
-        data: dataset of utterances with word alignments and sounds; without pictures it loads faster.
+        data: dataset of utterances with word alignments and sounds; without images it loads faster.
         context: given by run.py.
         layers: names of quantised layers such as ``quant3``, of each model; all that a model has when None.
         phones: whether phone times are shown, which only worlds of this project have.
@@ -120,9 +120,9 @@ def unit_report(
             ("Words that codes detect", figures_section(compared(found, how.top, figures))),
             *covered,
         ]
-        told = ", ".join(model.name for model in trained.values())
+        names = ", ".join(model.name for model in trained.values())
         shown_sections = [(title, html) for title, html in sections if html]
-        write_results(folder, context, "units", left_out | _metrics(found), shown_sections, weights=told)
+        write_results(folder, context, "units", left_out | _metrics(found), shown_sections, weights=names)
 
 
 def _metrics(found: Mapping[str, Mapping[str, WordDetection]]) -> dict[str, float]:

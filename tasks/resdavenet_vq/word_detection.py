@@ -22,7 +22,7 @@ from engine.context import Context
 from engine.run_folder import RunSettings
 from evaluation.report.parts.words import words_section
 from evaluation.unit_tables import write_alignments, write_unit_tables
-from evaluation.word_detection.alignments import SLACK, alignment_fault
+from evaluation.word_detection.alignments import SLACK, alignment_error
 from evaluation.word_detection.detect import Detecting, WordDetection, chance_of_words, detect_words
 from evaluation.word_detection.tables import write_word_tables
 from tasks.resdavenet_vq.extraction import Utterance, extract_all
@@ -53,7 +53,7 @@ def word_detection(
 
     Args:
         model: the trained speech encoder.
-        data: dataset of utterances with word alignments; without pictures it loads faster.
+        data: dataset of utterances with word alignments; without images it loads faster.
         context: given by run.py.
         layers: names of quantised layers such as ``quant3``; all of them when None.
         how: what counts as a detection.
@@ -92,8 +92,8 @@ def word_detection(
             write_alignments(folder.path / f"alignments_{layer}.jsonl", names, *heard)
             metrics |= {f"{layer}/{name}": value for name, value in found[layer].metrics().items()}
             if layer in chance:  # how often things come is as without it
-                told = chance[layer].metrics().items()
-                metrics |= {f"{layer}/chance/{name}": value for name, value in told if "f1" in name}
+                chance_metrics = chance[layer].metrics().items()
+                metrics |= {f"{layer}/chance/{name}": value for name, value in chance_metrics if "f1" in name}
         sections = [words_section(one, layer, show, chance=chance.get(layer)) for layer, one in found.items()]
         write_results(folder, context, "words that codes detect", metrics, sections, weights=trained.name)
 
@@ -211,22 +211,22 @@ def usable_alignments(
     if bad == "keep":
         return given, left_out
     frames, longest = dataset.lengths(), dataset.cut_at()
-    fine, faults, behind = {}, {}, 0
+    fine, errors, behind = {}, {}, 0
     for row, words in given.items():
         cut = longest is not None and frames[row] >= longest
         duration = FRAME_SECONDS * (longest if cut else frames[row])
         kept = [word for word in words if word[1] <= duration + SLACK] if cut else words
-        fault = alignment_fault(kept, duration if frames[row] else float("inf"))  # 0: a header that cannot be read
-        if fault is None and kept:
+        error = alignment_error(kept, duration if frames[row] else float("inf"))  # 0: a header that cannot be read
+        if error is None and kept:
             fine[row] = kept
             behind += len(words) - len(kept)
-        elif fault is not None:
-            faults[row] = f"row {row} ({dataset.record(row).uttid}): text_alignment: {fault}"
+        elif error is not None:
+            errors[row] = f"row {row} ({dataset.record(row).uttid}): text_alignment: {error}"
     if bad == "error":
-        report_problems(dataset.source, faults.values(), "mend them, or set bad_alignments=skip (or keep)")
-    elif faults:
-        log.warning("%d utterances left out for their alignments, one is: %s", len(faults), next(iter(faults.values())))
+        report_problems(dataset.source, errors.values(), "mend them, or set bad_alignments=skip (or keep)")
+    elif errors:
+        log.warning("%d utterances left out for their alignments, one is: %s", len(errors), next(iter(errors.values())))
     if not fine:
-        first = next(iter(faults.values()), "all words lie behind the cut, see max_frames")
+        first = next(iter(errors.values()), "all words lie behind the cut, see max_frames")
         raise UserError(f"no alignment of {dataset.source} fits its sound, the first: {first}")
-    return fine, left_out | {"utterances_with_bad_alignment": len(faults), "words_behind_the_cut": behind}
+    return fine, left_out | {"utterances_with_bad_alignment": len(errors), "words_behind_the_cut": behind}

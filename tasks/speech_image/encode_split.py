@@ -77,10 +77,10 @@ def _check_finite(dataset: SpokenCaptions, index: Tensor, maps: dict[str, Tensor
     for name, values in maps.items():
         bad = (~values.isfinite().flatten(1).all(1)).nonzero()[:, 0]
         if len(bad):
-            told = UserError(
+            error = UserError(
                 f"the {name} map of it is not finite, expected numbers; look at the weights of the encoder"
             )
-            raise dataset.unusable(int(index[bad[0].item()]), told)
+            raise dataset.unusable(int(index[bad[0].item()]), error)
 
 
 def _concatenated(rows: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> list[Tensor]:
@@ -104,8 +104,8 @@ def _stack_padded(parts: list[Tensor]) -> Tensor:
 def _gather(share: list[Tensor] | None, pooling: int | None) -> tuple[list[Tensor] | None, int | None]:
     """Concatenate every rank's rows; the speech maps may differ in length, and a rank may have no rows (None)."""
     device = distributed.pick_device() if torch.distributed.get_backend() == "nccl" else torch.device("cpu")
-    told = None if share is None else ([tensor.shape[1:] for tensor in share], pooling)
-    known = [one for one in distributed.gather_objects(told) if one is not None]
+    error = None if share is None else ([tensor.shape[1:] for tensor in share], pooling)
+    known = [one for one in distributed.gather_objects(error) if one is not None]
     if not known:
         return None, None
     shapes, pooling = known[0]

@@ -88,9 +88,7 @@ class FileImages:
         """
         for loader in (data.train_loader, *data.loaders.values()):
             if loader.dataset.image is None:
-                raise UserError(
-                    "data: a dataset has image: null, but this task looks at pictures; give size and resize"
-                )
+                raise UserError("data: a dataset has image: null, but this task looks at images; give size and resize")
 
     def prepared(self, batch: Batch) -> Batch:
         """Return the batch as it is."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from losses import LossError
 
 
-def draw_imposters(n: int, generator: torch.Generator | None = None) -> Tensor:
+def draw_impostors(n: int, generator: torch.Generator | None = None) -> Tensor:
     """Draw for each row another row of the batch, all others equally likely.
 
     Args:
@@ -28,16 +28,16 @@ def draw_imposters(n: int, generator: torch.Generator | None = None) -> Tensor:
     return draws + (draws >= torch.arange(n))
 
 
-def leave_out_same_picture(scores: Tensor, pictures: Tensor) -> Tensor:
-    """Lower the scores of pairs that share a picture without being a pair, so that no loss takes them for impostors.
+def leave_out_same_image(scores: Tensor, images: Tensor) -> Tensor:
+    """Lower the scores of pairs that share an image without being a pair, so that no loss takes them for impostors.
 
     Args:
         scores: (B, B), the diagonal holds the pairs.
-        pictures: (B,) a number for each pair's picture.
+        images: (B,) a number for each pair's image.
 
     Returns:
         (B, B).
     """
-    shared = pictures[:, None] == pictures[None, :]
+    shared = images[:, None] == images[None, :]
     shared.fill_diagonal_(False)
     return scores.masked_fill(shared, -1e4)

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from common import distributed
-from config import Offers
+from config import Deferred
 from datasets.spoken_captions.splits import SpeechImageData
 from engine.run_folder import RunFolder
 from engine.task import Step
@@ -23,9 +23,9 @@ from models.similarity import Similarity
 from models.speech_maps import SpeechMaps
 from tasks.speech_image.encode_split import Encode
 from tasks.speech_image.images import Batch, ImageSource
-from tasks.speech_image.impostors import draw_imposters, leave_out_same_picture
+from tasks.speech_image.impostors import draw_impostors, leave_out_same_image
 
-RankingLoss = Annotated[Callable[..., Tensor], Offers("similarity", "imposters")]
+RankingLoss = Annotated[Callable[..., Tensor], Deferred("similarity", "impostors")]
 
 
 class Losses(NamedTuple):
@@ -136,7 +136,7 @@ class Parts:
         if not self.leave_out:
             return scores
         ids = self.images.image_ids(self.data.train_loader.dataset, batch["index"].tolist())
-        return leave_out_same_picture(scores, distributed.gather_rows(ids.to(self.device)))
+        return leave_out_same_image(scores, distributed.gather_rows(ids.to(self.device)))
 
 
 class Ranking:
@@ -157,7 +157,7 @@ class Ranking:
         scores = self.parts.scores(image, speech, batch)
         values: dict[str, Tensor] = {}
         for direction, matrix in (("image_to_speech", scores), ("speech_to_image", scores.T)):
-            imposters = draw_imposters(len(matrix), step.generator).to(matrix.device)
+            impostors = draw_impostors(len(matrix), step.generator).to(matrix.device)
             for loss in self.losses:
-                values[f"{loss.target.__name__}_{direction}"] = loss(similarity=matrix, imposters=imposters)
+                values[f"{loss.target.__name__}_{direction}"] = loss(similarity=matrix, impostors=impostors)
         return Losses(values, {})

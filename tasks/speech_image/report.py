@@ -20,7 +20,7 @@ from tasks.speech_image.encode_split import Encoded
 from tasks.speech_image.ranked import Ranked
 
 Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
-Picture = Callable[[SpokenCaptions, int], np.ndarray]
+ImageOfRow = Callable[[SpokenCaptions, int], np.ndarray]
 EXAMPLES = 4  # best and worst queries of each direction in the report
 ANSWERS = 5
 CURVES = ("train/loss", "learning_rate/", "speed/samples_per_second", "validation/recall@", "validation/median_rank")
@@ -35,7 +35,7 @@ def write_retrieval_report(
     ranked: Ranked,
     compare: Compare,
     split: str,
-    picture: Picture,
+    image_of_row: ImageOfRow,
     sections: Sequence[tuple[str, str]] = (),
     left_out: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, float]:
@@ -44,12 +44,12 @@ def write_retrieval_report(
     Args:
         folder: the run.
         context: its config and command.
-        dataset: the split, for pictures, sounds and texts.
+        dataset: the split, for images, sounds and texts.
         encoded: its maps.
         ranked: the rankings of them.
         compare: the similarity, for the answers of single queries.
         split: its name, for the title.
-        picture: gives the picture of a row of the dataset, (H, W, 3) uint8.
+        image_of_row: gives the image of a row of the dataset, (H, W, 3) uint8.
         sections: heading and HTML of further parts of the report.
         left_out: split -> samples that could not be used, and samples with them.
 
@@ -59,11 +59,11 @@ def write_retrieval_report(
     names = [dataset.record(int(row)).uttid for row in encoded.index]
     images = [names[first] for first in ranked.images.tolist()]
     metrics = write_retrieval(folder.path, ranked.retrieval, images, names) | left_out_metrics(left_out or {})
-    sides = (("speech_to_image", ranked.retrieval.image), ("image_to_speech", ranked.retrieval.speech))
+    both_ways = (("speech_to_image", ranked.retrieval.image), ("image_to_speech", ranked.retrieval.speech))
     queries = [
-        _query(direction, int(position), dataset, encoded, ranked, compare, picture)
-        for direction, side in sides
-        for position in best_and_worst(side.rank.numpy(), EXAMPLES)
+        _query(direction, int(position), dataset, encoded, ranked, compare, image_of_row)
+        for direction, direction_ranks in both_ways
+        for position in best_and_worst(direction_ranks.rank.numpy(), EXAMPLES)
     ]
     report = Report(
         title=f"{context.run_name}: retrieval among {ranked.what(split)}",
@@ -100,12 +100,12 @@ def _query(
     encoded: Encoded,
     ranked: Ranked,
     compare: Compare,
-    picture: Picture,
+    image_of_row: ImageOfRow,
 ) -> Query:
     """Collect one example: the true pair with its matchmap, and the first answers."""
     spoken = direction == "speech_to_image"
-    side = ranked.retrieval.image if spoken else ranked.retrieval.speech
-    match = int(side.match[position])
+    direction_ranks = ranked.retrieval.image if spoken else ranked.retrieval.speech
+    match = int(direction_ranks.match[position])
     image, speech = (match, position) if spoken else (position, match)
     first = int(ranked.images[image])  # row that shows the image
     frames = max(1, int(encoded.nframes[speech]))
@@ -118,9 +118,9 @@ def _query(
     heard = _heard if encoded.pooling is not None else _read
     return Query(
         direction=direction,
-        rank=int(side.rank[position]),
+        rank=int(direction_ranks.rank[position]),
         text=record.text or record.uttid,
-        image_u8=picture(dataset, int(encoded.index[first])),
+        image_u8=image_of_row(dataset, int(encoded.index[first])),
         sample_rate=SAMPLE_RATE,
         matchmap=maps.numpy(),
         retrieved=[
@@ -128,7 +128,7 @@ def _query(
                 dataset,
                 int(encoded.index[found if answers is None else answers[found]]),
                 float(scores[found]),
-                picture,
+                image_of_row,
                 correct=shown[found] == image,
             )
             for found in np.argsort(-scores, kind="stable")[:ANSWERS].tolist()
@@ -170,6 +170,6 @@ def _scores(
     return torch.cat(parts).numpy()
 
 
-def _answer(dataset: SpokenCaptions, row: int, score: float, picture: Picture, correct: bool) -> Retrieved:
+def _answer(dataset: SpokenCaptions, row: int, score: float, image_of_row: ImageOfRow, correct: bool) -> Retrieved:
     record = dataset.record(row)
-    return Retrieved(picture(dataset, row), record.text or record.uttid, score, correct)
+    return Retrieved(image_of_row(dataset, row), record.text or record.uttid, score, correct)

@@ -1,4 +1,4 @@
-"""Learn words from pictures and speech: two encoders, a similarity of their maps, triplet losses both ways.
+"""Learn words from images and speech: two encoders, a similarity of their maps, triplet losses both ways.
 
 The job that "Jointly Discovering Visual Objects and Spoken Words" (arXiv:1804.01452) defined and that both
 "Learning Words by Drawing Images" (CVPR 2019) and ResDAVEnet-VQ (ICLR 2020) build on. Retrieval among held-out pairs
@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from common import distributed
 from common.errors import UserError
-from config import Fault, Offers, resolve_type
+from config import Deferred, Problem, resolve_type
 from datasets.loading.skipped import merge_skipped
 from datasets.spoken_captions.dataset import SpokenCaptions
 from datasets.spoken_captions.splits import SpeechImageData
@@ -30,8 +30,8 @@ from evaluation.retrieval.recall import RECALLS, recall_metrics
 from models.similarity import Similarity
 from models.speech_maps import SpeechMaps
 from published import holds_encoders
-from tasks.checks import plan_faults
-from tasks.fitting import Node, few_pairs, no_pictures, unlike_encoders
+from tasks.checks import plan_errors
+from tasks.fitting import Node, few_pairs, no_images, unlike_encoders
 from tasks.speech_image.caption_encoder import Captions
 from tasks.speech_image.encode_split import Encoded, encode_all
 from tasks.speech_image.images import FileImages, ImageSource
@@ -58,8 +58,8 @@ class SpeechImage:
         images: where the images come from, such as :class:`tasks.words_by_drawing.GeneratedImages`; None: the data
             read them from files.
         similarity: how maps are compared.
-        same_picture: whether another caption of the same picture in a batch counts as an impostor (as in the published
-            systems, whose pictures have one caption each) or is left out. The same are those whose files have the same
+        same_image: whether another caption of the same image in a batch counts as an impostor (as in the published
+            systems, whose images have one caption each) or is left out. The same are those whose files have the same
             bytes, or that were drawn from the same latent. Evaluation always takes them for one.
         data: given by main.
         device: given by main.
@@ -69,7 +69,7 @@ class SpeechImage:
 
     Raises:
         UserError: not exactly one of the caption encoders is given, the encoders' embedding sizes differ, the data come
-            without pictures, a batch has no impostors, or parts do not fit each other.
+            without images, a batch has no impostors, or parts do not fit each other.
     """
 
     metric = "recall@10"
@@ -86,16 +86,16 @@ class SpeechImage:
     def __init__(
         self,
         image_encoder: nn.Module,
-        objective: Annotated[Callable[..., Objective], Offers("parts")],
+        objective: Annotated[Callable[..., Objective], Deferred("parts")],
         optimization: Optimization,
         data: SpeechImageData,
         device: torch.device,
         length: Length,
         speech_encoder: nn.Module | None = None,
-        text_encoder: Annotated[Callable[..., nn.Module], Offers("vocab_size")] | None = None,
-        images: Annotated[Callable[..., ImageSource], Offers("data", "device")] | None = None,
+        text_encoder: Annotated[Callable[..., nn.Module], Deferred("vocab_size")] | None = None,
+        images: Annotated[Callable[..., ImageSource], Deferred("data", "device")] | None = None,
         similarity: Similarity = Similarity(),  # noqa: B008  never changed
-        same_picture: Literal["impostor", "left_out"] = "impostor",
+        same_image: Literal["impostor", "left_out"] = "impostor",
         folder: RunFolder | None = None,
         dry_run: bool = False,
     ) -> None:
@@ -106,7 +106,7 @@ class SpeechImage:
             data.train_loader.note_small_set()
         for key, message in few_pairs({"batch_size": data.batch_size}):
             raise UserError(f"{key}: {message}")
-        self.similarity, self.same_picture = similarity, same_picture
+        self.similarity, self.same_image = similarity, same_image
         self._noted: set[str] = set()  # splits of which it was said that images have several captions
         loader = data.train_loader
         self.batch_size, self.steps_per_epoch = loader.samples_per_step, loader.steps_per_epoch
@@ -142,14 +142,14 @@ class SpeechImage:
             spoken=self.captions.spoken,
             similarity=self.similarity,
             encode=self.encode,
-            leave_out=self.same_picture == "left_out",
+            leave_out=self.same_image == "left_out",
             device=self.device,
             folder=folder,
             dry_run=dry_run,
         )
 
     @staticmethod
-    def faults(image_encoder: Node, speech_encoder: Node | None, text_encoder: Node | None) -> Iterator[Fault]:
+    def validate(image_encoder: Node, speech_encoder: Node | None, text_encoder: Node | None) -> Iterator[Problem]:
         """Refuse two caption encoders or none, and embeddings of two sizes.
 
         Args:
@@ -157,20 +157,20 @@ class SpeechImage:
             speech_encoder: its node, or None.
             text_encoder: its node, or None.
 
-        Returns:
-            A fault for each thing that cannot be.
+        Yields:
+            Key path and message.
         """
         yield from unlike_encoders(image_encoder, speech_encoder, text_encoder)
 
     @staticmethod
-    def given_faults(
+    def validate_with_siblings(
         data: Node,
         objective: Node | None = None,
         images: Node | None = None,
         optimization: Node | None = None,
         trainer: Node | None = None,
         launch: Node | None = None,
-    ) -> Iterator[Fault]:
+    ) -> Iterator[Problem]:
         """Refuse batches without impostors, data without images, and a training that cannot be as it is planned.
 
         Args:
@@ -181,15 +181,15 @@ class SpeechImage:
             trainer: its node.
             launch: its node.
 
-        Returns:
-            A fault for each thing that cannot be.
+        Yields:
+            Key path and message.
         """
         yield from few_pairs(data)
         if images is None:
-            yield from no_pictures(data)
+            yield from no_images(data)
         own = getattr(resolve_type(objective["type"]), "module_names", ()) if objective else ()
         modules = (*SpeechImage.module_names, *own)
-        yield from plan_faults(modules, SpeechImage.metrics, data, trainer, launch, optimization)
+        yield from plan_errors(modules, SpeechImage.metrics, data, trainer, launch, optimization)
 
     holds_published = staticmethod(holds_encoders)
     read_published = staticmethod(published_weights)
@@ -217,8 +217,8 @@ class SpeechImage:
         step.update("encoders", total, parts=values)
         if step.wants_images:
             shown = self.images.shown(batch) | ({} if self.companion is None else self.companion.shown(batch))
-            for name, picture in shown.items():
-                step.show(name, picture)
+            for name, pixels in shown.items():
+                step.show(name, pixels)
         return {"loss": total, **values, **speech.notes, **losses.notes}
 
     def encode(self, batch: dict[str, Any], dataset: SpokenCaptions) -> tuple[Tensor, SpeechMaps]:
@@ -248,11 +248,11 @@ class SpeechImage:
         return distributed.gather_objects(metrics)[0]
 
     def rank(self, split: str, encoded: Encoded) -> Ranked:
-        """Rank every caption for every picture and the other way round, each picture once.
+        """Rank every caption for every image and the other way round, each image once.
 
         Args:
             split: name of a split.
-            encoded: its pictures and captions.
+            encoded: its images and captions.
 
         Returns:
             The ranks and scores.
@@ -262,7 +262,7 @@ class SpeechImage:
         if len(found.images) < len(found.image_of) and split not in self._noted:
             self._noted.add(split)
             log.info("%s: all captions of the same image are right answers to it", found.what(split))
-            if self.same_picture == "impostor":
+            if self.same_image == "impostor":
                 log.warning(
                     "in training, other captions of the same image count as impostors if it is so there too; "
                     "task.same_picture=left_out leaves them out"

@@ -12,7 +12,7 @@ from models.similarity import Similarity
 from published import is_experiment, load_encoders
 from published.resdavenet_vq import experiment as resdavenet_vq
 
-TextEncoder = Annotated[Callable[..., nn.Module], config.Offers("vocab_size")]
+TextEncoder = Annotated[Callable[..., nn.Module], config.Deferred("vocab_size")]
 
 
 class ModelError(UserError):

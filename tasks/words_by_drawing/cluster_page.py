@@ -1,4 +1,4 @@
-"""Writes the page about clusters of feature units from their datapoints: names, picture regions, pieces of speech.
+"""Writes the page about clusters of feature units from their datapoints: names, image regions, pieces of speech.
 
 Shape letters: D feature units, h, w image map, H, W pixels.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from evaluation.report.clusters import ClusterCard, Region, Snippet, write_clusters_report
 from gan.clusters.clustering import Clusters
 from gan.clusters.datapoints import Datapoints
-from gan.clusters.names import ClusterName, Place, Words, name_clusters
+from gan.clusters.names import ClusterName, Position, Words, name_clusters
 from gan.clusters.segmenter import cluster_scores
 
 SHOWN_THRESHOLD = 1.0  # of the scores, for regions on the page, as published
@@ -26,14 +26,14 @@ class Pairs(Protocol):
     """What can be asked about the pairs behind datapoints, by their number."""
 
     def image_u8(self, pair: int) -> np.ndarray:
-        """Return the picture, (H, W, 3) uint8.
+        """Return the image, (H, W, 3) uint8.
 
         Args:
             pair: its number.
         """
 
     def features(self, pair: int) -> Tensor:
-        """Return the picture's features, (D, h, w).
+        """Return the image's features, (D, h, w).
 
         Args:
             pair: its number.
@@ -109,8 +109,8 @@ def write_cluster_page(
     with_word = sum(bool(entry.words) for entry in names)
     lead = (
         f"{len(names)} clusters of {clusters.embedding_dim} feature units; a word stands out in {with_word}. Behind a "
-        "word: in how many of the strongest moments it is spoken, and how many times its usual share that is. Bright: "
-        f"where the picture answers. {len(cards)} clusters are shown, the clearest words first."
+        "word: in how many of the strongest frames it is spoken, and how many times its usual share that is. Bright: "
+        f"where the image responses. {len(cards)} clusters are shown, the clearest words first."
     )
     write_clusters_report(path, title, cards, lead)
     return names
@@ -123,32 +123,32 @@ def _card(
         name=entry.name,
         units=len(clusters.units(number)),
         words=[tuple(word) for word in entry.words],
-        regions=[_region(number, place, clusters, pairs) for place in entry.regions[: size.regions]],
-        snippets=_snippets(entry.moments, pairs, frame_seconds, size.snippets),
+        regions=[_region(number, position, clusters, pairs) for position in entry.regions[: size.regions]],
+        snippets=_snippets(entry.frames, pairs, frame_seconds, size.snippets),
     )
 
 
-def _region(number: int, place: Place, clusters: Clusters, pairs: Pairs) -> Region:
-    """The picture, lit where the cluster answers, at least in the strongest cell."""
-    scores = cluster_scores(pairs.features(place.pair)[None].float(), clusters, None)[0, number]
+def _region(number: int, position: Position, clusters: Clusters, pairs: Pairs) -> Region:
+    """The image, lit where the cluster responds, at least in the strongest cell."""
+    scores = cluster_scores(pairs.features(position.pair)[None].float(), clusters, None)[0, number]
     mask = (scores > SHOWN_THRESHOLD).cpu().numpy()
-    mask.reshape(-1)[place.place] = True
-    return Region(pairs.image_u8(place.pair), mask, pairs.text(place.pair))
+    mask.reshape(-1)[position.position] = True
+    return Region(pairs.image_u8(position.pair), mask, pairs.text(position.pair))
 
 
-def _snippets(moments: Sequence[Place], pairs: Pairs, frame_seconds: float, most: int) -> list[Snippet]:
+def _snippets(frames: Sequence[Position], pairs: Pairs, frame_seconds: float, most: int) -> list[Snippet]:
     found = []
-    for place in moments:
-        sound = pairs.waveform(place.pair)
+    for position in frames:
+        sound = pairs.waveform(position.pair)
         if sound is None:
             continue
-        middle = (place.place + 0.5) * frame_seconds
-        around = AROUND_WORD if place.span else AROUND_FRAME
-        start, end = place.span or (middle, middle)
+        middle = (position.position + 0.5) * frame_seconds
+        around = AROUND_WORD if position.span else AROUND_FRAME
+        start, end = position.span or (middle, middle)
         first, last = (round(second * SAMPLE_RATE) for second in (start - around, end + around))
         piece = sound[max(first, 0) : last]
         if len(piece):
-            found.append(Snippet(piece, SAMPLE_RATE, place.word or "", pairs.text(place.pair)))
+            found.append(Snippet(piece, SAMPLE_RATE, position.word or "", pairs.text(position.pair)))
         if len(found) == most:
             break
     return found

@@ -4,7 +4,7 @@
 weights use, named anew) hold ``clusters.safetensors``, which ``task.objective.negatives.clustering.load`` takes,
 ``names.json`` and ``clusters.html``.
 
-Shape letters: D feature units, h, w image map, R pixels a side.
+Shape letters: D feature units, h, w image map, R pixels high and wide.
 """
 
 import json
@@ -22,7 +22,7 @@ from datasets.spoken_captions.dataset import SpokenCaptions
 from gan.clusters.clustering import Clusters, save_clusters
 from gan.clusters.datapoints import Datapoints
 from gan.clusters.names import ClusterName, Words
-from gan.images import encoder_input, picture
+from gan.images import encoder_input, to_uint8
 from tasks.words_by_drawing.cluster_page import write_cluster_page
 
 FILE, NAMES, PAGE = "clusters.safetensors", "names.json", "clusters.html"
@@ -32,12 +32,12 @@ Draw = Callable[[SpokenCaptions, int], Tensor]
 
 
 class DatasetPairs:
-    """What the page asks about pairs of a dataset whose pictures are drawn.
+    """What the page asks about pairs of a dataset whose images are generated.
 
     Args:
         names: row of the dataset, as text, of each pair (``Datapoints.names``).
         dataset: the captions.
-        draw: from dataset and row to the picture (3, R, R) in about [-1, 1].
+        draw: from dataset and row to the image (3, R, R) in about [-1, 1].
         image_encoder: in evaluation mode.
         spoken: whether the model hears the captions; else sounds and word times are left out.
     """
@@ -47,17 +47,17 @@ class DatasetPairs:
     ) -> None:
         self.rows = [int(name) for name in names]
         self.dataset, self.image_encoder, self.spoken = dataset, image_encoder, spoken
-        self._drawn = lru_cache(maxsize=256)(lambda row: draw(dataset, row))
+        self._generated = lru_cache(maxsize=256)(lambda row: draw(dataset, row))
         self.longest = dataset.max_frames
 
     def image_u8(self, pair: int) -> np.ndarray:
-        """Return the picture, (R, R, 3) uint8."""
-        return picture(self._drawn(self.rows[pair])).numpy()
+        """Return the image, (R, R, 3) uint8."""
+        return to_uint8(self._generated(self.rows[pair])).numpy()
 
     @torch.no_grad()
     def features(self, pair: int) -> Tensor:
-        """Return the picture's features, (D, h, w) on the CPU."""
-        return self.image_encoder(encoder_input(self._drawn(self.rows[pair])[None]))[0].float().cpu()
+        """Return the image's features, (D, h, w) on the CPU."""
+        return self.image_encoder(encoder_input(self._generated(self.rows[pair])[None]))[0].float().cpu()
 
     def waveform(self, pair: int) -> np.ndarray | None:
         """Return the caption's sound, or None where the model saw an unknown part of it."""
@@ -99,11 +99,11 @@ def write_clusters(
     """
     save_clusters(clusters, folder / FILE)
     names = write_cluster_page(folder / PAGE, title, clusters, datapoints, pairs, frame_seconds)
-    told = [
+    rows = [
         {"name": entry.name, "units": clusters.units(k), "words": [word._asdict() for word in entry.words]}
         for k, entry in enumerate(names)
     ]
-    write_whole(folder / NAMES, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
+    write_whole(folder / NAMES, (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
     return names
 
 
@@ -123,6 +123,6 @@ def clusters_section(run: Path, names: list[ClusterName]) -> tuple[str, str]:
     links = " · ".join(f'<a href="{escape(page)}">{escape(page.split("/")[1].replace("_", " "))}</a>' for page in pages)
     html = (
         f"<p>{len(names)} clusters of feature units; a word stands out in {len(clear)}, most clearly: {shown}.</p>"
-        f"<p>Their picture regions and pieces of speech: {links}</p>"
+        f"<p>Their image regions and pieces of speech: {links}</p>"
     )
     return "Clusters", html

@@ -37,7 +37,10 @@ log = logging.getLogger(__name__)
 DRY_PAIRS, DRY_SAMPLES = 64, 4
 KEY = "task.objective.negatives.clustering"
 CLUSTER_FOLDER = "cluster"  # of an active-learning selection, as published
-LATENT_SEED, LEVEL_SEED = 1, 2  # of the drawings that are dissected, and of those that choose the levels; as published
+LATENT_SEED, THRESHOLD_SEED = (
+    1,
+    2,
+)  # of the drawings that are dissected, and of those that choose the levels; as published
 
 
 @dataclass
@@ -57,7 +60,7 @@ class Clustering:
         exclusion: ``removed`` leaves them out of the rankings; ``published`` keeps their places and puts unit 0 there,
             which is then switched off in their stead.
         dissected: what the image encoder sees of the drawings that the generator is dissected with: ``normalised``
-            pictures, as in training, or, as ``published``, the generator's own output in [-1, 1].
+            images, as in training, or, as ``published``, the generator's own output in [-1, 1].
     """
 
     epochs_clustering: PositiveInt = 10
@@ -173,8 +176,8 @@ class DrawingClusters:
         prepare = encoder_input if self.settings.dissected == "normalised" else nn.Identity()
         segmenter = ClusterSegmenter(image_encoder, clusters, prepare)
         generator, samples = self.images.generator, self.settings.samples
-        drawn, others = (latents(samples, generator.latent_dim, seed) for seed in (LATENT_SEED, LEVEL_SEED))
-        found = dissect_generator(generator, segmenter, drawn, self.images.layers, level_latents=others, examples=1)
+        table, others = (latents(samples, generator.latent_dim, seed) for seed in (LATENT_SEED, THRESHOLD_SEED))
+        found = dissect_generator(generator, segmenter, table, self.images.layers, threshold_latents=others, examples=1)
         return rank_units(found, self.settings.excluded_units, self.settings.exclusion == "published")
 
 

@@ -1,4 +1,4 @@
-"""The report's pictures of edited negatives: what was switched off for some captions, and which picture they prefer."""
+"""The report's images of edited negatives: what was switched off for some captions, and which image they prefer."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from evaluation.choices import Choice, choices_section
 from evaluation.report.clusters import lit
 from gan.editing.regenerate import Negatives
-from gan.images import encoder_input, picture
+from gan.images import encoder_input, to_uint8
 from models.matchmap import aligned_similarity
 from models.speech_maps import SpeechMaps
 from tasks.speech_image.objective import Parts
@@ -17,8 +17,8 @@ from tasks.words_by_drawing.generated_images import GeneratedBatch, GeneratedIma
 EXAMPLES = 6
 TITLE = "Edited negatives"
 LEAD = (
-    "<p>The first validation captions with their own picture and the one that training would draw against it: dark "
-    "around the region that answers the caption most, in which units of the generator are off. The better score comes "
+    "<p>The first validation captions with their own image and the one that training would put against it: dark "
+    "around the region of highest similarity, in which units of the generator are off. The better score comes  "
     "first.</p>"
 )
 
@@ -60,7 +60,7 @@ def edited_section(
         units = "random units" if cluster < 0 else f"units of cluster {cluster}"
         changed = float(negatives.change[index])
         label = f"{units} off: the region changed by {changed:.0%}"
-        own, other = (picture(one[index]).cpu().numpy() for one in (generated.images, negatives.images))
+        own, other = (to_uint8(one[index]).cpu().numpy() for one in (generated.images, negatives.images))
         shown = [own, lit(other, negatives.masks[index].cpu().numpy())]
         score = torch.stack([one[index] for one in scores]).numpy()
         choices.append(Choice(record.uttid, record.text or "", score, [label], shown))

@@ -1,6 +1,6 @@
 """An image source that generates: a caption names a row of the table of latents, a generator does the rest.
 
-Shape letters: b pairs of this rank, R pixels a side.
+Shape letters: b pairs of this rank, R pixels high and wide.
 """
 
 import logging
@@ -25,7 +25,7 @@ from gan.editing.regenerate import Positives, generate, redraw
 from gan.editing.regions import resized_region
 from gan.editing.strategies import units_off
 from gan.hooks import layer_named
-from gan.images import encoder_input, picture
+from gan.images import encoder_input, to_uint8
 from gan.latents import PUBLISHED_SEED, Latents, latent_dim_of
 
 log = logging.getLogger(__name__)
@@ -34,11 +34,11 @@ BATCH = 16  # images generated together where some are kept: as quick as 32 on a
 
 
 class GeneratedBatch(NamedTuple):
-    """The pictures of a batch.
+    """The images of a batch.
 
     Attributes:
         positives: what the generator makes of the latents.
-        images: (b, 3, R, R) what the captions are about: the same, but the edited picture for captions that were
+        images: (b, 3, R, R) what the captions are about: the same, but the edited image for captions that were
             collected for one (active learning).
         active: (b,) bool, where that is so.
     """
@@ -142,16 +142,16 @@ class GeneratedImages:
         Args:
             batch: prepared.
         """
-        return {"positive": picture(batch["generated"].images[0]).numpy()}
+        return {"positive": to_uint8(batch["generated"].images[0]).numpy()}
 
     def draw(self, batch: Mapping[str, Any]) -> GeneratedBatch:
-        """Draw a batch's pictures.
+        """Generate the images.
 
         Args:
             batch: with ``latent`` (b,) ids and ``active`` (b,) bool.
 
         Returns:
-            The pictures, and what the generator made on the way.
+            The images, and what the generator made on the way.
         """
         ids = batch["latent"]
         positives = self._positives(ids)
@@ -164,7 +164,7 @@ class GeneratedImages:
         return GeneratedBatch(positives, images, active)
 
     def image(self, dataset: SpokenCaptions, row: int) -> Tensor:
-        """Draw the picture of one row, (3, R, R) in about [-1, 1].
+        """Draw the image of one row, (3, R, R) in about [-1, 1].
 
         Args:
             dataset: what the row is of.
@@ -177,7 +177,7 @@ class GeneratedImages:
         return self.draw({"latent": torch.tensor([int(name)]), "active": torch.tensor([active])}).images[0]
 
     def image_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
-        """Draw the picture of one row, (R, R, 3) uint8.
+        """Draw the image of one row, (R, R, 3) uint8.
 
         Args:
             dataset: what the row is of.
@@ -186,10 +186,10 @@ class GeneratedImages:
         Returns:
             (R, R, 3) uint8.
         """
-        return picture(self.image(dataset, row)).numpy()
+        return to_uint8(self.image(dataset, row)).numpy()
 
     def image_ids(self, dataset: SpokenCaptions, rows: Sequence[int]) -> Tensor:
-        """Return numbers of some rows' pictures (n,) int64: the latents' ids, and others for edited pictures.
+        """Return numbers of some rows' images (n,) int64: the latents' ids, and others for edited images.
 
         Args:
             dataset: what the rows are of.
@@ -199,7 +199,7 @@ class GeneratedImages:
         return torch.tensor([2 * int(latent) + active for latent, active in names])
 
     def _positives(self, ids: Tensor) -> Positives:
-        """Draw the pictures of ids (b,), or take those that were kept."""
+        """Generate the images of ids (b,), or take those that were kept."""
         latents, names = self.latents.take(ids).to(self.device), ids.tolist()
         if self.most_kept == 0:
             return generate(self.generator, latents, self.layers)
@@ -220,9 +220,9 @@ class GeneratedImages:
         images = []
         for part in latents.split(BATCH):
             filled = torch.cat([part, part[-1:].expand(BATCH - len(part), -1)])
-            drawn = generate(self.generator, filled, self.layers)
-            self.shapes = drawn.shapes
-            images.append(drawn.images[: len(part)])
+            generated = generate(self.generator, filled, self.layers)
+            self.shapes = generated.shapes
+            images.append(generated.images[: len(part)])
         return torch.cat(images)
 
     def digests(self) -> dict[str, str]:
@@ -235,7 +235,7 @@ class GeneratedImages:
         return found
 
     def _collected(self, positives: Positives, active: Tensor, ids: Tensor) -> Tensor:
-        """Draw the edited pictures that captions were collected for."""
+        """Draw the edited images that captions were collected for."""
         pairs = [self.active.find(int(latent)) for latent in ids[active.cpu()]]
         layer = self.layers[0]
         channels, *size = positives.shapes[layer]
@@ -265,8 +265,8 @@ class GeneratedImages:
 def _edited_cells(pair: ActivePair, size: tuple[int, int]) -> Tensor:
     """The region of an edit on a layer's grid, ``size`` bool.
 
-    A published folder has it at the picture's resolution only. Where nothing would be left of it on the grid, the cell
-    that holds most of it is edited, or else the picture of the caption would be that of its negative.
+    A published folder has it at the image's resolution only. Where nothing would be left of it on the grid, the cell
+    that holds most of it is edited, or else the image of the caption would be that of its negative.
     """
     if pair.cells is not None:
         return torch.from_numpy(pair.cells) > 0.5
@@ -286,7 +286,7 @@ def _names(dataset: SpokenCaptions) -> list[str]:
     """The captions of a dataset, which name latents."""
     if dataset.image is not None:
         raise UserError(
-            "data: a dataset reads picture files (image), but task.images generates the images; set image: null, or "
+            "data: a dataset reads image files (image), but task.images generates the images; set image: null, or "
             "task.images: null to train on the files"
         )
     return [dataset.record(row).uttid for row in range(len(dataset))]
@@ -295,11 +295,11 @@ def _names(dataset: SpokenCaptions) -> list[str]:
 def _say_collected(selection: Path, names: Sequence[str], pairs: int) -> None:
     """Tell how many of a selection's ``pairs`` have a caption among ``names``; without one nothing is swapped."""
     collected = sum(split_name(name)[1] for name in names)
-    told = f"{collected} captions below active/ for the {pairs} edited pictures of {selection}"
+    message = f"{collected} captions below active/ for the {pairs} edited images of {selection}"
     if collected:
-        log.info("%s", told)
+        log.info("%s", message)
     else:
-        log.warning("%s: training goes on as without the selection, apart from its clusters", told)
+        log.warning("%s: training goes on as without the selection, apart from its clusters", message)
 
 
 def _active_pairs(folder: Path | None, layers: Sequence[str]) -> ActivePairs:

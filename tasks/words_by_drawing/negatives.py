@@ -3,7 +3,7 @@
 What is edited and until when is in gan/editing/strategies.py; here are the choices of a config, the maps that say
 where, and the clusters of feature units that say which units.
 
-Shape letters: B global batch, b pairs of this rank, D embedding size, H, W image map, T frames, R pixels a side.
+Shape letters: B global batch, b pairs of this rank, D embedding size, H, W image map, T frames, R pixels high and wide.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from engine.task import Step
 from gan.editing.regenerate import Negatives
 from gan.editing.regions import BORDER, at_peaks, heat, resized_region
 from gan.editing.strategies import MAX_RETRIES, Share, cluster_edits, cluster_similarities, random_edits
-from gan.images import encoder_input, picture
+from gan.images import encoder_input, to_uint8
 from models.matchmap import aligned_similarity, matchmaps
 from models.speech_maps import SpeechMaps
 from tasks.speech_image.images import Batch
@@ -170,7 +170,7 @@ class EditedNegatives:
         images, regions = (values[:1] for values in self._last)
         inside = resized_region(regions, tuple(batch["generated"].images.shape[2:]))[0].cpu().numpy()
         region = np.repeat(255 * inside.astype(np.uint8)[:, :, None], 3, axis=2)
-        return {"negative": picture(images[0]).numpy(), "Images/region": region}
+        return {"negative": to_uint8(images[0]).numpy(), "Images/region": region}
 
     def report_sections(self, folder: RunFolder) -> list[tuple[str, str]]:
         """Show edited images, name the clusters and link to their pages.

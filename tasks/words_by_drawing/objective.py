@@ -15,14 +15,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from config import Fault
+from config import Problem
 from config.limits import Weight
 from engine.task import Step
 from losses import edited_and_hard, edited_negatives, hard_negative, masked_margin_softmax, sampled_margin_rank
 from models.similarity import PUBLISHED_MINING
 from models.speech_maps import SpeechMaps
 from tasks.speech_image.images import Batch
-from tasks.speech_image.impostors import draw_imposters
+from tasks.speech_image.impostors import draw_impostors
 from tasks.speech_image.objective import Losses, Parts
 from tasks.words_by_drawing.negatives import EditedNegatives, NegativeConfig
 
@@ -97,14 +97,14 @@ class Edited:
         self.companion = EditedNegatives(negatives, parts)
 
     @staticmethod
-    def given_faults(images: Any) -> Iterator[Fault]:
+    def validate_with_siblings(images: Any) -> Iterator[Problem]:
         """Refuse edited negatives of images that are read from files.
 
         Args:
             images: the node of the task's images, None where the data read them.
 
         Returns:
-            The fault.
+            The error.
         """
         yield from read_images(images)
 
@@ -132,7 +132,7 @@ class EditedOrHard:
     """
 
     module_names = ("clusters",)
-    given_faults = staticmethod(Edited.given_faults)
+    validate_with_siblings = staticmethod(Edited.validate_with_siblings)
 
     def __init__(
         self,
@@ -173,8 +173,8 @@ def regular_loss(scores: Tensor, margin: float, impostors: Impostors, generator:
     """
     if impostors == "all":
         return masked_margin_softmax(scores, margin) + masked_margin_softmax(scores.T, margin)
-    imposters = [draw_imposters(len(scores), generator).to(scores.device) for _ in range(2)]
-    return sampled_margin_rank(scores, *imposters, margin)
+    sampled = [draw_impostors(len(scores), generator).to(scores.device) for _ in range(2)]
+    return sampled_margin_rank(scores, *sampled, margin)
 
 
 @torch.no_grad()
@@ -196,8 +196,8 @@ def mined(parts: Parts, mining: Mining, image: Tensor, speech: SpeechMaps, batch
     return parts.scores(image.detach(), speech, batch, replace(parts.similarity, **PUBLISHED_MINING))
 
 
-def read_images(images: Any) -> Iterator[Fault]:
-    """Yield the fault of edited negatives whose images are read from files.
+def read_images(images: Any) -> Iterator[Problem]:
+    """Yield the error of edited negatives whose images are read from files.
 
     Args:
         images: the node of the task's images, or None.

@@ -1,6 +1,6 @@
-"""The synthetic counterpart of the paper's data: a generator's pictures, described by a segmenter and spoken.
+"""The synthetic counterpart of the paper's data: a generator's images, described by a segmenter and spoken.
 
-"Learning Words by Drawing Images" (CVPR 2019) made its synthetic set in this way. Here: latents by id -> pictures ->
+"Learning Words by Drawing Images" (CVPR 2019) made its synthetic set in this way. Here: latents by id -> images ->
 objects that the segmenter sees -> captions by the world's grammar -> eSpeak, with word times. The result is in the
 published GAN-CLEVR layout (``name_list_{train,val,test}.txt``, ``audio/<id>.wav``, ``text/<id>.txt``,
 ``images/<id>.jpg``), with ``alignments.jsonl`` (id, speaker, words, objects) and ``rejected.jsonl`` (id, reason) beside
@@ -41,20 +41,20 @@ from tasks.words_by_drawing.synthetic_shards import (
 log = logging.getLogger(__name__)
 FORMAT = 1
 STATE = "built.json"
-DRY_PICTURES = 40
+DRY_IMAGES = 40
 HASHED = 2**20  # bytes of weights looked at
 
 
 def build(captions: SyntheticSet, generator: GeneratorNode, segmenter: SegmenterNode) -> None:
-    """Build a set of spoken captions of generated pictures and log what it holds.
+    """Build a set of spoken captions of generated images and log what it holds.
 
     Args:
         captions: what to build and where.
-        generator: draws the pictures.
+        generator: generates the images.
         segmenter: says what is in them.
 
     Raises:
-        UserError: The folder holds something else, or no picture could be described.
+        UserError: The folder holds something else, or no image could be described.
     """
     folder = ensure_built(captions, generator, segmenter)
     log.info("%s holds %s", folder, _sentence(_state(folder)["summary"]))
@@ -67,7 +67,7 @@ def ensure_built(
 
     Args:
         captions: what to build and where.
-        generator: draws the pictures.
+        generator: generates the images.
         segmenter: says what is in them.
         dry_folder: build a few captions there instead, for a dry run.
 
@@ -75,10 +75,10 @@ def ensure_built(
         The set's folder.
 
     Raises:
-        UserError: The folder holds something else, or no picture could be described.
+        UserError: The folder holds something else, or no image could be described.
     """
     if dry_folder is not None:
-        captions = replace(captions, folder=dry_folder, pictures=min(captions.pictures, DRY_PICTURES), workers=1)
+        captions = replace(captions, folder=dry_folder, candidates=min(captions.candidates, DRY_IMAGES), workers=1)
     folder = captions.folder
     asked = {"format": FORMAT, **captions.settings, **_weights(generator=generator, segmenter=segmenter)}
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,9 +131,11 @@ def _is_complete(folder: Path, asked: dict[str, Any]) -> bool:
             )
         return False
     state = _state(folder)
-    told = differences(state["settings"], asked)
-    if told:
-        raise UserError(f"{folder} holds other captions: {told}. Give another captions.folder, or delete that folder.")
+    message = differences(state["settings"], asked)
+    if message:
+        raise UserError(
+            f"{folder} holds other captions: {message}. Give another captions.folder, or delete that folder."
+        )
     return bool(state["complete"])
 
 
@@ -142,20 +144,20 @@ def _state(folder: Path) -> dict[str, Any]:
 
 
 def _make_shards(captions: SyntheticSet, generator: GeneratorNode, segmenter: SegmenterNode) -> None:
-    count = -(-captions.pictures // SHARD)
+    count = -(-captions.candidates // SHARD)
     missing = [shard for shard in range(count) if not shard_path(captions, shard).exists()]
-    done = captions.pictures - sum(min(SHARD, captions.pictures - shard * SHARD) for shard in missing)
+    done = captions.candidates - sum(min(SHARD, captions.candidates - shard * SHARD) for shard in missing)
     if done:
-        log.info("%d of %d pictures are there from an earlier build", done, captions.pictures)
+        log.info("%d of %d images are there from an earlier build", done, captions.candidates)
     workers = min(captions.workers or cores(), max(1, len(missing)))
     make = partial(make_shard, captions, generator, segmenter)
-    with progress("pictures", captions.pictures, done) as advance:
+    with progress("pictures", captions.candidates, done) as advance:
         for made in in_processes(make, missing, workers, "captions.workers"):
             advance(made)
 
 
 def _records(captions: SyntheticSet) -> Iterator[dict[str, Any]]:
-    for shard in range(-(-captions.pictures // SHARD)):
+    for shard in range(-(-captions.candidates // SHARD)):
         yield from json.loads(shard_path(captions, shard).read_text(encoding="utf-8"))
 
 
@@ -167,8 +169,8 @@ def _finish(captions: SyntheticSet) -> dict[str, Any]:
     if not taken:
         reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.most_common())
         raise UserError(
-            f"None of {captions.pictures} pictures could be described ({reasons}): does the segmenter fit the "
-            "generator? captions.least_sureness: null takes unsure ones too."
+            f"None of {captions.candidates} images could be described ({reasons}): does the segmenter fit the "
+            "generator? captions.least_confidence: null takes unsure ones too."
         )
     splits = captions.assign_splits(taken)
     for split in SPLITS:
@@ -179,7 +181,7 @@ def _finish(captions: SyntheticSet) -> dict[str, Any]:
     write_lines(folder / "rejected.jsonl", (json.dumps({**r, "id": str(r["id"])}) for r in lost))
     spoken = [record for record in _records(captions) if "rejected" not in record]
     return {
-        "pictures": captions.pictures,
+        "pictures": captions.candidates,
         "captions": len(taken),
         "splits": dict(Counter(splits.values())),
         "rejected": dict(rejected.most_common()),
@@ -192,6 +194,6 @@ def _sentence(summary: dict[str, Any]) -> str:
     splits = ", ".join(f"{count} {split}" for split, count in summary["splits"].items())
     reasons = ", ".join(f"{count} {reason}" for reason, count in summary["rejected"].items()) or "none"
     return (
-        f"{summary['captions']} captions ({splits}) of {summary['pictures']} pictures, left out: {reasons}; "
+        f"{summary['captions']} captions ({splits}) of {summary['pictures']} images, left out: {reasons}; "
         f"{summary['hours']:.2f} hours of speech, {summary['speakers']} speakers"
     )

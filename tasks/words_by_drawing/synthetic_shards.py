@@ -1,6 +1,6 @@
 """One shard of a synthetic set: a few dozen latents drawn, described, spoken and written.
 
-A shard depends on the settings and its own number only, and always draws the same pictures together: vector code may
+A shard depends on the settings and its own number only, and always draws the same images together: vector code may
 round differently at another place in a batch, so the batches must not depend on the number of processes.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from common import distributed
 from common.errors import UserError
 from common.files import write_whole
-from config import Offers
+from config import Deferred
 from config.limits import Chance, Count, Seed, Workers
 from datasets.media_files import encode_audio, encode_image, write_media
 from datasets.world.export.records import SPLITS
@@ -26,36 +26,37 @@ from datasets.world.scene.objects import SceneError
 from datasets.world.scene.seen import seen_scene
 from datasets.world.speech.synthesise import SAMPLE_RATE, Synthesiser
 from datasets.world.speech.voices import voice
-from gan.images import picture
+from gan.images import to_uint8
 from gan.latents import PUBLISHED_SEED, latent_dim_of, latents
 from models.segmenter.labels import Segmenter, ready_segmenter
 from models.segmenter.network import AttributeSegmenter
-from models.segmenter.objects import SeenObject, describe, seen_objects, sureness
+from models.segmenter.objects import SeenObject, describe, least_confidence, seen_objects
 
 SHARD = 32
 WORK = ".work"
-GeneratorNode = Annotated[Callable[..., nn.Module], Offers()]
-SegmenterNode = Annotated[Callable[..., Segmenter], Offers()]
+GeneratorNode = Annotated[Callable[..., nn.Module], Deferred()]
+SegmenterNode = Annotated[Callable[..., Segmenter], Deferred()]
 _NOT_CONTENT = ("folder", "workers")
+_WRITTEN = {"candidates": "pictures", "least_confidence": "least_sureness"}  # as sets that are there already hold them
 
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """The settings of a set of spoken captions of generated pictures.
+    """The settings of a set of spoken captions of generated images.
 
     Attributes:
         folder: where it is written.
-        pictures: latents that are looked at, from row 0 on; some of them are left out.
-        seed: of captions and voices; the pictures follow from the latents alone.
+        candidates: latents that are looked at, from row 0 on; some of them are left out.
+        seed: of captions and voices; the images follow from the latents alone.
         caption_style: complete names all attributes and the place of every object, full some of every object,
             short one or two objects, mixed is the last two and counts.
         splits: shares of train, val and test.
         speakers: how many voices there are.
-        least_sureness: pictures in which the segmenter's confidence in any attribute is below are left out; None for
+        least_confidence: images in which the segmenter's confidence in any attribute is below are left out; None for
             taking all.
-        max_objects: pictures with more objects are left out.
-        cut: whether pictures with an object at their border are taken.
-        images: whether pictures are written too (training draws them itself).
+        max_objects: images with more objects are left out.
+        cut: whether images with an object at their border are taken.
+        images: whether images are written too (training generates them itself).
         latent_seed: of the table of latents, 1 as published.
         workers: processes; 0 is one for each core.
 
@@ -64,12 +65,12 @@ class SyntheticSet:
     """
 
     folder: Path
-    pictures: Count
+    candidates: Count
     seed: Seed = 0
     caption_style: Style = "full"
     splits: tuple[Chance, Chance, Chance] = (0.8, 0.1, 0.1)
     speakers: Count = 20
-    least_sureness: Chance | None = 0.6
+    least_confidence: Chance | None = 0.6
     max_objects: Count = 5
     cut: bool = True
     images: bool = False
@@ -78,34 +79,34 @@ class SyntheticSet:
 
     def __post_init__(self) -> None:
         checks = (
-            (self.pictures >= 1, f"pictures is {self.pictures}; expected 1 or more"),
+            (self.candidates >= 1, f"images is {self.candidates}; expected 1 or more"),
             (self.seed >= 0 and self.workers >= 0, f"seed is {self.seed}, workers {self.workers}; expected 0 or more"),
             (self.speakers >= 1, f"speakers is {self.speakers}; expected 1 or more"),
             (1 <= self.max_objects <= 10, f"max_objects is {self.max_objects}; expected 1 to 10"),
             (
-                self.least_sureness is None or 0 <= self.least_sureness <= 1,
-                f"least_sureness is {self.least_sureness}; expected 0 to 1, or null",
+                self.least_confidence is None or 0 <= self.least_confidence <= 1,
+                f"least_confidence is {self.least_confidence}; expected 0 to 1, or null",
             ),
             (
                 min(self.splits) >= 0 and abs(sum(self.splits) - 1) < 1e-6,
                 f"splits is {self.splits}; expected three shares that add up to 1",
             ),
         )
-        faults = [message for passed, message in checks if not passed]
-        if faults:
-            raise UserError("captions: " + "; ".join(faults))
+        errors = [message for passed, message in checks if not passed]
+        if errors:
+            raise UserError("captions: " + "; ".join(errors))
 
     @property
     def settings(self) -> dict[str, Any]:
         """Everything that decides what is in the files, besides the networks."""
-        return {name: value for name, value in asdict(self).items() if name not in _NOT_CONTENT}
+        return {_WRITTEN.get(name, name): value for name, value in asdict(self).items() if name not in _NOT_CONTENT}
 
     def draw(self, purpose: str, index: int) -> int:
-        """Derive a seed of 48 bits for one use of one picture.
+        """Derive a seed of 48 bits for one use of one image.
 
         Args:
             purpose: what the seed is for; another purpose gives another seed.
-            index: of the picture.
+            index: of the image.
 
         Returns:
             0 to 2^48 - 1.
@@ -151,7 +152,7 @@ class _Tools:
         self.device = distributed.pick_device()
         self.generator = generator().eval().requires_grad_(False).to(self.device)
         self.segmenter = ready_segmenter(segmenter(), self.device)
-        self.latents = latents(settings.pictures, latent_dim_of(self.generator), settings.latent_seed)
+        self.latents = latents(settings.candidates, latent_dim_of(self.generator), settings.latent_seed)
 
     @classmethod
     def get(cls, settings: SyntheticSet, generator: Any, segmenter: Any) -> "_Tools":
@@ -162,7 +163,7 @@ class _Tools:
 
     @torch.no_grad()
     def draw(self, ids: range) -> tuple[Tensor, list[list[SeenObject]]]:
-        """Draw pictures (B, 3, R, R) and say what is in them."""
+        """Draw images (B, 3, R, R) and say what is in them."""
         images = self.generator(self.latents[ids.start : ids.stop].to(self.device))
         if isinstance(self.segmenter, AttributeSegmenter):
             return images, describe(self.segmenter, images)
@@ -174,31 +175,31 @@ def make_shard(settings: SyntheticSet, generator: GeneratorNode, segmenter: Segm
 
     Args:
         settings: of the set.
-        generator: draws the pictures.
+        generator: generates the images.
         segmenter: says what is in them.
         shard: its number, from 0.
 
     Returns:
-        How many pictures it looked at.
+        How many images it looked at.
     """
-    ids = range(shard * SHARD, min((shard + 1) * SHARD, settings.pictures))
+    ids = range(shard * SHARD, min((shard + 1) * SHARD, settings.candidates))
     tools = _Tools.get(settings, generator, segmenter)
     images, seen = tools.draw(ids)
     records = []
-    for place, name in enumerate(ids):
+    for slot, name in enumerate(ids):
         record: dict[str, Any] = {"id": name}
-        reason = why_not(settings, seen[place])
+        reason = why_not(settings, seen[slot])
         if reason is None:
             try:
-                text = captions(seen_scene(seen[place]), 1, settings.draw("caption", name), settings.caption_style)[0]
-                record |= _speak(settings, name, text, seen[place])
+                text = captions(seen_scene(seen[slot]), 1, settings.draw("caption", name), settings.caption_style)[0]
+                record |= _speak(settings, name, text, seen[slot])
             except SceneError as error:
                 reason = f"no caption fits: {error}"
         if reason is not None:
             records.append({"id": name, "rejected": reason})
             continue
         if settings.images:
-            image = encode_image(picture(images[place]).numpy(), "jpg")
+            image = encode_image(to_uint8(images[slot]).numpy(), "jpg")
             write_media(settings.folder / "images" / f"{name}.jpg", image)
         records.append(record)
     write_whole(shard_path(settings, shard), json.dumps(records, ensure_ascii=False).encode())
@@ -206,11 +207,11 @@ def make_shard(settings: SyntheticSet, generator: GeneratorNode, segmenter: Segm
 
 
 def why_not(settings: SyntheticSet, seen: list[SeenObject]) -> str | None:
-    """Say why a picture is left out; None when it is taken.
+    """Say why an image is left out; None when it is taken.
 
     Args:
         settings: what the set allows.
-        seen: the objects that were seen in the picture.
+        seen: the objects that were seen in the image.
 
     Returns:
         The reason, or None.
@@ -221,8 +222,8 @@ def why_not(settings: SyntheticSet, seen: list[SeenObject]) -> str | None:
         return f"too full: {len(seen)} objects"
     if not settings.cut and any(item.cut for item in seen):
         return "cut off: an object touches the border"
-    sure = sureness(seen)
-    if settings.least_sureness is not None and sure < settings.least_sureness:
+    sure = least_confidence(seen)
+    if settings.least_confidence is not None and sure < settings.least_confidence:
         return f"unsure: {sure:.2f}"
     return None
 
@@ -235,7 +236,7 @@ def _speak(settings: SyntheticSet, name: int, text: str, seen: list[SeenObject])
     write_media(settings.folder / "audio" / f"{name}.wav", encode_audio(utterance.samples, SAMPLE_RATE, "wav"))
     write_media(settings.folder / "text" / f"{name}.txt", text.encode())
     objects = [
-        {**item.attributes, "x": round(item.x, 4), "y": round(item.y, 4), "sureness": round(item.sureness, 4)}
+        {**item.attributes, "x": round(item.x, 4), "y": round(item.y, 4), "sureness": round(item.least_confidence, 4)}
         for item in seen
     ]
     return {

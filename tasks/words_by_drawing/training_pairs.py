@@ -1,4 +1,4 @@
-"""The training pairs of a task that draws its pictures, as clustering and the page about clusters look at them.
+"""The training pairs of a task that generates the images, as clustering and the page about clusters look at them.
 
 Shape letters: b pairs of this rank, D feature units, H, W image map, T frames.
 """

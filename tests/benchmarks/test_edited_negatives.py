@@ -1,4 +1,4 @@
-"""Both sides of the benchmark of edited negatives draw the same pictures."""
+"""Both sides of the benchmark of edited negatives draw the same images."""
 
 import torch
 

@@ -19,7 +19,7 @@ from benchmarks import (
     word_regions,
 )
 
-SMALL = ["--channels", "8", "--side", "2", "--frames", "3", "--repeats", "1"]
+SMALL = ["--channels", "8", "--resolution", "2", "--frames", "3", "--repeats", "1"]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ SMALL = ["--channels", "8", "--side", "2", "--frames", "3", "--repeats", "1"]
         (word_detection, ["--utterances", "30", "--codes", "40", "--vocabulary", "50"], "codes and words, cpu"),
         (
             word_regions,
-            ["--batch", "4", "--channels", "6", "--side", "3", "--repeats", "1"],
+            ["--batch", "4", "--channels", "6", "--resolution", "3", "--repeats", "1"],
             "words against regions, cpu",
         ),
         (retrieval, ["--n", "40", "--pooled", "48", "--repeats", "1"], "recalls of 48 pooled maps, cpu"),
@@ -62,7 +62,7 @@ def test_help_says_what_is_measured_and_every_default(module, monkeypatch, capsy
     assert printed.count("(default:") == printed.count("\n  --") >= 3
 
 
-def test_a_missing_baseline_is_told(monkeypatch):
+def test_a_missing_baseline_is_reported(monkeypatch):
     monkeypatch.setattr(logmel, "librosa", None)
     monkeypatch.setattr(sys, "argv", ["logmel", "--threads", "1"])
     with pytest.raises(SystemExit, match=r"librosa.* is not installed: pip install -r benchmarks/requirements\.txt"):

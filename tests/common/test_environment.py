@@ -30,9 +30,9 @@ def test_ranks_that_cannot_be(monkeypatch, capsys, environment, message):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(last_words, "SECOND_RANK_WAITS", 0)
     assert run.main(["-f", "quickstart.yaml", "--print-config"]) == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert "Traceback" not in told
+    found = capsys.readouterr().err
+    assert message in found
+    assert "Traceback" not in found
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])

@@ -1,4 +1,6 @@
-"""Work in processes: every shard once, whatever the number of workers; a dead worker is told; progress in few lines."""
+"""Work in processes: every shard once, whatever the number of workers; a dead worker is reported; progress in few
+lines.
+"""
 
 import logging
 import os
@@ -44,13 +46,13 @@ def test_every_shard_is_done_once_with_one_thread(workers):
     assert torch.get_num_threads() == 2
 
 
-def test_a_worker_that_dies_is_told(monkeypatch):
+def test_a_worker_that_dies_is_reported(monkeypatch):
     monkeypatch.setattr(parallel, "ProcessPoolExecutor", DyingPool)
     with pytest.raises(UserError, match=r"a worker process died.*with fewer than data\.workers=3"):
         list(in_processes(threads_and_square, [1, 2], 3, "data.workers"))
 
 
-def test_a_fault_of_the_work_is_passed_on():
+def test_a_error_of_the_work_is_passed_on():
     with pytest.raises(TypeError, match="unsupported operand"):
         list(in_processes(threads_and_square, ["text"], 1, "workers"))
 
@@ -66,7 +68,7 @@ def test_there_is_a_core():
     assert cores() >= 1
 
 
-def test_a_script_without_a_guard_is_told_and_does_not_hang(tmp_path):
+def test_a_script_without_a_guard_is_reported_and_does_not_hang(tmp_path):
     """Its processes import it again: they would wait for the lock that their parent holds until they are done."""
     script = tmp_path / "prepare.py"
     script.write_text(

@@ -123,7 +123,7 @@ class Mutator:
             "pretrained",
             "context",
             "params",
-            "faults",
+            "validate",
         ]
 
     def _near(self, old: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Binding configs to signatures: every fault at once, nothing outside the allow-list."""
+"""Binding configs to signatures: every error at once, nothing outside the allow-list."""
 
 import shlex
 
@@ -102,7 +102,7 @@ def test_a_good_config_is_completed_with_defaults(tmp_path):
         ("data.train.manifest=$NOT_SET_AT_ALL/m.json", "NOT_SET_AT_ALL, which is not set"),
     ],
 )
-def test_faults_are_named(tmp_path, override, message):
+def test_errors_are_named(tmp_path, override, message):
     with pytest.raises(config.ConfigError, match=message):
         config.check(load(tmp_path, TRAIN, [override]))
 
@@ -113,8 +113,8 @@ def test_what_reads_as_a_number_or_flag_is_text_in_quotes(tmp_path, key, text, r
     with pytest.raises(config.ConfigError, match=rf"{key} .*found {read} \(\w+\), expected (str|Path)") as error:
         config.check(load(tmp_path, TRAIN, [f"{key}={text}"]))
     line = str(error.value).splitlines()[-1]
-    told, _, remedy = line.rpartition(", ")
-    assert told.endswith("put it in quotes to make it text")
+    found, _, remedy = line.rpartition(", ")
+    assert found.endswith("put it in quotes to make it text")
     (override,) = shlex.split(remedy)  # as a shell hands it over
     loaded = load(tmp_path, TRAIN, [override])
     assert text in (loaded.values["run"]["name"] if key == "run.name" else loaded.values["data"]["train"]["manifest"])
@@ -143,20 +143,20 @@ def test_every_key_refuses_values_of_another_kind_in_a_line_of_one_list(name):
     for value in ("[1]", PAGE):
         with pytest.raises(config.ConfigError) as error:
             config.check(config.load(name, [f"{key}={value}" for key in keys]))
-        told = str(error.value)
-        assert all(f"\n  {key} [command line]: " in told or f"\n  {key}." in told for key in keys), told
+        found = str(error.value)
+        assert all(f"\n  {key} [command line]: " in found or f"\n  {key}." in found for key in keys), found
     for entry in ("os.system", "main", "[]", "{}", "null", "main..train", "config.load"):
-        with pytest.raises(config.ConfigError, match=r"1 fault\n  entry \[command line\]: "):
+        with pytest.raises(config.ConfigError, match=r"1 error\n  entry \[command line\]: "):
             config.check(config.load(name, [f"entry={entry}"]))
 
 
-def test_all_faults_come_at_once(tmp_path):
+def test_all_errors_come_at_once(tmp_path):
     task = ["task.speech_encoder.width=wide", "task.optimization.optimizer.lr=[1]"]
     overrides = ["trainer.epochs=x", "trainer.nonsense=1", *task]
     with pytest.raises(config.ConfigError) as error:
         config.check(load(tmp_path, TRAIN, overrides))
     text = str(error.value)
-    assert "4 faults" in text
+    assert "4 errors" in text
     for key in ("trainer.epochs", "trainer.nonsense", "task.speech_encoder.width", "task.optimization.optimizer.lr"):
         assert key in text
 
@@ -199,7 +199,7 @@ def test_build_makes_objects_and_factories(tmp_path):
     assert optimizer.param_groups[0]["lr"] == 1
 
 
-def test_constructor_faults_name_the_key_path():
+def test_constructor_errors_name_the_key_path():
     with pytest.raises(config.ConfigError, match=r"task\.speech_encoder: SmallSpeechEncoder needs positive"):
         config.build({"type": "models.small.SmallSpeechEncoder", "width": 0}, "task.speech_encoder")
 
@@ -211,7 +211,7 @@ def test_every_config_of_the_project_is_valid():
         config.check(config.load(path))
 
 
-def test_a_fault_of_a_whole_node_names_the_command_line_beside_the_file_below(tmp_path):
+def test_a_error_of_a_whole_node_names_the_command_line_beside_the_file_below(tmp_path):
     (tmp_path / "base.yaml").write_text(TRAIN, encoding="utf-8")
     child = "description: x\nextends: base.yaml\n"
     with pytest.raises(config.ConfigError, match=r"task\.image_encoder \[\S*base\.yaml, command line\]: SmallImage"):

@@ -1,4 +1,4 @@
-"""Limits of values and impossible combinations: in the one list of faults, before anything is built."""
+"""Limits of values and impossible combinations: in the one list of errors, before anything is built."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import pytest
 from pydantic import PositiveInt
 
 import config
-from config.validate import value_faults
+from config.validate import value_errors
 
 TRAIN = """
 description: a test
@@ -27,8 +27,8 @@ trainer: {epochs: 2}
 RANKING = "{{type: tasks.speech_image.Ranking, losses: [{}]}}"
 
 
-def faults_of(tmp_path, *overrides):
-    """The lines of the message, one for each fault; none of the files that the config names exists."""
+def errors_of(tmp_path, *overrides):
+    """The lines of the message, one for each error; none of the files that the config names exists."""
     path = tmp_path / "c.yaml"
     path.write_text(TRAIN, encoding="utf-8")
     with pytest.raises(config.ConfigError) as error:
@@ -36,7 +36,7 @@ def faults_of(tmp_path, *overrides):
     return [line.strip() for line in str(error.value).splitlines()[1:]]
 
 
-def test_combinations_of_several_nodes_and_a_typo_are_told_at_once(tmp_path):
+def test_combinations_of_several_nodes_and_a_typo_are_reported_at_once(tmp_path):
     overrides = {
         "trainer.epoch=3": "trainer.epoch [command line]: unknown key; did you mean 'epochs'",
         "trainer.epochs=-1": "trainer.epochs [command line]: found -1 (int), expected int, greater than 0",
@@ -51,7 +51,7 @@ def test_combinations_of_several_nodes_and_a_typo_are_told_at_once(tmp_path):
         "data.train.features=device": "",
         "data.train.spec_augment={freq_masks: 1, freq_width: 4, time_masks: 1, time_width: 9}": "features: worker",
     }
-    lines = faults_of(tmp_path, *overrides)
+    lines = errors_of(tmp_path, *overrides)
     for message in filter(None, overrides.values()):
         assert sum(message in line for line in lines) == 1, (message, lines)
 
@@ -65,7 +65,7 @@ def test_the_constructors_of_networks_and_optimisers_are_tried(tmp_path):
         " optimizer: {type: torch.optim.SGD, lr: 0.1, nesterov: true},"
         " optimization: {optimizer: {type: torch.optim.Adam, lr: -1.0}}}"
     )
-    lines = faults_of(tmp_path, task)
+    lines = errors_of(tmp_path, task)
     found = {line.split(" ")[0]: line for line in lines}
     assert "a multiple of 4, got 32, 128 and 6" in found["task.image_encoder"]
     assert "five positive layer_widths" in found["task.speech_encoder"]
@@ -84,19 +84,19 @@ def test_the_constructors_of_networks_and_optimisers_are_tried(tmp_path):
         ),
     ],
 )
-def test_encoders_that_do_not_meet_are_told_before_they_are_built(tmp_path, encoders, message):
+def test_encoders_that_do_not_meet_are_reported_before_they_are_built(tmp_path, encoders, message):
     encoders = encoders.replace("*s", "{type: models.small.SmallSpeechEncoder, embedding_dim: 64}")
     task = (
         "task={type: tasks.speech_image.SpeechImage, image_encoder: {type: models.small.SmallImageEncoder},"
         " objective: {type: tasks.speech_image.Ranking, losses: [{type: losses.hard_triplet, margin: 1}]},"
         f" optimization: {{optimizer: {{type: torch.optim.SGD, lr: 0.1}}}}, {encoders}}}"
     )
-    (line,) = faults_of(tmp_path, task)
+    (line,) = errors_of(tmp_path, task)
     assert message in line
 
 
 @pytest.mark.parametrize(
-    ("task", "overrides", "told"),
+    ("task", "overrides", "reported"),
     [
         (
             "tasks.speech_image.SpeechImage",
@@ -110,28 +110,28 @@ def test_encoders_that_do_not_meet_are_told_before_they_are_built(tmp_path, enco
         ),
     ],
 )
-def test_data_that_a_task_cannot_use_are_told_before_they_are_loaded(tmp_path, task, overrides, told):
+def test_data_that_a_task_cannot_use_are_reported_before_they_are_loaded(tmp_path, task, overrides, reported):
     """Whatever else is wrong with the task or the data; none of the files exists."""
     task = f"task={{type: {task}, image_encoder: {{type: models.small.SmallImageEncoder, width: thin}}}}"
-    lines = faults_of(tmp_path, task, "data.workers=-1", *(f"data.{override}" for override in overrides))
-    assert sum(told in line for line in lines) == 1, lines
+    lines = errors_of(tmp_path, task, "data.workers=-1", *(f"data.{override}" for override in overrides))
+    assert sum(reported in line for line in lines) == 1, lines
     assert any("data.workers" in line for line in lines)
     assert any("task.image_encoder.width" in line for line in lines)
 
 
-def test_a_task_without_a_loss_is_told_with_the_other_faults(tmp_path):
-    lines = faults_of(
+def test_a_task_without_a_loss_is_reported_with_the_other_errors(tmp_path):
+    lines = errors_of(
         tmp_path,
         "task={type: tasks.speech_image.SpeechImage, objective: {type: tasks.speech_image.Ranking, losses: []}}",
         "trainer.epoch=3",
     )
-    told = (
+    reported = (
         "task.objective.losses [command line]: found [] (list), expected a list of a node {type: ...} that makes "
         "Tensor, of a length of at least 1"
     )
-    assert told in lines
+    assert reported in lines
     assert any("trainer.epoch " in line for line in lines)
-    growing = faults_of(tmp_path, "task={type: tasks.gan.progan.Progan, phases: []}")
+    growing = errors_of(tmp_path, "task={type: tasks.gan.progan.Progan, phases: []}")
     assert any(line.startswith("task.phases [command line]: found [] (list)") for line in growing)
 
 
@@ -139,22 +139,22 @@ def test_the_temperature_of_a_softmax_is_above_zero(tmp_path):
     for found in (0, -0.5):
         softmax = f"{{type: losses.masked_margin_softmax, temperature: {found}}}"
         ranking = RANKING.format(f"{{type: losses.hard_triplet, margin: wide}}, {softmax}")
-        lines = faults_of(tmp_path, f"task={{type: tasks.speech_image.SpeechImage, objective: {ranking}}}")
-        told = f"found {found} ({type(found).__name__}), expected float, greater than 0"
-        assert f"task.objective.losses.1.temperature [command line]: {told}" in lines
+        lines = errors_of(tmp_path, f"task={{type: tasks.speech_image.SpeechImage, objective: {ranking}}}")
+        reported = f"found {found} ({type(found).__name__}), expected float, greater than 0"
+        assert f"task.objective.losses.1.temperature [command line]: {reported}" in lines
         assert any(line.startswith("task.objective.losses.0.margin") for line in lines)
 
 
-def test_a_task_that_draws_its_pictures_needs_none_in_the_data(tmp_path):
+def test_a_task_that_draws_its_images_needs_none_in_the_data(tmp_path):
     images = "{type: tasks.words_by_drawing.GeneratedImages, generator: x}"
     drawn = f"task={{type: tasks.speech_image.SpeechImage, images: {images}}}"
-    lines = faults_of(tmp_path, drawn, "data.train.image=null")
+    lines = errors_of(tmp_path, drawn, "data.train.image=null")
     assert lines
     assert not any(line.startswith("data.") for line in lines), lines
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "reported"),
     [
         ("task.image_encoder.type=models.small", ", models.small.SmallImageEncoder"),
         ("task.type=torch.optim", "torch.optim.SGD"),
@@ -163,11 +163,11 @@ def test_a_task_that_draws_its_pictures_needs_none_in_the_data(tmp_path):
         ("task.type=losses", "losses.masked_margin_softmax"),
     ],
 )
-def test_a_module_in_the_place_of_a_class_is_told_with_what_is_in_it(tmp_path, override, told):
+def test_a_module_in_the_place_of_a_class_is_reported_with_what_is_in_it(tmp_path, override, reported):
     place, _, found = override.partition("=")
-    (line,) = [line for line in faults_of(tmp_path, override) if line.startswith(f"{place} [command line]")]
+    (line,) = [line for line in errors_of(tmp_path, override) if line.startswith(f"{place} [command line]")]
     assert f"'{found}' is a module" in line
-    assert told in line
+    assert reported in line
     assert len(line) < 800
 
 
@@ -182,7 +182,7 @@ def test_a_module_in_the_place_of_a_class_is_told_with_what_is_in_it(tmp_path, o
         ("data.type=datasets.speech_imag.SpeechImageData", "data.type [command line]: 'datasets.speech_imag.SpeechIm"),
     ],
 )
-def test_an_unknown_type_hides_no_other_fault(tmp_path, override, near):
+def test_an_unknown_type_hides_no_other_error(tmp_path, override, near):
     """Below it and elsewhere; keywords that an unknown owner would give are not missed."""
     task = (
         "task={type: tasks.speech_image.SpeechImage,"
@@ -191,8 +191,8 @@ def test_an_unknown_type_hides_no_other_fault(tmp_path, override, near):
         " objective: {type: tasks.speech_image.Ranking, losses: [{type: losses.hard_triplet, margin: wide}]}}"
     )
     others = ["data.train.max_frames=0", "data.validation.type=datasets.spoken_captions.readers.PlaceFiles"]
-    lines = faults_of(tmp_path, task, override, *others)
-    for told in (
+    lines = errors_of(tmp_path, task, override, *others)
+    for reported in (
         near,
         "task.image_encoder.width [command line]: found 2.5 (float), expected int",
         "task.optimization.optimizer.lrr [command line]: unknown key; did you mean 'lr'?",
@@ -200,7 +200,7 @@ def test_an_unknown_type_hides_no_other_fault(tmp_path, override, near):
         "data.train.max_frames [command line]: found 0 (int), expected int, greater than 0",
         "data.validation.type [command line]: 'datasets.spoken_captions.readers.PlaceFiles' does not exist; did you",
     ):
-        assert sum(told in line for line in lines) == 1, (told, lines)
+        assert sum(reported in line for line in lines) == 1, (reported, lines)
     assert not any(
         "missing" in line for line in lines if "task.objective.losses" in line or "task.optimization.opt" in line
     )
@@ -211,14 +211,14 @@ def test_nodes_below_an_unknown_key_and_beside_an_unknown_encoder_are_checked(tm
         "task={type: tasks.speech_image.SpeechImage, image_encoder: {type: models.small.SmalImageEncoder},"
         " speech_encodr: {type: models.small.SmallSpeechEncoder, widht: 3}}"
     )
-    lines = faults_of(tmp_path, task)
-    for told in (
+    lines = errors_of(tmp_path, task)
+    for reported in (
         "task.image_encoder.type [command line]: 'models.small.SmalImageEncoder' does not exist; did you mean 'SmallIm",
         "task.speech_encodr [command line]: unknown key; did you mean 'speech_encoder'?",
         "task.speech_encodr.widht [command line]: unknown key; did you mean 'width'?",
         "task.speech_encoder [command line]: found none of speech_encoder and text_encoder, expected exactly one",
     ):
-        assert sum(told in line for line in lines) == 1, (told, lines)
+        assert sum(reported in line for line in lines) == 1, (reported, lines)
 
 
 def test_trials_read_no_weights_and_leave_the_random_state(tmp_path):
@@ -248,10 +248,10 @@ def test_trials_read_no_weights_and_leave_the_random_state(tmp_path):
         (PositiveInt, None, "k", "found null, expected int, greater than 0"),
     ],
 )
-def test_expectations_are_told_in_words(annotation, value, where, message):
-    ((path, told),) = value_faults(annotation, value, "k")
+def test_expectations_are_reported_in_words(annotation, value, where, message):
+    ((path, reported),) = value_errors(annotation, value, "k")
     assert path == where
-    assert message in told
+    assert message in reported
 
 
 @dataclass
@@ -271,10 +271,10 @@ class Window:
     other: Inner | None = None
 
     def __post_init__(self) -> None:
-        config.refuse(self)
+        config.check_values(self)
 
     @staticmethod
-    def faults(length: int, hop: int) -> Iterator[config.Fault]:
+    def validate(length: int, hop: int) -> Iterator[config.Problem]:
         """Refuse gaps."""
         if hop > length:
             yield "hop", f"found {hop}, expected at most length, {length}"
@@ -301,9 +301,9 @@ def test_a_dataclass_refuses_the_same_when_python_makes_it():
 )
 def test_turn_on_codes_are_five_digits(tmp_path, code, found):
     encoder = f"speech_encoder: {{type: models.resdavenet_vq.ResDavenetVq, turn_on: {code}}}"
-    lines = faults_of(tmp_path, f"task={{type: tasks.speech_image.SpeechImage, {encoder}}}")
-    told = [line for line in lines if line.startswith("task.speech_encoder.turn_on [command line]")]
-    assert told == [
+    lines = errors_of(tmp_path, f"task={{type: tasks.speech_image.SpeechImage, {encoder}}}")
+    reported = [line for line in lines if line.startswith("task.speech_encoder.turn_on [command line]")]
+    assert reported == [
         f"task.speech_encoder.turn_on [command line]: found {found}, expected five digits of 0 and 1, for the first "
         "convolution and each of the four layers, such as '01100' for quantisers 2 and 3"
     ]

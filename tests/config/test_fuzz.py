@@ -1,6 +1,6 @@
 """Thousands of wrong configs, a few each time: every one is refused in sentences or is accepted and can be run.
 
-The seeds are always the same, so that a change is not blamed for an old fault; new configs and classes bring
+The seeds are always the same, so that a change is not blamed for an old error; new configs and classes bring
 new mutants all the same. ``DRAWL_FUZZ_SECONDS`` gives more time, ``DRAWL_FUZZ_SEED`` another seed (by hand).
 """
 

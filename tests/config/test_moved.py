@@ -1,4 +1,4 @@
-"""Names of another day: told in a config that is written now, translated in what was saved."""
+"""Names of another day: reported in a config that is written now, translated in what was saved."""
 
 import importlib
 import re
@@ -31,7 +31,7 @@ def test_the_table_leads_to_modules_that_are_there():
         ("gan.progan.ProganGenerator", "gan.progan.generator.ProganGenerator"),
     ],
 )
-def test_what_moved_is_told_with_its_name_of_today(former, now):
+def test_what_moved_is_reported_with_its_name_of_today(former, now):
     with pytest.raises(config.ConfigError) as error:
         resolve_type(former)
     if now is None:
@@ -41,7 +41,7 @@ def test_what_moved_is_told_with_its_name_of_today(former, now):
     assert resolve_type(moved(former)).__name__ == now.rpartition(".")[2]
 
 
-def test_every_former_name_of_the_table_is_told_or_still_offered():
+def test_every_former_name_of_the_table_is_reported_or_still_offered():
     for former, module in MOVED.items():
         name = own_names(importlib.import_module(module))[0]
         now = OFFERED.get(f"{former}.{name}", f"{module}.{name}")
@@ -57,7 +57,7 @@ def test_what_packages_offer_is_what_the_table_leads_to():
         assert resolve_type(offered) is resolve_type(f"{MOVED[module]}.{name}")
 
 
-def test_a_slip_in_a_former_name_is_told_with_the_nearest_of_today():
+def test_a_slip_in_a_former_name_is_reported_with_the_nearest_of_today():
     with pytest.raises(
         config.ConfigError, match=r"'gan\.progan\.generator\.ProganGeneratr' does not exist; did you mean"
     ):
@@ -101,9 +101,9 @@ def test_a_card_with_a_former_name_is_built():
     assert isinstance(config.build(checked), nn.Module)
 
 
-ENCODERS = {"image_encoder": {"type": "models.small.SmallImageEncoder"}, "same_picture": "impostor"}
+ENCODERS = {"image_encoder": {"type": "models.small.SmallImageEncoder"}, "same_image": "impostor"}
 OBJECTIVE = {"margin": 1.0, "impostors": "sampled"}
-EDITING = {"layers": ["layer4"], "max_retries": 1}
+NEGATIVES = {"layers": ["layer4"], "max_retries": 1}
 
 
 @pytest.mark.parametrize(
@@ -118,14 +118,14 @@ EDITING = {"layers": ["layer4"], "max_retries": 1}
             {"objective": {"type": "tasks.words_by_drawing.Regular", **OBJECTIVE}, "images": None},
         ),
         (
-            {"loss_type": "negatives_both", "editing": EDITING, "drawing": {"kept": 3}},
+            {"loss_type": "negatives_both", "editing": NEGATIVES, "drawing": {"kept": 3}},
             {
                 "objective": {
                     "type": "tasks.words_by_drawing.EditedOrHard",
                     **OBJECTIVE,
                     "mining": "configured",
                     "largest_loss": 5.0,
-                    "negatives": EDITING,
+                    "negatives": NEGATIVES,
                 },
                 "images": {"type": "tasks.words_by_drawing.GeneratedImages", "kept": 3},
             },

@@ -48,7 +48,7 @@ def test_every_config_file_fits(validator):
         ("nonsense", 1),
     ],
 )
-def test_faults_are_marked(validator, override, value):
+def test_errors_are_marked(validator, override, value):
     values = config.load("quickstart").values
     assert validator.is_valid(values)
     node = values

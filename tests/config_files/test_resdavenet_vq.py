@@ -39,7 +39,7 @@ def test_the_published_defaults():
     assert (speech["turn_on"], speech["codes"], speech["kernel"], speech["jitter"]) == ("00000", 1024, 9, 0.12)
     assert (speech["layer_widths"], speech["layer_depths"]) == ([128, 256, 256, 512, 1024], [2, 2, 2, 2])
     assert speech["published_jitter"] is False
-    assert speech["quantizing"] == {
+    assert speech["codebook"] == {
         "commitment_cost": 1.0, "decay": 0.99, "epsilon": 1e-8, "init_std": 1.0, "nonneg_init": False,
         "init_ema_mass": 1.0, "restart_below": None, "kmeans_rounds": 0,
     }  # fmt: skip
@@ -80,6 +80,6 @@ def test_the_small_pairs_differ_in_quantisers_only(name):
     assert speech["turn_on"] == "01100"
     assert quantised["init_from"]["path"] == f"runs/resdavenet_vq/{name}"
     own = plain["task"]["speech_encoder"]
-    assert {**speech, "turn_on": "00000", "quantizing": own["quantizing"]} == own
+    assert {**speech, "turn_on": "00000", "codebook": own["codebook"]} == own
     assert quantised["data"] == plain["data"]
     assert quantised["task"]["image_encoder"]["embedding_dim"] == speech["layer_widths"][-1]

@@ -22,7 +22,7 @@ def write_sound(path: Path, samples: int, seed: int = 0, rate: int = RATE) -> Pa
 
 
 def write_corpus(folder: Path, rows: int) -> Path:
-    """A Places manifest with ``rows`` pairs of 0.2-0.9 s and pictures of 40x50 pixels; returns the JSON."""
+    """A Places manifest with ``rows`` pairs of 0.2-0.9 s and images of 40x50 pixels; returns the JSON."""
     for name in ("wavs", "images"):
         (folder / name).mkdir(parents=True)
     data = []
@@ -46,5 +46,5 @@ def corpus(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small() -> ImageTransform:
-    """Pictures of 16 pixels, random crops and flips in training."""
+    """Images of 16 pixels, random crops and flips in training."""
     return ImageTransform(size=16, resize=20, random_crop=True, flip=True)

@@ -1,4 +1,4 @@
-"""Damaged pictures of every kind: they are decoded or refused by an error that names the file, nothing else."""
+"""Damaged images of every kind: they are decoded or refused by an error that names the file, nothing else."""
 
 import io
 import struct
@@ -55,7 +55,7 @@ def damaged(draw):
 
 
 @pytest.mark.parametrize("form", ["file", "bytes"])
-def test_damaged_pictures_are_decoded_or_named(tmp_path, form):
+def test_damaged_images_are_decoded_or_named(tmp_path, form):
     path = tmp_path / "odd.img"
 
     @settings(
@@ -91,6 +91,6 @@ def test_damaged_pictures_are_decoded_or_named(tmp_path, form):
     assert outcomes == {"refused", "decoded"}
 
 
-def test_whole_pictures_are_decoded():
+def test_whole_images_are_decoded():
     for content in WHOLE:
         assert sorted(read_image(content).size) == [12, 16]

@@ -10,7 +10,7 @@ import pytest
 from datasets.images import ImageTransform
 from datasets.loading.rows import SampleError
 from datasets.spoken_captions.readers import GanClevr, PlacesFiles, PlacesHDF5
-from datasets.text_image.dataset import CaptionedPictures
+from datasets.text_image.dataset import CaptionedImages
 
 IMAGE = ImageTransform(size=32, resize=32, random_crop=False)
 
@@ -76,9 +76,9 @@ def test_rows_of_an_hdf5_pair_that_nothing_describes(places, tmp_path):
     assert from_files.image_ids([0]) == dataset.image_ids([2])
 
 
-def test_pictures_with_written_captions(assets, tmp_path):
+def test_images_with_written_captions(assets, tmp_path):
     folder = shutil.copytree(assets / "formats" / "birds", tmp_path / "birds")
-    dataset = CaptionedPictures(folder, "train", train=False)
+    dataset = CaptionedImages(folder, "train", train=False)
     paths = [dataset.content.images / f"{name}.jpg" for name in dataset.content.names]
     shutil.copy(paths[0], paths[2])
     assert same(dataset.image_ids(range(3))) == [0, 1, 0]

@@ -1,4 +1,4 @@
-"""Pictures: every mode becomes RGB, the published cuts, and errors that name the file."""
+"""Images: every mode becomes RGB, the published cuts, and errors that name the file."""
 
 import os
 import struct
@@ -11,10 +11,10 @@ import torch
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 from torchvision import transforms as first_api
 
-from datasets.images import ImageError, ImageTransform, read_image, read_picture_bytes
+from datasets.images import ImageError, ImageTransform, read_image, read_image_bytes
 
 
-def picture(width=60, height=50):
+def example(width=60, height=50):
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
 
 
@@ -53,26 +53,26 @@ def test_white_letters_on_transparent_can_be_read(tmp_path):
 
 
 def test_bytes_and_file_are_the_same(tmp_path):
-    picture().save(tmp_path / "a.jpg")
+    example().save(tmp_path / "a.jpg")
     content = np.frombuffer((tmp_path / "a.jpg").read_bytes(), np.uint8)
     np.testing.assert_array_equal(read_image(content), read_image(tmp_path / "a.jpg"))
 
 
-def test_unusable_pictures_are_named(tmp_path):
-    picture().save(tmp_path / "a.jpg", quality=95)
+def test_unusable_images_are_named(tmp_path):
+    example().save(tmp_path / "a.jpg", quality=95)
     content = (tmp_path / "a.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ImageError, match=r"cut\.jpg: cannot be decoded as a picture \(.*truncated"):
+    with pytest.raises(ImageError, match=r"cut\.jpg: cannot be decoded as an image \(.*truncated"):
         read_image(tmp_path / "cut.jpg")
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     with pytest.raises(ImageError, match=r"text\.png: cannot be decoded"):
         read_image(tmp_path / "text.png")
-    with pytest.raises(ImageError, match=r"absent\.png: there is no such picture file; correct the manifest"):
+    with pytest.raises(ImageError, match=r"absent\.png: there is no such image file; correct the manifest"):
         read_image(tmp_path / "absent.png")
     with pytest.raises(ImageError, match=r"image\[3\]: cannot be decoded"):
         read_image(b"", "image[3]")
     for size in ((1, 1), (1, 40), (40, 1)):
-        picture(*size).save(tmp_path / "one.png")
+        example(*size).save(tmp_path / "one.png")
         with pytest.raises(ImageError, match=rf"one\.png: is {size[0]}x{size[1]} pixels, expected at least 2"):
             read_image(tmp_path / "one.png")
 
@@ -88,7 +88,7 @@ def test_evaluation_cut_is_the_published_one(size, resize):
             first_api.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
         ]
     )
-    for image in (picture(300, 260), picture(90, 141)):
+    for image in (example(300, 260), example(90, 141)):
         ours = ImageTransform(size, resize, random_crop=True)(image, train=False)
         torch.testing.assert_close(ours, published(image), rtol=0, atol=1e-5)
 
@@ -96,15 +96,15 @@ def test_evaluation_cut_is_the_published_one(size, resize):
 def test_training_cut_is_the_published_one():
     published = first_api.Compose([first_api.RandomResizedCrop(64), first_api.ToTensor()])
     torch.manual_seed(3)
-    theirs = published(picture(300, 260))
+    theirs = published(example(300, 260))
     torch.manual_seed(3)
-    ours = ImageTransform(64, 80, random_crop=True).crop(picture(300, 260), train=True)
+    ours = ImageTransform(64, 80, random_crop=True).crop(example(300, 260), train=True)
     torch.testing.assert_close(first_api.ToTensor()(ours), theirs)
 
 
 def test_flip_is_for_training_only():
     transform = ImageTransform(8, 8, random_crop=False, flip=True)
-    image = picture(8, 8)
+    image = example(8, 8)
     mirrored = np.asarray(image)[:, ::-1]
     seen = [np.asarray(transform.crop(image, train=True)) for _ in range(20)]
     assert any((s == mirrored).all() for s in seen)
@@ -272,7 +272,7 @@ def test_photographs_are_upright(tmp_path, orientation, ending):
     """0 and 9 mean nothing, and turn nothing."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = picture(12, 9).resize((60, 45), Image.Resampling.BILINEAR)
+    stored = example(12, 9).resize((60, 45), Image.Resampling.BILINEAR)
     path = tmp_path / f"a.{ending}"
     stored.save(path, exif=exif, quality=95)
     expected = turned(np.asarray(stored), orientation).astype(int)
@@ -288,7 +288,7 @@ def test_photographs_are_upright(tmp_path, orientation, ending):
 @pytest.mark.parametrize("mode", ["L", "I;16", "F", "CMYK", "1"])
 def test_tiff_on_its_side(tmp_path, mode):
     """Pillow 13 garbles uncompressed grey TIFF that it may map into memory."""
-    grey = np.asarray(picture(7, 5).convert("L"))
+    grey = np.asarray(example(7, 5).convert("L"))
     stored = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
     shown = Image.fromarray(grey).convert("1").convert("RGB") if mode == "1" else Image.fromarray(grey).convert("RGB")
     for orientation in (1, 5, 6, 7, 8):
@@ -301,19 +301,19 @@ def test_tiff_on_its_side(tmp_path, mode):
     "exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x02"]
 )
 def test_damaged_exif_turns_nothing(tmp_path, exif):
-    picture().save(tmp_path / "a.jpg", exif=exif, quality=95)
-    picture().save(tmp_path / "b.jpg", quality=95)
+    example().save(tmp_path / "a.jpg", exif=exif, quality=95)
+    example().save(tmp_path / "b.jpg", quality=95)
     np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), read_image(tmp_path / "b.jpg"))
 
 
 def test_exif_that_cannot_be_parsed_turns_nothing(tmp_path, monkeypatch):
-    picture().save(tmp_path / "a.png")
+    example().save(tmp_path / "a.png")
 
     def getexif(_image):
         raise UnicodeDecodeError("ascii", b"\xff", 0, 1, "as huggingface/datasets#7668 found")
 
     monkeypatch.setattr(Image.Image, "getexif", getexif)
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), picture())
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), example())
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_exif_that_cannot_be_parsed_turns_nothing(tmp_path, monkeypatch):
         Image.fromarray(np.full((7, 9), 0.5, np.float32)),
     ],
 )
-def test_blank_pictures_are_refused(tmp_path, blank):
+def test_blank_images_are_refused(tmp_path, blank):
     blank.save(tmp_path / "a.tif")
     with pytest.raises(ImageError, match=r"a\.tif: shows nothing, all 9x7 pixels are equal; replace or remove it"):
         read_image(tmp_path / "a.tif")
@@ -335,7 +335,7 @@ def test_blank_pictures_are_refused(tmp_path, blank):
 @pytest.mark.parametrize("level", [0, 128, 253])
 @pytest.mark.parametrize("ending", ["png", "jpg"])
 def test_noise_of_one_colour_is_blank(tmp_path, level, ending):
-    """A black frame of a camera: what a lossy code makes of it is no picture either."""
+    """A black frame of a camera: what a lossy code makes of it is no image either."""
     noise = np.random.default_rng(0).integers(0, 3, (70, 90, 3)) + level
     Image.fromarray(noise.astype(np.uint8)).save(tmp_path / f"a.{ending}", quality=95)
     with pytest.raises(
@@ -346,14 +346,14 @@ def test_noise_of_one_colour_is_blank(tmp_path, level, ending):
 
 @pytest.mark.parametrize("side", [1, 3])
 @pytest.mark.parametrize("colour", [(246, 255, 255), (255, 255, 246), (0, 0, 0)])
-def test_a_small_object_on_a_plain_ground_is_a_picture(tmp_path, side, colour):
+def test_a_small_object_on_a_plain_ground_is_a_image(tmp_path, side, colour):
     spot = Image.new("RGB", (90, 70), "white")
     spot.paste(colour, (41, 33, 41 + side, 33 + side))
     spot.save(tmp_path / "b.png")
     np.testing.assert_array_equal(read_image(tmp_path / "b.png"), spot)
 
 
-def test_a_faint_gradient_is_a_picture(tmp_path):
+def test_a_faint_gradient_is_a_image(tmp_path):
     """It spans no more than noise does, but its parts differ."""
     sky = np.tile(np.linspace(200, 206, 90), (70, 1))[..., None].repeat(3, axis=2).astype(np.uint8)
     Image.fromarray(sky).save(tmp_path / "a.png")
@@ -362,24 +362,24 @@ def test_a_faint_gradient_is_a_picture(tmp_path):
 
 @pytest.mark.parametrize("raised", [RuntimeError("Failed to decode\nframe 0"), NotImplementedError(), MemoryError()])
 def test_whatever_a_decoder_raises_names_the_file(tmp_path, monkeypatch, raised):
-    picture().save(tmp_path / "a.png")
+    example().save(tmp_path / "a.png")
 
     def load(_image):
         raise raised
 
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", load)
     said = "Failed to decode frame 0" if str(raised) else type(raised).__name__
-    with pytest.raises(ImageError, match=rf"a\.png: cannot be decoded as a picture \({said}\); replace or remove it"):
+    with pytest.raises(ImageError, match=rf"a\.png: cannot be decoded as an image \({said}\); replace or remove it"):
         read_image(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"cannot be decoded as a picture \(the file is empty\); copy it again"),
+        (b"", r"cannot be decoded as an image \(the file is empty\); copy it again"),
         (
             b"version https://git-lfs.github.com/spec/v1\n",
-            r"\(a pointer of Git LFS, not the picture itself\); fetch it",
+            r"\(a pointer of Git LFS, not the image itself\); fetch it",
         ),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", r"\(HEIF\); convert it to JPEG or PNG"),
         (b"\xff\x0a\x12\x34", r"\(JPEG XL\); convert it"),
@@ -393,7 +393,7 @@ def test_whatever_a_decoder_raises_names_the_file(tmp_path, monkeypatch, raised)
         (b"DDS " + struct.pack("<7I", 124, 4103, 9, 9, 0, 0, 0) + bytes(96), r"\(.*\); replace or remove it"),
     ],
 )
-def test_what_is_no_picture_is_named(tmp_path, content, message):
+def test_what_is_no_image_is_named(tmp_path, content, message):
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(ImageError, match=rf"a\.png: .*{message}"):
@@ -402,14 +402,14 @@ def test_what_is_no_picture_is_named(tmp_path, content, message):
         read_image(content, "image[3]")
 
 
-def test_folders_and_huge_pictures_are_refused(tmp_path):
+def test_folders_and_huge_images_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for path, reason in (
-        (tmp_path, r"is a folder, expected a picture file; correct the manifest \(or its base path\)"),
-        (tmp_path / "pipe.png", r"pipe\.png: is no regular file, expected a picture file; correct"),
+        (tmp_path, r"is a folder, expected an image file; correct the manifest \(or its base path\)"),
+        (tmp_path / "pipe.png", r"pipe\.png: is no regular file, expected an image file; correct"),
         (tmp_path / "a\0.png", r"a\\x00\.png': the name holds a NUL character, which no file's has; correct"),
     ):
-        for read in (read_image, read_picture_bytes):
+        for read in (read_image, read_image_bytes):
             with pytest.raises(ImageError, match=reason):
                 read(path)
     for sides, message in ((5000, "is 5000x5000 pixels in 18 bytes, expected at most 16777216 pixels; scale it down"),
@@ -420,12 +420,12 @@ def test_folders_and_huge_pictures_are_refused(tmp_path):
             warnings.simplefilter("ignore")
             read_image(tmp_path / "a.pgm")
     (tmp_path / "a.pgm").write_bytes(b"P5 600000 600000 255\n")
-    with pytest.raises(ImageError, match=r"a\.pgm: cannot be decoded as a picture \(Image size"):
+    with pytest.raises(ImageError, match=r"a\.pgm: cannot be decoded as an image \(Image size"):
         read_image(tmp_path / "a.pgm")
 
 
 def test_first_frame_counts(tmp_path):
-    frames = [picture(), picture().transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
+    frames = [example(), example().transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
     for ending in ("tif", "png", "webp"):
         frames[0].save(tmp_path / f"a.{ending}", save_all=True, append_images=frames[1:], lossless=True)
         np.testing.assert_array_equal(read_image(tmp_path / f"a.{ending}"), frames[0])

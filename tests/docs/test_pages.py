@@ -17,7 +17,7 @@ FOLDERS = (
 )
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md"))]
 MOST = 8192  # bytes of README.md
-LARGEST_PICTURE = 300_000  # bytes
+LARGEST_IMAGE = 300_000  # bytes
 OWN = re.compile(r"^```yaml\n# (\w+\.yaml)$", re.MULTILINE)  # what a guide's reader writes
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -40,8 +40,8 @@ def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_bytes()) <= MOST
 
 
-def test_the_picture_is_small():
-    assert (DOCS / "picture.png").stat().st_size <= LARGEST_PICTURE
+def test_the_image_is_small():
+    assert (DOCS / "image.png").stat().st_size <= LARGEST_IMAGE
 
 
 @pytest.mark.parametrize("page", PAGES)

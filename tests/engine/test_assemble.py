@@ -1,4 +1,4 @@
-"""Data that are not there: all told at once, with their key paths, before anything is made."""
+"""Data that are not there: all reported at once, with their key paths, before anything is made."""
 
 import pytest
 

@@ -151,8 +151,8 @@ def test_what_is_skipped_is_listed_and_may_not_be_all(tmp_path, caplog):
     target = nn.ModuleList([nn.Linear(2, 2), nn.Linear(3, 3)])
     start_from(InitFrom(path, allow_partial=True), SimpleNamespace(modules={"net": target}))
     assert torch.equal(target[0].weight, source[0].weight)
-    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert told == [
+    message = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert message == [
         f"2 entries are not loaded from {path}, 2 are:\n"
         "  net.1.weight: shape (9, 9) in the checkpoint, (3, 3) in this model\n"
         "  net.1.bias: shape (9,) in the checkpoint, (3,) in this model"

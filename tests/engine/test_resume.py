@@ -39,7 +39,7 @@ def rows(folder):
 
 
 def killed_at(moment, loop, monkeypatch):
-    """Train until the given moment, counted over everything that leaves a trace; whether it came."""
+    """Train until the given frame, counted over everything that leaves a trace; whether it came."""
     count = 0
 
     def counted(function):
@@ -132,18 +132,18 @@ NONSENSE = {
 def test_nonsense_in_a_checkpoint_is_refused_and_the_previous_one_taken(tmp_path, caplog, name):
     loop = make(tmp_path / "run", epochs=1)
     loop.fit()
-    value, told = NONSENSE[name]
+    value, message = NONSENSE[name]
     state = read_torch_values(loop.folder.last)
     checkpoint.write(loop.folder.last, state | {name: value})
     again = make(tmp_path / "run", epochs=1)
     assert again.saver.resume()
     assert again.at.step == 6
-    assert f"last.pt is whole but holds no training that could go on: {told}" in caplog.text
+    assert f"last.pt is whole but holds no training that could go on: {message}" in caplog.text
 
 
 def test_random_states_of_another_kind_are_named():
     state = seeding.random_state()
-    assert seeding.random_fault(state) is None
+    assert seeding.random_error(state) is None
     other = np.random.Generator(np.random.MT19937(1)).bit_generator.state["state"]["key"]
     wrong = {
         "python": [7, torch.zeros(625, dtype=torch.int64), None],
@@ -153,9 +153,9 @@ def test_random_states_of_another_kind_are_named():
     }
     before = random.getstate(), torch.get_rng_state()
     for name, value in wrong.items():
-        found = seeding.random_fault(state | {name: value})
+        found = seeding.random_error(state | {name: value})
         assert found == f"the random state of {name.upper() if name == 'cuda' else name}"
-    assert seeding.random_fault([1]) == "the random state"
+    assert seeding.random_error([1]) == "the random state"
     assert random.getstate() == before[0]  # trying them changed nothing
     assert torch.equal(torch.get_rng_state(), before[1])
 
@@ -198,7 +198,7 @@ def test_a_checkpoint_of_an_earlier_version_goes_on(tmp_path):
     assert len(rows(tmp_path / "run")) == 3
 
 
-def test_a_jump_of_the_learning_rate_is_told_with_both_rates(tmp_path, caplog):
+def test_a_jump_of_the_learning_rate_is_reported_with_both_rates(tmp_path, caplog):
     def task(total):
         made = ToyTask()
         made.schedulers = {"net": LambdaLR(made.optimizers["net"], lambda step: 1 - min(step, total - 1) / total)}

@@ -52,7 +52,7 @@ def test_constant_and_errors(caplog):
 @pytest.mark.parametrize(
     ("make", "keywords"), [(constant, {}), (step_decay, {"steps_per_epoch": 2, "every_epochs": 3, "factor": 0.5})]
 )
-def test_a_warm_up_that_outlives_the_run_is_told(caplog, make, keywords):
+def test_a_warm_up_that_outlives_the_run_is_reported(caplog, make, keywords):
     assert rates(make, 4, warmup_steps=3, total_steps=4, **keywords) == pytest.approx([0.5, 1.0, 1.5, 2.0])
     assert not caplog.messages
     rates(make, 4, warmup_steps=7, total_steps=4, **keywords)

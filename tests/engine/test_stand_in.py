@@ -1,4 +1,4 @@
-"""Faults of task and data are told on a small stand-in before the real data are made, and nothing else changes."""
+"""Errors of task and data are reported on a small stand-in before the real data are made, and nothing else changes."""
 
 import json
 import logging
@@ -56,7 +56,7 @@ def no_data(monkeypatch):
 
     def made(world):
         begun.append(world.scenes)
-        assert world.folder.name != "world", "the real data are made before the fault is told"
+        assert world.folder.name != "world", "the real data are made before the error is reported"
         return make(world)
 
     monkeypatch.setattr(build, "_make", made)
@@ -72,7 +72,7 @@ def no_data(monkeypatch):
         (["entry=main.evaluate", "init_from.path={weights}", "init_from.modules=[imagine]"], "names 'imagine'"),
     ],
 )
-def test_what_constructors_refuse_is_told_before_data_are_made(tmp_path, no_data, weights, arguments, message):
+def test_what_constructors_refuse_is_reported_before_data_are_made(tmp_path, no_data, weights, arguments, message):
     places = {"{world}": str(tmp_path / "world"), "{weights}": str(weights)}
     for name, place in places.items():
         arguments = [argument.replace(name, place) for argument in arguments]
@@ -85,9 +85,9 @@ def test_what_constructors_refuse_is_told_before_data_are_made(tmp_path, no_data
         call(tmp_path, *arguments, dry_run=True)
 
 
-def test_a_task_that_does_not_fit_the_data_is_told_before(tmp_path, monkeypatch):
+def test_a_task_that_does_not_fit_the_data_is_reported_before(tmp_path, monkeypatch):
     def rendered(kept, _):
-        assert kept.images == renders.SMALL, "the real renders are made before the fault is told"
+        assert kept.images == renders.SMALL, "the real renders are made before the error is reported"
         for split in renders.SPLITS:
             np.save(kept.folder / f"{split}.npy", np.zeros((renders.SMALL, kept.size, kept.size, 3), np.uint8))
 
@@ -95,7 +95,7 @@ def test_a_task_that_does_not_fit_the_data_is_told_before(tmp_path, monkeypatch)
     folder = [f"prepare.renders.folder={tmp_path}/renders", f"data.folder={tmp_path}/renders"]
     loaded = config.load("gan/progan_world_cpu", [*folder, "prepare.renders.size=32", f"run.folder={tmp_path}/runs"])
     values = config.check(loaded)
-    with pytest.raises(UserError, match=f"{tmp_path}/renders holds pictures of 32 pixels, the last phase is at 64"):
+    with pytest.raises(UserError, match=f"{tmp_path}/renders holds images of 32 pixels, the last phase is at 64"):
         config.call_entry(values, context=Context(loaded.name, values, ["run.py"]))
 
 
@@ -181,20 +181,20 @@ def test_weights_of_a_network_for_all_words_are_not_tried_on_a_few_captions(tmp_
     call(tmp_path, *arguments[:2], dry_run=True)
 
 
-def test_few_rows_of_a_stand_in_are_no_fault(tmp_path):
+def test_few_rows_of_a_stand_in_are_no_error(tmp_path):
     shares = ("prepare.world.scenes=1000", "prepare.world.splits=[0.98,0.01,0.01]")  # 0.4 of 40 scenes
     prepare, data, _, context = nodes(tmp_path, *shares)
-    told = []
+    message = []
 
     def attempt(found):
         try:
             found.data(seed=1, rank=0, world_size=1, pin_memory=False)
         except TooFewRowsError as error:
-            told.append(str(error))
+            message.append(str(error))
             raise
 
     stand_in.rehearse(prepare, data, context, attempt)
-    assert "expected a list of rows" in told[0]
+    assert "expected a list of rows" in message[0]
 
 
 @pytest.mark.parametrize("error", [UserError("fetches nothing"), OSError(28, "No space left on device")])

@@ -65,7 +65,7 @@ def test_another_run_has_a_log_of_its_own(tmp_path):
 
 
 def test_a_log_that_cannot_be_written_ends_with_one_sentence(tmp_path, caplog, capsys):
-    """Of a full disk, for which /dev/full stands, and of a folder in its place."""
+    """Of a full disk, for which /dev/full stands, and of a folder instead."""
     (tmp_path / "log.txt").symlink_to("/dev/full")
     text_log.begin(tmp_path, ["run.py"])
     log.info("on and on")

@@ -50,9 +50,9 @@ def test_nothing_to_count_is_not_a_number():
 
 
 def test_report(tmp_path):
-    picture = np.full((2, 2, 3), 200, np.uint8)
+    image = np.full((2, 2, 3), 200, np.uint8)
     found, truth = (numbers(torch.tensor(rows))[0].numpy() for rows in ([[1, 1], [2, 3]], TRUTH.tolist()))
-    shown = panels(Overlay(picture, found, truth))
+    shown = panels(Overlay(image, found, truth))
     assert [panel.shape for panel in shown] == [(148, 148, 3)] * 5
     assert (shown[4][0, 147] == (255, 0, 220)).all()  # a wrong colour
     assert (shown[3][0, 147] != (255, 0, 220)).any()  # its shape is right
@@ -63,7 +63,7 @@ def test_report(tmp_path):
         "a <title>",
         counts.metrics(),
         counts.by_label(),
-        [Overlay(picture, found, truth), Overlay(picture, found)],
+        [Overlay(image, found, truth), Overlay(image, found)],
         {"train/loss": [(0, 1.0), (10, 0.5)]},
         "seed: 1 # <b>",
     )

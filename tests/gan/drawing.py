@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-SIDE = 8
+RESOLUTION = 8
 
 
 class Painter(nn.Module):
-    """Latents (B, 4) switch squares on: unit k of ``paint`` (B, 4, 4, 4) is latent k in quarter k of the picture."""
+    """Latents (B, 4) switch squares on: unit k of ``paint`` (B, 4, 4, 4) is latent k in quarter k of the image."""
 
     def __init__(self):
         super().__init__()
@@ -24,7 +24,7 @@ class Painter(nn.Module):
         maps = self.paint(maps + self.bias)
         self.flat(maps)
         channels = torch.stack([maps[:, 0] + maps[:, 3], maps[:, 1] + maps[:, 3], maps[:, 2]], 1)
-        return 2 * nn.functional.interpolate(channels.clamp(0, 1), SIDE) - 1
+        return 2 * nn.functional.interpolate(channels.clamp(0, 1), RESOLUTION) - 1
 
 
 class Finder:

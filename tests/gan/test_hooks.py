@@ -121,7 +121,7 @@ def test_nothing_is_left_after_an_error(network, x):
     assert clean(network)
 
 
-def test_unknown_layers_are_told_with_the_valid_ones(network):
+def test_unknown_layers_are_reported_with_the_valid_ones(network):
     with pytest.raises(LayerNameError, match=r"no layer 'frist': Network has first, block, head; did you mean 'first'"):
         layer_named(network, "frist")
     with pytest.raises(LayerNameError, match=r"no layer 'block.7': Network.block has 0, 1"):

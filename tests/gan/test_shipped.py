@@ -10,7 +10,7 @@ from gan.latents import latents
 from models.segmenter.file import load_segmenter
 from tasks.words_by_drawing.experiments.scene_changes import things
 
-# Latents 0 to 3, each channel's means over the quarters of the picture, from the weights of 453,952 pictures seen.
+# Latents 0 to 3, each channel's means over the quarters of the image, from the weights of 453,952 images seen.
 QUARTERS = [
     [0.073, 0.032, 0.078, 0.156, 0.146, 0.033, 0.223, 0.157, 0.145, 0.033, 0.223, 0.156],
     [0.237, 0.150, 0.290, 0.123, 0.230, 0.126, 0.282, 0.122, -0.008, -0.252, 0.073, 0.096],
@@ -28,7 +28,7 @@ SEEN = [
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     """(4, 3, 64, 64): those of latents 0 to 3."""
     generator = shipped.load()
     assert (generator.latent_dim, generator.resolution) == (128, 64)
@@ -36,16 +36,16 @@ def pictures():
         return generator(latents(4, generator.latent_dim))
 
 
-def test_it_draws_the_pictures_that_it_was_shipped_with(pictures):
-    assert pictures.shape == (4, 3, 64, 64)
-    found = F.adaptive_avg_pool2d(pictures, 2).flatten(1)
+def test_it_draws_the_images_that_it_was_shipped_with(images):
+    assert images.shape == (4, 3, 64, 64)
+    found = F.adaptive_avg_pool2d(images, 2).flatten(1)
     torch.testing.assert_close(found, torch.tensor(QUARTERS), rtol=0, atol=TOLERANCE)
 
 
-def test_the_shipped_segmenter_finds_things_in_them(pictures):
-    found = [things(labels) for labels in load_segmenter().segment(pictures)]
-    told = [[" ".join(thing.attributes[kind] for kind in KINDS) for thing in seen] for seen in found]
-    assert told == SEEN
+def test_the_shipped_segmenter_finds_things_in_them(images):
+    found = [things(labels) for labels in load_segmenter().segment(images)]
+    message = [[" ".join(thing.attributes[kind] for kind in KINDS) for thing in seen] for seen in found]
+    assert message == SEEN
 
 
 def within(former, now):

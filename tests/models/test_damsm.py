@@ -46,7 +46,7 @@ def test_an_odd_embedding():
         CaptionEncoder(5, embedding_dim=7)
 
 
-def test_pictures_of_any_side():
+def test_images_of_any_side():
     model = ImageRegionEncoder(4).eval()
     with torch.no_grad():
         found = model(torch.zeros(1, 3, 40, 40))
@@ -93,8 +93,8 @@ def test_words_of_another_vocabulary(encoder):
         encoder(torch.tensor([[3, 20]]), torch.tensor([2]))
 
 
-def test_no_pictures():
-    with pytest.raises(EncoderInputError, match=r"found pictures \(1, 1, 8, 8\), expected \(B, 3, R, R\)"):
+def test_no_images():
+    with pytest.raises(EncoderInputError, match=r"found images \(1, 1, 8, 8\), expected \(B, 3, R, R\)"):
         ImageRegionEncoder(4)(torch.zeros(1, 1, 8, 8))
 
 

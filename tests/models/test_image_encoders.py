@@ -74,11 +74,11 @@ def test_weights_of_another_network(tmp_path):
 def offline(tmp_path, monkeypatch):
     """An empty cache, and no network."""
 
-    def refuse(*_, **__):
+    def check_values(*_, **__):
         raise OSError("network is unreachable")
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", check_values)
 
 
 def test_offline_says_what_to_place_where(tmp_path, offline):

@@ -18,10 +18,10 @@ def maps(images=4, captions=5, channels=6, height=3, width=2, frames=7, seed=0, 
 def slow_similarity(image, speech, nframes, kind, measure):
     """One pair and one position at a time, straight from the definitions."""
     result = torch.zeros(len(image), len(speech), dtype=image.dtype)
-    for i, picture in enumerate(image):
+    for i, one_map in enumerate(image):
         for j, sequence in enumerate(speech):
             frames = int(nframes[j])
-            points = [picture[:, h, w] for h in range(picture.shape[1]) for w in range(picture.shape[2])]
+            points = [one_map[:, h, w] for h in range(one_map.shape[1]) for w in range(one_map.shape[2])]
             steps = [sequence[:, t] for t in range(frames)]
             if kind == "pooled":
                 a, b = sum(points) / len(points), sum(steps) / len(steps)

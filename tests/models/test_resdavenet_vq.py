@@ -5,7 +5,7 @@ import torch
 
 from models.resdavenet import ResDavenet
 from models.resdavenet_vq import ResDavenetVq, TurnOnError
-from models.vector_quantizer import Quantizing
+from models.vector_quantizer import CodebookConfig
 from tests.models.networks import mel
 
 WIDTHS, DEPTHS = (6, 8, 8, 12, 20), (1, 2, 1, 1)
@@ -106,5 +106,5 @@ def test_numbers_of_codes(codes):
 
 
 def test_settings_reach_the_quantisers():
-    made = network(quantizing=Quantizing(commitment_cost=0.25, nonneg_init=True))
-    assert all(one.how.commitment_cost == 0.25 and (one.codebook >= 0).all() for one in made.quantizers.values())
+    made = network(codebook=CodebookConfig(commitment_cost=0.25, nonneg_init=True))
+    assert all(one.config.commitment_cost == 0.25 and (one.codebook >= 0).all() for one in made.quantizers.values())

@@ -66,7 +66,7 @@ def test_impossible_sizes(network, arguments, message):
 
 
 def test_speech_learns_words_by_order_of_magnitude():
-    """Three made-up words, told apart after twenty steps on a linear read-out of the mean feature."""
+    """Three made-up words, distinguished after twenty steps on a linear read-out of the mean feature."""
     torch.manual_seed(0)
     words = 15 * torch.randn(3, 40, 30)
     labels = torch.arange(24) % 3

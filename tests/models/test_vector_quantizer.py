@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from models.vector_quantizer import Quantizing, TemporalJitter, VectorQuantizer
+from models.vector_quantizer import CodebookConfig, TemporalJitter, VectorQuantizer
 from tests.ranks import on_two_ranks
 
-HOW = Quantizing(commitment_cost=0.5, decay=0.9, epsilon=1e-3)
+CONFIG = CodebookConfig(commitment_cost=0.5, decay=0.9, epsilon=1e-3)
 
 
-def quantizer(how=HOW, codes=4):
+def quantizer(config=CONFIG, codes=4):
     torch.manual_seed(0)
-    made = VectorQuantizer(codes, 3, how)
+    made = VectorQuantizer(codes, 3, config)
     made.codebook.copy_(torch.eye(3).repeat(2, 1)[:codes] * torch.tensor([1.0, 1, 1, 5])[:codes, None])
     made.sums.copy_(made.codebook)
     return made
@@ -74,7 +74,7 @@ def test_evaluation_changes_nothing():
 def test_unused_codes_start_anew_only_when_asked():
     frames = torch.rand(1, 3, 50, generator=torch.Generator().manual_seed(2)) + 10
     for below, moved in ((None, False), (0.95, True)):
-        made = quantizer(Quantizing(decay=0.9, restart_below=below)).train()
+        made = quantizer(CodebookConfig(decay=0.9, restart_below=below)).train()
         made(frames)
         distances = torch.cdist(made.codebook, frames[0].T).amin(1)
         assert bool((distances[:3] < 1e-5).all()) is moved
@@ -84,7 +84,7 @@ def test_k_means_places_the_codes_once():
     source = torch.Generator().manual_seed(3)
     middles = torch.tensor([[0.0, 0, 9], [0, 9, 0], [9, 0, 0], [-9, 0, 0]])
     frames = (middles.repeat_interleave(20, 0) + 0.1 * torch.randn(80, 3, generator=source))[None].transpose(1, 2)
-    made = quantizer(Quantizing(kmeans_rounds=5)).train()
+    made = quantizer(CodebookConfig(kmeans_rounds=5)).train()
     found = made(frames)
     assert len(set(found.codes[0].tolist())) == 4
     assert float(found.loss) < 0.02
@@ -97,7 +97,7 @@ def test_k_means_places_the_codes_once():
 
 def two_items(rank, world):
     """Three updates on two items, shared out among ranks; codes restart, so that frames travel too."""
-    made = quantizer(Quantizing(decay=0.9, restart_below=0.92, kmeans_rounds=2)).train()
+    made = quantizer(CodebookConfig(decay=0.9, restart_below=0.92, kmeans_rounds=2)).train()
     frames = torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(4))
     nframes = torch.tensor([7, 3])
     mine = slice(None) if world == 1 else slice(rank, rank + 1)

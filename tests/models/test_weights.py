@@ -50,9 +50,9 @@ def test_truncated(tmp_path, zipped, share):
     os.truncate(tmp_path / "w.pth", int(share * (tmp_path / "w.pth").stat().st_size))
     with pytest.raises(WeightsError, match=r"w.pth \(\d+ bytes\) is not a complete torch file") as caught:
         read_state_dict(tmp_path / "w.pth")
-    told = str(caught.value)
-    assert told.endswith("Fetch or copy it again.")
-    assert not any(word in told for word in ("\n", "(101)", "internal", "Error", "PytorchStreamReader"))
+    message = str(caught.value)
+    assert message.endswith("Fetch or copy it again.")
+    assert not any(word in message for word in ("\n", "(101)", "internal", "Error", "PytorchStreamReader"))
 
 
 def test_truncated_safetensors(tmp_path):

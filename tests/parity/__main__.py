@@ -1,7 +1,7 @@
 """``python -m tests.parity CASE.json [CASE.json ...] [--json]``: run parity cases and compare every output.
 
 Exits with 0 when every listed output is within its tolerance, 1 when one is not or is missing or a case cannot be read,
-2 for a missing or unknown kind. Whatever fails is told in one line on stderr, and everything else still runs.
+2 for a missing or unknown kind. Whatever fails is reported in one line on stderr, and everything else still runs.
 """
 
 # ruff: noqa: T201 (a command line tool: its output is what it is for)
@@ -89,8 +89,8 @@ def summary(report: dict[str, dict[str, float | None]]) -> str:
     values = [value for outputs in report.values() for value in outputs.values()]
     right = sum(value is not None and value <= 1 for value in values)
     idle = sum(not outputs for outputs in report.values())
-    told = f"{right} of {len(values)} outputs in {len(report)} case{'s' * (len(report) != 1)} are within tolerance"
-    return f"{told}; {idle} case{'s' * (idle != 1)} could not be run" if idle else told
+    message = f"{right} of {len(values)} outputs in {len(report)} case{'s' * (len(report) != 1)} are within tolerance"
+    return f"{message}; {idle} case{'s' * (idle != 1)} could not be run" if idle else message
 
 
 if __name__ == "__main__":

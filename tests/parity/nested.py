@@ -23,21 +23,21 @@ def nested_fraction(result: Any, expected: Any, rtol: float, atol: float) -> tup
     return (None, "missing") if result is None else _compared(result, expected, rtol, atol, "")
 
 
-def _compared(result: Any, expected: Any, rtol: float, atol: float, place: str) -> tuple[float | None, str]:
+def _compared(result: Any, expected: Any, rtol: float, atol: float, path_of_key: str) -> tuple[float | None, str]:
     if isinstance(expected, dict) and isinstance(result, dict):
         if result.keys() != expected.keys():
-            return None, f"{place}: keys {sorted(result.keys() ^ expected.keys())[:5]} are on one side only"
-        return _worst(_compared(result[key], expected[key], rtol, atol, f"{place}/{key}") for key in expected)
+            return None, f"{path_of_key}: keys {sorted(result.keys() ^ expected.keys())[:5]} are on one side only"
+        return _worst(_compared(result[key], expected[key], rtol, atol, f"{path_of_key}/{key}") for key in expected)
     if isinstance(expected, list) and isinstance(result, list):
         if len(result) != len(expected):
-            return None, f"{place}: {len(result)} entries, expected {len(expected)}"
+            return None, f"{path_of_key}: {len(result)} entries, expected {len(expected)}"
         pairs = enumerate(zip(result, expected, strict=True))
-        return _worst(_compared(one, other, rtol, atol, f"{place}/{at}") for at, (one, other) in pairs)
+        return _worst(_compared(one, other, rtol, atol, f"{path_of_key}/{at}") for at, (one, other) in pairs)
     numbers = all(isinstance(value, Number) and not isinstance(value, bool) for value in (result, expected))
     if numbers and float in (type(result), type(expected)):
         error = abs(result - expected) / (atol + rtol * abs(expected))
-        return (None, f"{place}: {result}, expected {expected}") if math.isnan(error) else (error, place)
-    return (0.0, "") if result == expected else (None, f"{place}: {result!r}, expected {expected!r}")
+        return (None, f"{path_of_key}: {result}, expected {expected}") if math.isnan(error) else (error, path_of_key)
+    return (0.0, "") if result == expected else (None, f"{path_of_key}: {result!r}, expected {expected!r}")
 
 
 def _worst(found: Any) -> tuple[float | None, str]:

@@ -1,4 +1,4 @@
-"""A local web server for tests of downloads: breaks off half-way as often as it is told, and notes what was asked."""
+"""A local web server for tests of downloads: breaks off half-way as often as it is asked, and notes what was asked."""
 
 import threading
 from collections.abc import Iterator

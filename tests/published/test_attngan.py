@@ -49,7 +49,7 @@ def test_a_folder_without_a_pair(tmp_path):
         load_published("damsm", tmp_path)
 
 
-def test_a_text_encoder_without_its_pictures(tmp_path):
+def test_a_text_encoder_without_its_images(tmp_path):
     model = CaptionEncoder(9, embedding_dim=4, word_dim=3, cell="gru")
     path = saved(tmp_path / "text_encoder7.pth", text_state(model))
     with pytest.raises(WeightsError, match=r"There is no weight file .*image_encoder7.pth"):

@@ -13,7 +13,7 @@ from models.image_encoders import Resnet50Encoder, Vgg16Encoder
 from models.resdavenet import ResDavenet
 from models.resdavenet_vq import ResDavenetVq
 from models.small import SmallImageEncoder
-from models.vector_quantizer import Quantizing
+from models.vector_quantizer import CodebookConfig
 from models.weights import WeightsError
 from published import load_published
 from published.resdavenet_vq import experiment as resdavenet_vq
@@ -55,14 +55,14 @@ def vgg():
 
 @pytest.mark.parametrize("turn_on", ["01100", "00000", "10011"])
 def test_an_experiment_comes_back_as_it_was(tmp_path, resnet, turn_on):
-    how = Quantizing(commitment_cost=0.3, init_std=0.5, nonneg_init=True, init_ema_mass=2.0)
-    speech = changed(ResDavenetVq(turn_on, codes=(3, 4, 5, 6, 7), jitter=0.2, quantizing=how, **SMALL))
+    config = CodebookConfig(commitment_cost=0.3, init_std=0.5, nonneg_init=True, init_ema_mass=2.0)
+    speech = changed(ResDavenetVq(turn_on, codes=(3, 4, 5, 6, 7), jitter=0.2, codebook=config, **SMALL))
     resdavenet_vq.save(resnet, speech, tmp_path / "exps" / "mine")
     found = load_published("resdavenet_vq", tmp_path / "exps" / "mine")
     assert same(found.speech, speech)
     assert same(found.image, resnet)
     assert (found.speech.turn_on, found.speech.jitter.probability) == (turn_on, 0.2)
-    assert all(quantizer.how == how for quantizer in found.speech.quantizers.values())
+    assert all(quantizer.config == config for quantizer in found.speech.quantizers.values())
     nodes = resdavenet_vq.describe(tmp_path / "exps" / "mine")
     assert nodes["speech_encoder"]["layer_depths"] == [1, 2, 1, 3]
 
@@ -141,7 +141,7 @@ def test_other_networks_are_refused(tmp_path, resnet, vgg):
         resdavenet_vq.save(resnet, DavenetSpeech("small"), tmp_path / "a")
     with pytest.raises(WeightsError, match="found ResDavenet, expected DavenetSpeech: learning-by-drawing's speech"):
         davenet.save(vgg, ResDavenet(**SMALL), tmp_path / "a.pth.tar")
-    unplaced = ResDavenetVq("01000", codes=4, quantizing=Quantizing(kmeans_rounds=1), **SMALL)
+    unplaced = ResDavenetVq("01000", codes=4, codebook=CodebookConfig(kmeans_rounds=1), **SMALL)
     with pytest.raises(WeightsError, match=r"quantizers.quant2.placed is false"):
         resdavenet_vq.save(resnet, unplaced, tmp_path / "a")
     assert [path for path in Path(tmp_path).rglob("*") if path.is_file()] == []

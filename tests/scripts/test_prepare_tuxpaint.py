@@ -10,14 +10,14 @@ import soundfile
 from PIL import Image
 
 from datasets.tuxpaint.export import prepare
-from datasets.tuxpaint.media import PictureError, check_recording, open_picture
+from datasets.tuxpaint.media import UnusableImageError, check_recording, open_image
 from datasets.tuxpaint.stamps import TuxPaintError, find_stamps, group_stamps, read_texts, split_groups, variant_key
 from scripts import prepare_tuxpaint
 
 NOUNS = ["cat", "dog", "bee", "key", "sun", "cup", "hat", "bus", "pig", "owl", "jar", "van"]
 
 
-def write_picture(path: Path, shade: int, size=(20, 10)) -> None:
+def write_image(path: Path, shade: int, size=(20, 10)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.zeros((size[1], size[0], 4), np.uint8)
     pixels[2:-2, 3:-3] = (shade, 40, 200, 255)
@@ -30,7 +30,7 @@ def write_sound(path: Path, pitch: float, seconds: float = 0.3) -> None:
 
 
 def write_stamp(folder: Path, name: str, pitch: float, languages=("", "_fr"), shade: int = 100) -> None:
-    write_picture(folder / f"{name}.png", shade)
+    write_image(folder / f"{name}.png", shade)
     (folder / f"{name}.txt").write_text(f"A {name}.\nde.utf8=Ein {name}.\nfr.utf8=Un {name}.\n", encoding="utf-8")
     for index, language in enumerate(languages):
         write_sound(folder / f"{name}_desc{language}.ogg", pitch + 37 * index)
@@ -44,7 +44,7 @@ def collection(tmp_path: Path) -> Path:
     for index, coin in enumerate(["001penny", "005nickel", "010dime"]):
         write_stamp(folder.parent / "coins", coin, 1500 + 70 * index)
     write_stamp(folder, "cat2", 2000)
-    write_picture(folder / "bus_mirror.png", 3)
+    write_image(folder / "bus_mirror.png", 3)
     return tmp_path / "package"
 
 
@@ -70,15 +70,15 @@ def test_manifests_are_complete_and_every_file_opens(collection, tmp_path):
         assert len({entry["uttid"] for entry in entries}) == count
         for entry in entries:
             assert set(entry) == {"uttid", "speaker", "asr_text", "wav", "image"}
-            with Image.open(tmp_path / "out/images" / entry["image"]) as picture:
-                assert (picture.size, picture.mode) == ((32, 32), "RGB")
+            with Image.open(tmp_path / "out/images" / entry["image"]) as image:
+                assert (image.size, image.mode) == ((32, 32), "RGB")
             assert soundfile.info(tmp_path / "out/audio" / entry["wav"]).frames > 0
             assert entry["asr_text"].startswith({"tuxpaint_en": "A ", "tuxpaint_fr": "Un "}[entry["speaker"]])
     saved = json.loads((tmp_path / "out/summary.json").read_text(encoding="utf-8"))
     assert saved["pairs"] == summary.pairs
 
 
-def test_split_is_by_picture_variants_together_and_mirrored_copies_only_train(collection, tmp_path):
+def test_split_is_by_image_variants_together_and_mirrored_copies_only_train(collection, tmp_path):
     for seed in range(4):
         out = tmp_path / f"out{seed}"
         prepare(collection, out, ["all"], seed=seed, val=0.2, test=0.3, size=16)
@@ -87,7 +87,7 @@ def test_split_is_by_picture_variants_together_and_mirrored_copies_only_train(co
         assert not (keys["train"] & keys["val"] or keys["train"] & keys["test"] or keys["val"] & keys["test"])
         for held_out in ("val", "test"):
             assert not any("mirror" in image for image in of_split[held_out])
-            assert len(rows(out, held_out)) == len(of_split[held_out])  # each picture once
+            assert len(rows(out, held_out)) == len(of_split[held_out])  # each image once
 
 
 def test_same_seed_same_split_whatever_the_languages(collection, tmp_path):
@@ -101,7 +101,7 @@ def test_same_seed_same_split_whatever_the_languages(collection, tmp_path):
     assert rows(tmp_path / "a", "test") != rows(tmp_path / "c", "test")
 
 
-def test_shared_recording_keeps_pictures_together_and_counts_once_when_held_out(collection, tmp_path):
+def test_shared_recording_keeps_images_together_and_counts_once_when_held_out(collection, tmp_path):
     folder = things(collection)
     (folder / "owl_desc_fr.ogg").write_bytes((folder / "van_desc_fr.ogg").read_bytes())
     stamps, _ = find_stamps(collection)
@@ -127,19 +127,19 @@ def test_broken_silent_empty_and_lonely_files_are_counted(collection, tmp_path):
     (folder / "cup.txt").write_text("A cup.\n", encoding="utf-8")
     summary = prepare(collection, tmp_path / "out", ["fr"], val=0.2, test=0.3, size=16)
     assert summary.skipped == {
-        "recording without a picture": ["nobody_desc_fr.ogg"],
+        "recording without an image": ["nobody_desc_fr.ogg"],
         "recording: broken": ["cat_desc_fr.ogg"],
         "recording: silent": ["dog_desc_fr.ogg"],
         "recording: empty": ["bee_desc_fr.ogg"],
-        "picture: picture cannot be decoded": ["things/key"],
-        "picture: nothing visible": ["things/sun"],
+        "image: image cannot be decoded": ["things/key"],
+        "image: nothing visible": ["things/sun"],
     }
     assert summary.without_text == {"fr": 1}
     assert summary.recordings == {"fr": 11}
 
 
 def test_names_that_differ_in_case_or_punctuation_meet(tmp_path):
-    write_picture(tmp_path / "Cherry_Stella.png", 5)
+    write_image(tmp_path / "Cherry_Stella.png", 5)
     write_sound(tmp_path / "cherry-stella_desc_pt_BR.ogg", 300)
     write_sound(tmp_path / "Cherry_Stella_desc_da.ogg.ogg", 400)
     stamps, orphans = find_stamps(tmp_path)
@@ -166,16 +166,16 @@ def test_variant_key(one, other, same):
     assert (variant_key(one) == variant_key(other)) is same
 
 
-def test_picture_is_flattened_on_white_and_fits_the_centre_crop(tmp_path):
-    write_picture(tmp_path / "wide.png", 100, size=(46, 12))
-    pixels = np.asarray(open_picture(tmp_path / "wide.png", 64)).astype(int)
+def test_image_is_flattened_on_white_and_fits_the_centre_crop(tmp_path):
+    write_image(tmp_path / "wide.png", 100, size=(46, 12))
+    pixels = np.asarray(open_image(tmp_path / "wide.png", 64)).astype(int)
     assert (pixels[0] == 255).all()
     assert (pixels[:, :4] == 255).all()
     assert np.abs(pixels[32, 32] - (100, 40, 200)).max() <= 1
     assert pixels[32, 5, 1] < 100  # the object spans 56 of 64 pixels
     Image.new("RGB", (9, 9), "white").save(tmp_path / "white.png")
-    with pytest.raises(PictureError, match="nothing visible on white"):
-        open_picture(tmp_path / "white.png", 64)
+    with pytest.raises(UnusableImageError, match="nothing visible on white"):
+        open_image(tmp_path / "white.png", 64)
 
 
 def test_svg_is_drawn_or_refused_by_name(tmp_path, monkeypatch):
@@ -183,13 +183,13 @@ def test_svg_is_drawn_or_refused_by_name(tmp_path, monkeypatch):
     path.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="40pt" height="40pt"><rect x="9" y="9" width="20" '
                     'height="20" fill="#f00"/></svg>')  # fmt: skip
     pytest.importorskip("resvg_py")
-    assert open_picture(path, 32).getpixel((16, 16)) == (255, 0, 0)
+    assert open_image(path, 32).getpixel((16, 16)) == (255, 0, 0)
     path.write_text("<svg")
-    with pytest.raises(PictureError, match="SVG cannot be drawn"):
-        open_picture(path, 32)
+    with pytest.raises(UnusableImageError, match="SVG cannot be drawn"):
+        open_image(path, 32)
     monkeypatch.setitem(sys.modules, "resvg_py", None)
-    with pytest.raises(PictureError, match="resvg-py is not installed"):
-        open_picture(path, 32)
+    with pytest.raises(UnusableImageError, match="resvg-py is not installed"):
+        open_image(path, 32)
 
 
 def test_read_texts(tmp_path):
@@ -217,8 +217,8 @@ def test_a_recording_without_end_mark_is_taken_and_one_with_an_incomplete_page_i
         (tmp_path / "cut.ogg").write_bytes(whole[:end])
         assert check_recording(tmp_path / "cut.ogg") == (0.0, "broken")
     (tmp_path / "open.ogg").write_bytes(whole[: starts[-1]])
-    seconds, fault = check_recording(tmp_path / "open.ogg")
-    assert (seconds, fault) == (len(soundfile.read(tmp_path / "open.ogg")[0]) / 8000, None)
+    seconds, error = check_recording(tmp_path / "open.ogg")
+    assert (seconds, error) == (len(soundfile.read(tmp_path / "open.ogg")[0]) / 8000, None)
     assert seconds > 15
 
 

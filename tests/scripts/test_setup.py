@@ -62,7 +62,7 @@ def test_nothing_is_installed_twice_and_a_change_is_called_one(project):
     assert set_up(project).stdout.startswith("installing into .venv what is new in requirements.txt\n  Downloading")
 
 
-def test_a_failure_of_pip_is_told_and_tried_again(project):
+def test_a_failure_of_pip_is_reported_and_tried_again(project):
     failed = set_up(project, PIP_EXIT="1")
     assert failed.returncode == 2
     assert "ready" not in failed.stdout

@@ -63,7 +63,7 @@ def test_every_flag_of_the_original_becomes_what_it_is():
     assert (image["freeze_trunk"], image["pretrained"], image["embedding_dim"]) == (True, None, 16)
     assert (speech["layer_widths"], speech["layer_depths"], speech["kernel"]) == ([6, 8, 8, 12, 16], [1, 2, 1, 1], 5)
     assert (speech["turn_on"], speech["codes"], speech["jitter"]) == ("01010", [2, 3, 4, 5, 6], 0.2)
-    how = {key: speech["quantizing"][key] for key in ("commitment_cost", "nonneg_init", "init_std", "init_ema_mass")}
+    how = {key: speech["codebook"][key] for key in ("commitment_cost", "nonneg_init", "init_std", "init_ema_mass")}
     assert how == {"commitment_cost": 0.25, "nonneg_init": True, "init_std": 0.5, "init_ema_mass": 2.0}
     assert [loss["margin"] for loss in task["objective"]["losses"]] == [0.5, 0.5]
     optimizer = task["optimization"]["optimizer"]
@@ -90,7 +90,7 @@ def test_the_epoch_of_a_run_of_this_project(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["01100"], "error: found 1 arguments, expected a turn-on code, a name and flags"),
         (["01100", "", ""], "error: found an empty name"),
@@ -106,17 +106,17 @@ def test_the_epoch_of_a_run_of_this_project(tmp_path):
         (["01100", "a", "--seed-dir b --seed-epoch x"], "error: argument --seed-epoch: invalid int value"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_one_sentence(words, told, capsys):
+def test_what_cannot_be_is_one_sentence(words, message, capsys):
     with pytest.raises(SystemExit) as caught:
         settings_of(words)
     assert caught.value.code == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith(told)
+    assert printed.err.startswith(message)
     assert printed.err.count("\n") == 1
 
 
-def test_a_wrong_code_is_told_by_the_config_that_is_named():
+def test_a_wrong_code_is_reported_by_the_config_that_is_named():
     script, words = ROOT / "scripts" / "train.sh", ["0110", "small", "--jitter 0.1"]
     environment = os.environ | {"CONFIG": "resdavenet_vq/world_cpu.yaml"}
     done = subprocess.run(["bash", script, *words], capture_output=True, text=True, env=environment, cwd="/")

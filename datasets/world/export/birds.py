@@ -1,7 +1,7 @@
 """The layout of the CUB birds with ten captions an image, as taoxugit/AttnGAN reads it.
 
 A scene's class is the colour and shape of the object that shows the most pixels; its box holds all objects, so that
-what the captions say stays in the picture when a loader crops to the box. The published data has two splits: val
+what the captions say stays in the image when a loader crops to the box. The published data has two splits: val
 scenes have a ``val/filenames.pickle`` of their own and are in no other list.
 """
 
@@ -24,10 +24,10 @@ def birds_media(root: Path, record: Record, media: Media) -> None:
     Args:
         root: Folder of the layout.
         record: What is known of the scene.
-        media: Its picture and sound.
+        media: Its image and sound.
     """
     key = _key(record)
-    write_media(root / "CUB_200_2011" / "images" / f"{key}.jpg", media.picture("jpg"))
+    write_media(root / "CUB_200_2011" / "images" / f"{key}.jpg", media.image_bytes("jpg"))
     write_media(root / "text" / f"{key}.txt", "".join(f"{text}\n" for text in record["captions"][:CAPTIONS]).encode())
 
 

@@ -1,9 +1,9 @@
-"""The layout of i-CLEVR (Maluuba/GeNeVA_datasets): one object added a turn, pictures BGR, in HDF5.
+"""The layout of i-CLEVR (Maluuba/GeNeVA_datasets): one object added a turn, images BGR, in HDF5.
 
 `clevr_{split}.h5`: `background` (240, 320, 3) uint8, `entities` (JSON list of "shape colour"), and for each scene a
 group of its id: `images` (L, 128, 128, 3) uint8, `text` (JSON list of L), `objects` (L, 24) and `coords` (L, 24, 3)
 float64 (x and y in pixels of 128, depth from the camera), cumulative over turns, `scene_id`. `clevr_obj_{split}.h5`:
-a group "0", "1", ... for each picture with `image`, `objects`, `coords`, `scene_id`. Two objects of the same shape
+a group "0", "1", ... for each image with `image`, `objects`, `coords`, `scene_id`. Two objects of the same shape
 and colour share a slot, which then holds the later one, as in the published files. L is the number of objects.
 """
 
@@ -28,7 +28,7 @@ def iclevr_media(root: Path, record: Record, media: Media) -> None:
     Args:
         root: Folder of the layout.
         record: What is known of the scene.
-        media: Its picture and sound.
+        media: Its image and sound.
 
     Raises:
         ValueError: The scene was rendered without turns.
@@ -36,7 +36,7 @@ def iclevr_media(root: Path, record: Record, media: Media) -> None:
     if media.turns is None:
         raise ValueError(f"scene {record['id']} was rendered without turns, which i-CLEVR needs")
     buffer = io.BytesIO()
-    np.savez(buffer, images=media.turns.images, background=media.turns.background, places=media.turns.places)
+    np.savez(buffer, images=media.turns.images, background=media.turns.background, places=media.turns.positions)
     write_media(_work_file(root, record), buffer.getvalue())
 
 
@@ -51,20 +51,20 @@ def iclevr_finish(root: Path, records: Records) -> None:
     for split in SPLITS:
         names = [f"clevr_{split}.h5", f"clevr_obj_{split}.h5"]
         drafts = [root / f".{name}.tmp" for name in names]
-        with h5py.File(drafts[0], "w") as scenes, h5py.File(drafts[1], "w") as pictures:
+        with h5py.File(drafts[0], "w") as scenes, h5py.File(drafts[1], "w") as image_file:
             for record in records():
                 if record["split"] == split:
-                    _add_scene(scenes, pictures, record, root)
+                    _add_scene(scenes, image_file, record, root)
         for draft, name in zip(drafts, names, strict=True):
             draft.replace(root / name)
 
 
-def cumulate(kinds: list[int], places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def cumulate(kinds: list[int], positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Say after each turn which kinds of objects are there, and where.
 
     Args:
         kinds: L indices into `KINDS`, in the order of the turns.
-        places: (L, 3) x, y, depth.
+        positions: (L, 3) x, y, depth.
 
     Returns:
         objects (L, 24) of 0 and 1, coords (L, 24, 3), zeros where there is none; both float64.
@@ -73,14 +73,14 @@ def cumulate(kinds: list[int], places: np.ndarray) -> tuple[np.ndarray, np.ndarr
     coords = np.zeros((len(kinds), len(KINDS), 3))
     for turn, kind in enumerate(kinds):
         objects[turn:, kind] = 1.0
-        coords[turn:, kind] = places[turn]
+        coords[turn:, kind] = positions[turn]
     return objects, coords
 
 
-def _add_scene(scenes: h5py.File, pictures: h5py.File, record: Record, root: Path) -> None:
+def _add_scene(scenes: h5py.File, image_file: h5py.File, record: Record, root: Path) -> None:
     with np.load(_work_file(root, record)) as turns:
-        images, background, places = turns["images"], turns["background"], turns["places"]
-    objects, coords = cumulate([item["kind"] for item in record["scene"]["objects"]], places)
+        images, background, positions = turns["images"], turns["background"], turns["places"]
+    objects, coords = cumulate([item["kind"] for item in record["scene"]["objects"]], positions)
     images = np.ascontiguousarray(images[..., ::-1])
     if "background" not in scenes:
         scenes.create_dataset("background", data=np.ascontiguousarray(background[..., ::-1]))
@@ -92,7 +92,7 @@ def _add_scene(scenes: h5py.File, pictures: h5py.File, record: Record, root: Pat
     group.create_dataset("coords", data=coords)
     group.create_dataset("scene_id", data=record["id"], dtype=_TEXT)
     for turn in range(len(images)):
-        single = pictures.create_group(str(len(pictures)))
+        single = image_file.create_group(str(len(image_file)))
         single.create_dataset("image", data=images[turn])
         single.create_dataset("objects", data=objects[turn])
         single.create_dataset("coords", data=coords[turn])

@@ -8,7 +8,7 @@ is there.
 A record is what is known of a scene, as plain JSON:
     id        "000042", the index of the scene with zeros
     split     "train", "val" or "test"
-    image     path of the picture below the Places layout's images/; each spoken caption has its `wav` likewise
+    image     path of the image below the Places layout's images/; each spoken caption has its `wav` likewise
     scene     objects with attributes, place, visible pixels and box; camera and light
     captions  texts
     instructions  texts, one for each object, in the order of the objects
@@ -55,12 +55,12 @@ class Turns:
     Args:
         images: (L, 128, 128, 3) uint8 RGB after each turn.
         background: (240, 320, 3) uint8 RGB, the empty scene.
-        places: (L, 3) float64 of the object that each turn adds: x, y in pixels, depth.
+        positions: (L, 3) float64 of the object that each turn adds: x, y in pixels, depth.
     """
 
     images: np.ndarray
     background: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Media:
         instances: (H, W) uint8, 0 is background, k is object k.
         speech: For each spoken caption (N,) float32 at 16 kHz.
         turns: The scene growing by one object a turn, for i-CLEVR.
-        image_format: Of the pictures.
+        image_format: Of the images.
         audio_format: Of the sound, where the layout leaves it open.
     """
 
@@ -84,8 +84,8 @@ class Media:
     audio_format: AudioFormat = "wav"
     _encoded: dict[str, bytes] = field(default_factory=dict)
 
-    def picture(self, image_format: ImageFormat) -> bytes:
-        """Encode the picture once for all layouts.
+    def image_bytes(self, image_format: ImageFormat) -> bytes:
+        """Encode the image once for all layouts.
 
         Args:
             image_format: how to encode it.
@@ -136,7 +136,7 @@ def ground_truth_media(root: Path, record: Record, media: Media) -> None:
     Args:
         root: Folder of the layout.
         record: What is known of the scene.
-        media: Its picture and sound.
+        media: Its image and sound.
     """
     mask = encode_image(media.instances.astype(np.uint8), "png")
     write_media(root / "masks" / group(record["id"]) / f"{record['id']}.png", mask)
@@ -165,9 +165,9 @@ def places_media(root: Path, record: Record, media: Media) -> None:
     Args:
         root: Folder of the layout.
         record: What is known of the scene.
-        media: Its picture and sound.
+        media: Its image and sound.
     """
-    write_media(root / "images" / record["image"], media.picture(media.image_format))
+    write_media(root / "images" / record["image"], media.image_bytes(media.image_format))
     for index, item in enumerate(record["spoken"]):
         write_media(root / "audio" / item["wav"], media.sound(index, media.audio_format))
 
@@ -217,10 +217,10 @@ def clevrgan_media(root: Path, record: Record, media: Media) -> None:
     Args:
         root: Folder of the layout.
         record: What is known of the scene.
-        media: Its picture and sound.
+        media: Its image and sound.
     """
     name = str(int(record["id"]))
-    write_media(root / "images" / f"{name}.jpg", media.picture("jpg"))
+    write_media(root / "images" / f"{name}.jpg", media.image_bytes("jpg"))
     write_media(root / "audio" / f"{name}.wav", media.sound(0, "wav"))
     write_media(root / "text" / f"{name}.txt", record["spoken"][0]["text"].encode())
 

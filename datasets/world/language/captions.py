@@ -22,7 +22,7 @@ from datasets.world.language.phrases import (
 )
 from datasets.world.scene.objects import Scene, SceneError
 from datasets.world.scene.random_stream import Draws
-from datasets.world.scene.relations import Place, Relation, places, relations, spot
+from datasets.world.scene.relations import Position, Relation, positions, relations, spot
 
 __all__ = ["captions", "instructions"]
 
@@ -56,7 +56,7 @@ def captions(scene: Scene, count: int, seed: int, style: Style = "mixed") -> lis
         count: How many different captions.
         seed: Non-negative; the same scene, seed and style give the same captions, and a smaller count their beginning.
         style: "complete" names every object with all its attributes and says where it is, "attributes" does so without
-            the places, which can make up for an attribute that nobody understood, "full" names every object with at
+            the positions, which can make up for an attribute that nobody understood, "full" names every object with at
             least colour and shape, "short" one or two objects, "mixed" is both of the last in turn by chance, and
             counts such as "three red things".
 
@@ -120,19 +120,19 @@ def _attributes(scene: Scene, draws: Draws) -> str:
 def _everything(scene: Scene, draws: Draws, placed: bool = True) -> str:
     """A small red metal cube on the left and a large blue rubber ball in the back; twins are counted, not placed."""
     parts, numbers = [], []
-    for index, place in draws.shuffled(list(enumerate(places(scene)))):
+    for index, position in draws.shuffled(list(enumerate(positions(scene)))):
         words = description(scene.objects[index], ATTRIBUTES)
         twins = fitting(scene, words)
         if index == twins[0]:
-            where = f" {_where(place, draws)}" if placed and len(twins) == 1 else ""
+            where = f" {_where(position, draws)}" if placed and len(twins) == 1 else ""
             parts.append(counted(len(twins), words, draws) + where)
             numbers.append(len(twins))
     return _open(joined(parts, draws), draws, plural=numbers[0] > 1)
 
 
-def _where(place: Place, draws: Draws) -> str:
+def _where(position: Position, draws: Draws) -> str:
     """In the back on the left."""
-    sides = [_SPOTS[side] for side in spot(place) if side]
+    sides = [_SPOTS[side] for side in spot(position) if side]
     return " ".join(sides) or draws.pick(_MIDDLE)
 
 
@@ -152,7 +152,7 @@ def _numbered_list(scene: Scene, draws: Draws) -> str:
 
 def _list_in_order(scene: Scene, draws: Draws) -> str | None:
     """From left to right a red cube, a blue ball and a gray cylinder."""
-    order = sorted((place.x, index) for index, place in enumerate(places(scene)))
+    order = sorted((position.x, index) for index, position in enumerate(positions(scene)))
     if len(order) < 2 or any(b[0] - a[0] < 0.05 for a, b in itertools.pairwise(order)):
         return None
     items = [scene.objects[index] for _, index in order]
@@ -221,7 +221,7 @@ def _related(scene: Scene, draws: Draws) -> str | None:
 def _placed(scene: Scene, draws: Draws) -> str | None:
     """A red cube on the left."""
     index = draws.below(len(scene.objects))
-    along, across = spot(places(scene)[index])
+    along, across = spot(positions(scene)[index])
     where = draws.pick([_SPOTS[side] for side in (along, across) if side] or _MIDDLE)
     if draws.chance(0.4):
         words = unique(scene, index, draws)

@@ -3,7 +3,7 @@
 from datasets.world.language.phrases import counted, description, noun, unique
 from datasets.world.scene.objects import Scene, SceneError
 from datasets.world.scene.random_stream import Draws
-from datasets.world.scene.relations import bearing, places, spot
+from datasets.world.scene.relations import bearing, positions, spot
 
 _ALONG = {"behind": "behind {0}", "front": "in front of {0}"}
 _ACROSS = {"left": "on the left", "right": "on the right"}
@@ -18,7 +18,7 @@ def instructions(scene: Scene, seed: int = 0, varied: bool = False) -> list[str]
     Args:
         scene: The scene; its first object is "at the center" when it was sampled with `centred=True`.
         seed: Non-negative; matters when `varied` is set.
-        varied: Use several verbs, synonyms, sizes, materials, and names in place of "it"; else i-CLEVR's own wording:
+        varied: Use several verbs, synonyms, sizes, materials, and names instead of "it"; else i-CLEVR's own wording:
             "add a red cube behind it on the left", where "it" is the object of the turn before.
 
     Returns:
@@ -30,7 +30,7 @@ def instructions(scene: Scene, seed: int = 0, varied: bool = False) -> list[str]
     if seed < 0:
         raise SceneError(f"seed={seed}; expected a non-negative whole number")
     draws = Draws(seed)
-    where = places(scene)
+    where = positions(scene)
     texts = []
     for turn, item in enumerate(scene.objects):
         if varied:

@@ -69,7 +69,7 @@ def counted(number: int, words: Description, draws: Draws) -> str:
 
     Args:
         number: how many there are, 1 to 10.
-        words: the attributes that are told.
+        words: the attributes that are named.
         draws: chooses among nouns.
 
     Returns:

@@ -1,14 +1,14 @@
 """Makes clean renders look like imperfect samples of a generator, so that a segmenter trained on them reads samples.
 
-Each fault is drawn for each picture: bent outlines, lost detail, shifted colours, blotches and noise.
-Shape letters: B pictures, H, W pixels.
+Each error is drawn for each image: bent outlines, lost detail, shifted colours, blotches and noise.
+Shape letters: B images, H, W pixels.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-BEND = 0.03  # largest standard deviation of the displacement, as a fraction of the picture
+BEND = 0.03  # largest standard deviation of the displacement, as a fraction of the image
 BEND_CELLS = 7
 BLOTCH_CELLS = (5, 11)
 
@@ -16,7 +16,7 @@ BLOTCH_CELLS = (5, 11)
 def like_generated(
     images: Tensor, numbers: Tensor, generator: torch.Generator, strength: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Spoil pictures and bend their labels with them.
+    """Spoil images and bend their labels with them.
 
     Args:
         images: ``(B, 3, H, W)`` in [-1, 1] on the CPU.
@@ -40,7 +40,7 @@ def like_generated(
 
 
 def _amount(count: int, most: float, generator: torch.Generator) -> Tensor:
-    """A strength for each picture, small ones more often, (B, 1, 1, 1)."""
+    """A strength for each image, small ones more often, (B, 1, 1, 1)."""
     return most * torch.rand(count, 1, 1, 1, generator=generator) ** 2
 
 
@@ -65,7 +65,7 @@ def _bent(images: Tensor, numbers: Tensor, generator: torch.Generator, strength:
 
 
 def _less_detail(images: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-    """Mix each picture with a blurred copy of itself."""
+    """Mix each image with a blurred copy of itself."""
     blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
     softer = F.avg_pool2d(F.pad(blurred, (1, 1, 1, 1), mode="replicate"), 3, 1)
     share = strength * torch.rand(2, len(images), 1, 1, 1, generator=generator) ** 2

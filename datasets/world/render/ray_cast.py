@@ -1,4 +1,4 @@
-"""Pictures of scenes by ray casting in batched torch, the same code on CPU and GPU.
+"""Images of scenes by ray casting in batched torch, the same code on CPU and GPU.
 
 All objects of a batch are intersected at once, as flat lists of (ray, object) pairs: an object is tried only by the
 pixels inside the rectangle that holds it, a shadow only by the pixels inside the rectangle that holds the object and
@@ -19,7 +19,7 @@ _EDGE = 0.05  # smallest difference of neighbouring pixels (0-1) that gets more 
 
 
 class Rendering(NamedTuple):
-    """Pictures of B scenes and what can be seen where.
+    """Images of B scenes and what can be seen where.
 
     Attributes:
         image: (B, H, W, 3) uint8 RGB.
@@ -37,12 +37,13 @@ def render(
 
     Args:
         scenes: B scenes with any numbers of objects.
-        size: Side of the square pictures, or (height, width), in pixels; the height sees the same angle at any width.
+        size: Height and width of the square images, or (height, width), in pixels; the height sees the same angle at
+            any width.
         device: Where to compute; the result stays there.
         antialias: Rays per side of a pixel that lies on an edge; 1 means one ray for every pixel.
 
     Returns:
-        Pictures and instance masks.
+        Images and instance masks.
 
     Raises:
         SceneError: If there is no scene, or size or antialias is not positive.
@@ -57,8 +58,8 @@ def render(
     chunk = max(1, _RAYS["cpu" if torch.device(device).type == "cpu" else "cuda"] // (height * width))
     with torch.inference_mode():
         parts = [_Frame(scenes[i : i + chunk], height, width, device) for i in range(0, len(scenes), chunk)]
-        pictures = [part.picture(antialias) for part in parts]
-    return Rendering(*(torch.cat(tensors) for tensors in zip(*pictures, strict=True)))
+        images = [part.trace(antialias) for part in parts]
+    return Rendering(*(torch.cat(tensors) for tensors in zip(*images, strict=True)))
 
 
 class Rays(NamedTuple):
@@ -68,8 +69,8 @@ class Rays(NamedTuple):
         scene: (R,) scene of each ray.
         eye: (3, R) where it starts.
         direction: (3, R), as long as one unit of depth.
-        key: (3, R) place of the main light.
-        vignette: (R,) factor that darkens the corners of the picture.
+        key: (3, R) position of the main light.
+        vignette: (R,) factor that darkens the corners of the image.
     """
 
     scene: Tensor
@@ -93,8 +94,8 @@ class _Frame:
         self.objects = self._near(_corners(self.table, self.slots))
         self.shadows = self._near(_shadow_corners(self.table, self.slots))
 
-    def picture(self, antialias: int) -> tuple[Tensor, Tensor]:
-        """Return uint8 pictures (B, H, W, 3) and int16 instances (B, H, W)."""
+    def trace(self, antialias: int) -> tuple[Tensor, Tensor]:
+        """Return uint8 images (B, H, W, 3) and int16 instances (B, H, W)."""
         B, H, W = self.shape
         colour, instance = self._cast(self._all_rays(), self.objects, self.shadows)
         if antialias > 1:
@@ -111,8 +112,8 @@ class _Frame:
     def _near(self, corners: Tensor) -> Tensor:
         """Which pixels may see the hulls of corners (3, C, B, K): a mask (K, B * H * W)."""
         B, H, W = self.shape
-        x, y, depth = _to_picture(self.table, corners, H, W)
-        every = (depth < 0.1).any(0)[..., None]  # a corner beside or behind the camera has no place in the picture
+        x, y, depth = _to_image(self.table, corners, H, W)
+        every = (depth < 0.1).any(0)[..., None]  # a corner beside or behind the camera has no position in the image
         column = torch.arange(W, device=self.device)
         row = torch.arange(H, device=self.device)
         columns = ((column + 2 > x.amin(0)[..., None]) & (column - 1 < x.amax(0)[..., None])) | every
@@ -134,7 +135,9 @@ class _Frame:
         across, above = self._plane(column.view(1, 1, W), row.view(1, H, 1))
         right, up, ahead = self.table.axes[..., None, None]
         direction = (ahead + across * right + above * up).view(3, -1)
-        eye, key = (place[..., None].expand(3, B, H * W).reshape(3, -1) for place in (self.table.eye, self.table.key))
+        eye, key = (
+            position[..., None].expand(3, B, H * W).reshape(3, -1) for position in (self.table.eye, self.table.key)
+        )
         scene = torch.arange(B, device=self.device).repeat_interleave(H * W)
         return Rays(scene, eye, direction, key, _vignette(across, above).expand(B, H, W).reshape(-1))
 
@@ -154,7 +157,7 @@ class _Frame:
         return Rays(scene, eye, direction, key, _vignette(across, above).reshape(-1))
 
     def _plane(self, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn places in the picture (pixels) into places on the plane at depth 1: across and above the axis."""
+        """Turn places in the image (pixels) into places on the plane at depth 1: across and above the axis."""
         _, H, W = self.shape
         return (column - 0.5 * W) * (2 * HALF_VIEW / H), (row - 0.5 * H) * (-2 * HALF_VIEW / H)
 
@@ -189,7 +192,7 @@ def _shadow_corners(table: Table, slots: int) -> Tensor:
     return torch.cat((corners, key + fall * (corners - key)), 1)
 
 
-def _to_picture(table: Table, points: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+def _to_image(table: Table, points: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """Project points (3, C, B, K): column, row and depth (C, B, K)."""
     away = points - table.eye[:, None, :, None]
     across, above, depth = ((axis[:, None, :, None] * away).sum(0) for axis in table.axes)

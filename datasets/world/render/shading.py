@@ -24,7 +24,7 @@ class Surface(NamedTuple):
         position: (3, R).
         direction: (3, R) of the rays, from the eye, not normalised.
         item: (R,) object met, -1 for the ground.
-        key: (3, R) place of the main light.
+        key: (3, R) position of the main light.
     """
 
     scene: Tensor
@@ -117,8 +117,8 @@ def _diffuse(table: Table, met: Surface, normal: Tensor, light: Tensor) -> Tenso
 def _highlight(table: Table, met: Surface, normal: Tensor, sharpness: int) -> Tensor:
     """Highlights (R,) of both lights; the cosine is raised to 2 ** sharpness."""
     key, fill = (
-        _dot(normal, _unit(_unit(place - met.position) - met.direction)).clamp_min(0.0)
-        for place in (met.key, table.fill.index_select(1, met.scene))
+        _dot(normal, _unit(_unit(point - met.position) - met.direction)).clamp_min(0.0)
+        for point in (met.key, table.fill.index_select(1, met.scene))
     )
     return _power(key, sharpness) + 0.4 * _power(fill, sharpness)
 
@@ -145,8 +145,8 @@ def _streak(table: Table, met: Surface, normal: Tensor) -> Tensor:
     """Upright reflections (R,) of the lights on walls as of lamp stands; seen from above, walls mirror only ground."""
     wall = 1.0 - (1.4 * normal[2].abs()).clamp_max(1.0)
     shine = torch.zeros_like(wall)
-    for place, weight in ((met.key, 0.8), (table.fill.index_select(1, met.scene), 0.5)):
-        level = _unit((place - met.position)[:2]) - _unit(met.direction[:2])
+    for point, weight in ((met.key, 0.8), (table.fill.index_select(1, met.scene), 0.5)):
+        level = _unit((point - met.position)[:2]) - _unit(met.direction[:2])
         shine = shine + weight * _power(_dot(normal[:2], _unit(level)).clamp_min(0.0), 5)
     height = (0.5 * met.position[2] / table.half[met.item]).clamp(0.0, 1.0)
     return wall * shine * height
@@ -156,9 +156,9 @@ def _mirrored(table: Table, slots: int, met: Surface, direction: Tensor) -> Tens
     """Colours (3, R) that metal sees: other objects in flat light, the ground, dark beneath itself, or the studio."""
     falls = direction[2] < -1e-3
     drop = torch.where(falls, met.position[2] / -direction[2].clamp_max(-1e-3), 60.0).clamp_max(60.0)
-    place = met.position + drop * direction
+    point = met.position + drop * direction
     shade = (0.08 + drop / (4.0 * table.half[met.item])).clamp_max(1.25)
-    ground = _ground(met.key, place, torch.ones_like(drop)) * shade
+    ground = _ground(met.key, point, torch.ones_like(drop)) * shade
     softbox = _power(_dot(direction, _unit(met.key - met.position)).clamp_min(0.0), 4)
     studio = 0.08 + 0.6 * direction[2].clamp_min(0.0) + 1.3 * softbox
     seen = torch.where(falls, ground, studio).expand(3, -1).clone()

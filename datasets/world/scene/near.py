@@ -1,4 +1,4 @@
-"""Scenes for small pictures: one camera close to one or two objects that hardly hide each other, and one light.
+"""Scenes for small images: one camera close to one or two objects that hardly hide each other, and one light.
 
 At 64 pixels large objects are about 25 pixels wide and small ones 14, so that shape, colour, material and size can be
 seen. The ordinary scenes (sample.py) hold more and are seen from farther away.
@@ -51,8 +51,8 @@ def _with_one_more(scene: Scene, draws: Draws) -> Scene | None:
     """Add one object that fits; None when forty tries found no room."""
     fresh = random_object(draws, 1.0)
     for _ in range(40):
-        place = {"x": round(draws.uniform(-_ACROSS, _ACROSS), 4), "y": round(draws.uniform(-_AWAY, _AWAY), 4)}
-        fresh = replace(fresh, **place)
+        position = {"x": round(draws.uniform(-_ACROSS, _ACROSS), 4), "y": round(draws.uniform(-_AWAY, _AWAY), 4)}
+        fresh = replace(fresh, **position)
         grown = replace(scene, objects=(*scene.objects, fresh))
         free = all(
             math.hypot(fresh.x - other.x, fresh.y - other.y) >= fresh.foot + other.foot + _GAP

@@ -77,18 +77,18 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera with square pixels and an upright picture.
+    """A pinhole camera with square pixels and an upright image.
 
     Args:
         position: Where it stands.
-        target: The point in the middle of the picture.
+        target: The point in the middle of the image.
     """
 
     position: Vector
     target: Vector
 
     def axes(self) -> tuple[Vector, Vector, Vector]:
-        """Return the unit vectors (right, up, forward) of the picture.
+        """Return the unit vectors (right, up, forward) of the image.
 
         Raises:
             SceneError: the camera looks straight down or nowhere.
@@ -172,11 +172,11 @@ def _vector(values: Iterable[float]) -> Vector:
 
 
 def project(scene: Scene, size: int = 128) -> np.ndarray:
-    """Project the centres of a scene's objects into the square picture.
+    """Project the centres of a scene's objects into the square image.
 
     Args:
         scene: n objects.
-        size: Side of the picture in pixels.
+        size: Height and width of the image in pixels.
 
     Returns:
         (n, 3) float64: x and y in pixels from the left and upper border, depth along the camera's axis in world units.
@@ -187,10 +187,10 @@ def project(scene: Scene, size: int = 128) -> np.ndarray:
     if size <= 0:
         raise SceneError(f"size={size}; expected a positive number of pixels")
     seen = view(scene.camera)
-    places = [seen(item.x, item.y, item.half) for item in scene.objects]
-    if any(depth <= 0 for _, _, depth in places):
+    points = [seen(item.x, item.y, item.half) for item in scene.objects]
+    if any(depth <= 0 for _, _, depth in points):
         raise SceneError("an object lies behind the camera; move the camera back")
-    return np.array([(x * size, y * size, depth) for x, y, depth in places], dtype=np.float64).reshape(-1, 3)
+    return np.array([(x * size, y * size, depth) for x, y, depth in points], dtype=np.float64).reshape(-1, 3)
 
 
 def view(camera: Camera) -> Callable[[float, float, float], Vector]:
@@ -200,16 +200,16 @@ def view(camera: Camera) -> Callable[[float, float, float], Vector]:
         camera: The viewer.
 
     Returns:
-        A function from a point (x, y, z) to its x and y as fractions of the square picture and its depth.
+        A function from a point (x, y, z) to its x and y as fractions of the square image and its depth.
     """
     right, up, forward = camera.axes()
     cx, cy, cz = camera.position
 
-    def place(x: float, y: float, z: float) -> Vector:
+    def project_point(x: float, y: float, z: float) -> Vector:
         a, b, c = x - cx, y - cy, z - cz
         depth = forward[0] * a + forward[1] * b + forward[2] * c
         scale = 0.5 / (HALF_VIEW * depth) if depth > 0 else math.inf
         across, above = (axis[0] * a + axis[1] * b + axis[2] * c for axis in (right, up))
         return 0.5 + across * scale, 0.5 - above * scale, depth
 
-    return place
+    return project_point

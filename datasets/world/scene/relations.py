@@ -1,6 +1,6 @@
-"""Where objects are, as a person who looks at the picture would say it.
+"""Where objects are, as a person who looks at the image would say it.
 
-A direction is only claimed when it holds by a margin both on the ground and in the picture.
+A direction is only claimed when it holds by a margin both on the ground and in the image.
 """
 
 import math
@@ -9,18 +9,18 @@ from typing import NamedTuple
 from datasets.world.scene.objects import Scene, project
 
 _GAP = 0.5  # smallest difference on the ground
-_GAP_SEEN = 0.03  # smallest difference in the picture, as a fraction of its width
+_GAP_SEEN = 0.03  # smallest difference in the image, as a fraction of its width
 _SLANT = 0.6  # smallest part of the direction that must point the way that is named
 _SECTOR = math.tan(math.pi / 8)  # half an eighth of a turn: borders between "left" and "in front on the left"
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where one object is.
 
     Attributes:
         right: Distance to the right of the camera's target, on the ground.
         ahead: Distance behind the camera's target, on the ground.
-        x: Of its centre in the picture, from 0 at the left to 1.
+        x: Of its centre in the image, from 0 at the left to 1.
         y: The same from the top.
         depth: From the camera.
     """
@@ -46,20 +46,20 @@ class Relation(NamedTuple):
     anchor: int
 
 
-def places(scene: Scene) -> list[Place]:
-    """Return the places of all objects of ``scene``, in their order."""
+def positions(scene: Scene) -> list[Position]:
+    """Return the positions of all objects of ``scene``, in their order."""
     (rx, ry, _), _, _ = scene.camera.axes()
     tx, ty, _ = scene.camera.target
     rows = []
     for item, (x, y, depth) in zip(scene.objects, project(scene, 1), strict=True):
         a, b = item.x - tx, item.y - ty
-        rows.append(Place(rx * a + ry * b, rx * b - ry * a, float(x), float(y), float(depth)))
+        rows.append(Position(rx * a + ry * b, rx * b - ry * a, float(x), float(y), float(depth)))
     return rows
 
 
 def relations(scene: Scene) -> list[Relation]:
     """Return all clear relations between two objects of ``scene``."""
-    where = places(scene)
+    where = positions(scene)
     return [
         Relation(a, direction, b)
         for a in range(len(where))
@@ -69,7 +69,7 @@ def relations(scene: Scene) -> list[Relation]:
     ]
 
 
-def _clear(one: Place, other: Place) -> list[str]:
+def _clear(one: Position, other: Position) -> list[str]:
     right, ahead, seen, deeper = _differences(one, other)
     found = []
     if abs(right) >= max(_GAP, _SLANT * abs(ahead)) and abs(seen) >= _GAP_SEEN and right * seen > 0:
@@ -79,11 +79,11 @@ def _clear(one: Place, other: Place) -> list[str]:
     return found
 
 
-def _differences(one: Place, other: Place) -> tuple[float, float, float, float]:
+def _differences(one: Position, other: Position) -> tuple[float, float, float, float]:
     return one.right - other.right, one.ahead - other.ahead, one.x - other.x, one.depth - other.depth
 
 
-def bearing(one: Place, other: Place) -> tuple[str | None, str | None]:
+def bearing(one: Position, other: Position) -> tuple[str | None, str | None]:
     """Say in which eighth of a turn an object stands, seen from another.
 
     Args:
@@ -92,7 +92,7 @@ def bearing(one: Place, other: Place) -> tuple[str | None, str | None]:
 
     Returns:
         "behind", "front" or None, and "left", "right" or None, one of them at least
-        unless picture and ground disagree.
+        unless image and ground disagree.
     """
     right, ahead, seen, deeper = _differences(one, other)
     across = "right" if right > 0 else "left"
@@ -102,15 +102,15 @@ def bearing(one: Place, other: Place) -> tuple[str | None, str | None]:
     return None if no_depth else along, None if no_side else across
 
 
-def spot(place: Place) -> tuple[str | None, str | None]:
-    """Say in which part of the picture an object is.
+def spot(position: Position) -> tuple[str | None, str | None]:
+    """Say in which part of the image an object is.
 
     Args:
-        place: Of the object.
+        position: Of the object.
 
     Returns:
         "behind" (the back), "front" or None, and "left", "right" or None; twice None is the centre.
     """
-    along = "behind" if place.y < 0.36 else "front" if place.y > 0.6 else None
-    across = "left" if place.x < 0.38 else "right" if place.x > 0.62 else None
+    along = "behind" if position.y < 0.36 else "front" if position.y > 0.6 else None
+    across = "left" if position.x < 0.38 else "right" if position.x > 0.62 else None
     return along, across

@@ -24,7 +24,7 @@ from datasets.world.scene.random_stream import Draws
 MAX_OBJECTS = 10
 MARGIN = 0.3  # smallest gap between two objects on the ground
 MIN_VISIBLE = 0.5  # smallest visible part of any object's outline
-EDGE = 0.02  # smallest gap to the border, as a fraction of the picture
+EDGE = 0.02  # smallest gap to the border, as a fraction of the image
 _OUTLINE = {"cube": 1.3, "sphere": 1.0, "cylinder": 1.2}
 _FIELD = 2.9  # objects lie within this distance of the origin in x and in y
 _CENTRE = 0.25  # the same for the first object of a centred scene
@@ -35,7 +35,7 @@ _SPREAD = tuple(  # 32 points spread evenly over the unit disc, on a spiral with
 
 
 def sample_scene(seed: int, min_objects: int = 1, max_objects: int = 5, centred: bool = False) -> Scene:
-    """Draw a scene whose objects do not touch, lie inside the picture and hide at most half of one another.
+    """Draw a scene whose objects do not touch, lie inside the image and hide at most half of one another.
 
     Args:
         seed: Non-negative; the same seed and arguments give the same scene everywhere.
@@ -94,7 +94,7 @@ def random_object(draws: Draws, field: float) -> SceneObject:
 def _with_one_more(scene: Scene, draws: Draws, centred: bool) -> Scene | None:
     """Add one object that fits; None when forty tries found no room.
 
-    The attributes are drawn once, so that rejection does not favour small objects; only the place is tried again.
+    The attributes are drawn once, so that rejection does not favour small objects; only the position is tried again.
     """
     field = _CENTRE if centred and not scene.objects else _FIELD
     fresh = random_object(draws, field)
@@ -112,16 +112,16 @@ def _with_one_more(scene: Scene, draws: Draws, centred: bool) -> Scene | None:
 
 
 def all_visible(scene: Scene, least: float = MIN_VISIBLE) -> bool:
-    """Whether all outlines, taken as discs, lie inside the picture and show at least ``least`` of themselves.
+    """Whether all outlines, taken as discs, lie inside the image and show at least ``least`` of themselves.
 
     Args:
         scene: what is looked at.
         least: share of a disc that no nearer one hides, 0-1.
     """
-    place = view(scene.camera)
+    project_point = view(scene.camera)
     discs = []
     for item in scene.objects:
-        x, y, depth = place(item.x, item.y, item.half)
+        x, y, depth = project_point(item.x, item.y, item.half)
         radius = item.half * _OUTLINE[item.shape] * 0.5 / (HALF_VIEW * depth)
         if not all(EDGE + radius <= at <= 1 - EDGE - radius for at in (x, y)):
             return False

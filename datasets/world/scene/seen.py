@@ -1,4 +1,4 @@
-"""Makes scenes of objects seen in pictures, so that the grammar of captions can describe pictures of any origin."""
+"""Makes scenes of objects seen in images, so that the grammar of captions can describe images of any origin."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -16,7 +16,7 @@ class Seen(Protocol):
         material: One of `MATERIALS`.
         shape: One of `SHAPES`.
         colour: One of `COLOURS`.
-        x: Its middle from the left, 0-1 of the square picture.
+        x: Its middle from the left, 0-1 of the square image.
         y: Its middle from the top.
     """
 
@@ -33,10 +33,10 @@ def seen_scene(objects: Iterable[Seen], camera: Camera = NEAR_CAMERA) -> Scene:
 
     Args:
         objects: One to ten.
-        camera: From where the picture shows them.
+        camera: From where the image shows them.
 
     Returns:
-        The scene: captions of it hold for the picture. Rotations are unknown and left at 0.
+        The scene: captions of it hold for the image. Rotations are unknown and left at 0.
 
     Raises:
         SceneError: There are none or too many, a label is unknown (as the unused fourth shape of the published
@@ -53,7 +53,7 @@ def seen_scene(objects: Iterable[Seen], camera: Camera = NEAR_CAMERA) -> Scene:
 
 
 def ground(x: float, y: float, height: float, camera: Camera = NEAR_CAMERA) -> tuple[float, float]:
-    """Find the point of a height that is seen at a place of the picture.
+    """Find the point of a height that is seen at a position of the image.
 
     Args:
         x: From the left, 0-1.
@@ -72,6 +72,6 @@ def ground(x: float, y: float, height: float, camera: Camera = NEAR_CAMERA) -> t
     ray = [f + across * r + above * u for f, r, u in zip(forward, right, up, strict=True)]
     drop = camera.position[2] - height
     if ray[2] >= 0 or drop <= 0:
-        raise SceneError(f"nothing of height {height:.2f} can be seen at ({x:.2f}, {y:.2f}) of the picture")
+        raise SceneError(f"nothing of height {height:.2f} can be seen at ({x:.2f}, {y:.2f}) of the image")
     distance = drop / -ray[2]
     return camera.position[0] + distance * ray[0], camera.position[1] + distance * ray[1]

@@ -1,7 +1,8 @@
 """Voices: many distinct speakers out of eSpeak NG's accents and variants, with their own pitch, liveliness and rate.
 
 The variants listed were measured on one sentence: voiced, no echo, no limiter at work. eSpeak's robots, whispers and
-voices with echo can still be asked for by name (with echo, pauses inside a clause are not told from the phone before).
+voices with echo can still be asked for by name (with echo, pauses inside a clause are not separated from the phone
+before).
 """
 
 import hashlib

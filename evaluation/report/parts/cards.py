@@ -1,4 +1,4 @@
-"""One query of the report as HTML: picture, sound, caption, match map, what was retrieved."""
+"""One query of the report as HTML: image, sound, caption, match map, what was retrieved."""
 
 from html import escape
 from itertools import pairwise
@@ -10,8 +10,8 @@ from evaluation.report.parts.labels import WIDTHS, rows_of_words
 from evaluation.report.parts.media import LINE, LONGEST_SECONDS, flac, jpeg, normalised, overlay, sprite
 from evaluation.report.parts.plots import number, similarity_curve
 
-MOMENTS = 6
-STAGE, THUMBNAIL, MOMENT = 288, 96, 132  # longest sides in pixels
+TIME_SPANS = 6
+STAGE, THUMBNAIL, SPAN_EDGE = 288, 96, 132  # longest edges in pixels
 SHOWN = 5  # answers; further ones are folded
 
 
@@ -30,9 +30,7 @@ def card(query: Query, total: int | None, with_sound: bool = True) -> str:
     words = [word for word in query.words or [] if word[2].strip() and word[1] > word[0]]
     spoken = query.direction == "speech_to_image"
     asked = (
-        "asked with the caption, looking for the picture"
-        if spoken
-        else "asked with the picture, looking for the caption"
+        "asked with the caption, looking for the image" if spoken else "asked with the image, looking for the caption"
     )
     grade = "hit" if query.rank < 10 else "miss"
     rank = f"rank {query.rank + 1}" + (f" of {total}" if total else "")
@@ -41,18 +39,18 @@ def card(query: Query, total: int | None, with_sound: bool = True) -> str:
         f"{_legend() if query.seconds is None else _player(query, heat, with_sound)}</div>"
         f'<div class="right"><p class="meta"><strong class="rank {grade}">{rank}</strong> '
         f'{asked}</p><p class="caption" dir="auto">{escape(query.text) or "<em>no written caption</em>"}</p>'
-        f"{_cut(query)}{_timeline(query, words)}{_moments(query, heat, words)}{_answers(query.retrieved, spoken)}"
+        f"{_cut(query)}{_timeline(query, words)}{_time_spans(query, heat, words)}{_answers(query.retrieved, spoken)}"
         f"</div></article>"
     )
 
 
 def _stage(query: Query, heat: np.ndarray) -> str:
-    """The picture under a canvas on which the script draws the frame that belongs to the moment."""
+    """The image under a canvas on which the script draws the frame that belongs to the time."""
     h, w, t = heat.shape
     height, width = query.image_u8.shape[:2]
     return (
         f'<div class="stage" style="aspect-ratio:{width}/{height}">'
-        f'<img src="{jpeg(query.image_u8, STAGE)}" alt="picture of this pair">'
+        f'<img src="{jpeg(query.image_u8, STAGE)}" alt="image of this pair">'
         f'<canvas data-sprite="{sprite(heat)}" data-h="{h}" data-w="{w}" data-t="{t}" '
         f'data-peak="{int(heat.max(axis=(0, 1)).argmax())}"></canvas></div>'
     )
@@ -72,7 +70,7 @@ def _player(query: Query, heat: np.ndarray, with_sound: bool) -> str:
     play = '<button type="button" class="play" aria-label="play the caption"></button>' if sound else ""
     return (
         f'{sound}<div class="player">{play}<input type="range" class="time" min="0" max="{query.seconds:.3f}" '
-        f'step="{min(step, 0.02):.4f}" value="0" aria-label="moment of the caption in seconds">'
+        f'step="{min(step, 0.02):.4f}" value="0" aria-label="frame of the caption in seconds">'
         f'<output class="clock">0.0 s</output>'
         f'<label class="switch"><input type="checkbox" class="heat" checked> regions</label></div>{_legend()}{note}'
     )
@@ -81,7 +79,7 @@ def _player(query: Query, heat: np.ndarray, with_sound: bool) -> str:
 def _legend() -> str:
     return (
         f'<p class="legend" title="the line runs at {100 * LINE:.0f} % of the range of this pair&#39;s similarities">'
-        '<span><i class="dim"></i>darkened: low similarity to this moment</span>'
+        '<span><i class="dim"></i>darkened: low similarity to this frame</span>'
         '<span><i class="line"></i>outlined: the highest</span></p>'
     )
 
@@ -113,11 +111,11 @@ def _timeline(query: Query, words: list[tuple[float, float, str]]) -> str:
         f"{escape(word)}</span>"
         for (start, end, word), at, slim in zip(shown, wide, narrow, strict=True)
     )
-    lines = (1 + max((place.row or 0 for place in places), default=0) for places in (wide, narrow))
+    lines = (1 + max((position.row or 0 for position in positions), default=0) for positions in (wide, narrow))
     style = "--rows:{};--slim-rows:{}".format(*lines)
     line = f'<div class="words" style="{style}">{labels}</div>' if labels else ""
     return (
-        '<div class="timeline"><p class="label">similarity of the best region at each moment, '
+        '<div class="timeline"><p class="label">similarity of the best region at each frame, '
         "from the lowest of this pair (bottom) to its highest (top)</p>"
         f'<div class="plot" data-seconds="{seconds:.4f}">{similarity_curve(best, shown, seconds)}'
         f'<i class="cursor"></i></div><div class="ends"><span>0 s</span><span>{seconds:.1f} s</span></div>{line}</div>'
@@ -129,12 +127,12 @@ def _hidden(row: int | None, screen: str) -> str:
     return f"not-{screen} " if row is None else ""
 
 
-def moments(
+def time_spans(
     heat: np.ndarray, words: list[tuple[float, float, str]], seconds: float
 ) -> list[tuple[float, float, str, np.ndarray]]:
-    """Up to six moments of a caption that tell most.
+    """Return up to six time spans of a caption in which the similarity is highest.
 
-    With words these are the ones for which one region stands out most from the whole picture (a word like "and" lights
+    With words these are the ones for which one region stands out most from the whole image (a word like "and" lights
     everything alike), in spoken order; without, equal parts.
 
     Args:
@@ -143,36 +141,36 @@ def moments(
         seconds: what the t frames cover, or t where words are counted in frames.
 
     Returns:
-        (start, end, label, mean heat map (h, w)) of each moment.
+        (start, end, label, mean heat map (h, w)) of each frame.
     """
     t = heat.shape[2]
     spans = [(start, min(end, seconds), word) for start, end, word in words if start < seconds]
     if not spans:
-        edges = np.linspace(0, seconds, min(MOMENTS, t) + 1)
+        edges = np.linspace(0, seconds, min(TIME_SPANS, t) + 1)
         spans = [(float(a), float(b), "") for a, b in pairwise(edges)]
     found = []
     for start, end, word in spans:
         first = min(int(start / seconds * t), t - 1)
         last = max(first + 1, round(end / seconds * t))
         found.append((start, end, word, heat[:, :, first:last].mean(axis=2)))
-    answered_most = sorted(found, key=lambda moment: float(moment[3].mean() - moment[3].max()))[:MOMENTS]
-    return sorted(answered_most, key=lambda moment: moment[0])
+    strongest = sorted(found, key=lambda span: float(span[3].mean() - span[3].max()))[:TIME_SPANS]
+    return sorted(strongest, key=lambda span: span[0])
 
 
-def _moments(query: Query, heat: np.ndarray, words: list[tuple[float, float, str]]) -> str:
+def _time_spans(query: Query, heat: np.ndarray, words: list[tuple[float, float, str]]) -> str:
     length = heat.shape[2] if query.seconds is None else query.seconds
     unit = "words" if query.seconds is None else "s"
     frames = "".join(
-        f'<figure><img src="{jpeg(overlay(query.image_u8, frame, MOMENT), MOMENT)}" alt="">'
+        f'<figure><img src="{jpeg(overlay(query.image_u8, frame, SPAN_EDGE), SPAN_EDGE)}" alt="">'
         f'<figcaption dir="auto">{escape(word) or f"{start:.1f}–{end:.1f} {unit}"}</figcaption></figure>'
-        for start, end, word, frame in moments(heat, words, length)
+        for start, end, word, frame in time_spans(heat, words, length)
     )
-    label = "the words answered most, and where" if words else "which region answers which moment"
+    label = "the words of highest similarity, and where" if words else "which region responds at which time"
     return f'<p class="label">{label}</p><div class="moments">{frames}</div>'
 
 
 def _answers(answers: list[Retrieved], spoken: bool) -> str:
-    """What was retrieved, best first: pictures for a caption, captions for a picture."""
+    """What was retrieved, best first: images for a caption, captions for an image."""
     if not answers:
         return ""
     items = [
@@ -182,8 +180,8 @@ def _answers(answers: list[Retrieved], spoken: bool) -> str:
         f'<span class="score">{"✓ match · " if answer.correct else ""}similarity {number(answer.score)}</span></li>'
         for answer in answers
     ]
-    label = "pictures found, best first" if spoken else "captions found, best first (with their own pictures)"
-    kind = "pictures" if spoken else "captions"
+    label = "images found, best first" if spoken else "captions found, best first (with their own images)"
+    kind = "images" if spoken else "captions"
     html = f'<p class="label">{label}</p><ol class="answers {kind}">{"".join(items[:SHOWN])}</ol>'
     if len(items) > SHOWN:
         html += (

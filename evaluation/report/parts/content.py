@@ -13,7 +13,7 @@ class Retrieved:
     """One answer to a query.
 
     Attributes:
-        image_u8: the answer's picture, (H, W, 3) uint8, or None.
+        image_u8: the answer's image, (H, W, 3) uint8, or None.
         text: the answer's caption.
         score: similarity to the query.
         correct: whether it is the query's own match.
@@ -33,7 +33,7 @@ class Query:
         direction: what was given and what was looked for.
         rank: 0-based rank of the true match.
         text: the caption of the true pair.
-        image_u8: the picture of the true pair, (H, W, 3) uint8.
+        image_u8: the image of the true pair, (H, W, 3) uint8.
         waveform: the spoken caption, (n,) float in -1..1, or None when only features are at hand.
         sample_rate: of the waveform, in Hz.
         matchmap: similarity of every region and frame of the true pair, (h, w, t).
@@ -59,10 +59,10 @@ class Query:
     whole_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        _check_picture(self.image_u8, "Query.image_u8")
+        _check_image(self.image_u8, "Query.image_u8")
         for answer in self.retrieved:
             if answer.image_u8 is not None:
-                _check_picture(answer.image_u8, "Retrieved.image_u8")
+                _check_image(answer.image_u8, "Retrieved.image_u8")
         if self.matchmap.ndim != 3 or 0 in self.matchmap.shape:
             raise ValueError(f"Query.matchmap has shape {self.matchmap.shape}: expected (h, w, t), none of them 0.")
         if self.seconds is not None and not self.seconds > 0:
@@ -71,9 +71,9 @@ class Query:
             raise ValueError(f"Query.waveform has shape {self.waveform.shape}: expected (n,), one channel.")
 
 
-def _check_picture(picture: np.ndarray, name: str) -> None:
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise ValueError(f"{name} is {picture.dtype} {picture.shape}: expected uint8 (H, W, 3).")
+def _check_image(image: np.ndarray, name: str) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"{name} is {image.dtype} {image.shape}: expected uint8 (H, W, 3).")
 
 
 @dataclass

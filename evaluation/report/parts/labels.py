@@ -8,7 +8,7 @@ LETTER, CAPITAL, GAP = 7.0, 9.0, 6.0  # pixels of a letter at the size of the la
 ROWS = 3
 WIDTHS = (560.0, 300.0)  # pixels of the time axis on a wide and on a narrow screen
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
-RANKED = {"A": "the caption for a picture", "I": "the picture for a caption"}
+RANKED = {"A": "the caption for an image", "I": "the image for a caption"}
 NAMES = {
     "train/loss": "training loss",
     "speed/samples_per_second": "training speed (samples per second)",
@@ -61,7 +61,7 @@ def _spaced(name: str) -> str:
     return name.replace("_", " ").replace("/", ", ")
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where a label stands.
 
     Attributes:
@@ -73,7 +73,7 @@ class Place(NamedTuple):
     row: int | None
 
 
-def rows_of_words(words: Sequence[tuple[float, float, str]], seconds: float, width: float) -> list[Place]:
+def rows_of_words(words: Sequence[tuple[float, float, str]], seconds: float, width: float) -> list[Position]:
     """Spread the words of a caption over a few rows below the time axis, so that none overlaps or leaves the axis.
 
     Args:
@@ -85,12 +85,12 @@ def rows_of_words(words: Sequence[tuple[float, float, str]], seconds: float, wid
         A place for each word, centred below its time as far as the edges allow.
     """
     free = [0.0] * ROWS
-    places = []
+    positions = []
     for start, end, word in words:
         long = min(width, sum(CAPITAL if letter.isupper() else LETTER for letter in word))
         left = min(max(0.0, (start + min(end, seconds)) / 2 / seconds * width - long / 2), width - long)
         row = next((row for row, edge in enumerate(free) if edge <= left), None)
         if row is not None:
             free[row] = left + long + GAP
-        places.append(Place(100 * left / width, row))
-    return places
+        positions.append(Position(100 * left / width, row))
+    return positions

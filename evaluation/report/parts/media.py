@@ -1,4 +1,4 @@
-"""Pictures, sound and heat maps as data URIs, small enough to travel inside one HTML file."""
+"""Images, sound and heat maps as data URIs, small enough to travel inside one HTML file."""
 
 import base64
 import io
@@ -10,9 +10,9 @@ from PIL import Image
 
 LONGEST_SECONDS = 20.0
 MOST_FRAMES = 160
-# similarity 0-1 -> opacity of a grey shade: what answers keeps its colours, the rest is only darker
+# similarity 0-1 -> opacity of a grey shade: what responds keeps its colours, the rest is only darker
 SHADE = [(0.0, 0.62), (0.3, 0.54), (0.6, 0.0), (1.0, 0.0)]
-LINE = 0.6  # similarity along which the line around the answering region runs
+LINE = 0.6  # similarity along which the line around the responding region runs
 
 
 def data_uri(kind: str, content: bytes) -> str:
@@ -20,18 +20,18 @@ def data_uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def jpeg(picture: np.ndarray, side: int) -> str:
-    """A picture as JPEG.
+def jpeg(image_u8: np.ndarray, edge: int) -> str:
+    """An image as JPEG.
 
     Args:
-        picture: (H, W, 3) uint8.
-        side: longest side in pixels; larger pictures are made smaller.
+        image_u8: (H, W, 3) uint8.
+        edge: longest edge in pixels; larger images are made smaller.
 
     Returns:
         Data URI.
     """
-    image = Image.fromarray(picture)
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    image = Image.fromarray(image_u8)
+    image.thumbnail((edge, edge), Image.Resampling.LANCZOS)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=84, optimize=True)
     return data_uri("image/jpeg", out.getvalue())
@@ -86,7 +86,7 @@ def sprite(heat: np.ndarray) -> str:
         heat: (h, w, t), 0-1.
 
     Returns:
-        Data URI of a picture of (h, t * w) pixels.
+        Data URI of an image of (h, t * w) pixels.
     """
     h, w, t = heat.shape
     pixels = (heat.transpose(0, 2, 1).reshape(h, t * w) * 255).round().astype(np.uint8)
@@ -95,19 +95,19 @@ def sprite(heat: np.ndarray) -> str:
     return data_uri("image/png", out.getvalue())
 
 
-def overlay(picture: np.ndarray, heat: np.ndarray, side: int) -> np.ndarray:
-    """A heat map drawn over a picture: what does not answer is darker, a line runs around what does.
+def overlay(image_u8: np.ndarray, heat: np.ndarray, edge: int) -> np.ndarray:
+    """A heat map drawn over an image: what does not respond is darker, a line runs around what does.
 
     Args:
-        picture: (H, W, 3) uint8.
+        image_u8: (H, W, 3) uint8.
         heat: (h, w), 0-1.
-        side: longest side of the result in pixels.
+        edge: longest height and width of the result in pixels.
 
     Returns:
         (H', W', 3) uint8.
     """
-    image = Image.fromarray(picture)
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    image = Image.fromarray(image_u8)
+    image.thumbnail((edge, edge), Image.Resampling.LANCZOS)
     values = Image.fromarray((heat * 255).round().astype(np.uint8)).resize(image.size, Image.Resampling.BILINEAR)
     level = np.asarray(values, np.float32) / 255
     shade = np.interp(level, *zip(*SHADE, strict=True))[..., None]

@@ -77,7 +77,7 @@ def line_chart(
     x_low, x_high = _span(min(xs), max(xs))
     y_low, y_high = _value_span(ys, percent, rank)
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def point_at(x: float, y: float) -> tuple[float, float]:
         return (
             LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT),
             HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM),
@@ -87,18 +87,19 @@ def line_chart(
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
         f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{number(value)}{unit}</text>'
         for value in ticks(y_low, y_high, whole=rank)
-        for y in [place(x_low, value)[1]]
+        for y in [point_at(x_low, value)[1]]
     )
     grid += "".join(
         f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 22}" text-anchor="middle">{number(value)}</text>'
         for value in ticks(x_low, x_high)
-        for x in [place(value, y_low)[0]]
+        for x in [point_at(value, y_low)[0]]
     )
     middle = (LEFT + WIDTH - RIGHT) / 2
     grid += f'<text class="tick" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in kept))
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (point_at(*point) for point in kept))
     dots = "".join(
-        f'<circle class="dot" cx="{place(x, y)[0]:.1f}" cy="{place(x, y)[1]:.1f}" r="{3 if len(kept) > 1 else 4}">'
+        f'<circle class="dot" cx="{point_at(x, y)[0]:.1f}" cy="{point_at(x, y)[1]:.1f}" '
+        f'r="{3 if len(kept) > 1 else 4}">'
         f"<title>{number(x)}: {number(y)}{unit}</title></circle>"
         for x, y in (kept if len(kept) <= 60 else kept[-1:])
     )
@@ -132,7 +133,7 @@ def _value_span(values: Sequence[float], percent: bool, rank: bool) -> tuple[flo
 
 
 def similarity_curve(values: np.ndarray, words: Sequence[tuple[float, float, str]], seconds: float) -> str:
-    """How well the best region answers each moment, as a filled curve that stretches with its box.
+    """How well the best region responds to each frame, as a filled curve that stretches with its box.
 
     Args:
         values: (t,), 0-1.

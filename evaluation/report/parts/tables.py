@@ -18,11 +18,11 @@ class Row(NamedTuple):
 
     Attributes:
         name: what is measured; recalls are shares (0-1), the others ranks.
-        image: of pictures looked for, given captions.
-        speech: of captions looked for, given pictures.
+        image: of images looked for, given captions.
+        speech: of captions looked for, given images.
         both: the mean of both directions.
         chance: what guessing reaches, mean of both directions.
-        chances: what it reaches looking for pictures, and looking for captions.
+        chances: what it reaches looking for images, and looking for captions.
     """
 
     name: str
@@ -50,7 +50,7 @@ def metrics_table(metrics: dict[str, float]) -> str:
     """Metrics as plain text: recall and median rank of both directions beside chance, then everything else.
 
     Args:
-        metrics: ``A_r<k>`` (caption found for a picture), ``I_r<k>`` (picture found for a caption), ``median_rank_A``,
+        metrics: ``A_r<k>`` (caption found for an image), ``I_r<k>`` (image found for a caption), ``median_rank_A``,
             ``median_rank_I``, ``n``, ``n_captions``, all optional, and any others.
 
     Returns:
@@ -87,7 +87,7 @@ def _rows(metrics: dict[str, float]) -> tuple[list[Row], dict[str, float]]:
     for kind in ("median", "mean"):
         names = [f"{kind}_rank_I", f"{kind}_rank_A"]
         if not metrics.keys().isdisjoint(names):
-            # With several right answers to a picture chance has no such simple rank.
+            # With several right answers to an image chance has no such simple rank.
             rows.append(Row(f"{kind} rank", *map(metrics.get, names), None, (n + 1) / 2 if n and not several else None))
             used.update(names)
     if rows:

@@ -19,7 +19,7 @@ def words_section(
         layer: whose codes they are.
         most: words, and codes, that are shown.
         nearest: words of each code at most.
-        chance: the same measured with codes of other utterances, told beside it.
+        chance: the same measured with codes of other utterances, reported beside it.
 
     Returns:
         Heading and HTML.
@@ -31,7 +31,7 @@ def words_section(
     codes: dict[int, list[Detector]] = {}
     for _, one in code_rows(found, nearest):
         codes.setdefault(one.code, []).append(one)
-    rows = [(str(code), ", ".join(_told(one) for one in group)) for code, group in list(codes.items())[:most]]
+    rows = [(str(code), ", ".join(_message(one) for one in group)) for code, group in list(codes.items())[:most]]
     html += f"<details><summary>{len(codes)} codes and their nearest words</summary>"
     html += _table(("code", "nearest words, with F1"), rows)
     html += _left_out(len(codes), most, "codes", f"codes_{layer}.csv") + "</details>"
@@ -40,15 +40,19 @@ def words_section(
 
 def _summary(found: WordDetection) -> str:
     """The numbers in one paragraph."""
-    told, how = found.metrics(), found.how
-    above = ", ".join(f"{told[f'words_f1@{t:g}']:.0f} with an F1 of at least {t:g}" for t in how.thresholds)
-    best = f", that of the best {how.top} {100 * told[f'top{how.top}_f1']:.1f} %" if told["words"] > how.top else ""
+    metrics, how = found.metrics(), found.how
+    above = ", ".join(f"{metrics[f'words_f1@{t:g}']:.0f} with an F1 of at least {t:g}" for t in how.thresholds)
+    best = (
+        f", that of the best {how.top} {100 * metrics[f'top{how.top}_f1']:.1f} %" if metrics["words"] > how.top else ""
+    )
     return (
-        f"{told['words']:.0f} words are detected by a code, {above}. The mean F1 is "
-        f"{100 * told['mean_f1']:.1f} %{best}. "
-        f"{told['codes']:.0f} codes are used in {told['frames']:.0f} frames of {told['utterances']:.0f} utterances; "
-        f"{told[f'high_precision_words@{how.high_precision:g}']:.0f} words are detected with a precision of at least "
-        f"{how.high_precision:g}. Count: how often the word is spoken and holds the code, of how often it is spoken."
+        f"{metrics['words']:.0f} words are detected by a code, {above}. The mean F1 is "
+        f"{100 * metrics['mean_f1']:.1f} %{best}. "
+        f"{metrics['codes']:.0f} codes are used in {metrics['frames']:.0f} frames of "
+        f"{metrics['utterances']:.0f} utterances; "
+        f"{metrics[f'high_precision_words@{how.high_precision:g}']:.0f} words are detected with a precision of at "
+        f"least {how.high_precision:g}. Count: how often the word is spoken and holds the code, of how often it "
+        "is spoken."
     )
 
 
@@ -56,9 +60,9 @@ def _by_chance(chance: WordDetection | None) -> str:
     """What codes of other utterances reach, as a sentence."""
     if chance is None:
         return ""
-    told, thresholds = chance.metrics(), chance.how.thresholds
-    above = ", ".join(f"{told[f'words_f1@{t:g}']:.0f} words with an F1 of at least {t:g}" for t in thresholds)
-    return f" By chance, with the codes of another utterance: {above}, mean F1 {100 * told['mean_f1']:.1f} %."
+    metrics, thresholds = chance.metrics(), chance.how.thresholds
+    above = ", ".join(f"{metrics[f'words_f1@{t:g}']:.0f} words with an F1 of at least {t:g}" for t in thresholds)
+    return f" By chance, with the codes of another utterance: {above}, mean F1 {100 * metrics['mean_f1']:.1f} %."
 
 
 def _cells(one: Detector) -> tuple[str, ...]:
@@ -66,7 +70,7 @@ def _cells(one: Detector) -> tuple[str, ...]:
     return (one.word.lower(), str(one.code), *shares, f"{one.count} of {one.spoken}")
 
 
-def _told(one: Detector) -> str:
+def _message(one: Detector) -> str:
     return f"{one.word.lower()} {100 * one.f1:.0f} %"
 
 

@@ -1,10 +1,10 @@
 """Choose pairs for annotators: ``python run.py -f words_by_drawing/generate_active_learning.yaml``.
 
-Every training picture is edited as in training (units of the cluster nearest to the feature at the strongest cell), and
-the pairs are ranked by how well the edited picture still answers the caption. The worst ones are written for
+Every training image is edited as in training (units of the cluster nearest to the feature at the strongest cell), and
+the pairs are ranked by how well the edited image still responds to the caption. The worst ones are written for
 annotators, in the layout of datasets/spoken_captions/active_learning.py, which also says how their captions come into
 training. A second selection from a set with such captions leaves them out: a selection can only tell edits of unedited
-pictures. Published: surisdi/learning-by-drawing ``active_learning.py``; edits of one layer only, 3,000 pairs.
+images. Published: surisdi/learning-by-drawing ``active_learning.py``; edits of one layer only, 3,000 pairs.
 """
 
 import logging
@@ -28,7 +28,7 @@ from gan.clusters.clustering import save_clusters
 from gan.editing.regenerate import generate
 from gan.editing.regions import BORDER, heat, resized_region
 from gan.hooks import layer_named
-from gan.images import picture
+from gan.images import to_uint8
 from losses import edited_negatives_each
 from models.matchmap import aligned_similarity, matchmaps
 from tasks.words_by_drawing.cluster_buffers import FoundClusters
@@ -50,7 +50,7 @@ class Edited(NamedTuple):
         row: of the dataset.
         loss: of the pair.
         pair: how it was made.
-        image: its picture (R, R, 3) uint8.
+        image: its image (R, R, 3) uint8.
     """
 
     row: int
@@ -75,12 +75,12 @@ def generate_active_learning(
     seed: Seed = 0,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
-    """Write the pairs whose edited pictures fool the model most, for annotators.
+    """Write the pairs whose edited images fool the model most, for annotators.
 
     Args:
         model: the trained encoders; a run with clusters unless ``units`` is random.
         data: dataset of the training captions.
-        generator: draws and redraws the pictures.
+        generator: generates the images and their negatives.
         context: given by run.py.
         layer: of the generator, whose units are switched off; the same in training before and after.
         latents: which latents the captions' ids mean.
@@ -88,7 +88,7 @@ def generate_active_learning(
         pairs: how many are written, 3,000 as published.
         batch_size: pairs edited at a time.
         margin: of the loss; it moves all losses alike.
-        max_retries: attempts after the first until a picture has changed enough.
+        max_retries: attempts after the first until an image has changed enough.
         border: cells around the connected region of the strongest cell that are edited too; 1 as published.
         seed: of the edits.
         run: where the selection is written: the run folder is what ``task.objective.negatives.active_learning`` takes.
@@ -102,7 +102,7 @@ def generate_active_learning(
         chosen: list[Edited] = []
         for edited in edit_all(experiment, generator, layer, clusters, batch_size, margin, max_retries, seed, border):
             chosen.append(edited)
-            if len(chosen) >= 2 * pairs + 1000:  # pictures of all training pairs would not fit in memory
+            if len(chosen) >= 2 * pairs + 1000:  # images of all training pairs would not fit in memory
                 chosen = _largest(chosen, pairs)
         _write(experiment, _largest(chosen, pairs), layer, units, model)
         if clusters is not None:  # training with the captions collected goes on with the same clusters
@@ -121,11 +121,11 @@ def edit_all(
     seed: int,
     border: int = BORDER,
 ) -> Iterator[Edited]:
-    """Edit the picture of every caption once and measure the loss.
+    """Edit the image of every caption once and measure the loss.
 
     Args:
         experiment: weights and captions.
-        generator: draws the pictures.
+        generator: generates the images.
         layer: whose units are switched off.
         clusters: choose the units; None for random ones.
         batch_size: pairs edited at a time.
@@ -140,7 +140,7 @@ def edit_all(
     rows, model = experiment.rows(None), experiment.model
     for first in progress(range(0, len(rows), batch_size), -(-len(rows) // batch_size), "edited batches"):
         batch = rows[first : first + batch_size]
-        positives = generate(generator, experiment.pictures.latents_of(batch), [layer])
+        positives = generate(generator, experiment.images.latents_of(batch), [layer])
         speech = experiment.encode_speech(batch)
         maps = model.encode_images(positives.images)
         found = heat(matchmaps(maps, speech.features), speech.nframes)
@@ -150,13 +150,13 @@ def edit_all(
         before = aligned_similarity(maps, speech.features, speech.nframes, kind, measure)
         after = aligned_similarity(model.encode_images(edits.images), speech.features, speech.nframes, kind, measure)
         losses = edited_negatives_each(before, after, margin)
-        picture_size, layer_size = tuple(positives.images.shape[2:]), positives.shapes[layer][1:]
-        wanted = ((edits.masks, picture_size), (edits.measured, picture_size), (edits.masks, layer_size))
+        image_size, layer_size = tuple(positives.images.shape[2:]), positives.shapes[layer][1:]
+        wanted = ((edits.masks, image_size), (edits.measured, image_size), (edits.masks, layer_size))
         maps_of = [resized_region(masks, size, found.peaks).float().cpu().numpy() for masks, size in wanted]
-        for place, row in enumerate(batch):
-            switched = torch.nonzero(edits.units[layer][place])[:, 0].cpu().numpy()
-            pair = ActivePair(experiment.pictures.ids[row], switched, *(values[place] for values in maps_of))
-            yield Edited(row, float(losses[place]), pair, picture(edits.images[place]).numpy())
+        for slot, row in enumerate(batch):
+            switched = torch.nonzero(edits.units[layer][slot])[:, 0].cpu().numpy()
+            pair = ActivePair(experiment.images.ids[row], switched, *(values[slot] for values in maps_of))
+            yield Edited(row, float(losses[slot]), pair, to_uint8(edits.images[slot]).numpy())
 
 
 def _largest(chosen: list[Edited], pairs: int) -> list[Edited]:
@@ -165,7 +165,7 @@ def _largest(chosen: list[Edited], pairs: int) -> list[Edited]:
 
 
 def _write(experiment: Experiment, chosen: list[Edited], layer: str, units: str, model: ModelSource) -> None:
-    """Write the selection, its pictures, the table and the report."""
+    """Write the selection, its images, the table and the report."""
     folder = experiment.folder.path
     for name in ("images", "hm"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -192,32 +192,32 @@ def _write(experiment: Experiment, chosen: list[Edited], layer: str, units: str,
     section = choices_section([_example(experiment, edited) for edited in chosen[:SHOWN]])
     metrics = {"pairs": float(len(chosen)), "largest_loss": losses[0], "smallest_loss": losses[-1]}
     log.info(
-        "collect captions of the pictures in %s; where they go: datasets/spoken_captions/active_learning.py",
+        "collect captions of the images in %s; where they go: datasets/spoken_captions/active_learning.py",
         folder / "images",
     )
-    experiment.finish(f"{len(chosen)} pairs for annotators", metrics, [("Edited pictures that fool most", section)])
+    experiment.finish(f"{len(chosen)} pairs for annotators", metrics, [("Edited images that fool most", section)])
 
 
 def outlined(image: np.ndarray, region: np.ndarray) -> Image.Image:
-    """Draw the box of a region in red on a picture, as annotators see it.
+    """Draw the box of a region in red on an image, as annotators see it.
 
     Args:
         image: (R, R, 3) uint8.
         region: (R, R), 0 outside.
 
     Returns:
-        The picture with the box; without one where the region is empty.
+        The image with the box; without one where the region is empty.
     """
-    drawn = Image.fromarray(image)
+    canvas = Image.fromarray(image)
     rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
     if len(rows):
         box = [int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])]
-        ImageDraw.Draw(drawn).rectangle(box, outline="red")
-    return drawn
+        ImageDraw.Draw(canvas).rectangle(box, outline="red")
+    return canvas
 
 
 def _example(experiment: Experiment, edited: Edited) -> Choice:
     record = experiment.dataset.record(edited.row)
-    images = [experiment.picture_u8(edited.row), np.asarray(outlined(edited.image, edited.pair.shown))]
+    images = [experiment.image_u8(edited.row), np.asarray(outlined(edited.image, edited.pair.shown))]
     text = record.text or record.uttid
     return Choice(str(edited.pair.latent), text, np.array([0.0, edited.loss]), ["edited: its loss"], images)

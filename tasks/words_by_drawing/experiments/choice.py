@@ -1,4 +1,4 @@
-"""Score a caption against candidate pictures: the part that recall, recall_selected and test_synthetic share."""
+"""Score a caption against candidate images: the part that recall, recall_selected and test_synthetic share."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from evaluation.choices import Choice, best_and_worst, choice_metrics, choices_section, write_choices
-from gan.images import picture
+from gan.images import to_uint8
 from tasks.words_by_drawing.experiments.experiment import Experiment
 
 SHOWN = 4  # best and worst in the report
@@ -23,12 +23,12 @@ def choose(
     score: Score | None = None,
     padding: bool = False,
 ) -> Choice:
-    """Score one caption against its own picture and negatives.
+    """Score one caption against its own image and negatives.
 
     Args:
         experiment: weights and captions.
         row: of the caption.
-        candidates: (K, 3, R, R) in about [-1, 1]; the first is the caption's own picture.
+        candidates: (K, 3, R, R) in about [-1, 1]; the first is the caption's own image.
         labels: K - 1 words on how each negative differs.
         score: which of the two scores of :meth:`tasks.words_by_drawing.experiments.encoders.Trained.scores` decides,
             the choice then holds both; None: the similarity alone.
@@ -48,7 +48,7 @@ def choose(
         record.text,
         scores[score or "similarity"],
         list(labels),
-        [picture(image).numpy() for image in candidates],
+        [to_uint8(image).numpy() for image in candidates],
         experiment.dataset.waveform(row),
         None if score is None else scores[OTHER[score]],
     )
@@ -72,13 +72,11 @@ def finish_choices(
     made: list[Choice] = []
     for choice in choices:
         made.append(choice)
-        if (
-            len(made) % (16 * SHOWN) == 0
-        ):  # pictures and sounds are kept for what the report may show, not for thousands
+        if len(made) % (16 * SHOWN) == 0:  # images and sounds are kept for what the report may show, not for thousands
             _forget(made)
     metrics = choice_metrics(made, ks, None if score is None else OTHER[score])
     write_choices(experiment.folder.path / "choices.csv", made)
-    shown = [choice for choice in best_and_worst(made, SHOWN) if choice.pictures]
+    shown = [choice for choice in best_and_worst(made, SHOWN) if choice.images]
     section = ("Choices: the clearest right ones to the clearest wrong ones", choices_section(shown))
     experiment.finish(f"{title}, {len(made)} captions", metrics, [section])
 
@@ -87,4 +85,4 @@ def _forget(made: list[Choice]) -> None:
     keep = {id(choice) for choice in best_and_worst(made, SHOWN)}
     for choice in made:
         if id(choice) not in keep:
-            choice.pictures, choice.waveform = [], None
+            choice.images, choice.waveform = [], None

@@ -1,6 +1,6 @@
 """The trained encoders that an experiment is about, from a run folder or from a published checkpoint.
 
-Shape letters: I pictures, S spoken captions, D embedding size, H, W image map, T frames, R pixels a side.
+Shape letters: I images, S spoken captions, D embedding size, H, W image map, T frames, R pixels high and wide.
 """
 
 import logging
@@ -29,7 +29,7 @@ class ModelSource:
     """Where the trained encoders come from; give one of the two.
 
     Attributes:
-        run: a run folder of a speech-image or drawing task (its best weights), or one of its checkpoint files.
+        run: a run folder of a speech-image or words-by-drawing task (its best weights), or one of its checkpoint files.
         published: a checkpoint of surisdi/learning-by-drawing (``model_best_*.pth.tar``), or its folder.
     """
 
@@ -68,7 +68,7 @@ class Trained:
 
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
-        """Encode pictures (I, 3, R, R) in [-1, 1] as maps (I, D, H, W).
+        """Encode images (I, 3, R, R) in [-1, 1] as maps (I, D, H, W).
 
         Args:
             images: (I, 3, R, R) in [-1, 1].
@@ -96,7 +96,7 @@ class Trained:
 
     @torch.no_grad()
     def scores(self, images: Tensor, speech: SpeechMaps, frames: Tensor) -> dict[str, Tensor]:
-        """Score candidate pictures for spoken captions in two ways: what every choice experiment does.
+        """Score candidate images for spoken captions in two ways: what every choice experiment does.
 
         Args:
             images: (I, 3, R, R) in [-1, 1].
@@ -104,7 +104,7 @@ class Trained:
             frames: (S,) of the maps that the published score takes the mean over.
 
         Returns:
-            By ``similarity``, as the model compares, and ``published``, the maximum over the picture of the mean over
+            By ``similarity``, as the model compares, and ``published``, the maximum over the image of the mean over
             time: each (I, S) on the CPU.
         """
         maps = self.encode_images(images)
@@ -116,7 +116,7 @@ class Trained:
 
     @torch.no_grad()
     def matchmap(self, image: Tensor, mel: Tensor, nframes: int) -> tuple[Tensor, float]:
-        """Compare one picture (3, R, R) with one caption (40, T0).
+        """Compare one image (3, R, R) with one caption (40, T0).
 
         Args:
             image: (3, R, R) in [-1, 1].

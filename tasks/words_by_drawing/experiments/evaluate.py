@@ -34,13 +34,13 @@ def evaluate(
     batch_size: BatchSize = 16,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
-    """Find the picture of each caption and the caption of each picture among the first pairs of a set.
+    """Find the image of each caption and the caption of each image among the first pairs of a set.
 
     Args:
         model: the trained encoders.
         data: dataset of the held-out pairs.
         context: given by run.py.
-        generator: draws the pictures; None to read files.
+        generator: generates the images; None to read files.
         latents: which latents the captions' ids mean.
         pairs: how many, 500 as published; None for all. The public code takes the last 500 of the first 504 of the
             validation list: ``data.first`` and ``data.last``.
@@ -48,10 +48,10 @@ def evaluate(
         run: where the report is written.
 
     Raises:
-        UserError: Weights, captions or pictures are missing or do not fit.
+        UserError: Weights, captions or images are missing or do not fit.
     """
     with opened(context, run, data, model, generator, latents) as experiment:
-        trained, pictures = experiment.model, experiment.pictures
+        trained, image_source = experiment.model, experiment.images
         count = len(experiment.rows(pairs))
         if pairs is not None and count < pairs and not context.dry_run:
             log.warning(
@@ -60,11 +60,11 @@ def evaluate(
         loader = Loader(experiment.dataset, min(batch_size, count), seed=0, train=False)
 
         def encode(batch: dict[str, Any], _dataset: SpokenCaptions) -> tuple[Tensor, SpeechMaps]:
-            images = pictures.images(batch["index"].tolist())
+            images = image_source.images(batch["index"].tolist())
             return trained.encode_images(images), trained.encode_speech(batch["mel"], batch["nframes"])
 
         encoded = _first(encode_all(loader, encode, limit=-(-count // loader.batch_size)), count)
-        ids = pictures.image_ids(encoded.index.tolist())
+        ids = image_source.image_ids(encoded.index.tolist())
         found = rank_split(encoded, ids, trained.similarity, experiment.device)
         metrics = write_retrieval_report(
             experiment.folder,
@@ -74,7 +74,7 @@ def evaluate(
             found,
             trained.similarity,
             "held-out",
-            lambda _dataset, row: experiment.picture_u8(row),
+            lambda _dataset, row: experiment.image_u8(row),
         )
         write_metrics(experiment.folder.path, metrics)
         experiment.show(metrics)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from common import distributed
-from config import Offers
+from config import Deferred
 from datasets.audio.log_mel import PAD_DB
 from datasets.loading.rows import Sample
 from datasets.spoken_captions.dataset import SpokenCaptions
@@ -21,24 +21,24 @@ from engine import seeding
 from engine.context import Context
 from engine.run_folder import RunFolder, RunSettings
 from evaluation.report.retrieval import Query
-from gan.images import picture
+from gan.images import to_uint8
 from models.speech_maps import SpeechMaps
 from tasks.results import results_folder, show_results, write_results
 from tasks.words_by_drawing.experiments.encoders import ModelSource, Trained, load_model
-from tasks.words_by_drawing.experiments.images import LatentTable, Pictures, leave_out_edited
+from tasks.words_by_drawing.experiments.images import Images, LatentTable, leave_out_edited
 
-DataNode = Annotated[Callable[..., SpokenCaptions], Offers("train", "on_error")]
+DataNode = Annotated[Callable[..., SpokenCaptions], Deferred("train", "on_error")]
 DRY_ROWS = 2
 
 
 @dataclass
 class Experiment:
-    """Weights, captions and pictures of an experiment, and the folder that its results go to.
+    """Weights, captions and images of an experiment, and the folder that its results go to.
 
     Attributes:
         model: the trained encoders; None for jobs that need none.
         dataset: the captions.
-        pictures: their pictures.
+        images: their images.
         folder: the run.
         context: the config.
         device: where everything runs.
@@ -46,13 +46,13 @@ class Experiment:
 
     model: Trained | None
     dataset: SpokenCaptions
-    pictures: Pictures
+    images: Images
     folder: RunFolder
     context: Context
     device: torch.device
 
-    def picture_u8(self, row: int) -> np.ndarray:
-        """The picture of a row, (R, R, 3) uint8.
+    def image_u8(self, row: int) -> np.ndarray:
+        """The image of a row, (R, R, 3) uint8.
 
         Args:
             row: of the dataset.
@@ -60,7 +60,7 @@ class Experiment:
         Returns:
             (R, R, 3) uint8.
         """
-        return picture(self.pictures.images([row])[0]).numpy()
+        return to_uint8(self.images.images([row])[0]).numpy()
 
     def rows(self, count: int | None) -> range:
         """The first ``count`` rows of the captions (all when None), two in a dry run."""
@@ -136,7 +136,7 @@ def opened(
         run: where results go.
         data: dataset node.
         model: where the weights come from.
-        generator: draws the pictures; None to read files.
+        generator: generates the images; None to read files.
         latents: which latents the ids mean.
         seed: of everything random.
 
@@ -144,7 +144,7 @@ def opened(
         The experiment.
 
     Raises:
-        UserError: weights, captions or pictures are missing or do not fit, or the folder holds a training run.
+        UserError: weights, captions or images are missing or do not fit, or the folder holds a training run.
     """
     device = distributed.pick_device()
     seeding.seed_all(seed, 0)
@@ -152,9 +152,9 @@ def opened(
     dataset = data(train=False, on_error="error")
     if generator is not None:
         leave_out_edited(dataset)
-    pictures = Pictures(dataset, generator, latents or LatentTable(), device)
+    images = Images(dataset, generator, latents or LatentTable(), device)
     with results_folder(context, run) as folder:
-        yield Experiment(trained, dataset, pictures, folder, context, device)
+        yield Experiment(trained, dataset, images, folder, context, device)
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

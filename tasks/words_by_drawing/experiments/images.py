@@ -1,9 +1,9 @@
-"""The pictures of a set of spoken captions: its files, or what the generator draws from the captions' latents.
+"""The images of a set of spoken captions: its files, or what the generator makes from the captions' latents.
 
-Captions below ``active/`` (datasets/spoken_captions/active_learning.py) describe edited pictures. An experiment that
-draws leaves them out: it compares captions with pictures that a latent alone gives, and edits those.
+Captions below ``active/`` (datasets/spoken_captions/active_learning.py) describe edited images. An experiment that
+draws leaves them out: it compares captions with images that a latent alone gives, and edits those.
 
-Shape letters: B pictures, R pixels a side.
+Shape letters: B images, R pixels high and wide.
 """
 
 import logging
@@ -38,8 +38,8 @@ class LatentTable:
     seed: Seed = PUBLISHED_SEED
 
 
-class Pictures:
-    """Pictures by row of a dataset. With a generator they are drawn, else they are read from files.
+class Images:
+    """Images by row of a dataset. With a generator they are drawn, else they are read from files.
 
     Args:
         dataset: captions; with a generator their names are ids of latents.
@@ -48,7 +48,7 @@ class Pictures:
         device: where the generator runs.
 
     Raises:
-        UserError: neither a generator nor pictures, a caption's name is no id, or it describes an edited picture.
+        UserError: neither a generator nor images, a caption's name is no id, or it describes an edited image.
         LatentError: an id is no row of the table, or, without a number, beyond the published one, or the generator
             tells no ``latent_dim``.
     """
@@ -69,8 +69,8 @@ class Pictures:
         edited = [name for name in names if split_name(name)[1]]
         if edited:
             raise UserError(
-                f"caption {edited[0]} of {dataset.source} describes an edited picture, which is not drawn here; give a "
-                f"set without captions below {PREFIX}"
+                f"caption {edited[0]} of {dataset.source} describes an edited image, which is not generated "
+                f"here; give a set without captions below {PREFIX}"
             )
         dim, key = latent_dim_of(generator), "latents.number"
         self.latents = Latents.of_captions(self.ids, dim, table.number, table.seed, key)
@@ -85,12 +85,12 @@ class Pictures:
             UserError: there is no generator.
         """
         if self.generator is None:
-            raise UserError("this experiment edits pictures: set generator to the one that draws them")
+            raise UserError("this experiment edits images: set generator to the one that generates them")
         return self.latents.take([self.ids[row] for row in rows]).to(self.device)
 
     @torch.no_grad()
     def images(self, rows: Sequence[int]) -> Tensor:
-        """Return the pictures of rows, (B, 3, R, R) in about [-1, 1] on the device.
+        """Return the images of rows, (B, 3, R, R) in about [-1, 1] on the device.
 
         Args:
             rows: B rows of the dataset.
@@ -100,7 +100,7 @@ class Pictures:
         return torch.stack([from_u8(self.dataset.image_u8(row)) for row in rows]).to(self.device)
 
     def image_ids(self, rows: Sequence[int]) -> Tensor:
-        """Return numbers of the pictures of rows (B,) int64, equal where the latent or the file's content is the same.
+        """Return numbers of the images of rows (B,) int64, equal where the latent or the file's content is the same.
 
         Args:
             rows: B rows of the dataset.
@@ -111,7 +111,7 @@ class Pictures:
 
 
 def leave_out_edited(dataset: SpokenCaptions) -> None:
-    """Leave the captions of edited pictures out of a set whose pictures are to be drawn, in place, and say how many.
+    """Leave the captions of edited images out of a set whose images are to be generated, in place, and say how many.
 
     Args:
         dataset: in the GAN-CLEVR layout; others have no such captions.
@@ -122,13 +122,13 @@ def leave_out_edited(dataset: SpokenCaptions) -> None:
     number = dataset.leave_out_active() if isinstance(dataset, GanClevr) else 0
     if number and not len(dataset):
         raise UserError(
-            f"all {number} captions of {dataset.source} are below {PREFIX}: they describe edited pictures, which are "
-            "not drawn here; give a set with captions of unedited ones"
+            f"all {number} captions of {dataset.source} are below {PREFIX}: they describe edited images, which are "
+            "not generated here; give a set with captions of unedited ones"
         )
     if number:
-        log.info("left out %d captions below %s: they describe edited pictures", number, PREFIX)
+        log.info("left out %d captions below %s: they describe edited images", number, PREFIX)
 
 
 def from_u8(image: np.ndarray) -> Tensor:
-    """Turn the picture ``image`` (R, R, 3) uint8 into (3, R, R) float in [-1, 1]."""
+    """Turn the image ``image`` (R, R, 3) uint8 into (3, R, R) float in [-1, 1]."""
     return torch.from_numpy(np.array(image)).movedim(-1, 0).float() / 127.5 - 1

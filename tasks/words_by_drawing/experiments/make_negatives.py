@@ -1,9 +1,9 @@
 """Find negatives that change exactly one attribute of one thing: ``run.py -f words_by_drawing/make_negatives.yaml``.
 
-For each picture, units of one layer are switched off at random (with a random probability) in the region of one thing,
-many times; an edited picture is taken when the segmenter sees one attribute changed, nothing else, and no other
-negative of that picture changed the same thing to the same label. The result is a file in the published layout, see
-published/words_by_drawing/negatives.py. Pictures for which too few are found are left out and counted. A search that
+For each image, units of one layer are switched off at random (with a random probability) in the region of one thing,
+many times; an edited image is taken when the segmenter sees one attribute changed, nothing else, and no other
+negative of that image changed the same thing to the same label. The result is a file in the published layout, see
+published/words_by_drawing/negatives.py. Images for which too few are found are left out and counted. A search that
 was stopped goes on when the same command is given again, see search_log.py.
 """
 
@@ -26,7 +26,7 @@ from engine.run_folder import RunSettings
 from evaluation.choices import Choice, choices_section
 from gan.editing.regenerate import Positives, generate
 from gan.hooks import Edit, edited, layer_named
-from gan.images import picture
+from gan.images import to_uint8
 from models.segmenter.labels import ATTRIBUTE_GROUPS, Segmenter, ready_segmenter
 from models.segmenter.objects import SeenObject
 from published.words_by_drawing.negatives import Negative, write_negatives
@@ -51,7 +51,7 @@ def make_negatives(
     context: Context,
     layer: str = "layer4",
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
-    pictures: Annotated[int, Field(ge=1)] | None = None,
+    images: Annotated[int, Field(ge=1)] | None = None,
     negatives: Annotated[int, Field(ge=1)] = 4,
     attempts: Annotated[int, Field(ge=1)] = 640,
     batch_size: BatchSize = 32,
@@ -59,25 +59,25 @@ def make_negatives(
     output: Path | None = None,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
-    """Search the negatives of a set's pictures and write them to a file.
+    """Search the negatives of a set's images and write them to a file.
 
     Args:
-        data: dataset of the captions whose pictures are edited.
-        generator: draws and redraws the pictures.
+        data: dataset of the captions whose images are edited.
+        generator: generates the images and their negatives.
         segmenter: says what changed.
         context: given by run.py.
         layer: of the generator, whose units are switched off.
         latents: which latents the captions' ids mean.
-        pictures: how many are tried, all when None.
-        negatives: of each picture, all different; 4 as published.
-        attempts: edited pictures tried for each picture before it is left out.
+        images: how many are tried, all when None.
+        negatives: of each image, all different; 4 as published.
+        attempts: edited images tried for each image before it is left out.
         batch_size: drawn at a time.
         seed: of the edits.
         output: the file; ``negatives.pth.tar`` in the run folder when None.
         run: where the report is written.
 
     Raises:
-        UserError: Captions or layers are missing or do not fit, or no picture has enough negatives.
+        UserError: Captions or layers are missing or do not fit, or no image has enough negatives.
     """
     layer_named(generator, layer)
     with opened(context, run, data, None, generator, latents, seed) as experiment:
@@ -85,28 +85,28 @@ def make_negatives(
         search = Search(generator, segmenter, layer, negatives, attempts, batch_size, seed)
         path = experiment.folder.path / "negatives.pth.tar" if output is None or context.dry_run else output
         searched = Searched(path.with_name(f"{path.name}.searched.jsonl"), search.made_from() | vars(latents))
-        rows = experiment.rows(pictures)
+        rows = experiment.rows(images)
         for row in progress(rows, len(rows), "pictures"):
-            name = experiment.pictures.ids[row]
+            name = experiment.images.ids[row]
             if name not in searched.found:
-                searched.add(name, search(name, experiment.pictures.latents_of([row])))
-        wanted = {experiment.pictures.ids[row]: row for row in rows}
+                searched.add(name, search(name, experiment.images.latents_of([row])))
+        wanted = {experiment.images.ids[row]: row for row in rows}
         found = {name: searched.found[name] for name in wanted if len(searched.found[name]) == negatives}
         _finish(experiment, search, {wanted[name]: one for name, one in found.items()}, len(rows), path)
         searched.remove()
 
 
 class Search:
-    """Looks for the negatives of one picture.
+    """Looks for the negatives of one image.
 
     Args:
         generator: (B, latent_dim) to (B, 3, R, R).
         segmenter: says what changed.
         layer: whose units are switched off.
-        wanted: negatives of a picture.
-        attempts: edited pictures before it gives up.
+        wanted: negatives of an image.
+        attempts: edited images before it gives up.
         batch_size: drawn at a time.
-        seed: with the picture's id it decides everything random.
+        seed: with the image's id it decides everything random.
     """
 
     def __init__(
@@ -123,13 +123,13 @@ class Search:
         self.wanted, self.attempts, self.batch_size, self.seed = wanted, attempts, batch_size, seed
 
     def made_from(self) -> dict[str, Any]:
-        """What decides the negatives of a picture, besides its latent, as plain values."""
+        """What decides the negatives of an image, besides its latent, as plain values."""
         numbers = {name: getattr(self, name) for name in ("layer", "wanted", "attempts", "batch_size", "seed")}
         return numbers | {name: weights_digest(getattr(self, name)) for name in ("generator", "segmenter")}
 
     @torch.no_grad()
     def __call__(self, name: int, latent: Tensor) -> list[Found]:
-        """Return the negatives of a picture: ``wanted`` of them, or fewer when it gave up.
+        """Return the negatives of an image: ``wanted`` of them, or fewer when it gave up.
 
         Args:
             name: the latent's id.
@@ -138,12 +138,12 @@ class Search:
         positive = generate(self.generator, latent, [self.layer])
         labels = self.segmenter.segment(positive.images)[0]
         before = things(labels)
-        sure = [number for number, thing in enumerate(before) if thing.sureness >= LEAST_SURE]
+        sure = [number for number, thing in enumerate(before) if thing.least_confidence >= LEAST_SURE]
         found: dict[tuple[int, str, str], Found] = {}
         if not sure:
             return []
-        places = {number: _position(labels, before[number]) for number in sure}
-        regions = {number: same_labels(labels, places[number], f"id {name}") for number in sure}
+        positions = {number: _position(labels, before[number]) for number in sure}
+        regions = {number: same_labels(labels, positions[number], f"id {name}") for number in sure}
         draws = np.random.default_rng([self.seed, name])
         for _ in range(-(-self.attempts // self.batch_size)):
             chosen = draws.choice(sure, self.batch_size)
@@ -155,7 +155,7 @@ class Search:
                 change = _one_change(before, things(after[index]), int(chosen[index]))
                 if change is None or (key := (change.thing, change.kind, change.after)) in found:
                     continue
-                found[key] = Found(Negative(places[change.thing], units[index].cpu()), change)
+                found[key] = Found(Negative(positions[change.thing], units[index].cpu()), change)
                 if len(found) == self.wanted:
                     return list(found.values())
         return list(found.values())
@@ -166,7 +166,7 @@ class Search:
         return torch.from_numpy((draws.random((self.batch_size, channels)) < shares).astype(np.float32))
 
     def _draw(self, positive: Positives, regions: list[Tensor], units: Tensor) -> Tensor:
-        """Draw the picture with units switched off, each set in its region (H, W)."""
+        """Draw the image with units switched off, each set in its region (H, W)."""
         size = positive.shapes[self.layer][1:]
         masks = F.interpolate(torch.stack(regions)[:, None].float(), size, mode="area")
         with edited(self.generator, {self.layer: Edit(masks * units.to(masks)[:, :, None, None])}):
@@ -174,11 +174,11 @@ class Search:
 
 
 def promising(labels: Tensor, after: Tensor, masks: Tensor) -> list[int]:
-    """Find the edited pictures that are worth describing thing by thing, which takes most of the time.
+    """Find the edited images that are worth describing thing by thing, which takes most of the time.
 
     Args:
         labels: (L, H, W) bool, of the original.
-        after: (N, L, H, W) bool, of the edited pictures.
+        after: (N, L, H, W) bool, of the edited images.
         masks: (N, H, W) bool, the thing that was edited in each.
 
     Returns:
@@ -207,17 +207,17 @@ def _one_change(before: list[SeenObject], after: list[SeenObject], edited_thing:
     found = changes(before, after)
     if found is None or len(found) != 1 or found[0].thing != edited_thing:
         return None
-    return found[0] if min(thing.sureness for thing in after) >= LEAST_SURE else None
+    return found[0] if min(thing.least_confidence for thing in after) >= LEAST_SURE else None
 
 
 def _finish(experiment: Experiment, search: Search, found: dict[int, list[Found]], tried: int, path: Path) -> None:
     """Write the file, the table, the metrics and the report of what was ``found`` for rows of the set."""
     if not found:
         raise UserError(
-            f"None of {tried} pictures has enough negatives that change one attribute: raise attempts, take another "
+            f"None of {tried} images has enough negatives that change one attribute: raise attempts, take another "
             "layer, or check that the segmenter belongs to this generator."
         )
-    named = {experiment.pictures.ids[row]: rows for row, rows in found.items()}
+    named = {experiment.images.ids[row]: rows for row, rows in found.items()}
     write_negatives(path, {name: [one.negative for one in rows] for name, rows in named.items()})
     write_origin(path, search.made_from())
     kinds = Counter(one.change.kind for rows in found.values() for one in rows)
@@ -227,13 +227,15 @@ def _finish(experiment: Experiment, search: Search, found: dict[int, list[Found]
     header = ["id", "thing", "kind", "before", "after", "units"]
     write_table(experiment.folder.path / "negatives.csv", header, table)
     shown = [_example(experiment, search, row, found[row]) for row in list(found)[:SHOWN]]
-    log.info("%d pictures of %d have their negatives; the others are left out", len(found), tried)
-    experiment.finish(f"negatives of {len(found)} pictures", metrics, [("Examples", choices_section(shown))])
+    log.info("%d images of %d have their negatives; the others are left out", len(found), tried)
+    experiment.finish(f"negatives of {len(found)} images", metrics, [("Examples", choices_section(shown))])
 
 
 def _example(experiment: Experiment, search: Search, row: int, found: list[Found]) -> Choice:
-    record, latent = experiment.dataset.record(row), experiment.pictures.latents_of([row])
+    record, latent = experiment.dataset.record(row), experiment.images.latents_of([row])
     stored = [one.negative for one in found]
-    drawn = redraw_negatives(search.generator, search.segmenter, latent, stored, search.layer, f"id {record.uttid}")
+    generated = redraw_negatives(search.generator, search.segmenter, latent, stored, search.layer, f"id {record.uttid}")
     labels = [f"{one.change.kind}: {one.change.before} to {one.change.after}" for one in found]
-    return Choice(record.uttid, record.text, np.zeros(len(drawn)), labels, [picture(image).numpy() for image in drawn])
+    return Choice(
+        record.uttid, record.text, np.zeros(len(generated)), labels, [to_uint8(image).numpy() for image in generated]
+    )

@@ -1,7 +1,7 @@
-"""One picture against one negative that no generator drew: ``python run.py -f words_by_drawing/test_synthetic.yaml``.
+"""One image against one negative that no generator drew: ``python run.py -f words_by_drawing/test_synthetic.yaml``.
 
 Published as test_synthetic: rendered or stored negatives; of several one is drawn at random. Chance is one half. The
-public code chooses by the maximum over the picture of the mean over the caption's frames: ``score: published``. The
+public code chooses by the maximum over the image of the mean over the caption's frames: ``score: published``. The
 similarity that the model was trained with decides by default; the recalls of both are in the metrics.
 """
 
@@ -22,13 +22,13 @@ from tasks.words_by_drawing.experiments.choice import Score, choose, finish_choi
 from tasks.words_by_drawing.experiments.encoders import ModelSource
 from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened
 from tasks.words_by_drawing.experiments.images import LatentTable, from_u8
-from tasks.words_by_drawing.experiments.negative_pictures import NegativePictures
+from tasks.words_by_drawing.experiments.negative_images import NegativeImages
 
 
 def one_against_one(
     model: ModelSource,
     data: DataNode,
-    negatives: NegativePictures,
+    negatives: NegativeImages,
     context: Context,
     generator: nn.Module | None = None,
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
@@ -37,14 +37,14 @@ def one_against_one(
     score: Score = "similarity",
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
-    """Choose the picture of each caption between itself and one negative.
+    """Choose the image of each caption between itself and one negative.
 
     Args:
         model: the trained encoders.
         data: dataset of the held-out captions.
-        negatives: gives the negatives of a picture.
+        negatives: gives the negatives of an image.
         context: given by run.py.
-        generator: draws the captions' own pictures; None to read files.
+        generator: draws the captions' own images; None to read files.
         latents: which latents the captions' ids mean.
         captions: how many, all when None.
         seed: of what is drawn.
@@ -58,11 +58,11 @@ def one_against_one(
     def choices(experiment: Experiment) -> Iterator[Choice]:
         rows = experiment.rows(captions)
         for row in progress(rows, len(rows), "captions"):
-            own = experiment.pictures.images([row])[0].cpu()
-            found = negatives(experiment.dataset.record(row), experiment.picture_u8(row), seed * 1_000_003 + row)
+            own = experiment.images.images([row])[0].cpu()
+            found = negatives(experiment.dataset.record(row), experiment.image_u8(row), seed * 1_000_003 + row)
             chosen = Draws(seed, row).pick(found)
             candidates = torch.stack([own, from_u8(chosen.image)])
             yield choose(experiment, row, candidates, [chosen.label], score)
 
     with opened(context, run, data, model, generator, latents, seed) as experiment:
-        finish_choices(experiment, choices(experiment), "1 picture against 1 negative", (1,), score)
+        finish_choices(experiment, choices(experiment), "1 image against 1 negative", (1,), score)

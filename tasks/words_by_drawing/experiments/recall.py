@@ -1,11 +1,11 @@
-"""Recall among one picture and nine negatives edited on the fly: ``python run.py -f words_by_drawing/recall.yaml``.
+"""Recall among one image and nine negatives edited on the fly: ``python run.py -f words_by_drawing/recall.yaml``.
 
 Published as the experiment ``recall`` of surisdi/learning-by-drawing (``experiments.py``): 200 captions, each unit of
 each layer is switched off with a probability that starts at 0.4. After each attempt it rises by 0.05 with probability
 0.8; otherwise the change that is asked for falls by 0.01. Here the nine negatives of a caption are drawn together, each
 with a probability of its own, and may also be edited with a run's clusters, the first with the nearest cluster, the
 second with the one after, and so on. The public code takes the frames of the caption before pooling for those after it,
-so that padding has a part in its scores and regions, and compares each picture of a batch with the sound of the first;
+so that padding has a part in its scores and regions, and compares each image of a batch with the sound of the first;
 here each caption has its own sound and frames.
 """
 
@@ -50,12 +50,12 @@ def recall(
     seed: Seed = 0,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
-    """Choose the picture of each caption among itself and negatives edited where the caption's answer is strongest.
+    """Choose the image of each caption among itself and negatives edited in the region of highest similarity.
 
     Args:
         model: the trained encoders, which also say where to edit.
         data: dataset of the held-out captions.
-        generator: draws and redraws the pictures.
+        generator: generates the images and their negatives.
         context: given by run.py.
         layers: of the generator, whose units are switched off.
         edits: with random units as published, or with those of the run's clusters.
@@ -64,7 +64,7 @@ def recall(
         negatives: of each caption.
         probability: of each unit to be switched off at the first attempt, 0.4 as published; not for clusters.
         probability_step: by which it rises after an attempt, with probability 0.8; 0.05 as published.
-        max_retries: attempts after the first until a picture has changed enough.
+        max_retries: attempts after the first until an image has changed enough.
         border: cells around the connected region of the strongest cell that are edited too; 1 as published.
         seed: of the edits.
         run: where the report is written.
@@ -80,7 +80,7 @@ def recall(
     def choices(experiment: Experiment) -> Iterator[Choice]:
         rows = experiment.rows(captions)
         for row in progress(rows, len(rows), "captions"):
-            positives = generate(generator, experiment.pictures.latents_of([row]), layers)
+            positives = generate(generator, experiment.images.latents_of([row]), layers)
             sample = experiment.sample(row)
             maps, _ = experiment.model.matchmap(positives.images[0], sample["mel"], sample["nframes"])
             features = experiment.model.encode_images(positives.images).expand(negatives, -1, -1, -1)
@@ -107,4 +107,4 @@ def recall(
             yield choose(experiment, row, candidates, [f"edited: changed by {change:.2f}" for change in edited.change])
 
     with opened(context, run, data, model, generator, latents, seed) as experiment:
-        finish_choices(experiment, choices(experiment), f"1 picture against {negatives} edited ones", KS)
+        finish_choices(experiment, choices(experiment), f"1 image against {negatives} edited ones", KS)

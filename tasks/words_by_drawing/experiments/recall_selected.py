@@ -1,10 +1,10 @@
-"""The semantic test of the paper: one picture against negatives that each change one attribute.
+"""The semantic test of the paper: one image against negatives that each change one attribute.
 
 ``python run.py -f words_by_drawing/recall_selected.yaml``; the negatives come from a file in the published layout
 (``negatives.pth.tar``), made by ``words_by_drawing/make_negatives.yaml`` or downloaded. Chance of recall@1 is 0.2.
 Captions that the file has negatives for but the set does not (natural speech) are left out and counted, as published.
 
-The public code chooses by the maximum over the picture of the mean over time, and takes the frames of the caption
+The public code chooses by the maximum over the image of the mean over time, and takes the frames of the caption
 before pooling for those after it, so that padding counts from 1.28 s on: ``score: published``. The similarity that the
 model was trained with decides by default; the recalls of both are in the metrics.
 """
@@ -32,7 +32,7 @@ from tasks.words_by_drawing.experiments.encoders import ModelSource
 from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened
 from tasks.words_by_drawing.experiments.images import LatentTable
 from tasks.words_by_drawing.experiments.provenance import check_origin
-from tasks.words_by_drawing.experiments.scene_changes import told_changes
+from tasks.words_by_drawing.experiments.scene_changes import reported_changes
 
 log = logging.getLogger(__name__)
 KS = (1, 3)
@@ -51,12 +51,12 @@ def recall_selected(
     score: Score = "similarity",
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
-    """Choose the picture of each caption among itself and its stored negatives.
+    """Choose the image of each caption among itself and its stored negatives.
 
     Args:
         model: the trained encoders.
         data: dataset of the held-out captions.
-        generator: draws and redraws the pictures; the file's own one.
+        generator: generates the images and their negatives; the file's own one.
         segmenter: finds the region around a negative's position; the file's own one.
         negatives: file in the published layout.
         context: given by run.py.
@@ -79,31 +79,31 @@ def recall_selected(
     stored = read_negatives(negatives)
     numbers = {len(rows): name for name, rows in stored.items()}
     if len(numbers) > 1:
-        told = ", ".join(f"{number} for id {name}" for number, name in sorted(numbers.items()))
+        message = ", ".join(f"{number} for id {name}" for number, name in sorted(numbers.items()))
         raise NegativesError(
-            f"{negatives} holds different numbers of negatives ({told}), so that there is no one chance; keep as many "
-            "of each id."
+            f"{negatives} holds different numbers of negatives ({message}), so that there is no one chance; "
+            "keep as many of each id."
         )
     layer_named(generator, layer)
     check_origin(negatives, layer, generator, segmenter)
 
     def choices(experiment: Experiment) -> Iterator[Choice]:
-        rows = {experiment.pictures.ids[row]: row for row in range(len(experiment.dataset))}
+        rows = {experiment.images.ids[row]: row for row in range(len(experiment.dataset))}
         wanted = [name for name in stored if name in rows][: captions or len(stored)]
         absent = len(stored) - sum(name in rows for name in stored)
         if absent:
-            log.info("%d of the %d pictures in %s have no caption in this set", absent, len(stored), negatives.name)
+            log.info("%d of the %d images in %s have no caption in this set", absent, len(stored), negatives.name)
         if context.dry_run:
             wanted = wanted[:2]
         for name in progress(wanted, len(wanted), "captions"):
-            latent = experiment.pictures.latents_of([rows[name]])
+            latent = experiment.images.latents_of([rows[name]])
             candidates = redraw_negatives(generator, segmenter, latent, stored[name], layer, f"{negatives}: id {name}")
-            labels = told_changes(segmenter, candidates)
+            labels = reported_changes(segmenter, candidates)
             yield choose(experiment, rows[name], candidates, labels, score, padding=True)
 
     with opened(context, run, data, model, generator, latents) as experiment:
         ready_segmenter(segmenter, experiment.device)
-        title = "1 picture against negatives with one attribute changed"
+        title = "1 image against negatives with one attribute changed"
         finish_choices(experiment, choices(experiment), title, KS, score)
 
 
@@ -111,21 +111,21 @@ def recall_selected(
 def redraw_negatives(
     generator: nn.Module, segmenter: Segmenter, latent: Tensor, stored: list[Negative], layer: str, name: str
 ) -> Tensor:
-    """Draw a picture and its stored negatives.
+    """Draw an image and its stored negatives.
 
     Args:
         generator: (B, latent_dim) to (B, 3, R, R).
-        segmenter: labels the picture.
+        segmenter: labels the image.
         latent: (1, latent_dim).
         stored: K - 1 negatives.
         layer: whose units they switch off.
         name: of the entry, for messages.
 
     Returns:
-        (K, 3, R, R), the picture first.
+        (K, 3, R, R), the image first.
 
     Raises:
-        NegativesError: A position lies outside the picture, or the layer has another number of units.
+        NegativesError: A position lies outside the image, or the layer has another number of units.
     """
     positive = generate(generator, latent, [layer])
     channels, rows, columns = positive.shapes[layer]
@@ -155,12 +155,12 @@ def same_labels(labels: Tensor, position: tuple[int, int], name: str) -> Tensor:
         name: of the entry, for messages.
 
     Raises:
-        NegativesError: The position lies outside the picture.
+        NegativesError: The position lies outside the image.
     """
     row, column = position
     if row >= labels.shape[1] or column >= labels.shape[2]:
         raise NegativesError(
-            f"{name}: position {position} lies outside the segmented picture of {labels.shape[1]} x {labels.shape[2]}: "
+            f"{name}: position {position} lies outside the segmented image of {labels.shape[1]} x {labels.shape[2]}: "
             "it was made for another generator or segmenter."
         )
     return (labels == labels[:, row, column][:, None, None]).all(0)

@@ -1,10 +1,10 @@
-"""Table 1 of the paper: does a word, said again and again, find the pictures that show it?
+"""Table 1 of the paper: does a word, said again and again, find the images that show it?
 
-``python run.py -f words_by_drawing/repeated_attributes.yaml``. For each of 15 attribute words, up to 500 pictures with
+``python run.py -f words_by_drawing/repeated_attributes.yaml``. For each of 15 attribute words, up to 500 images with
 and 500 without it are chosen by the segmenter, in the order of the set; all models should be compared on one list,
 which is kept beside the report and can be given again. The spoken words come from the published recordings
-(``repetition_audios``) or from the synthesiser. As published, a picture's score is the mean over all frames of the
-maximum over the picture.
+(``repetition_audios``) or from the synthesiser. As published, an image's score is the mean over all frames of the
+maximum over the image.
 """
 
 import json
@@ -47,7 +47,7 @@ def repeated_attributes(
     context: Context,
     generator: nn.Module | None = None,
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
-    pictures_each: Annotated[int, Field(ge=1)] = 500,
+    images_each: Annotated[int, Field(ge=1)] = 500,
     audio: Path | None = None,
     speech: Literal["synthetic", "amt"] = "synthetic",
     voices: Annotated[int, Field(ge=1)] = 1,
@@ -55,46 +55,46 @@ def repeated_attributes(
     limits: Limits = Limits(),  # noqa: B008  never changed
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
-    """Compare how pictures with and without an attribute answer its word.
+    """Compare how images with and without an attribute respond to its word.
 
     Args:
         model: the trained encoders.
-        data: dataset of the held-out pairs, whose pictures are used.
-        segmenter: says which picture shows what.
+        data: dataset of the held-out pairs, whose images are used.
+        segmenter: says which image shows what.
         context: given by run.py.
-        generator: draws the pictures; None to read files.
+        generator: generates the images; None to read files.
         latents: which latents the captions' ids mean.
-        pictures_each: with a word, and without, 500 as published.
+        images_each: with a word, and without, 500 as published.
         audio: folder of the published recordings ``<WORD>_synthetic.wav`` and ``<WORD>_amt.wav``; None to synthesise.
         speech: which of the published recordings.
         voices: speakers who say each word when it is synthesised; scores are averaged over them.
-        images: ``images.json`` of an earlier run, so that models are compared on the same pictures.
+        images: ``images.json`` of an earlier run, so that models are compared on the same images.
         limits: pixels from which an attribute is there, or absent.
         run: where the report is written.
 
     Raises:
-        UserError: Weights, pictures or recordings are missing, or too few pictures show an attribute.
+        UserError: Weights, images or recordings are missing, or too few images show an attribute.
     """
     with opened(context, run, data, model, generator, latents) as experiment:
         ready_segmenter(segmenter, experiment.device)
         spoken = {word: list(_spoken(experiment.model, word, audio, speech, voices)) for word in WORDS}
-        each = 4 if context.dry_run else pictures_each
-        listed = _read_list(images, experiment) if images else find_pictures(experiment, segmenter, each, limits)
+        each = 4 if context.dry_run else images_each
+        listed = _read_list(images, experiment) if images else find_images(experiment, segmenter, each, limits)
         write_json(experiment.folder.path / "images.json", _named(experiment, listed))
         scores = _scores(experiment, listed, spoken)
         metrics, rows = attribute_table({word: _sides(listed[word], scores[word]) for word in WORDS})
         write_table(experiment.folder.path / "attributes.csv", ["kind", "word", "accuracy", "pairs"], rows)
-        examples = {word: [experiment.picture_u8(row) for row in _best(scores[word])] for word in WORDS}
-        section = ("Words and pictures", attributes_section(rows, examples))
-        experiment.finish("pictures that answer a repeated word", metrics, [section])
+        examples = {word: [experiment.image_u8(row) for row in _best(scores[word])] for word in WORDS}
+        section = ("Words and images", attributes_section(rows, examples))
+        experiment.finish("images that answer a repeated word", metrics, [section])
 
 
 @torch.no_grad()
-def find_pictures(experiment: Experiment, segmenter: Segmenter, each: int, limits: Limits) -> Listed:
-    """Choose pictures with and without each attribute, in the order of the set, until there are enough.
+def find_images(experiment: Experiment, segmenter: Segmenter, each: int, limits: Limits) -> Listed:
+    """Choose images with and without each attribute, in the order of the set, until there are enough.
 
     Args:
-        experiment: its pictures.
+        experiment: its images.
         segmenter: labels them.
         each: with a word, and without.
         limits: pixels from which an attribute is there, or absent.
@@ -105,9 +105,9 @@ def find_pictures(experiment: Experiment, segmenter: Segmenter, each: int, limit
     listed: Listed = {word: {"with": [], "without": []} for word in WORDS}
     channels = [segmenter.labels.index(word) for word in WORDS]
     rows = range(len(experiment.dataset))[: BATCH if experiment.context.dry_run else None]
-    for first in progress(range(0, len(rows), BATCH), -(-len(rows) // BATCH), "looking at pictures"):
+    for first in progress(range(0, len(rows), BATCH), -(-len(rows) // BATCH), "looking at images"):
         batch = rows[first : first + BATCH]
-        maps = segmenter.segment(experiment.pictures.images(batch))
+        maps = segmenter.segment(experiment.images.images(batch))
         counts = maps[:, channels].flatten(2).sum(2).cpu().numpy()
         for row, there in zip(batch, presence(counts, maps[0, 0].numel(), limits=limits), strict=True):
             for word, value in zip(WORDS, there, strict=True):
@@ -118,7 +118,7 @@ def find_pictures(experiment: Experiment, segmenter: Segmenter, each: int, limit
             break
     for word, sides in listed.items():
         if min(map(len, sides.values())) < each:
-            log.warning("%s: %d pictures with it, %d without", word, len(sides["with"]), len(sides["without"]))
+            log.warning("%s: %d images with it, %d without", word, len(sides["with"]), len(sides["without"]))
     return listed
 
 
@@ -139,7 +139,7 @@ def _spoken(model: Trained, word: str, folder: Path | None, kind: str, voices: i
 
 
 def _scores(experiment: Experiment, listed: Listed, spoken: dict[str, list[SpeechMaps]]) -> dict[str, dict[int, float]]:
-    """Score every picture against the words that it is listed for; each picture is encoded once."""
+    """Score every image against the words that it is listed for; each image is encoded once."""
     wanted = {row: set() for sides in listed.values() for side in sides.values() for row in side}
     for word, sides in listed.items():
         for row in (*sides["with"], *sides["without"]):
@@ -148,7 +148,7 @@ def _scores(experiment: Experiment, listed: Listed, spoken: dict[str, list[Speec
     model, rows = experiment.model, sorted(wanted)
     for first in progress(range(0, len(rows), BATCH), -(-len(rows) // BATCH), "scoring"):
         batch = rows[first : first + BATCH]
-        maps = model.encode_images(experiment.pictures.images(batch))
+        maps = model.encode_images(experiment.images.images(batch))
         for word, recordings in spoken.items():
             chosen = [index for index, row in enumerate(batch) if word in wanted[row]]
             if not chosen:
@@ -160,7 +160,7 @@ def _scores(experiment: Experiment, listed: Listed, spoken: dict[str, list[Speec
 
 
 def _sides(listed: dict[str, list[int]], scores: dict[int, float]) -> tuple[list[float], list[float]]:
-    """The scores of the pictures with a word, and of those without."""
+    """The scores of the images with a word, and of those without."""
     return [scores[row] for row in listed["with"]], [scores[row] for row in listed["without"]]
 
 

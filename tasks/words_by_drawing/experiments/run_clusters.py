@@ -60,18 +60,18 @@ def edit(
     border: int = BORDER,
     probability_step: float = 0.0,
 ) -> Negatives:
-    """Edit pictures where their captions' answers are strongest.
+    """Edit images where their captions' similarity is highest.
 
     Args:
         generator: draws them.
-        positives: (B) pictures, of :func:`gan.editing.regenerate.generate` with the layers to edit.
+        positives: (B) images, of :func:`gan.editing.regenerate.generate` with the layers to edit.
         found: heat maps of the pairs.
-        maps: (B, D, h, w) features of the pictures.
+        maps: (B, D, h, w) features of the images.
         clusters: choose the units; None: each is switched off with ``probability``.
         source: of random numbers.
         max_retries: attempts after the first.
         probability: of random units.
-        apart: whether row j starts from its j-th nearest cluster, for several negatives of one picture.
+        apart: whether row j starts from its j-th nearest cluster, for several negatives of one image.
         border: cells around the connected region that are edited too.
         probability_step: by which the probability rises, see :func:`gan.editing.strategies.random_edits`.
 
@@ -106,6 +106,6 @@ def one_cluster_each(similarities: Tensor) -> Tensor:
     Returns:
         (B, K) with negative infinity for what is left out.
     """
-    place = similarities.argsort(1, descending=True).argsort(1)
-    skipped = torch.arange(len(similarities), device=place.device) % similarities.shape[1]
-    return similarities.masked_fill(place < skipped[:, None], -torch.inf)
+    position = similarities.argsort(1, descending=True).argsort(1)
+    skipped = torch.arange(len(similarities), device=position.device) % similarities.shape[1]
+    return similarities.masked_fill(position < skipped[:, None], -torch.inf)

@@ -1,6 +1,6 @@
-"""What a segmenter sees in a picture, thing by thing, and how two pictures of the same scene differ.
+"""What a segmenter sees in an image, thing by thing, and how two images of the same scene differ.
 
-Shape letters: B pictures, L = 18 labels, H, W pixels, R pixels a side of the picture.
+Shape letters: B images, L = 18 labels, H, W pixels, R pixels high and wide of the image.
 """
 
 from typing import NamedTuple
@@ -19,10 +19,10 @@ class Change(NamedTuple):
     """One attribute of one thing that differs.
 
     Attributes:
-        thing: its number in the first picture.
+        thing: its number in the first image.
         kind: size, material, shape or colour.
         before: its label there.
-        after: its label in the second picture.
+        after: its label in the second image.
     """
 
     thing: int
@@ -32,7 +32,7 @@ class Change(NamedTuple):
 
 
 def things(labels: Tensor) -> list[SeenObject]:
-    """Take a segmented picture apart.
+    """Take a segmented image apart.
 
     Args:
         labels: (L, H, W) bool, as a segmenter gives them.
@@ -44,14 +44,14 @@ def things(labels: Tensor) -> list[SeenObject]:
 
 
 def changes(before: list[SeenObject], after: list[SeenObject]) -> list[Change] | None:
-    """Compare two pictures of the same scene.
+    """Compare two images of the same scene.
 
     Args:
         before: things of the first.
         after: things of the second.
 
     Returns:
-        Every attribute that differs; None when things came or went, so that they cannot be told apart.
+        Every attribute that differs; None when things came or went, so that they cannot be distinguished.
     """
     if len(before) != len(after):
         return None
@@ -75,26 +75,26 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def told_changes(segmenter: Segmenter, images: Tensor) -> list[str]:
-    """Say in a few words how each edited picture differs from the first, for tables and reports.
+def reported_changes(segmenter: Segmenter, images: Tensor) -> list[str]:
+    """Say in a few words how each edited image differs from the first, for tables and reports.
 
     Args:
         segmenter: labels them, all at once.
-        images: (1 + K, 3, R, R) in about [-1, 1], a picture and K edits of the same scene.
+        images: (1 + K, 3, R, R) in about [-1, 1], an image and K edits of the same scene.
 
     Returns:
         K times "colour: red to blue" for one attribute, "several: ..." for more, "things: ..." where things came or
         went, or "nothing seen".
     """
     before, *edits = (things(labels) for labels in segmenter.segment(images))
-    return [_told(before, after) for after in edits]
+    return [_message(before, after) for after in edits]
 
 
-def _told(before: list[SeenObject], after: list[SeenObject]) -> str:
+def _message(before: list[SeenObject], after: list[SeenObject]) -> str:
     found = changes(before, after)
     if found is None:
         return f"things: {len(before)} to {len(after)}"
     if not found:
         return "nothing seen"
-    told = ", ".join(f"{change.before} to {change.after}" for change in found)
-    return f"{found[0].kind if len(found) == 1 else 'several'}: {told}"
+    rows = ", ".join(f"{change.before} to {change.after}" for change in found)
+    return f"{found[0].kind if len(found) == 1 else 'several'}: {rows}"

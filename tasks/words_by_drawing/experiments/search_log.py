@@ -1,7 +1,7 @@
-"""What a search of negatives has found so far, a line for each picture, so that a stopped search goes on.
+"""What a search of negatives has found so far, a line for each image, so that a stopped search goes on.
 
 The first line says what the search was made from; a file of another search, or of another layout, is begun anew. What
-is found for a picture depends on nothing but that and the picture's id, so nothing else needs to be kept.
+is found for an image depends on nothing but that and the image's id, so nothing else needs to be kept.
 """
 
 import json
@@ -31,7 +31,7 @@ class Found(NamedTuple):
 
 
 class Searched:
-    """Found negatives by picture, in memory and in a file that grows.
+    """Found negatives by image, in memory and in a file that grows.
 
     Args:
         path: the file; its folder is made.
@@ -49,13 +49,13 @@ class Searched:
         lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []  # none that was cut
         if lines and lines[0] == head:
             self.found = dict(_line(path, line) for line in lines[1:])
-            log.info("%d pictures were searched before and are not searched again (%s)", len(self.found), path.name)
+            log.info("%d images were searched before and are not searched again (%s)", len(self.found), path.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = [head, *lines[1:]] if self.found else [head]
         path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def add(self, name: int, found: list[Found]) -> None:
-        """Keep what was found for a picture.
+        """Keep what was found for an image.
 
         Args:
             name: the latent's id.

@@ -1,4 +1,4 @@
-"""Videos of where a picture answers each moment of its caption: ``python run.py -f experiment_video_example.yaml``."""
+"""Videos of where an image responds to each frame of its caption: ``run.py -f experiment_video_example.yaml``."""
 
 import logging
 from typing import Annotated
@@ -32,20 +32,20 @@ def videos(
     share: Annotated[float, Field(gt=0, le=1)] = 0.1,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
-    """Write one mp4 for each caption: its matchmap over its picture while it is spoken.
+    """Write one mp4 for each caption: its matchmap over its image while it is spoken.
 
     Args:
         model: the trained encoders.
         data: dataset of the captions, with sound files.
         context: given by run.py.
-        generator: draws the pictures; None to read files.
+        generator: generates the images; None to read files.
         latents: which latents the captions' ids mean.
         count: how many captions, all when None.
         share: of the matchmap that is coloured: the strongest cells that hold this part of its sum, 0.1 as published.
         run: where the videos are written.
 
     Raises:
-        UserError: Weights, captions or pictures are missing, a caption has no sound, or a video cannot be written.
+        UserError: Weights, captions or images are missing, a caption has no sound, or a video cannot be written.
     """
     with opened(context, run, data, model, generator, latents) as experiment:
         rows = experiment.rows(count)
@@ -55,15 +55,15 @@ def videos(
             name = f"{query_name(experiment, row)}.mp4"
             seconds = min(len(query.waveform) / SAMPLE_RATE, experiment.sample(row)["nframes"] * FRAME_SECONDS)
             step = query.seconds / query.matchmap.shape[-1]
-            pictures = frames(query.image_u8, query.matchmap, step, seconds, share)
-            write_video(experiment.folder.path / "videos" / name, pictures, query.waveform, SAMPLE_RATE)
-            table.append([name, f"{seconds:.2f}", len(pictures), query.text])
+            images = frames(query.image_u8, query.matchmap, step, seconds, share)
+            write_video(experiment.folder.path / "videos" / name, images, query.waveform, SAMPLE_RATE)
+            table.append([name, f"{seconds:.2f}", len(images), query.text])
             if len(queries) < IN_REPORT:
                 queries.append(query)
         write_table(experiment.folder.path / "videos.csv", ["file", "seconds", "frames", "text"], table)
         log.info("%d videos in %s", len(table), experiment.folder.path / "videos")
         metrics = {"videos": float(len(table)), "seconds": sum(float(line[1]) for line in table)}
-        experiment.finish(f"{len(table)} captions and where their pictures answer", metrics, queries=queries)
+        experiment.finish(f"{len(table)} captions and where their images answer", metrics, queries=queries)
 
 
 def query_name(experiment: Experiment, row: int) -> str:
@@ -77,12 +77,12 @@ def _query(experiment: Experiment, row: int) -> Query:
     if waveform is None:
         raise UserError(f"caption {record.uttid} has no sound to play; give a set with sound files, not features alone")
     sample = experiment.sample(row)
-    matchmap, step = experiment.model.matchmap(experiment.pictures.images([row])[0], sample["mel"], sample["nframes"])
+    matchmap, step = experiment.model.matchmap(experiment.images.images([row])[0], sample["mel"], sample["nframes"])
     return Query(
         direction="speech_to_image",
         rank=0,
         text=record.text or record.uttid,
-        image_u8=experiment.picture_u8(row),
+        image_u8=experiment.image_u8(row),
         waveform=waveform,
         sample_rate=SAMPLE_RATE,
         matchmap=matchmap.numpy(),

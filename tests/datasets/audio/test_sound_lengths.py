@@ -88,12 +88,12 @@ def test_tags_and_rubbish_are_no_part_of_an_mp3(tmp_path):
     content = encoded("MP3", **VARIABLE)
     whole = lengths(tmp_path, content, "x.mp3")
     front = b"ID3\4\0\0\0\0\1\0" + bytes(128)
-    picture = b"ID3\3\0\0\0\0\x40\0" + np.random.default_rng(0).bytes(8192)  # as large as a picture of an album
+    image = b"ID3\3\0\0\0\0\x40\0" + np.random.default_rng(0).bytes(8192)  # as large as an image of an album
     back = b"TAG" + bytes(125)
     ape = b"APETAGEX" + struct.pack("<IIII", 2000, 32, 0, 0x80000000) + bytes(8)
-    for odd in (front + content, picture + front + content, content + back, front + content + ape + back):
+    for odd in (front + content, image + front + content, content + back, front + content + ape + back):
         np.testing.assert_array_equal(lengths(tmp_path, odd, "x.mp3"), whole)
-    joined = lengths(tmp_path, front + content + back + picture + content, "x.mp3")
+    joined = lengths(tmp_path, front + content + back + image + content, "x.mp3")
     assert len(joined) == 96000
     bare = split_mp3(content)[1]
     frames = frames_of(bare)
@@ -248,8 +248,8 @@ def test_containers_of_samples_that_are_cut_or_joined(tmp_path, container):
     orders = [content.find(PCM.astype(order).tobytes()) for order in ("<i2", ">i2")]
     end = max(orders) + 96000
     for there in (95998, 95500, 45999):  # AIFF and CAF count 8 and 4 bytes of their own
-        told = rf"{name}: (breaks off, ({there}|{there + 4}|{there + 8}) of 960\d\d bytes|cannot be decoded)"
-        with pytest.raises(AudioError, match=told):
+        message = rf"{name}: (breaks off, ({there}|{there + 4}|{there + 8}) of 960\d\d bytes|cannot be decoded)"
+        with pytest.raises(AudioError, match=message):
             lengths(tmp_path, content[: end - 96000 + there], name)
     assert len(lengths(tmp_path, content[: end - 1], name)) == 47999
     with pytest.raises(AudioError, match=rf"{name}: (holds a second .* expected one recording|cannot be decoded)"):
@@ -296,9 +296,12 @@ def test_several_chunks_of_samples_are_refused(tmp_path):
 def test_sphere_files_count_their_samples(tmp_path):
     content = encoded("NIST", subtype="PCM_16")
     assert b"sample_count -i 48000" in content
-    for count, told in ((b"59000", "breaks off, 96000 of 118000 bytes"), (b"40000", "holds 48000 samples where 40000")):
+    for count, message in (
+        (b"59000", "breaks off, 96000 of 118000 bytes"),
+        (b"40000", "holds 48000 samples where 40000"),
+    ):
         wrong = content.replace(b"sample_count -i 48000", b"sample_count -i " + count)
-        with pytest.raises(AudioError, match=told):
+        with pytest.raises(AudioError, match=message):
             lengths(tmp_path, wrong, "x.wav")
 
 
@@ -306,9 +309,12 @@ def test_aiff_counts_its_samples(tmp_path):
     content = bytearray(encoded("AIFF", subtype="PCM_16"))
     at = content.index(b"COMM") + 10
     assert int.from_bytes(content[at : at + 4], "big") == 48000
-    for wrong, told in ((60000, "breaks off, 48000 of 60000 samples"), (30000, "holds 48000 samples where 30000 are")):
+    for wrong, message in (
+        (60000, "breaks off, 48000 of 60000 samples"),
+        (30000, "holds 48000 samples where 30000 are"),
+    ):
         content[at : at + 4] = wrong.to_bytes(4, "big")
-        with pytest.raises(AudioError, match=told):
+        with pytest.raises(AudioError, match=message):
             lengths(tmp_path, content, "x.aiff")
     content[at : at + 4] = bytes(4)  # a pipe
     assert len(lengths(tmp_path, content, "x.aiff")) == 48000
@@ -368,8 +374,8 @@ def test_whatever_a_decoder_raises_names_the_file(tmp_path, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(soundfile.SoundFile, "read", broken)
-    told = str(error) or type(error).__name__
-    with pytest.raises(AudioError, match=rf"x\.wav: cannot be decoded as sound \({told}\); replace"):
+    message = str(error) or type(error).__name__
+    with pytest.raises(AudioError, match=rf"x\.wav: cannot be decoded as sound \({message}\); replace"):
         read_audio(tmp_path / "x.wav")
 
 

@@ -91,7 +91,7 @@ def test_a_writer_to_a_pipe_does_not_know_the_length(tmp_path, riff, size):
     assert read(tmp_path, wav(chunk(b"LIST", b"INFOx"), chunk(b"data", SOUND, size), riff=riff)) == 1000
 
 
-def test_no_sound_is_told_from_an_unknown_length(tmp_path):
+def test_no_sound_is_reported_from_an_unknown_length(tmp_path):
     """The size of the whole file counts the chunk behind the empty one."""
     for content in (wav(chunk(b"data", b"")), wav(chunk(b"data", b""), chunk(b"LIST", b"INFOISFT\4\0\0\0abc\0"))):
         with pytest.raises(AudioError, match="holds no samples"):

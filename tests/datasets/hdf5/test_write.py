@@ -111,7 +111,7 @@ def test_names_that_are_not_in_utf8_are_listed(pair):
     assert len(read_places(pair.json).records) == 10
 
 
-def test_blank_pictures_stop_or_are_left_out(pair):
+def test_blank_images_stop_or_are_left_out(pair):
     Image.new("RGBA", (50, 40), (1, 2, 3, 0)).save(pair.manifest.parent / "images" / "4.png")
     with pytest.raises(SampleError, match=r"row 4 \(utt4\): .*4\.png: shows nothing"):
         preprocess(pair)
@@ -213,7 +213,7 @@ def test_a_kill_while_rows_are_put_in_loses_nothing(pair, monkeypatch, renamed):
 @pytest.mark.parametrize("opened", ["before", "image before"])
 @pytest.mark.parametrize("on_error", ["error", "skip"])
 def test_a_pair_that_is_mended_while_it_is_read_is_refused(pair, small, opened, on_error):
-    """Its rows are others; also for a process that had opened the old pictures and opens the new sounds."""
+    """Its rows are others; also for a process that had opened the old images and opens the new sounds."""
     mend = damage(pair, 2)
     preprocess(replace(pair, on_error="skip"))
     dataset = PlacesHDF5(pair.json, small, train=True, on_error=on_error)
@@ -222,10 +222,10 @@ def test_a_pair_that_is_mended_while_it_is_read_is_refused(pair, small, opened, 
     mend(2)
     preprocess(pair)
     name = "image" if opened == "before" else "audio"
-    told = rf"train_{name}\.h5: was written anew since this run began: it had 10 rows and has 11"
-    with pytest.raises(ManifestError, match=told):
+    message = rf"train_{name}\.h5: was written anew since this run began: it had 10 rows and has 11"
+    with pytest.raises(ManifestError, match=message):
         dataset[5]
-    with pytest.raises(ManifestError, match=told):
+    with pytest.raises(ManifestError, match=message):
         list(Loader(dataset, 4, 0, True).batches(0))
     assert PlacesHDF5(pair.json, small, train=True)[5]["index"] == 5
 

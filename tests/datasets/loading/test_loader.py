@@ -116,7 +116,7 @@ def test_training_sets_smaller_than_a_batch(dataset):
     assert [len(share) for share in shares] == [5, 5]
 
 
-def test_a_training_set_smaller_than_a_batch_is_told_with_a_way_out(dataset, shared, caplog):
+def test_a_training_set_smaller_than_a_batch_is_reported_with_a_way_out(dataset, shared, caplog):
     Loader(dataset, 11, 0, True).note_small_set()
     Loader(dataset, 64, 0, True, rank=1, world=2).note_small_set()
     assert caplog.messages == []
@@ -169,7 +169,7 @@ def test_padding(shared, small):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_bad_rows_stop_or_are_skipped_and_listed(corpus, small, workers, caplog):
     (corpus.parent / "wavs" / "2.wav").write_bytes(b"RIFF")
-    (corpus.parent / "images" / "5.png").write_text("no picture")
+    (corpus.parent / "images" / "5.png").write_text("no image")
     dataset = PlacesFiles(corpus, small, train=False)
     with pytest.raises(SampleError, match=r"^row 2 \(utt2\) of .*: .*2\.wav: cannot be decoded"):
         list(Loader(dataset, 4, 0, False, workers=workers).batches(0))
@@ -228,7 +228,7 @@ def test_no_row_is_used_twice_where_none_is_left(corpus, small):
     spoil(corpus, (2, 3))
     dataset = PlacesFiles(corpus, small, train=True, on_error="skip")
     for size, world in ((11, 1), (10, 1), (10, 2), (64, 1)):
-        with pytest.raises(UserError, match=r"no row .* in place of \d of a batch, .* smaller data\.batch_size"):
+        with pytest.raises(UserError, match=r"no row .* instead of \d of a batch, .* smaller data\.batch_size"):
             rows_of(dataset, size, world)
 
 
@@ -256,7 +256,7 @@ def test_a_batch_of_bad_rows_is_an_error(corpus, small):
     for file in (corpus.parent / "wavs").iterdir():
         file.write_bytes(b"RIFF")
     loader = Loader(PlacesFiles(corpus, small, train=True, on_error="skip"), 4, 0, True)
-    with pytest.raises(UserError, match=r"no row could be used in place of 4 of a batch(.|\n)*the last: row \d+"):
+    with pytest.raises(UserError, match=r"no row could be used instead of 4 of a batch(.|\n)*the last: row \d+"):
         list(loader.batches(0))
 
 
@@ -271,7 +271,7 @@ def test_impossible_sizes(dataset, shared, small):
         Loader(dataset, 12, 0, True, world=12)
 
 
-def test_more_workers_than_cores_are_told_once_in_our_words(dataset, caplog, recwarn):
+def test_more_workers_than_cores_are_reported_once_in_our_words(dataset, caplog, recwarn):
     Loader(dataset, 2, 0, True, workers=997)
     Loader(dataset, 2, 0, False, workers=997)
     assert caplog.text.count("workers is 997 for") == 1

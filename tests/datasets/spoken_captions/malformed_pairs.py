@@ -16,18 +16,18 @@ LENGTHS = (12, 24, 7)
 
 
 def write_pair(folder):
-    """Write a good pair of three rows; returns the paths of the JSON, the log-mels and the pictures."""
+    """Write a good pair of three rows; returns the paths of the JSON, the log-mels and the images."""
     audio, image, manifest = (folder / name for name in ("pair_audio.h5", "pair_image.h5", "pair.json"))
     with h5py.File(audio, "w") as file:
         mel = np.random.default_rng(0).normal(-40, 10, (ROWS, 40, WIDTH)).astype(np.float32)
         file["melspec"], file["melspec_len"] = mel, np.array(LENGTHS)
     with h5py.File(image, "w") as file:
-        pictures = file.create_dataset("image", (ROWS,), h5py.vlen_dtype(np.uint8))
+        images = file.create_dataset("image", (ROWS,), h5py.vlen_dtype(np.uint8))
         for row in range(ROWS):
             stream = io.BytesIO()
             pixels = np.random.default_rng(row).integers(0, 256, (8, 8, 3), np.uint8)
             Image.fromarray(pixels).save(stream, "PNG")
-            pictures[row] = np.frombuffer(stream.getvalue(), np.uint8)
+            images[row] = np.frombuffer(stream.getvalue(), np.uint8)
     manifest.write_text('{"audio_hdf5_path": "pair_audio.h5", "image_hdf5_path": "pair_image.h5"}')
     return manifest, audio, image
 
@@ -48,7 +48,7 @@ def instead(name, value):
 
 
 def made(name, shape, dtype=np.float32, **settings):
-    """Put a dataset that was never written in the place of another."""
+    """Put a dataset that was never written instead of another."""
 
     def spoil(file):
         del file[name]
@@ -81,7 +81,7 @@ def group(name):
 
 
 def virtual(name, shape, dtype):
-    """Put a virtual dataset of a file that is not there in the place of another: it reads as zeros."""
+    """Put a virtual dataset of a file that is not there instead of another: it reads as zeros."""
 
     def spoil(file):
         layout = h5py.VirtualLayout(shape, dtype)
@@ -93,7 +93,7 @@ def virtual(name, shape, dtype):
 
 
 def elsewhere(name, shape, dtype):
-    """Put a dataset whose values are another file's bytes in the place of another."""
+    """Put a dataset whose values are another file's bytes instead of another."""
 
     def spoil(file):
         del file[name]
@@ -104,7 +104,7 @@ def elsewhere(name, shape, dtype):
 
 
 def filtered(name, code):
-    """Put a dataset that needs a filter that nobody has in the place of another."""
+    """Put a dataset that needs a filter that nobody has instead of another."""
 
     def spoil(file):
         values = file[name][:]
@@ -144,8 +144,8 @@ def looping(file):
     file["melspec"], file["other"] = h5py.SoftLink("/other"), h5py.SoftLink("/melspec")
 
 
-def broken_picture(file):
-    """Replace the bytes of one picture."""
+def broken_image(file):
+    """Replace the bytes of one image."""
     file["image"][1] = np.frombuffer(b"no picture", np.uint8)
 
 
@@ -377,7 +377,7 @@ MALFORMED = {
         "melspec",
         r"has the shape \(0, 40, 24\), expected \(n, 40, T\) of at least one row",
     ),
-    "no rows of pictures": ("image", made("image", (0,), h5py.vlen_dtype(np.uint8)), "image", r"has the shape \(0,\)"),
+    "no rows of images": ("image", made("image", (0,), h5py.vlen_dtype(np.uint8)), "image", r"has the shape \(0,\)"),
     "160 TiB of width": (
         "audio",
         made("melspec", (ROWS, 40, HUGE)),
@@ -397,7 +397,7 @@ MALFORMED = {
         "melspec_len",
         "8 TiB by its shape, but 0 bytes are stored",
     ),
-    "billions of pictures": (
+    "billions of images": (
         "image",
         made("image", (1 << 40,), h5py.vlen_dtype(np.uint8), chunks=(64,)),
         "image",
@@ -431,7 +431,7 @@ MALFORMED = {
         "is compressed with the HDF5 filter 32099",
     ),
     "a chunk that cannot be unpacked": ("audio", spoilt_chunk, "melspec", "row 1 .*cannot be read"),
-    "a picture that is none": ("image", broken_picture, "image", "row 1 .*cannot be decoded"),
+    "an image that is none": ("image", broken_image, "image", "row 1 .*cannot be decoded"),
     "named as of another pair": ("audio", tagged("0" * 32), "pair", "were not written together"),
     "a name of numbers": ("audio", tagged(np.arange(4)), "pair", "attribute pair is .*, expected text"),
     "a name of nothing": ("image", tagged(h5py.Empty("f4")), "pair", "attribute pair is .*, expected text"),
@@ -444,7 +444,7 @@ def cut(share):
 
 
 def folder_instead(path):
-    """Put a folder in a file's place."""
+    """Put a folder instead of a file."""
     path.unlink()
     path.mkdir()
 
@@ -458,16 +458,16 @@ def pipe_instead(path):
 # name: (the file, what is done to its path, what the message says)
 BYTES = {
     "sound missing": ("audio", lambda path: path.unlink(), "there is no such file"),
-    "pictures missing": ("image", lambda path: path.unlink(), "there is no such file"),
+    "images missing": ("image", lambda path: path.unlink(), "there is no such file"),
     "sound empty": ("audio", lambda path: path.write_bytes(b""), "cannot be opened as HDF5"),
-    "pictures are a text": ("image", lambda path: path.write_text("no HDF5 at all"), "cannot be opened as HDF5"),
+    "images are a text": ("image", lambda path: path.write_text("no HDF5 at all"), "cannot be opened as HDF5"),
     "sound is its signature": (
         "audio",
         lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n"),
         "cannot be opened as HDF5",
     ),
     "sound breaks off": ("audio", cut(0.9), r"cannot be opened as HDF5 \(.*truncated"),
-    "pictures break off": ("image", cut(0.5), r"cannot be opened as HDF5 \(.*truncated"),
+    "images break off": ("image", cut(0.5), r"cannot be opened as HDF5 \(.*truncated"),
     "sound is a folder": ("audio", folder_instead, "is no file"),
-    "pictures are a pipe": ("image", pipe_instead, "is no file"),
+    "images are a pipe": ("image", pipe_instead, "is no file"),
 }

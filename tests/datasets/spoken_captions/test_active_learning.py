@@ -32,7 +32,7 @@ def test_written_and_read_back(tmp_path):
     assert found.find(5).units.tolist() == [2, 4, 6]  # the last, as the published dict keeps it
     np.testing.assert_array_equal(found.find(7).region, pair(7).region)
     assert found.find(7).cells is None
-    with pytest.raises(ActiveLearningError, match="no edited picture of latent 6 among the 3"):
+    with pytest.raises(ActiveLearningError, match="no edited image of latent 6 among the 3"):
         found.find(6)
 
 

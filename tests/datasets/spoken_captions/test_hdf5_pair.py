@@ -16,21 +16,21 @@ from datasets.spoken_captions.hdf5_pair import manifest_of
 from datasets.spoken_captions.readers import PlacesHDF5
 from tests.datasets.spoken_captions.malformed_pairs import BYTES, LENGTHS, MALFORMED, ROWS, write_pair
 
-PICTURES = ImageTransform(size=4, resize=4, random_crop=False)
+IMAGES = ImageTransform(size=4, resize=4, random_crop=False)
 
 
 def load(manifest, on_error="error", train=False):
     """Open a pair, ask for its lengths and load every row."""
-    dataset = PlacesHDF5(manifest, PICTURES, train=train, on_error=on_error)
+    dataset = PlacesHDF5(manifest, IMAGES, train=train, on_error=on_error)
     loader = Loader(dataset, 2, 0, train, bucket=True)
     return dataset, [row for batch in loader.batches(0) for row in batch["index"].tolist()]
 
 
 def sentence(manifest):
     """The one sentence that a pair is refused with."""
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as found:
         load(manifest)
-    message = str(told.value)
+    message = str(found.value)
     assert "\n" not in message
     assert len(message) < 500
     return message
@@ -67,12 +67,12 @@ def test_a_file_that_is_no_hdf5_is_one_sentence(name, tmp_path):
     assert re.search(expected, message), message
 
 
-@pytest.mark.parametrize("kind", ["a length", "a chunk", "a picture"])
+@pytest.mark.parametrize("kind", ["a length", "a chunk", "an image"])
 def test_a_malformed_row_is_left_out_where_rows_may_be(kind, tmp_path):
     name = {
         "a length": "a length is NaN",
         "a chunk": "a chunk that cannot be unpacked",
-        "a picture": "a picture that is none",
+        "an image": "an image that is none",
     }
     which, spoil, *_ = MALFORMED[name[kind]]
     manifest, audio, image = write_pair(tmp_path)
@@ -132,7 +132,7 @@ def damaged(content, draws):
 def test_damaged_files_never_end_in_a_traceback(tmp_path):
     """What can be read of files with damaged bytes is read, else it is one sentence with the file's name.
 
-    Only the log-mels: in the heap that HDF5 keeps pictures of several lengths in, a damaged size can make the library
+    Only the log-mels: in the heap that HDF5 keeps images of several lengths in, a damaged size can make the library
     itself run without end.
     """
     whole = {path.name: path.read_bytes() for path in write_pair(tmp_path)}

@@ -63,7 +63,7 @@ def test_it_is_what_json_reads(name, piece, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("piece", [1, 7, 1 << 20])
 @pytest.mark.parametrize("text", BAD)
-def test_what_is_no_json_is_told_as_json_tells_it(text, piece, tmp_path, monkeypatch):
+def test_what_is_no_json_is_reported_as_json_tells_it(text, piece, tmp_path, monkeypatch):
     monkeypatch.setattr(json_rows, "PIECE", piece)
     path = tmp_path / "a.json"
     path.write_text(text)

@@ -297,7 +297,7 @@ def test_packed_records_come_back(tmp_path):
 
 
 def coco(corpus):
-    """SpokenCOCO's layout of the corpus: three pictures, the first two with three captions each."""
+    """SpokenCOCO's layout of the corpus: three images, the first two with three captions each."""
     content = json.loads(corpus.read_text())
     rows = [
         {"uttid": row["uttid"], "speaker": row["speaker"], "text": row["asr_text"], "wav": row["wav"]}
@@ -340,7 +340,7 @@ def test_spoken_coco(corpus):
         ),
     ],
 )
-def test_faults_of_spoken_coco_are_named(corpus, change, message):
+def test_errors_of_spoken_coco_are_named(corpus, change, message):
     content = coco(corpus)
     change(content["data"])
     corpus.write_text(json.dumps(content))

@@ -100,7 +100,7 @@ def test_gan_clevr(assets):
     assert sample["mel"].shape == (40, sample["nframes"])
     blind = GanClevr(folder, "test", None, train=False)
     assert "image" not in blind[0]
-    with pytest.raises(ValueError, match="without pictures"):
+    with pytest.raises(ValueError, match="without images"):
         blind.image_u8(0)
 
 
@@ -150,20 +150,20 @@ def test_kept_files_are_read_once_and_the_samples_are_the_same(corpus, small, mo
 def test_what_is_kept_stays_within_its_budget(corpus, small):
     dataset = PlacesFiles(corpus, small, train=False, keep_mb=1)
     mels = [160 * int(frames) for frames in dataset.lengths()]  # 40 bands, 4 bytes
-    dataset._kept.left = 8000 + mels[0] + 8000 + mels[1] + 8000 + 10  # pictures of 50 x 40 pixels, 4 bytes
+    dataset._kept.left = 8000 + mels[0] + 8000 + mels[1] + 8000 + 10  # images of 50 x 40 pixels, 4 bytes
     for row in (0, 1, 0, 2, 3):
         dataset[row]
-    assert list(dataset._kept._values) == [("picture", 0), ("mel", 0), ("picture", 1), ("mel", 1), ("picture", 2)]
+    assert list(dataset._kept._values) == [("image", 0), ("mel", 0), ("image", 1), ("mel", 1), ("image", 2)]
     assert dataset._kept.left == 10
 
 
-def test_a_file_that_cannot_be_read_is_told_each_time_and_not_kept(corpus, small):
+def test_a_file_that_cannot_be_read_is_reported_each_time_and_not_kept(corpus, small):
     (corpus.parent / "wavs" / "2.wav").write_bytes(b"")
     dataset = PlacesFiles(corpus, small, train=False, keep_mb=1)
     for _ in range(2):
         with pytest.raises(SampleError, match=r"row 2 \(utt2\)"):
             dataset[2]
-    assert len(dataset._kept) == 1  # its picture
+    assert len(dataset._kept) == 1  # its image
 
 
 def test_gan_clevr_ids_are_numbers(assets, tmp_path):
@@ -187,7 +187,7 @@ def test_silence_is_a_bad_sample(assets, corpus, small, tmp_path):
         GanClevr(tmp_path / "clevr", "val", None, train=False)[0]
 
 
-def test_a_blank_picture_is_a_bad_sample(assets, corpus, pair, small, tmp_path):
+def test_a_blank_image_is_a_bad_sample(assets, corpus, pair, small, tmp_path):
     blank = Image.new("RGB", (50, 40), "white")
     blank.save(corpus.parent / "images" / "2.png")
     with pytest.raises(SampleError, match=r"row 2 \(utt2\) of .*: .*2\.png: shows nothing, all 50x40 pixels are equal"):
@@ -218,7 +218,7 @@ def test_photographs_are_upright_from_files_and_from_our_pair(corpus, small):
 
 def test_bad_samples_name_file_and_row(corpus, small):
     (corpus.parent / "wavs" / "2.wav").write_bytes(b"")
-    (corpus.parent / "images" / "5.png").write_text("no picture")
+    (corpus.parent / "images" / "5.png").write_text("no image")
     dataset = PlacesFiles(corpus, small, train=False)
     with pytest.raises(SampleError, match=r"row 2 \(utt2\) of .*: .*2\.wav: .*the file is empty") as caught:
         dataset[2]
@@ -256,8 +256,8 @@ def test_mismatched_pairs_are_named(pair, small):
     with pytest.raises(ManifestError, match=r"lengths differ: .*data has 10, .*melspec has 11"):
         PlacesHDF5(shorter, small, train=False)
     with h5py.File(pair.with_name("train_image.h5"), "r+") as file:
-        file.move("image", "picture")
-    with pytest.raises(ManifestError, match=r"train_image\.h5: has no dataset image, found picture"):
+        file.move("image", "photo")
+    with pytest.raises(ManifestError, match=r"train_image\.h5: has no dataset image, found photo"):
         PlacesHDF5(pair, small, train=False)
     pair.with_name("train_image.h5").write_text("no HDF5")
     with pytest.raises(ManifestError, match=r"train_image\.h5: cannot be opened as HDF5"):

@@ -11,7 +11,7 @@ from PIL import Image
 from common.errors import UserError
 from common.safe_load import UnsafePickleError
 from datasets.loading.rows import ManifestError, SampleError
-from datasets.text_image.dataset import CaptionedPictures, around
+from datasets.text_image.dataset import CaptionedImages, around
 from datasets.text_image.files import read_split, read_vocabulary
 from datasets.text_image.vocabulary import Vocabulary, VocabularyError, words
 
@@ -73,11 +73,11 @@ def test_classes(assets):
 
 
 def test_samples_in_evaluation(assets):
-    data = CaptionedPictures(assets / "formats" / "birds", "test", train=False, sides=(16, 32), max_words=5)
+    data = CaptionedImages(assets / "formats" / "birds", "test", train=False, resolutions=(16, 32), max_words=5)
     sample = data[0]
-    for side in (16, 32):
-        image = sample[f"image_{side}"]
-        assert tuple(image.shape) == (3, side, side)
+    for resolution in (16, 32):
+        image = sample[f"image_{resolution}"]
+        assert tuple(image.shape) == (3, resolution, resolution)
         assert -1 <= image.min() < image.max() <= 1
     assert sample["tokens"].tolist() == data.caption(0)[:5].tolist()
     assert sample["ntokens"] == 5
@@ -85,7 +85,7 @@ def test_samples_in_evaluation(assets):
 
 
 def test_training_draws_caption_words_square_and_mirror(assets):
-    data = CaptionedPictures(assets / "formats" / "birds", "train", train=True, sides=(32,), max_words=6)
+    data = CaptionedImages(assets / "formats" / "birds", "train", train=True, resolutions=(32,), max_words=6)
     torch.manual_seed(0)
     samples = [data[1] for _ in range(12)]
     own = [data.caption(1, number).tolist() for number in range(10)]
@@ -106,17 +106,17 @@ def test_the_square_around_a_box():
     assert around(np.array([0, 0, 40, 10]), (50, 30)) == (0, 0, 50, 30)
 
 
-def test_a_box_outside_its_picture(birds):
+def test_a_box_outside_its_image(birds):
     boxes = birds / "CUB_200_2011" / "bounding_boxes.txt"
     lines = boxes.read_text().splitlines()
     boxes.write_text("\n".join(["1 5000.0 28.0 29.0 24.0", *lines[1:]]))
-    data = CaptionedPictures(birds, "train", train=False)
+    data = CaptionedImages(birds, "train", train=False)
     with pytest.raises(SampleError, match=r"row 0 .* its box \[5000, 28, 29, 24\] lies outside its"):
         data[0]
 
 
-def test_a_blank_picture_is_a_bad_sample(birds):
-    first = CaptionedPictures(birds, "train", train=False, sides=[32])
+def test_a_blank_image_is_a_bad_sample(birds):
+    first = CaptionedImages(birds, "train", train=False, resolutions=[32])
     Image.new("RGB", (90, 70), "white").save(first.content.images / f"{first.content.names[0]}.jpg")
     with pytest.raises(SampleError, match=r"row 0 .*\.jpg: shows nothing, all 90x70 pixels are equal"):
         first[0]
@@ -129,7 +129,7 @@ def without(birds, place, index):
     dumped(path, content)
 
 
-FAULTS = {
+ERRORS = {
     "no list": (lambda birds: (birds / "train" / "filenames.pickle").unlink(), "There is no file .*filenames.pickle"),
     "no names": (lambda birds: dumped(birds / "train" / "filenames.pickle", []), "holds no names; expected a list"),
     "names outside": (
@@ -138,11 +138,11 @@ FAULTS = {
     ),
     "too few names": (
         lambda birds: without(birds, "train/filenames.pickle", 0),
-        "60 captions of the train split and 5 pictures; expected 10 of each",
+        "60 captions of the train split and 5 images; expected 10 of each",
     ),
     "too few classes": (
         lambda birds: without(birds, "train/class_info.pickle", 0),
-        "does not hold the class of each of 6 pictures",
+        "does not hold the class of each of 6 images",
     ),
     "other captions": (
         lambda birds: dumped(birds / "captions.pickle", [[1, 2], [3], {}, {}]),
@@ -156,9 +156,9 @@ FAULTS = {
         lambda birds: dumped(birds / "captions.pickle", [[[7]], [[1]], {0: "<end>", 1: "bird"}, {}]),
         "has word numbers from 7 to 7, expected 1 to 1",
     ),
-    "no picture": (
+    "no image": (
         lambda birds: next((birds / "CUB_200_2011" / "images").rglob("*0001*.jpg")).unlink(),
-        r"1 problem; put the pictures there\n.*there is no .*jpg",
+        r"1 problem; put the images there\n.*there is no .*jpg",
     ),
     "no box": (
         lambda birds: (birds / "CUB_200_2011" / "bounding_boxes.txt").write_text("1 1.0 2.0 3.0 4.0\n"),
@@ -177,9 +177,9 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_lists_that_do_not_fit(birds, fault):
-    change, message = FAULTS[fault]
+@pytest.mark.parametrize("error", ERRORS)
+def test_lists_that_do_not_fit(birds, error):
+    change, message = ERRORS[error]
     change(birds)
     with pytest.raises(UserError, match=message):
         read_split(birds, "train", 10)
@@ -207,10 +207,10 @@ def test_a_pickle_that_runs_code(birds):
         read_split(birds, "train", 10)
 
 
-@pytest.mark.parametrize("sides", [(), (64, 32), (64, 64)])
-def test_sides_that_do_not_rise(assets, sides):
-    with pytest.raises(ValueError, match="expected rising sides in pixels"):
-        CaptionedPictures(assets / "formats" / "birds", "test", train=False, sides=sides)
+@pytest.mark.parametrize("resolutions", [(), (64, 32), (64, 64)])
+def test_sides_that_do_not_rise(assets, resolutions):
+    with pytest.raises(ValueError, match="expected rising resolutions in pixels"):
+        CaptionedImages(assets / "formats" / "birds", "test", train=False, resolutions=resolutions)
 
 
 def test_a_folder_without_lists(tmp_path):
@@ -230,8 +230,8 @@ def test_names_of_windows_and_of_macos(assets, tmp_path):
                 (coco / folder / "cafe\u0301").mkdir(exist_ok=True)
                 (coco / folder / f"{name}.{ending}").rename(coco / folder / "cafe\u0301" / f"{name}.{ending}")
         dumped(source, [f"caf\u00e9\\{name}" for name in names])
-    before = CaptionedPictures(assets / "formats" / "coco", "train", False, sides=[32], captions_per_image=5)
-    after = CaptionedPictures(coco, "train", False, sides=[32], captions_per_image=5)
+    before = CaptionedImages(assets / "formats" / "coco", "train", False, resolutions=[32], captions_per_image=5)
+    after = CaptionedImages(coco, "train", False, resolutions=[32], captions_per_image=5)
     assert after.content.names == [f"cafe\u0301/{name}" for name in before.content.names]
     assert torch.equal(after[0]["image_32"], before[0]["image_32"])
     for row in range(len(before)):

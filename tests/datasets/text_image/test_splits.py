@@ -1,4 +1,4 @@
-"""Batches of captioned pictures through the common loader: shapes, order, skipping, splits that do not fit."""
+"""Batches of captioned images through the common loader: shapes, order, skipping, splits that do not fit."""
 
 import shutil
 from functools import partial
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from datasets.loading.rows import SampleError
-from datasets.text_image.dataset import CaptionedPictures
+from datasets.text_image.dataset import CaptionedImages
 from datasets.text_image.splits import CaptionedData
 from datasets.text_image.vocabulary import VocabularyError
 
@@ -18,7 +18,7 @@ def birds(assets, tmp_path):
 
 
 def node(folder, split, each=10):
-    return partial(CaptionedPictures, folder, split, sides=(8, 16), captions_per_image=each, max_words=7)
+    return partial(CaptionedImages, folder, split, resolutions=(8, 16), captions_per_image=each, max_words=7)
 
 
 def data(birds, **settings):
@@ -46,7 +46,7 @@ def test_evaluation_is_in_order(birds):
 
 
 @pytest.mark.parametrize("on_error", ["error", "skip"])
-def test_a_picture_that_cannot_be_decoded(birds, on_error):
+def test_a_image_that_cannot_be_decoded(birds, on_error):
     broken = next((birds / "CUB_200_2011" / "images").rglob("*_121.jpg"))
     broken.write_bytes(broken.read_bytes()[:40])
     found = data(birds, on_error=on_error)

@@ -1,4 +1,4 @@
-"""Building worlds: the bytes depend on the settings alone, a killed build goes on, wrong settings are told."""
+"""Building worlds: the bytes depend on the settings alone, a killed build goes on, wrong settings are reported."""
 
 import hashlib
 import json
@@ -75,7 +75,7 @@ def scenes_of(folder):
     return [json.loads(line) for line in (folder / "scenes.jsonl").read_text().splitlines()]
 
 
-def test_scenes_agree_with_pictures_masks_and_manifests(world):
+def test_scenes_agree_with_images_masks_and_manifests(world):
     scenes = scenes_of(world)
     assert [scene["id"] for scene in scenes] == [f"{index:06d}" for index in range(SCENES)]
     counts = {split: sum(scene["split"] == split for scene in scenes) for split in ("train", "val", "test")}
@@ -238,7 +238,7 @@ def test_all_layouts_and_several_captions(tmp_path):
     assert digest(again.folder) == digest(asked.folder)
 
 
-def test_other_settings_in_a_worlds_folder_are_told(world):
+def test_other_settings_in_a_worlds_folder_are_reported(world):
     with pytest.raises(WorldError, match=r"holds another world: scenes is 69 there, 70 asked for; size is 32"):
         ensure_world(small(world, scenes=70, size=64))
     assert ensure_world(small(world, workers=5)) == world, "the number of processes is no part of the world"
@@ -259,7 +259,7 @@ def test_a_second_build_waits_for_the_first(tmp_path, caplog):
     assert len(scenes_of(asked.folder)) == 2
 
 
-def test_the_settings_name_is_told_when_a_worker_dies(tmp_path, monkeypatch):
+def test_the_settings_name_is_reported_when_a_worker_dies(tmp_path, monkeypatch):
     monkeypatch.setattr(parallel, "ProcessPoolExecutor", DyingPool)
     with pytest.raises(UserError, match=r"start the same command again .* with fewer than world\.workers=2"):
         ensure_world(small(tmp_path / "dying", workers=2))
@@ -272,7 +272,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_broken_state_file_is_told(tmp_path):
+def test_a_broken_state_file_is_reported(tmp_path):
     (tmp_path / "world.json").write_text("{")
     with pytest.raises(WorldError, match=r"world\.json is missing or cannot be read: delete"):
         ensure_world(small(tmp_path))
@@ -293,7 +293,7 @@ def test_a_broken_state_file_is_told(tmp_path):
         ({"workers": -1}, "workers: found -1"),
     ],
 )
-def test_impossible_settings_are_told(tmp_path, changes, message):
+def test_impossible_settings_are_reported(tmp_path, changes, message):
     with pytest.raises(RefusedValues, match=message):
         small(tmp_path, **changes)
 

@@ -15,7 +15,7 @@ def small(tmp_path_factory):
     return renders
 
 
-def test_pictures_are_those_of_their_scenes(small):
+def test_images_are_those_of_their_scenes(small):
     data = Renders(small.folder)
     assert data.train.shape == (10, 16, 16, 3)
     assert data.validation.shape == (5, 16, 16, 3)
@@ -53,14 +53,14 @@ def test_a_dry_run_renders_a_few_elsewhere(small, tmp_path):
     assert not (small.folder / "unused").exists()
 
 
-def test_each_pass_shows_every_picture_once_in_its_own_order(small):
+def test_each_pass_shows_every_image_once_in_its_own_order(small):
     data = Renders(small.folder, seed=1)
     shown = torch.cat([data.batch(first, 4) for first in range(0, 20, 4)])
     assert shown.shape == (20, 3, 16, 16)
     whole = torch.from_numpy(np.array(data.train)).permute(0, 3, 1, 2)
     orders = []
     for turn in (shown[:10], shown[10:]):
-        rows = [next(i for i in range(10) if torch.equal(whole[i], picture)) for picture in turn]
+        rows = [next(i for i in range(10) if torch.equal(whole[i], image)) for image in turn]
         assert sorted(rows) == list(range(10))
         orders.append(rows)
     assert orders[0] != orders[1]

@@ -57,7 +57,7 @@ def test_rows_that_cannot_be_used(tmp_path, line, message):
         read_items(written(tmp_path, GOOD, line, GOOD))
 
 
-def test_further_faults_are_counted(tmp_path):
+def test_further_errors_are_counted(tmp_path):
     with pytest.raises(AbxError, match=r"line 2: found 1 fields, .* \(and 2 more such lines\); correct"):
         read_items(written(tmp_path, "u1", "u1", GOOD, "u1 1 0 a x y s1"))
 

@@ -57,7 +57,7 @@ def test_torch_fidelity_agrees(rows):
     assert frechet(*moments(rows[0]), *moments(rows[1])) == pytest.approx(next(iter(expected.values())), rel=1e-9)
 
 
-def test_fewer_pictures_than_features_give_a_finite_distance():
+def test_fewer_images_than_features_give_a_finite_distance():
     random = np.random.RandomState(1)
     a, b = random.standard_normal((5, 30)), random.standard_normal((4, 30))
     assert np.isfinite(frechet(*moments(a), *moments(b)))
@@ -69,16 +69,16 @@ def test_features_that_cannot_be_used(wrong):
         moments(wrong)
 
 
-def pictures(number, brightness, size=20):
+def samples(number, brightness, size=20):
     generator = torch.Generator().manual_seed(brightness)
     noise = torch.randint(0, 60, (number, 3, size, size), generator=generator)
     return (noise + brightness).to(torch.uint8)
 
 
-def test_random_features_tell_pictures_apart_and_name_the_protocol():
+def test_random_features_tell_images_apart_and_name_the_protocol():
     network = RandomFeatures(width=8, size=16)
     dark, dark_too, bright = (
-        features_of(batches.split(16), network) for batches in (pictures(64, 10), pictures(64, 11), pictures(64, 150))
+        features_of(batches.split(16), network) for batches in (samples(64, 10), samples(64, 11), samples(64, 150))
     )
     near, far = (frechet_distance(other, dark, network, resolution=20) for other in (dark_too, bright))
     assert far.value > 10 * near.value
@@ -91,7 +91,7 @@ def test_random_features_tell_pictures_apart_and_name_the_protocol():
         "resize": "bilinear with antialiasing to 16",
     }
     assert dark.shape == (64, 64)
-    np.testing.assert_array_equal(features_of([pictures(64, 10)[:16]], RandomFeatures(width=8, size=16)), dark[:16])
+    np.testing.assert_array_equal(features_of([samples(64, 10)[:16]], RandomFeatures(width=8, size=16)), dark[:16])
 
 
 def test_label_features_are_shares_of_pixels_in_cells():
@@ -111,11 +111,11 @@ def test_label_features_are_shares_of_pixels_in_cells():
 
 
 def test_nothing_to_measure():
-    with pytest.raises(GenerationError, match="no pictures"):
+    with pytest.raises(GenerationError, match="no images"):
         features_of([], RandomFeatures(width=8))
 
 
-def test_pictures_become_bytes():
+def test_images_become_bytes():
     images = torch.tensor([-2.0, -1.0, 0.0, 0.999, 3.0])
     assert to_uint8(images).tolist() == [0, 0, 128, 255, 255]
 
@@ -136,7 +136,7 @@ def test_inception_features_with_given_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(inception, "_check_digest", str)
     path = tmp_path / "weights.pth"
     torch.save(untrained_weights(module, monkeypatch), path)
-    features = inception.InceptionFeatures(path)(pictures(2, 30))
+    features = inception.InceptionFeatures(path)(samples(2, 30))
     assert features.shape == (2, 2048)
 
 

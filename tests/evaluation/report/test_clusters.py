@@ -5,11 +5,11 @@ from evaluation.report.clusters import ClusterCard, Region, Snippet, lit, write_
 
 
 def card(name="red"):
-    picture = np.full((64, 64, 3), 200, np.uint8)
+    image = np.full((64, 64, 3), 200, np.uint8)
     mask = np.zeros((8, 8), bool)
     mask[2:5, 2:5] = True
     snippet = Snippet(np.sin(np.arange(1600) / 5).astype(np.float32), 16000, "red", "a red <cube>")
-    return ClusterCard(name, 5, [("red", 12, 3.4)], [Region(picture, mask, "a red <cube>")], [snippet])
+    return ClusterCard(name, 5, [("red", 12, 3.4)], [Region(image, mask, "a red <cube>")], [snippet])
 
 
 def test_the_page_holds_everything(tmp_path):

@@ -6,10 +6,10 @@ import pytest
 from evaluation.report import dissection as dissection_report
 from evaluation.report.dissection import (
     DIM,
+    EDGE,
     LABEL_LINE,
-    SIDE,
     UNIT_LINE,
-    Drawing,
+    ExampleImage,
     LabelView,
     LayerView,
     UnitView,
@@ -18,33 +18,33 @@ from evaluation.report.dissection import (
 )
 
 
-def square(first, last, side=8):
-    mask = np.zeros((side, side), bool)
+def square(first, last, edge=8):
+    mask = np.zeros((edge, edge), bool)
     mask[first:last, first:last] = True
     return mask
 
 
 @pytest.fixture
-def drawing():
-    return Drawing(np.full((32, 32, 3), 200, np.uint8), square(2, 6), square(4, 8))
+def sample():
+    return ExampleImage(np.full((32, 32, 3), 200, np.uint8), square(2, 6), square(4, 8))
 
 
 @pytest.fixture
-def layer(drawing):
-    units = [UnitView(7, 0.5, 0.25, [drawing, drawing], own=True), UnitView(3, 0.125, 1.0, [drawing])]
+def layer(sample):
+    units = [UnitView(7, 0.5, 0.25, [sample, sample], own=True), UnitView(3, 0.125, 1.0, [sample])]
     labels = [LabelView("red", "colour", 0.1, 1, units), LabelView("<b>", "shape", 0.0, 0, [])]
     return LayerView("layer4", 8, 1, labels)
 
 
-def test_a_thumbnail_is_dim_where_the_unit_is_off(drawing):
-    shown = thumbnail(drawing)
-    cell = SIDE // 8
-    assert shown.shape == (SIDE, SIDE, 3)
+def test_a_thumbnail_is_dim_where_the_unit_is_off(sample):
+    shown = thumbnail(sample)
+    cell = EDGE // 8
+    assert shown.shape == (EDGE, EDGE, 3)
     assert tuple(shown[3 * cell, 3 * cell]) == (200, 200, 200)
     assert tuple(shown[cell // 2, cell // 2]) == (int(200 * DIM),) * 3
     assert tuple(shown[2 * cell, 4 * cell]) == UNIT_LINE
     assert tuple(shown[6 * cell + 2, 4 * cell]) == LABEL_LINE
-    assert not (shown[-1, 6 * cell :] == LABEL_LINE).all(1).any()  # the picture's border is no outline
+    assert not (shown[-1, 6 * cell :] == LABEL_LINE).all(1).any()  # the image's border is no outline
 
 
 def test_the_page_shows_layers_labels_and_units(layer, tmp_path):
@@ -62,7 +62,7 @@ def test_the_page_shows_layers_labels_and_units(layer, tmp_path):
     assert page.index("red</strong>") < page.index("&lt;b&gt;</strong>")
 
 
-def test_labels_that_do_not_fit_are_left_out_and_told(layer, tmp_path, monkeypatch):
+def test_labels_that_do_not_fit_are_left_out_and_reported(layer, tmp_path, monkeypatch):
     whole = write_dissection_report(tmp_path / "a.html", "t", [layer]).stat().st_size
     monkeypatch.setattr(dissection_report, "LIMIT_MB", (200_000 + 2000) / 1e6)
     path = write_dissection_report(tmp_path / "b.html", "t", [layer])

@@ -14,7 +14,7 @@ import soundfile
 from PIL import Image
 
 from evaluation.report import retrieval as report_module
-from evaluation.report.parts.cards import moments
+from evaluation.report.parts.cards import time_spans
 from evaluation.report.parts.labels import curve_name, rows_of_words
 from evaluation.report.parts.left_out import left_out_metrics, left_out_text
 from evaluation.report.parts.media import flac, normalised, overlay, sprite
@@ -33,7 +33,7 @@ from evaluation.report.retrieval import (
 VOID = {"meta", "img", "input", "br"}
 NASTY = '<script>alert("1")</script> & \'"'
 METRICS = {
-    **{f"{side}_r{k}": k / 40 for side in "AI" for k in (1, 5, 10)},
+    **{f"{edge}_r{k}": k / 40 for edge in "AI" for k in (1, 5, 10)},
     **{f"recall@{k}": k / 40 for k in (1, 5, 10)},
     "median_rank_A": 12.0,
     "median_rank_I": 13.0,
@@ -208,10 +208,10 @@ def test_normalised_is_bounded_whatever_comes():
 
 
 def test_overlay_keeps_the_colours_of_what_answers():
-    picture = np.full((32, 32, 3), (200, 40, 120), np.uint8)
+    image = np.full((32, 32, 3), (200, 40, 120), np.uint8)
     heat = np.zeros((8, 8), np.float32)
     heat[:4, :4] = 1
-    drawn = overlay(picture, heat, 32).astype(int)
+    drawn = overlay(image, heat, 32).astype(int)
     assert drawn.shape == (32, 32, 3)
     np.testing.assert_array_equal(drawn[4, 4], [200, 40, 120])
     np.testing.assert_allclose(drawn[28, 28], np.array([200, 40, 120]) * 0.38, atol=1)  # darker, the same hue
@@ -241,9 +241,9 @@ def test_labels_of_words_neither_overlap_nor_leave_the_axis():
     [
         ("train/loss", "training loss", False),
         ("validation/recall@10", "recall@10 (validation)", True),
-        ("validation/median_rank_A", "median rank of the caption for a picture (validation)", False),
+        ("validation/median_rank_A", "median rank of the caption for an image (validation)", False),
         ("validation/chance_recall@5", "validation: chance recall@5", True),
-        ("test/I_r5", "recall@5 of the picture for a caption (test)", True),
+        ("test/I_r5", "recall@5 of the image for a caption (test)", True),
         ("learning_rate/encoders", "learning rate of the encoders", False),
         ("train/gradient_norm/encoders", "training: gradient norm, encoders", False),
         ("speed/data_wait_fraction", "time spent waiting for data", True),
@@ -272,7 +272,7 @@ def test_what_was_logged_once_is_a_line_instead_of_a_chart(tmp_path):
     text = " ".join(" ".join(reader.text).split())
     assert reader.tags.count("figure") == reader.tags.count("svg") == 1
     assert "logged only once value optimisation step recall@10 (validation) 12.5 % 50 " in text
-    assert "median rank of the caption for a picture (validation) 7 50 training: never no finite value –" in text
+    assert "median rank of the caption for an image (validation) 7 50 training: never no finite value –" in text
     only = read(write_report(tmp_path / "o.html", Report("t", curves={"train/loss": [(1, 2.0)]})))
     assert "figure" not in only.tags
     assert "training loss" in only.text
@@ -312,12 +312,12 @@ def test_moments_take_the_words_that_are_answered_most():
     words = [(index / 10, index / 10 + 0.1, f"w{index}") for index in range(10)]
     for index in (1, 2, 4, 6, 8, 9):
         heat[0, 1, 10 * index : 10 * index + 10] = index / 10
-    found = moments(heat, words, 1.0)
+    found = time_spans(heat, words, 1.0)
     assert [word for _, _, word, _ in found] == ["w1", "w2", "w4", "w6", "w8", "w9"]
     np.testing.assert_allclose(found[-1][3], [[0, 0.9], [0, 0]], atol=1e-6)
-    assert [label for _, _, label, _ in moments(heat, [], 1.0)] == [""] * 6
-    assert len(moments(heat[:, :, :2], [], 1.0)) == 2
-    assert moments(heat, [(3.0, 4.0, "late")], 1.0)[0][2] == ""
+    assert [label for _, _, label, _ in time_spans(heat, [], 1.0)] == [""] * 6
+    assert len(time_spans(heat[:, :, :2], [], 1.0)) == 2
+    assert time_spans(heat, [(3.0, 4.0, "late")], 1.0)[0][2] == ""
 
 
 def test_charts_survive_odd_curves():

@@ -70,7 +70,7 @@ def test_words_above_counts_those_that_just_reach_a_threshold():
     assert at == {0.0: 3, 0.25: 3, 0.255: 2, 0.5: 2, 0.505: 1, 1.0: 1}
 
 
-def test_more_series_than_colours_can_be_told_apart():
+def test_more_series_than_colours_can_be_reported_apart():
     models = {str(number): [(0.5, 0.5, 0.5)] for number in range(2 * len(COLOURS))}
     scatter = precision_recall(models).axes[0].collections
     shapes = {(tuple(one.get_facecolor()[0]), len(one.get_paths()[0].vertices)) for one in scatter}

@@ -86,7 +86,7 @@ def test_pairs_against_sorting(counted, step, levels):
 @pytest.mark.parametrize("step", [(1, 1), (3, 5), (64, 64), (300, 400)])
 def test_groups_against_sorting(counted, step, levels):
     table = scores(6, 19, levels, seed=1)
-    image_ids = torch.tensor([30, 10, 20, 40, 10, 50])  # picture 10 is there twice
+    image_ids = torch.tensor([30, 10, 20, 40, 10, 50])  # image 10 is there twice
     speech_ids = torch.tensor([10, 20, 30, 40, 50] * 4)[:19]
     found = ranks_in_tiles(table, step, (image_ids, speech_ids))
     assert as_rows(found.speech) == slow_direction(table, image_ids, speech_ids)

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.word_detection import loop, same, synthetic
 from evaluation.report.parts.words import words_section
-from evaluation.word_detection.alignments import alignment_fault
+from evaluation.word_detection.alignments import alignment_error
 from evaluation.word_detection.counts import SILENCE, WordDetectionError, count_meetings
 from evaluation.word_detection.detect import Detecting, chance_of_words, detect_words
 from evaluation.word_detection.segments import code_runs, frames_between
@@ -123,7 +123,7 @@ def test_nothing_to_measure():
 
 
 @pytest.mark.parametrize(
-    ("words", "fault"),
+    ("words", "error"),
     [
         ([(0.0, 0.5, "A"), (0.495, 1.0, "B")], None),
         ([(0.0, 0.5, "A"), (0.6, 1.009, "B")], None),
@@ -141,9 +141,9 @@ def test_nothing_to_measure():
         ([(math.nan, 0.4, "A")], "'A' is said to last from nan s"),
     ],
 )
-def test_alignments_that_do_not_fit(words, fault):
-    found = alignment_fault(words, 1.0)
-    assert found is None if fault is None else found.startswith(fault)
+def test_alignments_that_do_not_fit(words, error):
+    found = alignment_error(words, 1.0)
+    assert found is None if error is None else found.startswith(error)
 
 
 def test_chance_takes_the_codes_of_the_next_utterance():

@@ -18,27 +18,29 @@ def inputs(lengths=(5, 3)):
     return noise, sentences, words, torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
 
 
-@pytest.mark.parametrize(("stages", "every_stage", "sides"), [(1, True, [64]), (2, True, [64, 128]), (2, False, [128])])
-def test_sides(stages, every_stage, sides):
+@pytest.mark.parametrize(
+    ("stages", "every_stage", "resolutions"), [(1, True, [64]), (2, True, [64, 128]), (2, False, [128])]
+)
+def test_sides(stages, every_stage, resolutions):
     model = AttnganGenerator(**SMALL, stages=stages, every_stage=every_stage)
-    drawn = model(*inputs())
-    assert model.sides == sides == [image.shape[-1] for image in drawn.images]
-    assert [tuple(maps.shape) for maps in drawn.attention] == [(2, 5, 64, 64)] * (stages - 1)
-    assert all(image.abs().max() <= 1 for image in drawn.images)
+    generated = model(*inputs())
+    assert model.resolutions == resolutions == [image.shape[-1] for image in generated.images]
+    assert [tuple(maps.shape) for maps in generated.attention] == [(2, 5, 64, 64)] * (stages - 1)
+    assert all(image.abs().max() <= 1 for image in generated.images)
 
 
 def test_weights_are_of_own_words_alone():
     noise, sentences, words, padding = inputs()
     model = AttnganGenerator(**SMALL, stages=2).eval()
     variation = torch.zeros(2, 3)
-    drawn = model(noise, sentences, words, padding, variation)
-    assert torch.allclose(drawn.attention[0].sum(dim=1), torch.ones(2, 64, 64))
-    assert drawn.attention[0][1, 3:].max() == 0
+    generated = model(noise, sentences, words, padding, variation)
+    assert torch.allclose(generated.attention[0].sum(dim=1), torch.ones(2, 64, 64))
+    assert generated.attention[0][1, 3:].max() == 0
     alone = model(noise[1:], sentences[1:], words[1:, :, :3], padding[1:, :3], variation[1:])
-    torch.testing.assert_close(drawn.images[1][1:], alone.images[1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(generated.images[1][1:], alone.images[1], rtol=1e-4, atol=1e-5)
     model.mixed_masks = True
     attention = model(noise, sentences, words, padding, variation).attention[0]
-    assert attention[1, 3:].max() > 0  # every other place of the second caption takes the first one's padding
+    assert attention[1, 3:].max() > 0  # every other position of the second caption takes the first one's padding
     assert attention[0, 3:].flatten(1)[:, 1::2].max() == 0
 
 
@@ -56,8 +58,8 @@ def test_the_condition_varies_only_by_its_noise():
     model = AttnganGenerator(**SMALL, stages=1).eval()
     given = inputs()
     torch.manual_seed(3)
-    drawn, other = model(*given).images[0], model(*given).images[0]
-    assert not torch.equal(drawn, other)
+    generated, other = model(*given).images[0], model(*given).images[0]
+    assert not torch.equal(generated, other)
     fixed = [model(*given, torch.zeros(2, 3)).images[0] for _ in range(2)]
     assert torch.equal(*fixed)
 
@@ -74,14 +76,14 @@ def test_inputs_of_other_sizes():
             model(noise, sentences, words, wrong)
 
 
-@pytest.mark.parametrize("side", [32, 96, 0])
-def test_discriminators_of_other_sides(side):
-    with pytest.raises(AttnganError, match=f"pictures of {side} pixels; expected 64"):
-        AttnganDiscriminator(side)
+@pytest.mark.parametrize("resolution", [32, 96, 0])
+def test_discriminators_of_other_sides(resolution):
+    with pytest.raises(AttnganError, match=f"images of {resolution} pixels; expected 64"):
+        AttnganDiscriminator(resolution)
 
 
-def test_a_discriminator_refuses_other_pictures():
-    with pytest.raises(AttnganError, match=r"found pictures \(1, 3, 64, 64\), expected \(B, 3, 128, 128\)"):
+def test_a_discriminator_refuses_other_images():
+    with pytest.raises(AttnganError, match=r"found images \(1, 3, 64, 64\), expected \(B, 3, 128, 128\)"):
         AttnganDiscriminator(128, width=2)(torch.zeros(1, 3, 64, 64))
 
 
@@ -93,9 +95,9 @@ def test_each_side_learns_from_its_loss():
 
     def loss():
         features = critic(real)
-        told, made = critic.logits(features, sentences), critic.logits(critic(fake), sentences)
+        message, made = critic.logits(features, sentences), critic.logits(critic(fake), sentences)
         wrong = critic.logits(features[:-1], sentences[1:]).fitting
-        return attngan_discriminator(told.fitting, made.fitting, wrong, told.alone, made.alone)
+        return attngan_discriminator(message.fitting, made.fitting, wrong, message.alone, made.alone)
 
     before = loss()
     optimizer = torch.optim.Adam(critic.parameters(), lr=1e-3)
@@ -117,10 +119,10 @@ def test_a_discriminator_needs_two_pairs():
 
 def test_every_weight_of_the_generator_learns():
     model = AttnganGenerator(**SMALL, stages=2)
-    drawn = model(*inputs())
+    generated = model(*inputs())
     draws = torch.Generator().manual_seed(5)
-    loss = sum((image * torch.randn(image.shape, generator=draws)).mean() for image in drawn.images)
-    (loss + condition_divergence(drawn.mean, drawn.log_variance)).backward()
+    loss = sum((image * torch.randn(image.shape, generator=draws)).mean() for image in generated.images)
+    (loss + condition_divergence(generated.mean, generated.log_variance)).backward()
     assert not [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
 
 

@@ -84,7 +84,7 @@ def test_ties_still_give_the_number_asked_for():
     assert group_units(np.zeros((1, 1)), 1).tolist() == [0]
 
 
-def test_no_cluster_is_told(caplog):
+def test_no_cluster_is_reported(caplog):
     with caplog.at_level(logging.WARNING):
         found = find_clusters(np.random.RandomState(0).rand(50, 8), np.zeros((3, 8)), clusters=8)
     assert found.centroids.shape == (0, 8)

@@ -30,8 +30,8 @@ def slow(image, speech, frames):
         ):
             labelled, count = ndimage.label(answer > 0.5 * answer.max(), np.ones(3))
             for n in range(1, count + 1):
-                place = int(np.where(labelled == n)[0].mean().round())
-                points.append((i, place, features[:, place].numpy()))
+                position = int(np.where(labelled == n)[0].mean().round())
+                points.append((i, position, features[:, position].numpy()))
     return products, image_points, speech_points
 
 
@@ -45,7 +45,7 @@ def test_against_the_published_loop():
     assert np.allclose(datapoints.products, products, atol=1e-6)
     for points, expected in ((datapoints.image, image_points), (datapoints.speech, speech_points)):
         assert points.pair.tolist() == [pair for pair, _, _ in expected]
-        assert points.place.tolist() == [place for _, place, _ in expected]
+        assert points.position.tolist() == [position for _, position, _ in expected]
         assert np.allclose(points.features, np.stack([features for _, _, features in expected]))
     assert datapoints.width == 4
 
@@ -69,14 +69,14 @@ def test_the_best_cell_counts_even_where_all_answers_are_negative():
     datapoints.add(-image, speech, frames, list("abcdef"))
     assert datapoints.image.pair.tolist() == datapoints.speech.pair.tolist() == list(range(6))
     means = torch.stack([(image[i].flatten(1).T @ speech[i, :, : frames[i]]).mean(1) for i in range(6)])
-    assert datapoints.image.place.tolist() == means.argmin(1).tolist()
+    assert datapoints.image.position.tolist() == means.argmin(1).tolist()
 
 
 def test_middles_of_runs():
     marks = torch.tensor([[1, 1, 0, 1, 1, 1, 0, 1], [0, 1, 1, 0, 0, 0, 0, 0]]).bool()
-    pair, place = run_middles(marks)
+    pair, position = run_middles(marks)
     assert pair.tolist() == [0, 0, 0, 1]
-    assert place.tolist() == [0, 4, 7, 2]  # 0.5 goes to 0, 1.5 to 2: half to even, as numpy rounds
+    assert position.tolist() == [0, 4, 7, 2]  # 0.5 goes to 0, 1.5 to 2: half to even, as numpy rounds
 
 
 def test_bad_input():

@@ -4,19 +4,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gan.dissection import thresholds as levels_module
+from gan.dissection import thresholds as thresholds_module
 from gan.dissection.activations import DissectionError, collect
 from gan.dissection.dissect import NO_LABEL, dissect_generator, dissect_samples
 from gan.dissection.label_maps import PackedMaps
-from gan.dissection.thresholds import select_levels, selected_levels
+from gan.dissection.thresholds import select_thresholds, selected_thresholds
 from gan.hooks import LayerNameError
 from gan.latents import latents
 from tests.gan.dissection.samples import samples_of
 from tests.gan.drawing import Finder, Painter
 
 
-def straightforward(activations, maps, levels, categories):
-    """Intersection over union, drawing by drawing, unit by unit and label by label."""
+def straightforward(activations, maps, thresholds, categories):
+    """Intersection over union, image by drawing, unit by unit and label by label."""
     n, units = activations.shape[:2]
     iou = np.zeros((len(categories), units))
     for label, category in enumerate(categories):
@@ -27,7 +27,7 @@ def straightforward(activations, maps, levels, categories):
                 values = F.interpolate(
                     activations[drawing : drawing + 1, unit : unit + 1], maps.shape[2:], mode="bilinear"
                 )
-                mask = values[0, 0] > levels[unit]
+                mask = values[0, 0] > thresholds[unit]
                 there += int(maps[drawing, label].sum())
                 both += int((mask & maps[drawing, label]).sum())
                 if maps[drawing, rows].any():
@@ -52,12 +52,12 @@ def test_scores_are_those_of_the_straightforward_loops(categories, threshold):
     samples, activations, maps = random_samples(categories=categories)
     found = dissect_samples(samples, threshold, no_label=False)
     layer = found.layers["layer"]
-    np.testing.assert_allclose(layer.iou, straightforward(activations, maps, layer.levels, categories), rtol=1e-12)
+    np.testing.assert_allclose(layer.iou, straightforward(activations, maps, layer.thresholds, categories), rtol=1e-12)
     assert found.labels == ["c_0", "c_1", "c_2", "c_3"]
     assert layer.iou[3].sum() == 0
     assert found.label_counts.tolist() == maps.sum((0, 2, 3)).tolist()
     if threshold == 0.2:
-        share = (activations > layer.levels[:, None, None]).float().mean((0, 2, 3))
+        share = (activations > layer.thresholds[:, None, None]).float().mean((0, 2, 3))
         torch.testing.assert_close(share, torch.full((3,), 0.2), atol=1 / 120, rtol=0)
 
 
@@ -73,20 +73,20 @@ def test_no_label_comes_first_and_is_never_met():
 
 def test_counting_pixels_of_large_labels_differs_little(monkeypatch):
     samples, *_ = random_samples(n=40, size=(16, 16))
-    exact = select_levels(samples, "layer", no_label=True)
-    monkeypatch.setattr(levels_module, "INTERPOLATED", 0)
-    counted = select_levels(samples, "layer", no_label=True, budget_mb=0.2)
+    exact = select_thresholds(samples, "layer", no_label=True)
+    monkeypatch.setattr(thresholds_module, "INTERPOLATED", 0)
+    counted = select_thresholds(samples, "layer", no_label=True, budget_mb=0.2)
     pixels = samples.maps.label(0).sum()
     torch.testing.assert_close(counted.iqr, exact.iqr, atol=20 / float(pixels), rtol=0)
 
 
 def test_chunks_do_not_matter():
     samples, *_ = random_samples(n=12, categories=["a", "a", "b", "b"])
-    whole = select_levels(samples, "layer", no_label=True)
-    small = select_levels(samples, "layer", no_label=True, budget_mb=1e-6)
+    whole = select_thresholds(samples, "layer", no_label=True)
+    small = select_thresholds(samples, "layer", no_label=True, budget_mb=1e-6)
     for one, other in zip(whole, small, strict=True):
         assert torch.equal(one, other)
-    assert torch.equal(selected_levels(whole), selected_levels(small))
+    assert torch.equal(selected_thresholds(whole), selected_thresholds(small))
 
 
 @pytest.mark.parametrize("threshold", [0.05, "iqr"])
@@ -98,7 +98,7 @@ def test_units_that_draw_a_label_are_found(threshold, device):
         latents(64, 4),
         ["paint"],
         threshold,
-        level_latents=latents(64, 4, seed=2),
+        threshold_latents=latents(64, 4, seed=2),
         no_label=False,
         examples=5,
         batch_size=10,
@@ -110,14 +110,14 @@ def test_units_that_draw_a_label_are_found(threshold, device):
     strengths = latents(64, 4).clamp(min=0)
     assert torch.equal(layer.top_values[2], strengths[:, 2].sort(descending=True).values[:5])
     assert torch.equal(strengths[layer.top[2], 2], layer.top_values[2])
-    assert found.drawings == 64
+    assert found.images == 64
 
 
 def test_activations_beyond_the_budget_lie_in_a_file():
     inside = collect(Painter(), Finder(), latents(20, 4), ["paint"], 7)
     outside = collect(Painter(), Finder(), latents(20, 4), ["paint"], 3, budget_mb=1e-4)
     assert torch.equal(inside.activations["paint"], outside.activations["paint"])
-    assert torch.equal(inside.maps.pictures(0, 20), outside.maps.pictures(0, 20))
+    assert torch.equal(inside.maps.images(0, 20), outside.maps.images(0, 20))
     one, other = (dissect_samples(s, "iqr", no_label=False).layers["paint"] for s in (inside, outside))
     assert torch.equal(one.iou, other.iou)
 
@@ -135,7 +135,7 @@ def test_packed_maps_give_back_what_was_put():
     packed = PackedMaps(5, 3, (7, 5))
     packed.put(0, maps[:2])
     packed.put(2, maps[2:])
-    assert torch.equal(packed.pictures(1, 4), maps[1:4].flatten(2))
+    assert torch.equal(packed.images(1, 4), maps[1:4].flatten(2))
     assert torch.equal(packed.label(1), maps[:, 1].flatten(1))
     assert torch.equal(packed.present(), maps.any(3).any(2))
 
@@ -160,7 +160,7 @@ def test_bad_input():
         dissect_generator(painter, finder, latents(2, 4), ["pain"])
     with pytest.raises(DissectionError, match="expected the names of one or more different layers"):
         dissect_generator(painter, finder, latents(2, 4), [])
-    with pytest.raises(DissectionError, match="'unused' was not used while drawing"):
+    with pytest.raises(DissectionError, match="'unused' was not used while generating"):
         dissect_generator(painter, finder, latents(2, 4), ["unused"])
     with pytest.raises(DissectionError, match=r"'flat' puts out \(2, 64\); expected \(B, units, rows, columns\)"):
         dissect_generator(painter, finder, latents(2, 4), ["flat"])

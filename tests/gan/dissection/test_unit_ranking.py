@@ -90,7 +90,7 @@ def test_a_record_holds_what_was_found(dissection):
     unit = record["units"][4]
     assert (unit["iou_label"], unit["iou_labelnum"], unit["iou_cat"], unit["interp"]) == ("c_3", 2, "cluster", True)
     assert unit["iou"] == pytest.approx(unit["ic"] / (unit["cc"] + unit["lc"] - unit["ic"]))
-    assert unit["level"] == pytest.approx(found.levels[4].item())
+    assert unit["level"] == pytest.approx(found.thresholds[4].item())
     assert [top["imgnum"] for top in unit["top"]] == found.top[4].tolist()
     group = next(group for group in record["labels"] if group["label"] == "c_3")
     assert 4 in group["units"]

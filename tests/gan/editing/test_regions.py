@@ -139,6 +139,6 @@ def test_a_region_that_would_vanish_keeps_the_cell_of_its_peak():
         (lambda: region(heat(torch.zeros(2, 3, 4, 5)), border=-1), "0 or more, got -1"),
     ],
 )
-def test_faults_are_named(call, message):
+def test_errors_are_named(call, message):
     with pytest.raises(RegionError, match=message):
         call()

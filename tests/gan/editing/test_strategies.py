@@ -1,4 +1,4 @@
-"""Edited negatives of a batch: against the published loop over images, retries, bounds, randomness, faults."""
+"""Edited negatives of a batch: against the published loop over images, retries, bounds, randomness, errors."""
 
 import pytest
 import torch
@@ -39,14 +39,16 @@ def seeded(seed=0):
 
 
 def loop_over_images(model, positives, found, rankings, first_units):
-    """The published rule for one cluster, one image at a time: images, retries and whether the bar was reached."""
+    """The published rule for one cluster, one image at a time: images, retries and whether the change threshold was
+    reached.
+    """
     images, retries = [], []
     for i in range(len(positives.latents)):
         one = heat(found.values[i : i + 1, :, :, None])
         inside = resized_region(region(one, 0.95), 16)[:, None].float()
         positive = encoder_input(positives.images[i : i + 1])
-        change, bar, threshold, count, tries = 0.0, 0.95, 0.95, dict(first_units), 0
-        while change < bar:
+        change, needed, threshold, count, tries = 0.0, 0.95, 0.95, dict(first_units), 0
+        while change < needed:
             mask = region(one, threshold).float()
             edits = {}
             for name, (channels, *_) in positives.shapes.items():
@@ -58,7 +60,7 @@ def loop_over_images(model, positives, found, rankings, first_units):
                 image = model(positives.latents[i : i + 1])
             difference = (encoder_input(image) - positive) * inside
             change = float(difference.norm() / (positive * inside).norm())
-            threshold, bar, tries = threshold - 0.1, bar - 0.05, tries + 1
+            threshold, needed, tries = threshold - 0.1, needed - 0.05, tries + 1
         images.append(image)
         retries.append(tries - 1)
     return torch.cat(images), retries
@@ -123,7 +125,7 @@ def test_only_images_that_have_not_changed_enough_are_drawn_again(model, pairs):
 
 def test_retries_are_bounded_and_the_most_changed_attempt_is_kept(model, pairs, monkeypatch):
     positives, found, *_ = pairs
-    monkeypatch.setattr(editing, "BAR", 1e9)
+    monkeypatch.setattr(editing, "CHANGE_THRESHOLD", 1e9)
     few = random_edits(model, positives, found, seeded(), max_retries=0)
     more = random_edits(model, positives, found, seeded(), max_retries=6)
     assert not few.reached.any()
@@ -141,16 +143,19 @@ def test_the_bar_of_random_edits_falls_sometimes(model, pairs, monkeypatch):
 
     def spy(model, positives, found, propose, *rest):
         rows = torch.arange(BATCH)
-        seen.extend(propose(attempt, rows).bar.clone() for attempt in range(200))
+        seen.extend(propose(attempt, rows).threshold.clone() for attempt in range(200))
         return original(model, positives, found, propose, *rest)
 
     monkeypatch.setattr(editing, "redraw_until", spy)
     random_edits(model, positives, found, seeded(), max_retries=199)
-    bars = torch.stack(seen)
-    assert (bars.diff(dim=0) <= 0).all()
-    assert sorted({round(bar, 2) for bar in bars[0].tolist()}) == [0.94, 0.95]  # fallen before it is compared
+    thresholds = torch.stack(seen)
+    assert (thresholds.diff(dim=0) <= 0).all()
+    assert sorted({round(needed, 2) for needed in thresholds[0].tolist()}) == [
+        0.94,
+        0.95,
+    ]  # fallen before it is compared
     # 200 attempts, a step of 0.01 with probability 0.2: a fall of 0.4 in the mean of six images, deviation 0.023.
-    assert float(0.95 - bars[-1].mean()) == pytest.approx(0.4, abs=0.1)
+    assert float(0.95 - thresholds[-1].mean()) == pytest.approx(0.4, abs=0.1)
 
 
 def test_half_of_the_units_are_switched_off(model, pairs):
@@ -231,7 +236,7 @@ def test_features_are_normalised_before_they_are_compared(pairs):
     torch.testing.assert_close(cluster_similarities(picked, centroids, mean, std), expected)
 
 
-def test_faults_are_named(model, pairs):
+def test_errors_are_named(model, pairs):
     positives, found, similarities, units = pairs
     with pytest.raises(LayerNameError, match=r"layer9.*layer1, layer2, layer3, layer4, layer5, layer6"):
         generate(model, positives.latents, ["layer9"])
@@ -252,7 +257,9 @@ def test_faults_are_named(model, pairs):
 
 
 def test_the_probability_of_units_rises_where_the_bar_does_not_fall(model, pairs, monkeypatch):
-    """surisdi/learning-by-drawing experiments.py: p = 0.4; after each attempt p += 0.05, or the bar falls by 0.01."""
+    """surisdi/learning-by-drawing experiments.py: p = 0.4; after each attempt p += 0.05, or the change threshold falls
+    by 0.01.
+    """
     positives, found, *_ = pairs
     seen, falls = [], torch.rand(9, BATCH, 1, generator=seeded(3))
 
@@ -272,12 +279,12 @@ def test_the_probability_of_units_rises_where_the_bar_does_not_fall(model, pairs
     monkeypatch.setattr(editing, "redraw_until", spy)
     random_edits(model, positives, found, seeded(), probability=0.4, probability_step=0.05)
     for row in range(BATCH):
-        p, bar = 0.4, 0.95
+        p, needed = 0.4, 0.95
         for attempt, proposal in enumerate(seen):
             for units in proposal.units.values():
                 assert int(units[row].sum()) == min(round((p - 0.4) / 0.05), units.shape[1])
             if float(falls[attempt, row]) >= 0.2:
                 p += 0.05
             else:
-                bar -= 0.01
-            assert float(proposal.bar[row]) == pytest.approx(bar, abs=1e-5)
+                needed -= 0.01
+            assert float(proposal.threshold[row]) == pytest.approx(needed, abs=1e-5)

@@ -15,7 +15,7 @@ def linear(images):
 
 
 @pytest.fixture
-def pictures():
+def samples():
     generator = torch.Generator().manual_seed(0)
     return torch.randn(2, 4, 3, 1, 1, generator=generator)
 
@@ -37,17 +37,17 @@ def test_relativistic_pairs_by_hand():
     torch.testing.assert_close(adversarial.relativistic_discriminator(real + 7, fake + 7), found)
 
 
-def test_penalties_of_a_linear_critic(pictures):
+def test_penalties_of_a_linear_critic(samples):
     """Its gradient is the same everywhere: (5 - 1)^2 and 5^2."""
-    real, fake = pictures
+    real, fake = samples
     mix = torch.rand(4, generator=torch.Generator().manual_seed(1))
     assert adversarial.gradient_penalty(linear, real, fake, mix).item() == pytest.approx(16, rel=1e-5)
     assert adversarial.r1_penalty(linear, real).item() == pytest.approx(25, rel=1e-5)
 
 
-def test_the_gradient_penalty_is_taken_at_the_mixed_points(pictures):
+def test_the_gradient_penalty_is_taken_at_the_mixed_points(samples):
     """For D(x) = |x|^2 / 2 the gradient is the point itself."""
-    real, fake = pictures
+    real, fake = samples
     mix = torch.tensor([0.0, 0.25, 0.5, 1.0])
     points = real + mix.view(-1, 1, 1, 1) * (fake - real)
     expected = (points.flatten(1).norm(dim=1) - 1).square().mean()
@@ -59,8 +59,8 @@ def test_the_gradient_penalty_is_taken_at_the_mixed_points(pictures):
     torch.testing.assert_close(adversarial.r1_penalty(critic, real), real.square().flatten(1).sum(dim=1).mean())
 
 
-def test_penalties_reach_the_critics_weights(pictures):
-    real, fake = pictures
+def test_penalties_reach_the_critics_weights(samples):
+    real, fake = samples
     weight = torch.ones(3, requires_grad=True)
 
     def critic(images):
@@ -74,8 +74,8 @@ def test_penalties_reach_the_critics_weights(pictures):
     torch.testing.assert_close(weight.grad, torch.full((3,), 2 * (norm - 1) / norm))  # of (|w| - 1)^2
 
 
-def test_objectives_weigh_their_terms(pictures):
-    real, fake = pictures
+def test_objectives_weigh_their_terms(samples):
+    real, fake = samples
     mix = torch.full((4,), 0.5)
     terms = WassersteinPenalty(penalty=10, drift=0).discriminator(linear, real, fake, 0, mix)
     assert terms["gradient_penalty"].item() == pytest.approx(160, rel=1e-5)
@@ -83,8 +83,8 @@ def test_objectives_weigh_their_terms(pictures):
     torch.testing.assert_close(WassersteinPenalty().generator(linear, real, fake), -linear(fake).mean())
 
 
-def test_the_relativistic_objective(pictures):
-    real, fake = pictures
+def test_the_relativistic_objective(samples):
+    real, fake = samples
     objective = RelativisticR1R2(gamma_per_pixel=0.1, every=2)
     terms = objective.discriminator(linear, real, fake, 0, torch.rand(4))
     assert terms["r1"].item() == pytest.approx(0.5 * 0.1 * 2 * 25, rel=1e-5)
@@ -98,11 +98,11 @@ def test_the_relativistic_objective(pictures):
     assert (drawn.grad * SLOPE).sum() < 0  # the generator raises its own logits
 
 
-def test_the_relativistic_penalty_falls_geometrically(pictures):
+def test_the_relativistic_penalty_falls_geometrically(samples):
     objective = RelativisticR1R2(gamma_per_pixel=0.1, every=1, final_gamma_per_pixel=0.001, fall=(10, 20))
     found = [objective.gamma(step) for step in (0, 10, 15, 20, 99)]
     assert found == pytest.approx([0.1, 0.1, 0.01, 0.001, 0.001])
-    real, fake = pictures
+    real, fake = samples
     terms = objective.discriminator(linear, real, fake, 15, torch.rand(4))
     assert terms["r2"].item() == pytest.approx(0.5 * 0.01 * 25, rel=1e-5)
     with pytest.raises(ProganError, match=r"fall: found \[5, 5\]"):

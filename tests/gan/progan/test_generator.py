@@ -2,12 +2,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gan.progan.generator import ProganError, ProganGenerator, ScaledConv, doubled, pixel_norm, sizes
+from gan.progan.generator import ProganError, ProganGenerator, ScaledConv, pixel_norm, sizes, upsampled_kernel
 from gan.progan.growing import (
     GrowingGenerator,
     ProganDiscriminator,
     blend,
-    minibatch_spread,
+    minibatch_std,
 )
 
 WIDTHS = [8, 6, 4]
@@ -80,7 +80,7 @@ def test_halving_in_the_convolution_is_halving_after_it():
     maps = torch.randn(2, 3, 6, 6)
     slow = F.avg_pool2d(F.conv2d(maps, conv.weight * conv.scale, conv.bias, padding=1), 2)
     torch.testing.assert_close(conv(maps), slow, rtol=1e-4, atol=1e-5)
-    assert doubled(torch.ones(1, 1, 3, 3))[0, 0, 1, 1] == 4
+    assert upsampled_kernel(torch.ones(1, 1, 3, 3))[0, 0, 1, 1] == 4
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
@@ -106,9 +106,9 @@ def test_fading_goes_from_the_doubled_lower_level_to_the_level_alone():
     torch.testing.assert_close(blend(model(latents, 1), fine, 1.0), fine)
 
 
-@pytest.mark.parametrize("depth", [1, 2])
-def test_the_discriminator_fades_from_the_lower_level(depth):
-    model = ProganDiscriminator(WIDTHS, group=2, depth=depth)
+@pytest.mark.parametrize("convolutions", [1, 2])
+def test_the_discriminator_fades_from_the_lower_level(convolutions):
+    model = ProganDiscriminator(WIDTHS, group=2, convolutions=convolutions)
     images = torch.randn(4, 3, 16, 16)
     below = model(F.avg_pool2d(images, 2), 1)
     torch.testing.assert_close(model(images, 2, alpha=0.0), below, rtol=1e-4, atol=1e-5)
@@ -126,11 +126,11 @@ def test_the_discriminator_names_the_size_it_expects():
 
 def test_spread_is_the_mean_deviation_within_each_group():
     maps = torch.randn(6, 2, 3, 3)
-    found = minibatch_spread(maps, 3)
+    found = minibatch_std(maps, 3)
     for first in (0, 3):
         group = maps[first : first + 3]
         expected = (group.var(dim=0, correction=0) + 1e-8).sqrt().mean()
         torch.testing.assert_close(found[first : first + 3, 2], expected.expand(3, 3, 3))
     assert torch.equal(found[:, :2], maps)
-    whole = minibatch_spread(maps, 4)[:, 2]  # four do not divide six
+    whole = minibatch_std(maps, 4)[:, 2]  # four do not divide six
     assert torch.equal(whole, whole[0, 0, 0].expand(6, 3, 3))

@@ -14,7 +14,7 @@ WIDTHS = [8, 8, 8, 8]  # 32 pixels
 def make():
     torch.manual_seed(0)
     segmenter = AttributeSegmenter(SmallSegmenter((4, 6, 8)))
-    return ProjectedDiscriminator(WIDTHS, segmenter, head_width=5, group=2, depth=1)
+    return ProjectedDiscriminator(WIDTHS, segmenter, head_width=5, group=2, convolutions=1)
 
 
 @pytest.mark.parametrize("level", [1, 3])

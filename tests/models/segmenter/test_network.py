@@ -10,8 +10,8 @@ from models.segmenter.network import AttributeSegmenter, DilatedSegmenter, Score
 from models.weights import WeightsError
 
 
-def pictures(count=2, side=32):
-    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(1)) * 2 - 1
+def samples(count=2, resolution=32):
+    return torch.rand(count, 3, resolution, resolution, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
 @pytest.fixture
@@ -20,35 +20,35 @@ def small():
     return AttributeSegmenter(SmallSegmenter(widths=(4, 6, 8))).eval()
 
 
-@pytest.mark.parametrize("side", [32, 45])
-def test_the_small_network_scores_every_pixel(small, side):
-    images = pictures(side=side)
+@pytest.mark.parametrize("resolution", [32, 45])
+def test_the_small_network_scores_every_pixel(small, resolution):
+    images = samples(resolution=resolution)
     assert isinstance(small, Segmenter)
-    assert small(images).scores.shape == (2, 18, side, side)
+    assert small(images).scores.shape == (2, 18, resolution, resolution)
     maps = small.segment(images)
     assert maps.dtype == torch.bool
-    assert maps.shape == (2, 18, side, side)
+    assert maps.shape == (2, 18, resolution, resolution)
     assert torch.equal(maps[:, 16], ~maps[:, 17])
     probabilities = small.probabilities(images)
-    assert torch.allclose(probabilities.sum(1), torch.ones(2, side, side))
+    assert torch.allclose(probabilities.sum(1), torch.ones(2, resolution, resolution))
     assert torch.equal(attribute_labels(probabilities), attribute_labels(small(images).scores))
 
 
 def test_gradients_reach_every_parameter():
     network = SmallSegmenter(widths=(4, 6, 8))
-    network(pictures()).scores.square().mean().backward()
+    network(samples()).scores.square().mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters() if p.dim() > 1)
 
 
 def test_the_published_network_in_training_has_a_deep_head():
     torch.manual_seed(0)
     network = DilatedSegmenter().train()
-    scores, deep = network(pictures(2, 32))
+    scores, deep = network(samples(2, 32))
     assert scores.shape == deep.shape == (2, 18, 4, 4)
     (scores.mean() + deep.mean()).backward()
     assert all(p.grad is not None for p in network.parameters())
     with torch.no_grad():
-        assert network.eval()(pictures(1, 32)).deep is None
+        assert network.eval()(samples(1, 32)).deep is None
 
 
 class Known(nn.Module):
@@ -62,7 +62,7 @@ class Known(nn.Module):
 
 
 def test_maps_have_the_asked_size_and_values_beyond_are_clipped():
-    segmenter = AttributeSegmenter(Known(), side=128)
+    segmenter = AttributeSegmenter(Known(), resolution=128)
     bright = torch.full((1, 3, 16, 16), 7.0)
     maps = segmenter.segment(bright)
     assert maps.shape == (1, 18, 128, 128)
@@ -73,7 +73,7 @@ def test_maps_have_the_asked_size_and_values_beyond_are_clipped():
 
 
 def test_single_classes_are_right_for_all_labels(small):
-    images = pictures()
+    images = samples()
     maps = small.segment(images)
     shares = []
     for label in range(18):
@@ -88,13 +88,13 @@ def test_single_classes_are_right_for_all_labels(small):
     assert images.grad.abs().sum() > 0
 
 
-def test_bad_pictures(small):
+def test_bad_images(small):
     with pytest.raises(SegmentationError, match=r"images of shape \(3, 32, 32\)"):
         small.segment(torch.zeros(3, 32, 32))
-    with pytest.raises(SegmentationError, match="expected at least 16 pixels a side"):
+    with pytest.raises(SegmentationError, match="expected at least 16 pixels high and wide"):
         small.segment(torch.zeros(1, 3, 8, 8))
     with pytest.raises(SegmentationError, match="label -1"):
-        small.predict_single_class(pictures(), -1)
+        small.predict_single_class(samples(), -1)
     with pytest.raises(ValueError, match="positive widths"):
         SmallSegmenter(widths=(0, 1, 1))
 
@@ -103,7 +103,7 @@ def test_files(small, tmp_path):
     path = save_segmenter(small, tmp_path / "one.safetensors", {"seed": 3})
     again = load_segmenter(path)
     assert not again.training
-    assert torch.equal(again.segment(pictures()), small.segment(pictures()))
+    assert torch.equal(again.segment(samples()), small.segment(samples()))
     assert json.loads(path.with_suffix(".json").read_text())["seed"] == 3
     with pytest.raises(WeightsError, match="the network is a Known"):
         save_segmenter(AttributeSegmenter(Known()), path, {})

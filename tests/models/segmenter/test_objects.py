@@ -11,7 +11,7 @@ from datasets.world.scene.sample import sample_scene
 from datasets.world.scene.seen import seen_scene
 from models.segmenter.file import load_segmenter
 from models.segmenter.labels import ATTRIBUTE_GROUPS, SegmentationError
-from models.segmenter.objects import describe, seen_objects, sureness
+from models.segmenter.objects import describe, least_confidence, seen_objects
 from tests.datasets.world.channels import attribute_channels
 
 NAMES = [group.name for group in ATTRIBUTE_GROUPS]
@@ -19,14 +19,14 @@ NAMES = [group.name for group in ATTRIBUTE_GROUPS]
 
 @pytest.fixture(scope="module")
 def near():
-    """Held-out scenes as the generator's, their pictures in [-1, 1] and instance masks."""
+    """Held-out scenes as the generator's, their images in [-1, 1] and instance masks."""
     scenes = [near_scene(9_000_000 + seed, 1, 2) for seed in range(60)]
-    pictures = render(scenes, 64)
-    return scenes, pictures.image.permute(0, 3, 1, 2).float() / 127.5 - 1, pictures.instances
+    images = render(scenes, 64)
+    return scenes, images.image.permute(0, 3, 1, 2).float() / 127.5 - 1, images.instances
 
 
 def separated(scene, instances):
-    """Whether no two objects of a scene touch in the picture."""
+    """Whether no two objects of a scene touch in the image."""
     for k in range(1, len(scene.objects) + 1):
         mask = torch.nn.functional.max_pool2d((instances == k).float()[None], 3, 1, 1)[0] > 0
         if (mask & (instances > 0) & (instances != k)).any():
@@ -35,7 +35,7 @@ def separated(scene, instances):
 
 
 def matched(scene, objects):
-    """Pairs of true and seen objects, by their places in the picture; None when their number differs."""
+    """Pairs of true and seen objects, by their places in the image; None when their number differs."""
     if len(objects) != len(scene.objects):
         return None
     order = np.argsort(project(scene, 1)[:, 0])
@@ -52,7 +52,7 @@ def test_perfect_maps_give_the_truth(near):
         centres = np.sort(project(scene, 1)[:, 0])
         for (true, seen), centre in zip(pairs, centres, strict=True):
             assert {name: getattr(true, name) for name in NAMES} == seen.attributes
-            assert seen.sureness == pytest.approx(1)
+            assert seen.least_confidence == pytest.approx(1)
             assert abs(seen.x - centre) < 0.03
             assert seen.share == pytest.approx(seen.mask.mean())
 
@@ -103,7 +103,7 @@ def test_touching_colours_are_two_and_crumbs_belong_to_what_is_around():
     assert red.box == (0.25, 0.25, 0.5, 0.5)
     assert red.confidence["colour"] == pytest.approx(0.99)
     assert red.confidence["shape"] == 1
-    assert sureness([red, green]) == pytest.approx(0.99)
+    assert least_confidence([red, green]) == pytest.approx(0.99)
     assert not red.cut
 
 
@@ -114,7 +114,7 @@ def test_noise_is_no_object():
     for channel in (0, 2, 4, 8, 17):
         maps[channel, 5, 5:9] = 1
     assert seen_objects(maps) == []
-    assert sureness([]) == 0
+    assert least_confidence([]) == 0
     assert len(seen_objects(maps, smallest=0.001)) == 1
 
 

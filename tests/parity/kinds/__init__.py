@@ -58,7 +58,7 @@ def may_differ(kind: str, output: str) -> float:
 
 
 def run(case: "Case") -> Arrays:
-    """Make a case's outputs; a group that fails is told in one line on stderr, and its outputs are missing.
+    """Make a case's outputs; a group that fails is reported in one line on stderr, and its outputs are missing.
 
     Raises:
         UnknownKindError: The case has a form of its kind that is not known.

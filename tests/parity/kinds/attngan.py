@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from gan.attngan.generator import AttnganGenerator, Drawn
+from gan.attngan.generator import AttnganGenerator, GeneratedBatch
 from published import load_published
 from tests.parity.case import Case
 from tests.parity.kinds import Arrays, Groups
@@ -22,7 +22,7 @@ def groups(case: Case) -> Groups:
         model.mixed_masks = True
         found = draw(model, case, eps)
         condition = found.mean + eps * (found.log_variance / 2).exp()
-        return pictured(found) | {
+        return shown(found) | {
             "mu": found.mean.numpy(),
             "logvar": found.log_variance.numpy(),
             "eps": eps.numpy(),
@@ -42,19 +42,19 @@ def groups(case: Case) -> Groups:
 
 
 @torch.no_grad()
-def draw(model: AttnganGenerator, case: Case, eps: torch.Tensor) -> Drawn:
+def draw(model: AttnganGenerator, case: Case, eps: torch.Tensor) -> GeneratedBatch:
     """Draw the case's batch."""
     inputs = [case.tensor(name) for name in ("z", "sent_emb", "word_embs")]
     return model(*inputs, case.tensor("captions") == 0, eps)
 
 
-def pictured(found: Drawn) -> dict[str, np.ndarray]:
-    """Pictures of 64 pixels and words' weights of 16 by their names in the cases."""
+def shown(found: GeneratedBatch) -> dict[str, np.ndarray]:
+    """Images of 64 pixels and words' weights of 16 by their names in the cases."""
     images = {f"image{image.shape[-1]}": thinned(image, 64) for image in found.images}
     return images | {f"att{place}": thinned(maps, 16) for place, maps in enumerate(found.attention, start=1)}
 
 
-def thinned(maps: torch.Tensor, side: int) -> np.ndarray:
+def thinned(maps: torch.Tensor, resolution: int) -> np.ndarray:
     """Every so many places, so that a side is left."""
-    step = maps.shape[-1] // side
+    step = maps.shape[-1] // resolution
     return maps[..., ::step, ::step].numpy()

@@ -21,7 +21,7 @@ def _scores(case: Case, file: str) -> Arrays:
     """Features and probabilities of one discriminator."""
     (model,) = load_published("attngan_discriminators", case.folder / file)
     name = file.removesuffix(".pth")
-    features = model(case.tensor(f"images{model.side}_u8").float() / 127.5 - 1)
+    features = model(case.tensor(f"images{model.resolution}_u8").float() / 127.5 - 1)
     found = {
         f"{name}_features": features[:, ::4],
         f"{name}_cond": model.with_sentence(features, case.tensor("sent_emb")).sigmoid(),

@@ -15,7 +15,7 @@ ORDER = [3, 2, 0, 1, 4]  # size, material, shape, colour, ground -> colour, shap
 
 
 def groups(case: Case) -> Groups:
-    """The network on the normalised pictures, and on the same times a gain."""
+    """The network on the normalised images, and on the same times a gain."""
     for name in case.files:
         torch.save(case.state(name), case.folder / name)
     segmenter = load_published("clevr_segmenter", case.folder)

@@ -22,7 +22,7 @@ def groups(case: Case) -> Groups:
 
     def fixed(fraction: float) -> Arrays:
         layer = dissect_samples(samples, fraction).layers[LAYER]
-        found = {"levels": layer.levels, "iou": layer.iou, "iqr": layer.iqr}
+        found = {"levels": layer.thresholds, "iou": layer.iou, "iqr": layer.iqr}
         return {f"{name}_q{fraction:g}": values.numpy() for name, values in found.items()}
 
     def chosen() -> Arrays:
@@ -31,7 +31,7 @@ def groups(case: Case) -> Groups:
         best = layer.selection
         assert best is not None
         outputs = {
-            "levels_iqr": layer.levels,
+            "levels_iqr": layer.thresholds,
             "iou_iqr": layer.iou,
             "iqr_iqr": layer.iqr,
             "total_counts": found.total_counts,
@@ -39,7 +39,8 @@ def groups(case: Case) -> Groups:
             "category_activation_counts": layer.category_activations,
             "intersection_counts": layer.intersections,
             "select_max_iqr": best.iqr,
-            **{f"select_max_iqr_{name}": getattr(best, name) for name in ("level", "quantile", "iou", "agreement")},
+            **{f"select_max_iqr_{name}": getattr(best, name) for name in ("quantile", "iou", "agreement")},
+            "select_max_iqr_level": best.threshold,
         }
         return {name: np.asarray(values) for name, values in outputs.items()}
 

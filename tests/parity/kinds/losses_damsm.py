@@ -28,7 +28,7 @@ class Stub:
         self.unconditional = unconditional
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Features of pictures."""
+        """Features of images."""
         return images.flatten(1) @ self.feat
 
     def logits(self, features: Tensor, sentences: Tensor) -> Logits:
@@ -87,9 +87,9 @@ def groups(case: Case) -> Groups:
         real, sentences = leaf(case, "real_imgs0"), leaf(case, "sent_emb")
         stub = Stub(case, 0, unconditional)
         features = stub(real)
-        told, made = stub.logits(features, sentences), stub.logits(stub(case.tensor("fake_imgs0")), sentences)
+        message, made = stub.logits(features, sentences), stub.logits(stub(case.tensor("fake_imgs0")), sentences)
         wrong = stub.logits(features[:-1], sentences[1:]).fitting
-        loss = attngan_discriminator(told.fitting, made.fitting, wrong, told.alone, made.alone)
+        loss = attngan_discriminator(message.fitting, made.fitting, wrong, message.alone, made.alone)
         by_name = {f"d_grad_real{ending}": real, f"d_grad_sent{ending}": sentences}
         return {f"d_loss{ending}": loss.detach().numpy()} | gradients(loss, by_name)
 

@@ -69,11 +69,11 @@ def _triplets(case: Case) -> Groups:
 
 def _wnhsu(case: Case) -> Groups:
     def compute(name: str, kind: str) -> Arrays:
-        imposters = case.tensor("impostor_image"), case.tensor("impostor_audio")
+        impostors = case.tensor("impostor_image"), case.tensor("impostor_audio")
 
         def loss(image: Tensor, audio: Tensor, **_: Tensor) -> Tensor:
             scores = similarity(image, audio.squeeze(2), case.tensor("nframes"), kind, min_frames=0)
-            return losses.sampled_margin_rank(scores, *imposters, case.hyper["margin"]).reshape(1)
+            return losses.sampled_margin_rank(scores, *impostors, case.hyper["margin"]).reshape(1)
 
         return _with_gradients(name, _leaves(case), loss)
 

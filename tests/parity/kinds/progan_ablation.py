@@ -31,8 +31,8 @@ def groups(case: Case) -> Groups:
     def variant(name: str, mask: str, value: str | None) -> Arrays:
         with recorded(generator, [layer]) as record:
             generator(latents)
-        side = record[layer].shape[2:]
-        edit = Edit(_at(case.tensor(mask), side), None if value is None else _at(case.tensor(value), side))
+        resolution = record[layer].shape[2:]
+        edit = Edit(_at(case.tensor(mask), resolution), None if value is None else _at(case.tensor(value), resolution))
         with edited(generator, {layer: edit}):
             return {f"image_{name}": _thinned(generator(latents), every)}
 
@@ -40,9 +40,9 @@ def groups(case: Case) -> Groups:
     return {"plain": plain} | variants
 
 
-def _at(mask: Tensor, side: torch.Size) -> Tensor:
+def _at(mask: Tensor, resolution: torch.Size) -> Tensor:
     """A mask with rows and columns at the layer's resolution."""
-    return mask if mask.dim() < 3 else resize_mask(mask, (side[0], side[1]))
+    return mask if mask.dim() < 3 else resize_mask(mask, (resolution[0], resolution[1]))
 
 
 def _thinned(image: Tensor, every: int) -> np.ndarray:

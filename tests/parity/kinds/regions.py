@@ -1,4 +1,4 @@
-"""Where a picture is edited: the region around the strongest cell of a matchmap, and its resized forms."""
+"""Where an image is edited: the region around the strongest cell of a matchmap, and its resized forms."""
 
 from functools import partial
 
@@ -21,7 +21,10 @@ def groups(case: Case) -> Groups:
             f"region_{name}": _packed(masks),
             f"peak_{name}": found.peaks.numpy(),
             f"cells_{name}": masks.sum((1, 2)).numpy(),
-            **{f"resized_{side}_{name}": _packed(resized_region(masks, side)) for side in hyper["sides"]},
+            **{
+                f"resized_{resolution}_{name}": _packed(resized_region(masks, resolution))
+                for resolution in hyper["sides"]
+            },
         }
 
     return {name: partial(regions, name, threshold) for name, threshold in hyper["thresholds"].items()}

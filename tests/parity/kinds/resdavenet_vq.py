@@ -48,8 +48,8 @@ def _layer(case: Case, speech: ResDavenetVq, name: str) -> Arrays:
     """Features, codes and losses of one quantiser, with all frames and with the valid ones only."""
     rows, features = slice(None, None, case.hyper["row_stride"]), slice(None, None, case.hyper["feat_stride"])
     mel, nframes, stage = case.tensor("mel"), case.tensor("nframes"), int(name[-1]) - 1
-    before, made = list(speech.passes(mel))[stage]
-    masked = list(speech.passes(mel, nframes))[stage][1]
+    before, made = list(speech.run_stages(mel))[stage]
+    masked = list(speech.run_stages(mel, nframes))[stage][1]
 
     def flat(maps: torch.Tensor) -> np.ndarray:
         return maps.transpose(1, 2).flatten(0, 1)[rows, features].numpy()

@@ -12,7 +12,7 @@ from engine.schedules import step_decay
 from evaluation.retrieval.recall import recall_metrics, retrieve
 from models.resdavenet_vq import ResDavenetVq
 from models.similarity import Similarity
-from models.vector_quantizer import Quantizing
+from models.vector_quantizer import CodebookConfig
 from published.key_map import convolutions_1d, rename
 from published.resdavenet_vq.experiment import SPEECH_RULES, UNUSED
 from tasks.speech_image import Ranking
@@ -36,8 +36,8 @@ def _networks(case: Case) -> tuple[nn.Module, ResDavenetVq]:
     """Both networks with the case's weights, in float64."""
     hyper = case.hyper
     sizes = {name: tuple(hyper[name]) for name in ("layer_widths", "layer_depths")}
-    how = Quantizing(commitment_cost=hyper["commitment_cost"])
-    settings = {"kernel": hyper["kernel"], "jitter": 0.0, "quantizing": how}
+    how = CodebookConfig(commitment_cost=hyper["commitment_cost"])
+    settings = {"kernel": hyper["kernel"], "jitter": 0.0, "codebook": how}
     speech = ResDavenetVq(hyper["turn_on"], hyper["codes"], **sizes, **settings)
     state = {name: value for name, value in case.state("audio_model").items() if not name.startswith(UNUSED)}
     own = convolutions_1d(rename(state, SPEECH_RULES, case.name))
@@ -49,7 +49,7 @@ def _networks(case: Case) -> tuple[nn.Module, ResDavenetVq]:
 
 def _trained(case: Case, image: nn.Module, speech: ResDavenetVq) -> Arrays:
     """Losses and learning rates of all steps."""
-    hyper, mel, pictures, nframes = case.hyper, case.tensor("mel"), case.tensor("image"), case.tensor("nframes")
+    hyper, mel, images, nframes = case.hyper, case.tensor("mel"), case.tensor("image"), case.tensor("nframes")
     weights = [*speech.parameters(), *image.parameters()]
     optimizer = torch.optim.Adam(weights, lr=hyper["lr"], weight_decay=hyper["weight_decay"])
     decay = {"every_epochs": hyper["lr_decay"], "factor": hyper["lr_decay_multiplier"], "first_epoch": 1}
@@ -63,8 +63,8 @@ def _trained(case: Case, image: nn.Module, speech: ResDavenetVq) -> Arrays:
     for step, drawn in enumerate(case.tensor("impostors")):
         rows = (step * hyper["batch_step"] + torch.arange(hyper["batch_size"])) % len(mel)
         found["learning_rate"].append(optimizer.param_groups[0]["lr"])
-        maps, captions = image(pictures[rows]), speech(mel[rows], nframes[rows])
-        with mock.patch("tasks.speech_image.objective.draw_imposters", side_effect=list(drawn)):
+        maps, captions = image(images[rows]), speech(mel[rows], nframes[rows])
+        with mock.patch("tasks.speech_image.objective.draw_impostors", side_effect=list(drawn)):
             values = objective(maps, captions, {}, SimpleNamespace(generator=None)).parts
         loss = sum(values.values()) + sum(captions.losses.values())
         optimizer.zero_grad()

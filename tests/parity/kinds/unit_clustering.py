@@ -27,9 +27,9 @@ def groups(case: Case) -> Groups:
             "std": found.std.numpy(),
         }
 
-    def labels(ending: str, side: int | None) -> Arrays:
+    def labels(ending: str, resolution: int | None) -> Arrays:
         stored = (case.tensor(name).double() for name in ("seg_clusters", "seg_mean", "seg_std"))
-        scores = cluster_scores(case.tensor("seg_features"), Clusters(*stored), side)
+        scores = cluster_scores(case.tensor("seg_features"), Clusters(*stored), resolution)
         numbers = torch.arange(1, scores.shape[1] + 1)[:, None, None] * (scores > hyper["segment_threshold"])
         return {f"labels_{ending}": numbers.numpy().astype(np.uint8)}
 

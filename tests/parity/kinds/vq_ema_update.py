@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from models.vector_quantizer import Quantizing, VectorQuantizer
+from models.vector_quantizer import CodebookConfig, VectorQuantizer
 from tests.parity.case import Case
 from tests.parity.kinds import Arrays, Groups
 
@@ -15,8 +15,8 @@ def groups(case: Case) -> Groups:
     hyper = case.hyper
 
     def updates() -> Arrays:
-        how = Quantizing(hyper["commitment_cost"], hyper["decay"], hyper["epsilon"])
-        quantizer = VectorQuantizer(hyper["num_embeddings"], hyper["embedding_dim"], how)
+        config = CodebookConfig(hyper["commitment_cost"], hyper["decay"], hyper["epsilon"])
+        quantizer = VectorQuantizer(hyper["num_embeddings"], hyper["embedding_dim"], config)
         state = case.state("quantN.*")
         quantizer.load_state_dict({OURS[name]: value for name, value in state.items()}, strict=False)
         quantizer.train()

@@ -50,7 +50,7 @@ def test_codebooks_and_settings_are_read(tmp_path, image_state):
     speech = load_published("resdavenet_vq", tmp_path).speech
     assert speech.turn_on == "01000"
     assert speech.jitter.probability == 0.2
-    assert speech.quantizers["quant2"].how.commitment_cost == 0.3
+    assert speech.quantizers["quant2"].config.commitment_cost == 0.3
     assert torch.equal(speech.quantizers["quant2"].codebook, codebook)
     assert torch.equal(speech.quantizers["quant2"].sums, 2 * codebook)
     assert bool(speech.quantizers["quant2"].placed)

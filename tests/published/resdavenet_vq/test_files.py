@@ -59,7 +59,7 @@ class Handler(BreakingHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    """A server of two models, whose MD5 sums are put in the place of the published ones."""
+    """A server of two models, whose MD5 sums are put instead of the published ones."""
     files = {}
     for name, content in (("RDVQ_01100", tar(FILES)), ("RDVQ_00000", zipped(FILES))):
         sum_of = hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -112,7 +112,7 @@ def test_another_md5_is_refused_and_a_web_page_is_called_one(server, tmp_path):
         fetch_models(["RDVQ_01100"], tmp_path, server.url)
 
 
-def test_unknown_models_and_refusals_are_told(server, tmp_path):
+def test_unknown_models_and_refusals_are_reported(server, tmp_path):
     with pytest.raises(DownloadError, match=r"no published model 'RDVQ_9': choose among RDVQ_00000, "):
         fetch_models(["RDVQ_9"], tmp_path, server.url)
     with pytest.raises(DownloadError, match="the server answered 404"):
@@ -120,7 +120,7 @@ def test_unknown_models_and_refusals_are_told(server, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"no archive at all", "is no whole tar or zip file"),
         (tar({"other.txt": b"x"}), r"holds no args\.pkl: it is not an experiment folder"),
@@ -131,11 +131,11 @@ def test_unknown_models_and_refusals_are_told(server, tmp_path):
         (zipped(FILES).replace(b"speechspeech", b"speechspeecx", 1), "Bad CRC-32"),
     ],
 )
-def test_bad_archives(tmp_path, content, told):
+def test_bad_archives(tmp_path, content, message):
     archive = tmp_path / "inner" / "a.archive"
     archive.parent.mkdir()
     archive.write_bytes(content)
-    with pytest.raises(DownloadError, match=told):
+    with pytest.raises(DownloadError, match=message):
         unpack_experiment(archive, archive.parent / "out")
     assert [path.name for path in archive.parent.iterdir()] == ["a.archive"]
     assert [path.name for path in tmp_path.iterdir()] == ["inner"]

@@ -136,21 +136,21 @@ def test_the_script_says_it_in_one_sentence(server, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--attempts", "0"], "in 0 attempts: expected a number of at least 1"),
         (["--data", "{}/taken"], "taken/audio_clevrgan_natural/name_list_test.txt cannot be written"),
         (["--checksums", "{}/taken"], "line 1: .* expected a SHA-256"),
     ],
 )
-def test_the_script_shows_no_stack_trace(server, tmp_path, capsys, words, told):
+def test_the_script_shows_no_stack_trace(server, tmp_path, capsys, words, message):
     (tmp_path / "taken").write_bytes(b"in the way")
     script = runpy.run_path(str(ROOT / "scripts" / "download_data.py"))
     options = ["--data", str(tmp_path / "d"), "--server", server.url, *(word.format(tmp_path) for word in words)]
     assert script["main"]([*options, "list_natural_test"]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert re.search(f"^error: .*{told}", said)
+    assert re.search(f"^error: .*{message}", said)
 
 
 def test_the_script_ends_quietly_when_it_is_stopped(monkeypatch, tmp_path, capsys):
@@ -219,7 +219,7 @@ def without_end():
 
 
 @pytest.mark.parametrize(
-    ("damaged", "told"),
+    ("damaged", "message"),
     [
         (broken_header, "after 1 entries there is neither another nor an end"),
         (broken_content, "CRC check failed"),
@@ -227,10 +227,10 @@ def without_end():
         (without_end, "after 2 entries"),
     ],
 )
-def test_a_damaged_archive_never_becomes_a_finished_set(tmp_path, damaged, told):
+def test_a_damaged_archive_never_becomes_a_finished_set(tmp_path, damaged, message):
     path = tmp_path / "a.tar.gz"
     path.write_bytes(damaged())
-    with pytest.raises(DownloadError, match=f"cannot be unpacked into .*{told}.*: delete it, fetch it again"):
+    with pytest.raises(DownloadError, match=f"cannot be unpacked into .*{message}.*: delete it, fetch it again"):
         unpack(path, tmp_path / "out")
     assert list(tmp_path.iterdir()) == [path]
     path.write_bytes(gzip.compress(unpacked_archive()[0]))

@@ -46,8 +46,10 @@ def tensorflow_names(model):
             kernel = value.permute(2, 3, 1, 0) if part == "weight" else value
         else:
             number = int(layer.removeprefix("layer"))
-            side = 4 * 2 ** ((number - 1) // 2)
-            tf = f"{side}x{side}/" + {1: "Dense", 2: "Conv"}.get(number, "Conv1" if number % 2 == 0 else "Conv0_up")
+            resolution = 4 * 2 ** ((number - 1) // 2)
+            tf = f"{resolution}x{resolution}/" + {1: "Dense", 2: "Conv"}.get(
+                number, "Conv1" if number % 2 == 0 else "Conv0_up"
+            )
             kernel = value
             if part == "weight" and number == 1:
                 kernel = value.flip(2, 3).permute(1, 0, 2, 3).reshape(7, -1)
@@ -135,7 +137,7 @@ def test_a_layer_of_another_width(model, tmp_path):
 
 def test_an_output_of_another_resolution(model, tmp_path):
     state = {name.replace("output_16x16", "output_32x32"): value for name, value in published_names(model).items()}
-    with pytest.raises(WeightsError, match=r"output_32x32.* make pictures of 16 pixels"):
+    with pytest.raises(WeightsError, match=r"output_32x32.* make images of 16 pixels"):
         load_published("progan", saved(state, tmp_path))
     state = tensorflow_names(model)
     state["4x4/Dense/weight"] = torch.zeros(7)

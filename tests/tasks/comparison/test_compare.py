@@ -108,7 +108,7 @@ def test_finished_runs_are_passed_over_and_seeds_can_be_shared_out(calls, tmp_pa
     assert len(calls) == before == 8
 
 
-def test_what_a_later_training_refuses_is_told_before_the_first_makes_data(monkeypatch, tmp_path):
+def test_what_a_later_training_refuses_is_reported_before_the_first_makes_data(monkeypatch, tmp_path):
     monkeypatch.setattr(runs, "call", lambda _: pytest.fail("a training was begun"))
     folder = f"{tmp_path}/captions"
     sets = [f"data.{split}.folder={folder}" for split in ("train", "validation", "test")]
@@ -146,11 +146,11 @@ def test_seeds_of_another_machine_join_the_table(calls, tmp_path):
     assert f"Measured elsewhere: the seeds 0 ({others[0]})." in (tmp_path / "here" / "comparison.md").read_text()
 
 
-@pytest.mark.parametrize(("row", "told"), [("a,b", "line 2: found 'a,b', expected"), ("a,1,c,x", "found 'a,1,c,x'")])
-def test_a_table_of_another_machine_that_is_none_is_told(tmp_path, row, told):
+@pytest.mark.parametrize(("row", "message"), [("a,b", "line 2: found 'a,b', expected"), ("a,1,c,x", "found 'a,1,c,x'")])
+def test_a_table_of_another_machine_that_is_none_is_reported(tmp_path, row, message):
     path = tmp_path / "comparison.csv"
     path.write_text(f"training,seed,column,value\n{row}\n")
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         read_csv(path)
     with pytest.raises(UserError, match="is not there"):
         read_csv(tmp_path / "other.csv")
@@ -276,7 +276,7 @@ def test_runs_without_digests_and_with_younger_options_count_as_finished_with_a_
         path.unlink()
     written = tmp_path / "regular" / "seed_0" / "config.yaml"
     values = config.parse_yaml(written.read_text(), "former")
-    del values["task"]["same_picture"]
+    del values["task"]["same_image"]
     written.write_text(config.dump(values))
     os.utime(tmp_path / "warm_up" / "seed_0" / "metrics.json")  # a copied folder has times in any order
     compare(**arguments, context=context(), folder=tmp_path)
@@ -351,7 +351,7 @@ def test_a_failed_run_ends_it_with_its_command(monkeypatch, tmp_path):
         compare(**ARGUMENTS, context=context(), folder=tmp_path)
 
 
-def test_faults_are_told_before_anything_runs(calls, tmp_path):
+def test_errors_are_reported_before_anything_runs(calls, tmp_path):
     wrong = {"tests": {"recall": Check("words_by_drawing/evaluate.yaml", ["pairs=none"])}}
     with pytest.raises(config.ConfigError, match="pairs"):
         compare(**ARGUMENTS | wrong, context=context(), folder=tmp_path)
@@ -367,12 +367,12 @@ def test_faults_are_told_before_anything_runs(calls, tmp_path):
     assert calls == []
 
 
-def test_a_command_is_told_to_stop_once_and_waited_for(tmp_path):
-    told = tmp_path / "told"
+def test_a_command_is_reported_to_stop_once_and_waited_for(tmp_path):
+    message = tmp_path / "message"
     (tmp_path / "child.py").write_text(
         "import pathlib, signal, sys, time\n"
-        f"told = pathlib.Path({str(told)!r})\n"
-        "def stop(*_):\n    time.sleep(0.3); told.write_text('saved'); sys.exit()\n"
+        f"reported = pathlib.Path({str(message)!r})\n"
+        "def stop(*_):\n    time.sleep(0.3); reported.write_text('saved'); sys.exit()\n"
         "signal.signal(signal.SIGTERM, stop)\n"
         f"pathlib.Path({str(tmp_path / 'ready')!r}).touch()\n"
         "time.sleep(60)\n"
@@ -390,7 +390,7 @@ def test_a_command_is_told_to_stop_once_and_waited_for(tmp_path):
             runs.call([sys.executable, str(tmp_path / "child.py")])
     finally:
         signal.signal(signal.SIGINT, former)
-    assert told.read_text() == "saved"
+    assert message.read_text() == "saved"
 
 
 def test_chance_is_what_the_runs_found_among_their_own_images(calls, monkeypatch, tmp_path):

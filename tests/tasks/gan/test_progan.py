@@ -94,7 +94,7 @@ def test_every_objective_moves_both_networks_through_the_phases(renders, objecti
     assert (weights(loop) != before).float().mean() > 0.8
 
 
-def test_pictures_come_to_look_like_the_real_ones(renders):
+def test_images_come_to_look_like_the_real_ones(renders):
     phases = [Phase(16, 10000, 8)]
     loop = loop_of(make(renders, RelativisticR1R2(1e-2, every=4), phases=phases))
     steps(loop, 1)
@@ -103,7 +103,7 @@ def test_pictures_come_to_look_like_the_real_ones(renders):
     assert loop.evaluate()["frechet_distance"] < 0.7 * before
 
 
-def test_real_pictures_are_halved_and_faded_like_generated_ones(renders):
+def test_real_images_are_halved_and_faded_like_generated_ones(renders):
     task = make(renders)
     batch = task.data.batch(0, 4)
     full = batch.float() / 127.5 - 1
@@ -154,9 +154,9 @@ def test_networks_that_do_not_fit_the_phases(renders, changes, message):
         make(renders, **changes)
 
 
-def test_pictures_that_do_not_fit_the_phases(renders):
+def test_images_that_do_not_fit_the_phases(renders):
     networks = {"generator": GrowingGenerator(6, [8, 8]), "discriminator": ProganDiscriminator([8, 8])}
-    with pytest.raises(UserError, match="holds pictures of 16 pixels, the last phase is at 8"):
+    with pytest.raises(UserError, match="holds images of 16 pixels, the last phase is at 8"):
         make(renders, phases=[Phase(8, 8, 4)], **networks)
     with pytest.raises(UserError, match="the batch at 8 pixels: found 3 for 2 processes, which share"):
         make(renders, world=2, phases=[Phase(8, 8, 3), Phase(16, 8, 4)])

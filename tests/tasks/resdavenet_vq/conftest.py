@@ -70,7 +70,7 @@ def _library():
 
 @pytest.fixture
 def places(assets):
-    """Four utterances of the published layout, without pictures."""
+    """Four utterances of the published layout, without images."""
     return PlacesFiles(assets / "formats" / "places" / "metadata.json", image=None, train=False)
 
 

@@ -155,7 +155,7 @@ def test_items_that_do_not_fit(world, vq_run, context, tmp_path, assets):
         )
 
 
-def test_old_pythons_are_told_before_anything_is_loaded(context, monkeypatch):
+def test_old_pythons_are_reported_before_anything_is_loaded(context, monkeypatch):
     monkeypatch.setattr("evaluation.abx.score.PYTHON", (3, 11, 9))
     with pytest.raises(
         AbxError, match=r"needs Python 3.12 or newer, and this is 3.11.9: .*dump.yaml works with this one"

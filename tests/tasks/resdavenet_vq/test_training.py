@@ -44,7 +44,7 @@ def test_quantisers_that_are_switched_on_begin_as_published(tmp_path, caplog):
     caplog.set_level("INFO")
     plain = task_of("00000")
     torch.nn.init.normal_(plain.modules["speech"].stages[1][0].conv1.weight)
-    seeded = task_of("01100", more=", quantizing: {init_std: 3.0, init_ema_mass: 2.0}")
+    seeded = task_of("01100", more=", codebook: {init_std: 3.0, init_ema_mass: 2.0}")
     start_from(saved(plain, tmp_path / "c.pt"), seeded)
     speech = seeded.modules["speech"]
     for name, value in plain.modules["speech"].state_dict().items():
@@ -59,13 +59,13 @@ def test_quantisers_that_are_switched_on_begin_as_published(tmp_path, caplog):
 
 def test_the_curriculum_keeps_codebooks_and_k_means_places_only_the_new(tmp_path):
     first = task_of("01100")
-    options = ", quantizing: {kmeans_rounds: 2, restart_below: 0.1}"
+    options = ", codebook: {kmeans_rounds: 2, restart_below: 0.1}"
     second = task_of("01110", "data.batch_size=4", "task.optimization.schedule=null", more=options)
     start_from(saved(first, tmp_path / "c.pt"), second)
     old, new = first.modules["speech"].quantizers, second.modules["speech"].quantizers
     assert torch.equal(new["quant2"].codebook, old["quant2"].codebook)
     assert {name: bool(made.placed) for name, made in new.items()} == {"quant2": True, "quant3": True, "quant4": False}
-    assert new["quant4"].how.restart_below == 0.1
+    assert new["quant4"].config.restart_below == 0.1
     second.modules["speech"].train()
     batch = next(iter(second.batches(0, 0)))
     _, maps = second.encode(batch, second.data.train_loader.dataset)
@@ -80,7 +80,7 @@ def test_quantisers_that_are_switched_off_are_listed(tmp_path, caplog):
     assert "begun anew" not in caplog.text
 
 
-def test_codebooks_of_another_size_and_other_widths_are_faults(tmp_path, caplog):
+def test_codebooks_of_another_size_and_other_widths_are_errors(tmp_path, caplog):
     start = saved(task_of("01000"), tmp_path / "c.pt")
     smaller = task_of("01100", sizes=SIZES.replace("64", "32"))
     with pytest.raises(
@@ -91,8 +91,8 @@ def test_codebooks_of_another_size_and_other_widths_are_faults(tmp_path, caplog)
     with pytest.raises(UserError, match=r"c\.pt does not fit this model \(\d+ entries\)(?s:.*)allow_partial: true"):
         start_from(start, wider)
     start_from(InitFrom(start.path, allow_partial=True), wider)
-    (told,) = [record.getMessage() for record in caplog.records if "entries are not loaded" in record.getMessage()]
-    skipped = re.findall(r"^  speech\.([\w.]+): shape", told, re.MULTILINE)
+    (message,) = [record.getMessage() for record in caplog.records if "entries are not loaded" in record.getMessage()]
+    skipped = re.findall(r"^  speech\.([\w.]+): shape", message, re.MULTILINE)
     assert {"stages.1.0.conv1.weight", "stages.2.0.conv1.weight", "quantizers.quant2.codebook"} <= set(skipped)
     assert not any(name.startswith(("stages.0", "stages.3")) for name in skipped)
 
@@ -165,7 +165,7 @@ def test_retrieval_with_a_published_experiment_and_with_a_run(experiment, tmp_pa
     assert "kind: MISA" in (tmp_path / "found" / "config.yaml").read_text()  # as that run compared maps
 
 
-def test_half_an_experiment_is_told_before_anything_is_built(tmp_path):
+def test_half_an_experiment_is_reported_before_anything_is_built(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "best_audio_model.pth").write_bytes(b"x")
     words = ["entry=main.evaluate", "encoders=as_trained", f"init_from.path={tmp_path}"]
@@ -177,7 +177,7 @@ def test_half_an_experiment_is_told_before_anything_is_built(tmp_path):
 
 def quantised_training(folder, pairs):
     """A trainer of 3 epochs of 4 steps, saved every 3 steps: frames jitter, codes are placed and start anew."""
-    options = ", jitter: 0.3, quantizing: {decay: 0.9, kmeans_rounds: 2, restart_below: 0.9}"
+    options = ", jitter: 0.3, codebook: {decay: 0.9, kmeans_rounds: 2, restart_below: 0.9}"
     task, _ = build(encoder("01100", SIZES, options), pairs)
     folder = RunFolder(folder)
     folder.checkpoints.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from models.resdavenet_vq import ResDavenetVq
 from models.similarity import Similarity
 from models.small import SmallImageEncoder, SmallSpeechEncoder
 from models.speech_maps import speech_maps
-from models.vector_quantizer import Quantizing
+from models.vector_quantizer import CodebookConfig
 from tasks.speech_image import Ranking, SpeechImage
 from tasks.speech_image.encode_split import encode_all
 from tests.ranks import on_two_ranks
@@ -87,9 +87,9 @@ def test_two_processes_equal_one(tmp_path, kind):
             torch.testing.assert_close(together[name] / scale, value / scale, rtol=1e-5, atol=1e-5)
 
 
-QUANTIZING = {
-    "published": Quantizing(decay=0.9, nonneg_init=True),
-    "placed": Quantizing(commitment_cost=0.5, decay=0.9, kmeans_rounds=2, restart_below=0.97),
+CODEBOOK = {
+    "published": CodebookConfig(decay=0.9, nonneg_init=True),
+    "placed": CodebookConfig(commitment_cost=0.5, decay=0.9, kmeans_rounds=2, restart_below=0.97),
 }
 
 
@@ -97,23 +97,23 @@ def learn_quantised(rank, world, how):
     """Train two steps; batch norms keep their statistics, which else are those of one rank, and nothing jitters."""
     torch.manual_seed(2)  # no frame is nearly as close to a second code: rounding may not choose another one
     widths, depths = (16, 16, 16, 16, 16), (1, 1, 1, 1)
-    network = ResDavenetVq("01100", 24, widths, depths, 3, jitter=0.0, quantizing=how, freeze_batch_norm=True)
+    network = ResDavenetVq("01100", 24, widths, depths, 3, jitter=0.0, codebook=how, freeze_batch_norm=True)
     loop = trainer_of(network, "pooled")
     loop.task.image_encoder.train()
     network.train()
-    told = []
+    message = []
     for batch in islice(batches(rank, world), 2):
         batch["mel"] = (batch["mel"] + 40) / 20  # as a batch norm wants it that keeps mean 0 and variance 1
-        told.append(loop.train_step(batch))
+        message.append(loop.train_step(batch))
     found = {name: value for module in loop.task.modules.values() for name, value in module.state_dict().items()}
     found |= {f"gradient of {name}": parameter.grad for name, parameter in network.named_parameters()}
     for name in ("loss", *(f"{kind}/quant{place}" for kind in ("commitment", "perplexity") for place in (2, 3))):
-        found[name] = torch.stack([values[name] for values in told])
+        found[name] = torch.stack([values[name] for values in message])
     return found
 
 
 def learn_quantised_both(rank, world):
-    return {kind: learn_quantised(rank, world, how) for kind, how in QUANTIZING.items()}
+    return {kind: learn_quantised(rank, world, how) for kind, how in CODEBOOK.items()}
 
 
 def test_two_processes_equal_one_with_quantisers(tmp_path):

@@ -19,12 +19,12 @@ from engine.optimization import Length
 from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
 from tasks.speech_image.encode_split import encode_all
-from tasks.speech_image.impostors import leave_out_same_picture
+from tasks.speech_image.impostors import leave_out_same_image
 from tests.conftest import ASSETS
 from trainer import Trainer
 
 TINY = ASSETS / "configs" / "tiny.yaml"
-PICTURE = "max_frames: 256, image: {size: 32, resize: 32, random_crop: false}"
+IMAGE = "max_frames: 256, image: {size: 32, resize: 32, random_crop: false}"
 
 
 def build(*overrides, folder=None):
@@ -132,28 +132,28 @@ def test_the_report_has_the_name_of_the_run_and_tells_the_config(tmp_path):
         assert "<dt>config</dt><dd>pairs/tiny</dd>" in page
 
 
-def test_losses_of_the_speech_encoder_are_trained_on_and_its_notes_told():
+def test_losses_of_the_speech_encoder_are_trained_on_and_its_notes_reported():
     encoder = "{type: models.resdavenet_vq.ResDavenetVq, turn_on: '01000', codes: 5, layer_widths: [4, 6, 6, 8, 16],"
     task, _ = build(f"task.speech_encoder={encoder} layer_depths: [1, 1, 1, 1], jitter: 0.0}}")
     before = task.modules["speech"].quantizers["quant2"].codebook.clone()
     loop = Trainer(task, TrainerSettings(epochs=1), 0, torch.device("cpu"), None)
     values = loop.train_step(next(iter(task.batches(0, 0))))
-    told = ("loss", "perplexity", "gradient_norm")
-    parts = {name: float(v) for name, v in values.items() if name.partition("/")[0] not in told}
+    message = ("loss", "perplexity", "gradient_norm")
+    parts = {name: float(v) for name, v in values.items() if name.partition("/")[0] not in message}
     assert parts["commitment/quant2"] > 0
     assert float(values["loss"]) == pytest.approx(sum(parts.values()), rel=1e-5)
     assert 1 <= float(values["perplexity/quant2"]) <= 5
     assert not torch.equal(task.modules["speech"].quantizers["quant2"].codebook, before)
 
 
-def test_other_captions_of_the_same_picture_are_no_impostors():
+def test_other_captions_of_the_same_image_are_no_impostors():
     scores = torch.tensor([[1.0, 5.0, 0.5], [5.0, 1.0, 0.2], [0.1, 0.3, 1.0]], requires_grad=True)
-    masked = leave_out_same_picture(scores, torch.tensor([7, 7, 8]))
+    masked = leave_out_same_image(scores, torch.tensor([7, 7, 8]))
     assert losses.margin_triplet(masked, margin=0.4).item() == pytest.approx(0)
     assert losses.margin_triplet(scores, margin=0.4).item() > 1
     plain, _ = build("data.batch_size=4")
-    other, _ = build("data.batch_size=4", "task.same_picture=left_out")
-    assert fit(plain, 1) == fit(other, 1)  # four pictures with one caption each
+    other, _ = build("data.batch_size=4", "task.same_image=left_out")
+    assert fit(plain, 1) == fit(other, 1)  # four images with one caption each
 
 
 @pytest.fixture
@@ -180,9 +180,9 @@ def test_examples_are_those_that_load(broken):
         task.examples()
 
 
-def test_a_damaged_sound_is_told_with_file_row_manifest_and_split(broken):
+def test_a_damaged_sound_is_reported_with_file_row_manifest_and_split(broken):
     for split in ("train", "test"):
-        node = f"{{type: datasets.spoken_captions.PlacesFiles, manifest: {broken}, {PICTURE}}}"
+        node = f"{{type: datasets.spoken_captions.PlacesFiles, manifest: {broken}, {IMAGE}}}"
         task, _ = build(f"data.{split}={node}")
         loader = {"train": task.data.train_loader, **task.data.loaders}[split]
         place = rf"row [02] \(.*\) of the {split} split, {broken}: /.*\.wav: cannot be decoded"
@@ -199,7 +199,7 @@ def test_a_training_set_smaller_than_a_batch_is_one_step_of_what_there_is(caplog
     assert caplog.text == ""
 
 
-def test_a_validation_is_told_in_the_words_of_the_table(caplog):
+def test_a_validation_is_reported_in_the_words_of_the_table(caplog):
     caplog.set_level("INFO")
     task, _ = build()
     Trainer(task, TrainerSettings(epochs=1), 0, torch.device("cpu"), None).fit()
@@ -215,9 +215,9 @@ def test_a_run_skips_bad_validation_rows_and_says_how_many(broken, tmp_path, cap
     assert "left_out_train" not in metrics
     page = (tmp_path / "tiny" / "report.html").read_text(encoding="utf-8")
     assert "2 of 4 validation samples left out, see skipped.csv" in page
-    told = capsys.readouterr().err
-    assert f"2 of 4 validation samples left out: {tmp_path / 'tiny' / 'skipped.csv'}" in told
-    assert "left_out_validation" not in page + told.replace("\n", "")
+    message = capsys.readouterr().err
+    assert f"2 of 4 validation samples left out: {tmp_path / 'tiny' / 'skipped.csv'}" in message
+    assert "left_out_validation" not in page + message.replace("\n", "")
     assert [found[:2] for found in read_skipped(tmp_path / "tiny" / "skipped.csv")] == [
         ("validation", 0),
         ("validation", 2),
@@ -309,7 +309,7 @@ def test_a_run_takes_captions_of_the_same_image_for_right(several, tmp_path, cap
     assert "Among 12 captions of 4 images." in page
     assert set(re.findall(r"rank \d+ of (\d+)</strong> asked with the (\w+)", page)) == {
         ("4", "caption"),
-        ("12", "picture"),
+        ("12", "image"),
     }
     said = (folder / "log.txt").read_text(encoding="utf-8")
     assert "12 validation captions of 4 images: all captions of the same image are right answers to it" in said
@@ -318,7 +318,7 @@ def test_a_run_takes_captions_of_the_same_image_for_right(several, tmp_path, cap
 
 
 def test_copies_of_an_image_are_left_out_too(several):
-    task, _ = build("data.batch_size=12", "task.same_picture=left_out", f"data.train.manifest={several}")
+    task, _ = build("data.batch_size=12", "task.same_image=left_out", f"data.train.manifest={several}")
     batch = next(iter(task.batches(0, 0)))
     image = batch["index"] // 3
     masked = task.objective.parts.without_same_image(torch.zeros(12, 12), batch)
@@ -329,7 +329,7 @@ def test_one_image_for_all_captions_stops_the_training(several, tmp_path):
     content = json.loads(several.read_text(encoding="utf-8"))
     content["data"] = content["data"][:3]
     several.write_text(json.dumps(content), encoding="utf-8")
-    task, _ = build("data.batch_size=3", "task.same_picture=left_out", f"data.train.manifest={several}")
+    task, _ = build("data.batch_size=3", "task.same_image=left_out", f"data.train.manifest={several}")
     loop = Trainer(task, TrainerSettings(epochs=2), 0, torch.device("cpu"), None)
     with pytest.raises(UserError, match="the gradient was 0 at each of the 1 steps so far, so nothing is learned"):
         loop.fit()

@@ -11,7 +11,7 @@ WORDS = ["red", "cube"] * 120
 
 
 class Pairs:
-    """Pictures whose second cell answers the second word of their caption, spoken in frame 3."""
+    """Images whose second cell responds to the second word of their caption, spoken in frame 3."""
 
     def __init__(self, sound=True, timed=True):
         self.sound, self.timed = sound, timed

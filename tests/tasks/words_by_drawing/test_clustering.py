@@ -69,9 +69,9 @@ def test_negatives_switch_off_units_of_clusters(folder, loss_type):
     batch = next(iter(task.batches(0, 0)))
     values = loop.train_step(batch)
     assert torch.isfinite(values["loss"])
-    drawn = task.images.draw(batch)
+    generated = task.images.draw(batch)
     image, speech = task.encode(batch, task.data.train_loader.dataset)
-    negatives = task.companion.negatives(image, speech, drawn, torch.Generator().manual_seed(0))
+    negatives = task.companion.negatives(image, speech, generated, torch.Generator().manual_seed(0))
     assert (negatives.clusters >= 0).all()
     assert not negatives.units["layer4"][:, [3, 7]].any()
 
@@ -134,9 +134,9 @@ def test_without_clusters_units_are_random(folder, caplog):
     assert not task.companion.clusters.due(0)
     batch = next(iter(task.batches(0, 0)))
     image, speech = task.encode(batch, task.data.train_loader.dataset)
-    drawn = task.images.draw(batch)
-    assert isinstance(drawn.positives, Positives)
-    negatives = task.companion.negatives(image, speech, drawn, torch.Generator().manual_seed(0))
+    generated = task.images.draw(batch)
+    assert isinstance(generated.positives, Positives)
+    negatives = task.companion.negatives(image, speech, generated, torch.Generator().manual_seed(0))
     assert negatives.clusters.tolist() == [-1] * 6
 
 
@@ -193,7 +193,7 @@ def test_the_run_folder_keeps_clusters_names_and_pages(folder, tmp_path):
     task.report(run, Context("words_by_drawing/test", {"seed": 0}, ["run.py"]))
     report = (run.path / "report.html").read_text()
     edited = report.split("<h2>Edited negatives</h2>")[1].split("<h2>")[0]
-    assert edited.count("data:image/jpeg") == 12  # six captions, each with its own picture and the edited one
+    assert edited.count("data:image/jpeg") == 12  # six captions, each with its own image and the edited one
     assert edited.count("the region changed by") == 6
     for name in ("epoch_003", "report"):
         assert f'href="clusters/{name}/clusters.html"' in report

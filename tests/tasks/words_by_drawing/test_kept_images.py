@@ -8,7 +8,7 @@ from tests.tasks.words_by_drawing.drawing_data import images_of, make_data, writ
 IDS = list(range(40))
 
 
-def studio(folder, kept):
+def image_source(folder, kept):
     dataset = make_data(folder).train_loader.dataset
     return images_of(dataset, kept=kept)
 
@@ -16,7 +16,7 @@ def studio(folder, kept):
 @pytest.mark.parametrize("kept", [5, 40])
 def test_an_image_is_the_same_bit_for_bit_whatever_was_generated_before_or_with_it(tmp_path, kept):
     folder = write_captions(tmp_path, [str(name) for name in IDS])
-    one, other = studio(folder, kept), studio(folder, kept)
+    one, other = image_source(folder, kept), image_source(folder, kept)
     whole = one.draw({"latent": torch.tensor(IDS)}).images
     again = one.draw({"latent": torch.tensor(IDS)}).images
     assert torch.equal(whole, again)
@@ -29,7 +29,7 @@ def test_an_image_is_the_same_bit_for_bit_whatever_was_generated_before_or_with_
 
 def test_another_generator_has_another_digest(tmp_path):
     folder = write_captions(tmp_path, ["0", "1"])
-    one, other = studio(folder, 0), studio(folder, 0)
+    one, other = image_source(folder, 0), image_source(folder, 0)
     assert one.digests() == other.digests()
     with torch.no_grad():
         next(other.generator.parameters()).add_(1e-3)

@@ -27,7 +27,7 @@ def test_captions_are_built_and_learned_with_the_shipped_generator(tmp_path):
     """The trial of the quick-start, smaller: some dozen of 40 latents, two steps with edited negatives."""
     captions = tmp_path / "captions"
     settings = [f"data.{part}.folder={captions}" for part in ("train", "validation", "test")]
-    settings += [f"prepare.captions.folder={captions}", "prepare.captions.pictures=40", "prepare.captions.workers=1"]
+    settings += [f"prepare.captions.folder={captions}", "prepare.captions.candidates=40", "prepare.captions.workers=1"]
     settings += ["data.batch_size=6", "trainer.max_steps=2", "trainer.log_every_steps=1", f"run.folder={tmp_path}"]
     command = [sys.executable, str(ROOT / "run.py"), "-f", "words_by_drawing/quick.yaml", *settings, "run.name=quick"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -52,7 +52,7 @@ EPOCHS, STEPS = 3, 2  # of an epoch; clusters are found before the first epoch a
 
 
 def loop_of(captions, folder, stop_after=None):
-    """A training with clusters; after so many steps it is told to stop."""
+    """A training with clusters; after so many steps it is asked to stop."""
     clustering = Clustering(epochs_clustering=2, datapoints=6, clusters=3, samples=6)
     task = make_task(
         make_data(captions, batch_size=3), "negatives_edited", negatives=NegativeConfig(["layer4"], 1, clustering)

@@ -1,4 +1,4 @@
-"""Captions of generated pictures: the published layout, the same whatever the processes, resumed, and refused."""
+"""Captions of generated images: the published layout, the same whatever the processes, resumed, and refused."""
 
 import json
 
@@ -24,7 +24,7 @@ def tiny_generator(seed: int = 3) -> ProganGenerator:
 
 
 class HalvesSegmenter:
-    """Sees a red cube on the left and a ball on the right, gray or blue; nothing in every fourth picture."""
+    """Sees a red cube on the left and a ball on the right, gray or blue; nothing in every fourth image."""
 
     labels, categories = ATTRIBUTE_LABELS, ATTRIBUTE_CATEGORIES
 
@@ -46,7 +46,7 @@ SEGMENTER = Factory(HalvesSegmenter, {}, "segmenter")
 
 def settings(folder, **more):
     return SyntheticSet(
-        **{"folder": folder, "pictures": 40, "workers": 1, "speakers": 3, "cut": True, "images": True} | more
+        **{"folder": folder, "candidates": 40, "workers": 1, "speakers": 3, "cut": True, "images": True} | more
     )
 
 
@@ -107,7 +107,7 @@ def test_other_settings_or_another_generator_are_not_mixed(tmp_path):
 
 
 def test_a_dry_run_builds_a_few_elsewhere(tmp_path):
-    real = settings(tmp_path / "real", pictures=4000)
+    real = settings(tmp_path / "real", candidates=4000)
     ensure_built(real, GENERATOR, SEGMENTER, dry_folder=tmp_path / "dry")
     assert not (tmp_path / "real").exists()
     assert len((tmp_path / "dry" / "name_list_train.txt").read_text().split()) > 5
@@ -120,14 +120,14 @@ def test_what_is_left_out(tmp_path):
     assert why_not(settings(tmp_path, max_objects=1), seen) == "too full: 2 objects"
     unsure = [seen[0]._replace(confidence={**seen[0].confidence, "shape": 0.5}), seen[1]]
     assert why_not(settings(tmp_path), unsure) == "unsure: 0.50"
-    assert why_not(settings(tmp_path, least_sureness=None), unsure) is None
+    assert why_not(settings(tmp_path, least_confidence=None), unsure) is None
     edge = [seen[0]._replace(box=(0.0, 0.1, 0.3, 0.5)), seen[1]]
     assert why_not(settings(tmp_path), edge) is None
     assert why_not(settings(tmp_path, cut=False), edge).startswith("cut off")
-    with pytest.raises(UserError, match="None of 3 pictures could be described"):
-        ensure_built(settings(tmp_path / "x", pictures=3, max_objects=1), GENERATOR, SEGMENTER)
-    with pytest.raises(UserError, match=r"least_sureness is 2.0; expected 0 to 1"):
-        settings(tmp_path, least_sureness=2.0)
+    with pytest.raises(UserError, match="None of 3 images could be described"):
+        ensure_built(settings(tmp_path / "x", candidates=3, max_objects=1), GENERATOR, SEGMENTER)
+    with pytest.raises(UserError, match=r"least_confidence is 2.0; expected 0 to 1"):
+        settings(tmp_path, least_confidence=2.0)
 
 
 def test_splits_are_exact_and_disjoint(tmp_path):

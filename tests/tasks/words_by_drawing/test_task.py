@@ -1,4 +1,4 @@
-"""The learning task of system 1: every loss learns, ranks agree, active pairs change places, faults are named."""
+"""The learning task of system 1: every loss learns, ranks agree, active pairs change places, errors are named."""
 
 from io import BytesIO
 
@@ -20,13 +20,13 @@ from engine.settings import TrainerSettings
 from gan.editing.regenerate import generate
 from gan.editing.regions import heat, region, resized_region
 from gan.hooks import LayerNameError
-from gan.images import encoder_input, picture
+from gan.images import encoder_input, to_uint8
 from gan.latents import LatentError, latents
 from models.matchmap import matchmaps
 from models.similarity import Similarity
 from models.small import SmallImageEncoder, SmallSpeechEncoder
 from models.speech_maps import SpeechMaps
-from tasks.speech_image.impostors import draw_imposters
+from tasks.speech_image.impostors import draw_impostors
 from tasks.words_by_drawing.clustering import Clustering
 from tasks.words_by_drawing.negatives import NegativeConfig
 from tests.ranks import on_two_ranks
@@ -42,7 +42,7 @@ from tests.tasks.words_by_drawing.drawing_data import (
 from trainer import Trainer
 
 LOSSES = ["regular", "negatives_edited", "negatives_hard", "negatives_both"]
-EDITING = NegativeConfig(layers=["layer3", "layer4"], max_retries=1)
+NEGATIVES = NegativeConfig(layers=["layer3", "layer4"], max_retries=1)
 CLUSTERED = NegativeConfig(["layer3"], 1, Clustering(epochs_clustering=2, datapoints=6, clusters=3, samples=6))
 
 
@@ -64,7 +64,7 @@ def fit(task, epochs):
 @pytest.mark.parametrize("impostors", ["sampled", "all"])
 @pytest.mark.parametrize("loss_type", LOSSES)
 def test_every_loss_learns_the_pairs(folder, loss_type, impostors):
-    task = make_task(make_data(folder), loss_type, negatives=EDITING, loss={"impostors": impostors})
+    task = make_task(make_data(folder), loss_type, negatives=NEGATIVES, loss={"impostors": impostors})
     values = fit(task, 25)
     first, last = (sum(float(value["loss"]) for value in part) / 4 for part in (values[:4], values[-4:]))
     assert last < 0.6 * first
@@ -78,9 +78,9 @@ def test_every_loss_learns_the_pairs(folder, loss_type, impostors):
     assert {name for name in values[0] if "/" not in name} == parts | {"loss"}
 
 
-def test_what_is_told_of_negatives_is_what_they_are(folder):
+def test_what_is_reported_of_negatives_is_what_they_are(folder):
     """One attempt after the first; the bar is 0.95, with each attempt, before it is compared, perhaps lower by 0.01."""
-    task = make_task(make_data(folder), "negatives_edited", negatives=EDITING)
+    task = make_task(make_data(folder), "negatives_edited", negatives=NEGATIVES)
     batch = next(iter(task.batches(0, 0)))
     batch = task.images.prepared(batch)
     with torch.no_grad():
@@ -113,22 +113,22 @@ def test_what_is_told_of_negatives_is_what_they_are(folder):
 
 @pytest.mark.parametrize("loss_type", ["regular", "negatives_edited"])
 def test_tensorboard_shows_the_first_pair_of_a_step(folder, tmp_path, loss_type):
-    task = make_task(make_data(folder, batch_size=3), loss_type, negatives=EDITING)
-    made, drawn = [], []
+    task = make_task(make_data(folder, batch_size=3), loss_type, negatives=NEGATIVES)
+    made, generated = [], []
     if loss_type == "negatives_edited":
         edit = task.companion.negatives
         task.companion.negatives = lambda *given: made.append(edit(*given)) or made[-1]
     draw = task.images.draw
-    task.images.draw = lambda batch: drawn.append(draw(batch)) or drawn[-1]
+    task.images.draw = lambda batch: generated.append(draw(batch)) or generated[-1]
     settings = TrainerSettings(epochs=2, show_every_steps=3, evaluate_every_epochs=2)
     run = RunFolder(tmp_path / "run", "auto")
     Trainer(task, settings, 0, torch.device("cpu"), run).fit()
     events = EventAccumulator(str(run.tensorboard))
     events.Reload()
-    steps = [values for values in drawn if len(values.images) == 3][:3]
-    expected = {"positive": picture(steps[2].images[0]).numpy()}
+    steps = [values for values in generated if len(values.images) == 3][:3]
+    expected = {"positive": to_uint8(steps[2].images[0]).numpy()}
     if loss_type == "negatives_edited":
-        expected["negative"] = picture(made[2].images[0]).numpy()
+        expected["negative"] = to_uint8(made[2].images[0]).numpy()
         inside = resized_region(made[2].measured[:1], 16)[0].numpy()
         assert 0 < inside.sum() < 256
         expected["Images/region"] = np.stack([255 * inside.astype(np.uint8)] * 3, axis=2)
@@ -141,7 +141,9 @@ def test_tensorboard_shows_the_first_pair_of_a_step(folder, tmp_path, loss_type)
 
 
 def test_losses_are_the_published_formulas(folder):
-    task = make_task(make_data(folder), "negatives_both", negatives=EDITING, loss={"margin": 2.0, "largest_loss": 0.5})
+    task = make_task(
+        make_data(folder), "negatives_both", negatives=NEGATIVES, loss={"margin": 2.0, "largest_loss": 0.5}
+    )
     batch = next(iter(task.batches(0, 0)))
     batch = task.images.prepared(batch)
 
@@ -151,17 +153,17 @@ def test_losses_are_the_published_formulas(folder):
     image, speech = task.encode(batch, task.data.train_loader.dataset)
     scores = task.similarity.of_all_ranks(image, speech)
     source = torch.Generator().manual_seed(4)
-    imposters = [draw_imposters(6, source) for _ in range(2)]
+    impostors = [draw_impostors(6, source) for _ in range(2)]
     state = source.get_state()
     edited, _ = task.companion.similarity(image, speech, batch, type("Step", (), {"generator": source}))
     for loss_type, name, expected in [
-        ("regular", "regular", losses.sampled_margin_rank(scores, *imposters, 2.0)),
+        ("regular", "regular", losses.sampled_margin_rank(scores, *impostors, 2.0)),
         ("negatives_hard", "hard", losses.hard_negative(scores, 2.0)),
         ("negatives_edited", "edited", losses.edited_negatives(scores, edited, 2.0)),
         ("negatives_both", "edited_or_hard", losses.edited_and_hard(scores, edited, 2.0).clamp(max=0.5)),
     ]:
         settings = {"margin": 2.0} | ({"largest_loss": 0.5} if loss_type == "negatives_both" else {})
-        other = make_task(make_data(folder), loss_type, negatives=EDITING, loss=settings)
+        other = make_task(make_data(folder), loss_type, negatives=NEGATIVES, loss=settings)
         other.image_encoder.load_state_dict(task.image_encoder.state_dict())
         Step.generator.manual_seed(4)
         parts = other.objective(image, speech, batch, Step).parts
@@ -172,7 +174,7 @@ def test_losses_are_the_published_formulas(folder):
 
 def test_all_impostors_take_the_place_of_the_sampled_one_and_are_not_cut(folder):
     task = make_task(
-        make_data(folder), "negatives_both", negatives=EDITING, loss={"impostors": "all", "largest_loss": 0.5}
+        make_data(folder), "negatives_both", negatives=NEGATIVES, loss={"impostors": "all", "largest_loss": 0.5}
     )
     least = torch.full((6,), -9.0)
     task.companion.similarity = lambda *_: (least, {})
@@ -194,7 +196,7 @@ def test_all_impostors_take_the_place_of_the_sampled_one_and_are_not_cut(folder)
 
 @pytest.mark.parametrize(("loss_type", "name"), [("negatives_hard", "hard"), ("negatives_both", "edited_or_hard")])
 def test_published_mining_is_by_the_dot_product_whatever_the_loss_compares(folder, loss_type, name):
-    """The long map of picture 0 is everybody's hardest impostor by dot product, and nobody's by cosine."""
+    """The long map of image 0 is everybody's hardest impostor by dot product, and nobody's by cosine."""
     cosine, least = Similarity(kind="SISA", measure="cosine"), torch.full((6,), -9.0)
     generator = torch.Generator().manual_seed(5)
     image = torch.rand(6, 16, 2, 2, generator=generator)
@@ -207,7 +209,7 @@ def test_published_mining_is_by_the_dot_product_whatever_the_loss_compares(folde
     assert 0 not in losses.hardest(scores.T)
     found = {}
     for mining in ("configured", "published"):
-        task = make_task(make_data(folder), loss_type, negatives=EDITING, similarity=cosine, loss={"mining": mining})
+        task = make_task(make_data(folder), loss_type, negatives=NEGATIVES, similarity=cosine, loss={"mining": mining})
         if task.companion is not None:
             task.companion.similarity = lambda *_: (least, {})
         step = type("Step", (), {"generator": torch.Generator().manual_seed(0)})
@@ -217,7 +219,7 @@ def test_published_mining_is_by_the_dot_product_whatever_the_loss_compares(folde
     assert found["published"] < found["configured"]  # what was mined is no hard impostor of this loss
 
 
-def test_pictures_are_those_of_the_latents(folder):
+def test_images_are_those_of_the_latents(folder):
     data = make_data(folder)
     task = make_task(data, "regular")
     batch = next(iter(data.train_loader.batches(0)))
@@ -228,12 +230,12 @@ def test_pictures_are_those_of_the_latents(folder):
     assert dataset.record(2).uttid == "2"
     shown = task.images.image_u8(dataset, 2)
     assert shown.shape == (16, 16, 3)
-    np.testing.assert_array_equal(shown, picture(generate(generator, latents(3, LATENT_DIM)[2:]).images[0]).numpy())
+    np.testing.assert_array_equal(shown, to_uint8(generate(generator, latents(3, LATENT_DIM)[2:]).images[0]).numpy())
     assert len(task.examples()) == 3
 
 
 def test_nothing_of_the_generator_is_trained(folder):
-    task = make_task(make_data(folder), "negatives_edited", negatives=EDITING)
+    task = make_task(make_data(folder), "negatives_edited", negatives=NEGATIVES)
     before = {name: value.clone() for name, value in task.images.generator.state_dict().items()}
     fit(task, 2)
     assert all(torch.equal(value, before[name]) for name, value in task.images.generator.state_dict().items())
@@ -261,8 +263,8 @@ def learn(rank, world, folder):
     """Three steps of this rank's share, with two losses and with clusters; what was learned."""
     learned = {}
     for case, loss_type, editing in [
-        ("regular", "regular", EDITING),
-        ("random", "negatives_edited", EDITING),
+        ("regular", "regular", NEGATIVES),
+        ("random", "negatives_edited", NEGATIVES),
         ("clusters", "negatives_edited", CLUSTERED),
     ]:
         # Not Adam: it divides rounding errors by gradients that are themselves nothing but rounding errors.
@@ -282,7 +284,7 @@ def learn(rank, world, folder):
         if loss_type == "negatives_edited":
             retries = torch.stack([value["negatives/retries"] for value in values])
             learned[f"{case} retries"] = distributed.gather_rows(retries[None]).mean(0)
-            assert 0 < learned[f"{case} retries"].mean() < 1  # some pictures are edited a second time, others not
+            assert 0 < learned[f"{case} retries"].mean() < 1  # some images are edited a second time, others not
     found = task.companion.clusters.found.get()
     return learned | {"centroids": found.centroids, "units": found.units["layer3"].float()}
 
@@ -296,7 +298,7 @@ def test_two_ranks_learn_what_one_process_learns(folder, tmp_path):
 
 
 def active_folder(path, layer="layer4"):
-    """A selection with one edited picture, of latent 1: all units of a layer off in the left half."""
+    """A selection with one edited image, of latent 1: all units of a layer off in the left half."""
     region = np.zeros((16, 16), np.float32)
     region[:, :8] = 1
     pair = ActivePair(1, np.arange(12), region, region)
@@ -304,7 +306,7 @@ def active_folder(path, layer="layer4"):
     return path
 
 
-def test_captions_of_edited_pictures_swap_positive_and_negative(tmp_path):
+def test_captions_of_edited_images_swap_positive_and_negative(tmp_path):
     data = make_data(write_captions(tmp_path, ["0", "1", "active/1"]), batch_size=3)
     editing = NegativeConfig(["layer4"], max_retries=0, active_learning=active_folder(tmp_path / "selection"))
     task = make_task(data, "negatives_edited", negatives=editing)
@@ -315,7 +317,7 @@ def test_captions_of_edited_pictures_swap_positive_and_negative(tmp_path):
     other = int(((batch["latent"] == 1) & ~batch["active"]).nonzero())
     Trainer(task, TrainerSettings(epochs=1), 0, torch.device("cpu"), None).train_step(batch)
     positives, negatives = seen
-    torch.testing.assert_close(negatives[row], positives[other])  # the picture before the edit
+    torch.testing.assert_close(negatives[row], positives[other])  # the image before the edit
     assert not torch.allclose(positives[row], positives[other])
     difference = (positives[row] - positives[other]).abs().mean((0, 1))
     assert difference[:4].min() > difference[12:].max()  # edited in the left half
@@ -340,7 +342,7 @@ def with_images(folder):
             LayerNameError,
             "layer9.*layer1, layer2.*layer6, output",
         ),
-        ("negatives_both", {"images": None, "negatives": EDITING}, UserError, "task.images: found null"),
+        ("negatives_both", {"images": None, "negatives": NEGATIVES}, UserError, "task.images: found null"),
         ("regular", {"images": None}, UserError, "image: null"),
         ("regular", {"images": generated(latents=4)}, LatentError, "id [45] is out of range"),
         (
@@ -351,13 +353,13 @@ def with_images(folder):
         ),
     ],
 )
-def test_faults_are_named(folder, loss_type, changed, error, message):
+def test_errors_are_named(folder, loss_type, changed, error, message):
     with pytest.raises(error, match=message):
         make_task(make_data(folder), loss_type, **changed)
 
 
 def test_data_that_do_not_fit_the_generator_are_named(folder, tmp_path):
-    with pytest.raises(UserError, match=r"reads picture files.*set image: null"):
+    with pytest.raises(UserError, match=r"reads image files.*set image: null"):
         make_task(with_images(folder), "regular")
     one = make_data(folder, batch_size=1)
     with pytest.raises(UserError, match="batch_size: found 1, expected at least 2"):
@@ -372,7 +374,7 @@ def test_data_that_do_not_fit_the_generator_are_named(folder, tmp_path):
             make_data(folder), "negatives_edited", negatives=NegativeConfig(["layer3", "layer4"], 0, None, selection)
         )
     lacking = make_data(write_captions(tmp_path / "more", ["0", "active/2"]), batch_size=2)
-    with pytest.raises(UserError, match="a caption active/2, but no edited picture of latent 2 among the 1"):
+    with pytest.raises(UserError, match="a caption active/2, but no edited image of latent 2 among the 1"):
         make_task(lacking, "negatives_edited", negatives=NegativeConfig(["layer3"], 0, None, selection))
     pair = ActivePair(1, np.array([3, 999]), np.ones((16, 16), np.float32), np.ones((16, 16), np.float32))
     write_active(tmp_path / "larger", [pair], "layer4", {})
@@ -391,16 +393,16 @@ def test_a_caption_with_a_slip_in_its_id_does_not_fill_the_memory(tmp_path):
         make_task(data, "regular")
 
 
-def test_kept_pictures_are_those_that_are_drawn(folder):
+def test_kept_images_are_those_that_are_generated(folder):
     data = make_data(folder)
-    drawn = make_task(data, "regular", negatives=EDITING).images
-    kept = make_task(data, "regular", negatives=EDITING, images=generated(kept=4)).images
+    anew = make_task(data, "regular", negatives=NEGATIVES).images
+    kept = make_task(data, "regular", negatives=NEGATIVES, images=generated(kept=4)).images
     calls = []
     kept.generator.register_forward_hook(lambda _module, given, _out: calls.append(len(given[0])))
     for ids in ([0, 1, 2], [2, 3, 0], [5, 4, 3], [3, 2, 1, 0]):
         batch = {"latent": torch.tensor(ids)}
-        torch.testing.assert_close(kept.draw(batch).images, drawn.draw(batch).images)
-        assert kept.draw(batch).positives.shapes == drawn.draw(batch).positives.shapes
+        torch.testing.assert_close(kept.draw(batch).images, anew.draw(batch).images)
+        assert kept.draw(batch).positives.shapes == anew.draw(batch).positives.shapes
         calls.append("next")
     assert calls == [
         16,
@@ -414,9 +416,9 @@ def test_kept_pictures_are_those_that_are_drawn(folder):
     ]  # always as many at once, see tasks/words_by_drawing/generated_images.py
 
 
-def test_captions_of_the_same_latent_are_of_the_same_picture(tmp_path):
+def test_captions_of_the_same_latent_are_of_the_same_image(tmp_path):
     data = make_data(write_captions(tmp_path, ["1", "2", "01", "3", "02", "4"]))
-    task = make_task(data, "regular", same_picture="left_out")
+    task = make_task(data, "regular", same_image="left_out")
     dataset = data.train_loader.dataset
     assert task.images.image_ids(dataset, range(6)).tolist() == [2, 4, 2, 6, 4, 8]
     batch = next(iter(task.batches(0, 0)))
@@ -432,9 +434,9 @@ def test_captions_of_the_same_latent_are_of_the_same_picture(tmp_path):
 
 
 @pytest.mark.parametrize("loss_type", LOSSES)
-def test_one_picture_for_all_captions_teaches_nothing(tmp_path, loss_type):
+def test_one_image_for_all_captions_teaches_nothing(tmp_path, loss_type):
     data = make_data(write_captions(tmp_path, ["5", "05", "005"]), batch_size=3)
     loss = {"mining": "published"} if loss_type in ("negatives_hard", "negatives_both") else {}
-    task = make_task(data, loss_type, negatives=EDITING, same_picture="left_out", loss=loss)
+    task = make_task(data, loss_type, negatives=NEGATIVES, same_image="left_out", loss=loss)
     values = float(fit(task, 1)[0]["gradient_norm/encoders"])
-    assert (values > 0) == (loss_type in ("negatives_edited", "negatives_both"))  # the edited picture is another one
+    assert (values > 0) == (loss_type in ("negatives_edited", "negatives_both"))  # the edited image is another one

@@ -101,7 +101,7 @@ def test_places_manifests_point_at_files_that_hold_the_scene(world):
         assert item["asr_text"] == "a red ball"
         assert [token.split("__")[1] for token in item["text_alignment"].split()] == ["A", "RED", "BALL"]
     image = np.asarray(Image.open(world / "places" / "images" / RECORDS[0]["image"])).astype(float)
-    assert np.abs(image - make_media(0, 2).image).mean() < 12, "the picture of this scene and no other"
+    assert np.abs(image - make_media(0, 2).image).mean() < 12, "the image of this scene and no other"
 
 
 def test_alignment_is_rounded_down_so_that_no_end_leaves_the_recording():
@@ -175,8 +175,8 @@ def test_iclevr_scenes_are_bgr_and_cumulative(world):
         assert json.loads(scene["text"][()]) == ["add a cube red", "add a sphere gray"]
         assert scene["objects"].dtype == scene["coords"].dtype == np.float64
         assert np.argwhere(scene["objects"][:]).tolist() == [[0, 1], [1, 1], [1, 8]]
-        assert scene["coords"][1, 8].tolist() == expected.places[1].tolist()
-        assert scene["coords"][0, 1].tolist() == scene["coords"][1, 1].tolist() == expected.places[0].tolist()
+        assert scene["coords"][1, 8].tolist() == expected.positions[1].tolist()
+        assert scene["coords"][0, 1].tolist() == scene["coords"][1, 1].tolist() == expected.positions[0].tolist()
         assert scene["scene_id"][()].decode() == "000000"
     with h5py.File(root / "clevr_obj_train.h5") as file:
         assert sorted(file) == ["0", "1", "2"]

@@ -22,7 +22,7 @@ RELATIONS = {
     "front": "in front of",
     "behind": "behind",
 }
-SPOTS = {  # bounds of x and y in the picture
+SPOTS = {  # bounds of x and y in the image
     "on the left": (0, 0.4, 0, 1),
     "on the right": (0.6, 1, 0, 1),
     "in the front": (0, 1, 0.55, 1),
@@ -76,7 +76,7 @@ class Reading:
     def __init__(self, scene: Scene, caption: str) -> None:
         assert PLAIN.fullmatch(caption), caption
         self.scene = scene
-        self.places = project(scene, 1)
+        self.positions = project(scene, 1)
         self.ordered = caption.startswith("from left to right")
         text = caption.removeprefix("from left to right").removeprefix(",").strip()
         text = re.sub(rf"^(?:{OPENERS}) ", "", text)
@@ -97,7 +97,7 @@ class Reading:
             spot = re.search(rf"^the .* is {pattern}$", text)
             if spot:
                 found = self._candidates(text.removesuffix(spot[0][spot[0].rindex(" is ") :]))
-                return any(left < x < right and top < y < bottom for x, y, _ in self.places[found])
+                return any(left < x < right and top < y < bottom for x, y, _ in self.positions[found])
         return self._list([Phrase(part) for part in re.split(r",? and |, ", text)])
 
     def _candidates(self, text: str) -> list[int]:
@@ -116,7 +116,7 @@ class Reading:
         return None
 
     def _stands(self, a: int, direction: str, b: int) -> bool:
-        (ax, _, adepth), (bx, _, bdepth) = self.places[a], self.places[b]
+        (ax, _, adepth), (bx, _, bdepth) = self.positions[a], self.positions[b]
         return {"left": ax < bx, "right": ax > bx, "front": adepth < bdepth, "behind": adepth > bdepth}[direction]
 
     def _list(self, phrases: list[Phrase]) -> bool:
@@ -126,7 +126,7 @@ class Reading:
             return False
         slots = [set(phrase.fits(self.scene)) for phrase in phrases for _ in range(phrase.number)]
         if self.ordered:
-            order = self.places[:, 0].argsort()
+            order = self.positions[:, 0].argsort()
             return len(order) == len(slots) and all(k in slot for k, slot in zip(order, slots, strict=True))
         everyone = range(len(self.scene.objects))
         return any(

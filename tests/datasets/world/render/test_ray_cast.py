@@ -1,4 +1,4 @@
-"""Pictures: geometry checked by hand, masks against projection, and independence of the batch."""
+"""Images: geometry checked by hand, masks against projection, and independence of the batch."""
 
 import math
 
@@ -110,7 +110,7 @@ def test_a_nearer_object_hides_a_farther_one():
     assert render([Scene((front, back), LEVEL)]).instances[0, 64, 64] == 1
 
 
-def test_batches_do_not_change_pictures(scenes, rendering):
+def test_batches_do_not_change_images(scenes, rendering):
     for index in (0, 5, 17, 59):
         alone = render([scenes[index]])
         assert torch.equal(alone.instances[0], rendering.instances[index])
@@ -125,7 +125,7 @@ def test_rendering_twice_gives_the_same(scenes, rendering):
     assert torch.equal(again.instances, rendering.instances)
 
 
-def test_colours_can_be_told_apart():
+def test_colours_can_be_reported_apart():
     scenes = [Scene((thing("sphere", colour),)) for colour in COLOURS]
     drawn = render(scenes, 64)
     means = np.array([image[mask == 1].float().mean(0).numpy() for image, mask in zip(*drawn, strict=True)])
@@ -161,7 +161,7 @@ def test_shadows_fall_away_from_the_light_and_touch_the_object():
     assert shadow[int(y) + 3 :, int(edge) - 4 : int(edge) + 4].any()
 
 
-def test_sizes_and_forms_of_pictures(scenes):
+def test_sizes_and_forms_of_images(scenes):
     assert render(scenes[:2], 33).image.shape == (2, 33, 33, 3)
     wide = render([scenes[0]], (24, 48), antialias=1)
     square = render([scenes[0]], 24, antialias=1)

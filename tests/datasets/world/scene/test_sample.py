@@ -1,4 +1,4 @@
-"""Scenes: repeatable, free of collisions, inside the picture, and the same after JSON."""
+"""Scenes: repeatable, free of collisions, inside the image, and the same after JSON."""
 
 import itertools
 import json
@@ -64,7 +64,7 @@ def test_objects_do_not_touch(scenes):
             assert math.hypot(one.x - other.x, one.y - other.y) > one.foot + other.foot + 0.29
 
 
-def test_centres_lie_inside_the_picture_and_depths_are_plausible(scenes):
+def test_centres_lie_inside_the_image_and_depths_are_plausible(scenes):
     for scene in scenes:
         places = project(scene, 128)
         assert places.shape == (len(scene.objects), 3)
@@ -91,7 +91,7 @@ def test_camera_and_lights_move(scenes):
 
 def test_projection_by_hand():
     # A camera 10 before the origin, level with the object's centre: one unit to the right is 1 / (2 * 10 * tan) of the
-    # picture to the right of its middle, and half a unit higher is half as much above it.
+    # image to the right of its middle, and half a unit higher is half as much above it.
     camera = Camera((0.0, -10.0, 0.88), (0.0, 0.0, 0.88))
     ball = SceneObject("sphere", "red", "metal", "large", 1.0, 0.0)
     assert project(Scene((ball,), camera), 100)[0] == pytest.approx((50 + 100 / (20 * 0.345), 50, 10))
@@ -99,7 +99,7 @@ def test_projection_by_hand():
     assert project(Scene((low,), camera), 100)[0] == pytest.approx((50, 50 + 38 / (20 * 0.345), 10))
 
 
-def test_right_and_away_are_what_the_picture_shows():
+def test_right_and_away_are_what_the_image_shows():
     near, far = (SceneObject("cube", "red", "metal", "small", 0.5, y) for y in (-1.0, 1.0))
     left = SceneObject("cube", "red", "metal", "small", -0.5, -1.0)
     places = project(Scene((near, far, left)))

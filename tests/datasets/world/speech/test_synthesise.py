@@ -187,7 +187,7 @@ def test_loud_noise_does_not_clip():
     assert mixed.dtype == np.float32
 
 
-def test_wrong_voices_and_texts_are_told():
+def test_wrong_voices_and_texts_are_reported():
     with pytest.raises(SpeechError, match=r"pitch is 120; eSpeak NG takes 0 to 99"):
         Voice(pitch=120)
     with pytest.raises(SpeechError, match=r"variant is 'nobody'; eSpeak NG has .*m3"):
@@ -200,7 +200,7 @@ def test_wrong_voices_and_texts_are_told():
         Synthesiser().speak(" ... ", Voice())
 
 
-def test_a_missing_library_is_told(monkeypatch, tmp_path):
+def test_a_missing_library_is_reported(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(SpeechError, match=r"espeakng-loader, which is not installed: install it with"):
         Synthesiser()

@@ -38,7 +38,7 @@ def segmenter():
 
 @pytest.fixture
 def generator():
-    """32-pixel pictures from 8 numbers; 12 units in layer4."""
+    """32-pixel images from 8 numbers; 12 units in layer4."""
     torch.manual_seed(6)
     return ProganGenerator(8, [12, 12, 8, 8])
 
@@ -63,14 +63,14 @@ def trained_run(tmp_path):
 
 @pytest.fixture
 def captions(assets, tmp_path):
-    """A dataset node: eight captions of the published layout in one list, with pictures when asked."""
+    """A dataset node: eight captions of the published layout in one list, with images when asked."""
     folder = tmp_path / "captions"
     shutil.copytree(assets / "formats" / "clevrgan", folder)
     names = sorted({name for path in folder.glob("name_list_*.txt") for name in path.read_text().split()}, key=int)
     (folder / "name_list_test.txt").write_text("\n".join(names) + "\n")
 
-    def node(pictures=False):
-        image = {"size": 32, "resize": 32, "random_crop": False} if pictures else None
+    def node(images=False):
+        image = {"size": 32, "resize": 32, "random_crop": False} if images else None
         arguments = {"folder": str(folder), "split": "test", "image": image, "max_frames": 256}
         return Factory(GanClevr, arguments, "data")
 
@@ -79,7 +79,7 @@ def captions(assets, tmp_path):
 
 
 def collect_captions(folder, ids):
-    """Add captions that annotators recorded for edited pictures of ids, to a folder in the published layout."""
+    """Add captions that annotators recorded for edited images of ids, to a folder in the published layout."""
     (folder / "audio" / "active").mkdir(exist_ok=True)
     for name in ids:
         shutil.copy(folder / "audio" / f"{name}.wav", folder / "audio" / "active" / f"{name}.wav")

@@ -14,7 +14,7 @@ from tasks.words_by_drawing.clustering import Clustering, read_clusters
 from tasks.words_by_drawing.experiments import active_learning
 from tasks.words_by_drawing.experiments.active_learning import generate_active_learning, outlined
 from tasks.words_by_drawing.experiments.encoders import ModelSource
-from tasks.words_by_drawing.experiments.images import LatentTable, Pictures
+from tasks.words_by_drawing.experiments.images import Images, LatentTable
 from tests.tasks.words_by_drawing.drawing_data import images_of
 from tests.tasks.words_by_drawing.experiments.conftest import IMAGE, collect_captions, with_clusters, write_run
 
@@ -28,7 +28,7 @@ def select(run, captions, context, generator, **more):
 
 @pytest.fixture
 def chosen(monkeypatch):
-    """The edited pictures of the latest selection as they were drawn, before they are written as JPEG."""
+    """The edited images of the latest selection as they were drawn, before they are written as JPEG."""
     kept, write = [], active_learning._write
 
     def keep(experiment, edited, *rest):
@@ -46,7 +46,7 @@ def largest_difference(one, other):
 # maps of 4 x 4 cells on layers of 8 x 8; of 8 x 8 on 4 x 4, where single cells would vanish
 @pytest.mark.parametrize(("downsample", "layer"), [(8, "layer4"), (4, "layer2")])
 @pytest.mark.parametrize("layout", ["ours", "published"])
-def test_training_draws_the_pictures_that_were_selected(
+def test_training_draws_the_images_that_were_selected(
     tmp_path, captions, context, generator, chosen, downsample, layer, layout
 ):
     run = write_run(tmp_path / "runs" / "trained", IMAGE | {"downsample": downsample})
@@ -58,13 +58,13 @@ def test_training_draws_the_pictures_that_were_selected(
     collect_captions(captions.folder, names)
     dataset = captions()(train=True, on_error="error")
     rows = {dataset.record(row).uttid: row for row in range(len(dataset))}
-    studio = images_of(dataset, generator)
-    studio.edit([layer], context.folder)
+    image_source = images_of(dataset, generator)
+    image_source.edit([layer], context.folder)
     for name, edited in zip(names, chosen, strict=True):
-        drawn = studio.image_u8(dataset, rows[f"active/{name}"])
-        assert largest_difference(drawn, studio.image_u8(dataset, rows[str(name)])) > 20
+        generated = image_source.image_u8(dataset, rows[f"active/{name}"])
+        assert largest_difference(generated, image_source.image_u8(dataset, rows[str(name)])) > 20
         if layout == "ours":
-            assert largest_difference(drawn, edited.image) <= 1  # rounding, in another batch
+            assert largest_difference(generated, edited.image) <= 1  # rounding, in another batch
 
 
 def test_the_worst_pairs_are_written(trained_run, captions, context, generator, chosen):
@@ -115,12 +115,12 @@ def test_the_box_of_a_region_is_red():
     assert outlined(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4))).getextrema() == ((0, 0),) * 3
 
 
-def test_a_second_selection_leaves_out_captions_of_edited_pictures(trained_run, captions, context, generator, caplog):
+def test_a_second_selection_leaves_out_captions_of_edited_images(trained_run, captions, context, generator, caplog):
     before = select(trained_run, captions, context, generator, units="random", max_retries=0)
     collect_captions(captions.folder, [pair.latent for pair in before.pairs])
     with caplog.at_level("INFO"):
         again = select(trained_run, captions, context, generator, units="random", max_retries=0)
-    assert "left out 3 captions below active/: they describe edited pictures" in caplog.text
+    assert "left out 3 captions below active/: they describe edited images" in caplog.text
     assert again.details["losses"] == before.details["losses"]
     assert [pair.latent for pair in again.pairs] == [pair.latent for pair in before.pairs]
     table = (context.folder / "active.csv").read_text()
@@ -131,7 +131,5 @@ def test_a_second_selection_leaves_out_captions_of_edited_pictures(trained_run, 
     ):
         select(trained_run, captions, context, generator, units="random", max_retries=0)
     dataset = captions()(train=False, on_error="error")
-    with pytest.raises(
-        UserError, match=r"caption active/\d+ of .* describes an edited picture, which is not drawn here"
-    ):
-        Pictures(dataset, generator, LatentTable(), torch.device("cpu"))
+    with pytest.raises(UserError, match=r"caption active/\d+ of .* describes an edited image, which is not generated"):
+        Images(dataset, generator, LatentTable(), torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""Repeated attributes: presence by pixels, pairing, the table, and the whole experiment on drawn pictures."""
+"""Repeated attributes: presence by pixels, pairing, the table, and the whole experiment on generated images."""
 
 import json
 
@@ -50,7 +50,7 @@ def test_pairs_are_taken_in_order_and_kinds_are_pooled():
 
 
 class EverythingSegmenter:
-    """Shows attributes by the picture's brightness: one set of labels in every second picture, the rest in others."""
+    """Shows attributes by the image's brightness: one set of labels in every second image, the rest in others."""
 
     labels, categories = ATTRIBUTE_LABELS, ATTRIBUTE_CATEGORIES
 
@@ -68,7 +68,7 @@ class EverythingSegmenter:
 def test_the_whole_experiment(trained_run, captions, context, generator, tmp_path):
     model = ModelSource(run=trained_run)
     repeated_attributes(
-        model, captions(), EverythingSegmenter(), context, generator, pictures_each=3, voices=2, run=context.settings
+        model, captions(), EverythingSegmenter(), context, generator, images_each=3, voices=2, run=context.settings
     )
     found = json.loads((context.folder / "metrics.json").read_text())
     assert found["pairs"] == 3 * 15
@@ -76,7 +76,7 @@ def test_the_whole_experiment(trained_run, captions, context, generator, tmp_pat
     assert len(listed["red"]["with"]) == len(listed["red"]["without"]) == 3
     assert not set(listed["red"]["with"]) & set(listed["red"]["without"])
     assert (context.folder / "attributes.csv").read_text().count("\n") == 16
-    assert "Words and pictures" in (context.folder / "report.html").read_text()
+    assert "Words and images" in (context.folder / "report.html").read_text()
 
     folder = tmp_path / "repetition_audios"
     folder.mkdir()
@@ -98,9 +98,9 @@ def test_the_whole_experiment(trained_run, captions, context, generator, tmp_pat
 
 
 def test_accuracies_are_those_of_the_scores(trained_run, captions, context, generator, monkeypatch):
-    """Pictures score by their place in the list of a word.
+    """Images score by their place in the list of a word.
 
-    red: pictures with it 3, 2, 1 against 0, 2, 5 without: one of three right (a tie is wrong); blue: none of three; all
+    red: images with it 3, 2, 1 against 0, 2, 5 without: one of three right (a tie is wrong); blue: none of three; all
     other words: all three. Colour is the mean over its 8 words' 24 pairs: (1 + 0 + 6 * 3) / 24.
     """
     planted = {"red": ([3, 2, 1], [0, 2, 5]), "blue": ([0, 0, 0], [1, 1, 1])}
@@ -115,7 +115,7 @@ def test_accuracies_are_those_of_the_scores(trained_run, captions, context, gene
     monkeypatch.setattr(repeated_attributes_module, "_scores", scores)
     model = ModelSource(run=trained_run)
     repeated_attributes(
-        model, captions(), EverythingSegmenter(), context, generator, pictures_each=3, run=context.settings
+        model, captions(), EverythingSegmenter(), context, generator, images_each=3, run=context.settings
     )
     found = json.loads((context.folder / "metrics.json").read_text())
     assert found["colour"] == pytest.approx(19 / 24, abs=1e-5)
@@ -123,13 +123,13 @@ def test_accuracies_are_those_of_the_scores(trained_run, captions, context, gene
     assert found["mean"] == pytest.approx((19 / 24 + 3) / 4, abs=1e-5)
 
 
-def test_a_picture_s_score_is_the_mean_over_frames_of_the_best_cell(trained_run, captions, context, generator):
+def test_a_image_s_score_is_the_mean_over_frames_of_the_best_cell(trained_run, captions, context, generator):
     with opened(context, context.settings, captions(), ModelSource(run=trained_run), generator) as experiment:
         features = torch.randn(1, 16, 5, generator=torch.Generator().manual_seed(1))
         speech = SpeechMaps(features, torch.tensor([5]))
         listed = {word: {"with": [], "without": []} for word in WORDS} | {"red": {"with": [2, 0], "without": [1]}}
         scores = _scores(experiment, listed, {word: [speech] for word in WORDS})
-        maps = experiment.model.encode_images(experiment.pictures.images([0, 1, 2])).flatten(2)
+        maps = experiment.model.encode_images(experiment.images.images([0, 1, 2])).flatten(2)
         expected = torch.einsum("bdp,dt->bpt", maps, features[0]).amax(1).mean(1)
     assert set(scores["red"]) == {0, 1, 2}
     assert not scores["blue"]

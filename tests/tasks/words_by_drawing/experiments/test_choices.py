@@ -23,7 +23,7 @@ from tasks.words_by_drawing.experiments.make_negatives import Search, make_negat
 from tasks.words_by_drawing.experiments.recall import recall
 from tasks.words_by_drawing.experiments.recall_selected import recall_selected, redraw_negatives
 from tasks.words_by_drawing.experiments.run_clusters import one_cluster_each
-from tasks.words_by_drawing.experiments.scene_changes import changes, things, told_changes
+from tasks.words_by_drawing.experiments.scene_changes import changes, reported_changes, things
 from tests.tasks.words_by_drawing.experiments.conftest import with_clusters
 
 
@@ -49,7 +49,7 @@ def test_ranks_and_ties():
         Choice("c", "", np.array([1.0, np.nan]))
 
 
-def test_evaluate_draws_the_pictures(trained_run, captions, context, generator):
+def test_evaluate_draws_the_images(trained_run, captions, context, generator):
     evaluate(ModelSource(run=trained_run), captions(), context, generator, pairs=6, batch_size=4, run=context.settings)
     found = metrics(context)
     assert found["n"] == 6
@@ -67,7 +67,7 @@ def test_captions_are_padded_as_in_validation(trained_run):
     assert load_model(ModelSource(run=trained_run), torch.device("cpu")).target_length == 512
 
 
-def test_evaluate_reads_picture_files(trained_run, captions, context):
+def test_evaluate_reads_image_files(trained_run, captions, context):
     checkpoint = trained_run / "checkpoints" / "best.pt"
     evaluate(ModelSource(run=checkpoint), captions(True), context, pairs=None, run=context.settings)
     assert metrics(context)["n"] == 8
@@ -95,7 +95,7 @@ def test_recall_with_edited_negatives_repeats(trained_run, captions, context, ge
     assert run("two") == found
     rows = (context.settings.folder / "one" / "choices.csv").read_text().splitlines()
     assert len(rows) == 4
-    assert "own picture" in (context.settings.folder / "one" / "report.html").read_text()
+    assert "own image" in (context.settings.folder / "one" / "report.html").read_text()
 
 
 def test_recall_with_the_clusters_of_the_run(trained_run, captions, context, generator):
@@ -129,9 +129,9 @@ def test_made_negatives_change_one_attribute_and_are_used(trained_run, captions,
     table = torch.from_numpy(np.random.RandomState(1).standard_normal(50002 * 8).reshape(-1, 8)).float()
     for name, rows in stored.items():
         images = redraw_negatives(generator, segmenter, table[name : name + 1], rows, "layer4", str(name))
-        told = told_changes(segmenter, images)
-        assert all(text.startswith("colour: ") for text in told)
-        assert len(told) == 1
+        message = reported_changes(segmenter, images)
+        assert all(text.startswith("colour: ") for text in message)
+        assert len(message) == 1
     context.settings.name = "result"
     model = ModelSource(run=trained_run)
     recall_selected(model, node, generator, segmenter, path, context, run=context.settings)
@@ -225,7 +225,7 @@ def test_a_stopped_search_goes_on_and_finds_the_same(captions, context, generato
 
 
 def test_region_of_a_negative_is_what_has_the_labels_of_its_position(generator, segmenter):
-    """All units off outside the thing change only the border; the middle of the picture stays."""
+    """All units off outside the thing change only the border; the middle of the image stays."""
     latent = torch.ones(1, 8)
     before = generate(generator, latent, ["layer8"]).images[0]
     rows = [Negative((0, 0), torch.ones(8))]
@@ -234,7 +234,7 @@ def test_region_of_a_negative_is_what_has_the_labels_of_its_position(generator, 
     assert not torch.equal(before[:, :2], after[:, :2])
 
 
-def test_changes_between_pictures(segmenter):
+def test_changes_between_images(segmenter):
     images = torch.zeros(3, 3, 16, 16)
     images[0, 0], images[1, 2], images[2, 0] = 1, 1, 0.5
     red, blue, red_too = (things(labels) for labels in segmenter.segment(images))
@@ -394,7 +394,7 @@ def test_metrics_of_two_scores():
 
 
 def test_the_published_score_of_stored_negatives(trained_run, captions, context, generator, segmenter):
-    """max over the picture of the mean over the first T frames, T as many as the caption had before pooling."""
+    """max over the image of the mean over the first T frames, T as many as the caption had before pooling."""
     node, path = captions(), context.settings.folder / "negatives.pth.tar"
     stored = [[Negative((9, 9), torch.ones(12))], [Negative((20, 9), torch.arange(12.0) % 2)]]
     dataset = node(train=False, on_error="error")
@@ -428,7 +428,7 @@ def test_the_published_score_of_stored_negatives(trained_run, captions, context,
         assert int(text["rank"]) == 1 + int(values[1] >= values[0])
 
 
-def test_captions_of_one_latent_are_captions_of_one_picture(trained_run, captions, context, generator):
+def test_captions_of_one_latent_are_captions_of_one_image(trained_run, captions, context, generator):
     names = captions.folder / "name_list_test.txt"
     first = names.read_text().split()[0]
     for kind in ("audio", "text"):

@@ -14,7 +14,7 @@ from datasets.spoken_captions.records import SpokenCaption
 from datasets.world.build import ensure_world
 from datasets.world.settings import World
 from tasks.words_by_drawing.experiments.encoders import ModelSource
-from tasks.words_by_drawing.experiments.negative_pictures import (
+from tasks.words_by_drawing.experiments.negative_images import (
     AlteredNegatives,
     RenderedNegatives,
     StitchedNegatives,
@@ -41,14 +41,14 @@ def test_rendered_negatives_change_one_attribute(world, trained_run, context):
     assert found["chance_recall@1"] == 0.5
     assert found["recall@1"] == found["beats colour"]
     dataset = data(train=False, on_error="error")
-    picture = dataset.image_u8(0)
-    (negative,) = negatives(dataset.record(0), picture, 3)
-    assert negative.image.shape == picture.shape
-    changed = np.abs(negative.image.astype(int) - picture).max(2) > 40
+    rendered = dataset.image_u8(0)
+    (negative,) = negatives(dataset.record(0), rendered, 3)
+    assert negative.image.shape == rendered.shape
+    changed = np.abs(negative.image.astype(int) - rendered).max(2) > 40
     assert 0 < changed.mean() < 0.5
-    assert negatives(dataset.record(0), picture, 3)[0].label == negative.label
+    assert negatives(dataset.record(0), rendered, 3)[0].label == negative.label
     with pytest.raises(UserError, match="is not of the world"):
-        negatives(SpokenCaption("other"), picture, 3)
+        negatives(SpokenCaption("other"), rendered, 3)
     with pytest.raises(UserError, match=r"holds no scenes\.jsonl"):
         RenderedNegatives(world / "places")
 
@@ -58,44 +58,44 @@ def test_stitched_negatives_put_an_object_of_another_scene_in_place(world):
     negatives = StitchedNegatives(world, only=False, hole=3, margin=3)
     labels = set()
     for row in range(4):
-        picture = dataset.image_u8(row)
-        (negative,) = negatives(dataset.record(row), picture, row)
+        rendered = dataset.image_u8(row)
+        (negative,) = negatives(dataset.record(row), rendered, row)
         assert negative.label.startswith("stitched ")
-        changed = np.abs(negative.image.astype(int) - picture).max(2) > 30
+        changed = np.abs(negative.image.astype(int) - rendered).max(2) > 30
         assert 0.005 < changed.mean() < 0.5
-        assert (negatives(dataset.record(row), picture, row)[0].image == negative.image).all()
+        assert (negatives(dataset.record(row), rendered, row)[0].image == negative.image).all()
         labels.add(negative.label)
     assert len(labels) > 1
     negatives._fits = lambda *_: False
-    with pytest.raises(UserError, match=r"found no object to stitch into the picture of .* among 2000 drawn from"):
-        negatives(dataset.record(0), picture, 0)
+    with pytest.raises(UserError, match=r"found no object to stitch into the image of .* among 2000 drawn from"):
+        negatives(dataset.record(0), rendered, 0)
     with pytest.raises(ValueError, match=r"negatives\.attributes is empty"):
         StitchedNegatives(world, [])
 
 
 def test_warped_negatives_are_the_same_for_a_seed():
-    picture = np.kron(np.indices((8, 8)).sum(0) % 2 * 255, np.ones((8, 8)))[..., None].repeat(3, 2).astype(np.uint8)
+    rendered = np.kron(np.indices((8, 8)).sum(0) % 2 * 255, np.ones((8, 8)))[..., None].repeat(3, 2).astype(np.uint8)
     warped = AlteredNegatives(["warped"])
-    found = [warped(SpokenCaption("7"), picture, seed)[0] for seed in (0, 0, 1)]
+    found = [warped(SpokenCaption("7"), rendered, seed)[0] for seed in (0, 0, 1)]
     assert found[0].label == "warped"
     assert (found[0].image == found[1].image).all()
     assert (found[0].image != found[2].image).mean() > 0.1
-    assert (found[0].image != picture).mean() > 0.1
+    assert (found[0].image != rendered).mean() > 0.1
 
 
 def test_stored_and_altered_negatives(tmp_path):
-    picture = np.zeros((8, 8, 3), np.uint8)
-    picture[:4, :, 0] = 90
-    upside, grey = AlteredNegatives(["upside_down", "grey"])(SpokenCaption("7"), picture, 0)
-    assert (upside.image == picture[::-1]).all()
+    rendered = np.zeros((8, 8, 3), np.uint8)
+    rendered[:4, :, 0] = 90
+    upside, grey = AlteredNegatives(["upside_down", "grey"])(SpokenCaption("7"), rendered, 0)
+    assert (upside.image == rendered[::-1]).all()
     assert grey.image[0, 0].tolist() == [30, 30, 30]
     for name in ("7.png", "7_a.png", "71.png"):
-        Image.fromarray(picture[2:6, :4]).save(tmp_path / name)
+        Image.fromarray(rendered[2:6, :4]).save(tmp_path / name)
     stored = StoredNegatives(tmp_path)
-    found = stored(SpokenCaption("7"), picture, 0)
+    found = stored(SpokenCaption("7"), rendered, 0)
     assert len(found) == 2
     assert found[0].image.shape == (8, 8, 3)
     with pytest.raises(UserError, match=r"has no 8\.jpg"):
-        stored(SpokenCaption("8"), picture, 0)
+        stored(SpokenCaption("8"), rendered, 0)
     with pytest.raises(UserError, match="there is no folder"):
         StoredNegatives(tmp_path / "none")

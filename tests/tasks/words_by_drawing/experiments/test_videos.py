@@ -16,11 +16,11 @@ def decoded(path):
     """Frames (n, H, W, 3) and the sound (m,) with its rate."""
     reader = imageio_ffmpeg.read_frames(str(path))
     width, height = next(reader)["size"]
-    pictures = np.stack([np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader])
+    images = np.stack([np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader])
     sound = path.with_suffix(".wav")
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-i", str(path), "-vn", str(sound)]
     subprocess.run(command, check=True, timeout=60)
-    return pictures, *soundfile.read(sound)
+    return images, *soundfile.read(sound)
 
 
 def test_the_strongest_cells_hold_a_tenth():
@@ -50,11 +50,11 @@ def test_frames_follow_the_matchmap():
         frames(image, cells, 0.5, 0.0)
 
 
-def test_a_written_file_holds_picture_and_sound_of_one_length(tmp_path):
+def test_a_written_file_holds_image_and_sound_of_one_length(tmp_path):
     image = np.zeros((46, 62, 3), np.uint8)
-    pictures = [image + 200 * (number >= 20) for number in range(40)]
+    images = [image + 200 * (number >= 20) for number in range(40)]
     tone = np.sin(np.arange(int(1.3 * 16000)) * 2 * np.pi * 440 / 16000).astype(np.float32) * 0.5
-    path = write_video(tmp_path / "a" / "x.mp4", [p.astype(np.uint8) for p in pictures], tone, 16000)
+    path = write_video(tmp_path / "a" / "x.mp4", [p.astype(np.uint8) for p in images], tone, 16000)
     shown, sound, rate = decoded(path)
     assert shown.shape == (40, 46, 62, 3)
     assert shown[0].mean() < 20
@@ -64,7 +64,7 @@ def test_a_written_file_holds_picture_and_sound_of_one_length(tmp_path):
     assert np.abs(middle).mean() > 0.2
     assert np.abs(end).mean() < 0.02
     assert [entry.name for entry in path.parent.iterdir() if entry.suffix == ".mp4"] == ["x.mp4"]
-    with pytest.raises(VideoError, match="even sides"):
+    with pytest.raises(VideoError, match="even height and width"):
         write_video(tmp_path / "y.mp4", [np.zeros((3, 4, 3), np.uint8)], tone, 16000)
     with pytest.raises(VideoError, match="no frame"):
         write_video(tmp_path / "y.mp4", [], tone, 16000)

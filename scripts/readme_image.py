@@ -1,4 +1,4 @@
-"""Draw docs/picture.png: what trained models do, from what ships and from a run of the quick-start.
+"""Draw docs/image.png: what trained models do, from what ships and from a run of the quick-start.
 
 Three rows: images of the shipped generator; a test image of the quick-start with where it responds to words of its
 spoken caption; the units that the shipped speech encoder finds in that caption. Run scripts/quickstart.sh before.
@@ -35,12 +35,12 @@ LAYERS = {"quant3": "units of layer 3", "quant2": "units of layer 2"}
 
 
 def main() -> None:
-    """Draw and write the picture."""
+    """Draw and write the image."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=PROJECT_ROOT / "runs" / "quickstart")
     parser.add_argument("--manifest", type=Path, default=PROJECT_ROOT / "data/world_quickstart/places/test.json")
     parser.add_argument("--row", type=int, default=24, help="of the manifest: the pair that is shown")
-    parser.add_argument("--output", type=Path, default=PROJECT_ROOT / "docs" / "picture.png")
+    parser.add_argument("--output", type=Path, default=PROJECT_ROOT / "docs" / "image.png")
     given = parser.parse_args()
     try:
         record = read_places(given.manifest, need="files").records[given.row]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from datasets.world.attribute_pictures import AttributePictures, SegmentationData
+from datasets.world.attribute_images import AttributeImages, SegmentationData
 from datasets.world.render.artefacts import like_generated
 from datasets.world.render.ray_cast import render
 from datasets.world.scene.near import near_scene
@@ -15,15 +15,15 @@ def data(**changes):
     return SegmentationData(**(settings | changes))
 
 
-def test_pictures_are_those_of_the_scenes():
-    pictures = AttributePictures(6, first_seed=40, size=32, view="near", max_objects=2)
-    batch = pictures.take(torch.tensor([4, 1]))
+def test_images_are_those_of_the_scenes():
+    dataset = AttributeImages(6, first_seed=40, size=32, view="near", max_objects=2)
+    batch = dataset.take(torch.tensor([4, 1]))
     scenes = [near_scene(44, 1, 2), near_scene(41, 1, 2)]
     rendered = render(scenes, 32)
     assert torch.allclose((batch.images + 1) * 127.5, rendered.image.permute(0, 3, 1, 2).float(), atol=1e-3)
     assert torch.equal(label_maps(batch.numbers), attribute_channels(scenes, rendered.instances))
-    assert pictures.rendered.tolist() == [False, True, False, False, True, False]
-    assert torch.equal(pictures.take(torch.tensor([1])).images[0], batch.images[1])
+    assert dataset.rendered.tolist() == [False, True, False, False, True, False]
+    assert torch.equal(dataset.take(torch.tensor([1])).images[0], batch.images[1])
 
 
 def test_batches_are_a_function_of_seed_epoch_and_position():
@@ -52,9 +52,9 @@ def test_sets_do_not_overlap():
     assert sum(len(batch.images) for batch in sets.evaluation_batches(sets.test, limit=1)) == 4
 
 
-def test_artefacts_bend_labels_with_pictures():
-    pictures = AttributePictures(8, first_seed=0, size=64, view="near")
-    images, numbers = pictures.take(torch.arange(8))
+def test_artefacts_bend_labels_with_images():
+    dataset = AttributeImages(8, first_seed=0, size=64, view="near")
+    images, numbers = dataset.take(torch.arange(8))
     spoilt, bent = like_generated(images, numbers, torch.Generator().manual_seed(0))
     assert spoilt.shape == images.shape
     assert spoilt.abs().max() <= 1

@@ -1,8 +1,8 @@
-"""Negatives that are not drawn by a generator: stored beside the pictures, rendered anew, altered, or stitched.
+"""Negatives that are not made by a generator: stored beside the images, rendered anew, altered, or stitched.
 
-The one-against-one test of surisdi/learning-by-drawing (``experiments.py``, test_synthetic) takes pictures that were
-made before; its ``dataset.py`` also turns pictures upside down, takes their colours away, warps them, and stitches an
-object of another picture into them.
+The one-against-one test of surisdi/learning-by-drawing (``experiments.py``, test_synthetic) takes images that were
+made before; its ``dataset.py`` also turns images upside down, takes their colours away, warps them, and stitches an
+object of another image into them.
 """
 
 import io
@@ -33,8 +33,8 @@ Attribute = Literal["colour", "shape", "material", "size"]
 Stitchable = Literal["colour", "shape", "material"]
 
 
-class NegativePicture(NamedTuple):
-    """A negative of a pair's picture.
+class NegativeImage(NamedTuple):
+    """A negative of a pair's image.
 
     Attributes:
         label: "kind" or "kind: what changed".
@@ -45,21 +45,21 @@ class NegativePicture(NamedTuple):
     image: np.ndarray
 
 
-class NegativePictures(Protocol):
-    """Gives the negatives of a caption's picture."""
+class NegativeImages(Protocol):
+    """Gives the negatives of a caption's image."""
 
-    def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativePicture]:
+    def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativeImage]:
         """Return at least one negative.
 
         Args:
             record: the caption.
-            image: its picture (R, R, 3) uint8.
+            image: its image (R, R, 3) uint8.
             seed: of whatever is drawn.
         """
 
 
 class StoredNegatives:
-    """Files beside the pictures: ``<name>.jpg`` or ``<name>_<anything>.jpg`` (or png) for the caption <name>.
+    """Files beside the images: ``<name>.jpg`` or ``<name>_<anything>.jpg`` (or png) for the caption <name>.
 
     Args:
         folder: holds them.
@@ -70,7 +70,7 @@ class StoredNegatives:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise UserError(f"negatives: there is no folder {folder}; give the one that holds the negative pictures")
+            raise UserError(f"negatives: there is no folder {folder}; give the one that holds the negative images")
         self.folder = folder
         self.files: dict[str, list[Path]] = {}
         for path in sorted(folder.iterdir()):
@@ -79,17 +79,17 @@ class StoredNegatives:
                 for name in {stem, stem.rsplit("_", 1)[0]}:
                     self.files.setdefault(name, []).append(path)
 
-    def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativePicture]:  # noqa: ARG002
-        """Return the stored negatives at the picture's size."""
+    def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativeImage]:  # noqa: ARG002
+        """Return the stored negatives at the image's size."""
         found = self.files.get(normalize("NFC", record.uttid))
         if not found:
             raise UserError(f"negatives: {self.folder} has no {record.uttid}.jpg nor {record.uttid}_1.jpg; add one")
         size = (image.shape[1], image.shape[0])
-        return [NegativePicture("stored", np.asarray(read_image(path).resize(size))) for path in found]
+        return [NegativeImage("stored", np.asarray(read_image(path).resize(size))) for path in found]
 
 
 class AlteredNegatives:
-    """The picture itself, altered.
+    """The image itself, altered.
 
     Args:
         kinds: ``upside_down``, ``grey`` (the mean of the colours) or ``warped`` (bent elastically at random).
@@ -111,19 +111,19 @@ class AlteredNegatives:
         self.kinds, self.strength, self.sigma = kinds, strength, sigma
 
     def _warped(self, image: np.ndarray, seed: int) -> np.ndarray:
-        draws, size = Draws(seed, 2), [max(1, side // SCALE) for side in image.shape[:2]]
+        draws, size = Draws(seed, 2), [max(1, length // SCALE) for length in image.shape[:2]]
         count = size[0] * size[1]
         across, down = (np.array([draws.uniform(-1, 1) for _ in range(count)]).reshape(size) for _ in range(2))
         return warp(image, across, down, self.strength, self.sigma)
 
-    def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativePicture]:  # noqa: ARG002
+    def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativeImage]:  # noqa: ARG002
         """Return one negative of each kind."""
         made = {
             "upside_down": lambda: image[::-1],
             "grey": lambda: np.repeat(image.mean(2, keepdims=True).round().astype(np.uint8), 3, axis=2),
             "warped": lambda: self._warped(image, seed),
         }
-        return [NegativePicture(kind, np.ascontiguousarray(made[kind]())) for kind in self.kinds]
+        return [NegativeImage(kind, np.ascontiguousarray(made[kind]())) for kind in self.kinds]
 
 
 class RenderedNegatives:
@@ -143,20 +143,20 @@ class RenderedNegatives:
             raise ValueError("negatives.attributes is empty; expected some of colour, shape, material, size")
         self.attributes, self.scenes = list(attributes), _Scenes(world)
 
-    def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativePicture]:
-        """Return the scene with one attribute changed, rendered at the picture's size and coded as the pictures are."""
+    def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativeImage]:
+        """Return the scene with one attribute changed, rendered at the image's size and coded as the images are."""
         scene, draws = self.scenes.of(record), Draws(seed, 1)
         index, attribute = draws.below(len(scene.objects)), draws.pick(self.attributes)
         item = scene.objects[index]
         before = getattr(item, attribute)
         after = draws.pick([value for value in CHOICES[attribute] if value != before])
         changed = (*scene.objects[:index], replace(item, **{attribute: after}), *scene.objects[index + 1 :])
-        picture = render([replace(scene, objects=changed)], image.shape[0]).image[0].numpy()
-        return [NegativePicture(f"{attribute}: {before} to {after}", _coded(picture))]
+        rendered_image = render([replace(scene, objects=changed)], image.shape[0]).image[0].numpy()
+        return [NegativeImage(f"{attribute}: {before} to {after}", _coded(rendered_image))]
 
 
 class StitchedNegatives:
-    """An object of another scene of an embedded world stitched into the picture, in the place of one of its own.
+    """An object of another scene of an embedded world stitched into the image, instead of one of its own.
 
     The object itself is filled over (its shadow stays), and the other, with what is around it, is put there without a
     seam. Published: ``get_negatives_stitching``, ``mode`` 1 for ``only`` and 2 for not.
@@ -189,23 +189,25 @@ class StitchedNegatives:
         self.attributes, self.only, self.scenes = list(attributes), only, _Scenes(world)
         self.hole, self.margin = hole, margin
 
-    def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativePicture]:
-        """Return the picture with an object of another scene, coded as the pictures are."""
+    def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativeImage]:
+        """Return the image with an object of another scene, coded as the images are."""
         scene, draws = self.scenes.of(record), Draws(seed, 3)
         size = image.shape[0]
-        labels, places = render([scene], size).instances[0].numpy(), project(scene, size)[:, :2].round().astype(int)
+        labels, positions = render([scene], size).instances[0].numpy(), project(scene, size)[:, :2].round().astype(int)
         for _ in range(self.attempts):
             index, attribute = draws.below(len(scene.objects)), draws.pick(self.attributes)
             found = Scene.from_json(draws.pick(self.scenes.texts))
             other = draws.below(len(found.objects))
             if not self._fits(scene.objects[index], found.objects[other], attribute):
                 continue
-            stitched = self._stitched(image, labels == index + 1, found, other, (places[index][0], places[index][1]))
+            stitched = self._stitched(
+                image, labels == index + 1, found, other, (positions[index][0], positions[index][1])
+            )
             if stitched is not None:
                 values = [getattr(item, attribute) for item in (scene.objects[index], found.objects[other])]
-                return [NegativePicture(f"stitched {attribute}: {values[0]} to {values[1]}", _coded(stitched))]
+                return [NegativeImage(f"stitched {attribute}: {values[0]} to {values[1]}", _coded(stitched))]
         raise UserError(
-            f"negatives: found no object to stitch into the picture of {record.uttid} among {self.attempts} drawn from "
+            f"negatives: found no object to stitch into the image of {record.uttid} among {self.attempts} drawn from "
             f"{self.scenes.world}; give a world of more scenes, or only: false"
         )
 
@@ -215,9 +217,9 @@ class StitchedNegatives:
         return same and getattr(own, attribute) != getattr(other, attribute)
 
     def _stitched(
-        self, image: np.ndarray, gone: np.ndarray, scene: Scene, index: int, place: tuple[int, int]
+        self, image: np.ndarray, gone: np.ndarray, scene: Scene, index: int, position: tuple[int, int]
     ) -> np.ndarray | None:
-        """The picture with the object, None where it would leave the picture or cannot be seen."""
+        """The image with the object, None where it would leave the image or cannot be seen."""
         made = render([scene], image.shape[0])
         shown = made.instances[0].numpy() == index + 1
         hole = ndimage.binary_dilation(gone, np.ones((self.hole, self.hole)))
@@ -225,7 +227,7 @@ class StitchedNegatives:
             return None
         part = ndimage.binary_dilation(shown, np.ones((self.margin, self.margin)))
         try:
-            return clone(made.image[0].numpy(), fill(image, hole), part, place)
+            return clone(made.image[0].numpy(), fill(image, hole), part, position)
         except CloneError:
             return None
 
@@ -260,13 +262,13 @@ class _Scenes:
         return Scene.from_json(text)
 
 
-def _coded(picture: np.ndarray) -> np.ndarray:
-    """A picture as it comes back from a JPEG, which the world's own pictures are."""
-    with Image.open(io.BytesIO(encode_image(picture, "jpg"))) as coded:
+def _coded(rendered_image: np.ndarray) -> np.ndarray:
+    """An image as it comes back from a JPEG, which the world's own images are."""
+    with Image.open(io.BytesIO(encode_image(rendered_image, "jpg"))) as coded:
         return np.asarray(coded.convert("RGB"))
 
 
 def _bare(scene: dict) -> dict:
-    """A record's scene without what was measured in its picture."""
+    """A record's scene without what was measured in its image."""
     kept = ("shape", "colour", "material", "size", "x", "y", "rotation")
     return {**scene, "objects": [{name: item[name] for name in kept} for item in scene["objects"]]}

@@ -1,7 +1,7 @@
 """Renders of the world with their attribute maps, to train and to judge segmenters on.
 
-Pictures are rendered when they are first asked for and stay in memory: 16 MB a thousand at 64 pixels.
-Shape letters: B pictures, H = W pixels a side; attributes in the order size, material, shape, colour, ground.
+Images are rendered when they are first asked for and stay in memory: 16 MB a thousand at 64 pixels.
+Shape letters: B images, H = W pixels high and wide; attributes in the order size, material, shape, colour, ground.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,8 +25,8 @@ ATTRIBUTES = ("size", "material", "shape", "colour", "foreground")
 CHUNK = 256  # scenes that are rendered together
 
 
-class LabelledPictures(NamedTuple):
-    """Pictures and what is seen at each pixel.
+class LabelledImages(NamedTuple):
+    """Images and what is seen at each pixel.
 
     Attributes:
         images: ``(B, 3, H, W)`` float32 in [-1, 1].
@@ -37,16 +37,16 @@ class LabelledPictures(NamedTuple):
     images: Tensor
     numbers: Tensor
 
-    def to(self, device: torch.device) -> "LabelledPictures":
+    def to(self, device: torch.device) -> "LabelledImages":
         """Return both on a device.
 
         Args:
             device: where to.
         """
-        return LabelledPictures(*(part.to(device, non_blocking=True) for part in self))
+        return LabelledImages(*(part.to(device, non_blocking=True) for part in self))
 
 
-class AttributePictures:
+class AttributeImages:
     """Random scenes with consecutive seeds.
 
     Args:
@@ -73,7 +73,7 @@ class AttributePictures:
         if scenes < 1 or size < 16 or first_seed < 0:
             raise SceneError(f"{scenes} scenes of {size} pixels from seed {first_seed}; expected at least 1, 16 and 0")
         self._scene = SCENES[view]
-        self._scene(first_seed, min_objects, max_objects)  # impossible numbers of objects are told at once
+        self._scene(first_seed, min_objects, max_objects)  # impossible numbers of objects are reported at once
         self.first_seed, self.size = first_seed, size
         self.objects = min_objects, max_objects
         self.images = torch.zeros(scenes, 3, size, size, dtype=torch.uint8)
@@ -83,19 +83,19 @@ class AttributePictures:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, rows: Tensor) -> LabelledPictures:
-        """Return pictures by row.
+    def take(self, rows: Tensor) -> LabelledImages:
+        """Return images by row.
 
         Args:
             rows: ``(B,)`` int64.
 
         Returns:
-            The pictures and their labels, on the CPU.
+            The images and their labels, on the CPU.
         """
         missing = rows[~self.rendered[rows]].unique()
         for start in range(0, len(missing), CHUNK):
             self._render(missing[start : start + CHUNK])
-        return LabelledPictures(self.images[rows].float() / 127.5 - 1, self.numbers[rows].long())
+        return LabelledImages(self.images[rows].float() / 127.5 - 1, self.numbers[rows].long())
 
     def _render(self, rows: Tensor) -> None:
         scenes = [self._scene(self.first_seed + int(row), *self.objects) for row in rows]
@@ -115,11 +115,11 @@ class SegmentationData:
         train_scenes: Number of training scenes.
         validation_scenes: Number of validation scenes.
         test_scenes: Number of scenes that the report is about.
-        view: How far the camera is; see `AttributePictures`.
+        view: How far the camera is; see `AttributeImages`.
         min_objects: Smallest number of objects.
         max_objects: Largest number of objects.
         first_seed: Of the first scene; the next sets use the seeds after it.
-        artefacts: How strongly training pictures are made like imperfectly generated ones, 0 (not) to 1.
+        artefacts: How strongly training images are made like imperfectly generated ones, 0 (not) to 1.
         seed: Of order and artefacts.
         rank: Of this process.
         world_size: Number of processes.
@@ -158,12 +158,12 @@ class SegmentationData:
         seeds = [first_seed, first_seed + train_scenes, first_seed + train_scenes + validation_scenes]
         counts = (train_scenes, validation_scenes, test_scenes)
         self.train, self.validation, self.test = (
-            AttributePictures(count, start, size, view, min_objects, max_objects)
+            AttributeImages(count, start, size, view, min_objects, max_objects)
             for count, start in zip(counts, seeds, strict=True)
         )
         self.steps_per_epoch = train_scenes // batch_size
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[LabelledPictures]:
+    def batches(self, epoch: int, start: int = 0) -> Iterator[LabelledImages]:
         """Return this rank's training batches; order and artefacts are a function of (seed, epoch, position).
 
         Args:
@@ -177,17 +177,17 @@ class SegmentationData:
             draws = torch.Generator().manual_seed((self.seed * 100003 + epoch) * 1000003 + position)
             batch = self.train.take(rows)
             if self.artefacts:
-                batch = LabelledPictures(*like_generated(*batch, draws, self.artefacts))
-            batch = LabelledPictures(*(part[self.rank * share :][:share] for part in batch))
-            yield LabelledPictures(*(part.pin_memory() for part in batch)) if self.pin_memory else batch
+                batch = LabelledImages(*like_generated(*batch, draws, self.artefacts))
+            batch = LabelledImages(*(part[self.rank * share :][:share] for part in batch))
+            yield LabelledImages(*(part.pin_memory() for part in batch)) if self.pin_memory else batch
 
-    def evaluation_batches(self, pictures: AttributePictures, limit: int | None = None) -> Iterator[LabelledPictures]:
-        """Return this rank's batches of a set in order, or of its first ``limit`` batches; every picture once.
+    def evaluation_batches(self, images: AttributeImages, limit: int | None = None) -> Iterator[LabelledImages]:
+        """Return this rank's batches of a set in order, or of its first ``limit`` batches; every image once.
 
         Args:
-            pictures: the set.
+            images: the set.
             limit: the most batches; None for all.
         """
-        rows = torch.arange(len(pictures))[: None if limit is None else limit * self.batch_size]
+        rows = torch.arange(len(images))[: None if limit is None else limit * self.batch_size]
         for part in rows[self.rank :: self.world_size].split(self.batch_size):
-            yield pictures.take(part)
+            yield images.take(part)

@@ -1,4 +1,4 @@
-"""The one list of faults of a config, and what of a mapping has none."""
+"""The one list of errors of a config, and what of a mapping has none."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ def join(key_path: str, key: str) -> str:
     return f"{key_path}.{key}" if key_path else key
 
 
-class Faults:
-    """Collects ``(key path, message)``."""
+class Errors:
+    """Collects (key path, message)."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, str]] = []
 
     def add(self, key_path: str, message: str) -> None:
-        """Note a fault.
+        """Note an error.
 
         Args:
             key_path: where in the config, such as ``data.batch_size``.
@@ -26,20 +26,21 @@ class Faults:
         """
         self.rows.append((key_path, message))
 
-    def without(self, values: dict[str, Any], key_path: str, husks: bool = False) -> dict[str, Any]:
-        """Return a mapping without the keys that have faults, in the mappings below it too.
+    def without(self, values: dict[str, Any], key_path: str, placeholders: bool = False) -> dict[str, Any]:
+        """Return a mapping without the keys that have errors, in the mappings below it too.
 
         Args:
             values: the mapping.
             key_path: where it stands.
-            husks: keep an empty mapping for a node of unknown type: that there is one is known, not what is in it.
+            placeholders: keep an empty mapping for a node of unknown type: that there is one is known, not what is in
+                it.
         """
         kept: dict[str, Any] = {}
         for key, value in values.items():
             inner = join(key_path, key)
             if isinstance(value, dict) and not self._at(inner) and not self._at(f"{inner}.type"):
-                kept[key] = self.without(value, inner, husks)
-            elif isinstance(value, dict) and husks and not self._at(inner):
+                kept[key] = self.without(value, inner, placeholders)
+            elif isinstance(value, dict) and placeholders and not self._at(inner):
                 kept[key] = {}
             elif not self._at(inner) and not any(path.startswith(inner + ".") for path, _ in self.rows):
                 kept[key] = value
@@ -49,13 +50,13 @@ class Faults:
         return any(path == key_path for path, _ in self.rows)
 
     def message(self, config: Config) -> str:
-        """Return the list as text: file, and a line for each fault with its key path and where that was set.
+        """Return the list as text: file, and a line for each error with its key path and where that was set.
 
         Args:
             config: as read; it knows where each value was set.
         """
         count = len(self.rows)
-        lines = [f"{short(config.path)}: {count} fault{'s' if count > 1 else ''}"]
+        lines = [f"{short(config.path)}: {count} error{'s' if count > 1 else ''}"]
         for key_path, message in self.rows:
             origins = [origin for origin in _origins(config, key_path) if origin != short(config.path)]
             where = f" [{', '.join(origins)}]" if origins else ""

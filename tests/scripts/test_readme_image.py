@@ -1,4 +1,4 @@
-"""The picture of the README: what it shows of a matchmap, and that it can be made from any run."""
+"""The image of the README: what it shows of a matchmap, and that it can be made from any run."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from PIL import Image
 
 from app.api import Matchmap
 from datasets.spoken_captions.places_manifest import read_places
-from scripts.readme_picture import at_word, content_words, drawn, overlaid
+from scripts.readme_image import at_word, content_words, drawn, overlaid
 from tests.tasks.resdavenet_vq.conftest import SMALL, write_run
 
 
