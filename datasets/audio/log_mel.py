@@ -117,10 +117,17 @@ def mel_filterbank(
     Returns:
         (n_fft // 2 + 1, M) float32.
     """
-    from torchaudio.functional import melscale_fbanks  # here: most commands need not wait for it
 
-    filters = melscale_fbanks(n_fft // 2 + 1, f_min, f_max, bands, sample_rate, norm="slaney", mel_scale="slaney")
-    return filters.to(device)
+    def to_mel(hz: float) -> float:
+        return 3 * hz / 200 if hz < 1000 else 15 + 27 * math.log(hz / 1000) / math.log(6.4)
+
+    mel = torch.linspace(to_mel(f_min), to_mel(f_max), bands + 2, dtype=torch.float64)
+    edges = torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) * math.log(6.4) / 27))
+    bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    area = 2 / (edges[2:] - edges[:-2])
+    return (torch.minimum(rising, falling).clamp(min=0) * area).float().to(device)
 
 
 def log_mel(
