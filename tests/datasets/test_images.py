@@ -346,14 +346,14 @@ def test_noise_of_one_colour_is_blank(tmp_path, level, ending):
 
 @pytest.mark.parametrize("side", [1, 3])
 @pytest.mark.parametrize("colour", [(246, 255, 255), (255, 255, 246), (0, 0, 0)])
-def test_a_small_object_on_a_plain_ground_is_a_image(tmp_path, side, colour):
+def test_a_small_object_on_a_plain_ground_is_an_image(tmp_path, side, colour):
     spot = Image.new("RGB", (90, 70), "white")
     spot.paste(colour, (41, 33, 41 + side, 33 + side))
     spot.save(tmp_path / "b.png")
     np.testing.assert_array_equal(read_image(tmp_path / "b.png"), spot)
 
 
-def test_a_faint_gradient_is_a_image(tmp_path):
+def test_a_faint_gradient_is_an_image(tmp_path):
     """It spans no more than noise does, but its parts differ."""
     sky = np.tile(np.linspace(200, 206, 90), (70, 1))[..., None].repeat(3, axis=2).astype(np.uint8)
     Image.fromarray(sky).save(tmp_path / "a.png")
