@@ -140,9 +140,11 @@ class Job:
                 return
             log.info("%s", self.command)
             words, before = [*self.settings, *self._anew()], self.digests()
+            if self.values().get("prepare") is not None:  # another process may be at making the data
+                before = {name: digest for name, digest in before.items() if not name.startswith("data.")}
             made_from.write(self.folder, before, complete=False)
             code = call([sys.executable, str(config.PROJECT_ROOT / "run.py"), "-f", self.file, *words])
-            if code == 0:  # data that the run prepared are known only now
+            if code == 0:  # data that the run prepared, or waited for, are known only now
                 made_from.write(self.folder, self.digests() | before, complete=True)
         if code != 0 or not self.metrics.is_file():
             raise RunError(

@@ -301,6 +301,27 @@ def test_runs_made_before_modules_moved_count_as_finished(calls, tmp_path):
     assert len(calls) == done
 
 
+def test_data_that_another_process_was_making_do_not_count_as_changed(calls, monkeypatch, tmp_path):
+    folder = tmp_path / "captions"
+    sets = [f"data.{split}.folder={folder}" for split in ("train", "validation", "test")]
+    settings = [f"prepare.captions.folder={folder}", *sets]
+    folder.mkdir()
+    (folder / "name_list_train.txt").write_text("half of it")
+    begun = runs.call
+
+    def meanwhile(command):
+        (folder / "name_list_train.txt").write_text("all of it")
+        return begun(command)
+
+    monkeypatch.setattr(runs, "call", meanwhile)
+    arguments = ARGUMENTS | {"train_settings": settings, "seeds": [0], "tests": {}}
+    compare(**arguments, context=context(), folder=tmp_path / "runs")
+    done = len(calls)
+    assert done > 0
+    compare(**arguments, context=context(), folder=tmp_path / "runs")
+    assert len(calls) == done
+
+
 def test_an_interrupted_run_goes_on_only_from_what_it_was_begun_with(calls, tmp_path):
     arguments = ARGUMENTS | with_own_data(tmp_path / "own")
     compare(**arguments, context=context(), folder=tmp_path)
