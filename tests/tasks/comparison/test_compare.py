@@ -317,7 +317,7 @@ def test_data_that_another_process_was_making_do_not_count_as_changed(calls, mon
     arguments = ARGUMENTS | {"train_settings": settings, "seeds": [0], "tests": {}}
     compare(**arguments, context=context(), folder=tmp_path / "runs")
     done = len(calls)
-    assert done > 0
+    assert done == 2  # the warm-up was not trained again for the training that starts from it
     compare(**arguments, context=context(), folder=tmp_path / "runs")
     assert len(calls) == done
 
