@@ -158,7 +158,7 @@ def section(name: str, target: Callable[..., Any], offered: set[str], names: dic
         names: of every type on the page, for links.
     """
     text = inspect.getdoc(target) or ""
-    meanings = message(text)
+    meanings = meanings_of(target)
     rows = [
         f"| `{key}` | {_takes(parameter.annotation, names)} | {_default(parameter)} | {_cell(meanings.get(key, ''))} |"
         for key, parameter in parameters(target).items()
@@ -166,6 +166,16 @@ def section(name: str, target: Callable[..., Any], offered: set[str], names: dic
     ]
     table = ["| key | takes | default | meaning |", "|---|---|---|---|", *rows] if rows else ["Takes no key."]
     return "\n".join([f"### {name}", "", _prose(text.split("\n\n")[0]), "", *table])
+
+
+def meanings_of(target: Callable[..., Any]) -> dict[str, str]:
+    """Return what the docstrings of a function, or of a class and its bases, say of each argument.
+
+    Args:
+        target: class or function.
+    """
+    lineage = reversed(inspect.getmro(target)) if inspect.isclass(target) else [target]
+    return {key: text for one in lineage for key, text in message(inspect.cleandoc(one.__doc__ or "")).items()}
 
 
 def message(docstring: str) -> dict[str, str]:

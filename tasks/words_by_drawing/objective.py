@@ -102,9 +102,6 @@ class Edited:
 
         Args:
             images: the node of the task's images, None where the data read them.
-
-        Returns:
-            The error.
         """
         yield from read_images(images)
 

@@ -113,6 +113,12 @@ def test_the_reference_of_configs_is_of_today():
     assert not stale, "docs/reference/config.md is stale: run python scripts/config_reference.py and commit it"
 
 
+def test_every_key_of_a_config_has_a_meaning():
+    rows = [line for line in OUTPUT.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    assert len(rows) > 500
+    assert [row for row in rows if row.endswith("|  |")] == []
+
+
 def test_results_say_command_and_commit():
     for page in sorted((DOCS / "results").glob("words_by_drawing_*.md")) + sorted((DOCS / "results").glob("res*.md")):
         text = page.read_text(encoding="utf-8")
