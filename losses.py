@@ -2,18 +2,16 @@
 
 The first argument of a ranking loss is a similarity matrix (B, B): rows are queries, column i is the match of row i.
 Every such loss is a mean over rows and goes one way, from rows to columns; the other way is the same loss of
-``similarity.T``. System 1's losses go both ways at once, as published, and take image rows and speech columns.
-
-One file for all of them, longer than others here but flat: pure functions of a line to five of arithmetic, in groups
-that only look upwards. Similarity is in models/matchmap.py, the drawing of impostors in
-tasks/speech_image/impostors.py.
+``similarity.T``. System 1's losses go both ways at once, as published, and take image rows and speech columns. All
+return a scalar and raise a LossError if B is below 2 or a shape does not fit. Margins are in units of similarity.
+How maps become similarities is in models/matchmap.py.
 
 Sources: wnhsu/ResDAVEnet-VQ ``steps/util.py`` (sampled and semi-hard triplets, arXiv:1911.09602) and
 surisdi/learning-by-drawing ``losses.py`` (hard and edited negatives). AttnGAN's must match taoxugit/AttnGAN
 ``miscc/losses.py`` (parity kind ``losses_damsm``); its cross-entropies of probabilities are of logits here.
 
-Logits of an adversarial loss are (B,), larger for images taken as real, or (B, K) of K discriminators, whose losses
-add up.
+Logits of an adversarial loss are (B,), larger for images taken as real, or (B, K) of K discriminators: the loss is a
+scalar, the mean over the batch and the sum over discriminators.
 """
 
 from collections.abc import Callable
@@ -71,9 +69,6 @@ def hinge(positives: Tensor, impostors: Tensor, margin: float) -> Tensor:
         positives: similarities of matching pairs (B,).
         impostors: similarities of mismatched pairs (B,).
         margin: how much better a match must be, in units of similarity.
-
-    Returns:
-        Loss ().
     """
     return (impostors - positives + margin).relu().mean()
 
@@ -86,12 +81,30 @@ def hardest(similarity: Tensor) -> Tensor:
 
     Returns:
         Indices (B,) int64.
-
-    Raises:
-        LossError: if B is below 2 or the matrix is not square.
     """
     _positives(similarity)
     return _others(similarity.detach()).argmax(dim=1)
+
+
+def draw_impostors(n: int, generator: torch.Generator | None = None) -> Tensor:
+    """Draw for each of ``n`` rows another row of the batch, all others equally likely: (n,) int64 on the CPU.
+
+    The draws come from ``generator``, on the CPU; from torch's own when None.
+    """
+    if n < 2:
+        raise LossError(f"An impostor needs at least 2 pairs, got {n}. Raise the batch size.")
+    draws = torch.randint(n - 1, (n,), generator=generator)
+    return draws + (draws >= torch.arange(n))
+
+
+def leave_out_same_image(scores: Tensor, images: Tensor) -> Tensor:
+    """Lower the scores (B, B) of pairs that share an image without being a pair: no loss takes them for impostors.
+
+    ``images`` (B,) numbers the image of each pair.
+    """
+    shared = images[:, None] == images[None, :]
+    shared.fill_diagonal_(False)
+    return scores.masked_fill(shared, -1e4)
 
 
 # -- one way: from rows to columns -----------------------------------------------------------------------------
@@ -104,12 +117,6 @@ def sampled_triplet(similarity: Tensor, impostors: Tensor, margin: Weight = 1.0)
         similarity: (B, B).
         impostors: column of each row's impostor (B,) int64, drawn by the task.
         margin: how much better a match must be.
-
-    Returns:
-        Loss ().
-
-    Raises:
-        LossError: if B is below 2 or a shape does not fit.
     """
     return hinge(_positives(similarity), _picked(similarity, impostors), margin)
 
@@ -125,12 +132,6 @@ def semi_hard_triplet(
         masking: ``published`` counts entries that are not eligible as similarity 0, so that a row whose eligible
             entries are all negative, or that has none, meets an impostor of score 0. ``proper`` leaves them out; a row
             without an eligible impostor adds 0.
-
-    Returns:
-        Loss ().
-
-    Raises:
-        LossError: if B is below 2, a shape does not fit or the masking is unknown.
     """
     positives = _positives(similarity)
     eligible = similarity < positives[:, None]
@@ -148,12 +149,6 @@ def hard_triplet(similarity: Tensor, margin: Weight = 1.0) -> Tensor:
     Args:
         similarity: (B, B).
         margin: how much better a match must be.
-
-    Returns:
-        Loss ().
-
-    Raises:
-        LossError: if B is below 2 or the matrix is not square.
     """
     return sampled_triplet(similarity, hardest(similarity), margin)
 
@@ -164,12 +159,6 @@ def margin_triplet(similarity: Tensor, margin: Weight = 1.0) -> Tensor:
     Args:
         similarity: (B, B).
         margin: how much better a match must be.
-
-    Returns:
-        Loss ().
-
-    Raises:
-        LossError: if B is below 2 or the matrix is not square.
     """
     losses = (_others(similarity) - _positives(similarity)[:, None] + margin).relu()
     return losses.sum() / (len(losses) * (len(losses) - 1))
@@ -185,18 +174,12 @@ def masked_margin_softmax(similarity: Tensor, margin: Weight = 0.0, temperature:
         similarity: (B, B).
         margin: what is taken off the match before the softmax.
         temperature: similarities are divided by it.
-
-    Returns:
-        Loss ().
-
-    Raises:
-        LossError: if B is below 2, the matrix is not square, or the temperature is not positive.
     """
     if temperature <= 0:
         raise LossError(f"The temperature is {temperature}, expected a positive number, e.g. 1 or 0.07.")
     positives = _positives(similarity)
     logits = (similarity - torch.diag_embed(torch.full_like(positives, margin))) / temperature
-    return torch.nn.functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
 # -- both ways at once: system 1 -------------------------------------------------------------------------------
@@ -212,12 +195,6 @@ def sampled_margin_rank(
         image_impostors: impostor image of each spoken caption (B,) int64.
         speech_impostors: impostor spoken caption of each image (B,) int64.
         margin: how much better a match must be.
-
-    Returns:
-        Loss ().
-
-    Raises:
-        LossError: if B is below 2 or a shape does not fit.
     """
     return sampled_triplet(similarity, speech_impostors, margin) + sampled_triplet(
         similarity.T, image_impostors, margin
@@ -232,12 +209,6 @@ def hard_negative(similarity: Tensor, margin: Weight = 1.0, mining: Tensor | Non
         margin: how much better a match must be.
         mining: matrix (B, B) that chooses the impostors. None: ``similarity`` itself. As published it is the MISA
             matrix with the dot product, also where the loss uses cosine.
-
-    Returns:
-        Loss ().
-
-    Raises:
-        LossError: if B is below 2 or a matrix is not square.
     """
     mining = similarity if mining is None else mining
     return sampled_margin_rank(similarity, hardest(mining.T), hardest(mining), margin)
@@ -256,9 +227,6 @@ def edited_negatives_each(positives: Tensor, edited: Tensor, margin: Weight = 1.
 
     Returns:
         Differences (B,).
-
-    Raises:
-        LossError: if the shapes do not fit.
     """
     positives = positives.diagonal() if positives.dim() == 2 else positives
     if positives.shape != edited.shape or edited.dim() != 1:
@@ -276,12 +244,6 @@ def edited_negatives(positives: Tensor, edited: Tensor, margin: Weight = 1.0) ->
         positives: similarity of each pair (B,), or the matrix (B, B) whose diagonal it is.
         edited: similarity of each spoken caption with the edited image of its pair (B,).
         margin: how much better a match must be.
-
-    Returns:
-        Loss ().
-
-    Raises:
-        LossError: if the shapes do not fit.
     """
     return edited_negatives_each(positives, edited, margin).relu().mean()
 
@@ -297,12 +259,6 @@ def edited_and_sampled(
         image_impostors: impostor image of each spoken caption (B,) int64.
         speech_impostors: impostor spoken caption of each image (B,) int64.
         margin: how much better a match must be.
-
-    Returns:
-        Loss ().
-
-    Raises:
-        LossError: if B is below 2 or a shape does not fit.
     """
     positives = _positives(similarity)
     sampled = margin + _picked(similarity.T, image_impostors) - positives
@@ -318,12 +274,6 @@ def edited_and_hard(similarity: Tensor, edited: Tensor, margin: Weight = 1.0, mi
         edited: similarity of each spoken caption with the edited image of its pair (B,).
         margin: how much better a match must be.
         mining: matrix that chooses the impostors, see :func:`hard_negative`.
-
-    Returns:
-        Loss ().
-
-    Raises:
-        LossError: if B is below 2 or a shape does not fit.
     """
     mining = similarity if mining is None else mining
     return edited_and_sampled(similarity, edited, hardest(mining.T), hardest(mining), margin)
@@ -367,9 +317,6 @@ def wasserstein_discriminator(real: Tensor, fake: Tensor, drift: float = 0.001) 
         real: (B,) or (B, discriminators) logits of real images.
         fake: the same of generated ones.
         drift: weight of the drift term, 0.001 as published.
-
-    Returns:
-        A scalar: the mean over the batch, the sum over discriminators.
     """
     return _mean(fake) - _mean(real) + drift * _mean(real.square())
 
@@ -379,9 +326,6 @@ def wasserstein_generator(fake: Tensor) -> Tensor:
 
     Args:
         fake: (B,) or (B, discriminators) logits of generated images.
-
-    Returns:
-        A scalar, see :func:`wasserstein_discriminator`.
     """
     return -_mean(fake)
 
@@ -394,9 +338,6 @@ def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     Args:
         real: (B,) or (B, discriminators) logits of real images.
         fake: the same shape, of the generated image that each is paired with.
-
-    Returns:
-        A scalar: the mean over the batch, the sum over discriminators.
     """
     return _mean(F.softplus(fake - real))
 
@@ -407,9 +348,6 @@ def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
     Args:
         real: (B,) or (B, discriminators) logits of real images.
         fake: the same shape, of the generated image that each is paired with.
-
-    Returns:
-        A scalar: the mean over the batch, the sum over discriminators.
     """
     return _mean(F.softplus(real - fake))
 
@@ -422,9 +360,6 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
         real: (B, 3, R, R).
         fake: (B, 3, R, R), its gradient is not followed.
         mix: (B,) in 0-1, the share of the generated image at each point.
-
-    Returns:
-        A scalar that can be differentiated with respect to the critic's weights.
     """
     points = torch.lerp(real, fake.detach(), mix.view(-1, 1, 1, 1)).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
@@ -439,9 +374,6 @@ def r1_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     Args:
         critic: images (B, 3, R, R) to logits.
         images: (B, 3, R, R).
-
-    Returns:
-        A scalar that can be differentiated with respect to the critic's weights.
     """
     points = images.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
@@ -473,9 +405,6 @@ def attngan_discriminator(
         real: (B,) of real images alone; None, with ``fake``, in the DCGAN variant.
         fake: (B,) of generated images alone.
 
-    Returns:
-        Loss ().
-
     Raises:
         LossError: there is no wrong sentence, as in a batch of one.
     """
@@ -492,9 +421,6 @@ def attngan_generator(made: Tensor, fake: Tensor | None = None) -> Tensor:
     Args:
         made: (B,) logits of generated images with their sentences.
         fake: (B,) of generated images alone; None in the DCGAN variant.
-
-    Returns:
-        Loss ().
     """
     return _real(made) if fake is None else _real(made) + _real(fake)
 

@@ -28,13 +28,12 @@ from gan.editing.regions import THRESHOLD, heat, region
 from gan.hooks import Edit, edited
 from gan.images import encoder_input
 from gan.progan.generator import ProganGenerator, sizes
-from losses import edited_negatives, sampled_margin_rank
+from losses import draw_impostors, edited_negatives, sampled_margin_rank
 from models.davenet import DavenetSpeech
 from models.image_encoders import Vgg16Encoder
 from models.matchmap import aligned_similarity, matchmaps, similarity
 from models.small import SmallImageEncoder, SmallSpeechEncoder
 from models.speech_maps import SpeechMaps
-from tasks.speech_image.impostors import draw_impostors
 
 MARGIN = 1.0
 WIDTHS = [512, 512, 512, 256, 128, 64]

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.table import Row, best_times, options, print_table
-from losses import sampled_triplet
+from losses import draw_impostors, sampled_triplet
 from models.davenet import DavenetSpeech
 from models.image_encoders import Vgg16Encoder
 from models.matchmap import similarity
 from models.small import SmallImageEncoder, SmallSpeechEncoder
-from tasks.speech_image.impostors import draw_impostors
 
 
 def batched_loss(image: Tensor, speech: Tensor, nframes: Tensor, impostors: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 import losses
 from benchmarks.table import Row, best_times, devices, options, print_table
+from losses import draw_impostors
 from models.matchmap import aligned_similarity, similarity
-from tasks.speech_image.impostors import draw_impostors
 
 MARGIN = 1.0
 

@@ -162,7 +162,7 @@ MOVED = {
     "tasks.drawing_negatives": "tasks.words_by_drawing.negatives",
     "tasks.edited_examples": "tasks.words_by_drawing.edited_examples",
     "tasks.encoding": "tasks.speech_image.encode_split",
-    "tasks.imposters": "tasks.speech_image.impostors",
+    "tasks.imposters": "losses",
     "tasks.planned": "tasks.checks",
     "tasks.progan": "tasks.gan.progan",
     "tasks.progan_export": "tasks.gan.progan_export",

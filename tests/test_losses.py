@@ -4,9 +4,8 @@ import pytest
 import torch
 
 import losses
-from losses import LossError
+from losses import LossError, draw_impostors
 from models.matchmap import aligned_similarity, similarity
-from tasks.speech_image.impostors import draw_impostors
 
 MEASURES = {"dot": ("dot", 0.2), "cos": ("cosine", 0.05)}
 

@@ -19,11 +19,11 @@ from config import Deferred
 from datasets.spoken_captions.splits import SpeechImageData
 from engine.run_folder import RunFolder
 from engine.task import Step
+from losses import draw_impostors, leave_out_same_image
 from models.similarity import Similarity
 from models.speech_maps import SpeechMaps
 from tasks.speech_image.encode_split import Encode
 from tasks.speech_image.images import Batch, ImageSource
-from tasks.speech_image.impostors import draw_impostors, leave_out_same_image
 
 RankingLoss = Annotated[Callable[..., Tensor], Deferred("similarity", "impostors")]
 

@@ -18,11 +18,17 @@ from torch import Tensor
 from config import Problem
 from config.limits import Weight
 from engine.task import Step
-from losses import edited_and_hard, edited_negatives, hard_negative, masked_margin_softmax, sampled_margin_rank
+from losses import (
+    draw_impostors,
+    edited_and_hard,
+    edited_negatives,
+    hard_negative,
+    masked_margin_softmax,
+    sampled_margin_rank,
+)
 from models.similarity import PUBLISHED_MINING
 from models.speech_maps import SpeechMaps
 from tasks.speech_image.images import Batch
-from tasks.speech_image.impostors import draw_impostors
 from tasks.speech_image.objective import Losses, Parts
 from tasks.words_by_drawing.negatives import EditedNegatives, NegativeConfig
 

@@ -18,8 +18,8 @@ from engine.context import Context
 from engine.optimization import Length
 from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
+from losses import leave_out_same_image
 from tasks.speech_image.encode_split import encode_all
-from tasks.speech_image.impostors import leave_out_same_image
 from tests.conftest import ASSETS
 from trainer import Trainer
 

@@ -22,11 +22,11 @@ from gan.editing.regions import heat, region, resized_region
 from gan.hooks import LayerNameError
 from gan.images import encoder_input, to_uint8
 from gan.latents import LatentError, latents
+from losses import draw_impostors
 from models.matchmap import matchmaps
 from models.similarity import Similarity
 from models.small import SmallImageEncoder, SmallSpeechEncoder
 from models.speech_maps import SpeechMaps
-from tasks.speech_image.impostors import draw_impostors
 from tasks.words_by_drawing.clustering import Clustering
 from tasks.words_by_drawing.negatives import NegativeConfig
 from tests.ranks import on_two_ranks
