@@ -26,12 +26,7 @@ LAYER = "layer4"
 
 
 class Blobs(nn.Module):
-    """Random labels of images: smooth random mixtures of the colours, on about a tenth of the pixels each.
-
-    Args:
-        labels: How many.
-        resolution: Of the label maps, pixels.
-    """
+    """Labels at random: smooth mixtures of the colours, each on about a tenth of the pixels."""
 
     def __init__(self, labels: int, resolution: int) -> None:
         super().__init__()
@@ -41,24 +36,15 @@ class Blobs(nn.Module):
         self.register_buffer("mixture", torch.randn(labels, 3, 3, 3))
 
     def segment(self, images: Tensor) -> Tensor:
-        """Label maps (B, L, resolution, resolution) bool of images (B, 3, R, R)."""
+        """Return label maps (B, L, resolution, resolution) bool of images (B, 3, R, R)."""
         values = F.conv2d(F.interpolate(images, 16, mode="bilinear"), self.mixture, padding=1)
         values = F.interpolate(values, self.resolution, mode="bilinear")
-        spread, middle = torch.std_mean(values, (2, 3), keepdim=True)
-        return values > middle + 1.28 * spread  # beyond this lies a tenth of a bell curve
+        std, mean = torch.std_mean(values, (2, 3), keepdim=True)
+        return values > mean + 1.28 * std  # beyond this lies a tenth of a bell curve
 
 
 def loop(samples: Samples, thresholds: Tensor, number: int) -> Tensor:
-    """Count the pixels where units and labels meet, image by drawing and label by label.
-
-    Args:
-        samples: activations and label maps.
-        thresholds: (U,) activations above which a unit counts as on.
-        number: images that are looked at.
-
-    Returns:
-        (L, U) int64.
-    """
+    """Count the pixels (L, U) of the first ``number`` images where labels meet units above ``thresholds`` (U,)."""
     both = torch.zeros(samples.maps.labels, len(thresholds), dtype=torch.long, device=thresholds.device)
     for sample in range(number):
         values = upsampled(samples.activations[LAYER][sample : sample + 1].to(thresholds.device), samples.maps.size)
@@ -79,28 +65,16 @@ def peak_mb(device: str) -> float:
 
 
 def measure(images: int, units: int, labels: int, resolution: int, part: int, few: int, device: str) -> list[Row]:
-    """Measure one device.
-
-    Args:
-        images: N.
-        units: of the layer.
-        labels: that the segmenter tells apart.
-        resolution: of the label maps, pixels.
-        part: units for which thresholds are chosen; the time of all is scaled from theirs.
-        few: images of the loop; the time of all is scaled from theirs.
-        device: ``cpu`` or ``cuda``.
-
-    Returns:
-        Rows of the table.
-    """
+    """Measure one device; ``part`` units for thresholds and ``few`` images of the loop are scaled to all."""
     torch.manual_seed(0)
     generator = ProganGenerator(512, [units, units]).to(device).eval()
     segmenter = Blobs(labels, resolution).to(device)
     before = peak_mb(device)
     table = latents(images, 512)
-    samples, drawn = timed(lambda: collect(generator, segmenter, table, [LAYER]), device)
+    samples, made = timed(lambda: collect(generator, segmenter, table, [LAYER]), device)
     assert isinstance(samples, Samples)
-    rows = [Row(f"draw, segment, keep, {device}", drawn, note=f"peak {peak_mb(device):.0f} MB, {before:.0f} MB before")]
+    note = f"peak {peak_mb(device):.0f} MB, {before:.0f} MB before"
+    rows = [Row(f"generate, segment, keep, {device}", made, note=note)]
     found, seconds = timed(lambda: dissect_samples(samples, 0.005, no_label=False), device)
     thresholds = found.layers[LAYER].thresholds.to(device)
     _, straight = timed(lambda: loop(samples, thresholds, few), device)

@@ -4,13 +4,13 @@
     python -m benchmarks.edited_negatives --everything 1 # eight attempts too, and the whole step for each
 
 A whole step: generate the images from their latents, encode them and the captions, find each pair's strongest region,
-draw negatives with 140 of 512 units of layer4 (as large a share of fewer) switched off there until they have changed
+generate negatives with 140 of 512 units of layer4 (as large a share of fewer) switched off there until they changed
 enough, encode those, compute both losses, and update. The paper's networks with random weights are measured, 128 pixels
 and captions of 1,024 frames, then the small encoders and the 64-pixel generator of words_by_drawing/base.yaml. The
 baseline has the same networks and goes through the images one after the other, as published: a matchmap taken to NumPy,
 a dilation in a loop, for each attempt two images of one latent (with clusters the original makes the positive again
 each time), and losses that compare pair by pair. How many attempts an image takes depends on trained weights; so it is
-given, and the same on both sides. The encoders cost both sides the same, and on a CPU the paper's are most of the step:
+given, and the same for both. The encoders cost both the same, and on a CPU the paper's are most of the step:
 hence the rows of the negatives alone, from the maps of the encoders to the edited images.
 """
 
@@ -44,15 +44,7 @@ ATTEMPTS = {"first attempt enough": [1], TYPICAL: [1, 3, 1, 2, 1, 4, 1, 1], LONG
 
 
 class Job:
-    """Networks and one batch of latents and captions.
-
-    Args:
-        batch: B pairs.
-        device: where everything is.
-        generator: of the images; the published shape with random weights if None.
-        image: encoder; VGG16 of 512 units if None.
-        speech: encoder; the large DAVEnet of 512 units if None.
-    """
+    """Networks and a batch of latents and captions; without networks those of the paper, with random weights."""
 
     def __init__(
         self,
@@ -77,23 +69,14 @@ class Job:
         self.impostors = [draw_impostors(batch, source).to(device) for _ in range(2)]
 
     def update(self, loss: Tensor) -> None:
-        """One step of the optimiser.
-
-        Args:
-            loss: scalar, with its graph.
-        """
+        """Make one step of the optimiser on a scalar ``loss``."""
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
 
 
 def batched(job: Job, attempts: list[int]) -> None:
-    """Make the step as tasks/words_by_drawing/task.py makes it.
-
-    Args:
-        job: networks and batch.
-        attempts: how many each pair needs; repeated for the batch.
-    """
+    """Make the step as training makes it; ``attempts`` that each pair needs are repeated for the batch."""
     positives = generate(job.generator, job.latents, [LAYER])
     image, speech = job.image(encoder_input(positives.images)), job.speech(job.mel, job.nframes)
     negatives = job.image(encoder_input(batched_negatives(job, attempts, positives, image, speech)))
@@ -103,18 +86,7 @@ def batched(job: Job, attempts: list[int]) -> None:
 
 
 def batched_negatives(job: Job, attempts: list[int], positives: Positives, image: Tensor, speech: SpeechMaps) -> Tensor:
-    """Draw the negatives of the whole batch at once.
-
-    Args:
-        job: networks and batch.
-        attempts: how many each pair needs; repeated for the batch.
-        positives: images of the batch with the layer's activations.
-        image: (B, D, H, W) their maps.
-        speech: maps of the captions.
-
-    Returns:
-        (B, 3, R, R) in about [-1, 1].
-    """
+    """Generate the negatives (B, 3, R, R), about -1 to 1, of the whole batch at once; ``image`` (B, D, H, W)."""
     found = heat(matchmaps(image.detach(), speech.features.detach()), speech.nframes)
     masks = region(found)
     needed = torch.tensor(attempts, device=job.device).repeat(len(image))[: len(image)]
@@ -127,12 +99,7 @@ def batched_negatives(job: Job, attempts: list[int], positives: Positives, image
 
 
 def one_by_one(job: Job, attempts: list[int]) -> None:
-    """Make the same step in the manner of the original.
-
-    Args:
-        job: networks and batch.
-        attempts: how many each pair needs; repeated for the batch.
-    """
+    """Make the same step in the manner of the original."""
     images = job.generator(job.latents)
     image, speech = job.image(encoder_input(images)), job.speech(job.mel, job.nframes)
     frames = speech.nframes.clamp(min=1).tolist()
@@ -153,18 +120,7 @@ def one_by_one(job: Job, attempts: list[int]) -> None:
 
 
 def looped_negatives(job: Job, attempts: list[int], images: Tensor, image: Tensor, speech: SpeechMaps) -> Tensor:
-    """Draw the negatives one after the other.
-
-    Args:
-        job: networks and batch.
-        attempts: how many each pair needs; repeated for the batch.
-        images: (B, 3, R, R) of the batch.
-        image: (B, D, H, W) their maps.
-        speech: maps of the captions.
-
-    Returns:
-        (B, 3, R, R) in about [-1, 1].
-    """
+    """Generate the negatives (B, 3, R, R) one after the other, from ``images`` (B, 3, R, R) and maps (B, D, H, W)."""
     frames = speech.nframes.clamp(min=1).tolist()
     made = [
         _one_negative(job, i, attempts[i % len(attempts)], images, image, speech.features[i, :, : frames[i]])
@@ -207,30 +163,13 @@ def _dilated(allowed: np.ndarray, row: int, column: int) -> np.ndarray:
 
 
 def small_job(batch: int, device: torch.device) -> Job:
-    """Networks of words_by_drawing/base.yaml.
-
-    Args:
-        batch: B pairs.
-        device: where everything is.
-
-    Returns:
-        The job.
-    """
+    """Return the networks of words_by_drawing/base.yaml with ``batch`` pairs."""
     image, speech = SmallImageEncoder(embedding_dim=128, width=32, downsample=8), SmallSpeechEncoder(128, 64, 3)
     return Job(batch, device, shipped.load("progan_world"), image, speech)
 
 
 def compare(job: Job, repeats: int, everything: bool = True) -> list[Row]:
-    """Time both sides for each number of attempts.
-
-    Args:
-        job: networks and batch.
-        repeats: timed calls, the best counts.
-        everything: False times the negatives for two numbers of attempts and the step for one.
-
-    Returns:
-        Rows of the table.
-    """
+    """Time both ways for each number of attempts; not ``everything``: two numbers, and the step for one of them."""
     with torch.no_grad():
         positives = generate(job.generator, job.latents, [LAYER])
         image, speech = job.image(encoder_input(positives.images)), job.speech(job.mel, job.nframes)
@@ -246,11 +185,11 @@ def compare(job: Job, repeats: int, everything: bool = True) -> list[Row]:
             ),
             "step": (partial(batched, job, attempts), partial(one_by_one, job, attempts)),
         }
-        for part, resolutions in pairs.items():
+        for part, ways in pairs.items():
             if not everything and part == "step" and name != TYPICAL:
                 continue
-            ours, loop = best_times(*resolutions, repeats=repeats, device=job.device)
-            rows.append(Row(f"{part}, {name}", ours, loop, note=f"{generated} negatives drawn for {len(image)} pairs"))
+            ours, loop = best_times(*ways, repeats=repeats, device=job.device)
+            rows.append(Row(f"{part}, {name}", ours, loop, note=f"{generated} negatives for {len(image)} pairs"))
     return rows
 
 

@@ -26,17 +26,7 @@ from datasets.spoken_captions.readers import PlacesFiles, PlacesHDF5
 
 
 def write_pairs(folder: Path, rows: int, seconds: float, rate: int) -> Path:
-    """Write a Places manifest of synthetic captions and smooth random images of 256 x 340 pixels, as JPEG.
-
-    Args:
-        folder: that exists.
-        rows: pairs.
-        seconds: length of a caption.
-        rate: of the sounds, Hz.
-
-    Returns:
-        The manifest.
-    """
+    """Write a Places manifest of synthetic captions at ``rate`` Hz and smooth random JPEGs of 256 x 340 pixels."""
     data = []
     for row in range(rows):
         soundfile.write(folder / f"{row}.wav", speech_like(seconds, rate, row), rate)
@@ -49,12 +39,7 @@ def write_pairs(folder: Path, rows: int, seconds: float, rate: int) -> Path:
 
 
 def epoch_of(dataset: SpokenCaptions, batch_size: int) -> Callable[[], None]:
-    """Return what loads a further epoch of a dataset each time it is called, in this process.
-
-    Args:
-        dataset: what is loaded.
-        batch_size: samples.
-    """
+    """Return what loads a further epoch of a dataset each time it is called, in this process."""
     loader = Loader(dataset, batch_size, seed=0, train=True)
     numbers = itertools.count()
 

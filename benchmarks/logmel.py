@@ -35,7 +35,7 @@ WINDOW = scipy.signal.windows.hamming(400, sym=True)
 
 @functools.cache
 def filters() -> np.ndarray:
-    """The mel filters of librosa, (40, 201)."""
+    """Return the mel filters of librosa, (40, 201)."""
     return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=400, n_mels=40, fmin=20)
 
 
@@ -58,17 +58,7 @@ def our_file(path: Path) -> Tensor:
 
 
 def in_turns(ours: Callable[[Any], object], theirs: Callable[[Any], object], items: list, repeats: int) -> list[float]:
-    """Time both over all items, 20 at a time in turns, so that other programs disturb both alike.
-
-    Args:
-        ours: called with an item.
-        theirs: the same.
-        items: what they work on.
-        repeats: timed calls, the best counts.
-
-    Returns:
-        Seconds of ``ours`` and of ``theirs``.
-    """
+    """Time both over all items, 20 at a time in turns, so that other programs disturb both alike; seconds of each."""
     totals = [0.0, 0.0]
     for at in range(0, len(items), 20):
         part = items[at : at + 20]
@@ -79,18 +69,7 @@ def in_turns(ours: Callable[[Any], object], theirs: Callable[[Any], object], ite
 
 
 def file_rows(folder: Path, args: argparse.Namespace) -> list[Row]:
-    """Measure from files: decode, resample, features.
-
-    Args:
-        folder: where sounds are written.
-        args: the benchmark's options.
-
-    Returns:
-        Rows of the table.
-
-    Raises:
-        RuntimeError: the two pipelines differ by more than 0.1 dB.
-    """
+    """Measure from files in ``folder``: decode, resample, features; the two must agree within 0.1 dB."""
     rows = []
     for rate, suffix in ((16000, "wav"), (44100, "wav"), (44100, "mp3")):
         paths = [folder / f"{rate}_{i}.{suffix}" for i in range(min(DISTINCT, args.captions))]
@@ -145,11 +124,7 @@ def transform_rows(args: argparse.Namespace) -> list[Row]:
 
 
 def main() -> None:
-    """Read the sizes, measure, print the table.
-
-    Raises:
-        SystemExit: librosa is not installed.
-    """
+    """Read the sizes, measure, print the table."""
     args = options(
         __doc__,
         {

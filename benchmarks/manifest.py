@@ -34,15 +34,7 @@ print(json.dumps([seconds, peak / 1e6]))
 
 
 def write_manifest(folder: Path, rows: int) -> Path:
-    """Write a manifest and the files that its rows name, all empty.
-
-    Args:
-        folder: that exists.
-        rows: of the manifest.
-
-    Returns:
-        The manifest.
-    """
+    """Write a manifest of ``rows`` rows and the empty files that they name; return its path."""
     names = [(f"{number % 10}/utterance_{number}.wav", f"gsun_{number:016x}.jpg") for number in range(FILES)]
     for wav, image in names:
         for path in (folder / "wavs" / wav, folder / "images" / image):
@@ -64,15 +56,7 @@ def write_manifest(folder: Path, rows: int) -> Path:
 
 
 def measure(way: str, path: Path) -> list[float]:
-    """Measure one call in a process of its own.
-
-    Args:
-        way: one of :data:`WAYS`.
-        path: the manifest.
-
-    Returns:
-        CPU seconds, and the peak of the process's memory in MB.
-    """
+    """Measure one of :data:`WAYS` in a process of its own: CPU seconds, and its peak of memory in MB."""
     command = [sys.executable, "-c", CHILD, way, str(path)]
     root = Path(__file__).resolve().parents[1]
     return json.loads(subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout)

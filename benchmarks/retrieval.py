@@ -36,20 +36,7 @@ def loop(similarity: Tensor) -> dict[str, float]:
 
 
 def measure(n: int, device: str, repeats: int, rate: float) -> list[Row]:
-    """Measure one device.
-
-    Args:
-        n: pairs.
-        device: ``cpu`` or ``cuda``.
-        repeats: timed calls, the best counts.
-        rate: how fast it reads memory, bytes per second.
-
-    Returns:
-        Rows of the table.
-
-    Raises:
-        RuntimeError: the two ways disagree.
-    """
+    """Measure one device that reads memory at ``rate`` bytes per second; an error where the two ways disagree."""
     generator = torch.Generator().manual_seed(0)
     similarity = torch.randn(n, n, generator=generator).to(device)
     similarity.diagonal().add_(3)
@@ -71,14 +58,7 @@ def measure(n: int, device: str, repeats: int, rate: float) -> list[Row]:
 
 
 def published_pooled(encoded: Encoded) -> dict[str, float]:
-    """Compute the recalls of pooled maps as the public code does.
-
-    Args:
-        encoded: maps of pairs.
-
-    Returns:
-        Recalls both ways.
-    """
+    """Compute the recalls of pooled maps both ways as the public code does."""
     pool = torch.nn.AdaptiveAvgPool2d((1, 1))
     images = pool(encoded.image).flatten(1)
     captions = [
@@ -89,18 +69,7 @@ def published_pooled(encoded: Encoded) -> dict[str, float]:
 
 
 def measure_pooled(n: int, repeats: int) -> list[Row]:
-    """Measure the retrieval of pooled maps on the CPU.
-
-    Args:
-        n: pairs of maps 1024 x 7 x 7 and 1024 x 64.
-        repeats: timed calls of each way, in turns; the best count.
-
-    Returns:
-        Rows of the table.
-
-    Raises:
-        RuntimeError: the two ways disagree.
-    """
+    """Measure the retrieval of ``n`` pooled maps, 1024 x 7 x 7 and 1024 x 64, on the CPU."""
     generator = torch.Generator().manual_seed(0)
     image, speech = torch.randn(n, 1024, 7, 7, generator=generator), torch.randn(n, 1024, 64, generator=generator)
     encoded = Encoded(image, speech, torch.randint(1, 65, (n,), generator=generator), torch.arange(n), 32)

@@ -17,15 +17,7 @@ from models.matchmap import similarity
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large a similarity is.
-
-    Attributes:
-        images: images.
-        captions: spoken ones.
-        channels: D.
-        resolution: H and W of the image maps.
-        frames: T of the speech maps.
-    """
+    """Maps to compare: (images, channels, resolution, resolution) and (captions, channels, frames)."""
 
     images: int
     captions: int
@@ -40,15 +32,7 @@ class Sizes:
 
 
 def loop(image: Tensor, speech: Tensor) -> Tensor:
-    """Compute MISA pair by pair: one small matmul, two maxima and a mean for each.
-
-    Args:
-        image: (I, D, H, W).
-        speech: (S, D, T).
-
-    Returns:
-        (I, S).
-    """
+    """Compute MISA (I, S) of (I, D, H, W) and (S, D, T) pair by pair: one small matmul, two maxima, a mean each."""
     result = torch.zeros(len(image), len(speech), device=image.device)
     for i in range(len(image)):
         for j in range(len(speech)):
@@ -58,16 +42,7 @@ def loop(image: Tensor, speech: Tensor) -> Tensor:
 
 
 def matmul_rate(channels: int, dtype: torch.dtype, device: str) -> float:
-    """Measure the best floating point operations per second over a few large shapes.
-
-    Args:
-        channels: the inner dimension.
-        dtype: of both matrices.
-        device: ``cpu`` or ``cuda``.
-
-    Returns:
-        Operations per second.
-    """
+    """Measure the best floating point operations per second over a few large shapes, ``channels`` the inner size."""
     best = 0.0
     for rows, columns in ((2048, 4096), (4096, 4096)) if device == "cpu" else ((8192, 8192), (16384, 16384)):
         a = torch.randn(rows, channels, device=device).to(dtype)
@@ -79,17 +54,7 @@ def matmul_rate(channels: int, dtype: torch.dtype, device: str) -> float:
 
 
 def measure(sizes: Sizes, device: str, repeats: int, loop_pairs: int) -> list[Row]:
-    """Measure one device.
-
-    Args:
-        sizes: of the similarity.
-        device: ``cpu`` or ``cuda``.
-        repeats: timed calls, the best counts.
-        loop_pairs: about how many pairs the loop takes; the time of all is scaled from theirs.
-
-    Returns:
-        Rows of the table.
-    """
+    """Measure one device; the loop takes about ``loop_pairs`` pairs, and its time is scaled to all."""
     image = torch.randn(sizes.images, sizes.channels, sizes.resolution, sizes.resolution, device=device)
     speech = torch.randn(sizes.captions, sizes.channels, sizes.frames, device=device)
     part = max(1, int(loop_pairs**0.5))

@@ -5,16 +5,7 @@ import scipy.signal
 
 
 def speech_like(seconds: float, rate_hz: int, seed: int) -> np.ndarray:
-    """Return noise with the slope and the pauses of speech, float32.
-
-    Args:
-        seconds: its length.
-        rate_hz: samples per second.
-        seed: of the noise and of where the pauses lie.
-
-    Returns:
-        Samples (N,).
-    """
+    """Return noise (N,) float32 with the slope and the pauses of speech."""
     rng = np.random.default_rng(seed)
     noise = scipy.signal.lfilter([1.0], [1.0, -0.9], rng.normal(size=int(seconds * rate_hz)))
     syllables = np.clip(np.sin(2 * np.pi * 4 * np.arange(len(noise)) / rate_hz + seed), 0, 1)

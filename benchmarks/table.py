@@ -28,15 +28,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
 
 
 def options(doc: str, sizes: Mapping[str, tuple[int | float, str]]) -> argparse.Namespace:
-    """Read the command line and set the number of threads.
-
-    Args:
-        doc: the benchmark's docstring, shown by ``--help``.
-        sizes: default and help of each option, by its name as an attribute.
-
-    Returns:
-        The values of ``sizes``, and ``threads``.
-    """
+    """Read the command line and set the number of threads; ``sizes`` are default and help of each option by name."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=_Help)
     for name, (default, meaning) in sizes.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=meaning)
@@ -72,18 +64,10 @@ class Row:
 
 
 def best_times(*ways: Callable[[], object], repeats: int = 3, device: str | torch.device = "cpu") -> list[float]:
-    """Return the shortest time of each of several ways, called in turns so that other programs disturb all alike.
+    """Return the shortest seconds of each of several ways, called in turns so that other programs disturb all alike.
 
     The first call of a way warms it up, and counts only where it takes so long (:data:`LONG`) that it is not worth one
-    call more.
-
-    Args:
-        ways: what to time.
-        repeats: timed calls of each.
-        device: on a GPU it is waited for, and the time that passes is counted; on the CPU its own time.
-
-    Returns:
-        Seconds of each way.
+    call more. On a GPU it is waited for, and the time that passes is counted; on the CPU its own time.
     """
     times: list[list[float]] = [[] for _ in ways]
     for _ in range(repeats + 1):
@@ -94,29 +78,12 @@ def best_times(*ways: Callable[[], object], repeats: int = 3, device: str | torc
 
 
 def best_time(function: Callable[[], object], repeats: int = 3, device: str | torch.device = "cpu") -> float:
-    """Return the shortest time of several calls, after one call to warm up.
-
-    Args:
-        function: what to time.
-        repeats: timed calls.
-        device: as in :func:`best_times`.
-
-    Returns:
-        Seconds.
-    """
+    """Return the shortest seconds of several calls, after one call to warm up."""
     return best_times(function, repeats=repeats, device=device)[0]
 
 
 def timed(function: Callable[[], Result], device: str | torch.device = "cpu") -> tuple[Result, float]:
-    """Time one call.
-
-    Args:
-        function: what to time.
-        device: as in :func:`best_times`.
-
-    Returns:
-        What it returned, and seconds.
-    """
+    """Call a function; return its result and the seconds it took."""
     start = _clock(device)
     result = function()
     return result, _clock(device) - start
@@ -137,12 +104,7 @@ def _seconds(value: float | None) -> str:
 
 
 def print_table(title: str, rows: Sequence[Row]) -> None:
-    """Print the rows: name, time, baseline, speed-up, fraction of the limit, note; :data:`ROWS_FILE` gets them too.
-
-    Args:
-        title: what was measured and on what.
-        rows: the lines.
-    """
+    """Print the rows: name, time, baseline, speed-up, fraction of the limit, note; :data:`ROWS_FILE` gets them too."""
     table = Table(title=title, title_justify="left")
     for name in ("", "time", "baseline", "speed-up", "of limit"):
         table.add_column(name, justify="left" if not name else "right", no_wrap=bool(name))

@@ -21,33 +21,13 @@ from models.small import SmallImageEncoder, SmallSpeechEncoder
 
 
 def batched_loss(image: Tensor, speech: Tensor, nframes: Tensor, impostors: Tensor) -> Tensor:
-    """Compute both directions of the sampled triplet from one similarity matrix.
-
-    Args:
-        image: (B, D, H, W).
-        speech: (B, D, T).
-        nframes: (B,) valid frames.
-        impostors: (B,) rows other than their own.
-
-    Returns:
-        A scalar.
-    """
+    """Compute both directions of the sampled triplet from one similarity matrix of (B, D, H, W) and (B, D, T)."""
     scores = similarity(image, speech, nframes)
     return sampled_triplet(scores, impostors, 1.0) + sampled_triplet(scores.T, impostors, 1.0)
 
 
 def looped_loss(image: Tensor, speech: Tensor, nframes: Tensor, impostors: Tensor) -> Tensor:
-    """Compute the same value pair by pair.
-
-    Args:
-        image: (B, D, H, W).
-        speech: (B, D, T).
-        nframes: (B,) valid frames.
-        impostors: (B,) rows other than their own.
-
-    Returns:
-        A scalar.
-    """
+    """Compute the same value pair by pair."""
 
     def score(i: int, s: int) -> Tensor:
         matchmap = torch.einsum("dhw,dt->hwt", image[i], speech[s, :, : int(nframes[s])])
@@ -63,15 +43,7 @@ def looped_loss(image: Tensor, speech: Tensor, nframes: Tensor, impostors: Tenso
 def training_step(
     image: nn.Module, speech: nn.Module, loss: Callable[..., Tensor], batch: int, device: torch.device
 ) -> Callable[[], None]:
-    """Return what makes one training step when it is called.
-
-    Args:
-        image: encoder of images (B, 3, 128, 128).
-        speech: encoder of spectrograms (B, 40, 1024).
-        loss: as :func:`batched_loss`.
-        batch: B.
-        device: where the step is made; in bf16 on a GPU.
-    """
+    """Return what makes one training step of ``batch`` pairs when it is called, in bf16 on a GPU."""
     image, speech = image.to(device), speech.to(device)
     optimizer = torch.optim.Adam([*image.parameters(), *speech.parameters()], lr=1e-5)
     generator = torch.Generator().manual_seed(0)

@@ -26,17 +26,7 @@ def misa(image: Tensor, speech: Tensor) -> Tensor:
 
 
 def loop_rank(image: Tensor, speech: Tensor, image_impostors: list[int], speech_impostors: list[int]) -> Tensor:
-    """Compute three matchmaps and two hinges for each sample.
-
-    Args:
-        image: (B, D, H, W).
-        speech: (B, D, T).
-        image_impostors: B rows.
-        speech_impostors: B rows.
-
-    Returns:
-        A scalar.
-    """
+    """Compute three matchmaps and two hinges for each sample of maps (B, D, H, W) and (B, D, T)."""
     loss = torch.zeros((), device=image.device)
     for i, (a, b) in enumerate(zip(image_impostors, speech_impostors, strict=True)):
         anchor = misa(image[i], speech[i])
@@ -54,15 +44,7 @@ def loop_matrix(image: Tensor, speech: Tensor) -> Tensor:
 
 
 def loop_rows(scores: Tensor, choose: Callable[[Tensor, int], Tensor]) -> Tensor:
-    """Compute one hinge for each row of a matrix.
-
-    Args:
-        scores: (B, B).
-        choose: gives the impostor's score of a row and its number.
-
-    Returns:
-        A scalar, the mean.
-    """
+    """Compute the mean hinge over rows of (B, B) scores; ``choose`` gives a row's impostor score from its number."""
     loss = torch.zeros((), device=scores.device)
     for i in range(len(scores)):
         loss = loss + (choose(scores[i], i) - scores[i, i] + MARGIN).clamp(min=0)
@@ -87,16 +69,7 @@ def backward(compute: Callable[[], Tensor], leaves: list[Tensor]) -> Callable[[]
 
 
 def matrix_rows(n: int, device: str, repeats: int) -> list[Row]:
-    """Measure losses of a given matrix.
-
-    Args:
-        n: its side.
-        device: ``cpu`` or ``cuda``.
-        repeats: timed calls, the best counts.
-
-    Returns:
-        Rows of the table.
-    """
+    """Measure losses of a given ``n`` x ``n`` matrix."""
     scores = torch.randn(n, n, device=device, requires_grad=True)
     chosen = draw_impostors(n).to(device)
     picks = chosen.tolist()
@@ -119,16 +92,7 @@ def matrix_rows(n: int, device: str, repeats: int) -> list[Row]:
 
 
 def map_rows(image: Tensor, speech: Tensor, repeats: int) -> list[Row]:
-    """Measure losses from maps.
-
-    Args:
-        image: (B, D, H, W).
-        speech: (B, D, T).
-        repeats: timed calls, the best counts.
-
-    Returns:
-        Rows of the table.
-    """
+    """Measure losses from maps (B, D, H, W) and (B, D, T)."""
     n, device = len(image), image.device
     leaves = [image.requires_grad_(), speech.requires_grad_()]
     first, second = draw_impostors(n).to(device), draw_impostors(n).to(device)

@@ -25,11 +25,11 @@ OWN_CODES = 3  # of each word
 
 
 class Meetings(NamedTuple):
-    """What the loop counts.
+    """The loop's counts.
 
     Attributes:
         frames: of each code.
-        hearing: frames of each code that hear a word, by (code, word).
+        hearing: frames of each code in which a word is spoken, by (code, word).
         spoken: of each word.
         holding: times that a word is spoken and holds a code, by (code, word).
     """
@@ -43,19 +43,7 @@ class Meetings(NamedTuple):
 def synthetic(
     utterances: int, codes: int, vocabulary: int, words: int, seconds: float, duration: float
 ) -> tuple[list[np.ndarray], list[list[Word]]]:
-    """Make codes and alignments of utterances, the same ones always.
-
-    Args:
-        utterances: how many.
-        codes: K.
-        vocabulary: different words.
-        words: of an utterance, about.
-        seconds: that each code covers.
-        duration: of an utterance, about, seconds.
-
-    Returns:
-        Codes (T',) and (start, end, word) of each utterance.
-    """
+    """Make codes (T',) and words (start, end, word) of utterances of about ``duration`` seconds, always the same."""
     draws = np.random.default_rng(0)
     names = [f"WORD{number}" for number in range(vocabulary)]
     likely = draws.integers(0, codes, (vocabulary, OWN_CODES))
@@ -80,14 +68,7 @@ def loop(
 ) -> Meetings:
     """Count as the public code does: two pointers into an utterance's words, a set for each frame, dictionaries.
 
-    Args:
-        codes: (T',) of each utterance.
-        alignments: (start, end, word) in seconds of each utterance, or nothing.
-        seconds: that each code covers.
-        halfwidth: of the window around a frame's centre, seconds.
-
-    Returns:
-        The counts.
+    ``halfwidth`` is of the window around a frame's centre, in seconds.
     """
     frames, hearing, spoken, holding = defaultdict(int), defaultdict(Counter), defaultdict(int), defaultdict(Counter)
     for own, words in ((own.tolist(), words) for own, words in zip(codes, alignments, strict=True) if words):
@@ -105,7 +86,7 @@ def loop(
 def _heard_by_frame(
     own: list[int], words: Sequence[Word], seconds: float, halfwidth: float
 ) -> list[tuple[int, set[str]]]:
-    """Code and words of every frame of an utterance."""
+    """Return code and words of every frame of an utterance."""
     starts, ends, names = zip(*words, strict=True)
     found, first, behind = [], 0, 0
     for code, centre in [(code, (frame + 0.5) * seconds) for frame, code in enumerate(own)]:

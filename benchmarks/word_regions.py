@@ -17,16 +17,7 @@ GAMMA1, GAMMA2 = 4.0, 5.0
 
 
 def loop_scores(words: Tensor, lengths: Tensor, regions: Tensor) -> Tensor:
-    """Score caption by caption, each against every image.
-
-    Args:
-        words: (B, D, L).
-        lengths: (B,).
-        regions: (I, D, H, W).
-
-    Returns:
-        Scores (I, B).
-    """
+    """Score caption by caption, (B, D, L) against every image (I, D, H, W): (I, B)."""
     columns = []
     for row, length in enumerate(lengths.tolist()):
         own = words[row : row + 1, :, :length]

@@ -20,16 +20,7 @@ from datasets.world.speech.voices import voice
 
 
 def build_row(scenes: int, size: int, repeats: int) -> Row:
-    """Measure a whole build in this process.
-
-    Args:
-        scenes: in whole shards.
-        size: of the images, pixels.
-        repeats: timed calls, the best counts.
-
-    Returns:
-        A row of the table.
-    """
+    """Measure a whole build of ``scenes`` scenes, in whole shards, in this process."""
     with tempfile.TemporaryDirectory() as folder:
         world = World(folder=Path(folder), scenes=scenes, size=size)
         seconds = best_time(lambda: [make_shard(world, shard) for shard in range(scenes // SHARD)], repeats)
@@ -37,17 +28,7 @@ def build_row(scenes: int, size: int, repeats: int) -> Row:
 
 
 def render_row(drawn: list[Scene], size: int, repeats: int, device: str) -> Row:
-    """Measure images alone.
-
-    Args:
-        drawn: scenes.
-        size: of the images, pixels.
-        repeats: timed calls, the best counts.
-        device: ``cpu`` or ``cuda``.
-
-    Returns:
-        A row of the table.
-    """
+    """Measure the images of ``drawn`` alone, ``size`` pixels high and wide."""
     ways = (lambda: render(drawn, size, device), lambda: [render([scene], size, device) for scene in drawn])
     together, single = best_times(*ways, repeats=repeats, device=device)
     return Row(f"their images, {device}", together, single, note=f"{len(drawn) / together:.0f}/s; one by one")

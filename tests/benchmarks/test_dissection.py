@@ -30,7 +30,7 @@ def test_the_benchmark_prints_its_table(monkeypatch, capsys):
     dissection.main()
     printed = capsys.readouterr().out
     for expected in (
-        "draw, segment, keep",
+        "generate, segment, keep",
         "thresholds at 0.005, IoU",
         "thresholds by the iqr rule",
         "speed-up",
