@@ -24,8 +24,6 @@ from datasets.audio.read import SAMPLE_RATE, read_audio
 HOP = 160  # samples: 10 ms
 PAD_DB = 0.0  # the published padding: the loudest value, made harmless by frame counts
 FRAMES_AT_ONCE = {"cpu": 320, "cuda": 1 << 18}  # transform buffers: cache-sized on CPU, some 2 GB on GPU
-
-
 AUDIBLE = (1e-2, 1e15)  # peaks between which log-mels are above their floor for sure, and finite
 
 
@@ -46,30 +44,15 @@ def count_frames(samples: int, hop: int = HOP) -> int:
 
 
 def read_log_mel(path: Path) -> Tensor:
-    """Log-mels of a sound file, by the published settings.
+    """Return the published log-mels (40, T) float32 in dB of a sound file; raise AudioError where it cannot be used.
 
-    Args:
-        path: A file that :func:`datasets.audio.read.read_audio` reads.
-
-    Returns:
-        (40, T) float32 in dB; :func:`check_usable` is for what is kept of them.
-
-    Raises:
-        AudioError: The file cannot be used.
+    :func:`check_usable` is for what is kept of them.
     """
     return log_mel(torch.from_numpy(read_audio(path))).values
 
 
 def check_usable(mel: Tensor, name: object) -> None:
-    """Refuses log-mels without content, whatever they were made from: silence, what lies below their floor, and NaN.
-
-    Args:
-        mel: (M, T) in dB, what a model is given of the sound.
-        name: Of the sound, for the message.
-
-    Raises:
-        FeatureError: All values are the same, or one is not finite.
-    """
+    """Raise FeatureError for log-mels (M, T) that a model can learn nothing from: all of one value, or not finite."""
     low, high = (float(value) for value in mel.aminmax())
     if not math.isfinite(low) or not math.isfinite(high):
         raise FeatureError(
@@ -84,19 +67,10 @@ def check_usable(mel: Tensor, name: object) -> None:
 
 
 def check_usable_waveform(waveform: Tensor, frames: int, name: object) -> None:
-    """Refuses a signal whose log-mels :func:`check_usable` would refuse; makes them only in doubt.
-
-    Args:
-        waveform: (N,) float32.
-        frames: The first so many are given to a model.
-        name: Of the sound, for the message.
-
-    Raises:
-        FeatureError: They cannot be used.
-    """
+    """Raise what :func:`check_usable` would for the first ``frames`` log-mels of (N,) float32, made in doubt only."""
     level = (waveform - waveform.mean()).abs()
-    peak, heard = float(level.max()), float(level[: frames * HOP - HOP // 2].max())
-    if not AUDIBLE[0] < peak < AUDIBLE[1] or heard < peak / 4:
+    peak, kept = float(level.max()), float(level[: frames * HOP - HOP // 2].max())
+    if not AUDIBLE[0] < peak < AUDIBLE[1] or kept < peak / 4:
         check_usable(log_mel(waveform).values[:, :frames], name)
 
 
@@ -104,18 +78,9 @@ def check_usable_waveform(waveform: Tensor, frames: int, name: object) -> None:
 def mel_filterbank(
     bands: int, n_fft: int, sample_rate: int, f_min: float, f_max: float, device: torch.device | None = None
 ) -> Tensor:
-    """Triangular bands on Slaney's mel scale (linear to 1 kHz, then 27 steps per factor 6.4), each of unit area.
+    """Return triangular bands (n_fft // 2 + 1, M) on Slaney's mel scale, each of unit area; rate and edges in Hz.
 
-    Args:
-        bands: M.
-        n_fft: Points of the transform.
-        sample_rate: In Hz.
-        f_min: Lower edge of the first band in Hz.
-        f_max: Upper edge of the last band in Hz.
-        device: Where the result lies; CPU when None.
-
-    Returns:
-        (n_fft // 2 + 1, M) float32.
+    The scale is linear to 1 kHz, then has 27 steps per factor 6.4.
     """
 
     def to_mel(hz: float) -> float:
@@ -131,43 +96,33 @@ def mel_filterbank(
 
 
 def log_mel(
-    waveform: Tensor,
-    nsamples: Tensor | None = None,
+    waveform: Tensor,  # (N,) or (B, N) float, at sample_rate
+    nsamples: Tensor | None = None,  # (B,) valid samples, the rest of a row is ignored; all of them when None
     *,
-    bands: int = 40,
-    f_min: float = 20.0,
-    f_max: float = 8000.0,
-    sample_rate: int = SAMPLE_RATE,
-    window: int = 400,
-    hop: int = HOP,
-    n_fft: int = 400,
-    preemphasis: float = 0.97,
-    top_db: float = 80.0,
+    bands: int | None = 40,  # M; None for the bare spectrum
+    f_min: float = 20.0,  # Hz, lower edge of the mel bands
+    f_max: float = 8000.0,  # Hz, upper edge
+    sample_rate: int = SAMPLE_RATE,  # Hz
+    window: int = 400,  # samples of the symmetric Hamming window, which is centred in the transform
+    hop: int = HOP,  # samples from frame to frame
+    n_fft: int = 400,  # points of the transform
+    preemphasis: float = 0.97,  # weight of the previous sample that is taken off
+    top_db: float = 80.0,  # floor below the loudest value of the row
 ) -> Features:
-    """Log-mel spectrogram as published; the padding of a batch never influences a row.
+    """Return the published log-mels, (M, T) or (B, M, T) in dB with 0 dB behind a row's end, and the frame counts.
 
-    Args:
-        waveform: (N,) or (B, N) float, at ``sample_rate``.
-        nsamples: (B,) valid samples of each row; all of them when None. What lies behind is ignored.
-        bands: M.
-        f_min: Lower edge of the mel bands in Hz.
-        f_max: Upper edge of the mel bands in Hz.
-        sample_rate: In Hz.
-        window: Length of the symmetric Hamming window in samples.
-        hop: Samples from frame to frame.
-        n_fft: Points of the transform; the window is centred in it.
-        preemphasis: Weight of the previous sample that is taken off.
-        top_db: Floor below the loudest value of the row, in dB.
-
-    Returns:
-        Features: values (M, T) or (B, M, T) with 0 dB behind a row's end, and the frame counts.
-
-    Raises:
-        FeatureError: A row is empty or holds NaN or infinity, or the lengths do not fit the batch. Samples whose power
-            is too large for float32 are not looked for here: :func:`check_usable` does.
+    The padding of a batch never influences a row. Raises FeatureError for a row that is empty or holds NaN or infinity,
+    and for lengths that do not fit the batch; samples whose power is too large for float32 :func:`check_usable` finds.
     """
-    filters = mel_filterbank(bands, n_fft, sample_rate, f_min, f_max, waveform.device)
-    return _decibels(waveform, nsamples, filters, window, hop, n_fft, preemphasis, top_db)
+    filters = None if bands is None else mel_filterbank(bands, n_fft, sample_rate, f_min, f_max, waveform.device)
+    signal = waveform.float() if waveform.dim() == 2 else waveform.float()[None]
+    nsamples = nsamples if waveform.dim() == 2 else None
+    lengths = _lengths(signal, nsamples)
+    nframes = 1 + lengths // hop
+    padded = _reflected(signal, lengths, n_fft // 2, preemphasis, ragged=nsamples is not None)
+    power = _power(padded.unfold(1, n_fft, hop), _window(window, n_fft, signal.device), filters)
+    level = _below_loudest(power, nframes if nsamples is not None else None, top_db)
+    return Features(level, nframes) if waveform.dim() == 2 else Features(level[0], nframes[0])
 
 
 def log_spectrogram(
@@ -180,49 +135,17 @@ def log_spectrogram(
     preemphasis: float = 0.97,
     top_db: float = 80.0,
 ) -> Features:
-    """Fine log spectrogram without mel bands, as wnhsu/ResDAVEnet-VQ (steps/plot.py) draws it.
+    """Return the fine spectrogram of wnhsu/ResDAVEnet-VQ (steps/plot.py), (n_fft // 2 + 1, T) dB, and its frame count.
 
-    Args:
-        waveform: (N,) or (B, N) float.
-        nsamples: (B,) valid samples of each row; all of them when None.
-        window: Length of the symmetric Hamming window in samples (5 ms at 16 kHz).
-        hop: Samples from frame to frame (2 ms at 16 kHz).
-        n_fft: Points of the transform; the window is centred in it.
-        preemphasis: Weight of the previous sample that is taken off.
-        top_db: Floor below the loudest value of the row, in dB.
-
-    Returns:
-        Features: values (n_fft // 2 + 1, T), or with a leading B, and the frame counts.
-
-    Raises:
-        FeatureError: As in :func:`log_mel`.
+    It has no mel bands, and a frame every 2 ms at 16 kHz. Arguments, a leading B and errors: :func:`log_mel`.
     """
-    return _decibels(waveform, nsamples, None, window, hop, n_fft, preemphasis, top_db)
-
-
-def _decibels(
-    waveform: Tensor,
-    nsamples: Tensor | None,
-    filters: Tensor | None,
-    window: int,
-    hop: int,
-    n_fft: int,
-    preemphasis: float,
-    top_db: float,
-) -> Features:
-    """The whole chain; ``filters`` (n_fft // 2 + 1, M) or None for the bare spectrum."""
-    signal = waveform.float() if waveform.dim() == 2 else waveform.float()[None]
-    nsamples = nsamples if waveform.dim() == 2 else None
-    lengths = _lengths(signal, nsamples)
-    nframes = 1 + lengths // hop
-    padded = _reflected(signal, lengths, n_fft // 2, preemphasis, ragged=nsamples is not None)
-    power = _power(padded.unfold(1, n_fft, hop), _window(window, n_fft, signal.device), filters)
-    level = _below_loudest(power, nframes if nsamples is not None else None, top_db)
-    return Features(level, nframes) if waveform.dim() == 2 else Features(level[0], nframes[0])
+    return log_mel(
+        waveform, nsamples, bands=None, window=window, hop=hop, n_fft=n_fft, preemphasis=preemphasis, top_db=top_db
+    )
 
 
 def _lengths(signal: Tensor, nsamples: Tensor | None) -> Tensor:
-    """Valid samples (B,) of each row, checked."""
+    """Return the valid samples (B,) of each row, checked."""
     if signal.shape[-1] == 0:
         raise FeatureError("the signal is empty, expected at least one sample; drop it or read the file again")
     if nsamples is None:
@@ -236,7 +159,7 @@ def _lengths(signal: Tensor, nsamples: Tensor | None) -> Tensor:
 
 
 def _reflected(signal: Tensor, lengths: Tensor, pad: int, preemphasis: float, ragged: bool) -> Tensor:
-    """Takes off the mean and the weighted previous sample, and mirrors each row at its own ends.
+    """Take off the mean and the weighted previous sample, and mirror each row at its own ends.
 
     A row shorter than the padding is mirrored again and again. ``ragged`` says that rows end before the batch does.
     """
@@ -265,14 +188,14 @@ def _reflected(signal: Tensor, lengths: Tensor, pad: int, preemphasis: float, ra
 
 @functools.lru_cache(maxsize=16)
 def _window(length: int, n_fft: int, device: torch.device) -> Tensor:
-    """Symmetric Hamming window (n_fft,), with zeros at both sides when it is shorter than the transform."""
+    """Return the symmetric Hamming window (n_fft,), with zeros on both sides when it is shorter than the transform."""
     left = (n_fft - length) // 2
     window = torch.hamming_window(length, periodic=False, dtype=torch.float64).float()
     return F.pad(window, (left, n_fft - length - left)).to(device)
 
 
 def _power(frames: Tensor, window: Tensor, filters: Tensor | None) -> Tensor:
-    """(B, T, n_fft) to power (B, T, bins or M), a block of frames at a time."""
+    """Turn frames (B, T, n_fft) into power (B, T, bins or M), a block of frames at a time."""
     B, T, _ = frames.shape
     power = frames.new_empty(B, T, window.numel() // 2 + 1 if filters is None else filters.shape[1])
     block = FRAMES_AT_ONCE.get(frames.device.type, 1 << 18)
@@ -286,7 +209,7 @@ def _power(frames: Tensor, window: Tensor, filters: Tensor | None) -> Tensor:
 
 
 def _below_loudest(power: Tensor, nframes: Tensor | None, top_db: float, floor: float = 1e-10) -> Tensor:
-    """(B, T, M) power to (B, M, T) dB below each row's loudest value, limited to ``top_db``; 0 dB behind its end."""
+    """Turn power (B, T, M) into (B, M, T) dB below each row's loudest, at most ``top_db``; 0 dB behind its end."""
     level = power.clamp_(min=floor).log10_().mul_(10)
     if nframes is None:
         level = (level - level.amax((1, 2), keepdim=True)).clamp_(min=-top_db)

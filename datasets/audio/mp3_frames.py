@@ -1,4 +1,4 @@
-"""Frames of an MPEG audio file (ISO 11172-3, 13818-3): how many there are, and the file in a form that decodes whole.
+"""Frames of an MPEG audio file (ISO 11172-3, 13818-3): their number, and the file in a form that decodes whole.
 
 libsndfile believes the count of a "Xing", "Info" or "VBRI" frame, and where there is none estimates the length from the
 first bit rate; it stops there, whatever follows. So frames are counted here, one header after the other, and each
@@ -25,59 +25,36 @@ DELAYS = 21  # bytes from an encoder's name to the samples that it put in front 
 
 
 class Header(NamedTuple):
-    """What a frame says of itself.
+    """A frame's header."""
 
-    Attributes:
-        kind: version, layer, rate in Hz, and whether it has one channel: the same in all frames of a recording.
-        size: bytes; in the free format what is there besides the other frames' size.
-        free: whether it is of the free format, whose frames have one size that none of them says.
-        samples: of each channel.
-        tag: where an information frame holds its name, in bytes from the frame's start.
-    """
-
-    kind: tuple[int, int, int, bool]
-    size: int
-    free: bool
-    samples: int
-    tag: int
+    kind: tuple[int, int, int, bool]  # version, layer, rate in Hz, one channel?: the same in a whole recording
+    size: int  # bytes; of the free format those besides the size that all its frames share
+    free: bool  # of the free format, whose frames have one size that none of them gives
+    samples: int  # of each channel
+    tag: int  # byte of the frame at which an information frame holds its name
 
 
 class Frame(NamedTuple):
-    """A frame.
+    """A complete frame."""
 
-    Attributes:
-        at: its first byte in the file.
-        content: its bytes.
-        header: what they say.
-    """
-
-    at: int
+    at: int  # its first byte in the file
     content: bytes
     header: Header
 
 
 class Recording(NamedTuple):
-    """Frames that belong together.
+    """Frames that belong together."""
 
-    Attributes:
-        content: the frames, behind an information frame that counts them right, if there was one.
-        samples: of each channel that its frames hold; None where an encoder's delays are taken off, which the decoder
-            knows.
-        frames: that are there.
-        announced: frames that should be there; None where nobody says it.
-    """
-
-    content: bytes
-    samples: int | None
-    frames: int
-    announced: int | None
+    content: bytes  # the frames, behind an information frame that counts them right, if there was one
+    samples: int | None  # of each channel; None where an encoder's delays are taken off, which the decoder knows
+    frames: int  # that are there
+    announced: int | None  # frames that should be there; None where nothing says it
 
 
 class Endless(RawIOBase):
-    """Bytes that are said to be many times as long, so that an estimate of their length is never too short.
+    """Bytes that claim to be many times as long, so that an estimate of their length is never too short.
 
-    Args:
-        content: the bytes; zeros where something is read that stands at a distance from the end.
+    Close to the claimed end, where tags are looked for, zeros are read.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -85,24 +62,16 @@ class Endless(RawIOBase):
         self._content, self._at, self._size = content, 0, 200 * len(content) + (1 << 20)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go somewhere, as files do.
-
-        Args:
-            offset: bytes.
-            whence: counted from the beginning (0), from here (1) or from the end that is said to be (2).
-
-        Returns:
-            Bytes from the beginning.
-        """
+        """Move like a file: ``whence`` counts from the beginning (0), the position (1) or the claimed end (2)."""
         self._at = offset + (0, self._at, self._size)[whence]
         return self._at
 
     def tell(self) -> int:
-        """Where reading goes on."""
+        """Return the position."""
         return self._at
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill ``buffer``, or what there is for it."""
+        """Fill ``buffer``, or as much of it as there is."""
         if self._at >= self._size - 1024:  # tags are looked for there
             part = bytes(min(len(buffer), max(0, self._size - self._at)))
         else:
@@ -113,16 +82,10 @@ class Endless(RawIOBase):
 
 
 def recordings(content: bytes) -> Iterator[Recording]:
-    """Finds the recordings of an mp3, each with all of its frames.
+    """Yield the recordings of an mp3 in order, each with all of its frames; none without sound.
 
-    A new one begins where an information frame stands, or where version, layer, rate or channels change. What is
+    A new one begins where an information frame stands, or where version, layer, rate or channels change. Everything
     between frames (tags of all kinds, rubbish) is left out, and so is a last frame that is incomplete.
-
-    Args:
-        content: the file.
-
-    Yields:
-        Recordings in order, none without sound.
     """
     frames = list(_frames(content))
     starts = [at for at, (before, frame) in enumerate(pairwise(frames), 1) if _begins(before, frame)]
@@ -133,7 +96,7 @@ def recordings(content: bytes) -> Iterator[Recording]:
 
 
 def _recording(frames: list[Frame], name: bytes | None) -> Recording:
-    """Puts frames together, behind what their information frame says if there is one."""
+    """Join frames behind their information frame, if there is one."""
     header = frames[-1].header
     count = len(frames) - (name is not None)
     sound = b"".join(frame.content for frame in frames[-count:])
@@ -144,12 +107,12 @@ def _recording(frames: list[Frame], name: bytes | None) -> Recording:
 
 
 def _begins(before: Frame, frame: Frame) -> bool:
-    """Whether a recording begins with a frame."""
+    """Return whether a recording begins with a frame."""
     return frame.header.kind != before.header.kind or _information(frame) is not None
 
 
 def _information(frame: Frame) -> bytes | None:
-    """The name of an information frame; None of one that holds sound."""
+    """Return the name of an information frame; None of one that holds sound."""
     at = frame.header.tag
     for offset, names in ((at, (b"Xing", b"Info")), (at + 2, (b"Xing", b"Info")), (36, (b"VBRI",))):
         name = frame.content[offset : offset + 4]  # 2 further where a checksum was left room for
@@ -159,7 +122,7 @@ def _information(frame: Frame) -> bytes | None:
 
 
 def _announced(frame: Frame, name: bytes) -> int | None:
-    """Frames that an information frame says to follow."""
+    """Return the number of frames that an information frame announces."""
     at = frame.content.index(name) + 4
     if name == b"VBRI":
         return int.from_bytes(frame.content[at + 10 : at + 14], "big")
@@ -167,7 +130,7 @@ def _announced(frame: Frame, name: bytes) -> int | None:
 
 
 def _counted(frame: Frame, count: int, announced: int, size: int) -> bytes:
-    """An information frame that counts right; where it was wrong, the end is not what the encoder put behind it."""
+    """Return an information frame that counts right; where it was wrong, no sample at the end is cut any more."""
     content = bytearray(frame.content)
     at = frame.header.tag if content[frame.header.tag :][:4] in (b"Xing", b"Info") else frame.header.tag + 2
     flags = content[at + 7]
@@ -182,7 +145,7 @@ def _counted(frame: Frame, count: int, announced: int, size: int) -> bytes:
 
 
 def _frames(content: bytes) -> Iterator[Frame]:
-    """Yields the complete frames of an mp3; a first one, and one behind something else, only with others behind it."""
+    """Yield the complete frames of an mp3; a first one, and one behind something else, only with others behind it."""
     at, end, kind, free = 0, 0, None, 0
     while 0 <= at <= len(content) - 4:
         if content.startswith(b"ID3", at):
@@ -204,7 +167,7 @@ def _frames(content: bytes) -> Iterator[Frame]:
 
 
 def _followed(content: bytes, at: int, header: Header, free: int) -> bool:
-    """Whether two more frames of the kind stand behind one, or the file ends there."""
+    """Return whether two more frames of the kind stand behind one, or the file ends there."""
     found: Header | None = header
     for _ in range(2):
         at += found.size + (free if found.free else 0)
@@ -217,7 +180,7 @@ def _followed(content: bytes, at: int, header: Header, free: int) -> bool:
 
 
 def _free_size(content: bytes, at: int, header: Header) -> int:
-    """Bytes that each frame of the free format has, without padding: as far as to the next header."""
+    """Return the bytes of each frame of the free format, without padding: as far as to the next header."""
     next_at = at + 24
     while 0 <= (next_at := content.find(content[at : at + 2], next_at)) < at + FREE:
         found = _header(content[next_at : next_at + 4])
@@ -229,7 +192,7 @@ def _free_size(content: bytes, at: int, header: Header) -> int:
 
 @lru_cache(maxsize=1024)
 def _header(head: bytes) -> Header | None:
-    """Reads the four bytes that a frame begins with; None where they are no header."""
+    """Read the four bytes that a frame begins with; None where they are no header."""
     if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
@@ -251,14 +214,7 @@ def is_header(head: bytes) -> bool:
 
 
 def id3_size(head: bytes) -> int:
-    """Bytes of the tag that some writers put in front of a sound, 0 where there is none.
-
-    Args:
-        head: the first ten bytes.
-
-    Returns:
-        Bytes, with those of its head.
-    """
+    """Return the bytes of an ID3 tag, its head included, from its first ten bytes ``head``; 0 where there is none."""
     if len(head) < 10 or not head.startswith(b"ID3"):
         return 0
     size = sum((byte & 0x7F) << 7 * offset for offset, byte in enumerate(reversed(head[6:10])))

@@ -14,27 +14,17 @@ MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class Page(NamedTuple):
-    """A complete page.
-
-    Attributes:
-        content: all of it.
-        flags: of FIRST and LAST.
-        serial: of the stream that it belongs to.
-    """
+    """A complete page."""
 
     content: bytes
-    flags: int
-    serial: bytes
+    flags: int  # of FIRST and LAST
+    serial: bytes  # of the stream that it belongs to
 
 
 def links(content: bytes) -> Iterator[tuple[bytes, str | None]]:
-    """Finds what an Ogg file chains: streams that begin where others have ended.
+    """Yield each stream that an Ogg file chains, as a file of its own, and a message where it is not whole.
 
-    Args:
-        content: the file.
-
-    Yields:
-        Each link as a file of its own, with the mark at its end, and what is missing of it: None where it is whole.
+    Every one gets the mark at its end.
     """
     pages, missing = _pages(content)
     starts = [
@@ -50,7 +40,7 @@ def links(content: bytes) -> Iterator[tuple[bytes, str | None]]:
 
 
 def _pages(content: bytes) -> tuple[list[Page], str | None]:
-    """Cuts a file into its pages, and says what is missing: a damaged page, or one that breaks off at the end."""
+    """Cut a file into its pages; the message is about a damaged page, or one that breaks off at the end."""
     pages: list[Page] = []
     missing, at = None, content.find(b"OggS")
     while at >= 0:
@@ -68,7 +58,7 @@ def _pages(content: bytes) -> tuple[list[Page], str | None]:
 
 
 def _marked(page: bytes) -> bytes:
-    """A page with the mark of the last one."""
+    """Return a page with the mark of the last one."""
     if page[5] & LAST:
         return page
     page = page[:5] + bytes([page[5] | LAST]) + page[6:]
@@ -76,14 +66,7 @@ def _marked(page: bytes) -> bytes:
 
 
 def checksum(page: bytes) -> bytes:
-    """CRC of a page as its own field has it: zlib's polynomial with all bits mirrored, begun and ended with zero.
-
-    Args:
-        page: the whole page.
-
-    Returns:
-        The four bytes.
-    """
+    """Return the CRC of a page as its own field has it: zlib's polynomial, bits mirrored, begun and ended with zero."""
     zeroed = page[:22] + bytes(4) + page[26:]
     value = zlib.crc32(zeroed.translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{value:032b}"[::-1], 2).to_bytes(4, "little")

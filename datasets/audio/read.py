@@ -36,16 +36,7 @@ class _Mono(NamedTuple):
 
 
 def resample(samples: np.ndarray, rate: int, target_rate: int) -> np.ndarray:
-    """Resamples a mono signal with soxr's hq filter to exactly ceil(n * target_rate / rate) samples.
-
-    Args:
-        samples: (n,) float32.
-        rate: Rate of ``samples`` in Hz.
-        target_rate: Wanted rate in Hz.
-
-    Returns:
-        (m,) float32; the length is librosa's, so frame counts agree with the published systems.
-    """
+    """Resample (n,) float32 with soxr's hq filter to ceil(n * target_rate / rate) samples (Hz), librosa's length."""
     if rate == target_rate:
         return samples
     length = math.ceil(len(samples) * target_rate / rate)
@@ -54,17 +45,12 @@ def resample(samples: np.ndarray, rate: int, target_rate: int) -> np.ndarray:
 
 
 def read_audio(path: Path, sample_rate: int = SAMPLE_RATE, allow_silence: bool = False) -> np.ndarray:
-    """Decodes a sound file to mono at ``sample_rate``.
+    """Return a sound file as mono (n,) float32 at ``sample_rate`` Hz, channels averaged; full scale is 1.
 
-    Args:
-        path: A file libsndfile knows (wav, flac, ogg, mp3, ...), with any rate and number of channels. Of an mp3 or Ogg
-            file that several were joined to, everything is decoded.
-        sample_rate: Wanted rate in Hz.
-        allow_silence: Take a signal that never changes, as the published features do: their spectrogram is all 0 dB;
-            and channels that cancel each other.
-
-    Returns:
-        (n,) float32, channels averaged, full scale is 1; n is what :func:`count_samples` counts.
+    Every format of libsndfile (wav, flac, ogg, mp3, ...) is read, with any rate and number of channels; of an mp3 or
+    Ogg file that several were joined to, everything. ``allow_silence`` takes a signal that never changes, as the
+    published features do (their spectrogram is all 0 dB), and channels that cancel each other. n is that of
+    :func:`count_samples`.
 
     Raises:
         AudioError: The file is missing, cannot be decoded, breaks off, does not hold as many samples as it announces,
@@ -93,7 +79,7 @@ def read_audio(path: Path, sample_rate: int = SAMPLE_RATE, allow_silence: bool =
 
 
 def _decoded(stream: Stream) -> _Mono:
-    """Decodes a recording block by block, to its end and not to its claims."""
+    """Decode a recording block by block, to its end and not to its claims."""
     blocks: list[np.ndarray] = []
     count, low, high = 0, np.inf, -np.inf
     most = max(1, BLOCK // stream.channels)
@@ -120,7 +106,7 @@ def _decoded(stream: Stream) -> _Mono:
 
 
 def _unusable(found: list[_Mono], allow_silence: bool) -> str | None:
-    """What is wrong with what was decoded, and what to do; None where nothing is."""
+    """Return what is wrong with decoded recordings, and the remedy; None where nothing is."""
     count = sum(len(mono.samples) for mono in found)
     if count == 0:
         return "holds no samples, expected at least one; replace or remove it"
@@ -136,12 +122,12 @@ def _unusable(found: list[_Mono], allow_silence: bool) -> str | None:
 
 
 def _finite(samples: np.ndarray) -> bool:
-    """Whether no sample is NaN or infinite."""
+    """Return whether no sample is NaN or infinite."""
     return math.isfinite(float(np.sum(samples, dtype=np.float64)))
 
 
 def _unusual_rate(found: list[_Mono], sample_rate: int) -> str | None:
-    """What is wrong with rates that nobody records at: a damaged header makes hours of a second."""
+    """Return a message about rates that nobody records at: a damaged header makes hours of a second."""
     rates = sorted({mono.rate for mono in found})
     if sum(len(mono.samples) * sample_rate / mono.rate for mono in found) > LONGEST or rates[-1] > HIGHEST:
         return (
@@ -151,15 +137,9 @@ def _unusual_rate(found: list[_Mono], sample_rate: int) -> str | None:
 
 
 def count_samples(path: Path, sample_rate: int = SAMPLE_RATE) -> int:
-    """Counts a file's samples without decoding, where its structure tells them.
+    """Count a file's samples at ``sample_rate`` Hz, without decoding where its structure gives them.
 
-    Args:
-        path: As in :func:`read_audio`.
-        sample_rate: Rate in Hz that the length is given in.
-
-    Returns:
-        Samples after resampling, those that :func:`read_audio` gives or refuses the file for; 0 when the file cannot
-        be read (decoding it tells why).
+    They are those that :func:`read_audio` returns or refuses; 0 when the file cannot be read (decoding it tells why).
     """
     total = 0
     try:
@@ -173,7 +153,7 @@ def count_samples(path: Path, sample_rate: int = SAMPLE_RATE) -> int:
 
 
 def _reason(path: Path, error: Exception) -> str:
-    """What is wrong with the file, in libsndfile's words where it has some."""
+    """Return what is wrong with the file, in libsndfile's words where it has some."""
     if path.stat().st_size == 0:
         return "the file is empty"
     if isinstance(error, TypeError):  # soundfile knows by the name that the file has no header

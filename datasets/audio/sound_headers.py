@@ -1,6 +1,6 @@
-"""Sound headers that say at one place where the samples are, and how many.
+"""Sound headers that give, at one position, where the samples are and how many.
 
-Those are AU, NIST SPHERE, AVR, MPC 2000, MAT 4 and 5, VOC, WVE, XI and SDS; IRCAM, PAF and PVF say only where it is.
+Those are AU, NIST SPHERE, AVR, MPC 2000, MAT 4 and 5, VOC, WVE, XI and SDS; IRCAM, PAF and PVF give only where it is.
 Layouts as libsndfile writes and reads them (src/avr.c, mpc2k.c, mat4.c, mat5.c, voc.c, wve.c, xi.c, sds.c, ircam.c,
 paf.c, pvf.c), which itself takes all bytes that follow for samples. The last three announce no length, and libsndfile
 leaves it 0 in XI: a copy that was cut between two samples (of PAF with 24 bits: between two blocks of ten) cannot be
@@ -23,36 +23,18 @@ PAF_BLOCK = 32  # bytes of ten samples of 24 bits
 
 
 class Sound(NamedTuple):
-    """Where a header says the samples are.
+    """The samples of a file, as its header describes them."""
 
-    Attributes:
-        start: of the samples, in bytes from the beginning of the file.
-        length: bytes; 0 or nonsense where ``unknown``.
-        unknown: whether the writer did not know the length.
-        size: where the length itself stands, and its struct format.
-        frames: samples of each channel that the header counts besides; 0 where it does not.
-        block: where no header of the container says a length, the bytes of a whole number of which the sound consists,
-            None for one sample of every channel; 0 in other containers.
-    """
-
-    start: int
-    length: int
-    unknown: bool
-    size: tuple[int, str] = NOWHERE
-    frames: int = 0
-    block: int | None = 0
+    start: int  # byte of the file
+    length: int  # bytes; 0 or nonsense where ``unknown``
+    unknown: bool  # the writer did not know the length
+    size: tuple[int, str] = NOWHERE  # byte at which the length itself stands, and its struct format
+    frames: int = 0  # samples of each channel that the header counts besides; 0 where it does not
+    block: int | None = 0  # bytes that divide a sound without a length, None: one sample of every channel; 0 elsewhere
 
 
 def of_header(head: bytes, size: int) -> Sound | None:
-    """Reads where the samples are.
-
-    Args:
-        head: The first ``HEAD`` bytes of a file.
-        size: Of the file, in bytes.
-
-    Returns:
-        Where they are; None in other containers, or where the header does not say it.
-    """
+    """Read where the samples are from a file's first ``HEAD`` bytes and its ``size``; None where it is not said."""
     for begin, read in READERS:
         if re.match(begin, head, re.DOTALL):
             try:
@@ -63,19 +45,19 @@ def of_header(head: bytes, size: int) -> Sound | None:
 
 
 def _counted(start: int, frames: int, frame: int) -> Sound:
-    """The samples that a header counts; not at all where it says 0."""
+    """Return the samples that a header counts, of unknown length where it counts 0."""
     return Sound(start, frames * frame, frames == 0, NOWHERE, frames)
 
 
 def _of_au(head: bytes, _size: int) -> Sound:
-    """AU, in either byte order."""
+    """Read AU, in either byte order."""
     order = ">" if head.startswith(b".") else "<"
     start, length = struct.unpack_from(f"{order}II", head, 4)
     return Sound(start, length, length == 0 or length >= STREAMED, (8, f"{order}I"))
 
 
 def _of_sphere(head: bytes, _size: int) -> Sound | None:
-    """NIST SPHERE, if its header counts the samples; those of one byte need not say so."""
+    """Read NIST SPHERE, if its header counts the samples; those of one byte need not give their width."""
     begin = re.match(rb"NIST_1A\n *(\d{1,6})\n", head)
     fields = dict(re.findall(rb"^(\w+) -(?:i|s1) (\d{1,12})\s", head[:1024], re.MULTILINE))
     coding = re.search(rb"^sample_coding -s\d+ (ulaw|mu-law|alaw)\s", head[:1024], re.MULTILINE)
@@ -87,18 +69,18 @@ def _of_sphere(head: bytes, _size: int) -> Sound | None:
 
 
 def _of_avr(head: bytes, _size: int) -> Sound:
-    """Audio Visual Research."""
+    """Read Audio Visual Research."""
     stereo, bits = struct.unpack_from(">HH", head, 12)
     return _counted(128, *struct.unpack_from(">I", head, 26), bits // 8 * (2 if stereo else 1))
 
 
 def _of_mpc2k(head: bytes, _size: int) -> Sound:
-    """Akai MPC 2000."""
+    """Read Akai MPC 2000."""
     return _counted(42, *struct.unpack_from("<I", head, 30), 4 if head[21] else 2)
 
 
 def _of_mat4(head: bytes, _size: int) -> Sound:
-    """MATLAB 4: a matrix of one rate, and one whose columns are the samples."""
+    """Read MATLAB 4: a matrix of one rate, and one whose columns are the samples."""
     order = "<" if head[4] == 1 else ">"
     (name,) = struct.unpack_from(f"{order}I", head, 16)
     second = 20 + name + 8
@@ -108,7 +90,7 @@ def _of_mat4(head: bytes, _size: int) -> Sound:
 
 
 def _of_mat5(head: bytes, _size: int) -> Sound | None:
-    """MATLAB 5: a matrix of one rate, which may lack, and one whose columns are the samples."""
+    """Read MATLAB 5: a matrix of one rate, which may lack, and one whose columns are the samples."""
     order = "<" if head[126:128] == b"IM" else ">"
     at = 128
     channels, frames, kind, name = struct.unpack_from(f"{order}4I", head, at + 32)
@@ -121,7 +103,7 @@ def _of_mat5(head: bytes, _size: int) -> Sound | None:
 
 
 def _of_voc(head: bytes, size: int) -> Sound | None:
-    """Creative Voice: blocks, of which the first with samples counts."""
+    """Read Creative Voice: blocks, of which the first with samples counts."""
     (at,) = struct.unpack_from("<H", head, 20)
     while True:
         kind, length = head[at], int.from_bytes(head[at + 1 : at + 4], "little")
@@ -138,45 +120,45 @@ def _of_voc(head: bytes, size: int) -> Sound | None:
 
 
 def _unwrapped(start: int, length: int, size: int) -> Sound:
-    """Samples of which a long file says only how many they are beyond 16 MiB; one byte behind them ends a file."""
+    """Return samples of which a long file gives only those beyond 16 MiB; one byte behind them ends a file."""
     more = size - start - length
     length += more // VOC_LIMIT * VOC_LIMIT if more > 0 and more % VOC_LIMIT <= 1 else 0
     return Sound(start, length, length <= 0)
 
 
 def _of_wve(head: bytes, _size: int) -> Sound:
-    """Psion."""
+    """Read Psion."""
     return _counted(32, *struct.unpack_from(">I", head, 18), 1)
 
 
 def _of_xi(head: bytes, _size: int) -> Sound:
-    """An instrument of FastTracker, of which libsndfile takes one sample; it writes 0 for its length itself."""
+    """Read an instrument of FastTracker, of which libsndfile takes one sample; it writes 0 for its length itself."""
     count, length = struct.unpack_from("<HI", head, 296)
     width = 2 if head[312] & 16 else 1
     return Sound(298 + 40 * count, length, length == 0, NOWHERE, length // width, block=width)
 
 
 def _of_sds(head: bytes, _size: int) -> Sound | None:
-    """A MIDI sample dump: packets of 120 bytes, each of 7 bits."""
+    """Read a MIDI sample dump: packets of 120 bytes, each of 7 bits."""
     frames = head[10] | head[11] << 7 | head[12] << 14
     width = -(-head[6] // 7)
     return Sound(21, -(-frames // (PAYLOAD // width)) * PACKET, frames == 0) if 0 < width <= PAYLOAD else None
 
 
 def _of_ircam(_head: bytes, _size: int) -> Sound:
-    """IRCAM and BICSF, which announce no length."""
+    """Read IRCAM and BICSF, which announce no length."""
     return Sound(1024, 0, True, block=None)
 
 
 def _of_paf(head: bytes, _size: int) -> Sound:
-    """Ensoniq PARIS, which announces no length; 24 bits are packed in blocks."""
+    """Read Ensoniq PARIS, which announces no length; 24 bits are packed in blocks."""
     little = head.startswith(b"f")
     kind, channels = struct.unpack_from("<II" if little else ">II", head, 16)
     return Sound(2048, 0, True, block=PAF_BLOCK * channels if kind == 1 else None)
 
 
 def _of_pvf(head: bytes, _size: int) -> Sound | None:
-    """Portable Voice Format, which announces no length."""
+    """Read Portable Voice Format, which announces no length."""
     begin = re.match(rb"PVF1\n[^\n]{1,40}\n", head)
     return Sound(begin.end(), 0, True, block=None) if begin else None
 

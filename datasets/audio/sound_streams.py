@@ -28,12 +28,8 @@ ID3V1 = 128  # bytes of a tag at the end
 class Stream(soundfile.SoundFile):
     """One recording, to be read block after block until nothing comes.
 
-    Args:
-        source: a path, or a file in memory.
-        length: samples of each channel that have to come; what libsndfile says if None.
-
-    Attributes:
-        length: these; None where nobody knows before everything is decoded, as of FLAC that was written to a pipe.
+    ``length`` is the number of samples of each channel that have to come, libsndfile's if not given; None where nobody
+    knows it before everything is decoded, as of FLAC that was written to a pipe.
     """
 
     def __init__(self, source: Path | BytesIO | RawIOBase, length: int | None = None) -> None:
@@ -41,25 +37,20 @@ class Stream(soundfile.SoundFile):
         self.length = length if length is not None else self.frames if self.frames < 1 << 62 else None
 
     def seekable(self) -> bool:
-        """Never: soundfile would seek after each block, which some codecs cannot, and others do not exactly."""
+        """Return False: soundfile would seek after each block, which some codecs cannot, and others do not exactly."""
         return False
 
 
 def streams(path: Path, counting: bool = False) -> Iterator[Stream]:
-    """Opens the recordings of a sound file, one after the other.
+    """Yield the open recordings of a sound file, one after the other; the caller closes them.
 
-    Args:
-        path: the file.
-        counting: whether only lengths are wanted: of FLAC the header is believed then, and decoding finds out.
-
-    Yields:
-        Open recordings, to be closed by the caller.
+    With ``counting`` only lengths are wanted, and the header of FLAC is believed.
 
     Raises:
-        BrokenOff: the file ends before its end.
-        datasets.audio.truncation.Joined: it holds more than libsndfile decodes.
+        BrokenOff: The file ends before its end.
+        datasets.audio.truncation.Joined: It holds more than libsndfile decodes.
         soundfile.SoundFileError: libsndfile cannot open it.
-        OSError: it cannot be read, is empty, a folder or a pipe.
+        OSError: It cannot be read, is empty, a folder or a pipe.
     """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
@@ -91,7 +82,7 @@ def streams(path: Path, counting: bool = False) -> Iterator[Stream]:
 
 
 def _of_ogg(path: Path) -> Iterator[Stream]:
-    """Opens the links of a chain."""
+    """Open the links of a chain."""
     for content, missing in links(_content(path)):
         if missing:
             raise BrokenOff(missing)
@@ -99,7 +90,7 @@ def _of_ogg(path: Path) -> Iterator[Stream]:
 
 
 def _of_mp3(known: list[Recording]) -> Iterator[Stream]:
-    """Opens the recordings of an mp3."""
+    """Open the recordings of an mp3."""
     for found in known:
         if found.announced is not None and found.frames + EDITED < found.announced:
             raise BrokenOff(f"{found.frames} of {found.announced} frames are there")
@@ -107,7 +98,7 @@ def _of_mp3(known: list[Recording]) -> Iterator[Stream]:
 
 
 def _flac_of_any_length(path: Path) -> BytesIO:
-    """A FLAC file that does not say how many samples it holds, so that none is left out; a tag at its end comes off."""
+    """Return a FLAC file without its number of samples, so that none is left out, and without a tag at its end."""
     content = bytearray(_content(path))
     at = id3_size(bytes(content[:10]))
     if content[at : at + 4] == b"fLaC":  # STREAMINFO comes first, its last 36 bits before a checksum count the samples
@@ -119,7 +110,7 @@ def _flac_of_any_length(path: Path) -> BytesIO:
 
 
 def _content(path: Path) -> bytes:
-    """All of a compressed file."""
+    """Read all of a compressed file."""
     size = path.stat().st_size
     if size > LARGEST:
         raise OSError(f"it has {size} bytes, expected at most {LARGEST} of a compressed file")

@@ -33,14 +33,7 @@ class SpecAugment:
         check_values(self)
 
     def __call__(self, mel: Tensor) -> Tensor:
-        """Masks one spectrogram.
-
-        Args:
-            mel: (M, T) in dB, without padding.
-
-        Returns:
-            (M, T); the argument is left as it is.
-        """
+        """Mask one spectrogram (M, T) in dB, without padding; the argument is left as it is."""
         from torchaudio.functional import mask_along_axis
 
         mel = mel[None]

@@ -1,6 +1,6 @@
-"""Sound files that break off: what their headers announce against what is there.
+"""Sound files that break off: the length that their headers announce against the bytes that are there.
 
-Decoders take what they find, so a copy that was cut short would pass for a shorter recording. Only headers are read
+Decoders take whatever they find, so a copy that was cut short would pass for a shorter recording. Only headers are read
 here, of the containers that hold samples as they are: RIFF/WAVE with RF64 (EBU Tech 3306), AIFF and 8SVX (EA IFF 85),
 Wave64, CAF, and those of datasets/audio/sound_headers.py. Of the others: datasets/audio/sound_streams.py.
 """
@@ -22,7 +22,7 @@ CHUNKS = 1000  # more is not a sound that anybody wrote
 
 
 class BrokenOff(Exception):
-    """A sound file that ends before its end: what was announced and what was found."""
+    """A sound file that ends before its end; the message has the announced and the found length."""
 
 
 class Joined(Exception):
@@ -30,7 +30,7 @@ class Joined(Exception):
 
 
 class _Layout(NamedTuple):
-    """How a container lines up its chunks: the first, struct of name and length, what the length counts, alignment."""
+    """A container's chunks: byte of the first, struct of name and length, bytes the length counts too, alignment."""
 
     first: int
     head: str
@@ -50,18 +50,12 @@ DATA = (b"data", b"SSND", b"BODY")
 
 
 def check_whole(path: Path, frame: int | None, frames: int) -> None:
-    """Compares what a sound file's header announces with what is there.
+    """Compare the sound that a file's header announces with the bytes that are there.
 
-    Args:
-        path: The file.
-        frame: Bytes of one sample of every channel; fewer may be missing, for some writers count a byte too many. None
-            where samples are packed in blocks.
-        frames: What libsndfile counts; one more than the header does is a byte of padding.
-
-    Raises:
-        BrokenOff: Bytes are missing.
-        Joined: There is sound behind what is announced.
-        OSError: The file cannot be read.
+    ``frame`` is the bytes of one sample of every channel; fewer may be missing, for some writers count a byte too many.
+    It is None where samples are packed in blocks. ``frames`` is libsndfile's count; one more than the header's is a
+    byte of padding. Raises BrokenOff where bytes are missing, Joined where there is sound behind the announced,
+    OSError.
     """
     with path.open("rb") as stream:
         sound = _find_sound(stream)
@@ -86,11 +80,7 @@ def check_whole(path: Path, frame: int | None, frames: int) -> None:
 
 @functools.cache
 def say_open_end(ending: str) -> None:
-    """Warns once of files that do not say how long they are.
-
-    Args:
-        ending: of their names, such as ".paf".
-    """
+    """Warn once of files whose names end so (such as ".paf"), which do not give their length."""
     log.warning(
         "sound files *%s do not say how long they are, so that a copy that was cut short is taken for a shorter "
         "recording; convert them to flac or wav where they are whole", ending,
@@ -98,18 +88,10 @@ def say_open_end(ending: str) -> None:
 
 
 def with_its_length(path: Path) -> BytesIO | None:
-    """Reads a file whose writer left the size of the sound open in a way that libsndfile does not know, and puts it in.
+    """Read a file whose writer left the size open in a way that libsndfile does not know, and put the size in.
 
-    Args:
-        path: A sound file.
-
-    Returns:
-        The file as it would be with its sizes, where a wav says 0 or a CAF -1; a MAT 5 file without the bytes that fill
-        up its last eight, which libsndfile takes for samples; None of others.
-
-    Raises:
-        Joined: As in :func:`check_whole`.
-        OSError: The file cannot be read.
+    Those are a wav with size 0 and a CAF with -1. Of a MAT 5 file the bytes are taken off that fill up its last eight,
+    which libsndfile takes for samples. Others give None. Raises Joined as :func:`check_whole`, and OSError.
     """
     with path.open("rb") as stream:
         form = stream.read(4)
@@ -131,7 +113,7 @@ def with_its_length(path: Path) -> BytesIO | None:
 
 
 def _without_padding(stream: BinaryIO) -> BytesIO | None:
-    """A file whose samples end less than eight bytes before it does, without these."""
+    """Read a file whose samples end less than eight bytes before it does, without these."""
     sound, size = _find_sound(stream), stream.seek(0, 2)
     if sound is None or sound.unknown or not 0 < size - sound.start - sound.length < 8:
         return None
@@ -140,16 +122,10 @@ def _without_padding(stream: BinaryIO) -> BytesIO | None:
 
 
 def _find_sound(stream: BinaryIO) -> Sound | None:
-    """Finds the samples in a file of one of the containers above.
+    """Find the samples in a file of one of the containers above.
 
-    Args:
-        stream: The file.
-
-    Returns:
-        Where they are; None in other containers, or where there are none, which is the decoder's matter.
-
-    Raises:
-        Joined: There are several chunks of samples, or another file of the kind behind the first.
+    None in other containers, or where there are none, which is the decoder's matter. Raises Joined for several chunks
+    of samples, or another file of the kind behind the first.
     """
     at = behind_id3(stream)
     stream.seek(at)
@@ -179,7 +155,7 @@ def _find_sound(stream: BinaryIO) -> Sound | None:
 
 
 def _check_alone(stream: BinaryIO, form: bytes, sound: Sound | None) -> None:
-    """Looks for another file of the kind right behind the samples, or a byte of padding behind them."""
+    """Look for another file of the kind right behind the samples, or a byte of padding behind them."""
     if sound is None or sound.unknown:
         return
     end = sound.start + sound.length
@@ -189,7 +165,7 @@ def _check_alone(stream: BinaryIO, form: bytes, sound: Sound | None) -> None:
 
 
 def _chunks(stream: BinaryIO, layout: _Layout, at: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yields name, first byte and length of each chunk."""
+    """Yield name, first byte and length of each chunk."""
     at += layout.first
     for _ in range(CHUNKS):
         stream.seek(at)
@@ -205,7 +181,7 @@ def _chunks(stream: BinaryIO, layout: _Layout, at: int) -> Iterator[tuple[bytes,
 
 
 def _of_chunk(form: bytes, head: bytes, start: int, length: int, large: int) -> Sound:
-    """The chunk of samples, whose length some writers leave open."""
+    """Return the chunk of samples, whose length some writers leave open."""
     if form == b"caff":
         return Sound(start, length, length >= 1 << 62, (start - 8, ">Q"))
     if form == b"riff":
@@ -218,7 +194,7 @@ def _of_chunk(form: bytes, head: bytes, start: int, length: int, large: int) -> 
 
 
 def _moved(sound: Sound, at: int) -> Sound:
-    """Samples of a file that begins at a byte: behind a tag."""
+    """Shift the samples of a file that begins at byte ``at``, behind a tag."""
     return sound._replace(start=sound.start + at, size=(sound.size[0] + at, sound.size[1]))
 
 

@@ -1,4 +1,4 @@
-"""Windows of spectrograms: the part of a long caption that a model hears, cut by a worker or on the device.
+"""Windows of spectrograms: the part of a long caption that a model is given, cut by a worker or on the device.
 
 Shape letters: B signals, N samples, T frames, M mel bands.
 """
@@ -10,16 +10,7 @@ from datasets.audio.log_mel import PAD_DB, FeatureError, Features, log_mel
 
 
 def cut(values: Tensor, length: int | None, random_window: bool = False) -> Tensor:
-    """Keeps a window of a spectrogram.
-
-    Args:
-        values: (M, T) in dB.
-        length: Largest number of frames; None keeps everything.
-        random_window: Cut a random window (training of surisdi/learning-by-drawing), not the first frames.
-
-    Returns:
-        (M, min(T, length)).
-    """
+    """Return a window (M, min(T, length)) of (M, T): the first frames, or a random one (see :func:`window_start`)."""
     start = window_start(values.shape[-1], length, random_window)
     return values if length is None else values[:, start : start + length]
 
@@ -27,15 +18,8 @@ def cut(values: Tensor, length: int | None, random_window: bool = False) -> Tens
 def window_start(frames: int, length: int | None, random_window: bool = False) -> int:
     """Choose the first frame of the window that :func:`cut` keeps; torch's generator is used only for a choice.
 
-    A random start is in 0..frames-length-1, the published range, so the last window is never taken.
-
-    Args:
-        frames: T.
-        length: largest number of frames; None keeps everything.
-        random_window: cut a random window, not the first frames.
-
-    Returns:
-        The frame, from 0.
+    A random start (training of surisdi/learning-by-drawing) is in 0..frames-length-1, the published range, so the last
+    window is never taken. A ``length`` of None keeps everything.
     """
     if length is None or frames <= length or not random_window:
         return 0
@@ -43,7 +27,7 @@ def window_start(frames: int, length: int | None, random_window: bool = False) -
 
 
 def device_features(batch: dict[str, Tensor], length: int | None = None) -> Features:
-    """Features of a batch that was loaded with ``features: device``, equal to those the workers would have made.
+    """Return the features that workers would have made, of a batch that was loaded with ``features: device``.
 
     Args:
         batch: Holds ``waveform`` (B, N), ``nsamples`` (B,), and the window of each row that the dataset chose: its
@@ -51,7 +35,7 @@ def device_features(batch: dict[str, Tensor], length: int | None = None) -> Feat
         length: Frames to pad to with 0 dB, the loader's ``target_length``; None keeps as many as the waveforms make.
 
     Returns:
-        Features: values (B, M, length) with 0 dB behind a row's end, and the frame counts, on the batch's device.
+        Values (B, M, length) with 0 dB behind a row's end, and the frame counts, on the batch's device.
 
     Raises:
         FeatureError: They are not finite.
