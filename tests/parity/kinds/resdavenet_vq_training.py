@@ -18,6 +18,7 @@ from published.resdavenet_vq.experiment import SPEECH_RULES, UNUSED
 from tasks.speech_image import Ranking
 from tests.parity.case import Case
 from tests.parity.kinds import Arrays, Groups
+from tests.steps import FakeStep
 
 QUANTIZERS = ("quant2", "quant3")
 
@@ -65,7 +66,7 @@ def _trained(case: Case, image: nn.Module, speech: ResDavenetVq) -> Arrays:
         found["learning_rate"].append(optimizer.param_groups[0]["lr"])
         maps, captions = image(images[rows]), speech(mel[rows], nframes[rows])
         with mock.patch("tasks.speech_image.objective.draw_impostors", side_effect=list(drawn)):
-            values = objective(maps, captions, {}, SimpleNamespace(generator=None)).parts
+            values = objective(maps, captions, {}, FakeStep()).parts
         loss = sum(values.values()) + sum(captions.losses.values())
         optimizer.zero_grad()
         loss.backward()

@@ -17,6 +17,7 @@ from common.errors import UserError
 from config import Factory
 from datasets.world.renders import Renders, RenderSet, ensure_renders
 from engine import checkpoint
+from engine.context import Context
 from engine.run_folder import RunFolder
 from engine.settings import EmaSettings, TrainerSettings
 from evaluation.generation.frechet import RandomFeatures
@@ -197,7 +198,7 @@ def test_a_training_through_the_command_line(trained):
 
 
 def run_export(trained, renders, folder, **changes):
-    context = type("Context", (), {"dry_run": False})()
+    context = Context("export", {}, [])
     network = RandomFeatures(width=8, size=16)
     arguments = {
         "run_folder": trained / "checkpoints" / "last.pt",
@@ -241,7 +242,7 @@ def test_the_card_tells_of_the_training_that_another_started_from(trained, rende
 
 
 def test_a_dry_export_writes_nothing(trained, renders, tmp_path):
-    run_export(trained, renders, tmp_path, context=type("Context", (), {"dry_run": True})())
+    run_export(trained, renders, tmp_path, context=Context("export", {}, [], dry_run=True))
     assert not list(tmp_path.iterdir())
 
 

@@ -30,6 +30,7 @@ from models.speech_maps import SpeechMaps
 from tasks.words_by_drawing.clustering import Clustering
 from tasks.words_by_drawing.negatives import NegativeConfig
 from tests.ranks import on_two_ranks
+from tests.steps import FakeStep
 from tests.tasks.words_by_drawing.drawing_data import (
     DIM,
     LATENT_DIM,
@@ -85,7 +86,7 @@ def test_what_is_reported_of_negatives_is_what_they_are(folder):
     batch = task.images.prepared(batch)
     with torch.no_grad():
         image, speech = task.encode(batch, task.data.train_loader.dataset)
-    step = type("Step", (), {"generator": torch.Generator().manual_seed(7)})
+    step = FakeStep(7)
     made = []
     edit = task.companion.negatives
     task.companion.negatives = lambda *given: made.append(edit(*given)) or made[0]
@@ -147,15 +148,12 @@ def test_losses_are_the_published_formulas(folder):
     batch = next(iter(task.batches(0, 0)))
     batch = task.images.prepared(batch)
 
-    class Step:
-        generator = torch.Generator().manual_seed(4)
-
     image, speech = task.encode(batch, task.data.train_loader.dataset)
     scores = task.similarity.of_all_ranks(image, speech)
-    source = torch.Generator().manual_seed(4)
-    impostors = [draw_impostors(6, source) for _ in range(2)]
-    state = source.get_state()
-    edited, _ = task.companion.similarity(image, speech, batch, type("Step", (), {"generator": source}))
+    drawn = FakeStep(4)
+    impostors = [draw_impostors(6, drawn.generator) for _ in range(2)]
+    state = drawn.generator.get_state()
+    edited, _ = task.companion.similarity(image, speech, batch, drawn)
     for loss_type, name, expected in [
         ("regular", "regular", losses.sampled_margin_rank(scores, *impostors, 2.0)),
         ("negatives_hard", "hard", losses.hard_negative(scores, 2.0)),
@@ -165,11 +163,10 @@ def test_losses_are_the_published_formulas(folder):
         settings = {"margin": 2.0} | ({"largest_loss": 0.5} if loss_type == "negatives_both" else {})
         other = make_task(make_data(folder), loss_type, negatives=NEGATIVES, loss=settings)
         other.image_encoder.load_state_dict(task.image_encoder.state_dict())
-        Step.generator.manual_seed(4)
-        parts = other.objective(image, speech, batch, Step).parts
+        parts = other.objective(image, speech, batch, FakeStep(4)).parts
         torch.testing.assert_close(parts[name], expected)
     assert float(parts["regular"].detach()) == 0.5
-    assert not torch.equal(state, source.get_state())
+    assert not torch.equal(state, drawn.generator.get_state())
 
 
 def test_all_impostors_take_the_place_of_the_sampled_one_and_are_not_cut(folder):
@@ -181,7 +178,7 @@ def test_all_impostors_take_the_place_of_the_sampled_one_and_are_not_cut(folder)
     batch = next(iter(task.batches(0, 0)))
     image, speech = task.encode(batch, task.data.train_loader.dataset)
     scores = task.similarity.of_all_ranks(image, speech)
-    step = type("Step", (), {"generator": torch.Generator().manual_seed(4)})
+    step = FakeStep(4)
     before = step.generator.get_state()
     found = task.objective(image, speech, batch, step).parts
     expected = losses.masked_margin_softmax(scores, 1.0) + losses.masked_margin_softmax(scores.T, 1.0)
@@ -212,7 +209,7 @@ def test_published_mining_is_by_the_dot_product_whatever_the_loss_compares(folde
         task = make_task(make_data(folder), loss_type, negatives=NEGATIVES, similarity=cosine, loss={"mining": mining})
         if task.companion is not None:
             task.companion.similarity = lambda *_: (least, {})
-        step = type("Step", (), {"generator": torch.Generator().manual_seed(0)})
+        step = FakeStep(0)
         found[mining] = task.objective(image, speech, {}, step).parts[name]
     torch.testing.assert_close(found["configured"], losses.hard_negative(scores, 1.0))
     torch.testing.assert_close(found["published"], losses.hard_negative(scores, 1.0, mined))

@@ -1,0 +1,35 @@
+"""A step without a trainer, for tests that call a task or an objective directly."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass
+class FakeStep:
+    """What :class:`engine.task.Step` asks for; it updates nothing and keeps what it was given.
+
+    Attributes:
+        seed: of ``generator``.
+        index, epoch, wants_images: as of a Step.
+        losses: what each optimiser was to minimise last.
+        shown: images by name.
+    """
+
+    seed: int = 0
+    index: int = 0
+    epoch: int = 0
+    wants_images: bool = False
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    shown: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.generator = torch.Generator().manual_seed(self.seed)
+
+    def update(self, name, loss, retain_graph=False, parts=None):
+        self.losses[name] = loss
+
+    def show(self, name, image):
+        self.shown[name] = image
