@@ -1,7 +1,7 @@
-"""What of a planned training cannot be carried out, distinguished from the config's nodes before anything is built.
+"""Yield the errors of a planned training from its config's nodes, before anything is built.
 
 For every task; their ``validate_with_siblings`` (config/validate.py) yield from these. They look at the groups that
-stand beside the task in a training's config; where an entry has no such group, there is nothing to tell.
+stand beside the task in a training's config; where an entry has no such group, there is nothing to check.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,15 +22,9 @@ def plan_errors(
     launch: Node | None,
     optimization: Node | None = None,
 ) -> Iterator[Problem]:
-    """Yield what stands against a training that a config plans.
+    """Yield what stands against a training that a config plans; ``metrics`` are those that may choose ``best.pt``.
 
-    Args:
-        modules: what the task's networks are called.
-        metrics: those of its evaluation that may choose ``best.pt``.
-        data: the node of the data; its ``batch_size``, where it has one, is that of the global batch.
-        trainer: the group of :class:`engine.settings.TrainerSettings`.
-        launch: the group of :class:`engine.settings.Launch`.
-        optimization: the task's group of :class:`engine.optimization.Optimization`.
+    ``data.batch_size``, where there is one, is the size of the global batch.
     """
     yield from unshared_batch("data.batch_size", data.get("batch_size"), launch)
     yield from unknown_averages(modules, trainer)
@@ -39,25 +33,14 @@ def plan_errors(
 
 
 def unshared_batch(key_path: str, batch_size: int | None, launch: Node | None) -> Iterator[Problem]:
-    """Yield the error of a global batch that a fixed number of processes cannot share evenly.
-
-    Args:
-        key_path: where it is set.
-        batch_size: of all processes together, None where the data have none.
-        launch: what fixes their number; where nothing does, :mod:`engine.launch` chooses one that fits.
-    """
+    """Yield the error of a global batch, set at ``key_path``, that a fixed number of processes cannot share evenly."""
     count = fixed_processes(launch)
     if batch_size is not None and count is not None and (message := uneven_share(batch_size, count)):
         yield key_path, f"{message}, or another number in launch.processes (of torchrun, where that starts them)"
 
 
 def unknown_averages(modules: Sequence[str], trainer: Node | None) -> Iterator[Problem]:
-    """Yield the errors of names in ``trainer.ema.modules`` that are no networks of the task.
-
-    Args:
-        modules: names of the task's networks.
-        trainer: the ``trainer`` group of the config, None where it has none.
-    """
+    """Yield the errors of names in ``trainer.ema.modules`` that are no networks of the task."""
     names = ((trainer or {}).get("ema") or {}).get("modules") or []
     for number, name in enumerate(names):
         if name not in modules:
@@ -66,12 +49,7 @@ def unknown_averages(modules: Sequence[str], trainer: Node | None) -> Iterator[P
 
 
 def unknown_metric(metrics: Sequence[str], trainer: Node | None) -> Iterator[Problem]:
-    """Yield the error of a ``trainer.best_by`` that the task's evaluation does not give, or where less is better.
-
-    Args:
-        metrics: those that may choose ``best.pt``.
-        trainer: the ``trainer`` group of the config, None where it has none.
-    """
+    """Yield the error of a ``trainer.best_by`` that the task's evaluation does not give, or where less is better."""
     name = (trainer or {}).get("best_by")
     if name is not None and name not in metrics:
         expected = f"one of {', '.join(metrics)}, or null for the task's choice{closest(name, metrics)}"
@@ -79,12 +57,7 @@ def unknown_metric(metrics: Sequence[str], trainer: Node | None) -> Iterator[Pro
 
 
 def long_warm_up(optimization: Node | None, trainer: Node | None) -> Iterator[Problem]:
-    """Yield the error of a warm-up that ``trainer.max_steps`` ends; the cosine schedule shortens its own.
-
-    Args:
-        optimization: the task's group of that name, None where it has none.
-        trainer: the ``trainer`` group of the config, None where it has none.
-    """
+    """Yield the error of a warm-up that ``trainer.max_steps`` ends; the cosine schedule shortens its own."""
     schedule = (optimization or {}).get("schedule") or {}
     steps, most = schedule.get("warmup_steps", 0), (trainer or {}).get("max_steps")
     if most is not None and steps >= most and schedule.get("type") != "engine.schedules.cosine":

@@ -9,6 +9,7 @@ What is written is read here too: ``published.load_published`` of it gives the v
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 from torch import nn
@@ -32,13 +33,6 @@ COMPARED = {  # how the public code compares maps, as values of task.similarity
 }
 
 
-class _Encoders:
-    """Both encoders of a run, as weights are loaded into them."""
-
-    def __init__(self, image: nn.Module, speech: nn.Module) -> None:
-        self.modules = {"image": image, "speech": speech}
-
-
 def encoders(layout: Layout, run: Path, output: Path, context: Context) -> None:
     """Write both encoders of a training run as the public code reads them.
 
@@ -56,7 +50,7 @@ def encoders(layout: Layout, run: Path, output: Path, context: Context) -> None:
     values = run_config(run)
     task = values["task"]
     image, speech = (build_encoder(task, f"{name}_encoder", run) for name in ("image", "speech"))
-    state = load_run(run, _Encoders(image, speech))
+    state = load_run(run, SimpleNamespace(modules={"image": image, "speech": speech}))
     _say_comparison(layout, task.get("similarity") or {})
     if context.dry_run:
         log.info("dry run: both encoders of step %d, nothing was written", state["step"])
@@ -70,8 +64,7 @@ def encoders(layout: Layout, run: Path, output: Path, context: Context) -> None:
 
 def _say_comparison(layout: Layout, similarity: dict[str, Any]) -> None:
     """Warn where the public code will compare the maps in another way than the run did."""
-    defaults = {"kind": "MISA", "measure": "dot"}
-    found = {key: similarity.get(key, default) for key, default in defaults.items()}
+    found = {key: similarity.get(key, default) for key, default in COMPARED["davenet"].items()}  # its defaults too
     if found != COMPARED[layout]:
         log.warning("the run compared maps by %s, the public code compares them by %s", found, COMPARED[layout])
 

@@ -1,4 +1,4 @@
-"""Where a measurement of trained weights puts what it finds: a run folder without checkpoints, metrics and a report."""
+"""Write what a measurement of trained weights finds: a run folder without checkpoints, metrics and a report."""
 
 import json
 import logging
@@ -19,17 +19,9 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def results_folder(context: Context, run: RunSettings) -> Iterator[RunFolder]:
-    """Make the run folder of a measurement; a dry run gets a temporary one.
+    """Yield a measurement's run folder, its config and command written; a dry run gets a temporary one.
 
-    Args:
-        context: given by run.py.
-        run: where results go.
-
-    Yields:
-        The folder, with config and command written.
-
-    Raises:
-        UserError: the folder holds a training run.
+    Raises a UserError where the folder holds a training run.
     """
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) if context.dry_run else config.resolve_path(run.folder) / (run.name or context.name)
@@ -50,17 +42,7 @@ def write_results(
     queries: Sequence[Query] = (),
     weights: str | None = None,
 ) -> None:
-    """Write metrics.json and report.html and show where they are; a dry run only logs.
-
-    Args:
-        folder: of the measurement.
-        context: given by run.py.
-        title: of the report.
-        metrics: number by name.
-        sections: heading and HTML of each.
-        queries: to show with their answers.
-        weights: what the measured weights are called.
-    """
+    """Write metrics.json and report.html (``sections``: heading and HTML) and show where they are; a dry run logs."""
     if context.dry_run:
         log.info("dry run: %s", {name: round(value, 4) for name, value in metrics.items()})
         return
@@ -71,19 +53,14 @@ def write_results(
         queries=list(queries),
         sections=list(sections),
         config_yaml=context.config_text,
-        info={"config": context.name} | ({"weights": weights} if weights else {}) | _info(folder),
+        info={"config": context.name} | ({"weights": weights} if weights else {}) | last_start(folder),
     )
     write_report(folder.path / "report.html", report)
     show_results(folder, metrics)
 
 
 def show_results(folder: RunFolder, metrics: dict[str, float]) -> None:
-    """Print the metrics and where everything is.
-
-    Args:
-        folder: of the measurement.
-        metrics: number by name.
-    """
+    """Print the metrics and where everything is."""
     say(metrics_table(metrics))
     for name in ("report.html", "metrics.json"):
         path = folder.path / name
@@ -91,13 +68,15 @@ def show_results(folder: RunFolder, metrics: dict[str, float]) -> None:
             say(f"{name:<14}{config.short(path)}")
 
 
-def _info(folder: RunFolder) -> dict[str, str]:
-    """Return the start of the run as readable rows."""
+def last_start(folder: RunFolder) -> dict[str, str]:
+    """Return the last start of a run as readable rows."""
     last = json.loads((folder.path / "info.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     machine = last["machine"]
     return {
         "started": last["started"],
         "command": " ".join(last["command"]),
         "commit": last["commit"] or "not in git",
+        "seed": str(last["seed"]),
         "machine": f"{machine['cores']} cores, {machine['gpu'] or 'no GPU'}, {machine['system']}",
+        "packages": ", ".join(f"{name} {version}" for name, version in last["packages"].items()),
     }

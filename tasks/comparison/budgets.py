@@ -1,4 +1,4 @@
-"""What the trainings of a comparison took, and what their negatives were like: was like compared with like?
+"""Say what the trainings of a comparison took, and what their negatives were like: was like compared with like?
 
 Steps and seconds are those of the last checkpoint; change and reached are means of what ``metrics.jsonl`` logged.
 """
@@ -20,15 +20,7 @@ DIGITS = {"steps": 0, "seconds": 0, "change": 3, "reached": 3}
 
 
 def budget(folder: Path) -> dict[str, float]:
-    """Return what one training took.
-
-    Args:
-        folder: of the run.
-
-    Returns:
-        ``steps``, ``seconds`` of training, and for edited negatives ``change`` and ``reached``; what is not known is
-        left out, all of it where there is no run.
-    """
+    """Return a run's ``steps`` and ``seconds``, and of edited negatives ``change`` and ``reached``, as far as known."""
     run = RunFolder(folder)
     rows = run.read_history()
     found = {"steps": float(max(row["step"] for row in rows))} if rows else {}
@@ -43,14 +35,7 @@ def budget(folder: Path) -> dict[str, float]:
 
 
 def as_footer(budgets: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """Write a table: a row for each training, the means over its seeds; what no training has is left out.
-
-    Args:
-        budgets: of :func:`budget` for every seed, by training.
-
-    Returns:
-        The lines of the table.
-    """
+    """Write a table: a row for each training, the means over its seeds; what no training has is left out."""
     known = [name for name in HEADS if any(name in one for seeds in budgets.values() for one in seeds)]
     lines = [["", *(HEADS[name] for name in known)], ["---"] * (len(known) + 1)]
     for training, seeds in budgets.items():

@@ -82,14 +82,7 @@ def compare(
 def ensure_negatives(step: Step, folder: Path) -> None:
     """Make the file of negatives unless it is there as asked for; a second process waits for the first.
 
-    A file that no comparison in ``folder`` made is taken as it is.
-
-    Args:
-        step: the config that makes it, and settings; its ``output`` is the file.
-        folder: of all runs; the run that makes the file is written below it.
-
-    Raises:
-        UserError: the config has no ``output``, or the command failed.
+    The step's ``output`` is the file; one that no comparison in ``folder`` made is taken as it is.
     """
     settings = (*step.settings, *run_settings(folder / "negatives"))
     job = Job(step.file, settings, folder / "negatives", replaced=True)

@@ -1,4 +1,4 @@
-"""Which runs a comparison has, from its configs: every training once a seed, every test on each."""
+"""List the runs of a comparison, from its configs: every training once a seed, every test on each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -49,18 +49,9 @@ class Check(Step):
 
 @dataclass(frozen=True)
 class Plan:
-    """Which runs there are, and what each is made from.
+    """The runs of a comparison, and what each is made from; values as :func:`~tasks.comparison.compare.compare`'s.
 
-    Attributes:
-        folder: of all runs.
-        trainings: by name.
-        tests: by name.
-        measures: what the table shows of the trainings' own ``metrics.json``, by heading.
-        train_settings: for every training.
-        test_settings: for every test.
-
-    Raises:
-        UserError: a name cannot be a folder's, or names a training that there is not.
+    A name that cannot be a folder's, or of a training that there is not, is a UserError.
     """
 
     folder: Path
@@ -90,7 +81,7 @@ class Plan:
                 raise UserError(f"tests.{name}.of: found {missing}; the trainings are {', '.join(known)}")
 
     def training(self, name: str, seed: int) -> Job:
-        """The run of the training ``name`` with ``seed``."""
+        """Return the run of the training ``name`` with ``seed``."""
         folder, step = self.folder / name / f"seed_{seed}", self.trainings[name]
         settings = [*self.train_settings, *step.settings, f"seed={seed}", *run_settings(folder)]
         if step.start is None:
@@ -99,16 +90,7 @@ class Plan:
         return Job(step.file, (*settings, f"init_from.path={start.folder}"), folder, (start,))
 
     def test(self, name: str, training: str, seed: int) -> Job:
-        """The run of a test on a training.
-
-        Args:
-            name: of the test.
-            training: name of the training.
-            seed: of the training's run.
-
-        Returns:
-            The job.
-        """
+        """Return the run of the test ``name`` on a training."""
         tested, step = self.training(training, seed), self.tests[name]
         folder = tested.folder / "tests" / name
         settings = (*self.test_settings, *step.settings, f"model.run={tested.folder}", *run_settings(folder))
@@ -119,18 +101,18 @@ class Plan:
         return {name: step for name, step in self.tests.items() if step.of is None or training in step.of}
 
     def jobs(self, seeds: Sequence[int]) -> list[Job]:
-        """All runs of some ``seeds``, in the order in which they can be done."""
+        """Return all runs of some ``seeds``, in the order in which they can be done."""
         names = [(name, seed) for seed in seeds for name in self.trainings]
         tests = [self.test(test, name, seed) for name, seed in names for test in self.tests_of(name)]
         return [*(self.training(name, seed) for name, seed in names), *tests]
 
     def columns(self) -> dict[str, Column]:
-        """The measures of the table by heading, in their order."""
+        """Return the measures of the table by heading, in their order."""
         parts = [self.measures, *(step.columns for step in self.tests.values())]
         return {head: column for part in parts for head, column in part.items()}
 
     def begun_seeds(self) -> list[int]:
-        """The seeds for which any training has begun, whoever did it."""
+        """Return the seeds for which any training has begun, whoever did it."""
         found = {path.name for name in self.trainings for path in (self.folder / name).glob("seed_*")}
         return sorted(int(name.removeprefix("seed_")) for name in found if name.removeprefix("seed_").isdigit())
 

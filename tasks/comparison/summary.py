@@ -1,4 +1,4 @@
-"""Tables of a comparison: for each training and measure the mean and the spread over seeds."""
+"""Write the tables of a comparison: for each training and measure the mean and the standard deviation over seeds."""
 
 import csv
 import io
@@ -30,14 +30,7 @@ class Column:
 
 
 class Measured(NamedTuple):
-    """One value of one run.
-
-    Attributes:
-        training: what was trained.
-        seed: of it.
-        column: what was measured.
-        value: of it.
-    """
+    """One value of one run."""
 
     training: str
     seed: int
@@ -46,13 +39,7 @@ class Measured(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """One measure of one training over its seeds.
-
-    Attributes:
-        mean: over seeds.
-        spread: standard deviation over seeds (of a sample, n - 1); NaN with one seed.
-        values: by seed.
-    """
+    """One measure of one training over its seeds: mean, standard deviation (of a sample, n - 1; NaN with one seed)."""
 
     mean: float
     spread: float
@@ -60,14 +47,7 @@ class Summary(NamedTuple):
 
 
 def summarise(measured: Sequence[Measured]) -> dict[str, dict[str, Summary]]:
-    """Put values together by training and column, both in the order in which they come.
-
-    Args:
-        measured: values of runs; of two of the same training, seed and column the last counts.
-
-    Returns:
-        Mean and spread over the seeds, by training and column.
-    """
+    """Put values together by training and column, in their order; of two of the same seed the last counts."""
     values: dict[str, dict[str, dict[int, float]]] = {}
     for one in measured:
         values.setdefault(one.training, {}).setdefault(one.column, {})[one.seed] = one.value
@@ -88,13 +68,6 @@ def as_markdown(summaries: Mapping[str, Mapping[str, Summary]], columns: Mapping
     """Write the table: a row for each measure, a column for each training, the best mean of each row in bold.
 
     A mean that lacks seeds which others have says of how many it is, and is never the best.
-
-    Args:
-        summaries: of :func:`summarise`; measures that a training lacks are left empty.
-        columns: measures to show by heading, in order.
-
-    Returns:
-        The lines of the table.
     """
     seeds = len({seed for row in summaries.values() for cell in row.values() for seed in cell.values})
     lines = [["", *summaries, "chance"], ["---"] * (len(summaries) + 2)]
@@ -108,7 +81,7 @@ def as_markdown(summaries: Mapping[str, Mapping[str, Summary]], columns: Mapping
 
 
 def _best(means: Sequence[float], which: str) -> float:
-    """The best of some means; NaN where there is none, or nothing to compare."""
+    """Return the best of some means; NaN where there is none, or nothing to compare."""
     if which == "none" or len(means) < 2:
         return math.nan
     return max(means) if which == "highest" else min(means)
@@ -132,17 +105,7 @@ def as_csv(measured: Sequence[Measured]) -> str:
 
 
 def read_csv(path: Path) -> list[Measured]:
-    """Read what :func:`as_csv` wrote, on another machine for instance.
-
-    Args:
-        path: of a ``comparison.csv``.
-
-    Returns:
-        Every value.
-
-    Raises:
-        UserError: the file is missing, or its rows are not a training, a seed, a measure and a number.
-    """
+    """Read what :func:`as_csv` wrote, on another machine for instance; a UserError names the row that is none."""
     if not path.is_file():
         raise UserError(f"{path} is not there; expected the comparison.csv of another machine")
     rows = list(csv.reader(io.StringIO(read_text(path))))

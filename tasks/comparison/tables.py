@@ -1,4 +1,4 @@
-"""The table of a comparison, of what is finished: it names the runs that are not, and says where seeds are lacking."""
+"""Write the table of what is finished of a comparison: it names the runs that are not, and says where seeds lack."""
 
 import json
 import math
@@ -40,7 +40,7 @@ class Findings(NamedTuple):
     chances: dict[str, set[float]]
 
     def jobs(self) -> set[Job]:
-        """What is finished, and what each was made from."""
+        """Return what is finished, and what each was made from."""
         found, left = set(), list(self.runs)
         while left:
             job = left.pop()
@@ -79,7 +79,7 @@ def _take(found: Findings, job: Job, of: tuple[str, int], what: str, columns: Ma
 
 
 def _chance(metric: str, figures: Mapping[str, float]) -> float | None:
-    """The chance of a metric as a run measured it: of recalls, among its own images and captions."""
+    """Return the chance of a metric as a run measured it: of recalls, among its own images and captions."""
     found = figures.get(f"chance_{metric}")
     if found is None and (match := DIRECTION.fullmatch(metric)):
         found = figures.get(f"chance_recall@{match['k']}")
@@ -87,7 +87,7 @@ def _chance(metric: str, figures: Mapping[str, float]) -> float | None:
 
 
 def _with_chances(columns: Mapping[str, Column], chances: Mapping[str, set[float]]) -> dict[str, Column]:
-    """The columns with the chance on which all runs agree, where they say it."""
+    """Return the columns with the chance on which all runs agree, where they say it."""
     agreed = {head: values for head, values in chances.items() if len(values) == 1}
     return {head: replace(column, chance=min(agreed.get(head, {column.chance}))) for head, column in columns.items()}
 
@@ -95,11 +95,8 @@ def _with_chances(columns: Mapping[str, Column], chances: Mapping[str, set[float
 def write_tables(plan: Plan, folder: Path, page: Path | None = None, others: Sequence[Path] = ()) -> None:
     """Write ``comparison.md``, ``comparison.csv`` (every value) and ``comparison.json`` (with every command).
 
-    Args:
-        plan: whose finished tests are looked at, of all seeds.
-        folder: where to.
-        page: of the documentation, whose table is renewed as well, see :func:`renewed`.
-        others: ``comparison.csv`` files of other machines; of a seed that both measured the plan's own values count.
+    ``page`` of the documentation is renewed as well. Of a seed that ``others``, ``comparison.csv`` files of other
+    machines, measured too, the plan's own values count.
     """
     found = measure(plan)
     elsewhere = [one for path in others for one in read_csv(path) if one.training in plan.trainings]
@@ -140,12 +137,7 @@ def write_tables(plan: Plan, folder: Path, page: Path | None = None, others: Seq
 
 
 def renewed(page: str, table: str) -> str:
-    """Return a page with what a comparison writes between its two marks; all else, such as remarks, stays.
-
-    Args:
-        page: Markdown; without marks the table goes to its end.
-        table: Markdown.
-    """
+    """Return a page with ``table`` between the comparison's marks, or at its end; all else, such as remarks, stays."""
     before, mark, rest = page.partition(BEGIN)
     after = rest.partition(END)[2] if mark else "\n"
     before = before if mark else before.rstrip("\n") + "\n\n"
@@ -191,7 +183,7 @@ def _message(plan: Plan, seeds: list[int], missing: list[str]) -> str:
 
 
 def _without_nan(value: Any) -> Any:
-    """JSON knows no NaN: the spread of one seed becomes null."""
+    """Replace NaN by null, for JSON knows none: the standard deviation of one seed."""
     if isinstance(value, dict):
         return {str(key): _without_nan(item) for key, item in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""Dissect a generator: which of its units draws what, as published for "Learning Words by Drawing Images" (CVPR 2019).
+"""Dissect a generator: find what each unit draws, as published for "Learning Words by Drawing Images" (CVPR 2019).
 
 ``python run.py -f words_by_drawing/dissect.yaml`` writes ``dissect.json`` (published layout), ``units.json`` (units of
 each label, best first, without the excluded ones), ``metrics.json`` and ``report.html``.
@@ -34,7 +34,7 @@ from models.segmenter.labels import Segmenter, ready_segmenter
 
 log = logging.getLogger(__name__)
 DRY_SAMPLES = 4
-UNITS_SHOWN, DRAWINGS_SHOWN = 3, 6
+UNITS_SHOWN, IMAGES_SHOWN = 3, 6
 
 
 def dissect(
@@ -72,15 +72,16 @@ def dissect(
         run: where results go.
 
     Raises:
-        LayerNameError: The generator has no such layer, or units of one are excluded that is not dissected.
-        LatentError: The generator does not tell its ``latent_dim``.
-        SegmentationError: The segmenter is none.
-        DissectionError: The generator cannot be dissected, or the excluded units cannot be.
-        UserError: The run folder cannot be written, or holds another run.
+        LayerNameError: the generator has no such layer, or units of one are excluded that is not dissected.
+        LatentError: the generator has no ``latent_dim``.
+        SegmentationError: the segmenter is none.
+        DissectionError: the generator cannot be dissected, or the excluded units cannot be.
+        UserError: the run folder cannot be written, or holds another run.
     """
     for layer in [*layers, *excluded_units]:
         layer_named(generator, layer)
-    generator, segmenter, dim = _ready(generator, segmenter)
+    device, dim = distributed.pick_device(), latent_dim_of(generator)
+    generator, segmenter = generator.to(device).eval(), ready_segmenter(segmenter, device)
     one = collect(generator, segmenter, latents(1, dim, seed), layers)  # refuses what does not fit at once
     check_excluded(excluded_units, {layer: values.shape[1] for layer, values in one.activations.items()})
     folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
@@ -97,34 +98,16 @@ def dissect(
     if context.dry_run:
         log.info("dry run: %s", figures(found))
         return
-    table = table.to(distributed.pick_device())
+    table = table.to(device)
     views = [_layer_view(found, collected, layer, ranked[layer], generator, table) for layer in layers]
-    info = {
-        "config": context.name,
-        "drawings": str(number),
-        "threshold": str(threshold),
-        "command": " ".join(context.command),
-    }
+    info = {"config": context.name, "images": str(number), "threshold": str(threshold)}
+    info["command"] = " ".join(context.command)
     _write(folder, context, found, ranked, views, info)
 
 
-def _ready(generator: nn.Module, segmenter: Segmenter) -> tuple[nn.Module, Segmenter, int]:
-    """Both in evaluation mode on this process's device, and the length of a latent."""
-    dim = latent_dim_of(generator)
-    device = distributed.pick_device()
-    return generator.to(device).eval(), ready_segmenter(segmenter, device), dim
-
-
 def figures(found: Dissection) -> dict[str, float]:
-    """Of each layer: units, those that draw a label, labels drawn, and the mean best IoU of the labels that occur.
-
-    Args:
-        found: of any number of layers.
-
-    Returns:
-        Numbers by ``layer/name``.
-    """
-    first = int(found.labels[0] == NO_LABEL)
+    """Return of each layer: units, those that draw a label, labels drawn, mean best IoU of the labels that occur."""
+    first = _first_label(found)
     occurring = found.label_counts[first:] > 0
     metrics: dict[str, float] = {}
     for name, layer in found.layers.items():
@@ -138,8 +121,13 @@ def figures(found: Dissection) -> dict[str, float]:
     return metrics
 
 
+def _first_label(found: Dissection) -> int:
+    """Return the number of the first label that a segmenter gives: 1 behind "no label", else 0."""
+    return int(found.labels[0] == NO_LABEL)
+
+
 def _drawing(found: Dissection, layer: str) -> tuple[Tensor, Tensor]:
-    """The label of each unit, and whether it draws it clearly enough to count."""
+    """Return the label of each unit, and whether it draws it clearly enough to count."""
     labels, scores = best_labels(found, layer)
     ratios = found.layers[layer].iqr.gather(0, labels[None])[0]
     return labels, (scores > IOU_THRESHOLD) & (ratios > IQR_THRESHOLD)
@@ -157,7 +145,7 @@ def _write(
     # clusters are called c_2, c_3, ... as published: then "no label" is c_1
     no_label_name = "c_1" if found.labels[1:2] == ["c_2"] else NO_LABEL
     write_dissection(folder.path, found, context.name, no_label_name, {"config": context.name})
-    first = int(found.labels[0] == NO_LABEL)
+    first = _first_label(found)
     units = {layer: dict(zip(found.labels[first:], rows.tolist(), strict=True)) for layer, rows in ranked.items()}
     write_whole(folder.path / "units.json", (json.dumps(units) + "\n").encode())
     metrics = figures(found)
@@ -173,11 +161,9 @@ def _layer_view(
     found: Dissection, collected: Samples, layer: str, ranked: Tensor, generator: nn.Module, table: Tensor
 ) -> LayerView:
     labels, drawing = _drawing(found, layer)
-    first = int(found.labels[0] == NO_LABEL)
+    first = _first_label(found)
     wanted = [ranked[row, :UNITS_SHOWN].tolist() for row in range(len(ranked))]
-    needed = sorted(
-        {n for units in wanted for u in units for n in found.layers[layer].top[u, :DRAWINGS_SHOWN].tolist()}
-    )
+    needed = sorted({n for units in wanted for u in units for n in found.layers[layer].top[u, :IMAGES_SHOWN].tolist()})
     images = _images_u8(generator, table, needed)
     view = LayerView(layer, len(labels), int(drawing.sum()))
     for row, units in enumerate(wanted):
@@ -201,18 +187,17 @@ def _unit_view(
     found: Dissection, collected: Samples, layer: str, unit: int, label: int, images: dict[int, Tensor], own: bool
 ) -> UnitView:
     dissected = found.layers[layer]
-    numbers = dissected.top[unit, :DRAWINGS_SHOWN].tolist()
+    numbers = dissected.top[unit, :IMAGES_SHOWN].tolist()
     values = collected.activations[layer][numbers, unit : unit + 1]
     on = (upsampled(values, collected.maps.size) > dissected.thresholds[unit].to(values.device))[:, 0].cpu().numpy()
-    row = label - int(found.labels[0] == NO_LABEL)
-    there = collected.maps.label(row)[numbers].unflatten(1, collected.maps.size).cpu().numpy()
+    there = collected.maps.label(label - _first_label(found))[numbers].unflatten(1, collected.maps.size).cpu().numpy()
     shown = [ExampleImage(images[n].numpy(), *masks) for n, *masks in zip(numbers, on, there, strict=True)]
     return UnitView(unit, dissected.iou[label, unit].item(), dissected.thresholds[unit].item(), shown, own)
 
 
 @torch.no_grad()
 def _images_u8(generator: nn.Module, table: Tensor, numbers: Sequence[int]) -> dict[int, Tensor]:
-    """Images to show, by number, (R, R, 3) uint8."""
+    """Return images to show, by number, (R, R, 3) uint8."""
     shown: dict[int, Tensor] = {}
     for part in torch.tensor(numbers).split(16):
         for number, image in zip(part.tolist(), generator(table[part.to(table.device)]), strict=True):

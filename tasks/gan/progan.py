@@ -60,6 +60,13 @@ class Measure:
     samples: Path | None = None
 
 
+def tiled(images: Tensor, columns: int) -> np.ndarray:
+    """Lay images (N, 3, R, R) uint8 in full rows of ``columns``, (H, W, 3) uint8; what is left of them is left out."""
+    rows, resolution = len(images) // columns, images.shape[-1]
+    tiles = images[: rows * columns].unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2)
+    return tiles.reshape(rows * resolution, columns * resolution, 3).numpy()
+
+
 class Progan:
     """Trains a growing generator against a growing discriminator.
 
@@ -119,17 +126,7 @@ class Progan:
     def validate_with_siblings(
         phases: list[Node], data: Node, trainer: Node | None = None, launch: Node | None = None
     ) -> Iterator[Problem]:
-        """Refuse a training that cannot be as it is planned; here each phase has a batch of its own.
-
-        Args:
-            phases: their nodes.
-            data: its node.
-            trainer: its node.
-            launch: its node.
-
-        Yields:
-            Key path and message.
-        """
+        """Yield the errors of a training that cannot be as it is planned; each phase has its own batch."""
         yield from plan_errors(Progan.module_names, Progan.metrics, data, trainer, launch)
         for key, size in Progan.batch_sizes({"phases": phases}):
             yield from unshared_batch(key, size, launch)
@@ -143,14 +140,14 @@ class Progan:
 
     def _check(self, phases: list[Phase]) -> None:
         last = phases[-1]
-        depths = {
+        entries = {
             "generator.widths": len(self.generator.grown.widths),
             "discriminator.widths": len(self.discriminator.inputs),
         }
-        for name, levels in depths.items():
-            if levels != last.level + 1:
+        for name, count in entries.items():
+            if count != last.level + 1:
                 raise UserError(
-                    f"{name} has {levels} entries, but the last phase is at {last.resolution} pixels, which needs "
+                    f"{name} has {count} entries, but the last phase is at {last.resolution} pixels, which needs "
                     f"{last.level + 1}"
                 )
         if self.data.size != last.resolution:
@@ -174,14 +171,14 @@ class Progan:
             yield self.data.batch(stage.images, stage.batch_size)
 
     def train_step(self, batch: Tensor, step: Step) -> dict[str, Tensor | float]:
-        """Draw once; improve the discriminator on these images, then the generator against it."""
+        """Generate once; improve the discriminator on these images, then the generator against it."""
         stage = self.growth.at(step.index)
         self.generator.reach(stage.level, stage.alpha)
         real = self._real(batch, stage)
         share = slice(self.data.rank * len(batch), (self.data.rank + 1) * len(batch))
-        drawn = torch.randn(stage.batch_size, self.generator.grown.latent_dim, generator=step.generator)
+        latent = torch.randn(stage.batch_size, self.generator.grown.latent_dim, generator=step.generator)
         mix = torch.rand(stage.batch_size, generator=step.generator)
-        fake = self.generator(drawn[share].to(self.device), stage.level, stage.alpha)
+        fake = self.generator(latent[share].to(self.device), stage.level, stage.alpha)
 
         def critic(images: Tensor) -> Tensor:
             return self.discriminator(images, stage.level, stage.alpha)
@@ -232,7 +229,7 @@ class Progan:
 
     def evaluate(self, limit: int | None = None) -> dict[str, float]:
         """Return the Fréchet distance and how far training has come; leave an image of samples where asked for."""
-        level, alpha = self.generator.reached.tolist()
+        stage, alpha = self.generator.reached.tolist()
         found = None
         if distributed.is_main():
             found = self.distance(limit).value
@@ -242,26 +239,20 @@ class Progan:
         return {
             "frechet_distance": value,
             self.metric: -value,
-            "resolution": 4.0 * 2**level,
+            "resolution": 4.0 * 2**stage,
             "alpha": alpha,
         }
 
     def _write_samples(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         number = len(list(folder.glob("samples_*.png")))
-        image = self.grid()
-        Image.fromarray(image).save(folder / f"samples_{number:04d}.png")
+        Image.fromarray(self.grid()).save(folder / f"samples_{number:04d}.png")
 
     def grid(self) -> np.ndarray:
         """Return samples over fixed latents and, below them, one row of real images, (H, W, 3) uint8."""
         rows, columns = GRID
-        made = torch.cat(list(self.sample(rows * columns)))[: rows * columns].cpu()
-        real = next(self.data.validation_batches(columns))
-        made = torch.cat([made, real]).permute(0, 2, 3, 1).numpy()
-        resolution = made.shape[1]
-        rows = len(made) // columns
-        tiles = made[: rows * columns].reshape(rows, columns, resolution, resolution, 3)
-        return tiles.transpose(0, 2, 1, 3, 4).reshape(rows * resolution, columns * resolution, 3)
+        made = torch.cat(list(self.sample(rows * columns))).cpu()
+        return tiled(torch.cat([made, next(self.data.validation_batches(columns))]), columns)
 
     def examples(self) -> list[Example]:
         """Return three validation images."""

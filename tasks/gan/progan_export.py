@@ -9,7 +9,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -25,22 +24,18 @@ from gan.latents import latents
 from gan.progan.generator import ProganGenerator
 from gan.progan.growing import GrowingGenerator
 from gan.progan.schedule import Growth, Phase
+from tasks.gan.progan import tiled
 
 log = logging.getLogger(__name__)
 
 BATCH = 100
-GRID = (8, 12)  # rows and columns of the image of samples
+SHOWN, COLUMNS = 96, 12  # images in the image of samples, and in each of its rows
 
 
 def averaged_generator(state: dict[str, Any], source: Path) -> tuple[ProganGenerator, dict[str, Any]]:
     """Return the averaged generator of a checkpoint in its published form, and the run's config.
 
-    Args:
-        state: a checkpoint of the task.
-        source: its file, for messages.
-
-    Raises:
-        UserError: it is a checkpoint of another task.
+    ``source`` names the file in the error about a checkpoint of another task.
     """
     values = config.translated(config.parse_yaml(state["config"], str(source)))
     averaged = state["averages"].get("generator") or state["modules"].get("generator")
@@ -48,10 +43,9 @@ def averaged_generator(state: dict[str, Any], source: Path) -> tuple[ProganGener
     if averaged is None or not {"latent_dim", "widths"} <= node.keys():
         raise UserError(f"{source} is no checkpoint of tasks.gan.progan.Progan; give the folder of such a run")
     growing = GrowingGenerator(node["latent_dim"], node["widths"])
-    prefix = "module."
-    growing.load_state_dict({k.removeprefix(prefix): v for k, v in averaged.items() if k != "n_averaged"})
-    level, alpha = growing.reached.tolist()
-    return growing.export(int(level) if alpha >= 1 or level == 0 else int(level) - 1), values
+    growing.load_state_dict({k.removeprefix("module."): v for k, v in averaged.items() if k != "n_averaged"})
+    stage, alpha = growing.reached.tolist()
+    return growing.export(int(stage) if alpha >= 1 or stage == 0 else int(stage) - 1), values
 
 
 def export(
@@ -84,7 +78,9 @@ def export(
     renders = Renders(data)
     trainings = history(state, values)
     seen = sum(training["images_seen"] for training in trainings)
-    generated = draw(model, images)
+    with torch.no_grad():
+        table = latents(images, model.latent_dim)
+        generated = torch.cat([to_uint8(model(part)) for part in table.split(BATCH)])
     real = [resized(batch, model.resolution) for batch in renders.validation_batches(BATCH)]
     figures = [measured(generated, real, network) for network in features]
     log.info("step %d, %d real images seen: %s", state["step"], seen, "; ".join(map(str, figures)))
@@ -101,22 +97,11 @@ def export(
     log.info("wrote %s (%.1f MB)", path, path.stat().st_size / 1e6)
     if samples is not None:
         samples.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(tiled(generated)).save(samples)
+        Image.fromarray(tiled(generated[:SHOWN], COLUMNS)).save(samples)
 
 
 def history(state: dict[str, Any], values: dict[str, Any]) -> list[dict[str, Any]]:
-    """Tell how a checkpoint came about: its training, and before it those whose weights it started from.
-
-    Args:
-        state: the checkpoint.
-        values: its config.
-
-    Returns:
-        For each training, the first one first: images seen, steps, minutes, seed and config.
-
-    Raises:
-        UserError: the checkpoint that a training started from is gone.
-    """
+    """Return how a checkpoint came about: the trainings whose weights it started from, and last its own."""
     stage = Growth([Phase(**phase) for phase in values["task"]["phases"]]).at(state["step"])
     training = {
         "images_seen": stage.images,
@@ -132,36 +117,11 @@ def history(state: dict[str, Any], values: dict[str, Any]) -> list[dict[str, Any
 
 
 def measured(generated: torch.Tensor, real: list[torch.Tensor], network: FeatureNetwork) -> FrechetDistance:
-    """Compare generated images (N, 3, R, R) uint8 with batches of real ones.
-
-    Args:
-        generated: (N, 3, R, R) uint8.
-        real: batches (B, 3, R, R) uint8.
-        network: makes the features.
-
-    Returns:
-        The Fréchet distance with its protocol.
-    """
+    """Return the Fréchet distance of images (N, 3, R, R) uint8 and batches (B, 3, R, R) uint8, with its protocol."""
     a, b = features_of(generated.split(BATCH), network), features_of(real, network)
     return frechet_distance(a, b, network, generated.shape[-1])
-
-
-@torch.no_grad()
-def draw(model: ProganGenerator, number: int) -> torch.Tensor:
-    """Generate the images of the first ``number`` latents with ``model``, (number, 3, R, R) uint8."""
-    table = latents(number, model.latent_dim)
-    return torch.cat([to_uint8(model(part)) for part in table.split(BATCH)])
 
 
 def resized(images: torch.Tensor, resolution: int) -> torch.Tensor:
     """Shrink uint8 ``images`` (B, 3, S, S) to ``resolution`` pixels by averaging, (B, 3, R, R) uint8."""
     return torch.nn.functional.adaptive_avg_pool2d(images.float(), resolution).round().to(torch.uint8)
-
-
-def tiled(generated: torch.Tensor) -> np.ndarray:
-    """Lay the first of ``generated`` (N, 3, R, R) uint8 side by side, 12 in a row, at most 8 rows, (H, W, 3) uint8."""
-    rows, columns = GRID
-    rows = min(rows, len(generated) // columns)
-    resolution = generated.shape[-1]
-    tiles = generated[: rows * columns].permute(0, 2, 3, 1).reshape(rows, columns, resolution, resolution, 3)
-    return tiles.permute(0, 2, 1, 3, 4).reshape(rows * resolution, columns * resolution, 3).numpy()

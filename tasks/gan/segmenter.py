@@ -26,6 +26,7 @@ from engine.init_from import read_checkpoint
 from engine.optimization import Length, Optimization
 from engine.run_folder import RunFolder
 from engine.task import Example, Step
+from evaluation.generation.frechet import to_uint8
 from evaluation.report.segmentation import Overlay, write_segmentation_report
 from evaluation.segmentation import LabelCounts
 from models.segmenter.file import save_segmenter
@@ -37,15 +38,11 @@ SHOWN = 24  # images in the report
 
 
 def attribute_cross_entropy(scores: Tensor, numbers: Tensor) -> dict[str, Tensor]:
-    """Cross-entropy of each group of labels.
+    """Return the cross-entropy of each group of labels by name, of logits (b, 18, H, W).
 
-    Args:
-        scores: (b, 18, H, W) logits.
-        numbers: (b, 5, H, W) true labels, counted from 1 in each group and 0 on the background.
-
-    Returns:
-        Group name to the mean over the pixels that have such a label: objects' pixels, or all for the ground. Where a
-        batch shows no object the attributes' losses are zero.
+    ``numbers`` (b, 5, H, W) are true labels, counted from 1 in each group and 0 on the background. Each is the mean
+    over the pixels that have such a label: objects' pixels, or all for the ground. Where a batch shows no object the
+    attributes' losses are zero.
     """
     found = {}
     for row, group in enumerate(ATTRIBUTE_GROUPS):
@@ -99,17 +96,7 @@ class SegmenterTraining:
     def validate_with_siblings(
         data: Node, optimization: Node | None = None, trainer: Node | None = None, launch: Node | None = None
     ) -> Iterator[Problem]:
-        """Refuse a training that cannot be as it is planned.
-
-        Args:
-            data: its node.
-            optimization: its node.
-            trainer: its node.
-            launch: its node.
-
-        Yields:
-            Key path and message.
-        """
+        """Yield the errors of a training that cannot be as it is planned."""
         yield from plan_errors(
             SegmenterTraining.module_names, SegmenterTraining.metrics, data, trainer, launch, optimization
         )
@@ -149,15 +136,7 @@ class SegmenterTraining:
 
     @torch.no_grad()
     def count(self, dataset: AttributeImages, limit: int | None = None) -> LabelCounts:
-        """Segment a set, each rank its share; the counts are the same on every rank.
-
-        Args:
-            dataset: the set.
-            limit: the most batches; None for all.
-
-        Returns:
-            The counts of every label.
-        """
+        """Count the labels of a set, each rank its share of at most ``limit`` batches; the same on every rank."""
         counts = LabelCounts()
         for batch in self.data.evaluation_batches(dataset, limit):
             images, numbers = batch.to(self.device)
@@ -171,7 +150,7 @@ class SegmenterTraining:
     def examples(self) -> list[Example]:
         """Return three validation renders."""
         images = self.data.validation.take(torch.arange(min(3, len(self.data.validation)))).images
-        return [Example(image, None, "a render") for image in _images_u8(images)]
+        return [Example(image, None, "a render") for image in _shown(images)]
 
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
         """Evaluate the test renders; write the page with overlays, and the weights with how they were made."""
@@ -196,7 +175,7 @@ class SegmenterTraining:
         batch = self.data.test.take(torch.arange(min(SHOWN, len(self.data.test)))).to(self.device)
         scores = torch.cat([self.segmenter(part).scores for part in batch.images.split(8)])
         found, truth = attribute_labels(scores).cpu(), self._at(batch.numbers, scores).cpu()
-        triples = zip(_images_u8(batch.images), found.numpy(), truth.numpy(), strict=True)
+        triples = zip(_shown(batch.images), found.numpy(), truth.numpy(), strict=True)
         return [Overlay(*triple) for triple in triples]
 
     def _write_weights(self, folder: RunFolder, context: Context, metrics: dict[str, float]) -> None:
@@ -209,6 +188,6 @@ class SegmenterTraining:
         save_segmenter(self.segmenter, folder.path / "segmenter.safetensors", about)
 
 
-def _images_u8(images: Tensor) -> np.ndarray:
-    """Return images (b, H, W, 3) uint8 of images (b, 3, H, W) in [-1, 1]."""
-    return ((images.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+def _shown(images: Tensor) -> np.ndarray:
+    """Return images (b, 3, H, W) in [-1, 1] as pixels to show, (b, H, W, 3) uint8."""
+    return to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()

@@ -1,6 +1,5 @@
 """The retrieval report of a split: metrics, and the best and worst queries with what the model heard and saw."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from evaluation.report.parts.left_out import left_out_metrics
 from evaluation.report.retrieval import Query, Report, Retrieved, best_and_worst, write_report
 from evaluation.retrieval.tables import write_retrieval
 from models.matchmap import matchmaps
+from tasks.results import last_start
 from tasks.speech_image.encode_split import Encoded
 from tasks.speech_image.ranked import Ranked
 
@@ -72,25 +72,10 @@ def write_retrieval_report(
         queries=queries,
         sections=list(sections),
         config_yaml=context.config_text,
-        info={"config": context.name, **_info(folder)},
+        info={"config": context.name, **last_start(folder)},
     )
     write_report(folder.path / "report.html", report)
     return metrics
-
-
-def _info(folder: RunFolder) -> dict[str, str]:
-    """Return the last start of the run as readable rows."""
-    lines = (folder.path / "info.jsonl").read_text(encoding="utf-8").splitlines()
-    last = json.loads(lines[-1])
-    machine = last["machine"]
-    return {
-        "started": last["started"],
-        "command": " ".join(last["command"]),
-        "commit": last["commit"] or "not in git",
-        "seed": str(last["seed"]),
-        "machine": f"{machine['cores']} cores, {machine['gpu'] or 'no GPU'}, {machine['system']}",
-        "packages": ", ".join(f"{name} {version}" for name, version in last["packages"].items()),
-    }
 
 
 def _query(

@@ -30,8 +30,7 @@ from evaluation.retrieval.recall import RECALLS, recall_metrics
 from models.similarity import Similarity
 from models.speech_maps import SpeechMaps
 from published import holds_encoders
-from tasks.checks import plan_errors
-from tasks.fitting import Node, few_pairs, no_images, unlike_encoders
+from tasks.checks import Node, plan_errors
 from tasks.speech_image.caption_encoder import Captions
 from tasks.speech_image.encode_split import Encoded, encode_all
 from tasks.speech_image.images import FileImages, ImageSource
@@ -42,7 +41,20 @@ from tasks.speech_image.trained import encoder_nodes, published_weights
 
 log = logging.getLogger(__name__)
 EXAMPLES = 3  # pairs in TensorBoard
+FEWEST_PAIRS = 2  # in a batch: a pair and an impostor
 SKIPPED = "skipped.csv"
+
+
+def _few_pairs(size: int) -> Iterator[Problem]:
+    """Yield the error of batches that hold no impostors."""
+    if size < FEWEST_PAIRS:
+        yield "data.batch_size", f"found {size}, expected at least {FEWEST_PAIRS}: pairs are ranked among each other"
+
+
+def _channels(node: Node) -> int | None:
+    """Return the channels of an encoder's maps where its node says them."""
+    widths = node.get("layer_widths")
+    return widths[-1] if widths else node.get("embedding_dim")
 
 
 class SpeechImage:
@@ -104,7 +116,7 @@ class SpeechImage:
         if folder is not None:
             data.keep_skipped(folder.path / SKIPPED)
             data.train_loader.note_small_set()
-        for key, message in few_pairs({"batch_size": data.batch_size}):
+        for key, message in _few_pairs(data.batch_size):
             raise UserError(f"{key}: {message}")
         self.similarity, self.same_image = similarity, same_image
         self._noted: set[str] = set()  # splits of which it was said that images have several captions
@@ -150,17 +162,15 @@ class SpeechImage:
 
     @staticmethod
     def validate(image_encoder: Node, speech_encoder: Node | None, text_encoder: Node | None) -> Iterator[Problem]:
-        """Refuse two caption encoders or none, and embeddings of two sizes.
-
-        Args:
-            image_encoder: its node.
-            speech_encoder: its node, or None.
-            text_encoder: its node, or None.
-
-        Yields:
-            Key path and message.
-        """
-        yield from unlike_encoders(image_encoder, speech_encoder, text_encoder)
+        """Yield the error of two caption encoders or none, or of embeddings of two sizes, as far as the nodes say."""
+        if (speech_encoder is None) == (text_encoder is None):
+            found = "none" if speech_encoder is None else "both"
+            yield "speech_encoder", f"found {found} of speech_encoder and text_encoder, expected exactly one of them"
+            return
+        name, encoder = ("text_encoder", text_encoder) if speech_encoder is None else ("speech_encoder", speech_encoder)
+        channels, expected = _channels(encoder), _channels(image_encoder)
+        if None not in (channels, expected) and channels != expected:
+            yield name, f"found maps of {channels} channels, expected {expected}, as image_encoder makes"
 
     @staticmethod
     def validate_with_siblings(
@@ -171,22 +181,12 @@ class SpeechImage:
         trainer: Node | None = None,
         launch: Node | None = None,
     ) -> Iterator[Problem]:
-        """Refuse batches without impostors, data without images, and a training that cannot be as it is planned.
-
-        Args:
-            data: its node.
-            objective: its node.
-            images: its node, or None where the data read them.
-            optimization: its node.
-            trainer: its node.
-            launch: its node.
-
-        Yields:
-            Key path and message.
-        """
-        yield from few_pairs(data)
-        if images is None:
-            yield from no_images(data)
+        """Yield the errors of batches without impostors, of data without images, and of a plan that cannot be."""
+        yield from _few_pairs(data.get("batch_size", FEWEST_PAIRS))
+        for split in ("train", "validation", "test") if images is None else ():
+            node = data.get(split) or {}
+            if "image" in node and node["image"] is None:
+                yield f"data.{split}.image", "found null, but this task looks at images; expected size and resize"
         own = getattr(resolve_type(objective["type"]), "module_names", ()) if objective else ()
         modules = (*SpeechImage.module_names, *own)
         yield from plan_errors(modules, SpeechImage.metrics, data, trainer, launch, optimization)
