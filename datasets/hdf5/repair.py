@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import h5py
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from common.errors import UserError
 from common.files import write_whole, written_whole
 from datasets.hdf5.shards import read_outcome
-from datasets.spoken_captions.hdf5_pair import IDENTITY, new_identity
+from datasets.spoken_captions.hdf5_pair import IDENTITY
 
 BLOCK = 64  # rows copied at a time
 
@@ -33,7 +34,7 @@ def write_marker(marker: Path, source: dict[str, Any], rows: int, left_out: dict
         left_out: Rows that stay out, and why.
         shards: With the rows that are put in, in order.
     """
-    content = {"made_from": source, IDENTITY: new_identity(), "rows": rows, "shards": [path.name for path in shards]}
+    content = {"made_from": source, IDENTITY: uuid4().hex, "rows": rows, "shards": [path.name for path in shards]}
     content["left_out"] = [{"row": row, "reason": reason} for row, reason in left_out.items()]
     write_whole(marker, json.dumps(content).encode())
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import h5py
 
@@ -36,7 +37,7 @@ from datasets.hdf5.shards import (
     write_part,
 )
 from datasets.loading.rows import ManifestError, OnError
-from datasets.spoken_captions.hdf5_pair import IDENTITY, manifest_of, new_identity
+from datasets.spoken_captions.hdf5_pair import IDENTITY, manifest_of
 from datasets.spoken_captions.places_manifest import read_places
 from datasets.spoken_captions.records import Records, SpokenCaption
 
@@ -208,7 +209,7 @@ def _put_together(data: HDF5Pair, source: dict[str, Any], rows: int) -> Reasons:
     if not kept:
         raise UserError(f"none of the {rows} rows could be decoded, the first: {failures[0]}")
     log.info("writing %s and %s", data.audio.name, data.image.name)
-    identity = new_identity()
+    identity = uuid4().hex
     with written_whole(data.audio) as temporary, h5py.File(temporary, "w") as file:
         file.attrs[IDENTITY] = identity
         write_audio(file, paths, len(kept), data.max_frames, None if data.compression == "none" else data.compression)

@@ -1,19 +1,11 @@
-"""Which sizes of batches fit a dataset and the number of processes, and what to say of those that serve badly."""
+"""The sizes of batches that fit a dataset and the number of processes, and messages about those that serve badly."""
 
 from common.errors import TooFewRowsError
 from datasets.loading.rows import TrainingRows
 
 
 def uneven_share(batch_size: int, processes: int) -> str | None:
-    """What to say of a global batch that the processes cannot share evenly.
-
-    Args:
-        batch_size: Of all processes together.
-        processes: Their number.
-
-    Returns:
-        What was found and what was expected; None where each gets as much.
-    """
+    """Return a message about a global batch that the processes cannot share evenly; None where they can."""
     if batch_size % processes == 0:
         return None
     return f"found {batch_size} for {processes} processes, which share a batch; expected a multiple of {processes}"
@@ -28,20 +20,9 @@ def check_sizes(
     target_length: int | None,
     pad_multiple: int,
 ) -> None:
-    """Refuses sizes that do not fit together.
+    """Refuse sizes that do not fit together (ValueError), and too few rows (TooFewRowsError).
 
-    Args:
-        dataset: What is loaded.
-        batch_size: Of the global batch.
-        train: Whether it is trained on.
-        rank: Of this process.
-        world: Number of processes.
-        target_length: Frames that spectrograms are padded to, or None.
-        pad_multiple: What padded lengths are a multiple of.
-
-    Raises:
-        ValueError: Sizes that do not fit together.
-        TooFewRowsError: The dataset is empty, or has fewer training rows than there are processes.
+    ``target_length`` is in frames, ``pad_multiple`` divides padded lengths.
     """
     if len(dataset) == 0:
         raise TooFewRowsError("the dataset is empty, expected at least one row; look at the manifest")
@@ -65,17 +46,7 @@ def check_sizes(
 
 
 def small_set(dataset: TrainingRows, batch_size: int, used: int, world: int) -> str | None:
-    """What to warn of where a training set does not fill one batch.
-
-    Args:
-        dataset: What is trained on.
-        batch_size: Of the global batch, as asked for.
-        used: Samples in the one batch that can be made.
-        world: Number of processes.
-
-    Returns:
-        What was found, what comes of it and what to do; None where there is at least one whole batch.
-    """
+    """Return a warning about a training set that does not fill one batch, of which ``used`` samples remain; or None."""
     count = len(dataset)
     if count >= batch_size:
         return None

@@ -1,4 +1,4 @@
-"""Samples drawn from a dataset one by one, and stacked into batches: what the processes of a loader do.
+"""Samples taken from a dataset one by one, and stacked into batches: the work of a loader's processes.
 
 Shape letters: B batch, T frames, N samples.
 """
@@ -22,21 +22,16 @@ REFILL_TRIES = 100
 
 
 def mix(*numbers: int) -> int:
-    """One well-mixed 63-bit seed of several numbers."""
+    """Return one well-mixed 63-bit seed of several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 class Items(Dataset):
     """Samples by (epoch, slot, rows of the global batch), each with its own random state.
 
-    Failures are returned, so that they cross processes. With ``refill`` another row replaces one that cannot
-    be used, and no row is twice in a global batch: which one it is follows from seed, epoch, slot and what can be used
-    alone, so every rank finds the same without asking the others.
-
-    Args:
-        dataset: what the rows are of.
-        seed: of the random states, mixed with epoch and row.
-        refill: whether another row replaces one that cannot be used.
+    Failures are returned, so that they cross processes. With ``refill`` another row replaces one that cannot be used,
+    and no row is twice in a global batch: which one it is follows from seed, epoch, slot and what can be used alone, so
+    every rank finds the same without asking the others.
     """
 
     def __init__(self, dataset: TrainingRows, seed: int, refill: bool) -> None:
@@ -44,7 +39,7 @@ class Items(Dataset):
         self._usable: dict[int, bool] = {}
 
     def __getitem__(self, key: tuple[int, int, Rows]) -> tuple[Batch | None, list[SampleError]]:
-        """The sample, or None, and what failed."""
+        """Return the sample, or None, and the failures."""
         epoch, slot, rows = key
         failures: list[SampleError] = []
         before = torch.default_generator.get_state()
@@ -57,7 +52,7 @@ class Items(Dataset):
         return sample, failures
 
     def _load(self, epoch: int, row: int, failures: list[SampleError]) -> Batch | None:
-        """A row with the random state that it has in this epoch, or None after noting what is wrong with it."""
+        """Read a row with the random state that it has in this epoch; None after noting what is wrong with it."""
         torch.default_generator.manual_seed(mix(self.seed, epoch, row))
         try:
             sample = self.dataset[row]
@@ -69,7 +64,7 @@ class Items(Dataset):
         return sample
 
     def _stand_in(self, epoch: int, slot: int, rows: Rows, failures: list[SampleError]) -> Batch | None:
-        """The sample for a slot whose own cannot be used; None where there is none among those not in the batch.
+        """Return the sample for a slot whose own cannot be used; None where there is none among those not in the batch.
 
         Those are dealt to the slots in turn, so that most slots find theirs without knowing of the others; only where
         all that were dealt are bad too does it count what the other slots leave.
@@ -97,7 +92,7 @@ class Items(Dataset):
         return latest[1] if latest[0] == found else self._load(epoch, found, failures)
 
     def _others(self, epoch: int, rows: Rows) -> Tensor:
-        """The rows that are not in a global batch, in an order of its own."""
+        """Return the rows that are not in a global batch, in an order of its own."""
         generator = torch.Generator().manual_seed(mix(self.seed, epoch, rows[0], 1))
         order = torch.randperm(len(self.dataset), generator=generator)
         return order[~torch.isin(order, torch.tensor(rows))]
@@ -106,16 +101,15 @@ class Items(Dataset):
 class Collate:
     """Stacks samples and pads what has a length.
 
-    Args:
-        target_length: frames of every ``mel`` (B, 40, T); None pads to the longest of the batch.
-        pad_multiple: then T, and the frames of ``waveform`` (B, N), are rounded up to a multiple of this.
+    Every ``mel`` (B, 40, T) has ``target_length`` frames; with None as many as the longest of the batch, rounded up to
+    a multiple of ``pad_multiple``, as those of ``waveform`` (B, N) always are.
     """
 
     def __init__(self, target_length: int | None, pad_multiple: int) -> None:
         self.target_length, self.pad_multiple = target_length, pad_multiple
 
     def __call__(self, items: list[tuple[Batch | None, list[SampleError]]]) -> Batch:
-        """One batch with ``failures`` and the number of samples ``lost``; nothing else when nothing could be used.
+        """Return one batch with ``failures`` and the number of samples ``lost``; nothing else if none could be used.
 
         Where a loading process had no shared memory for it, ``no_memory`` says so instead.
         """
@@ -125,7 +119,7 @@ class Collate:
         return _handed_on(batch) | {"failures": failures, "lost": len(items) - len(samples)}
 
     def _stacked(self, name: str, values: list[Any]) -> Tensor:
-        """One entry of the batch, with a leading B."""
+        """Stack one entry of the batch, with a leading B."""
         if name == "mel":
             longest = max(value.shape[1] for value in values)
             length = self.target_length or _rounded_up(longest, self.pad_multiple)
@@ -141,7 +135,7 @@ class Collate:
 
 
 def _handed_on(batch: Batch) -> Batch:
-    """The batch, in shared memory where a loading process made it; ``no_memory`` with a reason where there is no room.
+    """Move a loading process's batch to shared memory; return ``no_memory`` with a reason where there is no room.
 
     Torch would move it there too, but in a thread whose errors reach nobody: the main process would wait for ever.
     """
@@ -156,5 +150,5 @@ def _handed_on(batch: Batch) -> Batch:
 
 
 def _rounded_up(length: int, multiple: int) -> int:
-    """The next multiple."""
+    """Return the next multiple."""
     return -(-length // multiple) * multiple

@@ -45,44 +45,26 @@ GRACE_SECONDS = 30  # a worker outlives a SIGTERM to the whole group so long: th
 class Loader:
     """Batches of a dataset, for one rank.
 
-    Args:
-        dataset: What the rows are of, such as spoken captions or captioned images.
-        batch_size: Of the global batch, all ranks together.
-        seed: Of order and augmentation.
-        train: Shuffle and drop the last, incomplete batch (unless it is the only one); else keep order and all rows.
-            Where ``on_error`` is "skip", training puts another row where one is bad, the same whatever the number
-            of ranks and never one that is in the global batch already, so that no batch is smaller than the losses and
-            the other ranks expect, or holds a pair as its own negative; evaluation drops the row.
-        workers: Loading processes of this rank; 0 loads in the calling process.
-        rank: Of this process.
-        world: Number of processes.
-        target_length: Frames that every spectrogram is padded to with 0 dB; None pads to the longest of the batch.
-        pad_multiple: With None, the padded length is a multiple of this many frames, so that shapes repeat.
-        bucket: Put captions of like length into the same batch (training only).
-        prefetch: Batches that each worker loads ahead.
-        persistent_workers: Keep the workers from one epoch to the next.
-        pin_memory: Load into page-locked memory, which GPUs copy from faster; "auto" does where there is a GPU.
-
-    Raises:
-        ValueError: Sizes that do not fit together.
-        UserError: The dataset is empty.
+    Where ``on_error`` is "skip", training puts another row where one is bad, the same whatever the number of ranks and
+    never one that is in the global batch already, so that no batch is smaller than the losses and the other ranks
+    expect, or holds a pair as its own negative; evaluation drops the row. Raises ValueError for sizes that do not fit
+    together, UserError for an empty dataset.
     """
 
     def __init__(
         self,
         dataset: TrainingRows,
-        batch_size: int,
-        seed: int,
-        train: bool,
-        workers: int = 0,
+        batch_size: int,  # of the global batch, all ranks together
+        seed: int,  # of order and augmentation
+        train: bool,  # shuffle, and drop the last, incomplete batch unless it is the only one
+        workers: int = 0,  # loading processes of this rank; 0 loads in the calling process
         rank: int = 0,
-        world: int = 1,
-        target_length: int | None = None,
-        pad_multiple: int = 64,
-        bucket: bool = False,
-        prefetch: int = 2,
-        persistent_workers: bool = True,
-        pin_memory: bool | Literal["auto"] = "auto",
+        world: int = 1,  # number of processes
+        target_length: int | None = None,  # frames to pad every spectrogram to with 0 dB; None: the batch's longest
+        pad_multiple: int = 64,  # with None, lengths are a multiple of this many frames, so that shapes repeat
+        bucket: bool = False,  # put captions of like length into the same batch (training only)
+        prefetch: int = 2,  # batches that each worker loads ahead
+        pin_memory: bool | Literal["auto"] = "auto",  # page-locked memory, quicker for GPUs; "auto": where there is one
     ) -> None:
         check_sizes(dataset, batch_size, train, rank, world, target_length, pad_multiple)
         self.dataset = dataset
@@ -93,7 +75,7 @@ class Loader:
         self._lengths: np.ndarray | None = None
         self._plan: list[list[Key]] = []
         items = Items(dataset, seed, refill=train and dataset.on_error == "skip")
-        several = {"prefetch_factor": prefetch, "persistent_workers": persistent_workers} if workers else {}
+        several = {"prefetch_factor": prefetch, "persistent_workers": True} if workers else {}
         _note_many_workers(workers)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*worker processes in total")  # said above in our words
@@ -128,23 +110,18 @@ class Loader:
         return min(self.batch_size, count - count % self.world)
 
     def note_small_set(self) -> None:
-        """Warns, on rank 0, where the training set does not fill one batch."""
+        """Warn, on rank 0, where the training set does not fill one batch."""
         message = small_set(self.dataset, self.batch_size, self.samples_per_step, self.world)
         if message and self.rank == 0:
             log.warning(message)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Loads this rank's part of an epoch.
+        """Yield this rank's batches of an epoch (0-based, decides order and augmentation) from batch ``start`` on.
 
-        Args:
-            epoch: Number of the epoch; decides order and augmentation.
-            start: Global batches to leave out because they were done before an interruption.
-
-        Yields:
-            ``image`` (b, 3, H, W); ``nframes`` (b,); ``mel`` (b, 40, T), or ``waveform`` (b, N), ``nsamples`` (b,) and
-            ``start`` (b,); ``index`` (b,) rows of the dataset; ``latent`` (b,) where the dataset has it; of other
-            datasets what their samples hold. In
-            evaluation a rank without rows in the last global batch yields one batch less than others.
+        They hold ``image`` (b, 3, H, W); ``nframes`` (b,); ``mel`` (b, 40, T), or ``waveform`` (b, N), ``nsamples``
+        (b,) and ``start`` (b,); ``index`` (b,) rows of the dataset; ``latent`` (b,) where the dataset has it; of other
+        datasets what their samples hold. In evaluation a rank without rows in the last global batch yields one batch
+        less than others.
 
         Raises:
             SampleError: A sample cannot be used and the dataset's ``on_error`` is "error".
@@ -169,7 +146,7 @@ class Loader:
                 yield batch
 
     def _loaded(self) -> Iterator[Batch]:
-        """What the loading processes give; the end of one is a sentence."""
+        """Yield what the loading processes give; the end of one is an error with a remedy."""
         try:
             yield from self._loader
         except RuntimeError as error:
@@ -178,14 +155,7 @@ class Loader:
             raise UserError(_NO_MEMORY.format(str(error).splitlines()[0])) from error
 
     def order(self, epoch: int) -> list[list[int]]:
-        """Rows of every global batch of an epoch.
-
-        Args:
-            epoch: 0-based.
-
-        Returns:
-            One list of rows a batch.
-        """
+        """Return the rows of every global batch of an epoch."""
         count, size = len(self.dataset), self.batch_size
         if not self.train:
             return [list(range(first, min(first + size, count))) for first in range(0, count, size)]
@@ -199,7 +169,7 @@ class Loader:
         return batches
 
     def _bucketed(self, rows: Tensor) -> Tensor:
-        """Shuffled rows, sorted by length within pools of some batches."""
+        """Sort shuffled rows by length within pools of some batches."""
         if self._lengths is None:
             self._lengths = self.dataset.lengths()
         lengths = torch.from_numpy(self._lengths)
@@ -207,21 +177,14 @@ class Loader:
         return torch.cat([pool[lengths[pool].argsort(stable=True)] for pool in pools])
 
     def _share(self, rows: list[int]) -> tuple[Rows, range]:
-        """A global batch, and the slots in it that are this rank's: a contiguous part."""
+        """Return a global batch, and the slots in it that are this rank's: a contiguous part."""
         if self.train and len(rows) % self.world:  # only a training set smaller than one batch
             rows = rows[: len(rows) - len(rows) % self.world]
         first, end = (rank * len(rows) // self.world for rank in (self.rank, self.rank + 1))
         return tuple(rows), range(first, end)
 
     def note(self, failure: SampleError) -> None:
-        """Stops at an unusable sample, or lists it.
-
-        Args:
-            failure: What was found.
-
-        Raises:
-            SampleError: The dataset's ``on_error`` is "error".
-        """
+        """List an unusable sample, or raise it where the dataset's ``on_error`` is "error"."""
         if self.dataset.on_error == "error":
             raise failure.advised()
         if failure.index not in self.dataset.skipped:
@@ -232,13 +195,13 @@ class Loader:
 
 @functools.cache
 def _note_many_workers(workers: int) -> None:
-    """Says once that there are more loading processes than cores; it works, but is rarely quicker."""
+    """Log once that there are more loading processes than cores; it works, but is rarely quicker."""
     if workers > cores():
         log.warning("workers is %d for %d cores; as many as there are cores load as quickly", workers, cores())
 
 
 def _start_worker(_worker: int) -> None:
-    """One thread a worker; the main process alone answers Ctrl-C, and other signals leave it time to save."""
+    """Use one thread; leave Ctrl-C to the main process, and time to save before other signals end this one."""
     torch.set_num_threads(1)
     handle(lambda _number, _frame: signal.alarm(GRACE_SECONDS))
     signal.signal(signal.SIGINT, signal.SIG_IGN)

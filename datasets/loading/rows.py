@@ -1,4 +1,4 @@
-"""What a loader asks of any dataset: rows, what is wrong with one, and what is wrong with the list of them."""
+"""The demands of a loader on any dataset: rows, the error of one, and the problems of their list."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,16 +22,7 @@ class NoRowsError(ManifestError, TooFewRowsError):
 def report_problems(
     name: Path, problems: Iterable[str], remedy: str = "correct the file or put the data where it points"
 ) -> None:
-    """Raises one error that shows the first ten problems and counts them all.
-
-    Args:
-        name: The file that was checked.
-        problems: One sentence each.
-        remedy: What to do.
-
-    Raises:
-        ManifestError: There is any problem.
-    """
+    """Raise one ManifestError about the file ``name`` that shows the first ten problems and counts them all."""
     found = list(problems)
     if not found:
         return
@@ -43,19 +34,14 @@ def report_problems(
 
 
 class SampleError(UserError):
-    """One sample that cannot be used.
-
-    Args:
-        message: Names file, row and list, and says what is wrong.
-        index: Row in the dataset.
-    """
+    """One sample that cannot be used; the message has file, row and list, ``index`` is its row in the dataset."""
 
     def __init__(self, message: str, index: int) -> None:
         super().__init__(message)
         self.index = index
 
     def advised(self) -> "SampleError":
-        """The same error with the setting that leaves such rows out, for configs whose data have ``on_error``."""
+        """Return this error with the setting that leaves such rows out, for configs whose data have ``on_error``."""
         return SampleError(f"{self} (or leave such rows out with data.on_error=skip)", self.index)
 
     def __reduce__(self) -> tuple[type, tuple[str, int]]:
@@ -63,19 +49,12 @@ class SampleError(UserError):
 
 
 class TrainingRows(Protocol):
-    """What a loader asks of a dataset; ``lengths`` and ``max_frames`` only where it sorts or pads by length.
+    """The demands of a loader on a dataset; ``lengths`` and ``max_frames`` only where it sorts or pads by length."""
 
-    Attributes:
-        source: the file that lists the rows, for messages.
-        split: what its owner calls it, "" until it says so.
-        on_error: what a loader does with a row that cannot be decoded.
-        skipped: rows that it left out so far, and why.
-    """
-
-    source: Path
-    split: str
-    on_error: OnError
-    skipped: dict[int, str]
+    source: Path  # the file that lists the rows, for messages
+    split: str  # its owner's name for it, "" until given
+    on_error: OnError  # what a loader does with a row that cannot be decoded
+    skipped: dict[int, str]  # rows that it left out so far, and why
 
     def __len__(self) -> int: ...
 
@@ -83,24 +62,10 @@ class TrainingRows(Protocol):
         """Return number and digest of the rows, in words."""
 
     def __getitem__(self, index: int) -> Sample:
-        """Read one row.
-
-        Raises:
-            SampleError: it cannot be used.
-        """
+        """Read one row; raise SampleError where it cannot be used."""
 
 
 def unusable_row(rows: TrainingRows, index: int, name: str, error: object) -> SampleError:
-    """What to raise for a row: says which it is, in which list and of which split, and what is wrong with it.
-
-    Args:
-        rows: the dataset.
-        index: row of it.
-        name: what the list calls it.
-        error: what is wrong.
-
-    Returns:
-        The error, for the caller to raise.
-    """
+    """Return the error of a row that its list calls ``name``, for the caller to raise: row, list, split, problem."""
     origin = f"the {rows.split} split, {rows.source}" if rows.split else rows.source
     return SampleError(f"row {index} ({name}) of {origin}: {error}", index)

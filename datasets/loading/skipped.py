@@ -20,28 +20,14 @@ Skipped = tuple[str, int, str]
 
 
 class SkippedFile:
-    """Adds rows to a list as they are found.
-
-    Args:
-        path: the file; made, with its folder, when the first row is found.
-    """
+    """Adds rows to a list as they are found; the file and its folder are made when the first row is."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._known: set[tuple[str, int]] | None = None
 
     def add(self, split: str, row: int, reason: str) -> None:
-        """Add a row unless this process or an earlier start listed it.
-
-        Args:
-            split: name of the split.
-            row: row of its dataset.
-            reason: why it cannot be used.
-
-        Raises:
-            NoRoomError: the disk is full.
-            OSError: the file cannot be written.
-        """
+        """Add a row unless this process or an earlier start listed it; raise NoRoomError where the disk is full."""
         if self._known is None:
             self._known = {found[:2] for found in read_skipped(self.path)}
         if (split, row) in self._known:
@@ -65,14 +51,9 @@ def read_skipped(path: Path) -> list[Skipped]:
 
 
 def merge_skipped(path: Path, rows: list[Skipped]) -> list[Skipped]:
-    """Write what the file lists and what was found now, each row once, in order; no file when there is neither.
+    """Write the rows that the file lists and those found now, each once, in order; return them; no empty file.
 
-    Args:
-        path: the file.
-        rows: split, row and reason; the reason found now replaces an earlier one.
-
-    Returns:
-        What the file lists now.
+    A reason that was found now replaces an earlier one.
     """
     reasons = {(split, row): reason for split, row, reason in [*read_skipped(path), *rows]}
     listed = [(*key, reason) for key, reason in sorted(reasons.items())]

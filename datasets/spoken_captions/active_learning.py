@@ -54,47 +54,25 @@ class LatentNameError(UserError, ValueError):
 
 
 class ActivePair(NamedTuple):
-    """How one edited image was made.
+    """One edited image; every map holds 0 or 1."""
 
-    Attributes:
-        latent: id of the noise vector.
-        units: (k,) int64, ablated units of the layer.
-        region: (R, R) float32, 0 or 1: where.
-        shown: (R, R) float32, 0 or 1: what annotators see outlined.
-        cells: (rows, columns) float32, 0 or 1: the region on the layer's grid; None in published folders.
-    """
-
-    latent: int
-    units: np.ndarray
-    region: np.ndarray
-    shown: np.ndarray
-    cells: np.ndarray | None = None
+    latent: int  # id of the noise vector
+    units: np.ndarray  # (k,) int64, ablated units of the layer
+    region: np.ndarray  # (R, R) float32, where they were ablated
+    shown: np.ndarray  # (R, R) float32, the region that annotators see outlined
+    cells: np.ndarray | None = None  # (rows, columns) float32, the region on the layer's grid; not in published folders
 
 
 @dataclass(frozen=True)
 class ActivePairs:
-    """A selection, the largest loss first.
-
-    Attributes:
-        pairs: the edited images.
-        layer: the layer of the generator whose units were ablated; None in published folders, whose layer is that of
-            the training config.
-        details: everything else that ``active.json`` tells.
-    """
+    """A selection, the largest loss first."""
 
     pairs: list[ActivePair]
-    layer: str | None
-    details: dict[str, Any]
+    layer: str | None  # whose units were ablated; None in published folders, whose layer is the training config's
+    details: dict[str, Any]  # everything else in ``active.json``
 
     def find(self, latent: int) -> ActivePair:
-        """Return the edited image of a latent; of several the last, as published.
-
-        Args:
-            latent: its id.
-
-        Raises:
-            ActiveLearningError: There is none.
-        """
+        """Return the edited image of a latent, of several the last, as published; ActiveLearningError without one."""
         if latent not in self._by_latent:
             raise ActiveLearningError(
                 f"There is a caption {PREFIX}{latent}, but no edited image of latent {latent} among the "
@@ -109,26 +87,12 @@ class ActivePairs:
 
 
 def split_name(name: str) -> tuple[str, bool]:
-    """Take a line of a name list apart.
-
-    Args:
-        name: ``"123"`` or ``"active/123"``.
-
-    Returns:
-        The latent's id as text, and whether the caption describes the edited image.
-    """
+    """Return the id of a line of a name list, ``"123"`` or ``"active/123"``, as text, and whether it is active."""
     return name.removeprefix(PREFIX), name.startswith(PREFIX)
 
 
 def latent_ids(names: Iterable[str]) -> list[int]:
-    """Return the latents that captions are named by.
-
-    Args:
-        names: lines of a name list.
-
-    Raises:
-        LatentNameError: A name is no id.
-    """
+    """Return the latents that the lines of a name list are named by; raise LatentNameError where one is no id."""
     names = list(names)
     ids = [split_name(name)[0] for name in names]
     wrong = [name for name, latent in zip(names, ids, strict=True) if not is_whole_number(latent)]
@@ -141,14 +105,7 @@ def latent_ids(names: Iterable[str]) -> list[int]:
 
 
 def write_active(folder: Path, pairs: list[ActivePair], layer: str, details: dict[str, Any]) -> None:
-    """Write the lists of a selection (not its images).
-
-    Args:
-        folder: Made if missing.
-        pairs: The largest loss first.
-        layer: Of the generator.
-        details: Plain values for ``active.json``.
-    """
+    """Write the lists of a selection (not its images), the largest loss first; ``details`` go into ``active.json``."""
     columns = {
         "units": [np.asarray(pair.units, np.int64) for pair in pairs],
         "ids": [str(pair.latent) for pair in pairs],
@@ -169,14 +126,8 @@ def write_active(folder: Path, pairs: list[ActivePair], layer: str, details: dic
 def read_active(folder: Path) -> ActivePairs:
     """Read a selection, ours or a published one; nothing in it can run code.
 
-    Args:
-        folder: Holds the lists.
-
-    Returns:
-        The selection.
-
-    Raises:
-        ActiveLearningError: A file is missing, damaged, or a list longer than another; an entry is of another kind.
+    Raises ActiveLearningError where a file is missing or damaged, a list longer than another, or an entry of another
+    kind.
     """
     columns = {name: _read_list(folder / file) for name, file in FILES.items()}
     if (folder / CELLS).is_file():

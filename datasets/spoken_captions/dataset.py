@@ -1,4 +1,4 @@
-"""What every dataset of spoken captions shares: how an image and a sound become one sample, and its errors.
+"""The base of all datasets of spoken captions: how an image and a sound become one sample, and its errors.
 
 A sample is a dict: ``image`` (3, H, W) float32, ``mel`` (40, n) float32 dB without padding, ``nframes`` int, ``index``
 int. With ``features="device"`` it holds ``waveform`` (N,) float32, ``nsamples`` and ``start``, the first of its
@@ -40,23 +40,10 @@ Window = Literal["first", "random"]
 
 
 class SpokenCaptions(Dataset, ABC):
-    """What the datasets share: how an image and a sound become a sample, and what happens to unusable ones.
+    """Rows of an image and a sound, and what is done with unusable ones; ``image`` is None without images.
 
-    Args:
-        records: One per row.
-        source: The file that lists them, for messages.
-        image: How images are cut and scaled; None for samples without images.
-        train: Whether random crops, random windows and masks are drawn (from torch's generator).
-        max_frames: Longer captions are cut to this many frames; None keeps everything.
-        window: Which frames are kept in training: the first, or a random window (surisdi/learning-by-drawing).
-        spec_augment: Masks drawn over training spectrograms.
-        on_error: What a loader does with a sample that cannot be decoded: stop, or skip, count and list it.
-
-    Attributes:
-        split: What its owner calls it, such as "validation", for messages; "" until it says so.
-
-    Raises:
-        ValueError: ``max_frames`` is below 1.
+    ``source`` is the file that lists the rows and ``split`` its owner's name for them ("" until given), both for
+    messages. Only with ``train`` random crops, windows and masks are drawn (from torch's generator).
     """
 
     def __init__(
@@ -89,11 +76,10 @@ class SpokenCaptions(Dataset, ABC):
         return len(self.records)
 
     def __getitem__(self, index: int) -> Sample:
-        """Reads one sample.
+        """Read one sample.
 
-        Raises:
-            SampleError: Its image or sound cannot be used; names file, row, list and split.
-            ManifestError: The files are others than those that were checked.
+        Raises SampleError where its image or sound cannot be used (with file, row, list and split), and ManifestError
+        where the files are others than those that were checked.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"row {index} of {len(self)}")
@@ -108,57 +94,23 @@ class SpokenCaptions(Dataset, ABC):
             raise self.unusable(index, error) from error
 
     def unusable(self, index: int, error: UserError) -> SampleError:
-        """What to raise for a row: says which it is, in which list and of which split, and what is wrong with it.
-
-        Args:
-            index: Row of the dataset.
-            error: What is wrong with it.
-
-        Returns:
-            The error, for the caller to raise.
-        """
+        """Return the error of a row, for the caller to raise: its number, name, list and split, and what is wrong."""
         return unusable_row(self, index, self.record(index).uttid, error)
 
     def record(self, index: int) -> SpokenCaption:
-        """What is known of a row besides its image and sound.
-
-        Args:
-            index: Row of the dataset.
-
-        Returns:
-            Texts and paths.
-        """
+        """Return the texts and paths of a row."""
         return self.records[index]
 
     def image_u8(self, index: int) -> np.ndarray:
-        """The image as the model sees it in evaluation, (H, W, 3) uint8.
-
-        Args:
-            index: Row of the dataset.
-
-        Returns:
-            (H, W, 3) uint8.
-
-        Raises:
-            ValueError: The dataset was built without images.
-            UserError: The image cannot be decoded; names the file.
-        """
+        """Return the image that the model is given in evaluation, (H, W, 3) uint8; UserError if it is unusable."""
         if self.image is None:
             raise ValueError("this dataset was built without images")
         return np.asarray(self.image.crop(self._image(index), train=False))
 
     def image_ids(self, rows: Sequence[int]) -> np.ndarray:
-        """Numbers of some rows' images, (n,) int64: equal for captions of the same file and for files of equal bytes.
+        """Return numbers (n,) int64 of some rows' images: equal for captions of the same file, and for equal files.
 
-        Args:
-            rows: Rows of the dataset.
-
-        Returns:
-            (n,) int64.
-
-        Raises:
-            SampleError: An image cannot be read.
-            ValueError: The dataset was built without images.
+        Raises SampleError where an image cannot be read.
         """
         if self.image is None:
             raise ValueError("this dataset was built without images")
@@ -167,14 +119,7 @@ class SpokenCaptions(Dataset, ABC):
         return self._image_ids.of(rows)
 
     def waveform(self, index: int) -> np.ndarray | None:
-        """The sound to listen to, even silence, (n,) float32 mono at 16 kHz; None when only features exist.
-
-        Args:
-            index: Row of the dataset.
-
-        Returns:
-            (n,) float32, or None.
-        """
+        """Return the sound to listen to, even silence, (n,) float32 mono at 16 kHz; None when only features exist."""
         path = self.record(index).audio_path
         if path is not None and not path.exists():  # with features in HDF5 nobody has looked for it yet
             found = FileNames().find(str(path))
@@ -182,14 +127,14 @@ class SpokenCaptions(Dataset, ABC):
         return read_audio(path, allow_silence=True) if path is not None and path.exists() else None
 
     def lengths(self) -> np.ndarray:
-        """Frames of every row before cutting, (n,) int64, from file headers; 0 where a header cannot be read."""
+        """Return the frames of every row before cutting, (n,) int64, from file headers; 0 where one cannot be read."""
         paths = [record.audio_path for record in self.records]
         with ThreadPoolExecutor(8) as pool:
             samples = np.fromiter(pool.map(count_samples, paths), np.int64, len(paths))
         return np.where(samples > 0, 1 + samples // HOP, 0)
 
     def digest(self) -> str:
-        """Number and digest of the rows: names, texts and files, those below the list's folder relative to it."""
+        """Return number and digest of the rows: names, texts and files, relative to the list's folder below it."""
         base = f"{self.source.parent.absolute()}{os.sep}"
 
         def parts(row: int) -> Iterator[str]:
@@ -200,11 +145,11 @@ class SpokenCaptions(Dataset, ABC):
         return rows_digest((part for row in range(len(self)) for part in parts(row)), len(self))
 
     def cut_at(self) -> int | None:
-        """Frames that longer captions are cut to; None where none is cut."""
+        """Return the frames that longer captions are cut to; None where none is cut."""
         return self.max_frames
 
     def _image_bytes(self, index: int) -> bytes:
-        """The content of a row's image file."""
+        """Read the content of a row's image file."""
         path = self.record(index).image_path
         try:
             return path.read_bytes()
@@ -213,14 +158,14 @@ class SpokenCaptions(Dataset, ABC):
 
     @abstractmethod
     def _image(self, index: int) -> Image.Image:
-        """The whole image, RGB."""
+        """Return the whole image, RGB."""
 
     @abstractmethod
     def _speech(self, index: int) -> Sample:
-        """``mel`` and ``nframes``, or ``waveform``, ``nsamples``, ``start`` and ``nframes``."""
+        """Return ``mel`` and ``nframes``, or ``waveform``, ``nsamples``, ``start`` and ``nframes``."""
 
     def _finished(self, mel: Tensor, name: object) -> Sample:
-        """Cuts and masks a whole spectrogram (40, T) of the sound ``name``, which has to be heard in what is kept."""
+        """Cut and mask a whole spectrogram (40, T) of the sound ``name``; what is kept must be usable."""
         if self.random_window:
             check_usable(mel, name)
         mel = cut(mel, self.max_frames, self.random_window)

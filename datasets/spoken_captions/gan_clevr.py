@@ -1,6 +1,7 @@
 """Reads the GAN-CLEVR layout of surisdi/learning-by-drawing and checks that its files exist.
 
 ``name_list_<split>.txt`` holds one id a line; ``audio/<id>.wav``, ``text/<id>.txt`` and ``images/<id>.jpg`` go with it.
+A built set (words_by_drawing/build_synth.yaml) has speakers and word times too, in ``alignments.jsonl``.
 """
 
 import json
@@ -18,23 +19,10 @@ Split = Literal["train", "val", "test"]
 def read_gan_clevr(
     folder: Path, split: Split, images: bool, audio_extension: str = "wav", image_extension: str = "jpg"
 ) -> Manifest:
-    """Reads one split of the GAN-CLEVR layout and checks that its files exist.
+    """Read one split; texts are "" where ``text/<id>.txt`` is missing, extensions are without dot.
 
-    A built set (words_by_drawing/build_synth.yaml) also tells speakers and word times, in ``alignments.jsonl``.
-
-    Args:
-        folder: Holds ``name_list_<split>.txt``, ``audio/``, ``text/`` and ``images/``.
-        split: Which list.
-        images: Whether the images must exist; systems that make them with a GAN need none.
-        audio_extension: Without dot.
-        image_extension: Without dot.
-
-    Returns:
-        The manifest; texts are "" where ``text/<id>.txt`` is missing.
-
-    Raises:
-        ManifestError: No list, an empty list or missing files: the first ten problems and the count.
-        common.text_files.TextError: A list or a text is in an unknown encoding.
+    With ``images`` the images must exist; systems that make them with a GAN need none. Raises ManifestError for no
+    list, an empty list or missing files (the first ten problems and the count), TextError for an unknown encoding.
     """
     names = folder / f"name_list_{split}.txt"
     if not names.is_file():
@@ -45,7 +33,7 @@ def read_gan_clevr(
             uttid=name,
             speaker=details.get(name, {}).get("speaker", ""),
             alignment=details.get(name, {}).get("words"),
-            text=_text(folder / "text" / f"{name}.txt"),
+            text=read_text(path).strip() if (path := folder / "text" / f"{name}.txt").is_file() else "",
             audio_path=folder / "audio" / f"{name}.{audio_extension}",
             image_path=folder / "images" / f"{name}.{image_extension}" if images else None,
         )
@@ -57,7 +45,7 @@ def read_gan_clevr(
 
 
 def _alignments(path: Path) -> dict[str, dict[str, Any]]:
-    """Speaker and words by id; empty where there is no such file, as in the published sets."""
+    """Read speaker and words by id; none where there is no such file, as in the published sets."""
     if not path.is_file():
         return {}
     try:
@@ -67,8 +55,3 @@ def _alignments(path: Path) -> dict[str, dict[str, Any]]:
         raise ManifestError(
             f"{path}: is damaged ({error!r}); delete it (it is optional) or build the set again"
         ) from error
-
-
-def _text(path: Path) -> str:
-    """A caption's text, "" where there is none."""
-    return read_text(path).strip() if path.is_file() else ""

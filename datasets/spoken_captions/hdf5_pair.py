@@ -1,14 +1,14 @@
 """The two files of an HDF5 pair and the JSON that names them: what they carry, and whether they belong together.
 
-A pair may come from anywhere. What it says of itself (shapes, types, links) is checked before a value is read, so that
-a file that is damaged or made to do harm is refused in one sentence.
+A pair may come from anywhere. Its own shapes, types and links are checked before a value is read, so that a file that
+is damaged or made to do harm is refused in one sentence.
 """
 
 import json
 from collections.abc import Callable, Iterator
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from uuid import uuid4
 
 import h5py
 import numpy as np
@@ -17,7 +17,7 @@ from common.errors import UserError
 from datasets.loading.rows import ManifestError
 from datasets.spoken_captions.places_manifest import base_folder, rows_of
 
-IDENTITY = "pair"  # attribute of both files
+IDENTITY = "pair"  # attribute of both files, 32 hexadecimal digits that no other pair has
 LARGEST = 1 << 30  # bytes of one row, and of one chunk: what a worker reads at a time
 DENSEST = 2000  # bytes that a stored byte stands for at most; deflate, the densest filter of HDF5, reaches 1032
 UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError, OverflowError)  # what h5py raises
@@ -25,17 +25,11 @@ Value = TypeVar("Value")
 
 
 class _Form(NamedTuple):
-    """What a dataset of the pair must be.
+    """The form that a dataset of the pair must have."""
 
-    Attributes:
-        shape: its sizes; a letter stands for any number from 1.
-        kinds: numpy's letters of the types that it may have; none for variable-length bytes.
-        words: the same in words.
-    """
-
-    shape: tuple[int | str, ...]
-    kinds: str
-    words: str
+    shape: tuple[int | str, ...]  # its sizes; a letter stands for any number from 1
+    kinds: str  # numpy's letters of the types that it may have; none for variable-length bytes
+    words: str  # the same in words
 
 
 WHOLE = "iuf"
@@ -45,28 +39,11 @@ FORMS = {
     "melspec_len": _Form(("n",), WHOLE, "whole numbers"),
     "image": _Form(("n",), "", "variable-length uint8"),
 }
-
-
 AUDIO, IMAGE = ("melspec", "melspec_len"), ("image",)  # the datasets of the two files
 
 
-def new_identity() -> str:
-    """Return a name that no other pair has, 32 hexadecimal digits."""
-    return uuid4().hex
-
-
 def state_of(file: h5py.File) -> tuple[int, str | None]:
-    """Reads what a pair's two files have in common.
-
-    Args:
-        file: One of them, with its datasets.
-
-    Returns:
-        Its rows, and the identity that both carry; published ones have none.
-
-    Raises:
-        ManifestError: The identity is no text.
-    """
+    """Return the number of rows of one of the files, and the identity that both carry; published ones have none."""
     found = tried(f"{file.filename}: attribute {IDENTITY}", lambda: file.attrs.get(IDENTITY))
     if found is not None and not isinstance(found, str):
         raise ManifestError(
@@ -76,18 +53,9 @@ def state_of(file: h5py.File) -> tuple[int, str | None]:
 
 
 def opened(path: Path, names: tuple[str, ...], manifest: Path) -> h5py.File:
-    """Opens a file of a pair and checks its datasets.
+    """Open a file of a pair and check its datasets ``names``; the caller closes it, and errors name the ``manifest``.
 
-    Args:
-        path: The file.
-        names: Its datasets.
-        manifest: What names the file, for messages.
-
-    Returns:
-        The file, open for reading; the caller closes it.
-
-    Raises:
-        ManifestError: It is missing or no HDF5, or lacks a dataset of the expected form.
+    Raises ManifestError where it is missing or no HDF5, or lacks a dataset of the expected form.
     """
     if not path.is_file():  # a pipe would be waited for
         raise ManifestError(
@@ -110,19 +78,7 @@ def opened(path: Path, names: tuple[str, ...], manifest: Path) -> h5py.File:
 
 
 def tried(name: str, read: Callable[[], Value], kind: type[UserError] = ManifestError) -> Value:
-    """Reads something of an HDF5 file.
-
-    Args:
-        name: What the message calls it.
-        read: What is done.
-        kind: Of the error: UserError for what is the error of a row.
-
-    Returns:
-        What ``read`` returns.
-
-    Raises:
-        kind: h5py cannot read it, whatever the reason.
-    """
+    """Return the value of ``read``; raise an error of ``kind`` (UserError: of a row) if h5py cannot read ``name``."""
     try:
         return read()
     except UNREADABLE as error:
@@ -130,12 +86,12 @@ def tried(name: str, read: Callable[[], Value], kind: type[UserError] = Manifest
 
 
 def _reason(error: Exception) -> str:
-    """What h5py says, in one line; some of HDF5's messages hold the time with its line end."""
+    """Return h5py's message in one line; some of HDF5's hold the time with its line end."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _check_dataset(file: h5py.File, name: str) -> None:
-    """Refuses a file without a dataset that has the form, and the values, that its name promises."""
+    """Refuse a file without a dataset that has the form, and the values, that its name promises."""
     link = tried(f"{file.filename}: {name}", lambda: file.get(name, getlink=True))
     if link is None:
         found = tried(f"{file.filename}: what it holds", lambda: ", ".join(file) or "nothing")
@@ -156,7 +112,7 @@ def _check_dataset(file: h5py.File, name: str) -> None:
 
 
 def _errors(dataset: h5py.HLObject, form: _Form) -> Iterator[str]:
-    """Yields what is wrong with a dataset, each error found without reading values; the first is reported."""
+    """Yield the errors of a dataset, each found without reading values; the first is reported."""
     if not isinstance(dataset, h5py.Dataset):
         yield f"is a {'group' if isinstance(dataset, h5py.Group) else 'named type'}, expected a dataset"
     expected = f"({', '.join(map(str, form.shape))}{',' if len(form.shape) == 1 else ''})"
@@ -180,42 +136,34 @@ def _errors(dataset: h5py.HLObject, form: _Form) -> Iterator[str]:
 
 
 def _errors_of_storage(dataset: h5py.Dataset) -> Iterator[str]:
-    """Yields why the values of a dataset cannot be read, or not within reasonable memory."""
+    """Yield why the values of a dataset cannot be read, or not within reasonable memory."""
     plan = dataset.id.get_create_plist()
     for code in (plan.get_filter(slot)[0] for slot in range(plan.get_nfilters())):
         if not h5py.h5z.filter_avail(code):
             yield f"is compressed with the HDF5 filter {code}, which is not installed, expected gzip, lzf or none"
     size, stored = dataset.id.get_type().get_size(), dataset.id.get_storage_size()
     for what, shape in (("row", dataset.shape[1:]), ("chunk", dataset.chunks or ())):
-        if _product(shape) * size > LARGEST:
+        if (taken := prod(shape) * size) > LARGEST:
             yield (
-                f"has the shape {dataset.shape}: one {what} would take {_message(_product(shape) * size)}, expected at "
-                + (f"most {_message(LARGEST)}")
+                f"has the shape {dataset.shape}: one {what} would take {_in_bytes(taken)}, expected at most "
+                f"{_in_bytes(LARGEST)}"
             )
-    nominal = _product(dataset.shape) * size
+    nominal = prod(dataset.shape) * size
     if not stored and nominal < LARGEST:
         yield f"holds no values: its {dataset.shape[0]} rows were never written"
     if nominal > stored * DENSEST:
-        yield f"has {_message(nominal)} by its shape, but {stored} bytes are stored"
+        yield f"has {_in_bytes(nominal)} by its shape, but {stored} bytes are stored"
 
 
-def _product(sizes: tuple[int, ...]) -> int:
-    """The product, in Python's numbers, which do not overflow."""
-    product = 1
-    for size in sizes:
-        product *= int(size)
-    return product
-
-
-def _message(size: int) -> str:
-    """A number of bytes in the largest unit that leaves at least 1."""
+def _in_bytes(size: int) -> str:
+    """Return a number of bytes in the largest unit that leaves at least 1."""
     names = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
     unit = min(max(size.bit_length() - 1, 0) // 10, len(names) - 1)
     return f"{size / 1024**unit:.3g} {names[unit]}"
 
 
 def _type_of(dtype: np.dtype) -> str:
-    """The type of a dataset's values in a word or two."""
+    """Describe the type of a dataset's values in a word or two."""
     if h5py.check_string_dtype(dtype) is not None or dtype.kind in "SU":
         return "text"
     if h5py.check_ref_dtype(dtype) is not None:
@@ -227,20 +175,10 @@ def _type_of(dtype: np.dtype) -> str:
 
 
 def check_pair(manifest: Path, audio: Path, image: Path, rows: int | None) -> tuple[int, str | None]:
-    """Compares the files of a pair with each other and with the manifest.
+    """Compare the files of a pair with each other and with the manifest's ``rows`` (None: it lists none).
 
-    Args:
-        manifest: What names them.
-        audio: The log-mels.
-        image: The images.
-        rows: Of the manifest; None where it lists none.
-
-    Returns:
-        What :func:`state_of` gives for both.
-
-    Raises:
-        ManifestError: A file is missing or no HDF5, lacks its datasets, the lengths differ, or the two were not written
-            together.
+    Returns what :func:`state_of` gives for both. Raises ManifestError where a file is missing or no HDF5, lacks its
+    datasets, the lengths differ, or the two were not written together.
     """
     lengths = {} if rows is None else {f"{manifest} data": rows}
     states = []
@@ -256,17 +194,9 @@ def check_pair(manifest: Path, audio: Path, image: Path, rows: int | None) -> tu
 
 
 def manifest_of(manifest: Path, audio: str, image: str, source: dict[str, Any], left_out: dict[int, str]) -> bytes:
-    """Makes the JSON of a pair: the manifest's rows that are in it, with its names; the pair may be moved with it.
+    """Return the JSON of a pair, UTF-8: the manifest's rows in it, with its names; the pair may be moved with it.
 
-    Args:
-        manifest: Places JSON that the pair is made from.
-        audio: Name of the file of log-mels.
-        image: Name of the file of images.
-        source: What the pair is a function of.
-        left_out: Rows that are not in it, and why.
-
-    Returns:
-        The JSON, UTF-8.
+    ``source`` is what the pair is a function of, ``left_out`` the rows that are not in it, and why.
     """
     content = json.loads(manifest.read_bytes())
     rows = [row for entry in content["data"] for row in rows_of(entry)]

@@ -32,21 +32,10 @@ _DECODER = json.JSONDecoder(parse_int=_whole)
 
 
 def read_json_rows(path: Path, key: str, take: Take) -> Any:
-    """Parse a JSON file whose mapping holds a list that may be very long.
+    """Parse a JSON file (UTF-8, UTF-16 or UTF-32) whose mapping holds a list at ``key`` that may be very long.
 
-    Args:
-        path: the file; UTF-8, UTF-16 or UTF-32.
-        key: of the list.
-        take: called with some rows at a time, in order.
-
-    Returns:
-        What ``json.load`` returns, except that the list at ``key`` is empty; where the rows were handed over, ``take``
-        was called.
-
-    Raises:
-        NumberError: it holds a number of thousands of digits.
-        ValueError: it is no JSON; the position is that in the file.
-        OSError: it cannot be read.
+    ``take`` is called with some of its rows at a time, in order, and the list is empty in what is returned. Raises
+    NumberError for a number of thousands of digits, ValueError with the position where it is no JSON, OSError.
     """
     with path.open("rb") as file:
         encoding = json.detect_encoding(file.read(4))
@@ -60,11 +49,7 @@ def read_json_rows(path: Path, key: str, take: Take) -> Any:
 
 
 class _Text:
-    """A text file of which a piece is in memory.
-
-    Args:
-        file: open at its beginning.
-    """
+    """A text file, open at its beginning, of which a piece is in memory."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file

@@ -13,17 +13,11 @@ PHONES = "phones.jsonl"
 
 
 class SpokenPhones(NamedTuple):
-    """The phones of one utterance.
-
-    Attributes:
-        uttid: of the utterance.
-        speaker: who speaks.
-        phones: (start, end, phone) in seconds, in order and without gaps; pauses are ``sil``.
-    """
+    """The phones of one utterance."""
 
     uttid: str
     speaker: str
-    phones: list[Word]
+    phones: list[Word]  # (start, end, phone) in seconds, in order and without gaps; pauses are ``sil``
 
 
 def phones_known(manifest: Path) -> bool:
@@ -32,16 +26,9 @@ def phones_known(manifest: Path) -> bool:
 
 
 def read_phones(manifest: Path) -> Iterator[SpokenPhones]:
-    """Read the phones of every utterance of a manifest of a world.
+    """Yield the phones of every utterance of a manifest of a world's ``places`` folder, in its order.
 
-    Args:
-        manifest: ``train.json``, ``val.json`` or ``test.json`` of a world's ``places`` folder.
-
-    Yields:
-        The utterances, in the order of the manifest.
-
-    Raises:
-        ManifestError: the manifest cannot be read, or no phones are known of it or of one of its utterances.
+    Raises ManifestError where it cannot be read, or no phones are known of it or of one of its utterances.
     """
     records = read_places(manifest).records
     path = manifest.parent / PHONES
@@ -53,7 +40,7 @@ def read_phones(manifest: Path) -> Iterator[SpokenPhones]:
 
 
 def _lines(path: Path, wanted: set[str]) -> dict[str, list[Word]]:
-    """The phones of the utterances that are wanted."""
+    """Read the phones of the utterances that are wanted."""
     found: dict[str, list[Word]] = {}
     number = 0
     try:

@@ -51,23 +51,16 @@ _values = itemgetter(*FIELDS)
 
 @dataclass(frozen=True)
 class Manifest:
-    """A list of spoken captions as read.
-
-    Args:
-        path: The file.
-        records: One per row; empty when the file names only an HDF5 pair.
-        audio_hdf5: Features, None when the file does not name them.
-        image_hdf5: Images, None when the file does not name them.
-    """
+    """A list of spoken captions as read."""
 
     path: Path
-    records: Records
-    audio_hdf5: Path | None = None
-    image_hdf5: Path | None = None
+    records: Records  # one a row; empty when the file names only an HDF5 pair
+    audio_hdf5: Path | None = None  # features, None when the file does not name them
+    image_hdf5: Path | None = None  # images, likewise
 
 
 class _Rows:
-    """Which row of the file a record is of: SpokenCOCO's rows hold several, each a caption of one image."""
+    """The rows of the file that records belong to: SpokenCOCO's hold several, each a caption of one image."""
 
     def __init__(self) -> None:
         self._firsts, self._several = array("q"), bytearray()
@@ -84,18 +77,11 @@ class _Rows:
 
 
 def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Manifest:
-    """Reads a Places JSON and checks it.
+    """Read a Places JSON and check it; paths become absolute.
 
-    Args:
-        path: The JSON.
-        need: "files": every row's sound and image must exist. "hdf5": the pair must be named. "any": neither.
-
-    Returns:
-        The manifest, with absolute paths.
-
-    Raises:
-        ManifestError: No such file, not JSON, missing fields, wrong types, bad alignments or missing files: the
-            first ten problems and the count; rows, and of SpokenCOCO the captions of each, are counted from 0.
+    With ``need`` "files" every row's sound and image must exist, with "hdf5" the pair must be named. Raises
+    ManifestError for no such file, no JSON, missing fields, wrong types, bad alignments or missing files: the first ten
+    problems and the count. Rows, and of SpokenCOCO the captions of each, are counted from 0.
     """
     records, problems, skipped, rows = Records(), [], [], _Rows()
 
@@ -125,24 +111,14 @@ def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Ma
 
 
 def base_folder(path: Path, content: dict[str, Any], kind: str, first: str) -> Path:
-    """Finds the folder that the names of sounds or images are relative to.
-
-    Args:
-        path: The JSON.
-        content: Of the JSON.
-        kind: "audio" or "image".
-        first: The name in the first row, by whose file the folder is known.
-
-    Returns:
-        The folder, absolute.
-    """
+    """Find the folder that names of ``kind`` ("audio" or "image") are relative to, by the file named ``first``."""
     named = content.get(f"{kind}_base_path", "")
     found, there = find_path(_expanded(named), path, first)
     return found if there or not named else find_path(_expanded(named), path)[0]
 
 
 def _of_pair(path: Path, content: dict[str, Any], key: str, need: str) -> Path | None:
-    """One of the files of the HDF5 pair, None where it is not named."""
+    """Find one of the files of the HDF5 pair, None where it is not named."""
     if key not in content:
         return None
     named = _expanded(content[key])
@@ -151,21 +127,21 @@ def _of_pair(path: Path, content: dict[str, Any], key: str, need: str) -> Path |
         return found
     if DRIVE.match(content[key]):
         raise ManifestError(_on_a_drive(path, key, content[key]))
-    places = bases_of(path)
+    bases = bases_of(path)
     above = "; its folder and those above it were looked into"
-    working = f", and the working folder {places[-1]}" if places[-1] not in places[0].parents else ""
+    working = f", and the working folder {bases[-1]}" if bases[-1] not in bases[0].parents else ""
     raise ManifestError(
         f"{found}: there is no such file; {path} names it{'' if named.is_absolute() else above + working}"
     )
 
 
 def _check_drives(path: Path, content: dict[str, Any], records: Records) -> None:
-    """Refuses a base folder on a drive of Windows that the names of files are relative to."""
-    for place, kind in enumerate(KINDS):
+    """Refuse a base folder on a drive of Windows that the names of files are relative to."""
+    for slot, kind in enumerate(KINDS):
         key = f"{kind}_base_path"
-        if not DRIVE.match(content.get(key, "")) or Path(records.folders[place]).is_dir():
+        if not DRIVE.match(content.get(key, "")) or Path(records.folders[slot]).is_dir():
             continue
-        names = (fields[-2:][place] for fields in records.all_fields())
+        names = (fields[-2:][slot] for fields in records.all_fields())
         if any(name and not name.startswith("/") for name in names):
             raise ManifestError(_on_a_drive(path, key, content[key]))
 
@@ -178,7 +154,7 @@ def _on_a_drive(path: Path, key: str, named: str) -> str:
 
 
 def _say_skipped(path: Path, skipped: list[tuple[int, str]], name: Callable[[int], str]) -> None:
-    """Tells of tokens of alignments that are left out."""
+    """Log the tokens of alignments that are left out."""
     if skipped:
         row, token = skipped[0]
         log.warning(
@@ -188,41 +164,36 @@ def _say_skipped(path: Path, skipped: list[tuple[int, str]], name: Callable[[int
 
 
 def located(records: Records, source: Path) -> tuple[Records, list[Problem]]:
-    """Looks for the files of captions; lists each folder once, which is quick for millions of files.
+    """Return the captions with their files as the disk names them, and a problem for each file that is not there.
 
-    Args:
-        records: The captions.
-        source: What lists them, for the log.
-
-    Returns:
-        The captions with their files as the disk names them, and for each that is not there its row, and the sentence
-        that follows the row's name, such as " (utt3): wav /data/3.wav does not exist".
+    It is the row and the sentence that follows the row's name, such as " (utt3): wav /data/3.wav does not exist". Each
+    folder is listed once, which is quick for millions of files.
     """
     files, problems = FileNames(), []
     listed: tuple[dict[str, frozenset[str]], ...] = {}, {}
     renamed = False
     for row, (uttid, _, _, _, *named) in enumerate(records.all_fields()):
-        for place, name in enumerate(named):
+        for slot, name in enumerate(named):
             if name is None:
                 continue
             cut = name.rfind("/") + 1
-            names = listed[place].get(name[:cut])
+            names = listed[slot].get(name[:cut])
             if names is None:
-                names = listed[place][name[:cut]] = files.files(str(Path(records.folders[place], name[:cut])))
+                names = listed[slot][name[:cut]] = files.files(str(Path(records.folders[slot], name[:cut])))
             if name[cut:] in names:
                 continue
-            path = Path(records.folders[place], name)
+            path = Path(records.folders[slot], name)
             if files.find(str(path)):
                 renamed = True
             else:
-                problems.append((row, f" ({uttid}): {('wav', 'image')[place]} {missing(str(path), name)}"))
+                problems.append((row, f" ({uttid}): {NEEDED[slot]} {missing(str(path), name)}"))
     if files.backslashes:
         log.warning("%s: %d files are named with backslashes, which are read as slashes", source, files.backslashes)
     return (_as_on_disk(records, files) if renamed else records), problems
 
 
 def _as_on_disk(records: Records, files: FileNames) -> Records:
-    """The captions with the names of their files as the disk has them."""
+    """Return the captions with the names of their files as the disk has them."""
     found = Records()
     for *known, sound, image in records.all_fields():
         paths = (name and str(Path(at, name)) for at, name in zip(records.folders, (sound, image), strict=True))
@@ -231,7 +202,7 @@ def _as_on_disk(records: Records, files: FileNames) -> Records:
 
 
 def _read_json(path: Path, take: Take) -> dict[str, Any]:
-    """The JSON's mapping without its rows, which ``take`` is given."""
+    """Return the JSON's mapping without its rows, which ``take`` is given."""
     try:
         content = read_json_rows(path, "data", take)
     except FileNotFoundError as error:
@@ -258,7 +229,7 @@ def _read_json(path: Path, take: Take) -> dict[str, Any]:
 
 
 def _no_manifest(path: Path, error: Exception) -> str:
-    """What is wrong with a file that cannot be read as JSON."""
+    """Say what is wrong with a file that cannot be read as JSON."""
     if "\0" in str(path):
         return "the name holds a NUL character, which no file's has; correct the setting manifest"
     if isinstance(error, IsADirectoryError):
@@ -277,7 +248,7 @@ def _no_manifest(path: Path, error: Exception) -> str:
 
 
 def _encoding_of(path: Path) -> str:
-    """What is wrong with the encoding of a file that is in none of those of JSON."""
+    """Say what is wrong with the encoding of a file that is in none of those of JSON."""
     try:
         read_text(path)
     except TextError as error:
@@ -286,14 +257,7 @@ def _encoding_of(path: Path) -> str:
 
 
 def rows_of(entry: Any) -> Iterable[Any]:
-    """Yields the rows of an entry of ``data``: itself or, as in SpokenCOCO, one for each caption of its image.
-
-    Args:
-        entry: What the JSON holds, unchecked.
-
-    Yields:
-        Rows of the published layout, unchecked.
-    """
+    """Yield the rows of an entry of ``data``, unchecked: itself or, as in SpokenCOCO, one for each of its captions."""
     if not isinstance(entry, dict) or not _holds_captions(entry):
         yield entry
         return
@@ -312,7 +276,7 @@ def _holds_captions(entry: dict[str, Any]) -> bool:
 
 
 def _check_rows(path: Path, content: dict[str, Any], rows: int, need: str) -> None:
-    """Refuses a JSON without rows, which only one with an HDF5 pair may lack."""
+    """Refuse a JSON without rows, which only one with an HDF5 pair may lack."""
     data = content.get("data")
     if rows or (data is None and need != "files" and "audio_hdf5_path" in content):
         return
@@ -322,7 +286,7 @@ def _check_rows(path: Path, content: dict[str, Any], rows: int, need: str) -> No
 
 
 def _fields(row: int, entry: Any, problems: list[Problem], skipped: list[tuple[int, str]]) -> Fields:
-    """What is kept of a row: empty after noting what is wrong with it."""
+    """Return what is kept of a row: nothing after noting what is wrong with it."""
     try:
         try:
             uttid, speaker, text, wav, image = _values(entry)
@@ -341,14 +305,14 @@ def _fields(row: int, entry: Any, problems: list[Problem], skipped: list[tuple[i
 
 
 def _completed(entry: dict[str, Any]) -> dict[str, Any]:
-    """A row with what the public code does not read either, so that lists may lack it."""
+    """Return a row with the fields that the public code does not read either, so that lists may lack them."""
     sound = entry["wav"]
     name = sound.rsplit("/", 1)[-1].rsplit(".", 1)[0] if isinstance(sound, str) else ""
     return {"uttid": name, "speaker": "", "asr_text": entry.get("text", "")} | entry
 
 
 def _error(entry: Any) -> str:
-    """What is wrong with a row that cannot be used, as it follows the row's name."""
+    """Say what is wrong with a row that cannot be used, as it follows the row's name."""
     if not isinstance(entry, dict):
         return f": is {_shown(entry)}, expected a mapping with {', '.join(FIELDS)}"
     name = f" ({_shown(entry['uttid']).strip(QUOTES)})" if "uttid" in entry else ""
@@ -360,7 +324,7 @@ def _error(entry: Any) -> str:
     entry = _completed(entry)
     wrong = [field for field in FIELDS if not isinstance(entry[field], str)]
     wrong += [] if isinstance(entry.get("text_alignment"), str | None) else ["text_alignment"]
-    wrong += [field for field in ("wav", "image") if entry[field] == ""]
+    wrong += [field for field in NEEDED if entry[field] == ""]
     if wrong:
         return f"{name}: {', '.join(f'{f} is {_shown(entry[f])}' for f in wrong)}, expected text"
     try:
@@ -371,7 +335,7 @@ def _error(entry: Any) -> str:
 
 
 def _expanded(path: str) -> Path:
-    """A path of the JSON, the home folder instead of ``~``."""
+    """Return a path of the JSON with the home folder instead of ``~``."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -381,6 +345,6 @@ def _expanded(path: str) -> Path:
 
 
 def _shown(value: Any) -> str:
-    """A value of the JSON in a message: its beginning as JSON writes it, without halves of characters."""
+    """Return a value as a message shows it: the beginning of its JSON, without halves of characters."""
     text = repr(value) if isinstance(value, str) else json.dumps(value)  # both escape them
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

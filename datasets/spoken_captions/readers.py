@@ -123,16 +123,7 @@ class PlacesFiles(_FromFiles):
 
     @staticmethod
     def validate(spec_augment: object, features: str, keep_mb: int | None) -> Iterator[Problem]:
-        """Refuse masks over features that the worker does not compute, and keeping them.
-
-        Args:
-            spec_augment: Node of the masks, or None.
-            features: "worker" or "device".
-            keep_mb: Memory for what is kept, or None.
-
-        Yields:
-            Key path and message.
-        """
+        """Refuse masks over features that the worker does not compute, and keeping them."""
         yield from _FromFiles._errors(spec_augment, features, keep_mb=keep_mb)
 
 
@@ -191,29 +182,16 @@ class GanClevr(_FromFiles):
 
     @staticmethod
     def validate(spec_augment: object, features: str, keep: bool) -> Iterator[Problem]:
-        """Refuse masks over features that the worker does not compute, and keeping them.
-
-        Args:
-            spec_augment: Node of the masks, or None.
-            features: "worker" or "device".
-            keep: Whether features stay in memory.
-
-        Yields:
-            Key path and message.
-        """
+        """Refuse masks over features that the worker does not compute, and keeping them."""
         yield from _FromFiles._errors(spec_augment, features, keep=keep)
 
     def __getitem__(self, index: int) -> Sample:
-        """Reads one sample, as :class:`SpokenCaptions`, with its ``latent`` and whether it is ``active``."""
+        """Read one sample, as :class:`SpokenCaptions`, with its ``latent`` and whether it is ``active``."""
         latent, active = split_name(self.records[index].uttid)
         return super().__getitem__(index) | {"latent": int(latent), "active": active}
 
     def leave_out_active(self) -> int:
-        """Leave out, in place, the captions that were collected for edited images (see active_learning.py).
-
-        Returns:
-            How many they were.
-        """
+        """Remove, in place, captions that were collected for edited images (active_learning.py); return how many."""
         kept = [record for record in self.records if not split_name(record.uttid)[1]]
         number = len(self.records) - len(kept)
         self.records = Records(kept)
@@ -263,18 +241,18 @@ class PlacesHDF5(SpokenCaptions):
         self._open: dict[tuple[int, str], h5py.File] = {}
 
     def lengths(self) -> np.ndarray:
-        """Frames of every row before cutting, (n,) int64; 0 for those that cannot be."""
+        """Return the frames of every row before cutting, (n,) int64; 0 for those that cannot be."""
         file = self._file("audio")
         frames = tried(f"{file.filename}: melspec_len", lambda: file["melspec_len"][:])
         usable = (frames >= 1) & (frames <= file["melspec"].shape[2]) & (frames == np.floor(frames))
         return np.where(usable, frames, 0).astype(np.int64)
 
     def digest(self) -> str:
-        """Number and digest of the rows, and what tells this pair of files from others."""
+        """Return number and digest of the rows, and what distinguishes this pair of files from others."""
         return f"{super().digest()} in a pair with digest {self._state[1] or self._sampled()}"
 
     def _sampled(self) -> str:
-        """A digest of all lengths and some rows, for published pairs, which have no identity."""
+        """Return a digest of all lengths and some rows, for published pairs, which have no identity."""
         audio, images = self._file("audio"), self._file("image")["image"]
         rows = np.unique(np.linspace(0, len(images) - 1, SAMPLED).astype(int))
         read = (
@@ -285,7 +263,7 @@ class PlacesHDF5(SpokenCaptions):
         return digest([audio["melspec_len"][:].tobytes(), *(np.asarray(values).tobytes() for values in read)])
 
     def cut_at(self) -> int:
-        """Frames that longer captions are cut to: the file's width, which cut them when it was made, or fewer."""
+        """Return the frames that longer captions are cut to: the file's width, which cut them before, or fewer."""
         width = self._file("audio")["melspec"].shape[2]
         return width if self.max_frames is None else min(width, self.max_frames)
 
@@ -293,7 +271,7 @@ class PlacesHDF5(SpokenCaptions):
         return self.__dict__ | {"_open": {}}
 
     def _file(self, kind: str) -> h5py.File:
-        """The open file of this very process: HDF5 handles do not survive a fork."""
+        """Return the open file of this very process: HDF5 handles do not survive a fork."""
         key = (os.getpid(), kind)
         if key not in self._open:
             file = opened(self._paths[kind], {"audio": AUDIO, "image": IMAGE}[kind], self.source)
@@ -313,7 +291,7 @@ class PlacesHDF5(SpokenCaptions):
         return np.asarray(self._encoded_image(index)[1]).tobytes()
 
     def _encoded_image(self, index: int) -> tuple[str, np.ndarray]:
-        """What errors call an image of the file, and its bytes."""
+        """Return an image's name in errors, and its bytes."""
         name = f"{self._paths['image']} image[{index}]"
         return name, tried(name, lambda: self._file("image")["image"][index], UserError)
 

@@ -1,4 +1,4 @@
-"""What is known of a spoken caption besides its image and sound, for many of them in little memory."""
+"""Everything known of a spoken caption besides its image and sound, for many of them in little memory."""
 
 import marshal
 import math
@@ -16,34 +16,22 @@ Fields = tuple[str, str, str, list[Word] | str | None, str | None, str | None]
 
 @dataclass(frozen=True)
 class SpokenCaption:
-    """One row of a list of spoken captions.
+    """One row of a list of spoken captions."""
 
-    Args:
-        uttid: Name of the utterance, unique by convention.
-        speaker: Name of the speaker, "" when unknown.
-        text: What is said, "" when unknown.
-        alignment: (start, end, word) in seconds, None when unknown.
-        audio_path: Sound file, None with HDF5 alone.
-        image_path: Image file, None with HDF5 alone.
-    """
-
-    uttid: str
-    speaker: str = ""
-    text: str = ""
-    alignment: list[Word] | None = None
-    audio_path: Path | None = None
-    image_path: Path | None = None
+    uttid: str  # name of the utterance, unique by convention
+    speaker: str = ""  # "" when unknown
+    text: str = ""  # "" when unknown
+    alignment: list[Word] | None = None  # (start, end, word) in seconds, None when unknown
+    audio_path: Path | None = None  # None with HDF5 alone
+    image_path: Path | None = None  # None with HDF5 alone
 
 
 class Records(Sequence[SpokenCaption]):
     """Captions packed into one block of bytes.
 
-    Half a million of them as objects would take gigabytes, again in every loading process: reference counts make
-    forked processes copy what they only read.
-
-    Args:
-        captions: What to pack.
-        folders: What the paths of sounds and images that :meth:`add` is given are relative to.
+    Half a million of them as objects would take gigabytes, again in every loading process: reference counts make forked
+    processes copy what they only read. ``folders`` are what the paths of sounds and images that :meth:`add` is given
+    are relative to.
     """
 
     def __init__(self, captions: Iterable[SpokenCaption] = (), folders: tuple[str, str] = ("", "")) -> None:
@@ -57,12 +45,10 @@ class Records(Sequence[SpokenCaption]):
             self.add((str(caption.uttid), str(caption.speaker), str(caption.text), words, sound, image))
 
     def add(self, fields: Fields) -> None:
-        """Packs one more caption.
+        """Pack one more caption: the fields of :class:`SpokenCaption` in order, of Python's own types.
 
-        Args:
-            fields: Those of :class:`SpokenCaption` in order, of Python's own types; paths are text, and the alignment
-                may be the text that :func:`parse_alignment` takes. Halves of characters in names and texts become
-                U+FFFD; paths keep them, as names that are not in UTF-8 are read so.
+        Paths are text, and the alignment may be the text that :func:`parse_alignment` takes. Halves of characters in
+        names and texts become U+FFFD; paths keep them, as names that are not in UTF-8 are read so.
         """
         packed = marshal.dumps(fields)
         if b"\xed" in packed:  # so begin halves of characters, which no file, page or console takes
@@ -71,24 +57,14 @@ class Records(Sequence[SpokenCaption]):
         self._ends.append(len(self._bytes))
 
     def fields(self, index: int) -> Fields:
-        """What :meth:`add` was given.
-
-        Args:
-            index: Of the caption.
-
-        Returns:
-            The fields.
-
-        Raises:
-            IndexError: There is no such caption; negative indices and slices are not offered.
-        """
+        """Return what :meth:`add` was given; negative indices and slices are not offered."""
         if not 0 <= index < len(self):
             raise IndexError(f"row {index} of {len(self)}")
         packed = memoryview(self._bytes)[self._ends[index] : self._ends[index + 1]]
         return marshal.loads(packed)  # noqa: S302  bytes that this very object packed
 
     def all_fields(self) -> Iterator[Fields]:
-        """Yields what :meth:`add` was given, of every caption, in less time than one by one."""
+        """Yield what :meth:`add` was given, of every caption, in less time than one by one."""
         packed, start = memoryview(self._bytes), 0
         for end in self._ends[1:]:
             yield marshal.loads(packed[start:end])  # noqa: S302  as above
@@ -98,7 +74,7 @@ class Records(Sequence[SpokenCaption]):
         return len(self._ends) - 1
 
     def __getitem__(self, index: int) -> SpokenCaption:  # type: ignore[override]
-        """Unpacks one caption."""
+        """Unpack one caption."""
         uttid, speaker, text, alignment, *names = self.fields(index)
         words = parse_alignment(alignment) if isinstance(alignment, str) else alignment
         sound, image = (name and Path(folder, name) for folder, name in zip(self.folders, names, strict=True))
@@ -106,7 +82,7 @@ class Records(Sequence[SpokenCaption]):
 
 
 def _writable(field: list[Word] | str | None) -> list[Word] | str | None:
-    """A name, text or alignment without halves of characters."""
+    """Return a name, text or alignment without halves of characters."""
     if isinstance(field, list):
         return [(start, end, without_surrogates(word)) for start, end, word in field]
     return field and without_surrogates(field)
@@ -117,16 +93,9 @@ _PLAIN = re.compile(r"\s*(?:\d+(?:\.\d+)?__[^\s_]+__\d+(?:\.\d+)?(?:\s+|$))*")
 
 
 def check_alignment(text: str) -> str | None:
-    """Checks that :func:`parse_alignment` can parse a text; most are seen to be in order without doing so.
+    """Return the first token that :func:`parse_alignment` would leave out, None without one; raise what it raises.
 
-    Args:
-        text: As there.
-
-    Returns:
-        The first token that is left out; None where all are words.
-
-    Raises:
-        ValueError: As there.
+    Most texts are seen to be in order without parsing them.
     """
     if _PLAIN.fullmatch(text):
         return None
@@ -135,18 +104,10 @@ def check_alignment(text: str) -> str | None:
 
 
 def parse_alignment(text: str) -> list[Word]:
-    """Parses ``text_alignment``: "start__WORD__end" tokens, separated by spaces.
+    """Parse a text like "0.15__A__0.42 0.45__SMALL__0.72" into (start, end, word), times in seconds.
 
-    Tokens of fewer or more parts are left out, as in the public code (``run_unit_analysis.py``).
-
-    Args:
-        text: For instance "0.15__A__0.42 0.45__SMALL__0.72".
-
-    Returns:
-        (start, end, word) in seconds.
-
-    Raises:
-        ValueError: The start or end of a token is no number, or infinite.
+    Tokens of fewer or more parts are left out, as in the public code (``run_unit_analysis.py``). Raises ValueError
+    where a start or end is no number, or infinite.
     """
     words = []
     for token in text.split():

@@ -55,7 +55,7 @@ class SoundFolder(SpokenCaptions):
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yields the files of a folder and of those below it, also behind links, but not those that lead back to it."""
+    """Yield the files of a folder and of those below it, also behind links, but not those that lead back to it."""
     for name, folders, files in os.walk(folder, followlinks=True):
         root = Path(name)
         above = {path.resolve() for path in (root, *root.parents) if path.is_relative_to(folder)}

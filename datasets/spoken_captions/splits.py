@@ -1,16 +1,14 @@
 """The three splits of a speech-image job with their loaders: one node of a config."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from config import Deferred, Problem
 from config.limits import BatchSize, Frames, Workers
-from datasets.loading.loader import Loader
 from datasets.loading.rows import OnError
-from datasets.loading.splits import SplitLoaders, split_loader
+from datasets.loading.splits import SplitLoaders
 from datasets.spoken_captions.dataset import SpokenCaptions
 
 Captions = Annotated[Callable[..., SpokenCaptions], Deferred("train", "on_error")]
@@ -61,23 +59,11 @@ class SpeechImageData(SplitLoaders):
     ) -> None:
         self.target_length = target_length
         self.evaluation_target_length = evaluation_target_length or target_length
-        loader = partial(
-            self._loader,
-            on_error=on_error,
-            seed=seed,
-            workers=workers,
-            rank=rank,
-            world=world_size,
-            bucket=bucket,
-            prefetch=prefetch,
-            pin_memory=pin_memory,
-        )
-        super().__init__(loader, train, validation, test, batch_size, evaluation_batch_size)
-
-    def _loader(self, split: str, node: Captions, size: int, **settings: Any) -> Loader:
-        """Build the loader of a split, padded to its length."""
-        length = self.target_length if split == "train" else self.evaluation_target_length
-        return split_loader(split, node, size, target_length=length, **settings)
+        super().__init__(
+            train, validation, test, batch_size, evaluation_batch_size, on_error, seed,
+            (target_length, self.evaluation_target_length), workers=workers, rank=rank, world=world_size,
+            bucket=bucket, prefetch=prefetch, pin_memory=pin_memory,
+        )  # fmt: skip
 
     @staticmethod
     def validate(
@@ -87,23 +73,10 @@ class SpeechImageData(SplitLoaders):
         target_length: int | None,
         evaluation_target_length: int | None = None,
     ) -> Iterator[Problem]:
-        """Refuse datasets whose captions may be longer than what they are padded to (nodes as the config has them).
-
-        Args:
-            train: node of the training pairs.
-            validation: node of the validation pairs.
-            test: node of the test pairs, or None.
-            target_length: frames; None pads to the longest.
-            evaluation_target_length: of validation and test; None: ``target_length``.
-
-        Yields:
-            Key path and message for each split whose captions are too long.
-        """
+        """Refuse datasets whose captions may be longer than what they are padded to (nodes as the config has them)."""
         yield from _too_long({"train": train}, "target_length", target_length)
-        own = evaluation_target_length is not None
-        name, length = (
-            ("evaluation_target_length", evaluation_target_length) if own else ("target_length", target_length)
-        )
+        name = "target_length" if evaluation_target_length is None else "evaluation_target_length"
+        length = target_length if evaluation_target_length is None else evaluation_target_length
         yield from _too_long({"validation": validation, "test": test}, name, length)
 
 
@@ -141,15 +114,7 @@ class HeldOut(SpeechImageData):
 
     @staticmethod
     def validate(pairs: Node, target_length: int | None) -> Iterator[Problem]:
-        """Refuse a dataset whose captions may be longer than what they are padded to.
-
-        Args:
-            pairs: node of the pairs.
-            target_length: frames; None pads to the longest.
-
-        Yields:
-            Key path and message where captions are too long.
-        """
+        """Refuse a dataset whose captions may be longer than what they are padded to."""
         yield from _too_long({"pairs": pairs}, "target_length", target_length)
 
 

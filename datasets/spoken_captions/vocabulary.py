@@ -18,13 +18,9 @@ def words(text: str) -> list[str]:
 
 
 class Vocabulary:
-    """The words of a set of captions, in alphabetical order after the padding and the unknown word.
+    """The words of the captions ``texts``, in alphabetical order after the padding and the unknown word.
 
-    Args:
-        texts: captions.
-
-    Raises:
-        UserError: none of them holds a word.
+    Raises UserError where they hold no word.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -37,11 +33,7 @@ class Vocabulary:
         return len(self.index) + UNKNOWN + 1
 
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Return word indices (B, L) int64, padded with 0, and the number of words of each caption (B,), at least 1.
-
-        Args:
-            texts: B captions.
-        """
+        """Return word indices (B, L) int64 of B captions, padded with 0, and their word counts (B,), at least 1."""
         rows = [[self.index.get(word, UNKNOWN) for word in words(text)] or [UNKNOWN] for text in texts]
         lengths = torch.tensor([len(row) for row in rows])
         tokens = torch.full((len(rows), int(lengths.max())), PADDING)

@@ -1,8 +1,8 @@
 """A dataset of images with written captions: each image at the resolutions of a generator's stages, and one caption.
 
 taoxugit/AttnGAN ``code/datasets.py``: birds are cut out around their box, images scaled to 76 / 64 of the largest
-side, a random square of it taken and mirrored in training. A sample is a dict: ``image_R`` for each resolution R, (3,
-R, R) float32 in [-1, 1]; ``tokens`` (T,) int64 padded with 0 and ``ntokens``; ``class`` and ``index`` int.
+resolution, a random square of it taken and mirrored in training. A sample is a dict: ``image_R`` for each resolution R,
+(3, R, R) float32 in [-1, 1]; ``tokens`` (T,) int64 padded with 0 and ``ntokens``; ``class`` and ``index`` int.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from datasets.loading.rows import OnError, unusable_row
 from datasets.text_image.files import Split, read_split
 
 MARGIN = 76 / 64  # of the scaled image over the square that is cut from it
-HALF_OF_BOX = 0.75  # half the side of a bird's square, as a share of its box's longer edge
+HALF_OF_BOX = 0.75  # half the edge of a bird's square, as a share of its box's longer edge
 
 
 class CaptionedImages(Dataset):
@@ -64,7 +64,7 @@ class CaptionedImages(Dataset):
     ) -> None:
         if not resolutions or list(resolutions) != sorted(set(resolutions)):
             raise ValueError(
-                f"sides is {list(resolutions)}, expected rising resolutions in pixels such as 64, 128, 256"
+                f"resolutions is {list(resolutions)}, expected rising resolutions in pixels such as 64, 128, 256"
             )
         self.content = read_split(folder, split, captions_per_image)
         self.source, self.split, self.on_error = self.content.source, "", on_error
@@ -83,11 +83,7 @@ class CaptionedImages(Dataset):
         return rows_digest(chain(self.content.names, captions), len(self))
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Read one sample.
-
-        Raises:
-            SampleError: its image cannot be used.
-        """
+        """Read one sample; raise SampleError where its image cannot be used."""
         if not 0 <= index < len(self):
             raise IndexError(f"row {index} of {len(self)}")
         tokens, count = self._caption(index)
@@ -100,28 +96,13 @@ class CaptionedImages(Dataset):
         }
 
     def caption(self, index: int, number: int = 0) -> np.ndarray:
-        """Return the words of one caption of an image, as numbers.
-
-        Args:
-            index: of the image.
-            number: of its captions.
-
-        Returns:
-            (n,), all words.
-        """
+        """Return all words (n,) of caption ``number`` of an image, as numbers."""
         return self.content.captions[index * self.content.captions_per_image + number]
 
     def stored_image(self, index: int) -> Image.Image:
-        """Return an image as it is, but for birds cut out around their box.
+        """Return an image as it is (RGB), but for birds cut out around their box.
 
-        Args:
-            index: of the image.
-
-        Returns:
-            RGB.
-
-        Raises:
-            SampleError: it cannot be decoded, or its box lies outside.
+        Raises SampleError where it cannot be decoded, or its box lies outside.
         """
         name = self.content.names[index]
         try:
@@ -140,16 +121,9 @@ class CaptionedImages(Dataset):
         return image.crop(square)
 
     def image_ids(self, rows: Sequence[int]) -> np.ndarray:
-        """Return numbers of some rows' images, equal where the files have the same bytes.
+        """Return numbers (n,) int64 of some rows' images, equal where the files have the same bytes.
 
-        Args:
-            rows: of the dataset.
-
-        Returns:
-            (n,) int64.
-
-        Raises:
-            SampleError: an image cannot be read.
+        Raises SampleError where an image cannot be read.
         """
         return self._image_ids.of(rows)
 
@@ -162,7 +136,7 @@ class CaptionedImages(Dataset):
             raise unusable_row(self, index, name, f"{path}: cannot be read ({error.strerror})") from error
 
     def _images(self, index: int) -> dict[int, Tensor]:
-        """By side."""
+        """Return the images by resolution."""
         v2, largest = transforms(), self.resolutions[-1]
         image = v2.functional.resize(self.stored_image(index), [int(largest * MARGIN)])
         if self.train:
@@ -187,14 +161,9 @@ class CaptionedImages(Dataset):
 
 
 def around(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the square around a box, cut at the image's borders, as published.
+    """Return the square (left, top, right, bottom) around a box (left, top, width, height), as published, in pixels.
 
-    Args:
-        box: (4,) left, top, width, height, pixels.
-        size: width and height of the image, pixels.
-
-    Returns:
-        Left, top, right, bottom.
+    It is cut at the borders of an image of ``size`` (width, height).
     """
     left, top, width, height = (int(value) for value in box)
     half = int(max(width, height) * HALF_OF_BOX)
@@ -203,5 +172,5 @@ def around(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
 
 
 def _in_range(image: Image.Image) -> Tensor:
-    """Pixels (3, R, R) in [-1, 1]."""
+    """Return pixels (3, R, R) in [-1, 1]."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1

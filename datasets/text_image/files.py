@@ -28,11 +28,7 @@ LARGEST = 2**28  # bytes of captions.pickle; COCO's has about 20 million
 
 
 class Captions:
-    """Captions as word numbers, in one block of memory.
-
-    Args:
-        rows: of each caption.
-    """
+    """Captions as word numbers, in one block of memory."""
 
     def __init__(self, rows: list[list[int]]) -> None:
         self._ends = np.cumsum([0, *map(len, rows)])
@@ -42,55 +38,35 @@ class Captions:
         return len(self._ends) - 1
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Word numbers (n,) of one caption; negative numbers are not offered."""
+        """Return the word numbers (n,) of one caption; negative indices are not offered."""
         if not 0 <= index < len(self):
             raise IndexError(f"caption {index} of {len(self)}")
         return self._numbers[self._ends[index] : self._ends[index + 1]]
 
     def lengths(self) -> np.ndarray:
-        """Words of each caption, (n,)."""
+        """Return the number of words of each caption, (n,)."""
         return np.diff(self._ends)
 
 
 @dataclass(frozen=True)
 class CaptionedSplit:
-    """One split.
+    """The names, captions, classes and boxes of one split."""
 
-    Attributes:
-        source: file of the names, for messages.
-        names: of the images.
-        images: folder of the images.
-        captions: of all images, as many of each.
-        captions_per_image: how many that is.
-        classes: (n,) int64.
-        boxes: (n, 4) of the bird: left, top, width, height in pixels; None without.
-        vocabulary: of the numbers.
-    """
-
-    source: Path
-    names: list[str]
-    images: Path
-    captions: Captions
+    source: Path  # file of the names, for messages
+    names: list[str]  # of the images
+    images: Path  # their folder
+    captions: Captions  # of all images, captions_per_image of each
     captions_per_image: int
-    classes: np.ndarray
-    boxes: np.ndarray | None
+    classes: np.ndarray  # (n,) int64
+    boxes: np.ndarray | None  # (n, 4) of the bird: left, top, width, height in pixels; None without
     vocabulary: Vocabulary
 
 
 def read_split(folder: Path, split: Split, captions_per_image: int) -> CaptionedSplit:
-    """Read one split.
+    """Read one split of a ``folder`` as the head of this file describes it; 10 captions an image of birds, 5 of COCO.
 
-    Args:
-        folder: as the head of this file says.
-        split: its name.
-        captions_per_image: 10 of birds, 5 of COCO.
-
-    Returns:
-        Names, captions, classes and boxes.
-
-    Raises:
-        ManifestError: a file is missing, of another form, or does not fit the others.
-        UserError: a pickle is unsafe or damaged.
+    Raises ManifestError for a file that is missing, of another form, or does not fit the others; UserError for a pickle
+    that is unsafe or damaged.
     """
     source = folder / split / "filenames.pickle"
     names = _names(source)
@@ -119,18 +95,9 @@ def read_split(folder: Path, split: Split, captions_per_image: int) -> Captioned
 
 
 def read_vocabulary(folder: Path, captions_per_image: int) -> Vocabulary:
-    """Read the words of ``captions.pickle``, or number those of the texts of both splits.
+    """Read the words of ``captions.pickle`` (or of a ``folder`` that is one), or number those of both splits' texts.
 
-    Args:
-        folder: as the head of this file says; a ``captions.pickle`` itself is one too.
-        captions_per_image: how many captions of each text count.
-
-    Returns:
-        The vocabulary.
-
-    Raises:
-        ManifestError: a file is missing or of another form.
-        UserError: a pickle is unsafe or damaged.
+    ``captions_per_image`` captions of each text count. Raises as :func:`read_split`.
     """
     file = folder if folder.is_file() else folder / "captions.pickle"
     if file.is_file():
@@ -154,7 +121,7 @@ def _names(source: Path) -> list[str]:
 
 
 def _names_there(folder: Path, split: Split) -> list[str]:
-    """Names of a split that is there; one may be missing, as in the public code."""
+    """Read the names of a split that is there; one may be missing, as in the public code."""
     source = folder / split / "filenames.pickle"
     return _names(source) if source.is_file() else []
 
@@ -177,7 +144,7 @@ def _captions(folder: Path, split: Split, each: int) -> tuple[Captions, Vocabula
 
 
 def _from_texts(folder: Path, split: Split, each: int, vocabulary: Vocabulary) -> Captions:
-    """The first captions of each image that hold words."""
+    """Encode the first captions of each image that hold words."""
     rows, short, files = [], [], FileNames()
     for name in _names_there(folder, split):
         lines = _lines(folder, name, files)[:each]
@@ -189,7 +156,7 @@ def _from_texts(folder: Path, split: Split, each: int, vocabulary: Vocabulary) -
 
 
 def _lines(folder: Path, name: str, files: FileNames) -> list[str]:
-    """Lines of an image's captions that hold a word."""
+    """Read the lines of an image's captions that hold a word."""
     file = folder / "text" / f"{name}.txt"
     try:
         text = read_text(Path(files.find(str(file)) or file))
@@ -237,7 +204,7 @@ def _classes(file: Path, count: int) -> np.ndarray:
 
 
 def _boxes(folder: Path, names: list[str]) -> np.ndarray:
-    """Boxes (n, 4) of the images; the lists have a line for each image of all splits."""
+    """Read the boxes (n, 4) of the images; the lists have a line for each image of all splits."""
     file = folder / "bounding_boxes.txt"
     numbers = {name.removesuffix(".jpg"): number for number, name in _table(folder / "images.txt", 2)}
     boxes = {number: box for number, *box in _table(file, 5)}

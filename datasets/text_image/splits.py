@@ -1,7 +1,6 @@
 """Images with written captions to train, choose and report on: one node of a config."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -9,7 +8,7 @@ from pydantic import Field
 from config import Deferred
 from config.limits import BatchSize, Workers
 from datasets.loading.rows import OnError
-from datasets.loading.splits import SplitLoaders, split_loader
+from datasets.loading.splits import SplitLoaders
 from datasets.text_image.dataset import CaptionedImages
 from datasets.text_image.vocabulary import Vocabulary, VocabularyError
 
@@ -52,17 +51,10 @@ class CaptionedData(SplitLoaders):
         world_size: int = 1,
         pin_memory: bool = False,
     ) -> None:
-        loader = partial(
-            split_loader,
-            on_error=on_error,
-            seed=seed,
-            workers=workers,
-            rank=rank,
-            world=world_size,
-            prefetch=prefetch,
-            pin_memory=pin_memory,
-        )
-        super().__init__(loader, train, validation, test, batch_size, evaluation_batch_size)
+        super().__init__(
+            train, validation, test, batch_size, evaluation_batch_size, on_error, seed,
+            workers=workers, rank=rank, world=world_size, prefetch=prefetch, pin_memory=pin_memory,
+        )  # fmt: skip
         for split, other in self.loaders.items():
             if other.dataset.vocabulary.words != self.vocabulary.words:
                 raise VocabularyError(

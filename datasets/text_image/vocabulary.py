@@ -19,30 +19,16 @@ class VocabularyError(UserError, ValueError):
 
 
 def words(caption: str) -> list[str]:
-    """Split a caption as published: lower case, runs of word characters, letters outside ASCII left out of them.
-
-    Args:
-        caption: one line.
-
-    Returns:
-        Its words, of ASCII letters, digits and underscores.
-    """
+    """Split a caption as published: lower case, runs of word characters, letters outside ASCII left out of them."""
     found = WORD.findall(caption.replace(BROKEN, " ").lower())
     plain = (word.encode("ascii", "ignore").decode() for word in found)
     return [word for word in plain if word]
 
 
 class Vocabulary:
-    """Words and their numbers.
+    """Words and their numbers; ``known`` are those of 1, 2, 3 ..., ``words`` all, the padding first.
 
-    Args:
-        known: the words of 1, 2, 3 ...
-
-    Attributes:
-        words: all, the padding first.
-
-    Raises:
-        VocabularyError: there are none, or one is there twice.
+    Raises VocabularyError where there are none, or one is there twice.
     """
 
     def __init__(self, known: Sequence[str]) -> None:
@@ -55,31 +41,14 @@ class Vocabulary:
 
     @classmethod
     def of(cls, captions: Iterable[str]) -> "Vocabulary":
-        """Number the words of captions in the order in which they come first.
-
-        Args:
-            captions: one line each.
-
-        Returns:
-            The vocabulary.
-        """
+        """Number the words of captions in the order in which they come first."""
         return cls(list(dict.fromkeys(word for caption in captions for word in words(caption))))
 
     def __len__(self) -> int:
         return len(self.words)
 
     def encode(self, caption: str) -> list[int]:
-        """Return the numbers of a caption's known words.
-
-        Args:
-            caption: one line.
-
-        Returns:
-            Numbers from 1 on.
-
-        Raises:
-            VocabularyError: no word of it is known.
-        """
+        """Return the numbers, from 1 on, of a caption's known words; raise VocabularyError where none is known."""
         numbers = [self._numbers[word] for word in words(caption) if word in self._numbers]
         if not numbers:
             raise VocabularyError(
