@@ -1,1 +1,1 @@
-"""What the units of a trained speech model stand for: words that a code detects, phones that features tell apart."""
+"""Measure the units of trained speech models: words that codes detect, phones that features tell apart."""

@@ -1,4 +1,4 @@
-"""How well the layers of a trained model tell phones apart: ``python run.py -f resdavenet_vq/abx.yaml``.
+"""Measure how well the layers of a trained model tell phones apart: ``python run.py -f resdavenet_vq/abx.yaml``.
 
 The ABX test of the ZeroSpeech challenges, as the paper of ResDAVEnet-VQ (arXiv:1911.09602) reports it for the layers of
 its models, scored in place by fastabx: all layers are encoded in one pass, and every layer and distance is measured on
@@ -42,7 +42,7 @@ from evaluation.abx.zerospeech import Bitrate, read_features
 from tasks.resdavenet_vq.abx_items import write_world_items
 from tasks.resdavenet_vq.extraction import extract
 from tasks.resdavenet_vq.layers import LOGMEL, SpeechModel, SpeechSource, load_speech
-from tasks.resdavenet_vq.utterances import seconds_heard, sound_seconds, utterance_names
+from tasks.resdavenet_vq.utterances import encoded_seconds, sound_seconds, utterance_names
 from tasks.results import results_folder, write_results
 
 log = logging.getLogger(__name__)
@@ -52,12 +52,7 @@ SAID_NEGATIVE = 0.01  # share of what is below zero from which it is reported
 
 
 class Stored(NamedTuple):
-    """The frames of one layer on disk.
-
-    Attributes:
-        frames: of every utterance that is needed.
-        bitrate: of these utterances, of their whole frames, as dump counts them.
-    """
+    """The frames of one layer on disk, of every utterance that is needed, and their bitrate, counted as dump does."""
 
     frames: FrameFile
     bitrate: Bitrate
@@ -110,16 +105,16 @@ def abx(
     names = _rows_by_name(dataset, name_parts)
     with results_folder(context, run) as folder:
         listed = _items(items, dataset, folder, span)
-        heard = seconds_heard(dataset)
-        listed.check({name: heard[row] for name, row in names.items()}, str(dataset.source))
+        lasting = encoded_seconds(dataset)
+        listed.check({name: lasting[row] for name, row in names.items()}, str(dataset.source))
         triplets = [find_triplets(listed, kind, comparing) for kind in speakers]
         wanted = needed_utterances(triplets)
         if context.dry_run:
             _try(trained, dataset, layers, [names[min(wanted)]])
             return
         with tempfile.TemporaryDirectory(prefix="frames_", dir=folder.path) as scratch:
-            how = {"batch_size": batch_size, "workers": workers}
-            stored = _encode(trained, dataset, layers, {name: names[name] for name in wanted}, Path(scratch), how)
+            rows_of = {name: names[name] for name in wanted}
+            stored = _encode(trained, dataset, layers, rows_of, Path(scratch), batch_size, workers)
             rows = measure(triplets, stored, distances)
         _finish(folder, context, rows, trained.name)
 
@@ -173,7 +168,7 @@ def score_folder(
 
 
 def _texts(folder: Path) -> dict[str, Path]:
-    """Text files of a folder and those below it, by their paths without ending, and by names that only one has."""
+    """Return text files in a folder and below it, by their paths without ending, and by names that only one has."""
     paths = {_name(path.relative_to(folder).with_suffix("").as_posix()): path for path in sorted(folder.rglob("*.txt"))}
     names = Counter(_name(path.stem) for path in paths.values())
     return {_name(path.stem): path for path in paths.values() if names[_name(path.stem)] == 1} | paths
@@ -198,16 +193,7 @@ def _doubt_seconds(listed: Items, lasting: dict[str, float], frame_seconds: floa
 
 
 def measure(triplets: Sequence[Triplets], stored: dict[str, Stored], distances: Sequence[Distance]) -> list[AbxRow]:
-    """Score every layer with every distance on the same triplets, and tell each score as it comes.
-
-    Args:
-        triplets: within and across speakers.
-        stored: the frames of each layer.
-        distances: of frames.
-
-    Returns:
-        A row for each.
-    """
+    """Score every layer with every distance on the same triplets, and log each score as it comes."""
     rows = []
     for layer, (frames, bitrate) in stored.items():
         below = frames.negative / (frames.total or 1)
@@ -233,7 +219,7 @@ def measure(triplets: Sequence[Triplets], stored: dict[str, Stored], distances: 
 
 
 def _rows_by_name(dataset: SpokenCaptions, parts: int) -> dict[str, int]:
-    """Rows by their uttid, and by the names of their sound files, which count where both are names."""
+    """Return rows by their uttid, and by the names of their sound files, which count where both are names."""
     uttids = {normalize("NFC", dataset.record(row).uttid): row for row in range(len(dataset))}
     return uttids | {name: row for row, name in enumerate(utterance_names(dataset, parts))}
 
@@ -252,14 +238,16 @@ def _encode(
     layers: Sequence[str],
     names: dict[str, int],
     scratch: Path,
-    how: dict[str, int],
+    batch_size: int,
+    workers: int,
 ) -> dict[str, Stored]:
     """Encode the utterances that are needed and put their frames on disk."""
     called = defaultdict(list)
     for name, row in names.items():
         called[row].append(name)
     stored = {layer: Stored(FrameFile(scratch / layer, layer), Bitrate()) for layer in layers}
-    for one in extract(model, dataset, layers, whole_frames=True, rows=sorted(called), **how):
+    options = {"whole_frames": True, "rows": sorted(called), "batch_size": batch_size, "workers": workers}
+    for one in extract(model, dataset, layers, **options):
         seconds = sound_seconds(dataset, [one.row], [one.nframes])[0]
         for layer, found in one.layers.items():
             for name in called[one.row]:

@@ -1,12 +1,11 @@
-"""An item file of an embedded world, from its exact phone times: ``python run.py -f resdavenet_vq/abx_items.yaml``."""
+"""Write an item file of a world, from its exact phone times: ``python run.py -f resdavenet_vq/abx_items.yaml``."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import config
 from datasets.spoken_captions.phones import read_phones
-from evaluation.abx.items import AbxError, Item, Span, phone_items
+from evaluation.abx.items import AbxError, Span, phone_items
 from evaluation.abx.items import write_items as write_file
 
 log = logging.getLogger(__name__)
@@ -29,38 +28,11 @@ def write_items(manifest: Path, output: Path, span: Span = "triphone") -> None:
 
 
 def write_world_items(manifest: Path, output: Path, span: Span = "triphone") -> int:
-    """Write the item file of one split of a world and count its items.
-
-    Args:
-        manifest: of a split.
-        output: the item file.
-        span: of an item.
-
-    Returns:
-        How many there are.
-
-    Raises:
-        AbxError: no phone has two neighbours.
-        ManifestError: the manifest cannot be read, or no phones are known of it.
-    """
-    count = write_file(output, world_items(manifest, span))
+    """Write the item file of one split of a world and count its items; an AbxError where there would be none."""
+    spoken = read_phones(manifest)
+    count = write_file(
+        output, (item for one in spoken for item in phone_items(one.uttid, one.speaker, one.phones, span))
+    )
     if count == 0:
         raise AbxError(f"no phone of {manifest} has a phone before and behind it; give a world with longer captions")
     return count
-
-
-def world_items(manifest: Path, span: Span = "triphone") -> Iterator[Item]:
-    """Make the items of one split of a world, in the order of its utterances.
-
-    Args:
-        manifest: of a split.
-        span: of an item.
-
-    Yields:
-        The items; the file of each is the utterance's name.
-
-    Raises:
-        ManifestError: the manifest cannot be read, or no phones are known of it.
-    """
-    for spoken in read_phones(manifest):
-        yield from phone_items(spoken.uttid, spoken.speaker, spoken.phones, span)

@@ -1,4 +1,4 @@
-"""Features of a layer as text, in the layout of ZeroSpeech 2019: ``python run.py -f resdavenet_vq/dump.yaml``.
+"""Dump features of a layer as text, in the layout of ZeroSpeech 2019: ``python run.py -f resdavenet_vq/dump.yaml``.
 
 As ``run_extract_feats_abx.py`` and ``scripts/dump_zs19_abx.sh`` of wnhsu/ResDAVEnet-VQ: a text file for each sound, a
 line for each frame, three decimals; and a zip of them, to be evaluated by the challenge's own programs. The frames
@@ -30,7 +30,7 @@ from evaluation.abx.zerospeech import Bitrate, Submission, write_archive, write_
 from evaluation.report.parts.plots import number
 from tasks.resdavenet_vq.extraction import extract
 from tasks.resdavenet_vq.layers import SpeechSource, load_speech
-from tasks.resdavenet_vq.utterances import frames_heard, sound_seconds, utterance_names
+from tasks.resdavenet_vq.utterances import encoded_frames, sound_seconds, utterance_names
 from tasks.words_by_drawing.synthetic_captions import weights_digest
 
 log = logging.getLogger(__name__)
@@ -92,8 +92,8 @@ def dump(
         missing = [row for row, name in enumerate(names) if not (texts / f"{name}.txt").is_file()]
         if len(missing) < len(names):
             log.info("%d of %d are there from an earlier call", len(names) - len(missing), len(names))
-        how = {"rows": missing, "batch_size": batch_size, "workers": workers}
-        for one in extract(trained, dataset, [layer], whole_frames=True, **how) if missing else ():
+        options = {"whole_frames": True, "rows": missing, "batch_size": batch_size, "workers": workers}
+        for one in extract(trained, dataset, [layer], **options) if missing else ():
             write_features(texts / f"{names[one.row]}.txt", one.layers[layer].features)
         write_whole(output / "metadata.yaml", submission.metadata().encode())
         files = {row: path for row, name in enumerate(names) if (path := texts / f"{name}.txt").is_file()}
@@ -101,7 +101,10 @@ def dump(
         _write_state(output, made_from, summary)
         packed = archive or output.with_name(f"{output.name}.zip")
         write_archive(packed, output, [output / "metadata.yaml", *sorted(files.values())])
-    _tell(summary, packed)
+    say(f"{summary['files']} files, {summary['frames']} frames of {summary['seconds_per_frame']:g} s")
+    rate = f"bitrate {number(summary['bitrate'])} bit/s: {summary['symbols']} symbols of {summary['entropy_bits']:.3f}"
+    say(f"{rate} bits in {summary['sound_seconds']:.1f} s of sound")
+    say(config.short(packed))
 
 
 def _write_state(output: Path, made_from: dict[str, Any], summary: dict[str, Any] | None = None) -> None:
@@ -111,7 +114,7 @@ def _write_state(output: Path, made_from: dict[str, Any], summary: dict[str, Any
 
 def _summary(dataset: SpokenCaptions, files: dict[int, Path]) -> dict[str, Any]:
     """Count what was written; a file that breaks off cannot be there, as each is written whole."""
-    frames = frames_heard(dataset) if files else []
+    frames = encoded_frames(dataset) if files else []
     bitrate = Bitrate()
     durations = sound_seconds(dataset, list(files), [frames[row] for row in files])
     for path, seconds in progress(zip(files.values(), durations, strict=True), len(files), "bitrate"):
@@ -124,14 +127,3 @@ def _summary(dataset: SpokenCaptions, files: dict[int, Path]) -> dict[str, Any]:
         "entropy_bits": round(bitrate.entropy, 6),
         "bitrate": round(bitrate.value, 6),
     }
-
-
-def _tell(summary: dict[str, Any], packed: Path) -> None:
-    lines = (
-        f"{summary['files']} files, {summary['frames']} frames of {summary['seconds_per_frame']:g} s",
-        f"bitrate {number(summary['bitrate'])} bit/s: {summary['symbols']} symbols of {summary['entropy_bits']:.3f} "
-        f"bits in {summary['sound_seconds']:.1f} s of sound",
-        config.short(packed),
-    )
-    for line in lines:
-        say(line)

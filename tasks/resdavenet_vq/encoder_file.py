@@ -1,4 +1,4 @@
-"""A trained speech encoder in two files: its weights as safetensors, and a JSON of what it is and how it was made.
+"""Keep a trained speech encoder in two files: its weights as safetensors, and a JSON of its network and making.
 
 ``python run.py -f resdavenet_vq/export.yaml`` writes both from a training run; ``models/shipped/`` holds the one that
 comes with the project.
@@ -19,17 +19,7 @@ NODE = "speech_encoder"
 
 
 def load_encoder(path: Path) -> nn.Module:
-    """Read a speech encoder that :func:`save_encoder` wrote.
-
-    Args:
-        path: the ``.json``; the ``.safetensors`` lies beside it.
-
-    Returns:
-        The encoder on the CPU.
-
-    Raises:
-        WeightsError: a file is missing, damaged, or of another kind.
-    """
+    """Read a speech encoder from its ``.json`` and the ``.safetensors`` beside it, or raise a WeightsError."""
     card = read_card(path, "give the .json of an exported encoder, or a run folder")
     if not isinstance(card, dict) or not isinstance(card.get(NODE), dict) or "type" not in card[NODE]:
         raise WeightsError(f"{path} does not describe a speech encoder: expected an entry {NODE} with its type.")
@@ -44,15 +34,10 @@ def load_encoder(path: Path) -> nn.Module:
 
 
 def save_encoder(encoder: nn.Module, output: Path, about: dict[str, Any]) -> Path:
-    """Write a speech encoder.
+    """Write a speech encoder, return the file of its weights.
 
-    Args:
-        encoder: the network.
-        output: the ``.json``; the ``.safetensors`` goes beside it.
-        about: how the network is built (``speech_encoder``, a node), and how it was made: plain values.
-
-    Returns:
-        The file of the weights.
+    ``about``, plain values in the ``.json`` beside it, says how it is built (a node ``speech_encoder``) and how it was
+    made.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     weights = output.with_suffix(".safetensors")

@@ -1,4 +1,4 @@
-"""What a report of units shows besides numbers: utterances with their transcripts, words found again, codes cut out."""
+"""Show more of units than numbers: utterances with their transcripts, words found again, codes cut out."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -45,31 +45,19 @@ class Utterances:
         self.codes, self.seconds, self.folder = codes, seconds, folder
 
     def shown(self, row: int) -> ShownUtterance | None:
-        """Draw a whole utterance, and half a second around its middle larger.
-
-        Args:
-            row: of the dataset.
-
-        Returns:
-            What a report shows of it; None where the dataset has no sounds.
-        """
+        """Draw a whole utterance, and half a second around its middle larger; None where the dataset has no sounds."""
         sound = self.dataset.waveform(row)
         if sound is None:
             return None
         length = len(sound) / SAMPLE_RATE
         start = max(0.0, (length - CLOSE) / 2)
         parts = [("the whole utterance", 0.0, length), ("half a second of it", start, min(length, start + CLOSE))]
-        return self._drawn(row, sound, parts if length > 1.5 * CLOSE else parts[:1])
+        return self._shown(row, sound, parts if length > 1.5 * CLOSE else parts[:1])
 
     def with_word(self, keyword: str, most: int) -> list[ShownUtterance]:
         """Draw parts of utterances around a word, of utterances in an order that depends on the word alone.
 
-        Args:
-            keyword: in capitals or not.
-            most: occurrences.
-
-        Returns:
-            What a report shows of each; nothing where the word is not spoken or the dataset has no sounds.
+        Nothing is drawn where the word is not spoken or the dataset has no sounds.
         """
         found = [
             (row, start, end)
@@ -90,23 +78,23 @@ class Utterances:
             if first >= last:  # behind the sound: alignments may be kept as they are
                 continue
             caption = f"{keyword.upper()} from {start:.2f} to {end:.2f} s"
-            shown.append(self._drawn(row, sound, [(caption, first, last)], listened=(first, last)))
+            shown.append(self._shown(row, sound, [(caption, first, last)], cut(sound, first, last)))
         return shown
 
-    def _drawn(
+    def _shown(
         self,
         row: int,
         sound: np.ndarray,
         parts: Sequence[tuple[str, float, float]],
-        listened: tuple[float, float] | None = None,
+        played: np.ndarray | None = None,
     ) -> ShownUtterance:
         record, figures = self.dataset.record(row), []
         for caption, start, end in parts:
             name = f"row_{row}_{start:.2f}_{end:.2f}"
             figure = transcripts(sound, SAMPLE_RATE, self._tiers(row, record.uttid), start, end)
             figures.append((caption, save(figure, self.folder / name)[1]))
-        heard = sound if listened is None else cut(sound, *listened)
-        return ShownUtterance(f"{record.uttid} {record.speaker}".strip(), record.text, heard, SAMPLE_RATE, figures)
+        played = sound if played is None else played
+        return ShownUtterance(f"{record.uttid} {record.speaker}".strip(), record.text, played, SAMPLE_RATE, figures)
 
     def _tiers(self, row: int, uttid: str) -> list[Tier]:
         tiers = [Tier("words", self.words[row])]
@@ -117,16 +105,10 @@ class Utterances:
         ]
 
     def cards(self, layer: str, found: WordDetection, codes: int, snippets: int) -> list[CodeCard]:
-        """Show the codes of a layer that detect a word best, with their longest stretches, one of an utterance.
+        """Show the codes of a layer that detect a word best, the best first, with their longest stretches.
 
-        Args:
-            layer: one of the ``codes``.
-            found: its word detection.
-            codes: shown at most.
-            snippets: of each at most; none where the dataset has no sounds.
-
-        Returns:
-            The best first.
+        ``snippets`` is how many stretches of a code are shown, one of an utterance; none where the dataset has no
+        sounds.
         """
         nearest = found.nearest()
         best = sorted(nearest, key=lambda code: (-nearest[code][0].f1, code))[:codes]
@@ -139,7 +121,7 @@ class Utterances:
         ]
 
     def _stretches(self, layer: str, wanted: set[int]) -> dict[int, list[tuple[float, float, int]]]:
-        """The longest stretch (start, end, row) of each wanted code in each utterance, the longest first."""
+        """Return the longest stretch (start, end, row) of each wanted code in each utterance, the longest first."""
         found: dict[int, list[tuple[float, float, int]]] = {code: [] for code in wanted}
         for row, codes in self.codes[layer].items():
             for start, end, code in code_runs(codes, self.seconds[layer]):
@@ -153,15 +135,15 @@ class Utterances:
             sound = self.dataset.waveform(row)
             if sound is None:
                 return []
-            heard = " ".join(word for first, last, word in self.words[row] if first < end and last > start)
+            spoken = " ".join(word for first, last, word in self.words[row] if first < end and last > start)
             text = f"{self.dataset.record(row).uttid}, {start:.2f} to {end:.2f} s: {self.dataset.record(row).text}"
             around = cut(sound, start - AROUND_CODE, end + AROUND_CODE)
-            snippets.append(Snippet(around, SAMPLE_RATE, heard.lower(), text))
+            snippets.append(Snippet(around, SAMPLE_RATE, spoken.lower(), text))
         return snippets
 
 
 def _one_of_each_row(stretches: list[tuple[float, float, int]]) -> list[tuple[float, float, int]]:
-    """The longest stretch of each row, the longest first; ties by row, then by time."""
+    """Return the longest stretch of each row, the longest first; ties by row, then by time."""
     first: dict[int, tuple[float, float, int]] = {}
     for one in sorted(stretches, key=lambda one: (round(one[0] - one[1], 6), one[2], one[0])):
         first.setdefault(one[2], one)
@@ -169,16 +151,7 @@ def _one_of_each_row(stretches: list[tuple[float, float, int]]) -> list[tuple[fl
 
 
 def cut(sound: np.ndarray, start: float, end: float) -> np.ndarray:
-    """Cut a part out of a sound, faded in and out.
-
-    Args:
-        sound: (N,) float.
-        start: in seconds; before the sound is at its start.
-        end: in seconds; behind the sound is at its end.
-
-    Returns:
-        (n,) float32.
-    """
+    """Cut the part from ``start`` to ``end``, in seconds, out of a sound (N,), faded in and out, within the sound."""
     part = sound[max(0, round(start * SAMPLE_RATE)) : max(0, round(end * SAMPLE_RATE))].astype(np.float32)
     edge = min(round(FADE * SAMPLE_RATE), len(part) // 2)
     if edge:

@@ -1,4 +1,4 @@
-"""Features and codes of every utterance of a dataset, as a trained speech model makes them of that utterance alone.
+"""Extract features and codes of every utterance, as a trained speech model makes them of that utterance alone.
 
 No utterance is padded: only utterances of exactly the same number of frames are encoded together, so that nothing
 depends on the batch size but the last bits of sums. The convolutions of these networks do see what lies behind an
@@ -27,12 +27,9 @@ from tasks.resdavenet_vq.layers import Layer, SpeechModel
 
 
 class Frames(NamedTuple):
-    """A layer's frames of one utterance, as far as they were asked for.
+    """A layer's ``features`` (T', C) float32 and ``codes`` (T',) int64 of one utterance, as far as they were asked for.
 
-    Attributes:
-        features: (T', C) float32, or None.
-        codes: (T',) int64, or None.
-        seconds: that each frame covers; frame t begins at ``t * seconds``.
+    Frame t begins at ``t * seconds``.
     """
 
     features: np.ndarray | None
@@ -41,13 +38,7 @@ class Frames(NamedTuple):
 
 
 class Utterance(NamedTuple):
-    """One utterance.
-
-    Attributes:
-        row: of the dataset.
-        nframes: T, of its log-mels.
-        layers: frames by the layer's name.
-    """
+    """One utterance: its row of the dataset, the T of its log-mels, and frames by the layer's name."""
 
     row: int
     nframes: int
@@ -66,28 +57,13 @@ def extract(
     batch_size: int = 16,
     workers: int = 0,
 ) -> Iterator[Utterance]:
-    """Encode utterances, the longest first.
+    """Encode utterances, the longest first, all ``layers`` of each in one pass (``logmel`` is the input itself).
 
-    Args:
-        model: the speech model.
-        dataset: of the utterances; without images it loads faster.
-        layers: names of layers, ``logmel`` for the input itself; all are computed in one pass.
-        features: whether features are wanted.
-        codes: whether codes are wanted.
-        whole_frames: keep ``floor(T / pooling)`` frames, at least one, as the published ABX features; otherwise every
-            frame, also a last one that the utterance fills only partly, as the published unit analysis.
-        rows: of the dataset; all by default.
-        batch_size: utterances encoded together at most, all of the same length.
-        workers: loading processes.
-
-    Yields:
-        Each utterance once with its row; those that cannot be read are left out where the dataset's ``on_error`` is
-        ``skip`` (``dataset.skipped`` says which).
-
-    Raises:
-        LayerError: the model lacks a layer, or a layer has no codes though they are wanted.
-        SampleError: an utterance cannot be read and the dataset's ``on_error`` is ``error``, or a layer of one is not
-            finite.
+    ``batch_size`` utterances of the same length are encoded together at most. ``whole_frames`` keeps ``floor(T /
+    pooling)`` frames, at least one, as the published ABX features; otherwise every frame stays, also a last one that
+    the utterance fills only partly, as in the published unit analysis. Utterances that cannot be read are left out
+    where the dataset's ``on_error`` is ``skip`` (``dataset.skipped`` says which), else they raise a SampleError, as
+    layers that are not finite.
     """
     model.check(layers, codes)
     loader = _SameLengths(dataset, rows, batch_size, workers)
@@ -102,23 +78,9 @@ def extract(
                 yield Utterance(row, length, {n: _asked(f, features, codes) for n, f in kept.items()})
 
 
-def extract_all(model: SpeechModel, dataset: SpokenCaptions, layers: Sequence[str], **how: Any) -> list[Utterance]:
-    """Encode utterances and keep them, in the order of their rows.
-
-    Args:
-        model: the speech model.
-        dataset: of the utterances.
-        layers: names of layers.
-        **how: the keywords of :func:`extract`.
-
-    Returns:
-        The utterances; rows that could not be read are missing.
-
-    Raises:
-        LayerError: as :func:`extract`.
-        SampleError: as :func:`extract`.
-    """
-    return sorted(extract(model, dataset, layers, **how), key=lambda utterance: utterance.row)
+def extract_all(model: SpeechModel, dataset: SpokenCaptions, layers: Sequence[str], **options: Any) -> list[Utterance]:
+    """Encode utterances as :func:`extract` does and return them in the order of their rows."""
+    return sorted(extract(model, dataset, layers, **options), key=lambda utterance: utterance.row)
 
 
 def _frames(model: SpeechModel, name: str, layer: Layer, position: int, length: int, whole: bool) -> Frames:
@@ -147,7 +109,7 @@ def _asked(frames: Frames, features: bool, codes: bool) -> Frames:
 
 
 def _log_mels(batch: dict[str, Any], device: torch.device) -> tuple[Tensor, Tensor]:
-    """The batch's log-mels (B, 40, T) on the device and its frame counts (B,) on the CPU."""
+    """Return the batch's log-mels (B, 40, T) on the device and its frame counts (B,) on the CPU."""
     if "mel" in batch:
         return batch["mel"].to(device, non_blocking=True), batch["nframes"]
     names = ("waveform", "nsamples", "start", "nframes")
@@ -155,43 +117,23 @@ def _log_mels(batch: dict[str, Any], device: torch.device) -> tuple[Tensor, Tens
 
 
 class _SameLengths(Loader):
-    """Batches of utterances that are equally long, the longest first.
-
-    Args:
-        dataset: what is loaded.
-        rows: of the dataset, or None for all.
-        batch_size: utterances at most.
-        workers: loading processes.
-    """
+    """Batches of utterances that are equally long, the longest first."""
 
     def __init__(self, dataset: SpokenCaptions, rows: Sequence[int] | None, batch_size: int, workers: int) -> None:
         super().__init__(dataset, batch_size, seed=0, train=False, workers=workers, pad_multiple=1)
         chosen = np.arange(len(dataset)) if rows is None else np.asarray(rows, dtype=np.int64)
         lengths = dataset.lengths()[chosen]
         lengths = lengths if dataset.max_frames is None else lengths.clip(max=dataset.max_frames)
-        self._batches = [
-            part.tolist()
-            for length in np.unique(lengths)[::-1]
-            for part in _parts(chosen[lengths == length], batch_size)
-        ]
+        self._batches: list[list[int]] = []
+        for length in np.unique(lengths)[::-1]:
+            equal = chosen[lengths == length].tolist()
+            self._batches += [equal[first : first + batch_size] for first in range(0, len(equal), batch_size)]
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches."""
+        """Number of batches."""
         return len(self._batches)
 
     def order(self, epoch: int) -> list[list[int]]:  # noqa: ARG002  evaluation has one order
-        """Rows of every batch.
-
-        Args:
-            epoch: does not matter.
-
-        Returns:
-            One list of rows a batch.
-        """
+        """Return the rows of every batch."""
         return self._batches
-
-
-def _parts(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Yield at most ``size`` rows at a time."""
-    yield from (rows[first : first + size] for first in range(0, len(rows), size))

@@ -1,4 +1,4 @@
-"""A trained speech encoder and its layers, from a run folder or from a published experiment of ResDAVEnet-VQ.
+"""Load a trained speech encoder and its layers, from a run folder or from a published experiment of ResDAVEnet-VQ.
 
 Shape letters: B utterances, C channels of a layer, T frames of 10 ms, T' frames of a layer.
 """
@@ -20,7 +20,7 @@ from models.resdavenet import MEL_BINS, STAGES, ResDavenet
 from models.resdavenet_vq import ResDavenetVq
 from published import load_published
 from tasks.resdavenet_vq.encoder_file import load_encoder
-from tasks.speech_image.trained import ModelError, build_encoder, run_config
+from tasks.speech_image.trained import build_encoder, run_config
 
 log = logging.getLogger(__name__)
 LOGMEL, OUTPUT = "logmel", "output"
@@ -52,15 +52,7 @@ class SpeechSource:
 
     @staticmethod
     def validate(run: Path | None, published: Path | None) -> Iterator[Problem]:
-        """Refuse both places, and none.
-
-        Args:
-            run: a run folder or checkpoint.
-            published: a published experiment.
-
-        Yields:
-            Key path and message where not exactly one is given.
-        """
+        """Yield the error of two sources, or none."""
         if (run is None) == (published is None):
             found = "none" if run is None else "both"
             yield "run", f"found {found} of run and published; expected exactly one: a run folder, or an experiment"
@@ -70,13 +62,12 @@ class SpeechSource:
 class SpeechModel:
     """A speech encoder in evaluation mode whose layers can be had; None has the log-mels alone.
 
+    Weights with NaN or infinity, which a quantiser would hide, are a UserError.
+
     Attributes:
         speech: (B, 40, T), frames to SpeechMaps.
         device: where it is.
-        name: what it is called in reports and messages.
-
-    Raises:
-        UserError: the weights hold NaN or infinity, which a quantiser would hide.
+        name: what reports and messages call it.
     """
 
     speech: nn.Module | None
@@ -100,7 +91,7 @@ class SpeechModel:
         return {} if self.speech is None else {"speech": self.speech}
 
     def layers(self) -> list[str]:
-        """Names of all layers, the lowest first: ``logmel`` is the input itself."""
+        """Return the names of all layers, the lowest first: ``logmel`` is the input itself."""
         if self.speech is None:
             return [LOGMEL]
         if isinstance(self.speech, ResDavenetVq):
@@ -110,19 +101,11 @@ class SpeechModel:
         return [LOGMEL, OUTPUT]
 
     def quantised(self) -> list[str]:
-        """Names of the layers that have codes, the lowest first."""
+        """Return the names of the layers that have codes, the lowest first."""
         return [*self.speech.quantizers] if isinstance(self.speech, ResDavenetVq) else []
 
     def check(self, layers: Sequence[str], codes: bool = False) -> None:
-        """Refuse layers that there are not.
-
-        Args:
-            layers: names.
-            codes: whether their codes are wanted.
-
-        Raises:
-            LayerError: the model lacks one, or one has no codes; the message lists those that there are.
-        """
+        """Raise a LayerError that lists the layers there are, where one is missing, or has no codes though wanted."""
         known, quantised = self.layers(), self.quantised()
         if codes and not quantised:
             raise LayerError(
@@ -137,14 +120,9 @@ class SpeechModel:
 
     @torch.no_grad()
     def encode(self, layers: Sequence[str], mel: Tensor) -> dict[str, Layer]:
-        """Return what leaves some layers, computed together.
+        """Return features (B, C, T') of some layers of ``mel`` (B, 40, T) in dB, and codes (B, T') int64 or None.
 
-        Args:
-            layers: names that :meth:`check` accepts.
-            mel: (B, 40, T) in dB, every frame valid.
-
-        Returns:
-            Features (B, C, T') of each layer, and codes (B, T') int64 of those that are quantised, else None.
+        The layers are computed together; every frame of ``mel`` is valid.
         """
         wanted, found = set(layers), {}
         for name, layer in self._outputs(mel.to(self.device)):
@@ -171,9 +149,6 @@ class SpeechModel:
         """Return how many frames of 10 ms each frame of a layer covers, whatever the length of the utterance.
 
         Published code takes ``round(T / T')`` of the utterance at hand, which is the same but for very short ones.
-
-        Args:
-            layer: a name that :meth:`check` accepts.
         """
         if layer not in self._poolings:
             silence = torch.full((1, MEL_BINS, PROBE), -80.0)
@@ -190,18 +165,9 @@ class SpeechModel:
 
 
 def load_speech(source: SpeechSource | None, device: torch.device) -> SpeechModel:
-    """Load a trained speech encoder.
+    """Load a trained speech encoder; without a source its only layer is the log-mels.
 
-    Args:
-        source: where from; None for a model whose only layer is the log-mels.
-        device: where to.
-
-    Returns:
-        The model.
-
-    Raises:
-        ModelError: the run is none of this project or reads text.
-        UserError: weights are missing, damaged, or of another network.
+    Weights that are missing, damaged or of another network are a UserError; so is a run of another project or of text.
     """
     if source is None:
         return SpeechModel(None, device, "the input alone")
@@ -220,8 +186,5 @@ def load_speech(source: SpeechSource | None, device: torch.device) -> SpeechMode
 
 
 def _name(path: Path) -> str:
-    """What a folder, or a checkpoint in the folder of checkpoints below it, is called."""
+    """Return the name of a folder, or of a checkpoint with that of the run above its folder of checkpoints."""
     return path.name if path.is_dir() else f"{path.absolute().parent.parent.name}/{path.name}"
-
-
-__all__ = ["LOGMEL", "OUTPUT", "LayerError", "ModelError", "SpeechModel", "SpeechSource", "load_speech"]

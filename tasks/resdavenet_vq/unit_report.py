@@ -1,4 +1,4 @@
-"""What the units of trained models are: ``python run.py -f resdavenet_vq/units.yaml``.
+"""Report what the units of trained models are: ``python run.py -f resdavenet_vq/units.yaml``.
 
 The notebook of wnhsu/ResDAVEnet-VQ (``run_evaluations.ipynb``) as a report: time-aligned transcripts of words, phones
 and codes above the spectrogram, how well the codes of several models and layers detect words, and for each code the
@@ -9,7 +9,6 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from pydantic import NonNegativeInt, PositiveInt
 
 from common import distributed
@@ -18,6 +17,7 @@ from config.limits import BatchSize, Workers
 from datasets.loading.rows import OnError
 from datasets.spoken_captions.dataset import SpokenCaptions
 from datasets.spoken_captions.phones import phones_known, read_phones
+from datasets.spoken_captions.records import Word
 from datasets.spoken_captions.splits import Captions
 from engine.context import Context
 from engine.run_folder import RunSettings
@@ -25,15 +25,13 @@ from evaluation.report.unit_plots import precision_recall, save, words_above
 from evaluation.report.units import codes_section, figures_section, utterances_section
 from evaluation.word_detection.detect import Detecting, WordDetection
 from tasks.resdavenet_vq.examples import Utterances
-from tasks.resdavenet_vq.extraction import Utterance
-from tasks.resdavenet_vq.layers import SpeechModel, SpeechSource, load_speech
+from tasks.resdavenet_vq.layers import SpeechSource, load_speech
 from tasks.resdavenet_vq.word_detection import (
     DRY_ROWS,
-    Alignments,
     BadAlignments,
-    measured,
+    CodedSpeech,
+    encode_speech,
     usable_alignments,
-    utterances_with_codes,
 )
 from tasks.results import results_folder, write_results
 
@@ -97,55 +95,39 @@ def unit_report(
         words = dict(list(words.items())[:DRY_ROWS])
     if phones and not phones_known(dataset.source):
         raise UserError(f"there are no phone times beside {dataset.source}, a world has them; set phones=false")
-    spoken = {one.uttid: one.phones for one in read_phones(dataset.source)} if phones else {}
+    times = {one.uttid: one.phones for one in read_phones(dataset.source)} if phones else {}
     with results_folder(context, run) as folder:
-        found: dict[str, dict[str, WordDetection]] = {}
-        first: list[Utterance] = []
-        for name, model in trained.items():
-            wanted = layers or model.quantised()
-            encoded = utterances_with_codes(model, dataset, wanted, list(words), batch_size, workers)
-            found[name] = measured(model, wanted, encoded, words, how, bad_alignments != "keep")
-            first = first or encoded
+        coded = {
+            name: encode_speech(model, dataset, layers or model.quantised(), words, batch_size, workers)
+            for name, model in trained.items()
+        }
+        found = {name: one.detected(how, bad_alignments != "keep") for name, one in coded.items()}
         log.info("drawing utterances and codes")
         figures = folder.path / "figures"
-        name, model = next(iter(trained.items()))
-        examples = _examples(dataset, words, spoken, model, list(found[name]), first, figures)
-        heard = [(f"“{word}”", utterances_section(examples.with_word(word, occurrences)) or _unheard(examples, word))
-                 for word in keywords]  # fmt: skip
-        covered = [(f"Codes of {layer} ({name})", codes_section(examples.cards(layer, one, codes, snippets)))
-                   for layer, one in found[name].items()]  # fmt: skip
+        name, first = next(iter(coded.items()))
+        examples = _examples(dataset, first, times, figures)
         sections = [
-            (f"Utterances and their units ({name})", _drawn(examples, shown)),
-            *heard,
+            (f"Utterances and their units ({name})", _first_shown(examples, shown)),
+            *((f"“{word}”", _with_word(examples, word, occurrences)) for word in keywords),
             ("Words that codes detect", figures_section(compared(found, how.top, figures))),
-            *covered,
+            *(
+                (f"Codes of {layer} ({name})", codes_section(examples.cards(layer, one, codes, snippets)))
+                for layer, one in found[name].items()
+            ),
         ]
+        metrics = {
+            f"{name}/{layer}/{metric}": value
+            for name, of_model in found.items()
+            for layer, one in of_model.items()
+            for metric, value in one.metrics().items()
+        }
         names = ", ".join(model.name for model in trained.values())
         shown_sections = [(title, html) for title, html in sections if html]
-        write_results(folder, context, "units", left_out | _metrics(found), shown_sections, weights=names)
-
-
-def _metrics(found: Mapping[str, Mapping[str, WordDetection]]) -> dict[str, float]:
-    """Put the numbers of all models and layers together."""
-    return {
-        f"{name}/{layer}/{metric}": value
-        for name, of_model in found.items()
-        for layer, one in of_model.items()
-        for metric, value in one.metrics().items()
-    }
+        write_results(folder, context, "units", left_out | metrics, shown_sections, weights=names)
 
 
 def compared(found: Mapping[str, Mapping[str, WordDetection]], top: int, folder: Path) -> list[tuple[str, Path]]:
-    """Draw the layers of all models in one figure each way.
-
-    Args:
-        found: word detection by model and layer.
-        top: words of each in the scatter.
-        folder: for PNG and SVG files.
-
-    Returns:
-        What each figure shows, and its SVG file.
-    """
+    """Draw the layers of all models in one figure each way; return what each figure shows, and its SVG file."""
     best = {
         f"{name} {layer}": [(word.f1, word.precision, word.recall) for word in one.words()]
         for name, of_model in found.items()
@@ -155,36 +137,29 @@ def compared(found: Mapping[str, Mapping[str, WordDetection]], top: int, folder:
     return [
         (
             "precision and recall of each word's best code",
-            _svg(precision_recall(best, top), folder / "precision_recall"),
+            save(precision_recall(best, top), folder / "precision_recall")[1],
         ),
-        ("words whose best code has at least this F1", _svg(words_above(scores), folder / "words_above")),
+        ("words whose best code has at least this F1", save(words_above(scores), folder / "words_above")[1]),
     ]
 
 
-def _svg(figure: Figure, stem: Path) -> Path:
-    return save(figure, stem)[1]
-
-
 def _examples(
-    dataset: SpokenCaptions,
-    words: Alignments,
-    phones: Mapping[str, list[tuple[float, float, str]]],
-    model: SpeechModel,
-    layers: list[str],
-    encoded: list[Utterance],
-    folder: Path,
+    dataset: SpokenCaptions, coded: CodedSpeech, phones: Mapping[str, list[Word]], folder: Path
 ) -> Utterances:
-    codes = {layer: {one.row: one.layers[layer].codes for one in encoded} for layer in layers}
-    kept = {one.row: words[one.row] for one in encoded}
-    return Utterances(dataset, kept, phones, codes, {layer: model.seconds(layer) for layer in layers}, folder)
+    codes = {layer: {one.row: one.layers[layer].codes for one in coded.utterances} for layer in coded.layers}
+    words = {one.row: coded.words[one.row] for one in coded.utterances}
+    return Utterances(dataset, words, phones, codes, {layer: coded.model.seconds(layer) for layer in codes}, folder)
 
 
-def _drawn(examples: Utterances, count: int) -> str:
-    """The first utterances, or a note where there is nothing to hear."""
-    drawn = [examples.shown(row) for row in list(examples.words)[:count]]
-    return utterances_section([one for one in drawn if one is not None]) if None not in drawn else SILENT
+def _first_shown(examples: Utterances, count: int) -> str:
+    """Return the first utterances, or a note where there is no sound."""
+    shown = [examples.shown(row) for row in list(examples.words)[:count]]
+    return utterances_section([one for one in shown if one is not None]) if None not in shown else SILENT
 
 
-def _unheard(examples: Utterances, word: str) -> str:
+def _with_word(examples: Utterances, word: str, occurrences: int) -> str:
+    """Return occurrences of a word, or a note where it is not spoken or there is no sound."""
+    if found := examples.with_word(word, occurrences):
+        return utterances_section(found)
     spoken = any(one[2].upper() == word.upper() for words in examples.words.values() for one in words)
     return SILENT if spoken else '<p class="note">Not spoken in these utterances.</p>'

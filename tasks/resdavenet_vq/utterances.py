@@ -1,4 +1,4 @@
-"""What the utterances of a dataset are called in item files and in dumped features, and how long they are."""
+"""Name the utterances of a dataset for item files and dumped features, and say how long they are."""
 
 from collections.abc import Sequence
 from unicodedata import normalize
@@ -13,16 +13,8 @@ from tasks.resdavenet_vq.layers import FRAME_SECONDS
 def utterance_names(dataset: SpokenCaptions, parts: int = 1) -> list[str]:
     """Name every utterance by its sound file, without ending; by its uttid where it has none.
 
-    Args:
-        dataset: of the utterances.
-        parts: how many parts of the path make the name, joined by ``_``: 1 is the file alone (``output_name_level`` of
-            wnhsu/ResDAVEnet-VQ ``run_extract_feats_abx.py``).
-
-    Returns:
-        A name for each row.
-
-    Raises:
-        UserError: two utterances have the same name.
+    ``parts`` of the file's path make the name, joined by ``_``: 1 is the file alone (``output_name_level`` of
+    wnhsu/ResDAVEnet-VQ ``run_extract_feats_abx.py``). Two utterances of the same name are a UserError.
     """
     rows: dict[str, int] = {}
     for row in range(len(dataset)):
@@ -39,46 +31,23 @@ def utterance_names(dataset: SpokenCaptions, parts: int = 1) -> list[str]:
     return list(rows)
 
 
-def seconds_heard(dataset: SpokenCaptions) -> list[float]:
-    """How much of each utterance a model hears, in seconds to the last begun 10 ms; infinity where nobody knows.
-
-    Args:
-        dataset: of the utterances; ``max_frames`` cuts them.
-
-    Returns:
-        Seconds for each row.
-    """
-    return [FRAME_SECONDS * count if count else float("inf") for count in frames_heard(dataset)]
+def encoded_seconds(dataset: SpokenCaptions) -> list[float]:
+    """Return the seconds of each utterance that a model encodes, to the last begun 10 ms; infinity if unknown."""
+    return [FRAME_SECONDS * count if count else float("inf") for count in encoded_frames(dataset)]
 
 
-def frames_heard(dataset: SpokenCaptions) -> list[int]:
-    """How many frames of each utterance a model hears; 0 where nobody knows.
-
-    Args:
-        dataset: of the utterances; ``max_frames`` cuts them.
-
-    Returns:
-        Frames of 10 ms for each row.
-    """
+def encoded_frames(dataset: SpokenCaptions) -> list[int]:
+    """Return the frames of each utterance that a model encodes, ``max_frames`` at most; 0 where nobody knows."""
     frames = dataset.lengths()
     return (frames if dataset.cut_at() is None else frames.clip(max=dataset.cut_at())).tolist()
 
 
 def sound_seconds(dataset: SpokenCaptions, rows: Sequence[int], nframes: Sequence[int]) -> list[float]:
-    """How long recordings are, from their headers; from their frames where there is no file, or where it is cut.
-
-    Args:
-        dataset: of the utterances.
-        rows: of the dataset.
-        nframes: of each, as they were encoded.
-
-    Returns:
-        Seconds for each of ``rows``.
-    """
-    heard = []
+    """Return the seconds of recordings, from their headers; from ``nframes`` where there is no file, or it is cut."""
+    found = []
     for row, frames in zip(rows, nframes, strict=True):
         path = dataset.record(row).audio_path
         seconds = count_samples(path) / SAMPLE_RATE if path is not None else 0.0
         begun = FRAME_SECONDS * frames
-        heard.append(seconds if 0 < seconds <= begun else begun)
-    return heard
+        found.append(seconds if 0 < seconds <= begun else begun)
+    return found

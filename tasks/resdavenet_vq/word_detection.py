@@ -1,11 +1,11 @@
-"""Which words the codes of a trained model detect: ``python run.py -f resdavenet_vq/word_detection.yaml``.
+"""Find the words that the codes of a trained model detect: ``python run.py -f resdavenet_vq/word_detection.yaml``.
 
 The unit analysis of ResDAVEnet-VQ (arXiv:1911.09602; wnhsu/ResDAVEnet-VQ ``run_unit_analysis.py``): every utterance is
 encoded, and its codes are held against its time-aligned words.
 """
 
 import logging
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import PositiveInt
@@ -78,126 +78,63 @@ def word_detection(
     if context.dry_run:
         alignments = dict(list(alignments.items())[:DRY_ROWS])
     with results_folder(context, run) as folder:
-        encoded = utterances_with_codes(trained, dataset, wanted, list(alignments), batch_size, workers)
-        metrics: dict[str, float] = {"utterances": len(encoded), **left_out}
+        coded = encode_speech(trained, dataset, wanted, alignments, batch_size, workers)
+        metrics: dict[str, float] = {"utterances": len(coded.utterances), **left_out}
         if on_error == "skip":
-            metrics["utterances_unreadable"] = len(alignments) - len(encoded)
-        found = measured(trained, wanted, encoded, alignments, how, bad_alignments != "keep")
-        chance = by_chance(trained, wanted, encoded, alignments, how)
+            metrics["utterances_unreadable"] = len(alignments) - len(coded.utterances)
+        found = coded.detected(how, bad_alignments != "keep")
+        chance = {layer: chance_of_words(*coded.of(layer), how) for layer in wanted if len(coded.utterances) > 1}
+        names = [dataset.record(one.row).uttid for one in coded.utterances]
         for layer in wanted:
             write_word_tables(folder.path, layer, found[layer], show)
             write_unit_tables(folder.path, layer, found[layer], trained.code_norms(layer))
-            heard = _heard(trained, layer, encoded, alignments)
-            names = [dataset.record(one.row).uttid for one in encoded]
-            write_alignments(folder.path / f"alignments_{layer}.jsonl", names, *heard)
+            write_alignments(folder.path / f"alignments_{layer}.jsonl", names, *coded.of(layer))
             metrics |= {f"{layer}/{name}": value for name, value in found[layer].metrics().items()}
-            if layer in chance:  # how often things come is as without it
+            if layer in chance:  # the counts are those of the words themselves
                 chance_metrics = chance[layer].metrics().items()
                 metrics |= {f"{layer}/chance/{name}": value for name, value in chance_metrics if "f1" in name}
         sections = [words_section(one, layer, show, chance=chance.get(layer)) for layer, one in found.items()]
         write_results(folder, context, "words that codes detect", metrics, sections, weights=trained.name)
 
 
-def utterances_with_codes(
-    model: SpeechModel, dataset: SpokenCaptions, layers: list[str], rows: list[int], batch_size: int, workers: int
-) -> list[Utterance]:
-    """Encode utterances and keep their codes.
+class CodedSpeech(NamedTuple):
+    """Utterances with the codes that some layers of a model give them, and their words by row."""
 
-    Args:
-        model: the speech model.
-        dataset: of the utterances.
-        layers: quantised ones.
-        rows: of the dataset.
-        batch_size: utterances encoded at a time at most.
-        workers: loading processes.
+    model: SpeechModel
+    layers: list[str]
+    utterances: list[Utterance]
+    words: Alignments
 
-    Returns:
-        Those that could be read, in the order of their rows.
+    def of(self, layer: str) -> tuple[list[np.ndarray], list[list[Word]], float]:
+        """Return codes (T',) and words of each utterance, and the seconds that a code of a layer covers."""
+        codes = [one.layers[layer].codes for one in self.utterances]
+        return codes, [self.words[one.row] for one in self.utterances], self.model.seconds(layer)
 
-    Raises:
-        UserError: none could be read.
-    """
-    log.info("encoding %d utterances of %s", len(rows), config.short(dataset.source))
-    how = {"rows": rows, "batch_size": batch_size, "workers": workers}
-    encoded = extract_all(model, dataset, layers, features=False, codes=True, **how)
+    def detected(self, how: Detecting, checked: bool) -> dict[str, WordDetection]:
+        """Hold the codes of every layer against the words; ``checked`` refuses words behind an utterance's codes."""
+        return {layer: detect_words(*self.of(layer), how, checked) for layer in self.layers}
+
+
+def encode_speech(
+    model: SpeechModel, dataset: SpokenCaptions, layers: list[str], words: Alignments, batch_size: int, workers: int
+) -> CodedSpeech:
+    """Encode the utterances whose words are given and keep the codes of those that can be read; none is a UserError."""
+    log.info("encoding %d utterances of %s", len(words), config.short(dataset.source))
+    options = {"rows": list(words), "batch_size": batch_size, "workers": workers}
+    encoded = extract_all(model, dataset, layers, features=False, codes=True, **options)
     if not encoded:
-        raise UserError(f"none of {len(rows)} utterances of {dataset.source} could be used; mend the files")
-    return encoded
-
-
-def measured(
-    model: SpeechModel,
-    layers: list[str],
-    encoded: list[Utterance],
-    words: Alignments,
-    how: Detecting,
-    checked: bool = True,
-) -> dict[str, WordDetection]:
-    """Hold the codes of some layers against words.
-
-    Args:
-        model: that made the codes.
-        layers: quantised ones.
-        encoded: utterances with the codes of these layers.
-        words: of their rows.
-        how: what counts as a detection.
-        checked: whether words behind the codes of an utterance are refused.
-
-    Returns:
-        The measured pairs by layer.
-
-    Raises:
-        WordDetectionError: an alignment runs past its codes.
-    """
-    return {layer: detect_words(*_heard(model, layer, encoded, words), how, checked) for layer in layers}
-
-
-def by_chance(
-    model: SpeechModel, layers: list[str], encoded: list[Utterance], words: Alignments, how: Detecting
-) -> dict[str, WordDetection]:
-    """Hold the codes of other utterances against words (:func:`evaluation.word_detection.detect.chance_of_words`).
-
-    Args:
-        model: that made the codes.
-        layers: quantised ones.
-        encoded: utterances with the codes of these layers.
-        words: of their rows.
-        how: what counts as a detection.
-
-    Returns:
-        The measured pairs by layer; nothing of a single utterance, which has no other.
-    """
-    if len(encoded) < 2:
-        return {}
-    return {layer: chance_of_words(*_heard(model, layer, encoded, words), how) for layer in layers}
-
-
-def _heard(
-    model: SpeechModel, layer: str, encoded: list[Utterance], words: Alignments
-) -> tuple[list[np.ndarray], list[list[Word]], float]:
-    """Codes and words of each utterance, and the seconds that a code covers."""
-    codes = [one.layers[layer].codes for one in encoded]
-    return codes, [words[one.row] for one in encoded], model.seconds(layer)
+        raise UserError(f"none of {len(words)} utterances of {dataset.source} could be used; mend the files")
+    return CodedSpeech(model, layers, encoded, words)
 
 
 def usable_alignments(
     dataset: SpokenCaptions, most: int | None, bad: BadAlignments
 ) -> tuple[Alignments, dict[str, float]]:
-    """Return the word alignments of the first utterances of a dataset, those that there are and that fit their sound.
+    """Return the words by row of the first ``most`` utterances, where they fit their sound, and counts of the others.
 
-    Of an utterance that the dataset cuts, the words behind the cut are left out, unless bad ones are kept too.
-
-    Args:
-        dataset: of the utterances.
-        most: how many utterances are looked at; all when None.
-        bad: what happens to an alignment that does not fit.
-
-    Returns:
-        Words by row, and how many utterances and words were left out, by name.
-
-    Raises:
-        UserError: no utterance has an alignment.
-        ManifestError: some do not fit, and bad is ``error``; the message lists the first ten.
+    Of an utterance that the dataset cuts, the words behind the cut are left out, unless bad ones are kept too. Where
+    ``bad`` is ``error``, alignments that do not fit are a ManifestError that lists the first ten; no alignment at all
+    is a UserError.
     """
     count = min(len(dataset), most or len(dataset))
     given = {row: words for row in range(count) if (words := dataset.record(row).alignment)}

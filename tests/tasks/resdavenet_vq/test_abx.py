@@ -18,7 +18,7 @@ from tasks.resdavenet_vq.abx import _texts, abx, score_folder
 from tasks.resdavenet_vq.abx_items import write_items
 from tasks.resdavenet_vq.extraction import extract_all
 from tasks.resdavenet_vq.layers import LayerError, SpeechSource, load_speech
-from tasks.resdavenet_vq.utterances import seconds_heard, sound_seconds, utterance_names
+from tasks.resdavenet_vq.utterances import encoded_seconds, sound_seconds, utterance_names
 
 LAYERS = ["logmel", "conv2", "quant2", "quant3"]
 
@@ -119,7 +119,7 @@ def test_the_item_file_of_a_world(world, tmp_path):
     assert (tmp_path / "a.item").read_text(encoding="utf-8").split("\n")[0] == " ".join(COLUMNS)
     items = read_items(tmp_path / "a.item")
     dataset = captions(world)(train=False, on_error="error")
-    heard = dict(zip(utterance_names(dataset), seconds_heard(dataset), strict=True))
+    heard = dict(zip(utterance_names(dataset), encoded_seconds(dataset), strict=True))
     items.check(heard, "the world")
     assert not {"sil"} & {name for row in items.rows for name in (row.phone, row.previous, row.following)}
     assert len({row.speaker for row in items.rows}) == 3
@@ -178,10 +178,10 @@ def test_names_and_lengths(places, assets, tmp_path):
     assert utterance_names(places)[0] == places.record(0).audio_path.stem
     assert utterance_names(places, 2)[0].endswith(f"_{places.record(0).audio_path.stem}")
     hdf5 = PlacesHDF5(assets / "formats" / "places" / "metadata_hdf5.json", image=None, train=False)
-    assert seconds_heard(hdf5) == pytest.approx(seconds_heard(places))
+    assert encoded_seconds(hdf5) == pytest.approx(encoded_seconds(places))
     assert sound_seconds(hdf5, [0], [71]) == [0.71]
     exact = sound_seconds(places, [0], [places.lengths()[0]])[0]
-    assert exact == pytest.approx(seconds_heard(places)[0], abs=0.0101)
+    assert exact == pytest.approx(encoded_seconds(places)[0], abs=0.0101)
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "same.wav").write_bytes(places.record(0).audio_path.read_bytes())
