@@ -1,4 +1,4 @@
-"""Does a repeated word find the images that show it? Table 1 of "Learning Words by Drawing Images" (CVPR 2019).
+"""Accuracy of a repeated word at finding the images that show it: Table 1 of "Learning Words by Drawing Images" (2019).
 
 For each attribute word, images with the attribute are paired with images without it, in the order in which both
 were found; the share of pairs in which the first scores higher is the accuracy, chance is one half. Words of one kind
@@ -54,16 +54,10 @@ def presence(
     words: Sequence[str] = WORDS,
     limits: Limits = Limits(),
 ) -> np.ndarray:
-    """Tell from segmented pixels whether attributes are in images.
+    """Return 1, -1 or 0 for each image and word, (B, len(words)): the attribute is there, absent, or it is unsure.
 
-    Args:
-        counts: (B, len(words)) pixels of each attribute.
-        pixels: of one image, rows times columns.
-        words: the attributes.
-        limits: the published ones by default.
-
-    Returns:
-        (B, len(words)) int: 1 there, -1 absent, 0 unsure.
+    ``counts`` (B, len(words)) are the pixels that show each attribute, of images of so many ``pixels``, rows times
+    columns.
     """
     scale = pixels / PUBLISHED_PIXELS
     most = np.array([limits.most_of_sizes if word in KINDS["size"] else limits.most for word in words]) * scale
@@ -74,17 +68,11 @@ def presence(
 def attribute_table(
     scores: Mapping[str, tuple[Sequence[float], Sequence[float]]],
 ) -> tuple[dict[str, float], list[list]]:
-    """Accuracies of the words and of their kinds.
+    """Return accuracies of the words and of their kinds, and rows of the table: kind, word, accuracy, pairs.
 
-    Args:
-        scores: for each word the scores of images with it and of images without it, in the order they were found.
-
-    Returns:
-        Metrics (``colour``, ``material``, ``size``, ``shape``, ``mean``, one for each word, ``pairs``) and rows of the
-        table: kind, word, accuracy, pairs.
-
-    Raises:
-        AttributePairsError: a kind has no pair at all.
+    Metrics are ``colour``, ``material``, ``size``, ``shape``, ``mean``, one for each word, and ``pairs``. ``scores``
+    holds for each word those of images with it and of images without it, in the order in which they were found. Raises
+    AttributePairsError where a kind has no pair at all.
     """
     rows: list[list] = []
     metrics: dict[str, float] = {}
@@ -107,15 +95,7 @@ def attribute_table(
 
 
 def attributes_section(rows: list[list], examples: Mapping[str, Sequence[np.ndarray]]) -> str:
-    """Show the table, each word with the images of highest similarity.
-
-    Args:
-        rows: of :func:`attribute_table`.
-        examples: images (R, R, 3) uint8 for each word, the best first.
-
-    Returns:
-        HTML.
-    """
+    """Return HTML of the table, each word with its images (R, R, 3) uint8 of highest similarity, the best first."""
     body = ""
     for kind, word, value, pairs in rows:
         images = "".join(f'<img src="{jpeg(image, 64)}" width="56" alt=""> ' for image in examples.get(word, ()))

@@ -24,28 +24,18 @@ class ChoiceError(UserError, ValueError):
 
 @dataclass
 class Choice:
-    """One caption and the scores of its candidates.
+    """Keep one caption and the scores of its candidates.
 
-    Attributes:
-        name: of the caption.
-        text: what it says.
-        scores: (K,), the first is that of its own image.
-        labels: K - 1 words on how each negative differs.
-        images: K images (R, R, 3) uint8 to show, or empty.
-        waveform: (n,) at 16 kHz to hear, or None.
-        others: (K,) scores by another measure, whose metrics stand beside; None where there is one.
-
-    Raises:
-        ChoiceError: there are fewer than two scores, or some are not finite.
+    Raises ChoiceError where there are fewer than two scores, or some are not finite.
     """
 
-    name: str
-    text: str
-    scores: np.ndarray
-    labels: list[str] = field(default_factory=list)
-    images: list[np.ndarray] = field(default_factory=list)
-    waveform: np.ndarray | None = None
-    others: np.ndarray | None = None
+    name: str  # of the caption
+    text: str  # of the caption
+    scores: np.ndarray  # (K,), the first is that of its own image
+    labels: list[str] = field(default_factory=list)  # K - 1 words on how each negative differs
+    images: list[np.ndarray] = field(default_factory=list)  # K images (R, R, 3) uint8 to show, or none
+    waveform: np.ndarray | None = None  # (n,) at 16 kHz
+    others: np.ndarray | None = None  # (K,) by another measure, whose metrics stand beside
 
     def __post_init__(self) -> None:
         for scores in (self.scores, *([] if self.others is None else [self.others])):
@@ -54,12 +44,15 @@ class Choice:
 
     @property
     def rank(self) -> int:
-        """0-based rank of the caption's own image; a negative with the very same score counts as preferred."""
+        """Return the 0-based rank of the caption's own image.
+
+        a negative with the very same score counts as preferred.
+        """
         return _rank(self.scores)
 
     @property
     def other_rank(self) -> int | None:
-        """The same by the other scores, None where there are none."""
+        """Return the same by the other scores, None where there are none."""
         return None if self.others is None else _rank(self.others)
 
 
@@ -68,12 +61,12 @@ def _rank(scores: np.ndarray) -> int:
 
 
 def choice_metrics(choices: Sequence[Choice], ks: Sequence[int], others: str | None = None) -> dict[str, float]:
-    """Recall among the candidates.
+    """Return recalls among the candidates.
 
     Args:
         choices: at least one.
         ks: recall@k for these; beyond the number of candidates they are left out.
-        others: what the choices' other scores are called; None where they have none.
+        others: name of the choices' other scores; None where they have none.
 
     Returns:
         ``recall@k``, ``chance_recall@k``, ``mean_rank`` (1 is best), ``margin`` (mean of own score less best negative),
@@ -81,7 +74,7 @@ def choice_metrics(choices: Sequence[Choice], ks: Sequence[int], others: str | N
         image wins against those. ``<others>_recall@k`` is that by the other scores.
 
     Raises:
-        ChoiceError: there is none.
+        ChoiceError: there is no choice.
     """
     if not choices:
         raise ChoiceError("There is no caption to test: every one was left out, or the list is empty.")
@@ -108,13 +101,6 @@ def write_choices(path: Path, choices: Sequence[Choice]) -> Path:
     """Write one CSV row for each caption: name, text, rank (1 is best), and the score and label of every candidate.
 
     Where the candidates have other scores, the last column is the rank by those.
-
-    Args:
-        path: the CSV file; its folder exists.
-        choices: at least one.
-
-    Returns:
-        ``path``.
     """
     most = max(len(choice.scores) for choice in choices)
     header = ["name", "text", "rank", "score"]
@@ -136,14 +122,7 @@ def write_choices(path: Path, choices: Sequence[Choice]) -> Path:
 
 
 def choices_section(choices: Sequence[Choice]) -> str:
-    """Show choices: the caption with its sound, and its candidates in the order of their scores.
-
-    Args:
-        choices: those with images.
-
-    Returns:
-        HTML; what is right has a frame.
-    """
+    """Return HTML of the choices with images: the caption with its sound, and its candidates, the best first."""
     return "".join(_card(choice) for choice in choices if choice.images)
 
 
@@ -166,15 +145,7 @@ def _card(choice: Choice) -> str:
 
 
 def best_and_worst(choices: Sequence[Choice], each: int = 4) -> list[Choice]:
-    """Choose examples to show: the clearest right ones and the clearest wrong ones.
-
-    Args:
-        choices: any number.
-        each: of either kind.
-
-    Returns:
-        Best first.
-    """
+    """Return the clearest right choices and the clearest wrong ones, so many of ``each``, the best first."""
     margins = np.array([choice.scores[0] - choice.scores[1:].max() for choice in choices])
     order = np.argsort(-margins, kind="stable")
     picked = order if len(order) <= 2 * each else np.concatenate([order[:each], order[-each:]])

@@ -1,4 +1,4 @@
-"""How well attribute maps fit the truth: accuracy on objects and intersection over union, by attribute and label."""
+"""Accuracy on objects and intersection over union of attribute maps, by attribute and label."""
 
 import torch
 from torch import Tensor
@@ -7,12 +7,11 @@ from models.segmenter.labels import ATTRIBUTE_GROUPS, ATTRIBUTE_LABELS, GROUPS, 
 
 
 class LabelCounts:
-    """Adds up pixels over batches.
+    """Add up pixels over batches.
 
-    Attributes:
-        counts: ``(3, 18)`` float64: pixels of each label in both maps, in either, and in the truth.
-        right: ``(5,)`` pixels with the right label of each group: of objects' pixels; for "ground" of all.
-        pixels: ``(2,)`` pixels of objects, and all.
+    ``counts`` (3, 18) float64 are pixels of each label in both maps, in either, and in the truth; ``right`` (5,) pixels
+    with the right label of each group, of objects' pixels, for "ground" of all; ``pixels`` (2,) those of objects, and
+    all.
     """
 
     def __init__(self) -> None:
@@ -21,12 +20,7 @@ class LabelCounts:
         self.pixels = torch.zeros(2, dtype=torch.float64)
 
     def add(self, found: Tensor, truth: Tensor) -> None:
-        """Add a batch.
-
-        Args:
-            found: ``(B, 5, H, W)`` as `models.segmenter.labels.attribute_labels` returns them.
-            truth: The same, true.
-        """
+        """Add a batch of maps (B, 5, H, W) as `models.segmenter.labels.attribute_labels` returns them."""
         one, other = label_maps(found), label_maps(truth)
         sums = [maps.sum((0, 2, 3)).double().cpu() for maps in (one & other, one | other, other)]
         self.counts += torch.stack(sums)
@@ -37,22 +31,17 @@ class LabelCounts:
         self.pixels += torch.tensor([objects.sum(), objects.numel()], dtype=torch.float64)
 
     def merge(self, other: "LabelCounts") -> None:
-        """Add another rank's counts.
-
-        Args:
-            other: counts of the same labels.
-        """
+        """Add another rank's counts."""
         self.counts += other.counts
         self.right += other.right
         self.pixels += other.pixels
 
     def metrics(self) -> dict[str, float]:
-        """Return the figures.
+        """Return ``accuracy_<group>``, ``iou_<group>``, ``object_accuracy`` and ``mean_iou``.
 
-        Returns:
-            ``accuracy_<group>`` (on the true objects' pixels; of the ground, everywhere), ``iou_<group>`` (mean over
-            the labels that occur), ``object_accuracy`` (mean of the four attributes) and ``mean_iou`` (of all labels
-            that occur); NaN where there is nothing to count.
+        Accuracies are over the true objects' pixels (of the ground, everywhere), ``iou_<group>`` is the mean over the
+        labels that occur, ``object_accuracy`` the mean of the four attributes, ``mean_iou`` of all labels that occur;
+        NaN where there is nothing to count.
         """
         both, either, true = self.counts
         occurs = true > 0

@@ -1,6 +1,6 @@
-"""What the published unit analysis keeps beside F1: words that each code hears, codes that each word holds, norms.
+"""Tables that the published unit analysis keeps beside F1: words of each code, codes of each word, norms.
 
-Of wnhsu/ResDAVEnet-VQ ``run_unit_analysis.py``, whose pickles these are as text: ``code_to_wordprec``,
+After wnhsu/ResDAVEnet-VQ ``run_unit_analysis.py``, whose pickles these are as text: ``code_to_wordprec``,
 ``word_to_coderecall``, ``high_prec_words``, ``code_norms`` and ``utt2codes_utt2words``. Ties are in the order of words
 and codes.
 """
@@ -51,7 +51,7 @@ def recall_rows(found: WordDetection) -> list[Cells]:
 
 
 def _rows(columns: Sequence[Sequence[str] | np.ndarray]) -> list[Cells]:
-    """Columns as rows of plain values."""
+    """Return columns as rows of plain values."""
     plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns]
     return list(zip(*plain, strict=True))
 
@@ -59,11 +59,8 @@ def _rows(columns: Sequence[Sequence[str] | np.ndarray]) -> list[Cells]:
 def write_unit_tables(folder: Path, layer: str, found: WordDetection, norms: np.ndarray) -> None:
     """Write ``precision_<layer>`` and ``recall_<layer>`` (CSV and text), and the lists of words and norms.
 
-    Args:
-        folder: exists; gets ``high_precision_words_<layer>.txt`` and ``code_norms_<layer>.csv`` too.
-        layer: whose codes they are.
-        found: the measured pairs.
-        norms: (K,) Euclidean norms of the codes' vectors.
+    The lists are ``high_precision_words_<layer>.txt`` and ``code_norms_<layer>.csv``, of the Euclidean ``norms`` (K,)
+    of the codes' vectors.
     """
     precision, recall = precision_rows(found), recall_rows(found)
     frames = np.zeros(len(norms), np.int64)
@@ -85,12 +82,8 @@ def write_alignments(
 ) -> None:
     """Write one JSON a line for each utterance: its name, codes, the seconds that each covers, and its words.
 
-    Args:
-        path: the file.
-        names: of the utterances.
-        codes: (T',) of each.
-        words: (start, end, word) in seconds of each.
-        seconds: that each code covers; the first begins at 0.
+    ``codes`` are (T',) of each utterance, the first code begins at 0 seconds; ``words`` are (start, end, word) in
+    seconds.
     """
     lines = (
         json.dumps({"uttid": name, "seconds": seconds, "codes": own.tolist(), "words": [list(word) for word in spoken]})
@@ -108,7 +101,7 @@ def _csv(head: Cells, rows: Iterable[Cells]) -> str:
 
 
 def _precision_text(found: WordDetection, rows: list[Cells]) -> str:
-    """The most precise words of each code, those above the threshold with a star, and how many codes these are."""
+    """Return the most precise words of each code, above the threshold with a star, and how many codes these are."""
     least, lines = found.how.high_precision, []
     for code, group in groupby(rows, key=lambda row: row[0]):
         words = [*group]
@@ -124,7 +117,7 @@ def _precision_text(found: WordDetection, rows: list[Cells]) -> str:
 
 
 def _recall_lines(rows: list[Cells]) -> Iterable[str]:
-    """The codes of the highest recall of each word."""
+    """Yield the codes of the highest recall of each word."""
     for word, group in groupby(rows, key=lambda row: row[0]):
         codes = [*group]
         best = ", ".join(f"{code} {100 * share:.1f} %" for _, code, share, *_ in codes[:SHOWN])

@@ -1,1 +1,1 @@
-"""ABX: whether features tell phones apart."""
+"""ABX phone discrimination."""

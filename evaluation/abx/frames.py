@@ -1,6 +1,6 @@
 """The frames of many utterances in a file on disk, and the stretches of them that fastabx compares.
 
-Nothing but the stretches of a few cells at a time is in memory. fastabx reads features through its ``Accessor``
+Only the stretches of a few cells at a time are in memory. fastabx reads features through its ``Accessor``
 protocol (bootphon/fastabx, ``accessor.py``): the length of each item, and batches of items padded to the longest.
 
 Shape letters: T frames of an utterance, C channels, n items of a batch, s frames of its longest item.
@@ -22,17 +22,10 @@ HALF = Decimal("0.5")
 
 
 class FrameFile:
-    """Frames (T, C) float32 of utterances, one after the other in a file.
+    """Write the frames (T, C) float32 of utterances one after the other into the file ``path``, anew.
 
-    Args:
-        path: the file, which is written anew.
-        name: of the layer, for messages.
-
-    Attributes:
-        seconds: that each frame covers; 0 before the first utterance.
-        channels: C.
-        negative: sum of what is below zero, without its sign.
-        total: sum of all magnitudes.
+    ``name`` is the layer's, for messages. ``seconds`` (that each frame covers) and ``channels`` are 0 before the first
+    utterance; ``negative`` sums what is below zero, without its sign, and ``total`` all magnitudes.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -45,15 +38,9 @@ class FrameFile:
         self._values: Tensor | None = None
 
     def add(self, utterance: str, features: np.ndarray, seconds: float) -> None:
-        """Append an utterance.
+        """Append the frames (T, C) float32 of an utterance, each of so many seconds.
 
-        Args:
-            utterance: its name.
-            features: (T, C) float32.
-            seconds: that each frame covers.
-
-        Raises:
-            AbxError: a value is not finite, or channels or frame length differ from the first utterance's.
+        Raises AbxError where a value is not finite, or channels or frame length differ from the first utterance's.
         """
         exact = Decimal(str(round(seconds, 9)))
         if not self._positions:
@@ -85,16 +72,11 @@ class FrameFile:
         return self._positions[utterance][1] * float(self.seconds)
 
     def stretch(self, item: Item) -> tuple[int, int]:
-        """Find the frames of an item: those whose middle lies in it, as fastabx takes them.
+        """Return the first frame of an item, and the one behind the last, in :attr:`values`.
 
-        Frame t of an utterance counts as ``[t, t + 1) * seconds``. An item that holds no frame's middle gets the one
-        frame that its own middle lies in; ends are cut at the last frame.
-
-        Args:
-            item: of an utterance that was added.
-
-        Returns:
-            First frame and the one behind the last, in :attr:`values`.
+        An item has the frames whose middle lies in it, as fastabx takes them: frame t of an utterance counts as
+        ``[t, t + 1) * seconds``. An item that holds no frame's middle gets the one frame that its own middle lies in;
+        ends are cut at the last frame.
         """
         first, length = self._positions[item.file]
         start = int((item.onset / self.seconds - HALF).to_integral_value(ROUND_CEILING))
@@ -112,15 +94,11 @@ class FrameFile:
 
 
 class Stretches:
-    """The accessor that fastabx reads items through.
+    """Give fastabx the items, as its accessor.
 
-    Args:
-        frames: of all utterances that the items name.
-        items: rows of the item file.
-        used: indices of the items that any triplet holds; of others nothing is looked up.
-        transform: makes of frames (m, C) what is compared, (m, C').
-        batch: makes fastabx's batch of padded frames (n, s, C') and lengths (n,).
-        is_normalized: whether ``transform`` gives what fastabx's angular distance wants.
+    Only items in ``used``, the indices that any triplet holds, are looked up. ``transform`` makes of frames (m, C) what
+    is compared, (m, C'); ``batch`` is fastabx's, of padded frames (n, s, C') and lengths (n,); ``is_normalized`` says
+    whether ``transform`` gives what fastabx's angular distance wants.
     """
 
     def __init__(
@@ -159,14 +137,7 @@ class Stretches:
         """Do nothing: what is compared is made when it is read."""
 
     def batched(self, indices: Any) -> Any:
-        """Read items.
-
-        Args:
-            indices: (n,) of the items.
-
-        Returns:
-            Their frames (n, s, C'), zero behind each one's end, and their lengths (n,).
-        """
+        """Return frames (n, s, C') of items ``indices`` (n,), zero behind each one's end, and their lengths (n,)."""
         chosen = np.asarray(indices, np.int64)
         lengths = torch.from_numpy(self._lengths[chosen])
         steps = torch.arange(int(lengths.max()))
@@ -184,15 +155,10 @@ def power(values: Tensor) -> Tensor:
 
 
 def distributions(values: Tensor, kind: Distributions) -> Tensor:
-    """Make distributions of frames, for the Kullback-Leibler divergence.
+    """Make distributions of frames (m, C), whose rows sum to 1, for the Kullback-Leibler divergence.
 
-    Args:
-        values: (m, C).
-        kind: ``shares``: each value's share of the frame's sum, negative ones counting as zero, and a frame of zeros
-            as evenly shared; ``softmax``: of the values as they are.
-
-    Returns:
-        (m, C), rows sum to 1.
+    ``shares`` takes each value's share of the frame's sum, negative ones counting as zero, and a frame of zeros as
+    evenly shared; ``softmax`` takes that of the values as they are.
     """
     if kind == "softmax":
         return values.softmax(1)

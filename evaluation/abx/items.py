@@ -29,51 +29,27 @@ class AbxError(UserError):
 
 
 class Item(NamedTuple):
-    """One stretch of speech.
+    """One stretch of speech."""
 
-    Attributes:
-        file: name of the utterance; of an item file in Unicode's composed form, NFC.
-        onset: start in seconds.
-        offset: end in seconds.
-        phone: what is to be distinguished.
-        previous: the phone before it.
-        following: the phone behind it.
-        speaker: who speaks.
-    """
-
-    file: str
-    onset: Decimal
-    offset: Decimal
-    phone: str
-    previous: str
-    following: str
-    speaker: str
+    file: str  # the utterance's name; of an item file in Unicode's composed form, NFC
+    onset: Decimal  # start in seconds
+    offset: Decimal  # end in seconds
+    phone: str  # to be distinguished
+    previous: str  # the phone before it
+    following: str  # the phone behind it
+    speaker: str  # who speaks
 
 
 @dataclass(frozen=True)
 class Items:
-    """An item file as read.
+    """An item file as read."""
 
-    Attributes:
-        path: the file, for messages.
-        rows: its items, in order.
-        lines: the number of each item's line, from 1.
-    """
-
-    path: Path
-    rows: list[Item]
-    lines: list[int]
+    path: Path  # for messages
+    rows: list[Item]  # in the file's order
+    lines: list[int]  # the number of each item's line, from 1
 
     def check(self, seconds: Mapping[str, float], source: str) -> None:
-        """Compare what the items name with the utterances that there are.
-
-        Args:
-            seconds: how long each utterance is, by name.
-            source: where the utterances are, for messages.
-
-        Raises:
-            AbxError: an item names no utterance, or ends behind the end of its own.
-        """
+        """Raise AbxError if an item names no utterance, or ends behind its end, which ``seconds`` tells by name."""
         unknown = {item.file for item in self.rows} - seconds.keys()
         for item, line in zip(self.rows, self.lines, strict=True):
             if item.file in unknown:
@@ -90,13 +66,7 @@ class Items:
 
 
 def read_items(path: Path) -> Items:
-    """Read an item file and check every line.
-
-    Args:
-        path: the file; columns may come in any order, and further ones are left aside.
-
-    Returns:
-        The items.
+    """Read an item file, whose columns may come in any order, and check every line; further columns are left aside.
 
     Raises:
         AbxError: there is no such file, its header is another, it holds no items, or a line cannot be used: the first
@@ -147,17 +117,9 @@ def _item(fields: Sequence[str], positions: Sequence[int]) -> Item | str:
 
 
 def write_items(path: Path, items: Iterable[Item]) -> int:
-    """Write an item file, whole or not at all.
+    """Write an item file, whole or not at all, and return how many items there are; times to a tenth of a millisecond.
 
-    Args:
-        path: the file; its folder is made if needed.
-        items: in the order in which they are written; times to a tenth of a millisecond.
-
-    Returns:
-        How many there are.
-
-    Raises:
-        AbxError: a name holds a space, which separates the columns.
+    Raises AbxError where a name holds a space, which separates the columns.
     """
     count = 0
     with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
@@ -179,21 +141,19 @@ def phone_items(
     span: Span = "triphone",
     silences: frozenset[str] = frozenset({"sil"}),
 ) -> Iterator[Item]:
-    """Make items of an utterance: each phone that has a phone before and behind it.
+    """Yield an item for each phone of an utterance that has a phone before and behind it, in order.
 
     A phone at the start or the end of the utterance, beside a pause, or beside a gap of more than a millisecond makes
-    none, nor does a pause itself: its context is unknown.
+    none, nor does a pause itself: its context is unknown. Times are rounded down to a tenth of a millisecond, so that
+    none passes the end.
 
     Args:
         file: name of the utterance.
-        speaker: who speaks.
+        speaker: of the utterance.
         phones: (start, end, phone) in seconds, in order.
         span: ``triphone``: an item reaches from the start of the phone before to the end of the phone behind, as in
             ZeroSpeech's triphone files; ``phone``: it is the phone alone.
         silences: names of pauses.
-
-    Yields:
-        The items, in order; times are rounded down to a tenth of a millisecond, so that none passes the end.
     """
     for before, phone, behind in zip(phones, phones[1:], phones[2:], strict=False):
         if silences & {before[2], phone[2], behind[2]}:

@@ -60,68 +60,37 @@ class Comparing:
 
 @dataclass
 class Triplets:
-    """All triplets of one way of comparing.
-
-    Attributes:
-        speakers: within or across.
-        comparing: how they were chosen.
-        items: where they come from.
-        used: indices of the items that any triplet holds, in order.
-        cells: how many pairs of phones in one context and of one speaker, or pair of speakers.
-        task: fastabx's.
-    """
+    """All triplets of one way of comparing."""
 
     speakers: Speakers
     comparing: Comparing
     items: Items
-    used: list[int]
-    cells: int
-    task: Any
+    used: list[int]  # indices of the items that any triplet holds, in order
+    cells: int  # pairs of phones in one context and of one speaker, or pair of speakers
+    task: Any  # fastabx's
 
 
 class PairError(NamedTuple):
-    """How often one phone is taken for another.
+    """How often one phone is taken for another."""
 
-    Attributes:
-        phone: of A and X.
-        other: of B.
-        error: 0 to 1.
-        triplets: how many were compared.
-    """
-
-    phone: str
-    other: str
-    error: float
-    triplets: int
+    phone: str  # of A and X
+    other: str  # of B
+    error: float  # 0-1, share of the triplets
+    triplets: int  # that were compared
 
 
 class AbxResult(NamedTuple):
-    """One score.
+    """One score."""
 
-    Attributes:
-        error: 0 to 1, averaged over contexts, speakers and pairs of phones.
-        triplets: how many were compared.
-        short: how many items held the middle of no frame and were compared by the one frame that they lie in.
-        pairs: of phones.
-        seconds: that the comparison took.
-    """
-
-    error: float
-    triplets: int
-    short: int
-    pairs: list[PairError]
-    seconds: float
+    error: float  # 0-1, averaged over contexts, speakers and pairs of phones
+    triplets: int  # that were compared
+    short: int  # items that held the middle of no frame and were compared by the one frame that they lie in
+    pairs: list[PairError]  # of phones
+    seconds: float  # that the comparison took
 
 
 def fastabx() -> Any:
-    """Import the library.
-
-    Returns:
-        The module.
-
-    Raises:
-        AbxError: this Python is too old for it, or it is not installed.
-    """
+    """Import the library; raises AbxError where this Python is too old for it, or it is not installed."""
     if PYTHON < NEEDED:
         raise AbxError(
             f"ABX errors are computed by the package fastabx, which needs Python {'.'.join(map(str, NEEDED))} or "
@@ -139,18 +108,9 @@ def fastabx() -> Any:
 
 
 def find_triplets(items: Items, speakers: Speakers, comparing: Comparing) -> Triplets:
-    """Build the triplets of an item file; no features are needed yet.
+    """Build the triplets of an item file, for which no features are needed yet.
 
-    Args:
-        items: the item file.
-        speakers: within or across.
-        comparing: which ones are drawn.
-
-    Returns:
-        The triplets.
-
-    Raises:
-        AbxError: there are none, or fastabx cannot be used.
+    Raises AbxError where there are none, or fastabx cannot be used.
     """
     library = fastabx()
     import polars
@@ -175,7 +135,7 @@ def find_triplets(items: Items, speakers: Speakers, comparing: Comparing) -> Tri
 
 
 def _ordered(library: Any) -> Any:
-    """The library's sampler on cells in alphabetical order: joined by several threads, they come in any order."""
+    """Return the library's sampler on cells in alphabetical order: several threads join them in any order."""
 
     class Ordered(library.Subsampler):
         def __call__(self, lazy_cells: Any, *, with_across: bool) -> Any:
@@ -200,14 +160,11 @@ def score(triplets: Triplets, frames: FrameFile, distance: Distance, decibels: b
     """Compare the features of all triplets.
 
     Args:
-        triplets: what is compared.
-        frames: the features of every utterance that :attr:`Triplets.used` needs.
+        triplets: of :func:`find_triplets`.
+        frames: of every utterance that :attr:`Triplets.used` needs.
         distance: ``cosine``: the angle between two frames, over pi; ``kl``: the mean of both Kullback-Leibler
             divergences.
-        decibels: whether the features are levels in dB, whose power is shared out for ``kl``.
-
-    Returns:
-        The score.
+        decibels: whether the features are in dB, whose power is shared out for ``kl``.
     """
     library = fastabx()
     start = time.perf_counter()
@@ -226,7 +183,7 @@ def score(triplets: Triplets, frames: FrameFile, distance: Distance, decibels: b
 
 
 def _unit(library: Any) -> Transform:
-    """Frames of length 1 with the border that fastabx gives them, in which a frame of zeros is far from all others."""
+    """Return fastabx's normalisation of frames to length 1, whose border keeps a frame of zeros far from all others."""
 
     def transform(values: Tensor) -> Tensor:
         accessor = library.InMemoryAccessor({0: (0, len(values))}, values, values.device)
@@ -237,7 +194,7 @@ def _unit(library: Any) -> Transform:
 
 
 def _shares(kind: Distributions, decibels: bool) -> Transform:
-    """Frames as distributions."""
+    """Return what makes distributions of frames."""
 
     def transform(values: Tensor) -> Tensor:
         return distributions(power(values) if decibels and kind == "shares" else values, kind)

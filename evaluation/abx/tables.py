@@ -21,47 +21,30 @@ PAIR_FIELDS = ("layer", "distance", "speakers", "phone", "other", "error", "trip
 
 
 class AbxRow(NamedTuple):
-    """One error of one layer.
+    """One error of one layer."""
 
-    Attributes:
-        layer: whose features were compared.
-        distance: of frames.
-        speakers: within or across.
-        result: the score.
-        items: stretches of speech that were compared.
-        frame_seconds: that each frame covers.
-        bitrate: bits a second of the layer's frames with three decimals, see ``evaluation.abx.zerospeech``.
-    """
-
-    layer: str
+    layer: str  # whose features were compared
     distance: Distance
     speakers: Speakers
     result: AbxResult
-    items: int
-    frame_seconds: float
-    bitrate: float
+    items: int  # stretches of speech that were compared
+    frame_seconds: float  # that each frame covers
+    bitrate: float  # bits a second of the layer's frames with three decimals, see ``evaluation.abx.zerospeech``
 
     @property
     def measure(self) -> str:
-        """What is measured, such as ``cosine within``."""
+        """Name the measure, such as ``cosine within``."""
         return f"{self.distance} {self.speakers}"
 
     def values(self) -> tuple:
-        """The cells of the row in the order of ``FIELDS``."""
+        """Return the cells of the row in the order of ``FIELDS``."""
         found = self.result
         cells = (rounded(found.error), found.triplets, self.items, found.short, self.frame_seconds, self.bitrate)
         return (self.layer, self.distance, self.speakers, *cells)
 
 
 def as_text(rows: Sequence[AbxRow]) -> str:
-    """Write a line for each layer with its errors in percent.
-
-    Args:
-        rows: in the order of the lines and columns.
-
-    Returns:
-        The lines.
-    """
+    """Return a line for each layer with its errors in percent."""
     layers, measures, errors = _crossed(rows)
     lines = [("ABX error, %", *measures, "bit/s")]
     for layer, rate in layers.items():
@@ -80,14 +63,7 @@ def as_text(rows: Sequence[AbxRow]) -> str:
 
 
 def abx_section(rows: Sequence[AbxRow]) -> str:
-    """Show the errors, and which phones are confused most.
-
-    Args:
-        rows: at least one.
-
-    Returns:
-        HTML.
-    """
+    """Return HTML of the errors of at least one row, and of the phones that are confused most."""
     layers, measures, errors = _crossed(rows)
     head = "".join(f"<th>{escape(name)}</th>" for name in measures)
     body = ""
@@ -108,7 +84,7 @@ def abx_section(rows: Sequence[AbxRow]) -> str:
 
 
 def _crossed(rows: Sequence[AbxRow]) -> tuple[dict[str, float], list[str], dict[tuple[str, str], float]]:
-    """Bitrates by layer, the measures, and errors by both."""
+    """Return bitrates by layer, the measures, and errors by both."""
     layers = {row.layer: row.bitrate for row in rows}
     measures = list(dict.fromkeys(row.measure for row in rows))
     return layers, measures, {(row.layer, row.measure): row.result.error for row in rows}
@@ -122,12 +98,7 @@ def _cell(error: float | None) -> str:
 
 
 def write_abx_tables(folder: Path, rows: Sequence[AbxRow]) -> None:
-    """Write ``abx.txt``, ``abx.csv``, ``abx.json`` and ``abx_pairs.csv``, a line for each pair of phones.
-
-    Args:
-        folder: exists.
-        rows: the errors.
-    """
+    """Write ``abx.txt``, ``abx.csv``, ``abx.json`` and ``abx_pairs.csv``, a line for each pair of phones."""
     pairs = [(*row[:3], *pair) for row in rows for pair in row.result.pairs]
     write_whole(folder / "abx.txt", as_text(rows).encode())
     write_whole(folder / "abx.csv", _csv(FIELDS, [row.values() for row in rows]).encode())

@@ -57,7 +57,7 @@ class Submission:
     embedding: Literal["test", "auxiliary_embedding1", "auxiliary_embedding2"] = "test"
 
     def metadata(self) -> str:
-        """The content of ``metadata.yaml``."""
+        """Return the content of ``metadata.yaml``."""
         values = {
             "author": self.author,
             "affiliation": self.affiliation,
@@ -73,28 +73,16 @@ class Submission:
 
 
 def write_features(path: Path, features: np.ndarray) -> None:
-    """Write one utterance, a line a frame, each value with three decimals; whole or not at all.
-
-    Args:
-        path: the text file; its folder is made if needed.
-        features: (T, C) finite.
-    """
+    """Write finite features (T, C) of an utterance, a line a frame, with three decimals; whole or not at all."""
     form = " ".join([f"%.{DECIMALS}f"] * features.shape[1])
     lines = [form % tuple(row) for row in features.tolist()]
     write_whole(path, ("\n".join(lines) + "\n").encode())
 
 
 def read_features(path: Path) -> np.ndarray:
-    """Read one utterance.
+    """Read the features (T, C) float32 of an utterance.
 
-    Args:
-        path: the text file.
-
-    Returns:
-        (T, C) float32.
-
-    Raises:
-        AbxError: the file is missing or empty, or a line holds other than so many numbers.
+    Raises AbxError where the file is missing or empty, or a line does not hold as many finite numbers as the first.
     """
     rows: list[np.ndarray] = []
     for number, line in enumerate(_lines(path), 1):
@@ -123,7 +111,7 @@ def _lines(path: Path) -> list[bytes]:
 
 
 class Bitrate:
-    """Counts lines and symbols of many utterances in bounded memory: 16 bytes for each distinct symbol."""
+    """Count lines and symbols of many utterances in bounded memory: 16 bytes for each distinct symbol."""
 
     def __init__(self) -> None:
         self.lines, self.seconds = 0, 0.0
@@ -132,24 +120,14 @@ class Bitrate:
         self._pending: list[int] = []
 
     def add(self, features: np.ndarray, seconds: float) -> None:
-        """Count the frames of one utterance as if they were written with three decimals.
-
-        Args:
-            features: (T, C).
-            seconds: how long the utterance is.
-        """
+        """Count the frames (T, C) of an utterance of so many seconds as if they were written with three decimals."""
         rounded = np.rint(features.astype(np.float64) * 10**DECIMALS).astype(np.int64)
         self._add([hash(row.tobytes()) for row in rounded], seconds)
 
     def add_file(self, path: Path, seconds: float) -> None:
-        """Count the lines of one dumped utterance.
+        """Count the lines of a dumped utterance of so many seconds.
 
-        Args:
-            path: the text file.
-            seconds: how long the utterance is.
-
-        Raises:
-            AbxError: the file is missing or empty.
+        Raises AbxError where the file is missing or empty.
         """
         zero = b"0." + b"0" * DECIMALS  # as a number, minus zero is zero
         self._add([hash(line.replace(b"-" + zero, zero)) for line in _lines(path)], seconds)
@@ -169,13 +147,13 @@ class Bitrate:
 
     @property
     def symbols(self) -> int:
-        """How many distinct symbols there are."""
+        """Return how many distinct symbols there are."""
         self._put_together()
         return len(self._symbols)
 
     @property
     def entropy(self) -> float:
-        """Entropy of the symbols in bits; NaN when nothing was counted."""
+        """Return the entropy of the symbols in bits; NaN when nothing was counted."""
         self._put_together()
         if not self.lines:
             return math.nan
@@ -184,17 +162,14 @@ class Bitrate:
 
     @property
     def value(self) -> float:
-        """Bits per second; NaN when nothing was counted."""
+        """Return bits per second; NaN when nothing was counted."""
         return self.lines * self.entropy / self.seconds if self.seconds else math.nan
 
 
 def write_archive(path: Path, folder: Path, files: Iterable[Path]) -> None:
-    """Pack a submission; the same files make the same bytes.
+    """Pack ``files`` in their order into a zip, whole or not at all, by their paths below ``folder``.
 
-    Args:
-        path: the zip, written whole or not at all.
-        folder: names in the zip are paths below it.
-        files: what is packed, in order.
+    The same files make the same bytes.
     """
     with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for file in files:

@@ -1,1 +1,1 @@
-"""How near generated images are to real ones."""
+"""Distances between generated images and real ones."""

@@ -1,4 +1,4 @@
-"""How close generated images are to real ones: the Fréchet distance of their features.
+"""Fréchet distance between the features of generated images and those of real ones.
 
 d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) for Gaussians with the features' means m and covariances C
 (arXiv:1706.08500, equation 6). A value means something only beside its protocol: the feature network,
@@ -26,15 +26,10 @@ class GenerationError(UserError, ValueError):
 
 
 class FeatureNetwork(Protocol):
-    """What images are compared by.
+    """Turn images into the features by which they are compared; names are for the protocol."""
 
-    Attributes:
-        name: which network with which weights, for the protocol.
-        resize: how it resizes images, for the protocol.
-    """
-
-    name: str
-    resize: str
+    name: str  # which network with which weights
+    resize: str  # how it resizes images
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return features (B, D) of images (B, 3, R, R) uint8."""
@@ -99,16 +94,9 @@ class LabelFeatures:
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean (D,) and unbiased covariance (D, D) of features (N, D).
+    """Return mean (D,) and unbiased covariance (D, D) of features (N, D), float64.
 
-    Args:
-        features: (N, D), any float type; sums are made in float64.
-
-    Returns:
-        Mean (D,) and covariance (D, D) with N - 1 in the denominator, both float64.
-
-    Raises:
-        GenerationError: there are fewer than two rows, or values that are not finite.
+    Raises GenerationError where there are fewer than two rows, or values that are not finite.
     """
     if features.ndim != 2 or len(features) < 2 or not np.isfinite(features).all():
         raise GenerationError(f"found features {features.shape}; expected at least 2 rows of finite numbers")
@@ -117,16 +105,10 @@ def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def frechet(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np.ndarray) -> float:
-    """Return the squared Fréchet distance of two Gaussians.
+    """Return the squared Fréchet distance of two Gaussians with means (D,) and covariances (D, D).
 
     tr((Ca Cb)^(1/2)) is the sum of the roots of the eigenvalues of Ca^(1/2) Cb Ca^(1/2), which is symmetric and
     non-negative, so that no complex number appears where covariances are singular.
-
-    Args:
-        mean_a: (D,).
-        cov_a: (D, D).
-        mean_b: (D,).
-        cov_b: (D, D).
     """
     from scipy import linalg
 
@@ -139,23 +121,14 @@ def frechet(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np
 
 @dataclass(frozen=True)
 class FrechetDistance:
-    """A distance with the protocol it was measured with.
+    """A distance with the protocol it was measured with."""
 
-    Attributes:
-        value: squared Fréchet distance of the features.
-        generated: how many generated images.
-        real: how many real ones.
-        resolution: height and width of the images before any resizing, pixels.
-        features: name of the feature network.
-        resize: how that network resizes.
-    """
-
-    value: float
-    generated: int
-    real: int
-    resolution: int
-    features: str
-    resize: str
+    value: float  # squared Fréchet distance of the features
+    generated: int  # number of images
+    real: int  # number of images
+    resolution: int  # height and width of the images before any resizing, pixels
+    features: str  # name of the network
+    resize: str  # how that network resizes
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -166,12 +139,7 @@ class FrechetDistance:
 def features_of(batches: Iterable[Tensor], network: FeatureNetwork) -> np.ndarray:
     """Return the features (N, D) float64 of batches of images (B, 3, R, R) uint8.
 
-    Args:
-        batches: images (B, 3, R, R) uint8.
-        network: turns each batch into features (B, D).
-
-    Raises:
-        GenerationError: there are no batches.
+    Raises GenerationError where there are no batches.
     """
     rows = [network(batch).double().cpu().numpy() for batch in batches]
     if not rows:
@@ -182,24 +150,15 @@ def features_of(batches: Iterable[Tensor], network: FeatureNetwork) -> np.ndarra
 def frechet_distance(
     generated: np.ndarray, real: np.ndarray, network: FeatureNetwork, resolution: int
 ) -> FrechetDistance:
-    """Compare features.
+    """Return the distance of features (N, D) of generated images and (M, D) of real ones, with its protocol.
 
-    Args:
-        generated: (N, D) features of generated images.
-        real: (M, D) features of real ones.
-        network: which made them.
-        resolution: height and width of the images, pixels.
-
-    Returns:
-        The distance and how it was measured. arXiv:1706.08500.
-
-    Raises:
-        GenerationError: either side has fewer than two rows, or values that are not finite.
+    ``resolution`` is the height and width of the images, pixels. Raises GenerationError where there are fewer than two
+    rows of either, or values that are not finite. arXiv:1706.08500.
     """
     value = frechet(*moments(generated), *moments(real))
     return FrechetDistance(value, len(generated), len(real), resolution, network.name, network.resize)
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Turn images ``images`` in [-1, 1] into uint8 0-255 of the same shape, rounded and clipped."""
+    """Turn ``images`` in [-1, 1] into uint8 0-255 of the same shape, rounded and clipped."""
     return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)

@@ -22,14 +22,10 @@ def _default_weights() -> Path:
 
 
 class InceptionFeatures(nn.Module):
-    """The 2048 features before Inception's last layer; follow :class:`evaluation.generation.frechet.FeatureNetwork`.
+    """Return the 2048 features before Inception's last layer, as an `evaluation.generation.frechet.FeatureNetwork`.
 
-    Args:
-        weights: torch-fidelity's weight file; where torch keeps downloads when None. Nothing is downloaded.
-
-    Raises:
-        GenerationError: the file is not there, or not that file.
-        WeightsError: the file is damaged.
+    ``weights`` is torch-fidelity's file, by default where torch keeps downloads; nothing is downloaded. Raises
+    GenerationError where there is no file, or another, and WeightsError where it is damaged.
     """
 
     name = "Inception 2015-12-05 (torch-fidelity), 2048 features"

@@ -19,23 +19,12 @@ NO_NANS = {"nnan", "nsz"}  # what a row may be taken to hold once it was found f
 
 
 class Share:
-    """What a run of rows adds to their ranks and to those of the columns.
+    """Count what rows of ``values`` (R, C), float32 or float64, add to their ranks and to those of the columns.
 
-    Args:
-        values: similarities (R, C), float32 or float64.
-        rows: what is known of the rows.
-        columns: what is known of the columns.
-        origin: first row and first column in the whole matrix.
-        wrong: whether the best wrong answers are wanted.
-
-    Attributes:
-        before_rows: wrong answers before the right one of each row (R,).
-        wrong_score: similarity of each row's best wrong answer (R,), -inf without one.
-        wrong: its index among the columns (R,).
-        before_columns: as ``before_rows``, of the columns (C,).
-        column_best: as ``wrong_score``, of the columns (C,).
-        column_wrong: its index among the rows (C,).
-        finite: whether no entry is NaN or infinite.
+    ``before_rows`` (R,) are the wrong answers before the right one of each row, ``wrong_score`` (R,) the similarity of
+    each row's best wrong answer, -inf without one, and ``wrong`` (R,) its index among the columns; ``before_columns``,
+    ``column_best`` and ``column_wrong`` (C,) are the same of the columns. ``finite`` tells whether no entry is NaN or
+    infinite. ``origin`` is the first row and column in the whole matrix.
     """
 
     def __init__(
@@ -72,8 +61,8 @@ def _count(
 ) -> bool:
     """Count for all rows; returns whether all entries are finite.
 
-    ``columns.below`` is changed: it is what an answer must pass to come before a column's match, and from the match's
-    row on that is the match's own score. ``order`` sorts the columns by the row of their match.
+    ``columns.below`` is changed: it is the score that an answer must exceed to come before a column's match, and from
+    the match's row on that is the match's own score. ``order`` sorts the columns by the row of their match.
     """
     width = values.shape[1]
     bound, reached, finite = columns.below, 0, True
@@ -99,8 +88,7 @@ def _count_row(
 ) -> tuple[int, int]:
     """Count the wrong answers above ``passed`` along a row, and note those above the columns' bounds.
 
-    Returns:
-        The count, and how many entries are not within ``largest``.
+    Returns the count, and how many entries are not within ``largest``.
     """
     count, bad = int32(0), int32(0)
     for j in range(len(row)):

@@ -26,43 +26,27 @@ class RetrievalError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class Direction:
-    """One direction of a retrieval; all tensors are on the CPU, Q queries, ``candidates`` possible answers.
+    """Hold one direction of a retrieval: tensors (Q,) on the CPU, of Q queries."""
 
-    Attributes:
-        rank: 0-based rank of the best right answer (Q,) int64.
-        match: index of that answer (Q,) int64.
-        match_score: its similarity (Q,).
-        wrong: index of the best wrong answer (Q,) int64, -1 where there is none or it was not asked for.
-        wrong_score: its similarity (Q,), NaN where there is none.
-        matches: right answers of each query (Q,) int64.
-        candidates: number of possible answers.
-    """
-
-    rank: Tensor
-    match: Tensor
-    match_score: Tensor
-    wrong: Tensor
-    wrong_score: Tensor
-    matches: Tensor
-    candidates: int
+    rank: Tensor  # int64, 0-based, of the best right answer
+    match: Tensor  # int64, index of that answer
+    match_score: Tensor  # its similarity
+    wrong: Tensor  # int64, index of the best wrong answer, -1 where there is none or it was not asked for
+    wrong_score: Tensor  # its similarity, NaN where there is none
+    matches: Tensor  # int64, right answers of each query
+    candidates: int  # number of possible answers
 
 
 class Found(NamedTuple):
-    """What a tile adds to its rows or to its columns; all (q,), tensors or arrays.
+    """Hold what a tile adds to its rows or to its columns; all (q,), tensors or arrays."""
 
-    Attributes:
-        before: wrong answers that come before the right one.
-        wrong_score: similarity of the tile's best wrong answer, -inf if it has none.
-        wrong: index of that answer in the tile, the lowest among equals.
-    """
-
-    before: Tensor | np.ndarray
-    wrong_score: Tensor | np.ndarray
-    wrong: Tensor | np.ndarray
+    before: Tensor | np.ndarray  # wrong answers that come before the right one
+    wrong_score: Tensor | np.ndarray  # similarity of the tile's best wrong answer, -inf if it has none
+    wrong: Tensor | np.ndarray  # index of that answer in the tile, the lowest among equals
 
 
 class _Direction:
-    """The state of one direction."""
+    """Keep the state of one direction."""
 
     def __init__(self, labels: Tensor, candidates: int, dtype: torch.dtype) -> None:
         number, device = len(labels), labels.device
@@ -87,7 +71,7 @@ class _Direction:
         return bool(self.matches.all())
 
     def known(self, queries: slice) -> Queries:
-        """What counting must know of a run of queries."""
+        """Return what counting must know of a run of queries."""
         return Queries(self.match_score, self.below, self.match, self.labels).part(queries)
 
     def add(self, found: Found, queries: slice, first: int) -> None:
@@ -139,17 +123,10 @@ def _small_labels(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
 def count_on_cpu(
     values: Tensor, rows: Queries, columns: Queries, origin: tuple[int, int], wrong: bool
 ) -> tuple[Found, Found, bool]:
-    """Count on the CPU in compiled code, a share of the rows for each of torch's threads.
+    """Count a tile of similarities (r, c) in compiled code, a share of the rows for each of torch's threads.
 
-    Args:
-        values: similarities (r, c), float32 or float64.
-        rows: what is known of the rows, (r,) each.
-        columns: what is known of the columns, (c,) each.
-        origin: first row and first column of the tile in the whole matrix.
-        wrong: whether the best wrong answers are wanted.
-
-    Returns:
-        What the tile adds to its rows and to its columns, and False if it holds NaN or infinity.
+    Returns what the tile, whose first row and column are ``origin``, adds to its rows and to its columns, and False if
+    it holds NaN or infinity.
     """
     from evaluation.retrieval.counting_loop import (
         Share,  # compiled code: half a second that small evaluations need not wait
@@ -180,18 +157,9 @@ def count_on_cpu(
 def count_with_torch(
     values: Tensor, rows: Queries, columns: Queries, origin: tuple[int, int], wrong: bool
 ) -> tuple[Found, Found, bool]:
-    """Count on any device, the whole tile at a time.
+    """Count as :func:`count_on_cpu`, on any device, the whole tile at a time.
 
-    Args:
-        values: similarities (r, c), float32 or float64.
-        rows: what is known of the rows.
-        columns: what is known of the columns.
-        origin: first row and first column of the tile in the whole matrix.
-        wrong: whether the best wrong answers are wanted.
-
-    Returns:
-        What the tile adds to its rows and to its columns, and False if it may hold NaN or infinity (the sum is not
-        finite).
+    Its last value is False if the tile may hold NaN or infinity (the sum is not finite).
     """
     finite = bool(values.sum(dtype=torch.float64).isfinite())
     values = values.masked_fill(rows.label[:, None] == columns.label, -torch.inf)
@@ -243,9 +211,10 @@ def rank_tiles(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Direction, Direction]:
-    """Return the ranks of both directions of a similarity matrix given tile by tile.
+    """Return ranks of columns for each row, and of rows for each column, of a similarity matrix given tile by tile.
 
-    Tiles with right answers are asked for twice, the others once.
+    Tiles with right answers are asked for twice, the others once. Raises RetrievalError if a score is not finite or a
+    query has no right answer.
 
     Args:
         tile: gives the similarities (r, c) of a run of r rows with a run of c columns.
@@ -255,13 +224,7 @@ def rank_tiles(
             column i.
         wrong: whether the best wrong answers are wanted as well.
         device: where the tiles are.
-        dtype: floating type of the tiles, float32 or float64.
-
-    Returns:
-        Ranks of columns for each row, R queries, and of rows for each column, C queries.
-
-    Raises:
-        RetrievalError: if a score is not finite or a query has no right answer.
+        dtype: of the tiles, float32 or float64.
     """
     device = torch.device(device)
     labels = [torch.arange(n, dtype=torch.int32) for n in shape] if groups is None else _small_labels(*groups)

@@ -21,15 +21,10 @@ GPU_TILE = (4096, 4096)
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Both directions of a retrieval.
+    """Hold both directions of a retrieval."""
 
-    Attributes:
-        speech: the spoken captions found for each image (published prefix ``A``).
-        image: the images found for each spoken caption (published prefix ``I``).
-    """
-
-    speech: Direction
-    image: Direction
+    speech: Direction  # spoken captions found for each image (published prefix ``A``)
+    image: Direction  # images found for each spoken caption (published prefix ``I``)
 
 
 def _groups(images: int, captions: int, image_ids: Tensor | None, speech_ids: Tensor | None) -> tuple | None:
@@ -62,18 +57,17 @@ def ranks(
 ) -> Retrieval:
     """Return the ranks of the right answers in a similarity matrix, both ways.
 
+    With several right answers that of the best.
+
     Args:
         similarity: (I, S), rows images, columns spoken captions, on any device.
-        image_ids: integer label of each image (I,); an image and a spoken caption of equal labels belong together, so a
-            image may have several captions. None, with ``speech_ids``: image i belongs to caption i.
+        image_ids: integer label of each image (I,); an image and a spoken caption of equal labels belong together, so
+            an image may have several captions. None, with ``speech_ids``: image i belongs to caption i.
         speech_ids: integer label of each spoken caption (S,).
         wrong: whether to find the best wrong answers too.
 
-    Returns:
-        Ranks; with several right answers that of the best.
-
     Raises:
-        RetrievalError: if labels do not fit, a query has no right answer, or a score is not finite.
+        RetrievalError: labels do not fit, a query has no right answer, or a score is not finite.
     """
     if similarity.dim() != 2:
         raise RetrievalError(f"Expected a similarity matrix (I, S), got {tuple(similarity.shape)}.")
@@ -102,8 +96,9 @@ def retrieve(
 ) -> Retrieval:
     """Return the ranks of the right answers among features, without ever holding a large similarity matrix.
 
-    Memory is that of ``similarity_fn`` on ``chunk`` x ``chunk`` items. What fits into one chunk is compared once;
-    otherwise chunks with right answers, those on the diagonal, are compared twice.
+    Memory is that of ``similarity_fn`` on ``chunk`` x ``chunk`` items. Features that fit into one chunk are compared
+    once; otherwise chunks with right answers, those on the diagonal, are compared twice. The best wrong answers are
+    found too.
 
     Args:
         image_features: first argument of ``similarity_fn``, e.g. maps (I, D, H, W).
@@ -114,9 +109,6 @@ def retrieve(
         image_ids: labels (I,), see :func:`ranks`.
         speech_ids: labels (S,).
         device: where to compute, e.g. with features kept on the CPU; None: where the images are.
-
-    Returns:
-        Ranks, with the best wrong answers.
 
     Raises:
         RetrievalError: as for :func:`ranks`, or if ``chunk`` is below 1.
@@ -139,7 +131,7 @@ def retrieve(
 
 
 def _chance(direction: Direction, k: int) -> float:
-    """Expected recall at k of answers in random order: 1 - C(N - m, k) / C(N, k), averaged over the queries."""
+    """Return the mean expected recall at k of answers in random order, 1 - C(N - m, k) / C(N, k)."""
     total, missed = direction.candidates, 1.0
     matches = direction.matches.double()
     for drawn in range(min(k, total)):
@@ -150,14 +142,10 @@ def _chance(direction: Direction, k: int) -> float:
 def recall_metrics(retrieval: Retrieval) -> dict[str, float]:
     """Return recalls, median and mean ranks as one flat dictionary.
 
-    Args:
-        retrieval: ranks from :func:`ranks` or :func:`retrieve`.
-
-    Returns:
-        ``A_r1``, ``A_r5``, ``A_r10``, ``I_r1``, ... (0-1), ``median_rank_A``, ``mean_rank_A``, ... (1 is best; the
-        lower of two middle ranks), ``recall@1``, ``recall@5``, ``recall@10`` (mean of both ways),
-        ``chance_recall@1``, ... (those of a random order) and ``n`` (images). Where there are not as many spoken
-        captions as images, their number is ``n_captions``, and ``chance_A_r1``, ... are the two directions' chances.
+    These are ``A_r1``, ``A_r5``, ``A_r10``, ``I_r1``, ... (0-1), ``median_rank_A``, ``mean_rank_A``, ... (1 is best;
+    the lower of two middle ranks), ``recall@1``, ``recall@5``, ``recall@10`` (mean of both ways), ``chance_recall@1``,
+    ... (those of a random order) and ``n`` (images). Where there are not as many spoken captions as images, their
+    number is ``n_captions``, and ``chance_A_r1``, ... are the two directions' chances.
     """
     metrics: dict[str, float] = {}
     both_ways = {"A": retrieval.speech, "I": retrieval.image}
@@ -182,15 +170,5 @@ def recall_metrics(retrieval: Retrieval) -> dict[str, float]:
 
 
 def recalls_from_matrix(similarity: Tensor) -> dict[str, float]:
-    """Return the metrics of a similarity matrix whose diagonal holds the matches.
-
-    Args:
-        similarity: (n, n), rows images, columns spoken captions.
-
-    Returns:
-        See :func:`recall_metrics`.
-
-    Raises:
-        RetrievalError: see :func:`ranks`.
-    """
+    """Return the metrics of a similarity matrix (n, n) of images and captions whose diagonal holds the matches."""
     return recall_metrics(ranks(similarity, wrong=False))

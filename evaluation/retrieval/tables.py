@@ -18,16 +18,10 @@ def rounded(value: float, digits: int = 6) -> float:
 def query_rows(
     retrieval: Retrieval, image_names: Sequence[str] | None = None, speech_names: Sequence[str] | None = None
 ) -> list[dict[str, object]]:
-    """Return one row per query and direction, for tables and reports.
+    """Return one row per query and direction, for tables and reports; names are indices where they are None.
 
-    Args:
-        retrieval: ranks.
-        image_names: name of each image, its index when None.
-        speech_names: name of each spoken caption, its index when None.
-
-    Returns:
-        Dictionaries with ``direction``, ``query``, ``query_name``, ``rank`` (1 is best), ``match``, ``match_name``,
-        ``match_score``, ``wrong``, ``wrong_name`` and ``wrong_score`` (the last three None where there is none).
+    A row has ``direction``, ``query``, ``query_name``, ``rank`` (1 is best), ``match``, ``match_name``,
+    ``match_score``, ``wrong``, ``wrong_name`` and ``wrong_score`` (the last three None where there is none).
     """
     rows: list[dict[str, object]] = []
     for title, direction_ranks, queries, answers in (
@@ -73,14 +67,7 @@ def write_retrieval(
 ) -> dict[str, float]:
     """Write ``retrieval.json`` (rounded metrics), ``queries.csv`` and ``queries.json`` (rows per query and direction).
 
-    Args:
-        folder: made if missing.
-        retrieval: ranks.
-        image_names: name of each image, its index when None.
-        speech_names: name of each spoken caption, its index when None.
-
-    Returns:
-        The metrics, see :func:`recall_metrics`.
+    Names are indices where they are None. Returns the metrics, see :func:`recall_metrics`.
     """
     metrics, rows = recall_metrics(retrieval), query_rows(retrieval, image_names, speech_names)
     with written_whole(folder / "queries.csv") as path, path.open("w", newline="", encoding="utf-8") as file:

@@ -1,1 +1,1 @@
-"""How well units detect words."""
+"""Word detection by discrete units."""

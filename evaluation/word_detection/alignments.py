@@ -1,4 +1,4 @@
-"""What is wrong with the time alignment of an utterance's words, in words."""
+"""A check of the time alignment of an utterance's words."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,12 @@ SLACK = 0.01  # seconds: aligners round to frames of 10 ms
 
 
 def alignment_error(words: Sequence[Word], duration: float, slack: float = SLACK) -> str | None:
-    """Say what is wrong with an alignment: words one over the other, backwards, or beyond the sound.
+    """Say of the first words at error that one lies over the other, backwards, or beyond the sound.
 
-    Args:
-        words: (start, end, word) in seconds.
-        duration: of the sound, seconds.
-        slack: how far words may overlap, or run past the end: rounding.
+    None where all is well.
 
-    Returns:
-        What was found and what was expected of the first word at error; None where all is well.
+    ``words`` are (start, end, word), all times seconds; by ``slack``, which is rounding, they may overlap or pass the
+    end.
     """
     before: Word | None = None
     for word in words:

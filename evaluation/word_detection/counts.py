@@ -1,4 +1,4 @@
-"""How often codes and words meet: the counts that word detection by codes is measured with, of millions of frames.
+"""Counts of how often codes and words meet, from which word detection by codes is measured, of millions of frames.
 
 As wnhsu/ResDAVEnet-VQ counts (``steps/unit_analysis.py``, ``steps/alignment.py``; arXiv:1911.09602), without its loops:
 each word covers an interval of frames, found for all words at once. Two kinds of meetings:
@@ -19,7 +19,7 @@ import numpy as np
 from common.errors import UserError
 from evaluation.word_detection.segments import frames_between
 
-SILENCE = "<SIL>"  # what the published analysis calls a window without a word
+SILENCE = "<SIL>"  # a window without a word, in the published analysis
 Word = tuple[float, float, str]
 
 
@@ -29,27 +29,16 @@ class WordDetectionError(UserError):
 
 @dataclass(frozen=True)
 class Counts:
-    """Meetings of codes and words.
+    """Hold how often codes and words meet."""
 
-    Attributes:
-        words: V different words in alphabetical order, :data:`SILENCE` among them.
-        frames: (K,) frames of each code in utterances with an alignment.
-        spoken: (V,) how often each word is spoken.
-        code: (P,) of each pair.
-        word: (P,) index of each pair's word.
-        hearing: (P,) frames of the code that hear the word; those without a word hear :data:`SILENCE`.
-        holding: (P,) times that the word is spoken and holds the code.
-        utterances: with an alignment, which alone are counted.
-    """
-
-    words: list[str]
-    frames: np.ndarray
-    spoken: np.ndarray
-    code: np.ndarray
-    word: np.ndarray
-    hearing: np.ndarray
-    holding: np.ndarray
-    utterances: int
+    words: list[str]  # V different words in alphabetical order, :data:`SILENCE` among them
+    frames: np.ndarray  # (K,) of each code in utterances with an alignment
+    spoken: np.ndarray  # (V,) how often each word is spoken
+    code: np.ndarray  # (P,) of each pair
+    word: np.ndarray  # (P,) index of each pair's word
+    hearing: np.ndarray  # (P,) frames of the code that hear the word; those without a word hear :data:`SILENCE`
+    holding: np.ndarray  # (P,) times that the word is spoken and holds the code
+    utterances: int  # with an alignment, which alone are counted
 
 
 def count_meetings(
@@ -65,9 +54,6 @@ def count_meetings(
         alignments: (start, end, word) in seconds of each utterance; None or nothing leaves the utterance out.
         seconds: that each code covers; the first begins at 0.
         halfwidth: of the window around a frame's centre, seconds.
-
-    Returns:
-        The counts.
 
     Raises:
         WordDetectionError: no utterance has an alignment.
@@ -121,7 +107,7 @@ class _Spoken(NamedTuple):
 
     @classmethod
     def of(cls, alignments: list[Sequence[Word]]) -> tuple["_Spoken", list[str]]:
-        """The words, and what each number means."""
+        """Return the words, and the word of each number."""
         starts, ends, names = zip(*chain(*alignments), strict=True)
         vocabulary = sorted({SILENCE, *names})
         number = {name: index for index, name in enumerate(vocabulary)}
@@ -133,7 +119,7 @@ class _Spoken(NamedTuple):
 def _hearing(
     frames: _Frames, spoken: _Spoken, halfwidth: float, size: tuple[int, int], silence: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of a code and a word that its frames hear, and how many do."""
+    """Return pairs of a code and a word that its frames hear, and how many do."""
     own, limit = frames.offsets[spoken.utterance], frames.lengths[spoken.utterance]
     first, last = _heard(spoken, int(frames.lengths.max()), frames.seconds, halfwidth)
     first, last = own + np.minimum(first, limit), own + np.minimum(last, limit)
@@ -147,7 +133,7 @@ def _hearing(
 
 
 def _holding(frames: _Frames, spoken: _Spoken, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of a code and a word in whose own frames it is, and how many times the word is spoken so."""
+    """Return pairs of a code and a word in whose own frames it is, and how many times the word is spoken so."""
     own = frames.offsets[spoken.utterance]
     first, last = frames_between(spoken.starts, spoken.ends, frames.seconds, frames.lengths[spoken.utterance])
     at, which = _expanded(own + first, own + last)
@@ -156,7 +142,7 @@ def _holding(frames: _Frames, spoken: _Spoken, size: tuple[int, int]) -> tuple[n
 
 
 def _heard(spoken: _Spoken, longest: int, seconds: float, halfwidth: float) -> tuple[np.ndarray, np.ndarray]:
-    """The frames (first, behind the last) whose windows each word overlaps, for utterances without an end.
+    """Return the frames (first, behind the last) whose windows each word overlaps, for utterances without an end.
 
     A window hears the words from the first that ends at its start or later to the last that begins before its end. As
     both only move forward, a word is heard from the first window that ends behind its start, and behind those of all
@@ -170,9 +156,9 @@ def _heard(spoken: _Spoken, longest: int, seconds: float, halfwidth: float) -> t
 
 
 def _running_maximum(values: np.ndarray, utterance: np.ndarray) -> np.ndarray:
-    """The largest value so far within each utterance (only alignments out of order change)."""
+    """Return the largest value so far within each utterance (only alignments out of order change)."""
     values = values.copy()
-    while True:  # each round repairs one place of every run that is out of order
+    while True:  # each round repairs one entry of every run that is out of order
         late = np.flatnonzero((utterance[1:] == utterance[:-1]) & (values[1:] < values[:-1])) + 1
         if len(late) == 0:
             return values
@@ -192,14 +178,14 @@ def _without_repeats(first: np.ndarray, last: np.ndarray, spoken: _Spoken) -> tu
 
 
 def _expanded(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every place of the intervals [first, last), and the number of its interval."""
+    """Return every index in the intervals [first, last), and the number of its interval."""
     sizes = np.maximum(last - first, 0)
     which = np.repeat(np.arange(len(sizes)), sizes)
     return np.arange(len(which)) - np.repeat(np.cumsum(sizes) - sizes - first, sizes), which
 
 
 def _pairs(codes: np.ndarray, words: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs ``code * V + word`` that there are, ascending, and how often."""
+    """Return the pairs ``code * V + word`` that there are, ascending, and how often."""
     keys = codes * size[1] + words
     if size[0] * size[1] <= 8 * len(keys) + 1_000_000:  # a table of all pairs costs less than sorting
         table = np.bincount(keys, minlength=size[0] * size[1])
@@ -214,14 +200,17 @@ def _distinct(keys: np.ndarray) -> np.ndarray:
 
 
 def _counted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The different keys, ascending, and how often; by sorting, as numpy's hashing is far slower for millions."""
+    """Return the different keys, ascending, and how often.
+
+    By sorting, as numpy's hashing is far slower for millions.
+    """
     keys = np.sort(keys)
     starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.zeros(0, np.int64)
     return keys[starts], np.diff(starts, append=len(keys))
 
 
 def _looked_up(pairs: np.ndarray, keys: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Counts of pairs, 0 for those that are not among the keys."""
+    """Return counts of pairs, 0 for those that are not among the keys."""
     found = np.zeros(len(pairs), dtype=np.int64)
     found[np.searchsorted(pairs, keys)] = counts
     return found

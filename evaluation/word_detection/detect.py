@@ -54,43 +54,24 @@ class Detecting:
 
 
 class Detector(NamedTuple):
-    """A code as a detector of a word.
-
-    Attributes:
-        code: the code.
-        word: the word.
-        f1: 0-1, as are the other shares.
-        precision: share of the code's frames that hear the word.
-        recall: share of the word's occurrences that hold the code.
-        count: occurrences that hold the code.
-        spoken: occurrences.
-    """
+    """Hold a code as a detector of a word; shares are 0-1."""
 
     code: int
     word: str
     f1: float
-    precision: float
-    recall: float
-    count: int
-    spoken: int
+    precision: float  # share of the code's frames that hear the word
+    recall: float  # share of the word's occurrences that hold the code
+    count: int  # occurrences that hold the code
+    spoken: int  # occurrences
 
 
 class WordDetection:
-    """Every pair of a code and a word that meet, measured.
+    """Measure every pair of a code and a word that meet.
 
-    Args:
-        counts: of their meetings.
-        how: what counts.
-
-    Attributes:
-        counts: as given.
-        how: as given.
-        counted: (V,) bool, the words that are counted and averaged.
-        heard: (P,) bool, pairs whose precision is reported: of the others the word is a stop word, or never heard.
-        detects: (P,) bool, pairs of counted words that meet at least ``min_occ`` times.
-        precision: (P,) 0-1, 0 where it is not reported.
-        recall: (P,) 0-1.
-        f1: (P,) 0-1.
+    ``counted`` (V,) bool are the words that are counted and averaged; ``heard`` (P,) bool the pairs whose precision is
+    reported: of the others the word is a stop word, or never heard; ``detects`` (P,) bool the pairs of counted words
+    that meet at least ``min_occ`` times; ``precision`` (0 where it is not reported), ``recall`` and ``f1`` are (P,),
+    0-1.
     """
 
     def __init__(self, counts: Counts, how: Detecting = Detecting()) -> None:
@@ -105,7 +86,7 @@ class WordDetection:
         self.detects = self.counted[counts.word] & (counts.holding >= how.min_occ)
 
     def _stop_words(self) -> np.ndarray:
-        """(V,) bool."""
+        """Return which words are stop words, (V,) bool."""
         words, how = self.counts.words, self.how
         if how.published:
             return np.isin(words, how.stop_words)
@@ -114,7 +95,7 @@ class WordDetection:
 
     @cached_property
     def best(self) -> np.ndarray:
-        """The best pair of each counted word that a code detects, the best first; ties by word, then by code."""
+        """Return the best pair of each counted word that a code detects, the best first; ties by word, then by code."""
         found = np.flatnonzero(self.detects)
         order = found[np.lexsort((-self.f1[found], self.counts.word[found]))]  # stable: pairs are sorted by code
         word = self.counts.word[order]
@@ -126,10 +107,9 @@ class WordDetection:
         return [self.detector(pair) for pair in self.best]
 
     def nearest(self, show: int = 5) -> dict[int, list[Detector]]:
-        """Return for each code the words that it detects best, the best first; ties by word.
+        """Return for each code at most ``show`` words that it detects best, with an F1 above 0, the best first.
 
-        Args:
-            show: words of each code at most; those with an F1 of 0 are left out.
+        Ties by word.
         """
         found = np.flatnonzero(self.detects & self.heard & (self.f1 > 0))
         order = found[np.lexsort((-self.f1[found], self.counts.code[found]))]  # stable: pairs of a code are by word
@@ -173,13 +153,11 @@ class WordDetection:
     def metrics(self) -> dict[str, float]:
         """Return all numbers of the analysis.
 
-        Returns:
-            Number by name: ``words`` that a code detects, ``words_f1@<threshold>`` those with so good a detector,
-            ``detectors_f1@<threshold>`` the different codes that these are, ``top<k>_f1`` and ``mean_f1`` (0-1),
-            ``high_precision_words@<p>`` and ``high_precision_codes@<p>``;
-            ``words_<n>_times`` are the counted words spoken at least so often, ``share_f1@<threshold>_of_them`` the
-            share of these with so good a detector; ``codes`` that are used, ``codes_without_words`` that hear none;
-            ``utterances`` and ``frames`` that were counted.
+        ``words`` that a code detects, ``words_f1@<threshold>`` those with so good a detector,
+        ``detectors_f1@<threshold>`` the different codes that these are, ``top<k>_f1`` and ``mean_f1`` (0-1),
+        ``high_precision_words@<p>`` and ``high_precision_codes@<p>``; ``words_<n>_times`` are the counted words spoken
+        at least so often, ``share_f1@<threshold>_of_them`` the share of these with so good a detector; ``codes`` that
+        are used, ``codes_without_words`` that hear none; ``utterances`` and ``frames`` that were counted.
         """
         counts, how, best = self.counts, self.how, self.best
         f1, often = self.f1[best], counts.spoken[counts.word[best]] >= how.often
@@ -216,11 +194,8 @@ def detect_words(
         codes: (T',) of each utterance.
         alignments: (start, end, word) in seconds of each utterance; None or nothing leaves the utterance out.
         seconds: that each code covers; the first begins at 0.
-        how: what counts.
+        how: the rules of counting.
         checked: refuse codes that end before the last word does; otherwise a word without codes is never detected.
-
-    Returns:
-        The measured pairs.
 
     Raises:
         WordDetectionError: no utterance has an alignment, or its codes end earlier, by more than the last frame.
@@ -245,20 +220,8 @@ def chance_of_words(
 
     How often codes and words come, how long they last and where in a sentence they stand stays nearly as it is, so that
     a code has to be better than this to know a word. Codes of a shorter utterance begin again where they end, those of
-    a longer one are cut.
-
-    Args:
-        codes: as in :func:`detect_words`, and so are the rest.
-        alignments: of each utterance.
-        seconds: that each code covers.
-        how: what counts.
-
-    Returns:
-        The measured pairs.
-
-    Raises:
-        WordDetectionError: fewer than two utterances have words.
-        ValueError: there are not as many alignments as utterances.
+    a longer one are cut. Arguments are those of :func:`detect_words`; raises WordDetectionError where fewer than two
+    utterances have words.
     """
     aligned = [(own, words) for own, words in zip(codes, alignments, strict=True) if words and len(own)]
     if len(aligned) < 2:

@@ -9,16 +9,10 @@ import numpy as np
 def frames_between(
     starts: np.ndarray, ends: np.ndarray, seconds: float, limit: np.ndarray | int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the frames that stretches of time touch, as published: ``floor(start / s)`` to before ``ceil(end / s)``.
+    """Return the frames (first, behind the last), (W,) int64 each, that stretches of time touch.
 
-    Args:
-        starts: (W,) in seconds.
-        ends: (W,) in seconds.
-        seconds: s, that each frame covers.
-        limit: (W,) frames that there are, or one number for all.
-
-    Returns:
-        The first frame (W,), and the one behind the last (W,), int64.
+    As published these are ``floor(start / s)`` to before ``ceil(end / s)``, where each frame covers s ``seconds`` and
+    ``limit`` frames are there, (W,) or one number for all; starts and ends are (W,) in seconds.
     """
     first = np.floor(np.asarray(starts) / seconds).clip(0, limit)
     last = np.ceil(np.asarray(ends) / seconds).clip(0, limit)
@@ -26,15 +20,7 @@ def frames_between(
 
 
 def code_runs(codes: np.ndarray, seconds: float) -> list[tuple[float, float, int]]:
-    """Return stretches of the same code one after the other.
-
-    Args:
-        codes: (T',).
-        seconds: that each code covers.
-
-    Returns:
-        (start, end, code) of each, in seconds.
-    """
+    """Return (start, end, code), in seconds, of each stretch of one code in ``codes`` (T',) of so many seconds each."""
     codes = np.asarray(codes)
     if len(codes) == 0:
         return []

@@ -22,11 +22,9 @@ def word_rows(found: WordDetection) -> list[Row]:
 
 
 def code_rows(found: WordDetection, show: int = 5) -> list[Row]:
-    """Return the nearest words of each code, ranked from 1 within the code; the codes with the best first.
+    """Return at most ``show`` nearest words of each code, ranked from 1 within the code.
 
-    Args:
-        found: the measured pairs.
-        show: words of each code at most.
+    The codes with the best first.
     """
     nearest = found.nearest(show)
     order = sorted(nearest, key=lambda code: (-nearest[code][0].f1, code))
@@ -34,12 +32,7 @@ def code_rows(found: WordDetection, show: int = 5) -> list[Row]:
 
 
 def as_text(rows: Sequence[Row], most: int | None = None) -> str:
-    """Return rows as a table of plain text, shares in percent.
-
-    Args:
-        rows: ranked detectors.
-        most: so many rows at most; all when None.
-    """
+    """Return ranked rows, at most ``most``, as a table of plain text, shares in percent."""
     lines = [TITLES, *(_percent_cells(row) for row in rows[:most])]
     widths = [max(len(line[column]) for line in lines) for column in range(len(TITLES))]
     left = TITLES.index("word")
@@ -65,12 +58,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def as_latex(rows: Sequence[Row], most: int | None = None) -> str:
-    """Return rows as a LaTeX ``tabular``, shares in percent.
-
-    Args:
-        rows: ranked detectors.
-        most: so many rows at most; all when None.
-    """
+    """Return ranked rows, at most ``most``, as a LaTeX ``tabular``, shares in percent."""
     lines = (" & ".join(_latex(cell) for cell in _percent_cells(row)) + r" \\" for row in rows[:most])
     head = " & ".join(TITLES) + r" \\ \hline"
     return "\n".join([r"\begin{tabular}{rlrrrrrr}", head, *lines, r"\end{tabular}", ""])
@@ -79,11 +67,7 @@ def as_latex(rows: Sequence[Row], most: int | None = None) -> str:
 def write_word_tables(folder: Path, layer: str, found: WordDetection, most: int) -> None:
     """Write ``words_<layer>`` and ``codes_<layer>`` as ``.txt``, ``.csv`` (every row) and ``.tex``.
 
-    Args:
-        folder: exists.
-        layer: whose codes they are.
-        found: the measured pairs.
-        most: rows of text and LaTeX at most.
+    Text and LaTeX have ``most`` rows at most.
     """
     for name, rows in (("words", word_rows(found)), ("codes", code_rows(found))):
         for ending, text in (("txt", as_text(rows, most)), ("csv", as_csv(rows)), ("tex", as_latex(rows, most))):
@@ -97,5 +81,5 @@ def _percent_cells(row: Row) -> tuple[str, ...]:
 
 
 def _latex(text: str) -> str:
-    """Text as LaTeX prints it."""
+    """Return text as LaTeX prints it."""
     return "".join(WORDY.get(character, character.translate(SPECIAL)) for character in text)
