@@ -42,17 +42,12 @@ class Edit:
     value: Tensor | float | None = None
 
     def apply(self, output: Tensor, layer: str = "layer") -> Tensor:
-        """The edited output.
+        """Return the edited output, a new tensor of its shape (B, C, H, W).
 
-        Args:
-            output: (B, C, H, W), or another number of axes after (B, C): masks are then (C,) or have its last axes.
-            layer: The layer's name, for messages.
+        Gradients flow through output, mask and value.
 
-        Returns:
-            A new tensor of the same shape; gradients flow through output, mask and value.
-
-        Raises:
-            MaskError: The mask or the value does not fit.
+        With another number of axes after (B, C) masks are (C,) or have the output's last axes. Raises MaskError, which
+        names the ``layer``, where mask or value does not fit.
         """
         mask = _fitted("mask", self.mask, output, layer)
         kept = output * (1 - mask)
@@ -94,18 +89,9 @@ _taps: "WeakKeyDictionary[nn.Module, _Tap]" = WeakKeyDictionary()
 def edited(model: nn.Module, edits: Mapping[str, Edit]) -> Iterator[nn.Module]:
     """Apply edits to layers' outputs inside the ``with`` block; nothing is left on the model afterwards.
 
-    Nested blocks that edit the same layer act one after the other, the inner one last.
-
-    Args:
-        model: Any module.
-        edits: From a layer's name (dotted for nested modules) to its edit.
-
-    Yields:
-        The model.
-
-    Raises:
-        LayerNameError: The model has no such layer, or the layer does not put out one tensor.
-        MaskError: While the model runs: a mask or replacement does not fit its layer.
+    ``edits`` go from a layer's name (dotted for nested modules) to its edit; nested blocks that edit the same layer act
+    one after the other, the inner one last. Raises LayerNameError where the model has no such layer, or the layer does
+    not put out one tensor, and, while the model runs, MaskError where a mask or replacement does not fit its layer.
     """
     layers = {name: layer_named(model, name) for name in edits}
     with ExitStack() as stack:
@@ -118,16 +104,8 @@ def edited(model: nn.Module, edits: Mapping[str, Edit]) -> Iterator[nn.Module]:
 def recorded(model: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Tensor]]:
     """Keep the outputs of layers, after any edit, whichever of the two blocks is the inner one.
 
-    Args:
-        model: Any module.
-        layers: Names, dotted for nested modules.
-
-    Yields:
-        A mapping that each run of the model fills: layer -> output of its latest call, as part of the graph where
-        gradients are on. It keeps what it holds after the block.
-
-    Raises:
-        LayerNameError: The model has no such layer.
+    Yields a mapping that each run of the model fills: layer -> output of its latest call, as part of the graph where
+    gradients are on. It keeps what it holds after the block. Raises LayerNameError where the model has no such layer.
     """
     found = {name: layer_named(model, name) for name in layers}
     record: dict[str, Tensor] = {}
@@ -138,14 +116,9 @@ def recorded(model: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Tens
 
 
 def layer_named(model: nn.Module, name: str) -> nn.Module:
-    """Return the sub-module of that (dotted) name.
+    """Return the sub-module of that (dotted) name, such as ``layer4`` or ``blocks.2.conv``.
 
-    Args:
-        model: where it is looked for.
-        name: such as ``layer4`` or ``blocks.2.conv``.
-
-    Raises:
-        LayerNameError: there is none; the message lists those that there are.
+    Raises LayerNameError, which lists the layers that there are.
     """
     layer = model
     parts = name.split(".") if name else [""]
@@ -162,17 +135,10 @@ def layer_named(model: nn.Module, name: str) -> nn.Module:
 
 
 def resize_mask(mask: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """A mask at another resolution: each cell is the largest of those it covers (adaptive max pooling, as published).
+    """Resize a mask (..., H, W), bool or float, to (..., rows, columns): each cell is the largest of those it covers.
 
-    Args:
-        mask: (..., H, W), bool or float.
-        size: Rows and columns wanted, or one number for both.
-
-    Returns:
-        (..., rows, columns) of the same type.
-
-    Raises:
-        MaskError: The mask has no rows and columns, or a size is below one.
+    That is adaptive max pooling, as published. Raises MaskError where the mask has no rows and columns, or a size is
+    below one.
     """
     rows, columns = (size, size) if isinstance(size, int) else size
     if mask.dim() < 2 or 0 in mask.shape:
@@ -202,7 +168,7 @@ def _tapped(layer: nn.Module, kind: str, entry: tuple) -> Iterator[None]:
 
 
 def _fitted(what: str, given: Tensor, output: Tensor, layer: str) -> Tensor:
-    """``given`` with as many axes as ``output`` and of its type and device."""
+    """Return ``given`` with as many axes as ``output`` and of its type and device."""
     axes, shape = output.dim(), tuple(output.shape)
     if given.dim() == 1:
         fitted, exact = given.reshape(1, -1, *[1] * (axes - 2)), {1}

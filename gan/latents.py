@@ -22,28 +22,18 @@ class LatentError(UserError, ValueError):
 
 
 def latents(number: int, dim: int, seed: int = PUBLISHED_SEED) -> Tensor:
-    """Return the first rows of the table of latents.
+    """Return the first rows of the table of latents, (number, dim) float32, standard normal.
 
-    Args:
-        number: rows; the first are the same whatever their number.
-        dim: numbers in a latent.
-        seed: 1 as published.
-
-    Returns:
-        (number, dim) float32, standard normal.
+    ``seed`` is 1 as published.
     """
     rows = np.random.RandomState(seed).standard_normal(number * dim).reshape(number, dim)
     return torch.from_numpy(rows.astype(np.float32))
 
 
 def latent_dim_of(generator: nn.Module) -> int:
-    """Return how many numbers a generator draws an image from, its ``latent_dim``.
+    """Return how many numbers a generator (B, latent_dim) to (B, 3, R, R) draws an image from, its ``latent_dim``.
 
-    Args:
-        generator: (B, latent_dim) to (B, 3, R, R).
-
-    Raises:
-        LatentError: it tells none, as networks that are no generators.
+    Raises LatentError where it tells none, as networks that are no generators.
     """
     dim = getattr(generator, "latent_dim", None)
     if not isinstance(dim, int):
@@ -55,17 +45,9 @@ def latent_dim_of(generator: nn.Module) -> int:
 
 
 def implied_number(ids: Sequence[int], key: str) -> int:
-    """Return how many rows captions need where the config names no number.
+    """Return how many rows captions of these ids need where the config's ``key`` names no number.
 
-    Args:
-        ids: of the captions, at least 0.
-        key: of the config, which would name the number.
-
-    Returns:
-        One more than the largest id.
-
-    Raises:
-        LatentError: the largest is beyond the published table, so that it is more likely a slip than a latent.
+    Raises LatentError where the largest is beyond the published table, so that it is more likely a slip than a latent.
     """
     largest = max(ids, default=0)
     if largest >= PUBLISHED_NUMBER:
@@ -77,15 +59,9 @@ def implied_number(ids: Sequence[int], key: str) -> int:
 
 
 class Latents:
-    """A table of latents from which rows are taken by their ids.
+    """Keep a table of latents (number, dim) from which rows are taken by their ids; ``seed`` is 1 as published.
 
-    Args:
-        number: rows.
-        dim: numbers in a latent.
-        seed: 1 as published.
-
-    Raises:
-        LatentError: ``number`` or ``dim`` is below 1.
+    Raises LatentError where ``number`` or ``dim`` is below 1.
     """
 
     def __init__(self, number: int, dim: int, seed: int = PUBLISHED_SEED) -> None:
@@ -95,7 +71,7 @@ class Latents:
 
     @classmethod
     def of_captions(cls, ids: Sequence[int], dim: int, number: int | None, seed: int, key: str) -> "Latents":
-        """Make the table that captions are named by.
+        """Make the table that captions are named by, with all their ids.
 
         Args:
             ids: of all captions, at least 0.
@@ -103,9 +79,6 @@ class Latents:
             number: rows; None for as many as the captions need.
             seed: 1 as published.
             key: of the config, which names the number.
-
-        Returns:
-            The table, which has all the ids.
 
         Raises:
             LatentError: an id is no row of the table, or, without a number, beyond the published one.
@@ -118,26 +91,15 @@ class Latents:
         return len(self.table)
 
     def take(self, ids: Sequence[int] | Tensor) -> Tensor:
-        """Return the latents of the ids.
+        """Return the latents (B, dim) float32 of the ids (B,).
 
-        Args:
-            ids: (B,) row numbers.
-
-        Returns:
-            (B, dim) float32.
-
-        Raises:
-            LatentError: an id is no row of the table.
+        Raises LatentError where an id is no row of the table.
         """
         self.check(ids)
         return self.table[torch.as_tensor(ids, dtype=torch.int64)]
 
     def check(self, ids: Sequence[int] | Tensor) -> None:
-        """Refuse ``ids`` (B,) that are no rows of the table.
-
-        Raises:
-            LatentError: names the first.
-        """
+        """Raise LatentError, which names the first, for ``ids`` (B,) that are no rows of the table."""
         number = len(self.table)
         outside = [row for row in (ids.tolist() if isinstance(ids, Tensor) else ids) if not 0 <= row < number]
         if outside:

@@ -24,15 +24,10 @@ class WordAttention(nn.Module):
         self.mixed_masks = mixed_masks
 
     def forward(self, maps: Tensor, words: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
-        """Attend.
+        """Return the context of maps (B, C, H, W), of their shape, and the words' weights (B, L, H, W), whose sum is 1.
 
-        Args:
-            maps: (B, C, H, W).
-            words: (B, D, L).
-            padding: (B, L) bool, true where there is no word; each caption has at least one.
-
-        Returns:
-            Context (B, C, H, W) and weights (B, L, H, W), which sum to 1 over the words of each position.
+        ``words`` are (B, D, L); ``padding`` (B, L) bool is true where there is no word, and each caption has at least
+        one.
         """
         batch, _, height, width = maps.shape
         context = self.project(words)
@@ -43,7 +38,7 @@ class WordAttention(nn.Module):
         return attended.view(batch, -1, height, width), weights.view(batch, -1, height, width)
 
     def _masks(self, padding: Tensor, positions: int) -> Tensor:
-        """What each position leaves out, (B, 1 or H * W, L)."""
+        """Return the words that each position leaves out, (B, 1 or H * W, L)."""
         if not self.mixed_masks:
             return padding[:, None]
         return padding.repeat(positions, 1).view(len(padding), positions, -1)

@@ -21,19 +21,12 @@ LAST_RESOLUTION = 4
 LEAST_RESOLUTION = 64  # pixels: halved four times
 
 
-def convolution(channels: int, out_channels: int, halve: bool, norm: bool = True) -> nn.Sequential:
-    """Convolution, batch norm and leaky ReLU.
+def convolution(channels: int, out_channels: int, downsample: bool, norm: bool = True) -> nn.Sequential:
+    """Return convolution, batch norm (with ``norm``) and leaky ReLU.
 
-    Args:
-        channels: in.
-        out_channels: out.
-        halve: a 4 x 4 kernel that halves the resolution, or a 3 x 3 one that keeps it.
-        norm: with batch norm.
-
-    Returns:
-        The layers.
+    ``downsample`` takes a 4 x 4 kernel that halves the resolution, otherwise a 3 x 3 one keeps it.
     """
-    resolution, stride = (4, 2) if halve else (3, 1)
+    resolution, stride = (4, 2) if downsample else (3, 1)
     return nn.Sequential(
         nn.Conv2d(channels, out_channels, resolution, stride, padding=1, bias=False),
         nn.BatchNorm2d(out_channels) if norm else nn.Identity(),
@@ -42,16 +35,11 @@ def convolution(channels: int, out_channels: int, halve: bool, norm: bool = True
 
 
 class Score(nn.Module):
-    """One logit from the features of an image, given a sentence or not.
-
-    Args:
-        channels: 8 N.
-        sentence_dim: D, 0 without a sentence.
-    """
+    """Score the features of an image, of 8 N ``channels``, with a sentence of D numbers or, of 0, without one."""
 
     def __init__(self, channels: int, sentence_dim: int = 0) -> None:
         super().__init__()
-        self.joint = convolution(channels + sentence_dim, channels, halve=False) if sentence_dim else None
+        self.joint = convolution(channels + sentence_dim, channels, downsample=False) if sentence_dim else None
         self.logit = nn.Conv2d(channels, 1, LAST_RESOLUTION, stride=LAST_RESOLUTION)
 
     def forward(self, features: Tensor, sentences: Tensor | None = None) -> Tensor:
@@ -63,19 +51,14 @@ class Score(nn.Module):
 
 
 class Logits(NamedTuple):
-    """How surely images are taken as real.
+    """Keep the logits (B,) that images are real."""
 
-    Attributes:
-        fitting: (B,) given their sentences.
-        alone: (B,) without; None where the discriminator has no such score.
-    """
-
-    fitting: Tensor
-    alone: Tensor | None
+    fitting: Tensor  # given their sentences
+    alone: Tensor | None  # without; None where the discriminator has no such score
 
 
 class AttnganDiscriminator(nn.Module):
-    """Features of images of one resolution, and the logits that they are real and that they fit a sentence too.
+    """Score images of one resolution: whether they are real, and whether they fit a sentence too.
 
     Args:
         resolution: R, 64, 128, 256 ...
@@ -84,7 +67,7 @@ class AttnganDiscriminator(nn.Module):
         unconditional: with the logit without a sentence; the DCGAN variant has none.
 
     Raises:
-        AttnganError: the side is not 64 times a power of two.
+        AttnganError: the resolution is not 64 times a power of two.
     """
 
     def __init__(
@@ -100,18 +83,17 @@ class AttnganDiscriminator(nn.Module):
             raise AttnganError(f"a discriminator was asked of images of {resolution} pixels; expected 64, 128, 256 ...")
         self.resolution = resolution
         widths = [width * 2**power for power in range(4 + int(further))]  # N, 2 N, 4 N, 8 N, 16 N ...
-        layers = [convolution(3, width, halve=True, norm=False)]
-        layers += [convolution(a, b, halve=True) for a, b in pairwise(widths)]
-        layers += [convolution(a, a // 2, halve=False) for a in widths[:3:-1]]
+        layers = [convolution(3, width, downsample=True, norm=False)]
+        layers += [convolution(a, b, downsample=True) for a, b in pairwise(widths)]
+        layers += [convolution(a, a // 2, downsample=False) for a in widths[:3:-1]]
         self.features = nn.Sequential(*layers)
         self.with_sentence = Score(8 * width, embedding_dim)
         self.alone = Score(8 * width) if unconditional else None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the features (B, 8 N, 4, 4) of images (B, 3, R, R) in [-1, 1].
+        """Return features (B, 8 N, 4, 4) of images (B, 3, R, R) in [-1, 1].
 
-        Raises:
-            AttnganError: the images have another resolution.
+        Raises AttnganError at another resolution.
         """
         if images.shape[1:] != (3, self.resolution, self.resolution):
             raise AttnganError(
@@ -120,13 +102,5 @@ class AttnganDiscriminator(nn.Module):
         return self.features(images)
 
     def logits(self, features: Tensor, sentences: Tensor) -> Logits:
-        """Score images with sentences, and alone.
-
-        Args:
-            features: (B, 8 N, 4, 4).
-            sentences: (B, D).
-
-        Returns:
-            Both logits.
-        """
+        """Score features (B, 8 N, 4, 4) with sentences (B, D), and alone."""
         return Logits(self.with_sentence(features, sentences), None if self.alone is None else self.alone(features))

@@ -3,7 +3,7 @@
 Must match taoxugit/AttnGAN ``code/model.py`` (``G_NET``, ``G_DCGAN``; parity kinds ``attngan``, ``attngan_dcgan``).
 
 Shape letters: B captions, L words, D size of embeddings, K size of a condition, Z size of the noise, C channels,
-H, W height and width of a map, R side of an image.
+H, W height and width of a map, R of an image.
 """
 
 from itertools import pairwise
@@ -27,34 +27,21 @@ class AttnganError(UserError, ValueError):
 
 
 class GeneratedBatch(NamedTuple):
-    """What a generator generated.
+    """What a generator generated."""
 
-    Attributes:
-        images: (B, 3, R, R) in [-1, 1] of each stage that has an image, the smallest first.
-        attention: (B, L, R / 2, R / 2) weights of the words of each later stage.
-        mean: (B, K) of the condition given the sentence.
-        log_variance: (B, K).
-    """
-
-    images: list[Tensor]
-    attention: list[Tensor]
-    mean: Tensor
-    log_variance: Tensor
+    images: list[Tensor]  # (B, 3, R, R) in [-1, 1] of each stage that has an image, the smallest first
+    attention: list[Tensor]  # (B, L, R / 2, R / 2) weights of the words of each later stage
+    mean: Tensor  # (B, K) of the condition given the sentence
+    log_variance: Tensor  # (B, K)
 
 
-def gated(channels: int, out_channels: int, double: bool = False) -> nn.Sequential:
-    """Convolution, batch norm and gated linear unit, on maps that are doubled first or kept.
+def gated(channels: int, out_channels: int, upsample: bool = False) -> nn.Sequential:
+    """Return convolution, batch norm and gated linear unit, on maps that are upsampled first (``double``) or kept.
 
-    Args:
-        channels: in.
-        out_channels: out; the convolution makes twice as many, one half opens the other.
-        double: whether the height and width of the maps doubles.
-
-    Returns:
-        The layers.
+    The convolution makes twice as many channels as come out: one half opens the other.
     """
     return nn.Sequential(
-        nn.Upsample(scale_factor=2, mode="nearest") if double else nn.Identity(),
+        nn.Upsample(scale_factor=2, mode="nearest") if upsample else nn.Identity(),
         nn.Conv2d(channels, 2 * out_channels, 3, padding=1, bias=False),
         nn.BatchNorm2d(2 * out_channels),
         nn.GLU(dim=1),
@@ -62,11 +49,7 @@ def gated(channels: int, out_channels: int, double: bool = False) -> nn.Sequenti
 
 
 class Residual(nn.Module):
-    """Two convolutions beside the identity.
-
-    Args:
-        channels: C.
-    """
+    """Add two convolutions to the identity, of C channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -81,12 +64,7 @@ class Residual(nn.Module):
 
 
 class ConditioningAugmentation(nn.Module):
-    """Draw a condition from a Gaussian that follows from the sentence, arXiv:1612.03242 section 3.2.
-
-    Args:
-        sentence_dim: D.
-        condition_dim: K.
-    """
+    """Draw a condition (K) from a Gaussian that follows from the sentence (D), arXiv:1612.03242 section 3.2."""
 
     def __init__(self, sentence_dim: int, condition_dim: int) -> None:
         super().__init__()
@@ -99,11 +77,9 @@ class ConditioningAugmentation(nn.Module):
 
 
 class FirstStage(nn.Module):
-    """A map of 64 pixels from noise and condition.
+    """Make a map of 64 pixels from noise and condition, K + Z numbers.
 
-    Args:
-        in_dim: K + Z.
-        width: channels of the result; the first map has 16 times as many.
+    The result has ``width`` channels, the first map 16 times as many.
     """
 
     def __init__(self, in_dim: int, width: int) -> None:
@@ -111,7 +87,7 @@ class FirstStage(nn.Module):
         widths = [width * 2**power for power in range(FIRST_DOUBLINGS, -1, -1)]
         features = 2 * widths[0] * FIRST_RESOLUTION**2
         self.fc = nn.Sequential(nn.Linear(in_dim, features, bias=False), nn.BatchNorm1d(features), nn.GLU(dim=1))
-        self.blocks = nn.Sequential(*(gated(a, b, double=True) for a, b in pairwise(widths)))
+        self.blocks = nn.Sequential(*(gated(a, b, upsample=True) for a, b in pairwise(widths)))
 
     def forward(self, codes: Tensor) -> Tensor:
         """Turn (B, K + Z) into (B, width, 64, 64)."""
@@ -119,20 +95,13 @@ class FirstStage(nn.Module):
 
 
 class NextStage(nn.Module):
-    """Attend to the words, refine, and double the resolution.
-
-    Args:
-        width: channels C in and out.
-        word_dim: D.
-        residuals: residual blocks.
-        mixed_masks: as in :class:`gan.attngan.attention.WordAttention`.
-    """
+    """Attend to the words, refine by residual blocks, and upsample, with C = ``width`` channels in and out."""
 
     def __init__(self, width: int, word_dim: int, residuals: int, mixed_masks: bool) -> None:
         super().__init__()
         self.attention = WordAttention(width, word_dim, mixed_masks)
         self.residual = nn.Sequential(*(Residual(2 * width) for _ in range(residuals)))
-        self.upsample = gated(2 * width, width, double=True)
+        self.upsample = gated(2 * width, width, upsample=True)
 
     def forward(self, maps: Tensor, words: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
         """Turn (B, C, H, W) into (B, C, 2H, 2W) and the words' weights (B, L, H, W)."""
@@ -141,7 +110,7 @@ class NextStage(nn.Module):
 
 
 class AttnganGenerator(nn.Module):
-    """Images from the embeddings of words and sentences.
+    """Generate images from the embeddings of words and sentences.
 
     Args:
         width: channels of the maps that become images (GF_DIM): 32 for birds, 48 for COCO.
@@ -152,11 +121,6 @@ class AttnganGenerator(nn.Module):
         stages: 1 to 3 as published, of 64, 128 and 256 pixels.
         every_stage: each stage has an image; otherwise only the last, as in the DCGAN variant.
         mixed_masks: mask words as the public code does in batches (:class:`gan.attngan.attention.WordAttention`).
-
-    Attributes:
-        embedding_dim: D.
-        condition_dim: K.
-        noise_dim: Z.
     """
 
     def __init__(
@@ -184,7 +148,7 @@ class AttnganGenerator(nn.Module):
 
     @property
     def mixed_masks(self) -> bool:
-        """Whether words are masked as the public code does in batches; may be set."""
+        """Tell whether all stages mask words as the public code does in batches; may be set."""
         return any(stage.attention.mixed_masks for stage in self.next)
 
     @mixed_masks.setter
@@ -199,25 +163,22 @@ class AttnganGenerator(nn.Module):
 
     @property
     def resolutions(self) -> list[int]:
-        """Sides of the images in pixels, the smallest first."""
+        """Return the height and width of the images in pixels, the smallest first."""
         stages = 1 + len(self.next)
         return [FIRST_RESOLUTION * 2 ** (FIRST_DOUBLINGS + stage) for stage in range(stages - len(self.images), stages)]
 
     def forward(
         self, noise: Tensor, sentences: Tensor, words: Tensor, padding: Tensor, variation: Tensor | None = None
     ) -> GeneratedBatch:
-        """Draw.
+        """Generate images.
 
         Args:
             noise: (B, Z), standard normal.
             sentences: (B, D).
             words: (B, D, L).
             padding: (B, L) bool, true where there is no word.
-            variation: (B, K), standard normal: where in its Gaussian each condition lies. Generated when None, in
+            variation: (B, K), standard normal: where in its Gaussian each condition lies. Drawn when None, in
                 evaluation too, as published; zeros give the mean.
-
-        Returns:
-            Images and what the losses need.
 
         Raises:
             AttnganError: a size does not fit, or a caption has no word.

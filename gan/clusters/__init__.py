@@ -1,1 +1,1 @@
-"""Clusters of units: found, named, drawn."""
+"""Clusters of feature units: found, named, segmented by."""

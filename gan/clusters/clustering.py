@@ -33,20 +33,14 @@ class ClusteringError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class Clusters:
-    """Clusters of feature units and what normalises image features.
+    """Keep clusters of feature units, and mean and deviation that normalise image features.
 
-    Attributes:
-        centroids: (K, D) float64, 1 / size on a cluster's units and 0 elsewhere.
-        mean: (D,) float64 of image features where captions respond.
-        std: (D,) float64, their standard deviation.
-
-    Raises:
-        ClusteringError: the shapes are not of one clustering, or a value is not finite.
+    Raises ClusteringError where the shapes are not of one clustering, or a value is not finite.
     """
 
-    centroids: Tensor
-    mean: Tensor
-    std: Tensor
+    centroids: Tensor  # (K, D) float64, 1 / size on a cluster's units and 0 elsewhere
+    mean: Tensor  # (D,) float64 of image features where captions respond
+    std: Tensor  # (D,) float64 of the same
 
     def __post_init__(self) -> None:
         dim = self.centroids.shape[-1]
@@ -64,18 +58,11 @@ class Clusters:
 
     @property
     def embedding_dim(self) -> int:
-        """D."""
+        """Return D."""
         return self.centroids.shape[1]
 
     def check(self, embedding_dim: int) -> None:
-        """Refuse a model with another number of feature units.
-
-        Args:
-            embedding_dim: feature units of the model.
-
-        Raises:
-            ClusteringError: It has.
-        """
+        """Raise ClusteringError for a model with another number of feature units."""
         if embedding_dim != self.embedding_dim:
             raise ClusteringError(
                 f"the clusters have {self.embedding_dim} feature units, the model {embedding_dim}: they are another "
@@ -83,27 +70,12 @@ class Clusters:
             )
 
     def units(self, cluster: int) -> list[int]:
-        """List the units of a cluster.
-
-        Args:
-            cluster: its number.
-
-        Returns:
-            Numbers of the units.
-        """
+        """Return the numbers of a cluster's units."""
         return self.centroids[cluster].nonzero()[:, 0].tolist()
 
 
 def save_clusters(clusters: Clusters, path: Path) -> Path:
-    """Write clusters as safetensors.
-
-    Args:
-        clusters: what is written, in float64.
-        path: the file; its folder is made.
-
-    Returns:
-        ``path``.
-    """
+    """Write clusters as safetensors, in float64; returns ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     names = ("centroids", "mean", "std")
     save_file({name: getattr(clusters, name).detach().cpu().double().contiguous() for name in names}, path)
@@ -113,16 +85,8 @@ def save_clusters(clusters: Clusters, path: Path) -> Path:
 def load_clusters(path: Path, embedding_dim: int | None = None) -> Clusters:
     """Read clusters that `save_clusters` wrote (published ones: ``published.load_published("clusters", folder)``).
 
-    Args:
-        path: The file.
-        embedding_dim: Feature units of the model they are for; None does not check.
-
-    Returns:
-        The clusters.
-
-    Raises:
-        WeightsError: The file is missing or damaged.
-        ClusteringError: It holds something else, or the clusters of another model.
+    Raises WeightsError where the file is missing or damaged, and ClusteringError where it holds something else, or,
+    with ``embedding_dim``, the clusters of another model.
     """
     state = read_state_dict(Path(path))
     names = {"centroids", "mean", "std"}
@@ -144,20 +108,17 @@ def find_clusters(
     quantile: float = QUANTILE,
     more_than: int = MORE_THAN,
 ) -> Clusters:
-    """Cluster feature units.
+    """Return clusters of feature units, possibly none, in the order of their first units.
 
     Args:
         products: (N, D) image feature times speech feature of each pair at the matchmap's peak.
         image_features: (M, D) image features where captions respond.
-        clusters: Groups that the units are put into.
-        quantile: Of a unit's products, above which it is active.
-        more_than: Groups are kept that have more units than this.
-
-    Returns:
-        The clusters kept, possibly none, in the order of their first units.
+        clusters: groups that the units are put into.
+        quantile: of a unit's products, above which it is active.
+        more_than: groups are kept that have more units than this.
 
     Raises:
-        ClusteringError: The arguments do not fit each other.
+        ClusteringError: the arguments do not fit each other.
     """
     products, features = (np.asarray(values, dtype=np.float64) for values in (products, image_features))
     if products.ndim != 2 or features.ndim != 2 or products.shape[1] != features.shape[1] or not len(features):
@@ -176,17 +137,9 @@ def find_clusters(
 
 
 def active_units(products: np.ndarray, quantile: float = QUANTILE) -> np.ndarray:
-    """Mark in which pairs each unit is active.
+    """Return in which pairs each unit is active, (N, D) bool, of products (N, D) float64.
 
-    Args:
-        products: (N, D) float64.
-        quantile: Of each unit's products.
-
-    Returns:
-        (N, D) bool.
-
-    Raises:
-        ClusteringError: The quantile is not between 0 and 1, or there is no pair.
+    Raises ClusteringError where the quantile is not between 0 and 1, or there is no pair.
     """
     if not 0 < quantile < 1 or not len(products):
         raise ClusteringError(f"quantile {quantile} of {len(products)} pairs; expected one between 0 and 1 of some")
@@ -194,13 +147,9 @@ def active_units(products: np.ndarray, quantile: float = QUANTILE) -> np.ndarray
 
 
 def jaccard(active: np.ndarray) -> np.ndarray:
-    """Compare units by the pairs they are active in.
+    """Return in how many pairs two units are both active over those in which either is, (D, D) float64, of (N, D) bool.
 
-    Args:
-        active: (N, D) bool.
-
-    Returns:
-        (D, D) float64: pairs in which both are active over pairs in which either is; 0 on the diagonal.
+    The diagonal is 0.
     """
     marks = active.astype(np.float64)
     both = marks.T @ marks
@@ -211,17 +160,10 @@ def jaccard(active: np.ndarray) -> np.ndarray:
 
 
 def group_units(similarity: np.ndarray, groups: int) -> np.ndarray:
-    """Merge units by average linkage of ``1 - similarity`` until so many groups are left.
+    """Merge units by average linkage of ``1 - similarity`` (D, D), which is symmetric, until so many groups are left.
 
-    Args:
-        similarity: (D, D) symmetric, the diagonal is not looked at.
-        groups: 1 to D.
-
-    Returns:
-        (D,) int64 group of each unit; groups are numbered in the order of their first units.
-
-    Raises:
-        ClusteringError: There are fewer units than groups.
+    Returns the group (D,) int64 of each unit; groups are numbered in the order of their first units. Raises
+    ClusteringError where there are fewer units than groups.
     """
     units = len(similarity)
     if not 1 <= groups <= units:

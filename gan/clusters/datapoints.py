@@ -1,4 +1,4 @@
-"""What clusters of feature units are made of and named by: features of pairs where image and caption agree.
+"""Features of pairs where image and caption agree, from which clusters of feature units are made and named.
 
 Public code: surisdi/learning-by-drawing ``clusterer.py`` (``get_datapoints``). A pair gives one product of features, at
 the strongest cell of its matchmap, and one image feature (one speech feature) for each run of neighbouring cells
@@ -22,31 +22,18 @@ SHARE = 0.5  # of the best response
 
 
 class Points(NamedTuple):
-    """Features at some positions of some pairs.
+    """Features at some positions of some pairs."""
 
-    Attributes:
-        features: (P, D) float32 on the CPU.
-        pair: (P,) int64, number of the pair in the order in which pairs were added.
-        position: (P,) int64, cell ``row * W + column`` of an image map, or frame of a speech map.
-    """
-
-    features: Tensor
-    pair: Tensor
-    position: Tensor
+    features: Tensor  # (P, D) float32 on the CPU
+    pair: Tensor  # (P,) int64, number of the pair in the order in which pairs were added
+    position: Tensor  # (P,) int64, cell ``row * W + column`` of an image map, or frame of a speech map
 
 
 class Datapoints:
-    """Collects features batch by batch until there are enough.
+    """Collect features batch by batch until there are ``most`` pairs, and positions of either kind.
 
-    Args:
-        most: Pairs, and positions of either kind, that are kept.
-
-    Attributes:
-        names: Of the pairs, in the order in which they were added.
-        width: W of the image maps, to tell rows from columns.
-
-    Raises:
-        ClusteringError: ``most`` is below 1.
+    ``names`` are the pairs', in the order in which they were added; ``width`` is W of the image maps, to tell rows from
+    columns. Raises ClusteringError where ``most`` is below 1.
     """
 
     def __init__(self, most: int = DATAPOINTS) -> None:
@@ -61,21 +48,15 @@ class Datapoints:
 
     @property
     def full(self) -> bool:
-        """Whether nothing more is kept."""
+        """Tell whether nothing more is kept."""
         return len(self.names) >= self.most
 
     @torch.no_grad()
     def add(self, image: Tensor, speech: Tensor, nframes: Tensor | None, names: Sequence[str]) -> None:
-        """Add a batch of pairs; those beyond ``most`` are left out.
+        """Add pairs of image features (B, D, H, W) and speech features (B, D, T) with their names, while there is room.
 
-        Args:
-            image: (B, D, H, W) features of the images.
-            speech: (B, D, T) features of their captions.
-            nframes: (B,) valid frames; None: all.
-            names: B names of the pairs.
-
-        Raises:
-            MatchmapError: The features do not fit each other.
+        ``nframes`` are the valid frames (B,), all when None. Raises MatchmapError where the features do not fit each
+        other.
         """
         room = self.most - len(self.names)
         image, speech, names = image[:room].float(), speech[:room].float(), list(names)[:room]
@@ -99,35 +80,26 @@ class Datapoints:
 
     @property
     def products(self) -> Tensor:
-        """(N, D) products of image and speech features at the strongest cells."""
+        """Return products (N, D) of image and speech features at the strongest cells."""
         return torch.cat(self._products)
 
     @property
     def image(self) -> Points:
-        """Image features where captions respond."""
+        """Return image features where captions respond."""
         return self._joined(self._image)
 
     @property
     def speech(self) -> Points:
-        """Speech features where images respond."""
+        """Return speech features where images respond."""
         return self._joined(self._speech)
 
     def _joined(self, parts: list[Points]) -> Points:
         return Points(*(torch.cat(part)[: self.most] for part in zip(*parts, strict=True)))
 
     def cluster(self, clusters: int = CLUSTERS, quantile: float = QUANTILE, more_than: int = MORE_THAN) -> Clusters:
-        """Cluster the feature units; see `gan.clusters.clustering.find_clusters`.
+        """Cluster the feature units; see :func:`gan.clusters.clustering.find_clusters`.
 
-        Args:
-            clusters: how many to find.
-            quantile: of a unit's products, above which it is active.
-            more_than: groups are kept that have more units than this.
-
-        Returns:
-            The clusters.
-
-        Raises:
-            ClusteringError: Nothing was added, or there are fewer units than clusters.
+        Raises ClusteringError where nothing was added, or there are fewer units than clusters.
         """
         if not self.names:
             raise ClusteringError("there are no datapoints; add pairs of images and captions first")
@@ -142,13 +114,9 @@ def _points(features: Tensor, responses: Tensor, first: int) -> Points:
 
 
 def run_middles(marks: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the middle of each run of marked neighbours.
+    """Return row and middle of each run of marked neighbours in ``marks`` (B, P) bool, row by row.
 
-    Args:
-        marks: (B, P) bool.
-
-    Returns:
-        Row and middle of each run, row by row; a middle between two positions goes to the even one, as published.
+    A middle between two positions goes to the even one, as published.
     """
     padded = torch.nn.functional.pad(marks, (1, 1)).int()
     change = padded[:, 1:] - padded[:, :-1]

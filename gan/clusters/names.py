@@ -26,51 +26,30 @@ Words = Sequence[tuple[float, float, str]]
 
 
 class WordCount(NamedTuple):
-    """How a word stands out among the strongest frames of a cluster.
+    """Keep how a word stands out among the strongest frames of a cluster."""
 
-    Attributes:
-        word: Lower case.
-        count: Of the strongest frames in which it is spoken.
-        lift: Its share of them over its share of all frames.
-    """
-
-    word: str
-    count: int
-    lift: float
+    word: str  # lower case
+    count: int  # of the strongest frames in which it is spoken
+    lift: float  # its share of them over its share of all frames
 
 
 class Position(NamedTuple):
-    """One strong response to a cluster.
+    """One strong response to a cluster."""
 
-    Attributes:
-        pair: Number of the pair.
-        position: Cell of the image map, or frame of the speech map.
-        value: How strong it is.
-        word: Spoken then; None for regions, and where no word is known.
-        span: Start and end of that word in seconds, or None.
-    """
-
-    pair: int
-    position: int
-    value: float
-    word: str | None = None
-    span: tuple[float, float] | None = None
+    pair: int  # number of the pair
+    position: int  # cell of the image map, or frame of the speech map
+    value: float  # strength of the response
+    word: str | None = None  # spoken then; None for regions, and where no word is known
+    span: tuple[float, float] | None = None  # start and end of that word in seconds
 
 
 class ClusterName(NamedTuple):
-    """What a cluster responds to.
+    """What a cluster responds to."""
 
-    Attributes:
-        name: Its strongest words, joined by "/"; "cluster k" (counted from 1) where none stands out.
-        words: The words that stand out, the strongest first.
-        frames: Strongest frames, one of each pair.
-        regions: Strongest image regions, one of each pair.
-    """
-
-    name: str
-    words: list[WordCount]
-    frames: list[Position]
-    regions: list[Position]
+    name: str  # its strongest words, joined by "/"; "cluster k" (counted from 1) where none stands out
+    words: list[WordCount]  # that stand out, the strongest first
+    frames: list[Position]  # strongest frames, one of each pair
+    regions: list[Position]  # strongest image regions, one of each pair
 
 
 def name_clusters(
@@ -81,22 +60,19 @@ def name_clusters(
     frame_seconds: float,
     strongest: int = STRONGEST,
 ) -> list[ClusterName]:
-    """Name every cluster.
+    """Name each of the K clusters.
 
     Args:
-        clusters: K of them.
-        speech: Speech features where images respond.
-        image: Image features where captions respond.
+        clusters: of the features' model.
+        speech: speech features where images respond.
+        image: image features where captions respond.
         words: (start, end, word) in seconds by number of the pair; pairs without word times may lack.
-        frame_seconds: What one frame of the speech maps covers.
-        strongest: Frames and regions that are looked at.
-
-    Returns:
-        K names.
+        frame_seconds: length of a frame of the speech maps.
+        strongest: frames and regions that are looked at.
 
     Raises:
-        ClusteringError: The features are another model's.
-        ValueError: Impossible numbers.
+        ClusteringError: the features are another model's.
+        ValueError: impossible numbers.
     """
     if frame_seconds <= 0 or strongest < 1:
         raise ValueError(f"frame_seconds={frame_seconds}, strongest={strongest}; expected above 0 and at least 1")
@@ -147,15 +123,7 @@ def _word(spoken: tuple[float, float, str] | None) -> tuple[str | None, tuple[fl
 
 
 def one_of_each(positions: Sequence[Position], most: int) -> list[Position]:
-    """Keep the first position of each pair, at most so many.
-
-    Args:
-        positions: in the order of preference.
-        most: how many are kept.
-
-    Returns:
-        Positions of different pairs, in the order given.
-    """
+    """Return the first position of each pair, at most so many, in the order given."""
     first: dict[int, Position] = {}
     for position in positions:
         if position.pair not in first:
@@ -166,14 +134,10 @@ def one_of_each(positions: Sequence[Position], most: int) -> list[Position]:
 
 
 def count_words(found: Sequence[str | None], base: Mapping[str, int]) -> list[WordCount]:
-    """Find the words that are more frequent among some frames than among all.
+    """Return the words that are more frequent among some frames than among all, by count times logarithm of the lift.
 
-    Args:
-        found: Words of the frames; None where none is known.
-        base: Number of each word among all frames.
-
-    Returns:
-        Words found twice or more and at least 1.5 times as often as elsewhere, by count times logarithm of the lift.
+    ``found`` are the words of the frames, None where none is known, and ``base`` the number of each word among all
+    frames. Words count that are found twice or more, and at least 1.5 times as often as elsewhere.
     """
     known = Counter(word for word in found if word is not None)
     total, everywhere = sum(known.values()), sum(base.values())

@@ -1,4 +1,4 @@
-"""The cluster segmenter: which clusters of feature units respond where in an image.
+"""The cluster segmenter: where in an image clusters of feature units respond.
 
 Public code: surisdi/learning-by-drawing ``segmenter.py`` (ClusterSegmenter), with the same maps. Its
 ``predict_single_class`` is right for two classes only; here for all.
@@ -19,18 +19,10 @@ RESOLUTION, THRESHOLD, TINY = 64, 0.5, 1e-8
 
 
 def cluster_scores(features: Tensor, clusters: Clusters, resolution: int | None = RESOLUTION) -> Tensor:
-    """Compare normalised image features with every cluster.
+    """Compare normalised image features (B, D, h, w) with every cluster, (B, K, resolution, resolution).
 
-    Args:
-        features: (B, D, h, w).
-        clusters: Of the same model.
-        resolution: Cells high and wide of the result, by bilinear interpolation; None keeps h and w.
-
-    Returns:
-        (B, K, resolution, resolution).
-
-    Raises:
-        ClusteringError: The clusters are another model's.
+    The scores are interpolated bilinearly; ``resolution`` None keeps h and w. Raises ClusteringError where the clusters
+    are another model's.
     """
     if features.dim() != 4:
         raise ClusteringError(f"image features {tuple(features.shape)}; expected (B, D, h, w)")
@@ -44,18 +36,18 @@ def cluster_scores(features: Tensor, clusters: Clusters, resolution: int | None 
 
 
 class ClusterSegmenter(nn.Module):
-    """Segments images by clusters of an image encoder's units. A `models.segmenter.labels.Segmenter`.
+    """Segment images by clusters of an image encoder's units. A `models.segmenter.labels.Segmenter`.
 
     Args:
         encoder: (B, 3, R, R) images as it wants them to features (B, D, h, w).
-        clusters: Of that encoder's units.
-        prepare: From images in [-1, 1] to what the encoder wants.
-        threshold: Of the scores, from which a cluster is there.
-        resolution: Cells high and wide of the maps; enlarged before the threshold is applied.
-        names: Of the clusters; None: ``c_2`` and so on, as published (``c_1`` is the background).
+        clusters: of that encoder's units.
+        prepare: from images in [-1, 1] to what the encoder wants.
+        threshold: of the scores, from which a cluster is there.
+        resolution: cells high and wide of the maps; enlarged before the threshold is applied.
+        names: of the clusters; None: ``c_2`` and so on, as published (``c_1`` is the background).
 
     Raises:
-        ClusteringError: There is no cluster, or another number of names.
+        ClusteringError: there is no cluster, or another number of names.
     """
 
     def __init__(
@@ -79,48 +71,28 @@ class ClusterSegmenter(nn.Module):
         self.categories = ["cluster"] * number
 
     def scores(self, images: Tensor, resolution: int | None) -> Tensor:
-        """Score every cluster, (B, K, resolution, resolution), differentiably.
+        """Score every cluster in images (B, 3, R, R), differentiably: (B, K, resolution, resolution).
 
-        Args:
-            images: (B, 3, R, R).
-            resolution: of the maps in pixels; None leaves them as the network gives them.
-
-        Returns:
-            (B, K, resolution, resolution).
+        ``resolution`` is in pixels; None leaves the maps as the network gives them.
         """
         check_images(images)
         return cluster_scores(self.encoder(self.prepare(images)), self.clusters, resolution)
 
     @torch.no_grad()
     def segment(self, images: Tensor) -> Tensor:
-        """Label images; see `models.segmenter.labels.Segmenter`.
+        """Label images (B, 3, R, R) in [-1, 1] by maps (B, K, resolution, resolution) bool.
 
-        Args:
-            images: (B, 3, R, R) float in [-1, 1].
-
-        Returns:
-            (B, K, resolution, resolution) bool; several clusters may claim a pixel, or none.
-
-        Raises:
-            SegmentationError: The images are something else.
-            ClusteringError: The clusters are another model's.
+        Several clusters may claim a pixel, or none. Raises SegmentationError where the images are something else, and
+        ClusteringError where the clusters are another model's.
         """
         return self.scores(images, self.resolution) > self.threshold
 
     def predict_single_class(self, images: Tensor, label: int) -> tuple[Tensor, Tensor]:
-        """Score one cluster, differentiably.
+        """Score one cluster, ``label`` of 0 to K-1, in images (B, 3, R, R) in [-1, 1], differentiably.
 
-        Args:
-            images: (B, 3, R, R) float in [-1, 1].
-            label: Number of the cluster, 0 to K-1.
-
-        Returns:
-            (B, h, w) scores above the threshold that sum to one over each image (zeros where there are none), and
-            where they are, bool.
-
-        Raises:
-            SegmentationError: There is no such cluster.
-            ClusteringError: The clusters are another model's.
+        Returns scores (B, h, w) above the threshold that sum to one over each image (zeros where there are none), and
+        where they are, bool. Raises SegmentationError where there is no such cluster, and ClusteringError where the
+        clusters are another model's.
         """
         check_label(label, self.labels)
         score = self.scores(images, None)[:, label]

@@ -1,1 +1,1 @@
-"""What the units of a generator respond to."""
+"""Dissection of generators: the labels that units respond to."""

@@ -1,4 +1,4 @@
-"""What dissection needs of many images, collected in one pass: units' activations and label maps.
+"""Units' activations and label maps of many images, collected in one pass for dissection.
 
 Shape letters: N images, U units, h, w of a layer, L labels, H, W of a label map.
 """
@@ -24,21 +24,13 @@ class DissectionError(UserError):
 
 @dataclass
 class Samples:
-    """Activations and labels of images.
+    """Activations and labels of images."""
 
-    Attributes:
-        labels: L names.
-        categories: L names, the kind of each label.
-        maps: Label maps of the N images.
-        activations: Layer -> (N, U, h, w) float32, in memory or in a file of its own.
-        quantiles: Layer -> quantiles of the units over all cells.
-    """
-
-    labels: list[str]
-    categories: list[str]
-    maps: PackedMaps
-    activations: dict[str, Tensor]
-    quantiles: dict[str, StreamingQuantiles] = field(default_factory=dict)
+    labels: list[str]  # L names
+    categories: list[str]  # L names, the kind of each label
+    maps: PackedMaps  # of the N images
+    activations: dict[str, Tensor]  # layer -> (N, U, h, w) float32, in memory or in a file of its own
+    quantiles: dict[str, StreamingQuantiles] = field(default_factory=dict)  # layer -> those of its units over all cells
 
     def __len__(self) -> int:
         return len(self.maps)
@@ -56,19 +48,16 @@ def collect(
     """Draw and segment every latent once.
 
     Args:
-        generator: Latents (B, D) -> images (B, 3, R, R) in [-1, 1]; it runs in evaluation mode on its own device.
-        segmenter: Says which pixels have which labels.
+        generator: latents (B, D) -> images (B, 3, R, R) in [-1, 1]; it runs in evaluation mode on its own device.
+        segmenter: says which pixels have which labels.
         latents: (N, D).
-        layers: Names of the generator's layers, each of which puts out (B, U, h, w).
-        batch_size: Images at once.
-        budget_mb: Activations beyond this size go to a temporary file, which the system removes with the process.
-
-    Returns:
-        The samples.
+        layers: names of the generator's layers, each of which puts out (B, U, h, w).
+        batch_size: images at once.
+        budget_mb: activations beyond this size go to a temporary file, which the system removes with the process.
 
     Raises:
-        LayerNameError: The generator has no such layer.
-        DissectionError: No latents or layers, a layer without rows and columns, or maps that do not fit the labels.
+        LayerNameError: the generator has no such layer.
+        DissectionError: no latents or layers, a layer without rows and columns, or maps that do not fit the labels.
     """
     if latents.dim() < 2 or not len(latents):
         raise DissectionError(f"latents of shape {tuple(latents.shape)}; expected (N, dimensions) with N at least 1")
@@ -128,7 +117,7 @@ def _check(record: dict[str, Tensor], layers: Sequence[str], maps: Tensor, segme
 
 
 def _room(record: dict[str, Tensor], maps: Tensor, number: int, segmenter: Segmenter, budget_mb: float) -> Samples:
-    """Empty samples, in memory as far as the budget goes."""
+    """Return empty samples, in memory as far as the budget goes."""
     packed = PackedMaps(number, maps.shape[1], (maps.shape[2], maps.shape[3]), maps.device)
     samples = Samples(list(segmenter.labels), list(segmenter.categories), packed, {})
     left = budget_mb * 2**20

@@ -1,4 +1,4 @@
-"""Dissection: which unit of a generator draws which label, by intersection over union (arXiv:1811.10597, section 3.1).
+"""Dissection: the labels that a generator's units draw, by intersection over union (arXiv:1811.10597, section 3.1).
 
 Any generator, any layers, any segmenter; every image is made and segmented once. Numbers are those of
 ``netdissect/dissection.py`` (CSAILVision/gandissect, and bundled with surisdi/learning-by-drawing), but quantiles are
@@ -31,50 +31,29 @@ NO_LABEL = "-"
 
 @dataclass
 class LayerDissection:
-    """One layer's units against all labels; tensors are on the CPU.
+    """Keep one layer's units against all labels; tensors are on the CPU."""
 
-    Attributes:
-        thresholds: (U,) float32, from which activation on a unit is on.
-        iou: (L, U) float64, intersection over union.
-        iqr: (L, U) float64, information quality ratio.
-        intersections: (L, U) int64 pixels; 0 for "no label".
-        category_activations: (C, U) int64 pixels where the unit is on, in images that show the category.
-        top: (U, k) int64, the images in which a unit is strongest, strongest first.
-        top_values: (U, k) float32, its largest activation there.
-        selection: How the thresholds were chosen, with the 'iqr' rule.
-    """
-
-    thresholds: Tensor
-    iou: Tensor
-    iqr: Tensor
-    intersections: Tensor
-    category_activations: Tensor
-    top: Tensor
-    top_values: Tensor
-    selection: Selection | None = None
+    thresholds: Tensor  # (U,) float32, activation from which a unit is on
+    iou: Tensor  # (L, U) float64, intersection over union
+    iqr: Tensor  # (L, U) float64, information quality ratio
+    intersections: Tensor  # (L, U) int64 pixels; 0 for "no label"
+    category_activations: Tensor  # (C, U) int64 pixels where the unit is on, in images that show the category
+    top: Tensor  # (U, k) int64, the images in which a unit is strongest, strongest first
+    top_values: Tensor  # (U, k) float32, its largest activation there
+    selection: Selection | None = None  # of the thresholds, with the 'iqr' rule
 
 
 @dataclass
 class Dissection:
-    """What was found.
+    """Keep the result."""
 
-    Attributes:
-        labels: L names; ``NO_LABEL`` first where it takes part.
-        categories: L names, the kind of each label.
-        layers: By name.
-        label_counts: (L,) int64 pixels with each label.
-        total_counts: (C,) int64 pixels of the images that show each category.
-        threshold: 'iqr', or the fraction of its cells in which a unit is on.
-        images: N.
-    """
-
-    labels: list[str]
-    categories: list[str]
+    labels: list[str]  # L names; ``NO_LABEL`` first where it takes part
+    categories: list[str]  # L names, the kind of each label
     layers: dict[str, LayerDissection]
-    label_counts: Tensor
-    total_counts: Tensor
-    threshold: float | str
-    images: int
+    label_counts: Tensor  # (L,) int64 pixels with each label
+    total_counts: Tensor  # (C,) int64 pixels of the images that show each category
+    threshold: float | str  # 'iqr', or the fraction of its cells in which a unit is on
+    images: int  # N
 
 
 def dissect_generator(
@@ -92,25 +71,22 @@ def dissect_generator(
     """Compare every unit with every label.
 
     Args:
-        generator: Latents (B, D) -> images (B, 3, R, R) in [-1, 1].
-        segmenter: Says which pixels have which labels.
+        generator: latents (B, D) -> images (B, 3, R, R) in [-1, 1].
+        segmenter: says which pixels have which labels.
         latents: (N, D).
-        layers: Names of the generator's layers.
-        threshold: A fraction of a layer's cells (0.005 as published), or 'iqr': of a hundred thresholds the one that
+        layers: names of the generator's layers.
+        threshold: a fraction of a layer's cells (0.005 as published), or 'iqr': of a hundred thresholds the one that
             tells most about a label.
         threshold_latents: (M, D), other images for choosing thresholds with 'iqr'; the same ones if None.
-        no_label: Whether "no label" takes part in choosing thresholds with 'iqr', as published. It suits clusters; for
+        no_label: whether "no label" takes part in choosing thresholds with 'iqr', as published. It suits clusters; for
             labels of which a pixel has one in each group it is always there.
-        examples: Images kept for each unit.
-        batch_size: Images at once.
-        budget_mb: Memory for activations; more goes to a temporary file.
-
-    Returns:
-        The dissection.
+        examples: images kept for each unit.
+        batch_size: images at once.
+        budget_mb: memory for activations; more goes to a temporary file.
 
     Raises:
-        LayerNameError: The generator has no such layer.
-        DissectionError: Empty latents, a threshold outside 0-1, or outputs that cannot be dissected.
+        LayerNameError: the generator has no such layer.
+        DissectionError: empty latents, a threshold outside 0-1, or outputs that cannot be dissected.
     """
     if threshold != "iqr" and not (isinstance(threshold, float) and 0 < threshold < 1):
         raise DissectionError(f"threshold is {threshold!r}; expected 'iqr' or a fraction between 0 and 1")
@@ -129,21 +105,10 @@ def dissect_samples(
     examples: int = 20,
     budget_mb: float = 1024,
 ) -> Dissection:
-    """Compare units and labels of samples that were collected before; see ``dissect_generator``.
+    """Compare units and labels of samples that were collected before; arguments as of :func:`dissect_generator`.
 
-    Args:
-        samples: N images with their activations and label maps.
-        threshold: 'iqr', or the fraction (0-1) of its cells in which a unit counts as on.
-        threshold_samples: other images for choosing thresholds with 'iqr'; the same ones if None.
-        no_label: whether "no label" takes part, as published.
-        examples: strongest images kept for each unit.
-        budget_mb: memory for choosing thresholds, MiB.
-
-    Returns:
-        The dissection, on the CPU.
-
-    Raises:
-        DissectionError: a threshold outside 0-1.
+    ``threshold_samples`` are other images for choosing thresholds with 'iqr', and ``budget_mb`` bounds the memory for
+    that.
     """
     categories = list(dict.fromkeys(samples.categories))
     counts = label_counts(samples, no_label)
@@ -170,7 +135,7 @@ def dissect_samples(
 def _overlaps(
     samples: Samples, layer: str, thresholds: Tensor, categories: list[str], no_label: bool, budget_mb: float = 256
 ) -> tuple[Tensor, Tensor]:
-    """Pixels where unit and label meet (L, U), and where a unit is on in images of a category (C, U), int64.
+    """Return pixels where unit and label meet (L, U), and where a unit is on in images of a category (C, U), int64.
 
     Both are matrix products of zeros and ones over the pixels of a few images; sums below 2^24 are exact in float32.
     """
@@ -194,7 +159,7 @@ def _overlaps(
 
 
 def _scores(intersections: Tensor, activated: Tensor, counts: Tensor, totals: Tensor) -> tuple[Tensor, Tensor]:
-    """Intersection over union and information quality ratio, (L, U) float64, from counts of pixels."""
+    """Return intersection over union and information quality ratio, (L, U) float64, from counts of pixels."""
     both, on, there, total = (x.double() for x in (intersections, activated, counts[:, None], totals[:, None]))
     iou = both / (on + there - both + 1e-20)
     shares = Overlap(both / total, on / total, there / total)

@@ -22,11 +22,7 @@ IOU_THRESHOLD, IQR_THRESHOLD = 0.05, 0.01  # published; a unit beyond both "is i
 
 
 def published_name(layer: str) -> str:
-    """Return the folder of a layer: letters, digits, spaces, dots, underscores and dashes of its name.
-
-    Args:
-        layer: its dotted name.
-    """
+    """Return the folder of a layer: letters, digits, spaces, dots, underscores and dashes of its dotted name."""
     return re.sub(r"[^\w ._-]", "", layer).rstrip()
 
 
@@ -37,17 +33,10 @@ def write_dissection(
     no_label_name: str = NO_LABEL,
     settings: dict[str, Any] | None = None,
 ) -> Path:
-    """Write ``dissect.json`` for all layers, and one for each in a folder of the layer's name.
+    """Write ``dissect.json`` for all layers, whose path is returned, and one for each in a folder of the layer's name.
 
-    Args:
-        folder: Made if missing.
-        dissection: What to write.
-        netname: Title that readers show.
-        no_label_name: How readers know label 0: "-", or "c_1" where clusters are called c_2, c_3, ... as published.
-        settings: Plain values on how it was made.
-
-    Returns:
-        The file for all layers.
+    ``netname`` is the title that readers show; ``no_label_name`` is label 0 for them, "-", or "c_1" where clusters are
+    called c_2, c_3, ... as published; ``settings`` are plain values on how it was made.
     """
     layers = [layer_record(dissection, layer, no_label_name) for layer in dissection.layers]
     head: dict[str, Any] = {
@@ -66,15 +55,9 @@ def write_dissection(
 
 
 def layer_record(dissection: Dissection, layer: str, no_label_name: str = NO_LABEL) -> dict[str, Any]:
-    """Everything about one layer as plain values: units, rankings and the labels that its units draw.
+    """Return everything about one layer as plain values: units, rankings and the labels that its units draw.
 
-    Args:
-        dissection: It holds the layer.
-        layer: Its name.
-        no_label_name: See `write_dissection`.
-
-    Returns:
-        The record below ``layers`` of the published file.
+    This is the record below ``layers`` of the published file.
     """
     found = dissection.layers[layer]
     names, kinds = list(dissection.labels), list(dissection.categories)
@@ -110,7 +93,7 @@ def _unit(found: LayerDissection, number: int) -> dict[str, Any]:
 def _add_labels(
     units: list[dict[str, Any]], dissection: Dissection, layer: str, names: list[str], kinds: list[str], shift: int
 ) -> None:
-    """Which label each unit draws, how well, and the counts of pixels behind it."""
+    """Add the label that each unit draws, its scores, and the counts of pixels behind them."""
     found = dissection.layers[layer]
     numbers, scores = best_labels(dissection, layer)
     categories = list(dict.fromkeys(kind for kind in dissection.categories if kind != NO_LABEL))
@@ -130,7 +113,7 @@ def _add_labels(
 
 
 def _add_selection(units: list[dict[str, Any]], found: LayerDissection, names: list[str], kinds: list[str]) -> None:
-    """Return the label whose threshold says most, among thresholds that at most half of the pixels exceed."""
+    """Add the label whose threshold says most, among thresholds that at most half of the pixels exceed."""
     chosen = found.selection
     assert chosen is not None
     best, labels = chosen.iqr.masked_fill(chosen.quantile > 0.5, 0).max(0)
@@ -141,7 +124,7 @@ def _add_selection(units: list[dict[str, Any]], found: LayerDissection, names: l
 
 
 def _groups(units: list[dict[str, Any]], kinds: list[str]) -> list[dict[str, Any]]:
-    """Labels that interpretable units draw: by category, then those with most units."""
+    """Return the labels that interpretable units draw: by category, then those with most units."""
     drawn = defaultdict(list)
     for unit in units:
         if unit["interp"]:
@@ -165,7 +148,7 @@ def _groups(units: list[dict[str, Any]], kinds: list[str]) -> list[dict[str, Any
 def _rankings(
     units: list[dict[str, Any]], found: LayerDissection, names: list[str], groups: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Orders of the units: by number, by label, by best scores, and by the scores of every label."""
+    """Return orders of the units: by number, by label, by best scores, and by the scores of every label."""
     sizes = {group["labelnum"]: len(group["units"]) for group in groups}
     tops = {group["labelnum"]: max(units[number]["iou"] for number in group["units"]) for group in groups}
 

@@ -1,4 +1,4 @@
-"""Which pixels have which labels, for many images at an eighth of a byte each.
+"""Label maps of many images at an eighth of a byte a pixel.
 
 Shape letters: N images, L labels, H, W of a label map, P = H * W pixels.
 """
@@ -8,14 +8,7 @@ from torch import Tensor
 
 
 class PackedMaps:
-    """Bool maps (N, L, H, W), one bit a pixel, written image by image.
-
-    Args:
-        images: N.
-        labels: L.
-        size: H and W.
-        device: Where the bits lie.
-    """
+    """Keep bool maps (N, L, H, W), one bit a pixel, written image by image; ``size`` is H and W."""
 
     def __init__(self, images: int, labels: int, size: tuple[int, int], device: torch.device | str = "cpu") -> None:
         self.size = size
@@ -28,51 +21,31 @@ class PackedMaps:
 
     @property
     def device(self) -> torch.device:
-        """Where the bits lie."""
+        """Return where the bits lie."""
         return self._bits.device
 
     @property
     def labels(self) -> int:
-        """L."""
+        """Return L."""
         return self._bits.shape[1]
 
     def put(self, first: int, maps: Tensor) -> None:
-        """Write the maps of images from ``first`` on, bool (B, L, H, W).
-
-        Args:
-            first: image that ``maps`` begin with.
-            maps: (B, L, H, W) bool.
-        """
+        """Write maps (B, L, H, W) bool as those of the images from ``first`` on."""
         flat = maps.to(self._bits.device).flatten(2)
         flat = torch.nn.functional.pad(flat, (0, self._bits.shape[2] * 8 - self.pixels))
         eights = flat.unflatten(2, (-1, 8)).to(torch.uint8)
         self._bits[first : first + len(maps)] = (eights << self._shifts).sum(3, dtype=torch.uint8)
 
     def images(self, first: int, last: int) -> Tensor:
-        """Maps of some images as bool (last - first, L, P).
-
-        Args:
-            first: of the images.
-            last: behind the last of them.
-
-        Returns:
-            (last - first, L, P) bool, P pixels.
-        """
+        """Return the maps of the images ``first`` to before ``last``, bool (last - first, L, P)."""
         return self._unpacked(self._bits[first:last])
 
     def label(self, number: int) -> Tensor:
-        """One label's maps of all images as bool (N, P).
-
-        Args:
-            number: of the label.
-
-        Returns:
-            (N, P) bool, P pixels.
-        """
+        """Return one label's maps of all images, bool (N, P)."""
         return self._unpacked(self._bits[:, number])
 
     def present(self) -> Tensor:
-        """Which labels occur in which image, bool (N, L)."""
+        """Return which labels occur in which image, bool (N, L)."""
         return (self._bits != 0).any(2)
 
     def _unpacked(self, bits: Tensor) -> Tensor:

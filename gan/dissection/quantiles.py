@@ -25,15 +25,7 @@ class QuantileError(UserError):
 
 
 def sorted_quantiles(ordered: Tensor, fractions: Tensor) -> Tensor:
-    """Quantiles of values that are sorted already.
-
-    Args:
-        ordered: (U, N) ascending.
-        fractions: (Q,) in 0-1.
-
-    Returns:
-        (U, Q) of the values' type.
-    """
+    """Return quantiles (U, Q) of values (U, N) in ascending order, at fractions (Q,) in 0-1."""
     n = ordered.shape[1]
     at = (fractions.to(ordered.device, torch.float64) * n - 0.5).clamp(0, n - 1)
     below = at.floor().long()
@@ -42,14 +34,9 @@ def sorted_quantiles(ordered: Tensor, fractions: Tensor) -> Tensor:
 
 
 def sorted_positions(ordered: Tensor, values: Tensor) -> Tensor:
-    """The inverse of ``sorted_quantiles``: at which fraction values stand; of equal ones the last counts.
+    """Return the fraction (U, Q) float64 in 0-1 at which values (U, Q) stand: the inverse of :func:`sorted_quantiles`.
 
-    Args:
-        ordered: (U, N) ascending.
-        values: (U, Q).
-
-    Returns:
-        (U, Q) float64 in 0-1.
+    Of equal values the last counts.
     """
     n = ordered.shape[1]
     count = torch.searchsorted(ordered.contiguous(), values.contiguous(), right=True)
@@ -61,20 +48,13 @@ def sorted_positions(ordered: Tensor, values: Tensor) -> Tensor:
 
 
 class StreamingQuantiles:
-    """Quantiles of values that arrive in pieces.
+    """Take quantiles of the values of U units that arrive in pieces.
 
     Up to ``capacity`` values of each unit are kept and everything is exact. Beyond, they are counted in bins of the
     floating point numbers themselves (sign, exponent and nine bits): a quantile is then off by at most 2^-9 (0.2 %) of
     its value or by 2^-14, whichever is more, for values below 2^14; counts, smallest and largest stay exact. Memory for
-    each unit: at most 4 * capacity bytes, then 112 KiB.
-
-    Args:
-        units: U.
-        capacity: Values of each unit that are kept as they are.
-        device: Where counting happens.
-
-    Raises:
-        QuantileError: ``units`` or ``capacity`` is below 1.
+    each unit: at most 4 * capacity bytes, then 112 KiB. Raises QuantileError where ``units`` or ``capacity`` is below
+    1.
     """
 
     def __init__(self, units: int, capacity: int = 2**16, device: torch.device | str = "cpu") -> None:
@@ -89,17 +69,13 @@ class StreamingQuantiles:
 
     @property
     def exact(self) -> bool:
-        """Whether results are exact so far."""
+        """Tell whether results are exact so far."""
         return self._bins is None
 
     def add(self, values: Tensor) -> None:
-        """Take values in.
+        """Take in values (N, U), or (N, U, ...) where all further axes count as values.
 
-        Args:
-            values: (N, U), or (N, U, ...) where all further axes count as values.
-
-        Raises:
-            QuantileError: Another number of units, or values that are not finite.
+        Raises QuantileError for another number of units, or values that are not finite.
         """
         if values.dim() < 2 or values.shape[1] != self.units:
             raise QuantileError(f"values of shape {tuple(values.shape)}; expected (N, {self.units}, ...), units second")
@@ -123,16 +99,9 @@ class StreamingQuantiles:
         self._tally(flat)
 
     def quantiles(self, fractions: Tensor | Sequence[float]) -> Tensor:
-        """Values below which these fractions lie.
+        """Return values (U, Q) float32 below which these fractions (Q,) in 0-1 lie.
 
-        Args:
-            fractions: (Q,) in 0-1.
-
-        Returns:
-            (U, Q) float32.
-
-        Raises:
-            QuantileError: Nothing was added, or fractions outside 0-1.
+        Raises QuantileError where nothing was added, or for fractions outside 0-1.
         """
         self._check()
         wanted = torch.as_tensor(fractions, dtype=torch.float64, device=self.device)
@@ -152,16 +121,9 @@ class StreamingQuantiles:
         return value.clamp(least, most).float()
 
     def positions(self, values: Tensor) -> Tensor:
-        """At which fraction values stand.
+        """Return the fraction (U, Q) float64 in 0-1 at which values (U, Q) stand.
 
-        Args:
-            values: (U, Q).
-
-        Returns:
-            (U, Q) float64 in 0-1.
-
-        Raises:
-            QuantileError: Nothing was added.
+        Raises QuantileError where nothing was added.
         """
         self._check()
         values = values.to(self.device, torch.float32)
@@ -191,7 +153,10 @@ class StreamingQuantiles:
 
 
 def _bins(values: Tensor) -> Tensor:
-    """Number of each value's bin, in the order of the values: the middle one holds zero, each next one 2^-9 more."""
+    """Return the number of each value's bin, which rises with the values.
+
+    The middle one holds zero, each next one 2^-9 more.
+    """
     magnitude = values.contiguous().view(torch.int32) & 0x7FFFFFFF
     first = (127 - EXPONENT) << BITS
     step = ((magnitude >> (23 - BITS)) - first + 1).clamp(0, BINS_PER_SIGN).long()
@@ -199,7 +164,7 @@ def _bins(values: Tensor) -> Tensor:
 
 
 def _edges(bins: Tensor) -> tuple[Tensor, Tensor]:
-    """Lower and upper edge of bins, float64."""
+    """Return lower and upper edge of bins, float64."""
     number = bins - BINS_PER_SIGN
 
     def edge(step: Tensor) -> Tensor:  # where the step-th bin away from zero begins

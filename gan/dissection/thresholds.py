@@ -1,4 +1,4 @@
-"""From which activation on a unit counts as switched on: at a fixed quantile, or where it tells most about a label.
+"""Activation thresholds from which a unit counts as on: at a fixed quantile, or where it tells most about a label.
 
 The 'iqr' rule is that of ``collect_iqr`` in ``netdissect/dissection.py`` (CSAILVision/gandissect), with exact quantiles
 instead of a randomised sketch. Shape letters: L labels, U units, F fractions, N images, P pixels of all images.
@@ -25,36 +25,19 @@ COPIES = 6  # of a unit's upsampled values that are in memory at once
 
 
 class Selection(NamedTuple):
-    """For each label and unit the candidate with the largest information quality ratio, all (L, U).
+    """Keep for each label and unit the candidate with the largest information quality ratio, all (L, U)."""
 
-    Attributes:
-        iqr: That ratio.
-        threshold: The candidate.
-        quantile: The fraction of the pixels above it.
-        iou: Intersection over union at it.
-        agreement: Share of the pixels where both are on or both are off.
-    """
-
-    iqr: Tensor
-    threshold: Tensor
-    quantile: Tensor
-    iou: Tensor
-    agreement: Tensor
+    iqr: Tensor  # that ratio
+    threshold: Tensor  # the candidate
+    quantile: Tensor  # the fraction of the pixels above it
+    iou: Tensor  # intersection over union at it
+    agreement: Tensor  # share of the pixels where both are on or both are off
 
 
 def fixed_thresholds(samples: Samples, layer: str, fraction: float) -> Tensor:
-    """Thresholds (U,) that a fraction (0-1) of a unit's cells, not upsampled, exceed.
+    """Return activations (U,) that a ``fraction`` of a unit's cells, not upsampled, exceed: 0.005 as published.
 
-    Args:
-        samples: images with the quantiles of their activations.
-        layer: one of its layers, of U units.
-        fraction: share of the cells in which a unit counts as on, 0.005 as published.
-
-    Returns:
-        (U,) activations.
-
-    Raises:
-        DissectionError: The fraction is not between 0 and 1.
+    Raises DissectionError where the fraction is not between 0 and 1.
     """
     if not 0 < fraction < 1:
         raise DissectionError(f"quantile_threshold is {fraction}; expected 'iqr' or a fraction between 0 and 1")
@@ -62,30 +45,22 @@ def fixed_thresholds(samples: Samples, layer: str, fraction: float) -> Tensor:
 
 
 def upsampled(activations: Tensor, size: tuple[int, int]) -> Tensor:
-    """Activations (N, U, h, w) at the label maps' size, (N, U, H, W): bilinear at half-pixel centres, edges clamped.
+    """Enlarge activations (N, U, h, w) to the label maps' ``size``, (N, U, H, W) float32.
 
-    Args:
-        activations: (N, U, h, w) of any float type.
-        size: H and W in pixels.
-
-    Returns:
-        (N, U, H, W) float32.
+    Interpolation is bilinear at half-pixel centres, with clamped edges.
     """
     return F.interpolate(activations.float(), size, mode="bilinear", align_corners=False)
 
 
 def select_thresholds(samples: Samples, layer: str, no_label: bool, budget_mb: float = 1024) -> Selection:
-    """Try a hundred thresholds of each unit against each label.
+    """Try a hundred thresholds of each unit against each label; returns the best candidates, on the CPU.
 
     Args:
-        samples: Images for choosing thresholds, usually others than those that are dissected.
-        layer: One of its layers.
-        no_label: Put a row for "no label" first, as published: a pixel has it where some label is missing, and all
+        samples: images for choosing thresholds, usually others than those that are dissected.
+        layer: one of its layers.
+        no_label: put a row for "no label" first, as published: a pixel has it where some label is missing, and all
             missing ones count for how often it occurs.
-        budget_mb: For the values of some units at once.
-
-    Returns:
-        The best candidates, on the CPU.
+        budget_mb: for the values of some units at once.
     """
     truth = label_counts(samples, no_label).double() / (len(samples) * samples.maps.pixels)
     categories = list(dict.fromkeys(samples.categories))
@@ -106,20 +81,13 @@ def select_thresholds(samples: Samples, layer: str, no_label: bool, budget_mb: f
 
 
 def selected_thresholds(selection: Selection) -> Tensor:
-    """Thresholds (U,): of each unit's label with the largest ratio, the first one of equals.
-
-    Args:
-        selection: of :func:`select_thresholds`, (L, U) each.
-
-    Returns:
-        (U,) activations.
-    """
+    """Return the threshold (U,) of each unit's label with the largest ratio, the first one of equals."""
     best = selection.iqr.argmax(0)
     return selection.threshold.gather(0, best[None])[0]
 
 
 def _best(inside: Tensor, switched: Tensor, truth: Tensor, thresholds: Tensor, fractions: Tensor) -> Selection:
-    """The best fraction from shares of label pixels (L, U, F) and of all pixels (L, U, F) above thresholds (U, F)."""
+    """Return the best fraction from shares of label pixels and of all pixels (L, U, F) above thresholds (U, F)."""
     label = truth[:, None, None].float()
     overlap = Overlap(inside.float() * label, switched.float(), label)
     table = overlap.table().clamp(0, 1)
@@ -136,7 +104,7 @@ def _best(inside: Tensor, switched: Tensor, truth: Tensor, thresholds: Tensor, f
 
 
 def _unit_values(samples: Samples, layer: str, budget_mb: float) -> Iterator[Tensor]:
-    """Upsampled values (units, P) of as many units as the budget allows."""
+    """Yield upsampled values (units, P) of as many units as the budget allows."""
     activations = samples.activations[layer]
     each = 4 * COPIES * len(samples) * samples.maps.pixels
     for part in activations.split(max(1, int(budget_mb * 2**20 / each)), 1):
@@ -144,7 +112,7 @@ def _unit_values(samples: Samples, layer: str, budget_mb: float) -> Iterator[Ten
 
 
 def _pixels(samples: Samples, number: int) -> Tensor:
-    """Indices of the pixels of a label; -1 is "no label"."""
+    """Return indices of the pixels of a label; -1 is "no label"."""
     if number >= 0:
         return samples.maps.label(number).flatten().nonzero()[:, 0]
     every = samples.maps.label(0).clone()
@@ -154,7 +122,7 @@ def _pixels(samples: Samples, number: int) -> Tensor:
 
 
 def _label_shares(samples: Samples, no_label: bool, values: Tensor, thresholds: Tensor) -> Tensor:
-    """Share of each label's pixels above the thresholds (U, F), as (L, U, F)."""
+    """Return the share of each label's pixels above the thresholds (U, F), as (L, U, F)."""
     ascending = thresholds.flip(1).contiguous()
     bins = torch.searchsorted(ascending, values, out_int32=True)
     shares = []
@@ -169,64 +137,41 @@ def _label_shares(samples: Samples, no_label: bool, values: Tensor, thresholds: 
 
 
 def _counts(bins: Tensor) -> Tensor:
-    """How often each of the F + 1 bins occurs in each row of bins (U, n)."""
+    """Return how often each of the F + 1 bins occurs in each row of bins (U, n)."""
     rows = torch.arange(len(bins), device=bins.device, dtype=bins.dtype)[:, None] * (FRACTIONS + 1)
     counts = torch.bincount((bins + rows).flatten(), minlength=len(bins) * (FRACTIONS + 1))
     return counts.unflatten(0, (len(bins), -1))
 
 
 def _share_above(values: Tensor, thresholds: Tensor) -> Tensor:
-    """Share of values (U, n) above the thresholds (U, F), between the values along straight lines; 0 without values."""
+    """Return the share of values (U, n) above the thresholds (U, F), linear between values; 0 without values."""
     if not values.shape[1]:
         return torch.zeros(thresholds.shape, dtype=torch.float64, device=thresholds.device)
     return 1 - sorted_positions(values.sort(1).values, thresholds)
 
 
 def _by_category(shown: Tensor, values: Tensor, thresholds: Tensor) -> Tensor:
-    """Share of pixels above the thresholds, (C, U, F), of the images that show some label of a category (N, C)."""
+    """Return the share of pixels above the thresholds, (C, U, F), of images that show a label of a category (N, C)."""
     images = values.unflatten(1, (len(shown), -1))
     return torch.stack([_share_above(images[:, where].flatten(1), thresholds) for where in shown.T])
 
 
 def label_counts(samples: Samples, no_label: bool) -> Tensor:
-    """Pixels with each label (L,) int64; as published "no label" counts every label that a pixel lacks.
-
-    Args:
-        samples: N images with their label maps.
-        no_label: whether "no label" is counted too, as the first.
-
-    Returns:
-        (L,) int64 pixels of all images.
-    """
+    """Return pixels with each label (L,) int64; as published "no label" counts every label that a pixel lacks."""
     counts = [int(samples.maps.label(number).sum()) for number in range(samples.maps.labels)]
     missing = [samples.maps.labels * len(samples) * samples.maps.pixels - sum(counts)] if no_label else []
     return torch.tensor(missing + counts)
 
 
 def category_numbers(samples: Samples, categories: list[str], no_label: bool) -> list[int]:
-    """Number of each label's category; "no label" belongs to the first, as published.
-
-    Args:
-        samples: images with the category of each label.
-        categories: names without repetition.
-        no_label: whether "no label" comes first.
-
-    Returns:
-        L positions in ``categories``.
-    """
+    """Return the index of each label's category in ``categories``; "no label" belongs to the first, as published."""
     return ([0] if no_label else []) + [categories.index(category) for category in samples.categories]
 
 
 def presence(samples: Samples, categories: list[str], no_label: bool) -> Tensor:
-    """In which images some label of a category occurs, bool (N, categories).
+    """Return in which images some label of a category occurs, bool (N, categories).
 
-    Args:
-        samples: N images with their label maps.
-        categories: names without repetition.
-        no_label: whether "no label" takes part: present where some pixel lacks some label.
-
-    Returns:
-        (N, categories) bool.
+    "No label" is present where some pixel lacks some label.
     """
     present = samples.maps.present()
     if no_label:

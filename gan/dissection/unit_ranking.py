@@ -1,4 +1,4 @@
-"""Which units of a layer draw a label best, in order; units that only carry noise can be left out.
+"""Rankings of the units of a layer that draw a label best; units that only carry noise can be left out.
 
 "Learning Words by Drawing Images" (CVPR 2019); published: surisdi/learning-by-drawing ``trainer.py``
 (``optimize_neurons``), where noise units are not removed: their positions name unit 0. Shape letters: L labels, U
@@ -16,18 +16,10 @@ from gan.hooks import LayerNameError
 
 
 def unit_ranking(scores: Tensor, excluded_units: Sequence[int] = (), as_published: bool = False) -> Tensor:
-    """Units by descending score; equal ones in their own order.
+    """Rank units by descending score (L, U), equal ones in their own order: (L, U less the excluded ones) int64.
 
-    Args:
-        scores: (L, U).
-        excluded_units: Units that shall not appear.
-        as_published: Keep the excluded units' positions and put unit 0 there, as the published code does.
-
-    Returns:
-        (L, U less the excluded ones) int64, or (L, U) as published.
-
-    Raises:
-        DissectionError: An excluded unit does not exist, or none is left.
+    ``as_published`` keeps the excluded units' positions and puts unit 0 there. Raises DissectionError where an excluded
+    unit does not exist, or none is left.
     """
     left = _units_left(scores.shape[-1], excluded_units, as_published)
     ordered = scores.argsort(dim=-1, descending=True, stable=True)
@@ -38,7 +30,7 @@ def unit_ranking(scores: Tensor, excluded_units: Sequence[int] = (), as_publishe
 
 
 def _units_left(units: int, excluded_units: Sequence[int], as_published: bool) -> int:
-    """The number of units of a layer that stay in a ranking, after looking whether those excluded can be."""
+    """Return how many units of a layer stay in a ranking, after looking whether those excluded can be."""
     outside = sorted(unit for unit in excluded_units if not 0 <= unit < units)
     if outside:
         raise DissectionError(f"excluded units {outside} do not exist: the layer has units 0 to {units - 1}")
@@ -51,16 +43,10 @@ def _units_left(units: int, excluded_units: Sequence[int], as_published: bool) -
 def check_excluded(
     excluded_units: Mapping[str, Sequence[int]], units: Mapping[str, int], as_published: bool = False
 ) -> None:
-    """Refuse excluded units that cannot be, before anything is dissected.
+    """Refuse excluded units by layer that cannot be, of so many ``units`` of each, before anything is dissected.
 
-    Args:
-        excluded_units: Units that shall not appear, by layer.
-        units: Of each layer that is dissected, how many.
-        as_published: As in :func:`rank_units`.
-
-    Raises:
-        LayerNameError: Units of a layer are excluded that is not dissected.
-        DissectionError: An excluded unit does not exist, or none is left.
+    Raises LayerNameError where units of a layer are excluded that is not dissected, and DissectionError where an
+    excluded unit does not exist, or none is left.
     """
     unknown = [layer for layer in excluded_units if layer not in units]
     if unknown:
@@ -73,19 +59,10 @@ def check_excluded(
 def rank_units(
     dissection: Dissection, excluded_units: Mapping[str, Sequence[int]] | None = None, as_published: bool = False
 ) -> dict[str, Tensor]:
-    """For each label the units that draw it, by intersection over union.
+    """Return for each layer the units that draw each label best, by intersection over union.
 
-    Args:
-        dissection: Of one generator.
-        excluded_units: Units that shall not appear, by layer.
-        as_published: Put unit 0 instead of excluded units.
-
-    Returns:
-        Layer -> (K, n) int64, best first, one row for each of the segmenter's K labels: "no label" has none.
-
-    Raises:
-        LayerNameError: Units of a layer are excluded that was not dissected.
-        DissectionError: An excluded unit does not exist, or none is left.
+    Rankings are (K, n) int64, best first, one row for each of the segmenter's K labels: "no label" has none. Excluded
+    units of a layer are left out, or unit 0 is put in their place ``as_published``. Raises as :func:`check_excluded`.
     """
     excluded = excluded_units or {}
     check_excluded(excluded, {layer: found.iou.shape[1] for layer, found in dissection.layers.items()}, as_published)
@@ -97,14 +74,9 @@ def rank_units(
 
 
 def best_labels(dissection: Dissection, layer: str) -> tuple[Tensor, Tensor]:
-    """Return the label that each unit draws: of the chosen threshold with the 'iqr' rule, else of the largest IoU.
+    """Return the label (U,) that each unit draws, and its intersection over union with it (U,).
 
-    Args:
-        dissection: of L labels.
-        layer: one of its layers, of U units.
-
-    Returns:
-        Numbers of labels (U,) and the intersection over union of each unit with it (U,).
+    It is that of the chosen threshold with the 'iqr' rule, else of the largest IoU.
     """
     found = dissection.layers[layer]
     scores = found.iou if found.selection is None else found.selection.iqr

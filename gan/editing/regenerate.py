@@ -1,7 +1,7 @@
 """Draw images again with units switched off inside regions, until each has changed enough: a batch at a time.
 
-What the kinds of edits in strategies.py share. The published code (surisdi/learning-by-drawing ``trainer.py``) draws
-one image after the other and, for cluster edits, each of them twice; its loops have no bound.
+The kinds of edits in strategies.py share this part. The published code (surisdi/learning-by-drawing ``trainer.py``)
+draws one image after the other and, for cluster edits, each of them twice; its loops have no bound.
 
 Shape letters: B pairs, C units of a layer, H, W image map, R pixels high and wide, r images still tried.
 """
@@ -23,57 +23,33 @@ class EditingError(UserError, ValueError):
 
 
 class Positives(NamedTuple):
-    """Images to be edited.
+    """Images to be edited."""
 
-    Attributes:
-        latents: (B, latent_dim).
-        images: (B, 3, R, R) as the generator puts them out, about [-1, 1].
-        shapes: (C, rows, columns) of each layer that may be edited.
-    """
-
-    latents: Tensor
-    images: Tensor
-    shapes: dict[str, tuple[int, int, int]]
+    latents: Tensor  # (B, latent_dim)
+    images: Tensor  # (B, 3, R, R) as the generator puts them out, about [-1, 1]
+    shapes: dict[str, tuple[int, int, int]]  # (C, rows, columns) of each layer that may be edited
 
 
 class Negatives(NamedTuple):
-    """Edited images and how each came about.
+    """Edited images and how each came about."""
 
-    Attributes:
-        images: (B, 3, R, R), about [-1, 1].
-        masks: (B, H, W) bool, the region that was edited, on the grid of the image map.
-        measured: (B, H, W) bool, the first region, in which the change is measured.
-        units: Layer to (B, C) bool, the units switched off.
-        clusters: (B,) int64 cluster whose units these are, -1 for random units.
-        retries: (B,) int64 attempts after the first.
-        change: (B,) relative change inside the first region.
-        reached: (B,) bool, whether the change reached its threshold.
-    """
-
-    images: Tensor
-    masks: Tensor
-    measured: Tensor
-    units: dict[str, Tensor]
-    clusters: Tensor
-    retries: Tensor
-    change: Tensor
-    reached: Tensor
+    images: Tensor  # (B, 3, R, R), about [-1, 1]
+    masks: Tensor  # (B, H, W) bool, the region that was edited, on the grid of the image map
+    measured: Tensor  # (B, H, W) bool, the first region, in which the change is measured
+    units: dict[str, Tensor]  # layer to (B, C) bool, the units switched off
+    clusters: Tensor  # (B,) int64 cluster whose units these are, -1 for random units
+    retries: Tensor  # (B,) int64 attempts after the first
+    change: Tensor  # (B,) relative change inside the first region
+    reached: Tensor  # (B,) bool, whether the change reached its threshold
 
 
 class Proposal(NamedTuple):
-    """One attempt for the images still tried.
+    """Keep one attempt for the images still tried."""
 
-    Attributes:
-        masks: (r, H, W) bool, where units are switched off.
-        units: Layer to (r, C) bool, which.
-        clusters: (r,) int64, whose units they are, -1 for nobody's.
-        threshold: (r,) change that is enough.
-    """
-
-    masks: Tensor
-    units: dict[str, Tensor]
-    clusters: Tensor
-    threshold: Tensor
+    masks: Tensor  # (r, H, W) bool, where units are switched off
+    units: dict[str, Tensor]  # layer to (r, C) bool
+    clusters: Tensor  # (r,) int64, whose units they are, -1 for nobody's
+    threshold: Tensor  # (r,) change that is enough
 
     def where(self, which: Tensor) -> "Proposal":
         """Return the rows marked in ``which`` (r,) bool."""
@@ -82,18 +58,10 @@ class Proposal(NamedTuple):
 
 
 def generate(model: nn.Module, latents: Tensor, layers: Sequence[str] = ()) -> Positives:
-    """Draw images and note the sizes of the layers that may be edited.
+    """Draw images from latents (B, latent_dim) on the generator's device, and note the sizes of the layers.
 
-    Args:
-        model: Generator, (B, latent_dim) to (B, 3, R, R).
-        latents: (B, latent_dim) on the generator's device.
-        layers: Names of layers.
-
-    Returns:
-        The images, in float32 whatever the precision of training, so that an id always means the same image.
-
-    Raises:
-        gan.hooks.LayerNameError: The generator has no such layer; lists those it has.
+    They are in float32 whatever the precision of training, so that an id always means the same image. Raises
+    gan.hooks.LayerNameError where the generator has no such layer; it lists those that there are.
     """
     with torch.no_grad(), torch.autocast(latents.device.type, enabled=False), recorded(model, layers) as outputs:
         images = model(latents)
@@ -106,14 +74,11 @@ def redraw(
     """Draw images with given units switched off in given regions, both in the layers' own resolution.
 
     Args:
-        model: The generator.
-        positives: Of :func:`generate` with the layers to edit.
+        model: the generator.
+        positives: of :func:`generate` with the layers to edit.
         masks: (B, H, W) bool at any resolution.
-        units: Layer to (B, C) bool.
+        units: layer to (B, C) bool.
         peaks: (B, 3) int64 row, column, frame: keeps regions that would vanish on a coarser grid.
-
-    Returns:
-        (B, 3, R, R), about [-1, 1].
     """
     edits = {
         name: Edit(chosen[:, :, None, None] & resized_region(masks, positives.shapes[name][1:], peaks)[:, None])
@@ -125,15 +90,9 @@ def redraw(
 
 
 def relative_change(positives: Tensor, negatives: Tensor, masks: Tensor) -> Tensor:
-    """Return how much images differ inside a region, relative to what is there.
+    """Return the change (B,) of images (B, 3, R, R) inside masks (B, R, R) bool, relative to what is there.
 
-    Args:
-        positives: (B, 3, R, R), about [-1, 1].
-        negatives: The same, edited.
-        masks: (B, R, R) bool.
-
-    Returns:
-        (B,) norm of the difference over norm of the positive, of the encoder's inputs.
+    It is the norm of the difference over the norm of the positive, of the encoder's inputs.
     """
     inside = masks[:, None]
     before, after = encoder_input(positives), encoder_input(negatives)
@@ -153,16 +112,13 @@ def redraw_until(
     """Draw again the images that have not changed enough; an image that never does keeps its most changed attempt.
 
     Args:
-        model: The generator.
-        positives: Of :func:`generate` with the layers to edit.
-        found: Heat maps of the pairs.
-        propose: From the attempt's number (0, 1, ...) and the rows still tried (r,) to what to do with them.
-        threshold: Of the region in which the change is measured.
-        max_retries: Attempts after the first.
-        border: Of that region, in cells.
-
-    Returns:
-        The negatives.
+        model: the generator.
+        positives: of :func:`generate` with the layers to edit.
+        found: heat maps of the pairs.
+        propose: from the attempt's number (0, 1, ...) and the rows still tried (r,) to what to do with them.
+        threshold: of the region in which the change is measured.
+        max_retries: attempts after the first.
+        border: of that region, in cells.
     """
     measured = region(found, threshold, border)
     inside = resized_region(measured, tuple(positives.images.shape[2:]), found.peaks)
@@ -185,7 +141,7 @@ def redraw_until(
 
 
 def _unchanged(positives: Positives, measured: Tensor, max_retries: int) -> Negatives:
-    """The result before the first attempt."""
+    """Return the result before the first attempt."""
     batch, device = len(measured), measured.device
     units = {
         name: torch.zeros(batch, channels, dtype=torch.bool, device=device)

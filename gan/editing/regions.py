@@ -1,4 +1,4 @@
-"""Where an image responds to its spoken caption best: the strongest cell of a matchmap and the region around it.
+"""The region in which an image responds to its spoken caption best, around the strongest cell of a matchmap.
 
 "Learning Words by Drawing Images" (CVPR 2019), section on semantic edits; public code surisdi/learning-by-drawing
 ``trainer.py`` (peak and threshold) and ``utils.py`` (geodesic dilation with a 3x3 square, so that diagonal neighbours
@@ -25,30 +25,21 @@ class RegionError(UserError, ValueError):
 
 
 class Heat(NamedTuple):
-    """What is left of matchmaps when the best frame of each cell is taken.
+    """Keep matchmaps reduced to the best frame of each cell.
 
-    Attributes:
-        values: (B, H, W) maximum over the valid frames.
-        peaks: (B, 3) int64 row, column and frame of the strongest cell; the earliest frame among equals, then the
-            first row, then the first column.
+    ``peaks`` are row, column and frame of the strongest cell; the earliest frame among equals, then the first row, then
+    the first column.
     """
 
-    values: Tensor
-    peaks: Tensor
+    values: Tensor  # (B, H, W) maximum over the valid frames
+    peaks: Tensor  # (B, 3) int64
 
 
 def heat(matchmap: Tensor, nframes: Tensor | None = None) -> Heat:
-    """Reduce matchmaps to heat maps and find their strongest cells.
+    """Reduce matchmaps (B, H, W, T) to heat maps and find their strongest cells, without gradient.
 
-    Args:
-        matchmap: (B, H, W, T), for instance of :func:`models.matchmap.matchmaps`.
-        nframes: (B,) valid frames of each caption; one that has none counts as one frame long. None: all T.
-
-    Returns:
-        Heat maps and peaks, without gradient.
-
-    Raises:
-        RegionError: The shapes do not fit.
+    ``nframes`` are the valid frames (B,) of each caption, all when None; one that has none counts as one frame long.
+    Raises RegionError where the shapes do not fit.
     """
     if matchmap.dim() != 4 or 0 in matchmap.shape[1:]:
         raise RegionError(f"Expected matchmaps (B, H, W, T) with at least one cell, got {tuple(matchmap.shape)}.")
@@ -68,15 +59,7 @@ def heat(matchmap: Tensor, nframes: Tensor | None = None) -> Heat:
 
 
 def at_peaks(features: Tensor, peaks: Tensor) -> Tensor:
-    """Pick the image feature of each pair's strongest cell.
-
-    Args:
-        features: (B, D, H, W).
-        peaks: (B, 3) int64 row, column, frame.
-
-    Returns:
-        (B, D).
-    """
+    """Return features (B, D) of (B, D, H, W) at each pair's strongest cell, of ``peaks`` (B, 3) row, column, frame."""
     return features[torch.arange(len(features), device=features.device), :, peaks[:, 0], peaks[:, 1]]
 
 
@@ -87,16 +70,16 @@ def region(found: Heat, threshold: float = THRESHOLD, border: int = BORDER) -> T
     the threshold: the published region has a border of one cell in all eight directions, whatever the cells there hold.
 
     Args:
-        found: Of :func:`heat`.
-        threshold: Share of the maximum; cells strictly above belong to the region. Where the maximum is not positive
+        found: of :func:`heat`.
+        threshold: share of the maximum; cells strictly above belong to the region. Where the maximum is not positive
             the same distance below it counts, so that the region is still the strongest cells.
-        border: Cells by which the connected cells are grown in all eight directions; 0: nothing below the threshold.
+        border: cells by which the connected cells are grown in all eight directions; 0: nothing below the threshold.
 
     Returns:
         (B, H, W) bool; the peak itself is always inside.
 
     Raises:
-        RegionError: The threshold is above one or the border negative.
+        RegionError: the threshold is above one or the border negative.
     """
     if threshold > 1:
         raise RegionError(f"The threshold is a share of the maximum, at most 1, got {threshold}.")
@@ -111,15 +94,9 @@ def region(found: Heat, threshold: float = THRESHOLD, border: int = BORDER) -> T
 
 
 def grow(allowed: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Dilate one seed per map within what is allowed until nothing changes (geodesic dilation, 3x3 square).
+    """Dilate one seed per map, at (B,) rows and columns, within ``allowed`` (B, H, W) until nothing changes.
 
-    Args:
-        allowed: (B, H, W) bool.
-        rows: (B,) int64 row of each seed.
-        columns: (B,) int64 column of each seed.
-
-    Returns:
-        (B, H, W) bool: the cells connected to the seed, and the seed itself in any case.
+    This is geodesic dilation by a 3x3 square. Returns the cells connected to the seed, and the seed itself in any case.
     """
     batch, height, width = allowed.shape
     seeds = torch.zeros_like(allowed)
@@ -145,11 +122,8 @@ def resized_region(masks: Tensor, size: int | tuple[int, int], peaks: Tensor | N
 
     Args:
         masks: (B, H, W) bool.
-        size: Height and width, or one number for both, of the result.
+        size: height and width, or one number for both, of the result.
         peaks: (B, 3) or (B, 2) int64, row and column first; None leaves an empty result empty.
-
-    Returns:
-        (B, *size) bool.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if masks.shape[1:] == (height, width):
@@ -172,7 +146,7 @@ def resized_region(masks: Tensor, size: int | tuple[int, int], peaks: Tensor | N
 
 
 def _byte_weights(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """For each of ``new`` cells the two of ``old`` between which it lies, and their weights in 1/2048 (all int)."""
+    """Return for each of ``new`` cells its two neighbours among ``old``, and their weights in 1/2048 (all int)."""
     position = ((torch.arange(new, device=device, dtype=torch.float64) + 0.5) * (old / new) - 0.5).float()
     first = position.floor().int()
     share = ((position - first) * 2048).round().int()

@@ -6,10 +6,9 @@
 - the change of an image is ``|negative - positive| / |positive|`` (norms over colours and pixels of the encoder's
   input), both inside the first region, that of the threshold 0.95;
 - random edits switch off each unit with probability 0.5; with each attempt, before its change is compared, the change
-threshold
-  falls by 0.01 with probability 0.2: the first has to reach 0.95 or 0.94 (in the experiment ``recall`` the probability
-  of the units begins at 0.4 and rises by 0.05 whenever the change threshold does not fall; training counts so too, but
-  does not use what it counts);
+  threshold falls by 0.01 with probability 0.2: the first has to reach 0.95 or 0.94 (in the experiment ``recall`` the
+  probability of the units begins at 0.4 and rises by 0.05 whenever the change threshold does not fall; training counts
+  so too, but does not use what it counts);
 - cluster edits switch off the best units of the cluster nearest to the image feature at the peak, at a retry of one
   drawn with probabilities proportional to the similarities cut to 0-4. With each attempt 40 units more are switched
   off, the region's threshold falls by 0.1, and the change threshold by 0.05: the first attempt has to reach 0.90.
@@ -39,15 +38,13 @@ MAX_RETRIES = 19
 
 
 class Share(NamedTuple):
-    """Which rows of the global batch the pairs are; random numbers are drawn for all, so that ranks equal one process.
+    """Say which rows of the global batch the pairs are.
 
-    Attributes:
-        first: Row of the first pair.
-        total: Pairs of all ranks.
+    Random numbers are drawn for all, so that ranks equal one process.
     """
 
-    first: int
-    total: int
+    first: int  # row of the first pair
+    total: int  # pairs of all ranks
 
 
 def random_edits(
@@ -64,22 +61,19 @@ def random_edits(
     """Switch off random units of every layer in each image's strongest region until it has changed enough.
 
     Args:
-        model: The generator.
-        positives: Of :func:`gan.editing.regenerate.generate` with the layers to edit.
-        found: Heat maps of the pairs, of :func:`gan.editing.regions.heat`.
+        model: the generator.
+        positives: of :func:`gan.editing.regenerate.generate` with the layers to edit.
+        found: heat maps of the pairs, of :func:`gan.editing.regions.heat`.
         generator: CPU source of randomness; what is taken from it does not depend on how many retries are needed.
-        max_retries: Attempts after the first.
-        probability: Of each unit to be switched off.
-        share: Position of the pairs in the global batch; None: they are all.
-        border: Cells around the connected region that belong to it, 1 as published.
-        probability_step: What is added to an image's probability after an attempt that leaves its change threshold
-            where it was: 0.05 in the published experiment ``recall``, 0 in the published training.
-
-    Returns:
-        The negatives.
+        max_retries: attempts after the first.
+        probability: of each unit to be switched off.
+        share: position of the pairs in the global batch; None: they are all.
+        border: cells around the connected region that belong to it, 1 as published.
+        probability_step: added to an image's probability after an attempt that leaves its change threshold where it
+            was: 0.05 in the published experiment ``recall``, 0 in the published training.
 
     Raises:
-        EditingError: Arguments that do not fit each other.
+        EditingError: arguments that do not fit each other.
     """
     batch = _checked(positives, found, max_retries)
     draws = _Draws(generator, max_retries + 1, share or Share(0, batch), positives.latents)
@@ -115,23 +109,20 @@ def cluster_edits(
     """Switch off the units of near clusters in each image's strongest region until it has changed enough.
 
     Args:
-        model: The generator.
-        positives: Of :func:`gan.editing.regenerate.generate` with the layers to edit.
-        found: Heat maps of the pairs, of :func:`gan.editing.regions.heat`.
+        model: the generator.
+        positives: of :func:`gan.editing.regenerate.generate` with the layers to edit.
+        found: heat maps of the pairs, of :func:`gan.editing.regions.heat`.
         similarities: (B, K) of each pair's image feature to the clusters, of :func:`cluster_similarities`.
-        units: For each layer (K, n) int64, units of each cluster, the best first; n is below C where units are left
+        units: for each layer (K, n) int64, units of each cluster, the best first; n is below C where units are left
             out.
         generator: CPU source of randomness; what is taken from it does not depend on how many retries are needed.
-        max_retries: Attempts after the first.
-        share: Position of the pairs in the global batch; None: they are all.
-        first_units: Units switched off at the first attempt, by layer; 30 in other layers.
-        border: Cells around the connected region that belong to it, 1 as published.
-
-    Returns:
-        The negatives.
+        max_retries: attempts after the first.
+        share: position of the pairs in the global batch; None: they are all.
+        first_units: units switched off at the first attempt, by layer; 30 in other layers.
+        border: cells around the connected region that belong to it, 1 as published.
 
     Raises:
-        EditingError: Arguments that do not fit each other, as units of another generator or other clusters.
+        EditingError: arguments that do not fit each other, as units of another generator or other clusters.
     """
     batch = _checked(positives, found, max_retries)
     rankings = _checked_rankings(positives, similarities, units)
@@ -156,19 +147,10 @@ def cluster_edits(
 
 
 def cluster_similarities(features: Tensor, centroids: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Compare image features with clusters of feature units.
+    """Return dot products (B, K) of normalised image features (B, D) at the peaks with centroids (K, D).
 
-    Args:
-        features: (B, D) image features at the peaks, of :func:`gan.editing.regions.at_peaks`.
-        centroids: (K, D).
-        mean: (D,) of the features of many images.
-        std: (D,) their standard deviation.
-
-    Returns:
-        (B, K) dot products of the normalised features with the centroids.
-
-    Raises:
-        EditingError: The clusters are those of a model with another embedding size.
+    ``mean`` and ``std`` (D,) are those of many images' features. Raises EditingError where the clusters are those of a
+    model with another embedding size.
     """
     if not features.shape[1] == centroids.shape[1] == len(mean) == len(std):
         raise EditingError(
@@ -180,21 +162,16 @@ def cluster_similarities(features: Tensor, centroids: Tensor, mean: Tensor, std:
 
 
 def units_off(ranked: Tensor, channels: int) -> Tensor:
-    """Mark units given by number.
-
-    Args:
-        ranked: (B, n) int64.
-        channels: C.
-
-    Returns:
-        (B, C) bool.
-    """
+    """Mark units given by number, (B, n) int64, as (B, C) bool."""
     marks = torch.zeros(len(ranked), channels, dtype=torch.bool, device=ranked.device)
     return marks.scatter_(1, ranked, True)
 
 
 def _weights(similarities: Tensor, nearest: Tensor) -> Tensor:
-    """How likely each cluster is at a retry (B, K), not summing to one; a pair near to none stays with its nearest."""
+    """Return how likely each cluster is at a retry (B, K), not summing to one.
+
+    a pair near to none stays with its nearest.
+    """
     weights = similarities.clamp(0, LARGEST_SIMILARITY).double()
     alone = torch.nn.functional.one_hot(nearest, weights.shape[1]).to(weights)
     return torch.where(weights.sum(1, keepdim=True) > 0, weights, alone)
@@ -208,7 +185,7 @@ def _drawn(weights: Tensor, uniform: Tensor) -> Tensor:
 
 
 class _Draws:
-    """Uniform numbers for each attempt and pair, however many attempts other pairs and ranks make."""
+    """Draw uniform numbers for each attempt and pair, however many attempts other pairs and ranks make."""
 
     def __init__(self, generator: torch.Generator, attempts: int, share: Share, like: Tensor) -> None:
         self.seeds = torch.randint(2**62, (attempts,), generator=generator).tolist()
@@ -225,7 +202,7 @@ class _Draws:
 
 
 def _checked(positives: Positives, found: Heat, max_retries: int) -> int:
-    """The number of pairs, after looking whether images and heat maps belong together."""
+    """Return the number of pairs, after looking whether images and heat maps belong together."""
     batch = len(positives.latents)
     if len(found.values) != batch or len(positives.images) != batch:
         raise EditingError(
@@ -240,7 +217,7 @@ def _checked(positives: Positives, found: Heat, max_retries: int) -> int:
 
 
 def _checked_rankings(positives: Positives, similarities: Tensor, units: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The unit rankings of the layers to edit, on the generator's device."""
+    """Return the unit rankings of the layers to edit, on the generator's device."""
     missing = [name for name in positives.shapes if name not in units]
     if missing:
         raise EditingError(f"There are no unit rankings of {missing}, only of {list(units)}. Dissect those layers too.")

@@ -34,27 +34,23 @@ def pixel_norm(maps: Tensor) -> Tensor:
 
 
 def upsampled_kernel(kernel: Tensor) -> Tensor:
-    """Spread 3 x 3 kernels over 4 x 4 positions: nearest doubling and convolution in one strided convolution.
+    """Turn 3 x 3 kernels (O, I, 3, 3) into (O, I, 4, 4), which upsample and convolve in one strided convolution.
 
-    Args:
-        kernel: (O, I, 3, 3).
-
-    Returns:
-        (O, I, 4, 4): the sum of the four kernels shifted by one position.
+    They are the sum of the four kernels shifted by one position; upsampling is to the nearest.
     """
     padded = F.pad(kernel, (1, 1, 1, 1))
     return padded[..., 1:, 1:] + padded[..., 1:, :-1] + padded[..., :-1, 1:] + padded[..., :-1, :-1]
 
 
 class ScaledConv(nn.Module):
-    """Convolution with unit-variance weights that are scaled when used (equalised learning rate), and a bias.
+    """Convolve by unit-variance weights that are scaled when used (equalised learning rate), and add a bias.
 
     Args:
         in_channels: I.
         out_channels: O.
         kernel_size: of the kernel, positions.
-        gain: the weights are multiplied by gain / sqrt(I * side^2).
-        resample: double the maps before the convolution, or halve them (mean of 2 x 2) after it.
+        gain: the weights are multiplied by gain / sqrt(I * kernel_size^2).
+        resample: upsample the maps before the convolution, or downsample them (mean of 2 x 2) after it.
         padding: zeros on each border, half the kernel by default.
     """
 
@@ -64,7 +60,7 @@ class ScaledConv(nn.Module):
         out_channels: int,
         kernel_size: int,
         gain: float = math.sqrt(2),
-        resample: Literal["double", "halve"] | None = None,
+        resample: Literal["upsample", "downsample"] | None = None,
         padding: int | None = None,
     ) -> None:
         super().__init__()
@@ -77,26 +73,20 @@ class ScaledConv(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Convolve (B, I, H, W)."""
         kernel = self.weight * self.scale
-        if self.resample == "double":
+        if self.resample == "upsample":
             kernel = upsampled_kernel(kernel).flip(2, 3).transpose(0, 1)
             return F.conv_transpose2d(maps, kernel, self.bias, stride=2, padding=1)
-        if self.resample == "halve":
+        if self.resample == "downsample":
             return F.conv2d(maps, upsampled_kernel(kernel) / 4, self.bias, stride=2, padding=1)
         return F.conv2d(maps, kernel, self.bias, padding=self.padding)
 
 
 class GeneratorBlock(nn.Module):
-    """Pixel norm, doubling (in some blocks), 3 x 3 convolution, leaky ReLU.
+    """Apply pixel norm, upsampling (in some blocks), 3 x 3 convolution, leaky ReLU."""
 
-    Args:
-        in_channels: channels in.
-        out_channels: channels out.
-        double: whether the height and width of the maps doubles.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, double: bool = False) -> None:
+    def __init__(self, in_channels: int, out_channels: int, upsample: bool = False) -> None:
         super().__init__()
-        self.conv = ScaledConv(in_channels, out_channels, 3, resample="double" if double else None)
+        self.conv = ScaledConv(in_channels, out_channels, 3, resample="upsample" if upsample else None)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Turn (B, C, H, W) into (B, O, H, W), or (B, O, 2H, 2W)."""
@@ -104,12 +94,7 @@ class GeneratorBlock(nn.Module):
 
 
 class FirstBlock(nn.Module):
-    """Pixel norm of the latent and a 4 x 4 convolution over its one position.
-
-    Args:
-        latent_dim: numbers in a latent.
-        out_channels: channels out.
-    """
+    """Apply pixel norm to the latent and a 4 x 4 convolution over its one position."""
 
     def __init__(self, latent_dim: int, out_channels: int) -> None:
         super().__init__()
@@ -122,11 +107,7 @@ class FirstBlock(nn.Module):
 
 
 class OutputBlock(nn.Module):
-    """Pixel norm and a 1 x 1 convolution to RGB.
-
-    Args:
-        in_channels: channels in.
-    """
+    """Apply pixel norm and a 1 x 1 convolution to RGB."""
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
@@ -146,15 +127,12 @@ def _check(latent_dim: int, widths: Sequence[int]) -> None:
 
 
 class ProganGenerator(nn.Module):
-    """The generator in its published, fully grown form.
+    """Generate images, in the published, fully grown form, by children ``layer1``, ``layer2``, ..., ``output``.
 
     Args:
         latent_dim: numbers in a latent.
-        widths: channels at 4, 8, 16 ... pixels; the last is the image's side, 4 * 2^(len(widths) - 1).
+        widths: channels at 4, 8, 16 ... pixels; images have 4 * 2^(len(widths) - 1), and two layers a width make them.
         tanh: bound images to [-1, 1] by clipping, as the original's ``output_tanh`` (a hard tanh) does.
-
-    Attributes:
-        layer1 ... layerN, output: the blocks, in order, as children; N = 2 * len(widths).
     """
 
     def __init__(
@@ -167,46 +145,32 @@ class ProganGenerator(nn.Module):
         self.tanh = tanh
         self.add_module("layer1", FirstBlock(latent_dim, widths[0]))
         self.add_module("layer2", GeneratorBlock(widths[0], widths[0]))
-        for level in range(1, len(widths)):
-            self.add_module(f"layer{2 * level + 1}", GeneratorBlock(widths[level - 1], widths[level], double=True))
-            self.add_module(f"layer{2 * level + 2}", GeneratorBlock(widths[level], widths[level]))
+        for stage in range(1, len(widths)):
+            self.add_module(f"layer{2 * stage + 1}", GeneratorBlock(widths[stage - 1], widths[stage], upsample=True))
+            self.add_module(f"layer{2 * stage + 2}", GeneratorBlock(widths[stage], widths[stage]))
         self.output = OutputBlock(widths[-1])
 
     @property
     def layer_names(self) -> list[str]:
-        """layer1 ... layerN, without the output."""
+        """Return layer1 ... layerN, without the output."""
         return [f"layer{number}" for number in range(1, 2 * len(self.widths) + 1)]
 
     @property
     def resolution(self) -> int:
-        """Height and width of the images, pixels."""
+        """Return the height and width of the images, pixels."""
         return FIRST_RESOLUTION * 2 ** (len(self.widths) - 1)
 
     def as_maps(self, latents: Tensor) -> Tensor:
-        """Check latents (B, latent_dim) or (B, latent_dim, 1, 1) and return them as maps of one position.
+        """Return latents (B, latent_dim) or (B, latent_dim, 1, 1) as maps of one position.
 
-        Args:
-            latents: of either shape.
-
-        Returns:
-            (B, latent_dim, 1, 1).
-
-        Raises:
-            ProganError: they have another size.
+        Raises ProganError at another size.
         """
         if tuple(latents.shape[1:]) not in ((self.latent_dim,), (self.latent_dim, 1, 1)):
             raise ProganError(f"found latents {tuple(latents.shape)}, expected (B, {self.latent_dim})")
         return latents.reshape(len(latents), self.latent_dim, 1, 1)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Draw images.
-
-        Args:
-            latents: (B, latent_dim), standard normal.
-
-        Returns:
-            (B, 3, R, R), roughly in [-1, 1].
-        """
+        """Draw images (B, 3, R, R), roughly in [-1, 1], from latents (B, latent_dim), standard normal."""
         maps = self.as_maps(latents)
         for name in self.layer_names:
             maps = self.get_submodule(name)(maps)
@@ -215,14 +179,7 @@ class ProganGenerator(nn.Module):
 
 
 def sizes(model: ProganGenerator) -> dict[str, tuple[int, int]]:
-    """Return channels and side of each layer's maps, by name.
-
-    Args:
-        model: the generator.
-
-    Returns:
-        Channels and side in pixels by layer name, in the order of the layers.
-    """
+    """Return channels and resolution in pixels of each layer's maps, by name, in the order of the layers."""
     return {
         name: (model.widths[(number - 1) // 2], FIRST_RESOLUTION * 2 ** ((number - 1) // 2))
         for number, name in enumerate(model.layer_names, start=1)

@@ -1,4 +1,4 @@
-"""What the two players of a GAN minimise, as objects that a config chooses."""
+"""Losses of both players of a GAN, as objects that a config chooses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,27 +16,17 @@ Parts = dict[str, Tensor]
 
 
 class Objective(Protocol):
-    """Losses of both players."""
+    """Return the losses of both players."""
 
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:
         """Return the terms whose sum the discriminator minimises.
 
-        Args:
-            critic: images (B, 3, R, R) to logits (B,).
-            real: (B, 3, R, R).
-            fake: (B, 3, R, R), detached.
-            step: optimisation steps done before.
-            mix: (B,) uniform in 0-1.
+        ``critic`` turns images (B, 3, R, R) into logits (B,); ``real`` and ``fake``, which is detached, are such
+        images; ``step`` counts the optimisation steps done before; ``mix`` (B,) is uniform in 0-1.
         """
 
     def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        """Return what the generator minimises, from the same images, ``fake`` with its graph.
-
-        Args:
-            critic: images (B, 3, R, R) to logits (B,).
-            real: (B, 3, R, R).
-            fake: (B, 3, R, R), with its graph.
-        """
+        """Return what the generator minimises, from the same images, ``fake`` with its graph."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +84,7 @@ class RelativisticR1R2:
             )
 
     def gamma(self, step: int) -> float:
-        """Return the gamma per pixel of an optimisation step.
-
-        Args:
-            step: optimisation steps done before.
-        """
+        """Return the gamma per pixel after ``step`` optimisation steps."""
         if self.final_gamma_per_pixel is None:
             return self.gamma_per_pixel
         start, end = self.fall
@@ -116,7 +102,7 @@ class RelativisticR1R2:
         return parts
 
     def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        """Return the pairwise loss of the other side."""
+        """Return the generator's pairwise loss."""
         with torch.no_grad():
             real_logits = critic(real)
         return losses.relativistic_generator(real_logits, critic(fake))

@@ -25,20 +25,14 @@ from models.segmenter.network import AttributeSegmenter, SmallSegmenter
 
 
 class FeatureHead(nn.Module):
-    """Scores the maps of one resolution.
-
-    Args:
-        channels: of the maps.
-        resolution: of the maps, a power of two.
-        width: channels of the head.
-    """
+    """Score maps of one resolution, a power of two, with ``width`` channels of its own."""
 
     def __init__(self, channels: int, resolution: int, width: int) -> None:
         super().__init__()
         mixing = torch.randn(width, channels, 1, 1, generator=torch.Generator().manual_seed(channels))
         self.register_buffer("mixing", mixing * math.sqrt(1 / channels))
         halvings = max(0, int(math.log2(resolution)) - 2)
-        self.halve = nn.ModuleList(ScaledConv(width, width, 3, resample="halve") for _ in range(halvings))
+        self.halve = nn.ModuleList(ScaledConv(width, width, 3, resample="downsample") for _ in range(halvings))
         self.last = ScaledConv(width, width, 3)
         self.logit = ScaledConv(width, 1, 1, gain=1.0)
 
@@ -85,33 +79,18 @@ class ProjectedDiscriminator(ProganDiscriminator):
         self.heads = nn.ModuleList(FeatureHead(channels, resolution, head_width) for channels, resolution in pairs)
 
     def train(self, mode: bool = True) -> "ProjectedDiscriminator":
-        """Set the mode of all but the segmenter, whose statistics stay.
-
-        Args:
-            mode: whether to train.
-
-        Returns:
-            This module.
-        """
+        """Set the mode of all but the segmenter, whose statistics stay."""
         super().train(mode)
         self.segmenter.eval()
         return self
 
-    def forward(self, images: Tensor, level: int, alpha: float = 1.0) -> Tensor:
-        """Score images.
+    def forward(self, images: Tensor, stage: int, alpha: float = 1.0) -> Tensor:
+        """Score images (B, 3, R, R) of R = 4 * 2^stage pixels, which the segmenter sees at full size.
 
-        Args:
-            images: (B, 3, R, R) with R = 4 * 2^level; the segmenter sees them at full size.
-            level: 0 is 4 pixels.
-            alpha: as in :class:`gan.progan.growing.ProganDiscriminator`.
-
-        Returns:
-            (B, 4) logits: by pixels, and by the segmenter's features at half, quarter and eighth resolution.
-
-        Raises:
-            ProganError: the images have another size.
+        Returns (B, 4) logits: by pixels, and by the segmenter's features at half, quarter and eighth resolution.
+        ``alpha`` is as in :class:`gan.progan.growing.ProganDiscriminator`; raises ProganError at another resolution.
         """
-        by_pixels = super().forward(images, level, alpha)
+        by_pixels = super().forward(images, stage, alpha)
         if images.shape[-1] != self.resolution:
             images = F.interpolate(
                 images, size=(self.resolution, self.resolution), mode="bilinear", align_corners=False

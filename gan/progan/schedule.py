@@ -1,4 +1,4 @@
-"""When a progressive GAN grows: a plan of phases, and where in it an optimisation step lies."""
+"""The plan of phases in which a progressive GAN grows, and the growth at an optimisation step."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -37,54 +37,42 @@ class Phase:
             )
 
     @property
-    def level(self) -> int:
+    def stage(self) -> int:
         """0 for 4 pixels, 1 for 8 ..."""
         return (self.resolution // FIRST_RESOLUTION).bit_length() - 1
 
     @property
     def steps(self) -> int:
-        """Optimisation steps."""
+        """Return the optimisation steps."""
         return -(-(self.fade_images + self.stable_images) // self.batch_size)
 
 
-class Stage(NamedTuple):
-    """Where one optimisation step lies.
+class GrowthStep(NamedTuple):
+    """Say how far the GAN has grown at one optimisation step."""
 
-    Attributes:
-        level: 0 is 4 pixels.
-        alpha: how far the level is faded in, 1 is wholly.
-        batch_size: images in the global batch.
-        images: real images seen before this step.
-    """
-
-    level: int
-    alpha: float
-    batch_size: int
-    images: int
+    stage: int  # 0 is 4 pixels
+    alpha: float  # share to which the stage is faded in, 1 is wholly
+    batch_size: int  # images in the global batch
+    images: int  # real images seen before this step
 
 
 class Growth:
-    """A plan: phases of rising resolution.
+    """Plan phases of rising resolution, one for each resolution that is trained.
 
-    Args:
-        phases: one for each resolution that is trained.
-
-    Raises:
-        ProganError: there is no phase, or resolutions do not double from phase to phase.
+    Raises ProganError where there is no phase, or resolutions do not double from phase to phase.
     """
 
     def __init__(self, phases: list[Phase]) -> None:
-        levels = [phase.level for phase in phases]
-        if not phases or levels != list(range(levels[0], levels[0] + len(levels))):
+        stages = [phase.stage for phase in phases]
+        if not phases or stages != list(range(stages[0], stages[0] + len(stages))):
             found = [phase.resolution for phase in phases]
             raise ProganError(f"phases: found the resolutions {found}, expected each twice the one before")
         self.phases = list(phases)
 
-    def at(self, step: int) -> Stage:
-        """Return the stage of an optimisation step; a function of the step alone, so that a resumed run agrees.
+    def at(self, step: int) -> GrowthStep:
+        """Return the growth after so many optimisation steps.
 
-        Args:
-            step: optimisation steps done before.
+        a function of the step alone, so that a resumed run agrees.
         """
         images = 0
         for phase in self.phases[:-1]:
@@ -95,7 +83,7 @@ class Growth:
         return self._within(self.phases[-1], step, images)
 
     @staticmethod
-    def _within(phase: Phase, step: int, before: int) -> Stage:
+    def _within(phase: Phase, step: int, before: int) -> GrowthStep:
         seen = step * phase.batch_size
         alpha = min(1.0, (seen + phase.batch_size) / phase.fade_images) if phase.fade_images else 1.0
-        return Stage(phase.level, alpha, phase.batch_size, before + seen)
+        return GrowthStep(phase.stage, alpha, phase.batch_size, before + seen)

@@ -23,26 +23,14 @@ class ShippedError(ProganError):
 
 
 def names(folder: Path = FOLDER) -> list[str]:
-    """List the generators of a folder: those with both weights and a description.
-
-    Args:
-        folder: of ``NAME.safetensors`` and ``NAME.json``.
-
-    Returns:
-        Their names, sorted.
-    """
+    """List the generators of a folder, sorted: those with both weights and a description."""
     return sorted(path.stem for path in folder.glob("*.json") if path.with_suffix(".safetensors").exists())
 
 
 def card(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """Return how a generator was made: its shape, config, seed, images seen and figures.
 
-    Args:
-        name: of its files.
-        folder: that holds them.
-
-    Raises:
-        ShippedError: there is none of that name, or its description cannot be read.
+    Raises ShippedError where there is none of that name, or its description cannot be read.
     """
     path = folder / f"{name}.json"
     if name not in names(folder):
@@ -85,17 +73,7 @@ def load(name: str = "progan_world", folder: Path = FOLDER) -> ProganGenerator:
 
 
 def save(model: ProganGenerator, name: str, made: Mapping[str, Any], folder: Path = FOLDER) -> Path:
-    """Write a generator and how it was made.
-
-    Args:
-        model: the generator.
-        name: of the files.
-        made: plain JSON.
-        folder: where they go.
-
-    Returns:
-        The file of the weights.
-    """
+    """Write a generator, and plain JSON on how it was made; returns the file of the weights."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
     weights = {key: value.detach().cpu().to(torch.float32).contiguous() for key, value in model.state_dict().items()}

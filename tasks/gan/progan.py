@@ -34,7 +34,7 @@ from evaluation.generation.frechet import FeatureNetwork, FrechetDistance, featu
 from gan.latents import latents
 from gan.progan.growing import GrowingGenerator, ProganDiscriminator, blend
 from gan.progan.objectives import Objective
-from gan.progan.schedule import Growth, Phase, Stage
+from gan.progan.schedule import Growth, GrowthStep, Phase
 from tasks.checks import Node, plan_errors, unshared_batch
 
 log = logging.getLogger(__name__)
@@ -145,10 +145,10 @@ class Progan:
             "discriminator.widths": len(self.discriminator.inputs),
         }
         for name, count in entries.items():
-            if count != last.level + 1:
+            if count != last.stage + 1:
                 raise UserError(
                     f"{name} has {count} entries, but the last phase is at {last.resolution} pixels, which needs "
-                    f"{last.level + 1}"
+                    f"{last.stage + 1}"
                 )
         if self.data.size != last.resolution:
             raise UserError(
@@ -167,36 +167,36 @@ class Progan:
         """Yield this rank's real images (b, 3, S, S) uint8 at full size."""
         first = epoch * self.steps_per_epoch
         for step in range(first + start, first + self.steps_per_epoch):
-            stage = self.growth.at(step)
-            yield self.data.batch(stage.images, stage.batch_size)
+            now = self.growth.at(step)
+            yield self.data.batch(now.images, now.batch_size)
 
     def train_step(self, batch: Tensor, step: Step) -> dict[str, Tensor | float]:
         """Generate once; improve the discriminator on these images, then the generator against it."""
-        stage = self.growth.at(step.index)
-        self.generator.reach(stage.level, stage.alpha)
-        real = self._real(batch, stage)
+        now = self.growth.at(step.index)
+        self.generator.reach(now.stage, now.alpha)
+        real = self._real(batch, now)
         share = slice(self.data.rank * len(batch), (self.data.rank + 1) * len(batch))
-        latent = torch.randn(stage.batch_size, self.generator.grown.latent_dim, generator=step.generator)
-        mix = torch.rand(stage.batch_size, generator=step.generator)
-        fake = self.generator(latent[share].to(self.device), stage.level, stage.alpha)
+        latent = torch.randn(now.batch_size, self.generator.grown.latent_dim, generator=step.generator)
+        mix = torch.rand(now.batch_size, generator=step.generator)
+        fake = self.generator(latent[share].to(self.device), now.stage, now.alpha)
 
         def critic(images: Tensor) -> Tensor:
-            return self.discriminator(images, stage.level, stage.alpha)
+            return self.discriminator(images, now.stage, now.alpha)
 
         terms = self.objective.discriminator(critic, real, fake.detach(), step.index, mix[share].to(self.device))
         step.update("discriminator", sum(terms.values()), parts=terms)
         loss = self.objective.generator(critic, real, fake)
         step.update("generator", loss)
-        progress = {"resolution": float(real.shape[-1]), "alpha": stage.alpha, "images": float(stage.images)}
+        progress = {"resolution": float(real.shape[-1]), "alpha": now.alpha, "images": float(now.images)}
         return {"generator": loss, **terms, **progress}
 
-    def _real(self, batch: Tensor, stage: Stage) -> Tensor:
+    def _real(self, batch: Tensor, now: GrowthStep) -> Tensor:
         """Turn full-size uint8 images into those of a stage, (b, 3, R, R) in [-1, 1], faded like the generated."""
         full = batch.to(self.device, non_blocking=True).float().div(127.5).sub(1)
-        factor = full.shape[-1] // (4 * 2**stage.level)
+        factor = full.shape[-1] // (4 * 2**now.stage)
         images = F.avg_pool2d(full, factor) if factor > 1 else full
-        if stage.alpha < 1:
-            images = blend(F.avg_pool2d(images, 2), images, stage.alpha)
+        if now.alpha < 1:
+            images = blend(F.avg_pool2d(images, 2), images, now.alpha)
         return images.contiguous(memory_format=torch.channels_last)
 
     # -- evaluation ----------------------------------------------------------------------------------------------

@@ -69,14 +69,14 @@ def test_pixel_norm_gives_unit_mean_square():
 
 
 def test_doubling_in_the_convolution_is_doubling_before_it():
-    conv = ScaledConv(3, 5, 3, resample="double")
+    conv = ScaledConv(3, 5, 3, resample="upsample")
     maps = torch.randn(2, 3, 6, 6)
     slow = F.conv2d(F.interpolate(maps, scale_factor=2), conv.weight * conv.scale, conv.bias, padding=1)
     torch.testing.assert_close(conv(maps), slow, rtol=1e-4, atol=1e-5)
 
 
 def test_halving_in_the_convolution_is_halving_after_it():
-    conv = ScaledConv(3, 5, 3, resample="halve")
+    conv = ScaledConv(3, 5, 3, resample="downsample")
     maps = torch.randn(2, 3, 6, 6)
     slow = F.avg_pool2d(F.conv2d(maps, conv.weight * conv.scale, conv.bias, padding=1), 2)
     torch.testing.assert_close(conv(maps), slow, rtol=1e-4, atol=1e-5)
@@ -120,7 +120,7 @@ def test_the_discriminator_fades_from_the_lower_level(convolutions):
 
 def test_the_discriminator_names_the_size_it_expects():
     model = ProganDiscriminator(WIDTHS)
-    with pytest.raises(ProganError, match=r"expected \(B, 3, 8, 8\) at level 1"):
+    with pytest.raises(ProganError, match=r"expected \(B, 3, 8, 8\) at stage 1"):
         model(torch.randn(2, 3, 16, 16), 1)
 
 
