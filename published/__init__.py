@@ -70,25 +70,14 @@ def load_published(kind: str, path: str | Path) -> Any:
 
 
 def holds_encoders(folder: Path) -> bool:
-    """Tell a folder of published encoders, whole or not, from a run folder of this project.
-
-    Args:
-        folder: Any folder.
-
-    Returns:
-        Whether it holds what :func:`load_encoders` reads.
-    """
+    """Tell a folder of published encoders, whole or not, which :func:`load_encoders` reads, from a run folder here."""
     return is_experiment(folder) or any(any(folder.glob(pattern)) for pattern in davenet.CHECKPOINTS)
 
 
 def is_experiment(path: Path) -> bool:
-    """Tell an experiment folder of wnhsu/ResDAVEnet-VQ, whole or not, or a file in its ``models``.
+    """Tell whether ``args.pkl`` or a speech model lies where an experiment of wnhsu/ResDAVEnet-VQ has it.
 
-    Args:
-        path: A folder or file.
-
-    Returns:
-        Whether ``args.pkl`` or a speech model lies where such an experiment has it.
+    ``path`` is its folder, whole or not, or a file in its ``models``.
     """
     folder = path if path.is_dir() else path.parent.parent
     return (folder / "args.pkl").is_file() or any(folder.glob("models/*audio_model*.pth"))
@@ -97,14 +86,8 @@ def is_experiment(path: Path) -> bool:
 def load_encoders(path: Path) -> PublishedSpeechImage:
     """Load both encoders of a published file or folder, whichever of the two systems it is of.
 
-    Args:
-        path: A ``.pth.tar`` file of surisdi/learning-by-drawing or its folder, or an experiment folder of
-            wnhsu/ResDAVEnet-VQ (``args.pkl`` beside ``models/``) or an ``audio_model`` file in its ``models``.
-
-    Returns:
-        The encoders.
-
-    Raises:
-        UserError: As ``load_published``.
+    ``path`` is a ``.pth.tar`` file of surisdi/learning-by-drawing or its folder, or an experiment folder of
+    wnhsu/ResDAVEnet-VQ (``args.pkl`` beside ``models/``) or an ``audio_model`` file in its ``models``. Raises as
+    :func:`load_published`.
     """
     return load_published("resdavenet_vq" if is_experiment(path) else "davenet", path)

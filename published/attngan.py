@@ -58,28 +58,17 @@ FURTHER = {64: (), 128: ("s32", "s32_1"), 256: ("s32", "s64", "s64_1", "s64_2")}
 
 
 class PublishedDamsm(NamedTuple):
-    """The encoders of a matching model.
+    """The encoders of a matching model."""
 
-    Attributes:
-        text: of captions.
-        image: of images.
-    """
-
-    text: CaptionEncoder
+    text: CaptionEncoder  # of captions
     image: ImageRegionEncoder
 
 
 def load_damsm(path: Path) -> PublishedDamsm:
-    """Load both encoders, in evaluation mode on the CPU.
+    """Load both encoders, in evaluation mode on the CPU, from either file, or the folder of one pair.
 
-    Args:
-        path: Either file, or the folder of one pair.
-
-    Returns:
-        The encoders; images are scaled as torch scales them today (``image.align_corners`` has the older way).
-
-    Raises:
-        WeightsError: A file is missing, damaged, of another kind, or does not fit; or a folder holds several pairs.
+    Images are scaled as torch scales them today (``image.align_corners`` has the older way). Raises WeightsError where
+    a file is missing, damaged, of another kind, or does not fit; or a folder holds several pairs.
     """
     text_file = _text_file(path)
     image_file = text_file.with_name(text_file.name.replace(TEXT, IMAGE))
@@ -95,14 +84,8 @@ def load_damsm(path: Path) -> PublishedDamsm:
 def load_generator(path: Path) -> AttnganGenerator:
     """Load a generator, or its DCGAN variant, in evaluation mode on the CPU.
 
-    Args:
-        path: The file.
-
-    Returns:
-        The generator; it masks each caption by its own padding, see ``mixed_masks`` of the class for the public code.
-
-    Raises:
-        WeightsError: The file is missing, damaged, of another kind, or does not fit.
+    It masks each caption by its own padding, see ``mixed_masks`` of the class for the public code. Raises WeightsError
+    where the file is missing, damaged, of another kind, or does not fit.
     """
     state = _read(path)
     own = {
@@ -125,16 +108,10 @@ def load_generator(path: Path) -> AttnganGenerator:
 
 
 def load_discriminators(path: Path) -> list[AttnganDiscriminator]:
-    """Load discriminators, in evaluation mode on the CPU.
+    """Load the discriminators of a folder with ``netD0.pth`` ..., that of the smallest images first, or of one file.
 
-    Args:
-        path: The folder that holds ``netD0.pth`` ..., or one such file.
-
-    Returns:
-        The discriminators, that of the smallest images first.
-
-    Raises:
-        WeightsError: A file is missing, damaged, of another kind, or does not fit.
+    They are in evaluation mode on the CPU. Raises WeightsError where a file is missing, damaged, of another kind, or
+    does not fit.
     """
     files = sorted(path.glob("netD[0-9].pth")) if path.is_dir() else [path]
     if not files:
@@ -163,7 +140,7 @@ def _feature_rules(resolution: int) -> Rules:
 
 
 def _blocks(state: Mapping[str, Tensor]) -> set[str]:
-    """Names of the blocks behind the first four."""
+    """Return the names of the blocks behind the first four."""
     return {match[1] for name in state if (match := re.match(r"img_code_(\w+)\.", name))} - {"s16"}
 
 
@@ -191,7 +168,7 @@ def _load_image(path: Path) -> ImageRegionEncoder:
 
 
 def _text_file(path: Path) -> Path:
-    """The text encoder's file, given it, its neighbour or their folder."""
+    """Return the text encoder's file, given it, its neighbour or their folder."""
     if not path.is_dir():
         if TEXT not in path.name and IMAGE not in path.name:
             raise WeightsError(
@@ -210,12 +187,12 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _entry(state: Mapping[str, Tensor], name: str, path: Path) -> Tensor:
-    """A weight that tells sizes, of two axes or more."""
+    """Return a weight that tells sizes, of two axes or more."""
     if name not in state or state[name].dim() < 2:
         raise WeightsError(f"{path} lacks {name} (by this project's names): it is a checkpoint of another kind.")
     return state[name]
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
-    """How many different numbers there are in the names."""
+    """Return how many different numbers there are in the names."""
     return len({match[1] for name in state if (match := re.fullmatch(pattern, name))})

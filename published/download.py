@@ -25,46 +25,40 @@ class DownloadError(UserError, RuntimeError):
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal.
-
-    Args:
-        path: of any size; it is read in pieces.
-    """
+    """Return the SHA-256 of a file in hexadecimal, read in pieces."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _digest_of(path: Path, like: str) -> str:
-    """Return the checksum of a file in hexadecimal, MD5 or SHA-256 as another of it is."""
-    if len(like) != MD5_DIGITS:
-        return sha256_of(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _kind(checksum: str) -> str:
-    return "MD5" if len(checksum) == MD5_DIGITS else "SHA-256"
+def _mismatch(path: Path, expected: str | None) -> str | None:
+    """Return both checksums, MD5 of 32 digits or SHA-256, of a file that has another than expected, else None."""
+    if expected is None:
+        return None
+    if len(expected) == MD5_DIGITS:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    else:
+        found = sha256_of(path)
+    kind = "MD5" if len(expected) == MD5_DIGITS else "SHA-256"
+    return None if found == expected.lower() else f"{kind} {found}, expected {expected}"
 
 
 def download(url: str, target: Path, checksum: str | None, attempts: int = 4, pause_s: float = 1.0) -> Path:
     """Fetch ``url`` to ``target`` unless it is there already; a broken transfer continues where it stopped.
 
     The bytes so far lie in ``<target>.part``; the file gets its name after the checksum is right. Without a known
-    checksum the length is all that can be checked, and a transfer continues only while the server's file is the same
+    checksum only the length can be checked, and a transfer continues only while the server's file is the same
     (``If-Range`` with the ETag or date it gave, kept in ``<target>.part.from``).
 
     Args:
         url: http or https address.
-        target: Where the file goes; folders are made.
-        checksum: Expected SHA-256, or MD5 of 32 digits, in hexadecimal; None where nobody has published it.
-        attempts: How often a connection is tried.
-        pause_s: Wait before the second attempt, seconds; doubled for each further one.
-
-    Returns:
-        ``target``.
+        target: where the file goes; folders are made.
+        checksum: expected SHA-256, or MD5 of 32 digits, in hexadecimal; None where nobody has published it.
+        attempts: how often a connection is tried.
+        pause_s: wait before the second attempt, seconds; doubled for each further one.
 
     Raises:
-        DownloadError: No connection, a refusal by the server, or another checksum; the message holds the address and
+        DownloadError: no connection, a refusal by the server, or another checksum; the message holds the address and
             where to place the file by hand. Or the file cannot be written, or there is to be no attempt.
     """
     target = Path(target)
@@ -73,21 +67,20 @@ def download(url: str, target: Path, checksum: str | None, attempts: int = 4, pa
     if not url.startswith(("http://", "https://")):
         raise DownloadError(f"Cannot download {url!r}: expected an address that starts with http:// or https://.")
     if target.is_file():
-        if checksum is None or (found := _digest_of(target, checksum)) == checksum.lower():
-            return target
-        raise DownloadError(
-            f"{target} exists with {_kind(checksum)} {found}, expected {checksum}: delete it, or fetch {url} again."
-        )
+        if wrong := _mismatch(target, checksum):
+            raise DownloadError(f"{target} has {wrong}: delete it, or fetch {url} again.")
+        logger.info("%s is there", target)
+        return target
     logger.info("Downloading %s to %s", url, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
         _attempt(url, target, part, attempts, pause_s)
         _origin(part).unlink(missing_ok=True)
-        if checksum is not None and (found := _digest_of(part, checksum)) != checksum.lower():
+        if wrong := _mismatch(part, checksum):
             reason = _why_another(part, target)
             part.unlink()
-            raise DownloadError(f"{url} has {_kind(checksum)} {found}, expected {checksum}: {reason}")
+            raise DownloadError(f"{url} has {wrong}: {reason}")
         part.replace(target)
     except OSError as error:
         raise unwritable(target, error) from error
@@ -104,12 +97,7 @@ def _why_another(part: Path, target: Path) -> str:
 
 
 def unwritable(target: Path, error: OSError) -> DownloadError:
-    """Return what to say when the machine refuses to write a target.
-
-    Args:
-        target: file or folder.
-        error: what it said.
-    """
+    """Return the error for a target that the machine refuses to write."""
     return DownloadError(
         f"{target} cannot be written ({type(error).__name__}: {error}): see to that folder or choose another."
     )
@@ -118,9 +106,8 @@ def unwritable(target: Path, error: OSError) -> DownloadError:
 def _attempt(url: str, target: Path, part: Path, attempts: int, pause_s: float) -> None:
     """Fetch ``part``, again when the connection breaks.
 
-    Raises:
-        DownloadError: No connection, or a refusal by the server.
-        OSError: The file cannot be written.
+    Raises DownloadError where there is no connection, or the server refuses, and OSError where the file cannot be
+    written.
     """
     for attempt in range(attempts):
         try:
@@ -137,7 +124,7 @@ def _attempt(url: str, target: Path, part: Path, attempts: int, pause_s: float) 
 
 
 def _origin(part: Path) -> Path:
-    """Where the server's name for the version of a partial file is kept."""
+    """Return where the server's name for the version of a partial file is kept."""
     return part.with_name(part.name + ".from")
 
 

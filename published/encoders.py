@@ -1,4 +1,4 @@
-"""What the loaders of speech-image systems return."""
+"""The result of the loaders of speech-image systems."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,13 +9,13 @@ from torch import nn
 
 @dataclass(frozen=True)
 class PublishedSpeechImage:
-    """The two encoders of a published speech-image model, in evaluation mode on the CPU.
+    """Keep the two encoders of a published speech-image model, in evaluation mode on the CPU.
 
     Attributes:
         image: ``forward(image (B, 3, H, W)) -> (B, D, H', W')``.
         speech: ``forward(mel (B, 40, T), nframes) -> SpeechMaps``.
-        source: The file that holds the speech encoder.
-        details: What the files tell besides weights: epoch, scores, training arguments.
+        source: the file that holds the speech encoder.
+        details: of the files, besides weights: epoch, scores, training arguments.
     """
 
     image: nn.Module

@@ -13,16 +13,8 @@ Rule = tuple[str, str]
 def rename(state: Mapping[str, Tensor], rules: Sequence[Rule], source: str) -> dict[str, Tensor]:
     """Rename every entry by the one rule that matches its whole name.
 
-    Args:
-        state: Tensors by published name.
-        rules: ``(pattern, replacement)`` pairs of regular expressions; the first that matches counts.
-        source: Where the weights come from, for messages.
-
-    Returns:
-        Tensors by our names.
-
-    Raises:
-        WeightsError: No rule knows an entry.
+    ``rules`` are ``(pattern, replacement)`` pairs of regular expressions, of which the first that matches counts;
+    ``source`` is where the weights come from, for messages. Raises WeightsError where no rule knows an entry.
     """
     renamed: dict[str, Tensor] = {}
     unknown: list[str] = []
@@ -45,15 +37,8 @@ def rename(state: Mapping[str, Tensor], rules: Sequence[Rule], source: str) -> d
 def inverse(rules: Sequence[Rule]) -> list[Rule]:
     """Return the rules of the way back, for maps that are one to one.
 
-    Args:
-        rules: as of :func:`rename`. Outside its groups a pattern is plain text with its dots escaped; the replacement
-            names each outermost group once, and groups within groups do not capture.
-
-    Returns:
-        Rules from what ``rules`` make to what they are given.
-
-    Raises:
-        ValueError: a rule has another form, so that its way back is unknown.
+    Outside its groups a pattern is plain text with its dots escaped; the replacement names each outermost group once,
+    and groups within groups do not capture. Raises ValueError for a rule of another form, whose way back is unknown.
     """
     return [_inverse(*rule) for rule in rules]
 
@@ -72,7 +57,7 @@ def _inverse(pattern: str, replacement: str) -> Rule:
 
 
 def _split(pattern: str) -> tuple[list[str], list[str]]:
-    """Return what of a pattern is outside its outermost groups, one text more than groups, and those groups."""
+    """Return the texts of a pattern outside its outermost groups, one more than groups, and those groups."""
     texts, groups, depth = [""], [], 0
     for mark in pattern:
         if mark == "(" and depth == 0:
@@ -90,14 +75,8 @@ def _split(pattern: str) -> tuple[list[str], list[str]]:
 def convolutions_1d(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Drop the singleton axis of convolutions published as 2-D ones over ``(1, T)`` or ``(mel, 1)`` windows.
 
-    A kernel ``(C, 1, 40, 1)`` over all mel bins of one frame becomes ``(C, 40, 1)``; a kernel ``(C, C_in, 1, K)``
-    over K frames becomes ``(C, C_in, K)``. Other tensors stay.
-
-    Args:
-        state: tensors by name.
-
-    Returns:
-        The same names; changed tensors are views.
+    A kernel ``(C, 1, 40, 1)`` over all mel bins of one frame becomes ``(C, 40, 1)``; a kernel ``(C, C_in, 1, K)`` over
+    K frames becomes ``(C, C_in, K)``. Other tensors stay; changed ones are views.
     """
     return {name: _convolution_1d(value) for name, value in state.items()}
 
@@ -111,14 +90,9 @@ def _convolution_1d(value: Tensor) -> Tensor:
 
 
 def convolutions_2d(state: Mapping[str, Tensor], stem: str) -> dict[str, Tensor]:
-    """Undo :func:`convolutions_1d`.
+    """Undo :func:`convolutions_1d`; changed tensors are views.
 
-    Args:
-        state: tensors by name.
-        stem: name of the kernel ``(C, 40, 1)`` over all mel bins; the others ``(C, C_in, K)`` are over frames.
-
-    Returns:
-        The same names; changed tensors are views.
+    The kernel ``stem`` (C, 40, 1) is over all mel bins; the others (C, C_in, K) are over frames.
     """
     return {
         name: value.unsqueeze(1 if name == stem else 2) if value.dim() == 3 else value for name, value in state.items()

@@ -11,15 +11,9 @@ from models.weights import WeightsError
 
 
 def expect_network(network: nn.Module, kind: type[nn.Module], what: str) -> None:
-    """Refuse a network that a published layout has no room for.
+    """Refuse a network that is not the ``kind`` of the published layout; ``what`` names that part of the layout.
 
-    Args:
-        network: To be written.
-        kind: What the layout holds.
-        what: That part of the layout, for the message.
-
-    Raises:
-        WeightsError: It is of another class.
+    Raises WeightsError where it is of another class.
     """
     if not isinstance(network, kind):
         raise WeightsError(
@@ -29,18 +23,13 @@ def expect_network(network: nn.Module, kind: type[nn.Module], what: str) -> None
 
 
 def write_torch_file(path: Path, content: dict[str, Any]) -> None:
-    """Write a torch file in the format before 1.6, which every version reads.
-
-    Args:
-        path: The file; its folder is made if needed.
-        content: Tensors and plain values, in dicts.
-    """
+    """Write tensors and plain values, in dicts, as a torch file in the format before 1.6, which every version reads."""
     with written_whole(path) as temporary, temporary.open("wb") as file:
         torch.save(_on_cpu(content), file, _use_new_zipfile_serialization=False)
 
 
 def _on_cpu(value: Any) -> Any:
-    """The same content, its tensors on the CPU and each with a storage of its own."""
+    """Return the same content, its tensors on the CPU and each with a storage of its own."""
     if isinstance(value, dict):
         return {name: _on_cpu(item) for name, item in value.items()}
     return value.detach().cpu().clone().contiguous() if isinstance(value, Tensor) else value

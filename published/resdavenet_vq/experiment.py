@@ -135,16 +135,10 @@ def _build_speech(args: Namespace, source: Path) -> ResDavenetVq:
 
 
 def describe(path: Path) -> dict[str, dict[str, Any]]:
-    """Read which encoders an experiment has, as nodes of a config.
+    """Read which encoders an experiment has, as nodes ``image_encoder`` and ``speech_encoder`` of a config.
 
-    Args:
-        path: As :func:`load` takes it.
-
-    Returns:
-        ``image_encoder`` and ``speech_encoder``; neither names weights.
-
-    Raises:
-        WeightsError: ``args.pkl`` is missing or of another program.
+    ``path`` is as :func:`load` takes it; no weights are read. Raises WeightsError where ``args.pkl`` is missing or of
+    another program.
     """
     speech_file, _, args_file = _files(path)
     args = _read_args(args_file)
@@ -181,14 +175,8 @@ def _speech_state(file: Path) -> dict[str, Tensor]:
 def load(path: Path) -> PublishedSpeechImage:
     """Load an experiment folder, or one ``audio_model`` file in it with the image model of the same epoch.
 
-    Args:
-        path: The experiment folder (its best model, else its last epoch) or ``models/audio_model.eN.pth``.
-
-    Returns:
-        The encoders; ``details`` holds the training arguments.
-
-    Raises:
-        WeightsError: A file is missing, damaged, of another kind, or does not fit.
+    Of a folder it is the best model, else the last epoch; ``details`` holds the training arguments. Raises WeightsError
+    where a file is missing, damaged, of another kind, or does not fit.
     """
     speech_file, image_file, args_file = _files(path)
     args = _read_args(args_file)
@@ -206,17 +194,10 @@ def save(image: nn.Module, speech: nn.Module, folder: Path, options: Mapping[str
     """Write both encoders as an experiment folder that the public programs read: its best models, and ``args.pkl``.
 
     They evaluate it (``--mode eval --resume True --exp-dir``), analyse its units, train on from it (``--seed-dir``);
-    what they need to resume a training of their own, the state of its optimiser, is not written.
-
-    Args:
-        image: ResNet-50.
-        speech: ResDAVEnet, with quantisers or without.
-        folder: Of the experiment.
-        options: Of the training, by their published names; the public defaults where None. What the weights tell
-            (widths, depths, kernel, quantisers and their codes) is read off them.
-
-    Raises:
-        WeightsError: An encoder is of another network, which the public code does not have, or codes were never placed.
+    what they need to resume a training of their own, the state of its optimiser, is not written. ``options`` are those
+    of the training by their published names, the public defaults where None; those that the weights tell (widths,
+    depths, kernel, quantisers and their codes) are read off them. Raises WeightsError where an encoder is of another
+    network, which the public code does not have, or codes were never placed.
     """
     expect_network(image, Resnet50Encoder, "the image encoder of ResDAVEnet-VQ")
     expect_network(speech, ResDavenet, "the speech encoder of ResDAVEnet-VQ")
@@ -230,8 +211,7 @@ def save(image: nn.Module, speech: nn.Module, folder: Path, options: Mapping[str
 def speech_entries(speech: ResDavenet) -> dict[str, Tensor]:
     """Return the weights of ``speech`` by their published names, the batch norm that is never called included.
 
-    Raises:
-        WeightsError: Codes were never placed.
+    Raises WeightsError where codes were never placed.
     """
     state = rename(_weights_of(speech), inverse(SPEECH_RULES), "the speech encoder")
     never_called = {UNUSED + name: value for name, value in nn.BatchNorm2d(1).state_dict().items()}
@@ -244,12 +224,12 @@ def image_entries(image: Resnet50Encoder) -> dict[str, Tensor]:
 
 
 def _prefixed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """With the prefix of DataParallel, in which the public code trains."""
+    """Add the prefix of DataParallel, in which the public code trains."""
     return {f"module.{name}": value for name, value in state.items()}
 
 
 def _weights_of(speech: ResDavenet) -> dict[str, Tensor]:
-    """The weights that the public network has too."""
+    """Return the weights that the public network has too."""
     state = speech.state_dict()
     unplaced = [name for name, value in state.items() if name.endswith(".placed") and not value]
     if unplaced:
@@ -258,7 +238,7 @@ def _weights_of(speech: ResDavenet) -> dict[str, Tensor]:
 
 
 def _arguments_of(speech: ResDavenet) -> dict[str, Any]:
-    """The published arguments that the network itself tells."""
+    """Return the published arguments that the network itself tells."""
     stages = list(speech.stages)
     widths = [stages[0][0].out_channels, *(stage[0].conv1.out_channels for stage in stages[1:])]
     arguments = {
@@ -282,5 +262,5 @@ def _arguments_of(speech: ResDavenet) -> dict[str, Any]:
 
 
 def _listed(values: Iterable[Any]) -> str:
-    """Numbers with commas between, as the published arguments have them."""
+    """Write numbers with commas between, as the published arguments have them."""
     return ",".join(map(str, values))

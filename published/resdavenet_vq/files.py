@@ -1,4 +1,4 @@
-"""The ten published models of ResDAVEnet-VQ, and Places' lists with word times: where they are, and where they go.
+"""Addresses and places of the ten published models of ResDAVEnet-VQ, and of Places' lists with word times.
 
 Addresses, sums and scores are those of the README of wnhsu/ResDAVEnet-VQ. Each address gives one archive of an
 experiment folder; models are named by the turn-on codes of their training, the last being their own. For the two lists
@@ -7,15 +7,13 @@ nobody has published a sum.
 
 import json
 import logging
-import tarfile
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from shutil import copyfileobj, rmtree
 
-from published.download import DownloadError, download, unwritable
-from published.words_by_drawing.files import DAMAGE, unpack
+from published.archives import DAMAGE, open_archive, unpack
+from published.download import DownloadError, download
 
 log = logging.getLogger(__name__)
 SERVER = "https://drive.usercontent.google.com/download"
@@ -24,19 +22,12 @@ ARGUMENTS = "args.pkl"
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """One of the ten.
+    """One of the ten."""
 
-    Attributes:
-        label: the paper's name for it: which quantisers were switched on, one training after the other.
-        recall: published recall@10, mean of both directions, on 1,000 validation pairs of Places Audio.
-        file: Google's name for the archive.
-        md5: of the archive.
-    """
-
-    label: str
-    recall: float
-    file: str
-    md5: str
+    label: str  # the paper's name for it, the quantisers switched on, one training after the other
+    recall: float  # published recall@10, mean of both directions, on 1,000 validation pairs of Places Audio
+    file: str  # google's name for the archive
+    md5: str  # of the archive
 
 
 MODELS = {
@@ -81,20 +72,11 @@ LISTS = {  # Places Audio's training and validation captions with word times (te
 def fetch_lists(
     names: Iterable[str], folder: Path, server: str = SERVER, attempts: int = 4, pause_s: float = 1.0
 ) -> list[Path]:
-    """Fetch lists of Places Audio with word times that are not there yet.
+    """Fetch lists of Places Audio with word times that are not there yet, each as the Places manifest ``<name>.json``.
 
-    Args:
-        names: of ``LISTS``.
-        folder: where each goes as ``<name>.json``, a Places manifest; its base paths are still the authors' own.
-        server: another address that serves the files by ``?id=``.
-        attempts: how often a connection is tried; a broken transfer continues where it stopped.
-        pause_s: wait before the second attempt, seconds; doubled for each further one.
-
-    Returns:
-        The lists.
-
-    Raises:
-        DownloadError: No connection, or what came is no list.
+    Its base paths are still the authors' own. ``server`` is another address that serves the files by ``?id=``; attempts
+    and pauses are those of :func:`published.download.download`. Raises DownloadError where there is no connection, or
+    what came is no list.
     """
     found = []
     for name in names:
@@ -123,18 +105,11 @@ def fetch_models(
 ) -> list[Path]:
     """Fetch published models that are not there yet, check their MD5 sums and unpack them.
 
-    Args:
-        names: of ``MODELS``.
-        folder: where each gets a folder of its name, which ``load_published("resdavenet_vq", ...)`` reads.
-        server: another address that serves the files by ``?id=``.
-        attempts: how often a connection is tried; a broken transfer continues where it stopped.
-        pause_s: wait before the second attempt, seconds; doubled for each further one.
+    Returns the experiment folders.
 
-    Returns:
-        The experiment folders.
-
-    Raises:
-        DownloadError: There is no such name, no connection, or an archive is damaged or none of an experiment.
+    Each has a folder of its name, which ``load_published("resdavenet_vq", ...)`` reads; the rest is as in
+    :func:`fetch_lists`. Raises DownloadError where there is no such name, no connection, or an archive is damaged or
+    none of an experiment.
     """
     wanted = list(names)
     unknown = [name for name in wanted if name not in MODELS]
@@ -152,54 +127,16 @@ def fetch_models(
 
 
 def unpack_experiment(archive: Path, folder: Path) -> None:
-    """Unpack the experiment folder in a tar or zip file, wherever it lies in there.
+    """Unpack the experiment folder, that of its ``args.pkl``, in a tar or zip file, wherever it lies in there.
 
-    Args:
-        archive: the file; the folder of its ``args.pkl`` is what is unpacked.
-        folder: must not exist, or be empty; it appears when everything is there.
-
-    Raises:
-        DownloadError: The archive is damaged, holds no experiment, an entry points outside, or the folder cannot be
-            written.
+    Raises DownloadError where the archive holds no experiment, and as :func:`published.archives.unpack`.
     """
     try:
-        zipped = not tarfile.is_tarfile(archive)
-        with zipfile.ZipFile(archive) if zipped else tarfile.open(archive) as file:
-            names = file.namelist() if zipped else file.getnames()
-    except (*DAMAGE, OSError, zipfile.BadZipFile) as error:
+        with open_archive(archive) as file:
+            names = file.namelist() if isinstance(file, zipfile.ZipFile) else file.getnames()
+    except (*DAMAGE, OSError) as error:
         raise DownloadError(f"{archive} is no whole tar or zip file ({error}): delete it, fetch it again.") from error
     found = [PurePosixPath(name) for name in names if PurePosixPath(name).name == ARGUMENTS]
     if not found:
         raise DownloadError(f"{archive} holds no {ARGUMENTS}: it is not an experiment folder of ResDAVEnet-VQ.")
-    outer = min(len(path.parts) - 1 for path in found)
-    if zipped:
-        _unzip(archive, folder, outer)
-    else:
-        unpack(archive, folder, outer)
-
-
-def _unzip(archive: Path, folder: Path, outer: int) -> None:
-    """As :func:`unpack`, of a zip file; its checksums are compared as it is read."""
-    part = folder.with_name(f".{folder.name}.part")
-    rmtree(part, ignore_errors=True)
-    try:
-        with zipfile.ZipFile(archive) as file:
-            for entry in file.infolist():
-                inner = PurePosixPath(entry.filename).parts[outer:]
-                if entry.is_dir() or not inner:
-                    continue
-                target = part.joinpath(*inner)
-                if ".." in inner or not target.resolve().is_relative_to(part.resolve()):
-                    raise zipfile.BadZipFile(f"{entry.filename!r} points outside")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with file.open(entry) as source, target.open("wb") as written:
-                    copyfileobj(source, written)
-        if folder.is_dir():
-            folder.rmdir()
-        part.replace(folder)
-    except (*DAMAGE, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        rmtree(part, ignore_errors=True)
-        raise DownloadError(f"{archive} cannot be unpacked ({error}): delete it, fetch it again.") from error
-    except OSError as error:
-        rmtree(part, ignore_errors=True)
-        raise unwritable(folder, error) from error
+    unpack(archive, folder, outer=min(len(path.parts) - 1 for path in found))

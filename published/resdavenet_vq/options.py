@@ -17,17 +17,11 @@ OPTIMIZER, SCHEDULE = "task.optimization.optimizer", "task.optimization.schedule
 
 @dataclass(frozen=True)
 class Option:
-    """One option.
+    """One option."""
 
-    Attributes:
-        default: of the public code, as ``args.pkl`` holds it.
-        kind: what it is; ``ints`` are numbers with commas between.
-        keys: of a config here that have its value; none where the value needs translating, or where there is none.
-    """
-
-    default: Any
-    kind: Kind
-    keys: tuple[str, ...] = ()
+    default: Any  # of the public code, as ``args.pkl`` holds it
+    kind: Kind  # ``ints`` are numbers with commas between
+    keys: tuple[str, ...] = ()  # of a config here that have its value as it is
 
 
 OPTIONS = {
@@ -72,10 +66,9 @@ ONLY_OF_THE_PROGRAM = {  # not in args.pkl
 
 
 def options_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ``args.pkl`` would hold of a training here; the public defaults of what its config does not say.
+    """Return what ``args.pkl`` would hold of a training here, whose complete config is ``values``.
 
-    Args:
-        values: the complete config of the training.
+    Options that its config does not say have the public defaults.
     """
     found = {name: option.default for name, option in OPTIONS.items()}
     for name, option in OPTIONS.items():
@@ -90,7 +83,7 @@ def options_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _at(values: Any, key: str) -> Any:
-    """The value at a dotted key, None where there is none."""
+    """Return the value at a dotted key, None where there is none."""
     for part in key.split("."):
         if isinstance(values, list) and part.isdigit() and int(part) < len(values):
             values = values[int(part)]

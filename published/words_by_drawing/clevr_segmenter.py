@@ -14,10 +14,10 @@ from published.key_map import rename
 ENCODER, DECODER = "seg_encoder.pth", "seg_decoder.pth"
 RESOLUTION = 128  # pixels high and wide of the published label maps
 IGNORED = re.compile(r"(.*\.)?(_tmp_running_mean|_tmp_running_var|_running_iter)|fc\.(weight|bias)")
-PLACES = {"1": "0", "2": "1", "3": "2"}  # of the stem's convolutions
+POSITIONS = {"1": "0", "2": "1", "3": "2"}  # of the stem's convolutions
 ENCODER_RULES = [
-    *((rf"conv{number}\.(\w+)", rf"stem.{position}.0.\1") for number, position in PLACES.items()),
-    *((rf"bn{number}\.(\w+)", rf"stem.{position}.1.\1") for number, position in PLACES.items()),
+    *((rf"conv{number}\.(\w+)", rf"stem.{position}.0.\1") for number, position in POSITIONS.items()),
+    *((rf"bn{number}\.(\w+)", rf"stem.{position}.1.\1") for number, position in POSITIONS.items()),
     (r"(layer[1-4]\..+)", r"\1"),
 ]
 DECODER_RULES = [
@@ -29,16 +29,10 @@ DECODER_RULES = [
 
 
 def load(path: Path) -> AttributeSegmenter:
-    """Load the published segmenter.
+    """Load the published segmenter of the folder that holds both files, or of one of them (the other lies beside it).
 
-    Args:
-        path: The folder that holds both files, or one of them (the other lies beside it).
-
-    Returns:
-        The segmenter in evaluation mode on the CPU; its maps have 128 pixels high and wide as published.
-
-    Raises:
-        WeightsError: A file is missing, damaged, of another kind, or does not fit; the message names it.
+    It is in evaluation mode on the CPU; its maps have 128 pixels high and wide as published. Raises WeightsError, which
+    names the file, where one is missing, damaged, of another kind, or does not fit.
     """
     folder = path.parent if path.name in (ENCODER, DECODER) else path
     network = DilatedSegmenter()

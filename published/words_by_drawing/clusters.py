@@ -15,18 +15,10 @@ NAMES = ("centroids", "mean", "var")
 
 
 def load(path: Path, iteration: int = 0) -> Clusters:
-    """Load published clusters.
+    """Load published clusters of a folder, with the number ``iteration`` in their names, or of one of the three files.
 
-    Args:
-        path: The folder, or one of the three files.
-        iteration: The number in the files' names, where the path is the folder.
-
-    Returns:
-        The clusters.
-
-    Raises:
-        WeightsError: A file is missing, truncated, or holds more than values.
-        ClusteringError: A file holds something else than finite numbers, or the three do not fit each other.
+    Raises WeightsError where a file is missing, truncated, or holds more than values, and ClusteringError where it
+    holds something else than finite numbers, or the three do not fit each other.
     """
     if path.is_dir() or not path.name.endswith(".pth.tar"):
         files = [path / f"{name}_{iteration}.pth.tar" for name in NAMES]

@@ -28,7 +28,7 @@ IMAGE_RULES = [
 
 
 def _speech_positions(size: Literal["small", "large"]) -> dict[str, str]:
-    """Our name of each numbered layer: batch norm, stem and ReLU, then convolution, ReLU and pooling in turn."""
+    """Return our name of each numbered layer: batch norm, stem and ReLU, then convolution, ReLU and pooling in turn."""
     positions = {"0": "input_norm", "1": "stem"}
     for index in range(len(HIDDEN[size]) + 1):
         positions[str(3 + 3 * index)] = f"convs.{index}"
@@ -36,7 +36,7 @@ def _speech_positions(size: Literal["small", "large"]) -> dict[str, str]:
 
 
 def _checkpoint_file(path: Path) -> Path:
-    """The file itself, or the one ``model_best_*`` (else ``checkpoint_*``) file of a folder."""
+    """Return the file itself, or the one ``model_best_*`` (else ``checkpoint_*``) file of a folder."""
     if not path.is_dir():
         return path
     for pattern in CHECKPOINTS:
@@ -57,16 +57,12 @@ def _part(state: Mapping[str, Tensor], prefix: str, last: str, source: Path) -> 
 
 
 def load(path: Path) -> PublishedSpeechImage:
-    """Load a Davenet checkpoint; speech size and embedding size are read off the weights.
+    """Load a Davenet checkpoint, a ``.pth.tar`` file or its folder.
 
-    Args:
-        path: The ``.pth.tar`` file, or the folder that holds it.
+    Speech size and embedding size are read off the weights.
 
-    Returns:
-        The encoders; ``details`` holds ``epoch``, ``best_eval``, ``recall_now`` where present.
-
-    Raises:
-        WeightsError: The file is missing, damaged, of another kind, or does not fit.
+    ``details`` holds ``epoch``, ``best_eval``, ``recall_now`` where present. Raises WeightsError where the file is
+    missing, damaged, of another kind, or does not fit.
     """
     file = _checkpoint_file(path)
     content = read_torch_file(file)
@@ -99,16 +95,10 @@ def load(path: Path) -> PublishedSpeechImage:
 
 
 def save(image: nn.Module, speech: nn.Module, path: Path, epoch: int = 0) -> None:
-    """Write both encoders as a checkpoint that the public code reads by its key ``seed``.
+    """Write both encoders as a checkpoint that the public code reads by its key ``seed``, after so many epochs.
 
-    Args:
-        image: VGG16.
-        speech: DAVEnet's speech encoder, small or large.
-        path: The file, named as the public code names its own, ``model_best_NAME.pth.tar``.
-        epoch: Epochs trained.
-
-    Raises:
-        WeightsError: An encoder is of another network, which the public code does not have.
+    The public code names its own files ``model_best_NAME.pth.tar``. Raises WeightsError where an encoder is of another
+    network, which the public code does not have.
     """
     expect_network(image, Vgg16Encoder, "learning-by-drawing's image encoder")
     expect_network(speech, DavenetSpeech, "learning-by-drawing's speech encoder")

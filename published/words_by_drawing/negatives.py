@@ -23,29 +23,17 @@ class NegativesError(UserError, ValueError):
 
 
 class Negative(NamedTuple):
-    """One negative of an image.
+    """One negative of an image."""
 
-    Attributes:
-        position: row and column, in pixels of the segmented image.
-        units: (C,) float, 1 where a unit is switched off.
-    """
-
-    position: tuple[int, int]
-    units: Tensor
+    position: tuple[int, int]  # row and column, in pixels of the segmented image
+    units: Tensor  # (C,) float, 1 where a unit is switched off
 
 
 def read_negatives(path: Path) -> dict[int, list[Negative]]:
-    """Read a file of negatives, in its order.
+    """Read the negatives of each latent's id, in the file's order, in torch's old or new format.
 
-    Args:
-        path: The file, in torch's old or new format.
-
-    Returns:
-        The negatives of each latent's id.
-
-    Raises:
-        WeightsError: The file is missing, truncated, or holds more than values.
-        NegativesError: It has another layout; the message names the first wrong entry.
+    Raises WeightsError where the file is missing, truncated, or holds more than values, and NegativesError, which names
+    the first wrong entry, where it has another layout.
     """
     content = read_torch_file(path)
     if not isinstance(content, Mapping) or not content:
@@ -80,15 +68,7 @@ def _negative(path: Path, name: Any, row: Any) -> Negative:
 
 
 def write_negatives(path: Path, negatives: Mapping[int, Sequence[Negative]]) -> Path:
-    """Write negatives in the published layout, whole or not at all.
-
-    Args:
-        path: The file; its folder is made.
-        negatives: For each latent's id.
-
-    Returns:
-        The file.
-    """
+    """Write the negatives of each latent's id in the published layout, whole or not at all; returns ``path``."""
     content = {str(name): [(row.position, row.units.float().cpu()) for row in rows] for name, rows in negatives.items()}
     with written_whole(path) as temporary:
         torch.save(content, temporary)

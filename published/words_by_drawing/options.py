@@ -1,7 +1,7 @@
 """YAML files of surisdi/learning-by-drawing (``file: main``, ``args:``), and the command here that does the same.
 
 The original's ``run.py`` puts ``args`` over the defaults of the argument parser in ``main.py``. Names, defaults and
-what each does are facts of that program; the head of ``words_by_drawing/base.yaml`` maps every key as well.
+meanings are facts of that program; the head of ``words_by_drawing/base.yaml`` maps every key as well.
 """
 
 import json
@@ -87,29 +87,15 @@ MOST = 500  # pairs that are evaluated
 
 @dataclass
 class Command:
-    """What does here what a file of the original does there.
+    """Keep the command here that does what a file of the original does there."""
 
-    Attributes:
-        config: name of the config.
-        settings: value by key path; those that the config has already are among them.
-        environment: variables to set before the command.
-        remarks: what the user should know of keys without a counterpart.
-    """
-
-    config: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
+    config: str  # its name
+    settings: dict[str, Any] = field(default_factory=dict)  # value by key path, those of the config too
+    environment: dict[str, str] = field(default_factory=dict)  # variables to set before the command
+    remarks: list[str] = field(default_factory=list)  # for the user, on keys without a counterpart
 
     def line(self, values: Mapping[str, Any]) -> str:
-        """Write the command.
-
-        Args:
-            values: of the config; settings that are there already are left out.
-
-        Returns:
-            One line for a shell.
-        """
+        """Write the command in one line for a shell, without the settings that the config's ``values`` have already."""
         absent = object()
         words = [f"{name}={value}" for name, value in self.environment.items()]
         words += ["python", "run.py", "-f", self.config]
@@ -121,24 +107,14 @@ class Command:
 
 
 def is_of_the_original(values: Mapping[str, Any]) -> bool:
-    """Whether a YAML file is one of the original's.
-
-    Args:
-        values: what it holds.
-    """
+    """Tell whether a YAML file with these values is one of the original's."""
     return "entry" not in values and isinstance(values.get("file"), str) and isinstance(values.get("args"), dict)
 
 
 def answer(name: str, values: Mapping[str, Any], load: Callable[[str], Mapping[str, Any]]) -> str:
-    """Say which command does what a file of the original does.
+    """Say in a sentence, the command, and remarks, one a line, which command does what a file of the original does.
 
-    Args:
-        name: of the file.
-        values: what it holds.
-        load: from the name of a config here to its values.
-
-    Returns:
-        A sentence, the command, and remarks, one a line.
+    ``load`` gives the values of a config here by its name.
     """
     said = f"{name} is a config of surisdi/learning-by-drawing (file: {values['file']}, args: ...); nothing was run"
     if values["file"] != "main":
@@ -153,14 +129,7 @@ def answer(name: str, values: Mapping[str, Any], load: Callable[[str], Mapping[s
 
 
 def translated(given: Mapping[str, Any]) -> Command | str:
-    """Translate the original's arguments.
-
-    Args:
-        given: of them those that the file holds.
-
-    Returns:
-        The command, or why there is none.
-    """
+    """Translate the original's arguments that a file gives into the command, or say why there is none."""
     if (error := _error(given)) is not None:
         return error
     args = DEFAULTS | dict(given)
@@ -216,7 +185,7 @@ def _training(args: Mapping[str, Any]) -> Command:
 
 
 def _objective(args: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the loss."""
+    """Return the settings of the loss."""
     kind, published_mining = OBJECTIVES[args["loss_type"]], args["symfun"] == "cos"
     if args["loss_type"] in ("regular", "negatives_hard"):
         mining = {"mining": "published"} if published_mining and args["loss_type"] == "negatives_hard" else {}
@@ -228,7 +197,7 @@ def _objective(args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _negatives(args: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of edited negatives."""
+    """Return the settings of edited negatives."""
     settings: dict[str, Any] = {f"{NEGATIVES}.layers": args["layers"]}
     if args["active_learning"]:
         settings[f"{NEGATIVES}.active_learning"] = os.path.normpath(args["active_learning_name"])
@@ -242,7 +211,7 @@ def _negatives(args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tested(config: str, args: Mapping[str, Any]) -> Command:
-    """What all jobs with trained weights share."""
+    """Return the part that all jobs with trained weights share."""
     made = Command(f"words_by_drawing/{config}.yaml")
     if not args["seed"]:
         made.remarks.append("seed: none is given, so the original takes random weights; give model.run=runs/NAME here")
@@ -279,7 +248,7 @@ def _experiment(args: Mapping[str, Any]) -> Command:
 
 
 def _evaluation(args: Mapping[str, Any]) -> Command:
-    """Whole batches until they hold more than 500 pairs, of which the last 500 count."""
+    """Evaluate whole batches until they hold more than 500 pairs, of which the last 500 count."""
     made = _tested("evaluate", args)
     size = args["batch_size"]
     made.settings |= {"batch_size": size, "data.first": (MOST // size + 1) * size, "data.last": MOST}
@@ -295,7 +264,7 @@ def _selection(args: Mapping[str, Any]) -> Command:
 
 
 def _weights(args: Mapping[str, Any]) -> str:
-    """Where the weights are that the original takes: its own file if it is there, else the run of that name here."""
+    """Return where the original's weights are: its own file if it is there, else the run of that name here."""
     if args["seed"] != "EXPDIR":
         return os.path.normpath(args["seed"])
     file = Path(args["expdir"]) / f"model_best_{_name(args)}.pth.tar"
@@ -311,7 +280,7 @@ def _dataset(args: Mapping[str, Any]) -> str:
 
 
 def _models(folder: str) -> str:
-    """A folder of downloaded files; the original's own is ``downloads`` here."""
+    """Return a folder of downloaded files; the original's own is ``downloads`` here."""
     return "downloads" if folder == DEFAULTS["path_model_gan"] else os.path.normpath(folder)
 
 
@@ -320,19 +289,19 @@ def _fetched(what: str, folder: str) -> dict[str, str]:
 
 
 def _truth(value: Any) -> bool:
-    """A flag as the original understands it: YAML 1.1, and any other text but the empty one is true."""
+    """Read a flag as the original understands it: YAML 1.1, and any other text but the empty one is true."""
     text = value.lower() if isinstance(value, str) else None
     return True if text in YES else False if text in NO else bool(value)
 
 
 def _written(value: Any) -> str:
-    """A value as an argument of run.py, which reads it back."""
+    """Write a value as an argument of run.py, which reads it back."""
     plain = isinstance(value, str) and parse_argument(value, "a value of the original") == value
     return value if plain else json.dumps(value, ensure_ascii=False)
 
 
 def _error(given: Mapping[str, Any]) -> str | None:
-    """The first value that is not of the kind that the original's argument has."""
+    """Return the error of the first value that is not of the kind that the original's argument has."""
     kinds = {int: "a whole number", float: "a number", str: "text", list: "a list of names"}
     for key, value in given.items():
         kind = type(DEFAULTS[key])
@@ -347,7 +316,7 @@ def _error(given: Mapping[str, Any]) -> str | None:
 
 
 def _at(values: Any, key_path: str, absent: Any) -> Any:
-    """The value at a key path, or ``absent``."""
+    """Return the value at a key path, or ``absent``."""
     for key in key_path.split("."):
         if not isinstance(values, Mapping) or key not in values:
             return absent

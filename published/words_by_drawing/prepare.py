@@ -1,4 +1,4 @@
-"""What a training on a published set of captions needs, fetched before it begins (``prepare:`` of a config)."""
+"""Files that a training on a published set of captions needs, fetched before it begins (``prepare:`` of a config)."""
 
 import logging
 from pathlib import Path
@@ -19,7 +19,7 @@ def ensure_fetched(
     server: str = SERVER,
     dry_folder: Path | None = None,
 ) -> Path:
-    """Fetch name lists, recordings and the generator, as far as they are not there.
+    """Fetch name lists, recordings and the generator, as far as they are not there; returns the set's folder.
 
     Args:
         folder: of the set, ``.../audio_clevrgan_natural`` or ``.../audio_clevrgan_synth``.
@@ -28,9 +28,6 @@ def ensure_fetched(
             for people. Training needs none of them, so one that cannot be fetched is a warning.
         server: another address with the same layout.
         dry_folder: a dry run, which fetches nothing.
-
-    Returns:
-        The set's folder.
 
     Raises:
         DownloadError: something is not there and cannot be fetched, or a dry run lacks it; names address and target.

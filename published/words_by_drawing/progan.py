@@ -35,16 +35,9 @@ TENSORFLOW_STATE = ("lod",)  # variables that are no weights
 
 
 def load(path: Path) -> ProganGenerator:
-    """Load a generator, in evaluation mode on the CPU.
+    """Load a generator from a torch or safetensors file in one of the three forms, in evaluation mode on the CPU.
 
-    Args:
-        path: A torch or safetensors file in one of the three forms.
-
-    Returns:
-        The network.
-
-    Raises:
-        WeightsError: The file is missing, damaged, of another kind, or does not fit.
+    Raises WeightsError where the file is missing, damaged, of another kind, or does not fit.
     """
     content = read_torch_file(path)
     if isinstance(content, Mapping) and "state_dict" in content:
@@ -53,17 +46,11 @@ def load(path: Path) -> ProganGenerator:
 
 
 def from_state_dict(state: Mapping[str, Tensor], source: str) -> ProganGenerator:
-    """Make a generator from weights by published names.
+    """Make a generator, in evaluation mode, from weights in one of the three forms.
 
-    Args:
-        state: Tensors in one of the three forms.
-        source: Where they come from, for messages.
+    Raises WeightsError as :func:`load`.
 
-    Returns:
-        The network, in evaluation mode.
-
-    Raises:
-        WeightsError: As :func:`load`.
+    ``source`` is where they come from, for messages.
     """
     state = strip_prefix(state)
     if any("/" in name for name in state):
@@ -106,14 +93,14 @@ def _from_tensorflow(state: Mapping[str, Tensor], source: str) -> dict[str, Tens
 
 
 def _tensorflow_layer(resolution: int, kind: str, part: str, value: Tensor, source: str) -> dict[str, Tensor]:
-    level = (resolution // FIRST_RESOLUTION).bit_length() - 1
+    stage = (resolution // FIRST_RESOLUTION).bit_length() - 1
     second = kind in ("Conv", "Conv1")
-    layer = f"layer{2 * level + (2 if second else 1)}"
+    layer = f"layer{2 * stage + (2 if second else 1)}"
     if part == "bias":
         return {f"{layer}.conv.bias": value}
     if value.dim() != (2 if kind == "Dense" else 4):
         raise WeightsError(f"{source} has the shape {tuple(value.shape)}, which is not that of a {kind} layer.")
-    if kind == "Dense":  # (latent, C * 4 * 4): a 4 x 4 convolution over one place meets its kernel turned round
+    if kind == "Dense":  # (latent, C * 4 * 4): a 4 x 4 convolution over one position meets its kernel turned round
         kernel = value.reshape(len(value), -1, FIRST_RESOLUTION, FIRST_RESOLUTION).permute(1, 0, 2, 3).flip(2, 3)
     elif kind == "Conv0_up":
         kernel = value.permute(2, 3, 0, 1).flip(2, 3)
@@ -145,14 +132,10 @@ def _check_output_name(state: Mapping[str, Tensor], resolution: int, source: str
 
 
 def save(model: ProganGenerator, path: Path) -> None:
-    """Write a generator as the public code reads it, a plain state dict.
+    """Write a fully grown generator as the public code reads it, a plain state dict (its ``generator.pth``).
 
     Its reader never clips: of a generator that bounds its images to -1 to 1 by clipping it draws unclipped ones, and
     the public GanTester clips them afterwards.
-
-    Args:
-        model: The generator, in its fully grown form.
-        path: The file, ``generator.pth`` in the public code's folder.
     """
     if model.tanh:
         log.warning("the public reader of %s leaves out the clipping to -1 to 1 that this generator ends with", path)

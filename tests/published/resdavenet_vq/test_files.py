@@ -108,7 +108,7 @@ def test_another_md5_is_refused_and_a_web_page_is_called_one(server, tmp_path):
         fetch_models(["RDVQ_01100"], tmp_path, server.url)
     assert not list(tmp_path.iterdir())
     (tmp_path / "RDVQ_01100.archive").write_bytes(b"by hand, but another")
-    with pytest.raises(DownloadError, match=r"archive exists with MD5 \w+, expected"):
+    with pytest.raises(DownloadError, match=r"archive has MD5 \w+, expected"):
         fetch_models(["RDVQ_01100"], tmp_path, server.url)
 
 

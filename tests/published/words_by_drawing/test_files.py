@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
+from published.archives import unpack
 from published.download import DownloadError
 from published.words_by_drawing import files as drawing_files
-from published.words_by_drawing.files import BASIC, FILES, MODELS, fetch, read_checksums, unpack
+from published.words_by_drawing.files import BASIC, FILES, MODELS, fetch, read_checksums
 from tests.published.serving import BreakingHandler, serving
 
 ROOT = Path(__file__).resolve().parents[3]
