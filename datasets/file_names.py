@@ -15,11 +15,7 @@ DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)|\\\\")
 
 
 class FileNames:
-    """Lists each folder once, which is quick for millions of files.
-
-    Attributes:
-        backslashes: how many files were found after their backslashes were read as slashes.
-    """
+    """Lists each folder once, which is quick for millions of files; ``backslashes`` counts those read as slashes."""
 
     def __init__(self) -> None:
         self.backslashes = 0
@@ -27,14 +23,7 @@ class FileNames:
         self._forms: dict[tuple[str, bool], dict[str, str]] = {}
 
     def find(self, path: str) -> str | None:
-        """Find a file under its very name, or else under one that means the same.
-
-        Args:
-            path: of the file.
-
-        Returns:
-            Its path on the disk; None where there is no such file, or only a folder.
-        """
+        """Return a file's path on the disk, under its very name or one that means the same; None where none is."""
         folder, name = os.path.split(path)
         if name in self.files(folder):
             return path
@@ -50,7 +39,7 @@ class FileNames:
         return self._files[folder]
 
     def _in_another_form(self, path: str) -> str | None:
-        """The file whose name, and whose folders' names, are the same text as in ``path``."""
+        """Return the file whose name, and whose folders' names, are the same text as in ``path``."""
         folder, name = os.path.split(path)
         folder = self._folder(folder)
         if folder is None:
@@ -69,7 +58,7 @@ class FileNames:
         return os.path.join(above, name) if name else None  # noqa: PTH118
 
     def _by_form(self, folder: str, folders: bool) -> dict[str, str]:
-        """Names on the disk by their composed form."""
+        """Return the names on the disk by their composed form."""
         if (folder, folders) not in self._forms:
             names = _entries(folder, folders) if folders else self.files(folder)
             self._forms[folder, folders] = {normalize("NFC", name): name for name in sorted(names)}
@@ -77,15 +66,7 @@ class FileNames:
 
 
 def missing(path: str, given: str) -> str:
-    """Say that a file is not there, and what may be the reason.
-
-    Args:
-        path: where it should be.
-        given: how the list names it.
-
-    Returns:
-        The end of a sentence, such as "/data/3.wav does not exist".
-    """
+    """Return "<path> does not exist" with the probable reason; ``given`` is the list's name of the file."""
     if DRIVE.match(given):
         relative = PureWindowsPath(given).name
         return (
@@ -101,14 +82,9 @@ def missing(path: str, given: str) -> str:
 
 
 def not_there(path: Path, kind: str) -> str | None:
-    """Say why there is no file to be read at a path, and what to do.
+    """Return why no ``kind`` ("sound" or "image") file can be read at a path, and the remedy; None where one can.
 
-    Args:
-        path: of the file.
-        kind: "sound" or "image".
-
-    Returns:
-        The end of a sentence that begins with the path; None where a regular file is there.
+    It is the end of a sentence that begins with the path.
     """
     if "\0" in str(path):
         return "the name holds a NUL character, which no file's has; correct the manifest"
@@ -131,7 +107,7 @@ def shown_path(path: str) -> str:
 
 
 def _entries(folder: str, folders: bool) -> list[str]:
-    """Names of the folders in a folder, or of all else; none where it is no folder."""
+    """Return the names of the folders in a folder, or of all else; none where it is no folder."""
     try:
         with os.scandir(folder or ".") as entries:
             return [entry.name for entry in entries if _is_folder(entry) == folders]

@@ -19,17 +19,10 @@ class CloneError(ValueError):
 def warp(
     image: np.ndarray, across: np.ndarray, down: np.ndarray, strength: float = 800.0, sigma: float = 10.0
 ) -> np.ndarray:
-    """Bend an image elastically.
+    """Bend an image (H, W, 3) uint8 elastically; beyond its border it is mirrored.
 
-    Args:
-        image: (H, W, 3) uint8.
-        across: (H // 4, W // 4) noise in -1 to 1, of the displacements to the right.
-        down: the same, of the displacements downwards.
-        strength: what the blurred noise is multiplied by, pixels.
-        sigma: of the Gaussian that blurs the noise, cells of 4 pixels.
-
-    Returns:
-        (H, W, 3) uint8; beyond its border the image is mirrored.
+    ``across`` and ``down`` (H // 4, W // 4) are noise in -1 to 1, of the displacements to the right and downwards,
+    which a Gaussian of ``sigma`` cells of 4 pixels blurs and ``strength`` (pixels) multiplies.
     """
     height, width = image.shape[:2]
     radius = int(4 * sigma) // 2
@@ -46,7 +39,7 @@ def warp(
 
 
 def _resized(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear enlargement of (h, w) whose pixels are areas, the border repeated."""
+    """Enlarge (h, w) bilinearly; pixels are areas, the border is repeated."""
     rows, columns = (
         (np.arange(to) + 0.5) * size / to - 0.5 for size, to in zip(values.shape, (height, width), strict=True)
     )
@@ -54,14 +47,9 @@ def _resized(values: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Fill a hole with the smoothest surface that continues what is around it.
+    """Fill a ``hole`` (H, W) bool of an image (H, W, 3) uint8 with the smoothest surface that continues its border.
 
-    Args:
-        image: (H, W, 3) uint8.
-        hole: (H, W) bool, not the whole image.
-
-    Returns:
-        (H, W, 3) uint8.
+    The hole is not the whole image.
     """
     numbers = np.full(hole.shape, -1)
     numbers[hole] = np.arange(hole.sum())
@@ -85,17 +73,9 @@ def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
 def clone(source: np.ndarray, target: np.ndarray, mask: np.ndarray, centre: tuple[int, int]) -> np.ndarray:
     """Put a part of an image into another without a seam: it keeps its gradients and takes the colours of its border.
 
-    Args:
-        source: (H, W, 3) uint8.
-        target: (H, W, 3) uint8.
-        mask: (H, W) bool, the part of the source.
-        centre: column and row of the target where the middle of the mask's box comes to lie.
-
-    Returns:
-        (H, W, 3) uint8; nothing changes outside of the box.
-
-    Raises:
-        CloneError: the mask is empty, or the part would leave the target.
+    Both are (H, W, 3) uint8; ``mask`` (H, W) bool is the part of the source, ``centre`` the column and row of the
+    target where the middle of the mask's box comes to lie. Nothing changes outside of the box. Raises CloneError where
+    the mask is empty, or the part would leave the target.
     """
     if not mask.any():
         raise CloneError("the mask is empty")
@@ -111,7 +91,7 @@ def clone(source: np.ndarray, target: np.ndarray, mask: np.ndarray, centre: tupl
 
 
 def _blended(patch: np.ndarray, under: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The gradients of the patch (h, w, 3) within the shrunken mask and of what is under it elsewhere, put together."""
+    """Join the gradients of the patch (h, w, 3) within the shrunken mask and of the image under it elsewhere."""
     inner = ndimage.binary_erosion(mask, np.ones((3, 3)), iterations=ERODED)
     result = under.astype(float)
     if min(mask.shape) < 3:  # nothing but border
@@ -126,12 +106,12 @@ def _blended(patch: np.ndarray, under: np.ndarray, mask: np.ndarray) -> np.ndarr
 
 
 def _forward(values: np.ndarray, axis: int) -> np.ndarray:
-    """The next value minus this one; 0 at the end."""
+    """Return the next value minus this one; 0 at the end."""
     return np.diff(values, axis=axis, append=np.take(values, [-1], axis=axis))
 
 
 def _poisson(border: np.ndarray, divergence: np.ndarray) -> np.ndarray:
-    """Values (H, W) of this Laplacian inside and of ``border`` on the outermost pixels, by sine transforms."""
+    """Return values (H, W) of this Laplacian inside and of ``border`` on the outermost pixels, by sine transforms."""
     edge = border.copy()
     edge[1:-1, 1:-1] = 0
     laplacian = sum(np.roll(edge, step, axis) for axis in (0, 1) for step in (1, -1)) - 4 * edge

@@ -1,4 +1,4 @@
-"""Which rows of a dataset show the same image: those whose image files have the same bytes.
+"""Numbers of the images that rows of a dataset show: equal where the image files have the same bytes.
 
 A path says less: the captions of one image may name it in several ways, copies of an image have names of their own, and
 the rows of an HDF5 file have no path at all.
@@ -11,12 +11,7 @@ import numpy as np
 
 
 class ImageIds:
-    """Numbers of the images of a dataset's rows. An image is read when it is first asked for; its number is kept.
-
-    Args:
-        rows: of the dataset.
-        content: gives the bytes of a row's image file.
-    """
+    """Numbers of rows' images, whose bytes (``content``) are read when first asked for; a number is kept."""
 
     def __init__(self, rows: int, content: Callable[[int], bytes]) -> None:
         self._content = content
@@ -26,11 +21,7 @@ class ImageIds:
         return len(self._ids)
 
     def of(self, rows: Sequence[int]) -> np.ndarray:
-        """Return the numbers of some rows' images, (n,) int64, equal where the images are the same.
-
-        Args:
-            rows: of the dataset.
-        """
+        """Return the numbers of some rows' images, (n,) int64, equal where the images are the same."""
         for row in rows:
             if self._ids[row] == 0:
                 self._ids[row] = _number(self._content(row))
@@ -38,5 +29,5 @@ class ImageIds:
 
 
 def _number(content: bytes) -> int:
-    """The first 63 bits of the content's digest, and a last one that makes it differ from 0."""
+    """Return the first 63 bits of the content's digest, and a last one that makes it differ from 0."""
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "little", signed=True) | 1

@@ -46,25 +46,18 @@ class ImageError(UserError):
 
 
 def read_image(source: Path | bytes | np.ndarray, name: str | None = None) -> Image.Image:
-    """Decodes an image to RGB as viewers show it: upright, and from black to white.
+    """Decode an image, or its bytes as HDF5 holds them, to RGB as viewers show it: upright, and from black to white.
 
     Every mode of Pillow is converted, also grey of 16 and 32 bits and of floats (datasets/pixels.py says what is white
     there). Photographs are turned as their EXIF orientation says, which the published code does not do. Transparent
     parts lie on white, or on black where nothing could be seen on white. Of several frames the first counts. A blank
-    image is refused as a silent sound is: nothing can be learned from it, and it is often what a failure left. Blank
-    is what spans 3 of 255 levels at most, or up to 8 that are noise, such as a black frame of a camera; whatever shows
-    an object of more than that is an image.
+    image is refused as a silent sound is: nothing can be learned from it, and it is often what a failure left. Blank is
+    what spans 3 of 255 levels at most, or up to 8 that are noise, such as a black frame of a camera; whatever shows an
+    object of more than that is an image.
 
-    Args:
-        source: A file, or its bytes (uint8 array or bytes) as HDF5 holds them.
-        name: What an error calls the image; the path when it is a file.
-
-    Returns:
-        RGB image, fully loaded.
-
-    Raises:
-        ImageError: The file is missing, broken off or no image, whatever its decoder says of it; has a height or width
-            of one pixel, or so many pixels that it takes too much memory; has no defined black and white; is blank.
+    ``name`` is what an error calls the image. Raises ImageError where the file is missing, broken off or no image,
+    whatever its decoder says of it; has a height or width of one pixel, or so many pixels that it takes too much
+    memory; has no defined black and white; is blank.
     """
     name = name or (shown_path(str(source)) if isinstance(source, Path) else "image in memory")
     if isinstance(source, Path) and (absent := not_there(source, "image")):
@@ -96,17 +89,7 @@ def read_image(source: Path | bytes | np.ndarray, name: str | None = None) -> Im
 
 
 def read_image_bytes(path: Path) -> bytes:
-    """Reads an image file without decoding it.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its bytes, for :func:`read_image`.
-
-    Raises:
-        ImageError: There is no such file, or it cannot be read.
-    """
+    """Read an image file without decoding it, for :func:`read_image`; raise ImageError where it cannot be read."""
     name = shown_path(str(path))
     if absent := not_there(path, "image"):
         raise ImageError(f"{name}: {absent}")
@@ -117,12 +100,12 @@ def read_image_bytes(path: Path) -> bytes:
 
 
 def _opened(source: Path | bytes | np.ndarray) -> BinaryIO:
-    """The bytes of an image as a file."""
+    """Open the bytes of an image as a file."""
     return source.open("rb") if isinstance(source, Path) else io.BytesIO(bytes(source))
 
 
 def _check_size(image: Image.Image, file: BinaryIO) -> None:
-    """Refuses an image whose pixels would take too much memory, or so much more than its file that it is a trap."""
+    """Refuse an image whose pixels would take too much memory, or so much more than its file that it is a trap."""
     at = file.tell()
     size = file.seek(0, io.SEEK_END)
     file.seek(at)
@@ -135,7 +118,7 @@ def _check_size(image: Image.Image, file: BinaryIO) -> None:
 
 
 def _kind(source: Path | bytes | np.ndarray) -> tuple[str, str]:
-    """What a file is that Pillow does not know, and what to do about it."""
+    """Return what a file is that Pillow does not know, and the remedy."""
     with _opened(source) as file:
         head = file.read(1024)
     found = (rest for begin, *rest in KINDS if re.match(begin, head, re.DOTALL))
@@ -176,28 +159,12 @@ class ImageTransform:
 
     @staticmethod
     def validate(size: int, resize: int) -> Iterator[Problem]:
-        """Refuse a crop larger than the image that it is cut from.
-
-        Args:
-            size: height and width of the crop in pixels.
-            resize: shorter edge of the scaled image in pixels.
-
-        Yields:
-            Key path and message where the crop is the larger one.
-        """
+        """Refuse a crop larger than the image that it is cut from."""
         if size > resize:
             yield "size", f"found {size}, expected at most resize, {resize} (pixels)"
 
     def crop(self, image: Image.Image, train: bool) -> Image.Image:
-        """Cuts and scales; randomness comes from torch's generator.
-
-        Args:
-            image: RGB.
-            train: Random crop and flip where they are switched on; else the centre crop.
-
-        Returns:
-            RGB of ``size`` x ``size`` pixels.
-        """
+        """Cut and scale RGB to ``size`` x ``size``; randomness (``train`` only) comes from torch's generator."""
         v2 = transforms()
         if train and self.random_crop:
             image = v2.RandomResizedCrop(self.size)(image)
@@ -206,13 +173,5 @@ class ImageTransform:
         return v2.RandomHorizontalFlip()(image) if train and self.flip else image
 
     def __call__(self, image: Image.Image, train: bool) -> Tensor:
-        """Cuts, scales and normalises.
-
-        Args:
-            image: RGB.
-            train: As in :meth:`crop`.
-
-        Returns:
-            (3, size, size) float32.
-        """
+        """Cut, scale and normalise RGB to (3, size, size) float32."""
         return normalise(torch.from_numpy(np.array(self.crop(image, train))).movedim(-1, -3).float() / 255)

@@ -13,10 +13,8 @@ MB = 10**6
 class Kept:
     """Log-mels and images by name. Once the budget is full, what is in it stays, and the rest is made each time.
 
-    Nothing is ever taken out to make room: in a shuffled epoch every row is as likely to be asked for as any other.
-
-    Args:
-        megabytes: The budget; None has no end.
+    Nothing is ever taken out to make room: in a shuffled epoch every row is as likely to be asked for as any other. A
+    budget of None has no end.
     """
 
     def __init__(self, megabytes: int | None) -> None:
@@ -27,16 +25,7 @@ class Kept:
         return len(self._values)
 
     def get(self, kind: str, row: int, make: Callable[[], Value]) -> Value:
-        """Takes a value from memory, or makes it and keeps it while there is room.
-
-        Args:
-            kind: What it is of the row.
-            row: Of the dataset.
-            make: Called where it is not kept; what it raises is passed on, and nothing is kept.
-
-        Returns:
-            The value; the caller does not change it.
-        """
+        """Return a value of a row from memory, or make it and keep it while there is room; callers do not change it."""
         found = self._values.get((kind, row))
         if found is not None:
             return found

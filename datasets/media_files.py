@@ -19,12 +19,7 @@ JPEG_QUALITY = 90
 
 
 def write_media(path: Path, content: bytes) -> None:
-    """Write one of very many files, plainly: the shard that it belongs to vouches for it afterwards.
-
-    Args:
-        path: The file; its folder is made if needed.
-        content: What to write.
-    """
+    """Write one of very many files, plainly: the shard that it belongs to vouches for it afterwards."""
     try:
         path.write_bytes(content)
     except FileNotFoundError:
@@ -33,36 +28,18 @@ def write_media(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON whole or not at all.
-
-    Args:
-        path: The file.
-        value: Plain lists, dicts, strings and numbers.
-    """
+    """Write plain values as readable JSON, whole or not at all."""
     write_whole(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write text lines one by one (they may be millions), whole or not at all.
-
-    Args:
-        path: The file; its folder is made if needed.
-        lines: Without line ends.
-    """
+    """Write text lines, given without line ends, one by one (they may be millions), whole or not at all."""
     with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{line}\n" for line in lines)
 
 
 def encode_image(image: np.ndarray, image_format: ImageFormat) -> bytes:
-    """Encode an image.
-
-    Args:
-        image: (H, W, 3) RGB or (H, W) grey, uint8.
-        image_format: jpg is quality 90 without colour subsampling, png is lossless.
-
-    Returns:
-        The bytes of the file.
-    """
+    """Encode (H, W, 3) RGB or (H, W) grey uint8: jpg is quality 90 without colour subsampling, png is lossless."""
     buffer = io.BytesIO()
     if image_format == "jpg":
         Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
@@ -72,16 +49,7 @@ def encode_image(image: np.ndarray, image_format: ImageFormat) -> bytes:
 
 
 def encode_audio(samples: np.ndarray, rate_hz: int, audio_format: AudioFormat) -> bytes:
-    """Encode mono sound with 16 bits.
-
-    Args:
-        samples: (N,) float32 in [-1, 1].
-        rate_hz: Sample rate.
-        audio_format: Both hold the same samples; flac is half as large.
-
-    Returns:
-        The bytes of the file.
-    """
+    """Encode mono sound (N,) float32 in [-1, 1] with 16 bits; flac holds the same samples as wav in half the bytes."""
     buffer = io.BytesIO()
     pcm = np.round(np.clip(samples, -1.0, 1.0) * 32767.0).astype(np.int16)
     soundfile.write(buffer, pcm, rate_hz, format=audio_format.upper(), subtype="PCM_16")

@@ -1,7 +1,7 @@
-"""Pixels of an opened image file as 8-bit RGB: which value is white, what transparency hides, which way is up.
+"""Pixels of an opened image file as 8-bit RGB: the value of white, the ground under transparency, the upright side.
 
 Pillow clips or cuts values of more than 8 bits, so that images of 12 bits in 16, of 32 bits or of floats turn black.
-Few files say which value is white. Here it is what the file says (TIFF's BitsPerSample and MaxSampleValue, PNG's sBIT);
+Few files give the value of white. Here it is what the file says (TIFF's BitsPerSample and MaxSampleValue, PNG's sBIT);
 else 1 for floats up to 1, and for all others the largest value of the fewest of 8, 10, 12, 14 and 16 bits (or 24, 31
 and 32) that hold the brightest pixel. An image that stays below an eighth of that has no defined white: an error.
 Floats may lie a tenth of white above white and below black, as resampling makes them at sharp edges, and are clipped.
@@ -48,37 +48,21 @@ class PixelError(ValueError):
 
 
 class Scale(NamedTuple):
-    """What a file says of its values.
+    """The values of a file as it describes them."""
 
-    Attributes:
-        white: the value of white, None where the file does not say.
-        brightest: a value that the file says it uses, 0 where it does not.
-        inverted: 0 is white.
-        unsigned: values of 32 bits have no sign.
-        largest: no value is greater.
-    """
-
-    white: int | None = None
-    brightest: int = 0
-    inverted: bool = False
-    unsigned: bool = False
-    largest: int = WHITES[-1]
+    white: int | None = None  # None where the file does not say
+    brightest: int = 0  # a value that the file says it uses, 0 where it does not
+    inverted: bool = False  # 0 is white
+    unsigned: bool = False  # values of 32 bits have no sign
+    largest: int = WHITES[-1]  # no value is greater
 
 
 def to_rgb(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
-    """Make any image RGB, upright.
+    """Make any opened image, not yet loaded, RGB, upright as its EXIF orientation says; the first of several frames.
 
-    Transparent parts lie on white; on black where nothing would be seen on white, such as white letters.
-
-    Args:
-        image: opened, not yet loaded; of several frames or pages the first counts.
-        content: gives the bytes of its file, which are asked for only where Pillow does not tell enough.
-
-    Returns:
-        RGB, turned as the file's EXIF orientation says.
-
-    Raises:
-        PixelError: its values have no defined black and white.
+    Transparent parts lie on white; on black where nothing would be seen on white, such as white letters. ``content``
+    gives the bytes of the file, and is called only where Pillow does not tell enough. Raises PixelError where values
+    have no defined black and white.
     """
     cut = image.mode in COLOURS and bool(CUT_TO_8_BITS.search(str(image.tile)))
     image.load()
@@ -93,7 +77,7 @@ def to_rgb(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
 
 
 def _is_dark(image: Image.Image) -> bool:
-    """Whether no colour of ``image`` comes near its white."""
+    """Return whether no colour of ``image`` comes near its white."""
     return max(high for _, high in _extremes(image)[: COLOURS[image.mode]]) < 255 * DARKEST
 
 
@@ -114,13 +98,13 @@ def spread(image: Image.Image) -> int:
 
 
 def _extremes(image: Image.Image) -> tuple[tuple[int, int], ...]:
-    """Lowest and highest value of every channel."""
+    """Return the lowest and highest value of every channel."""
     found = image.getextrema()
     return found if isinstance(found[0], tuple) else (found,)
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 where there is none: as viewers do, damaged EXIF data are no reason to refuse pixels."""
+    """Return the EXIF orientation, 1 without one: as in viewers, damaged EXIF data are no reason to refuse pixels."""
     try:
         found = image.getexif().get(Base.Orientation, 1)
     except Exception:  # it parses what it finds, and raises nearly anything
@@ -129,7 +113,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _on_ground(image: Image.Image) -> Image.Image:
-    """RGB of an image of 8 bits, transparent parts on white, or on black where white would show nothing."""
+    """Return RGB of an image of 8 bits, transparent parts on white, or on black where white would show nothing."""
     if image.mode not in ("RGBA", "LA", "PA", "La", "RGBa") and "transparency" not in image.info:
         return image.convert("RGB")
     image = image.convert("RGBA")
@@ -141,7 +125,7 @@ def _on_ground(image: Image.Image) -> Image.Image:
 
 
 def _wide(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
-    """RGB of a grey image of more than 8 bits."""
+    """Return RGB of a grey image of more than 8 bits."""
     values, scale = np.asarray(image), _scale(image, content)
     if scale.unsigned:
         values = values.view(np.uint32)
@@ -152,7 +136,7 @@ def _wide(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
 
 
 def _colours_of_16_bits(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
-    """RGB of a PNG of 16 bits a channel that Pillow's 8 bits spoil: nearly black, or with a transparent colour."""
+    """Return RGB of a PNG of 16 bits a channel that Pillow spoils: nearly black, or with a transparent colour."""
     if image.format != "PNG":
         raise PixelError(f"has 16 bits a channel but is nearly black, so that its white is unknown; {SAVE_AGAIN}")
     from torchvision.io import ImageReadMode, decode_image  # takes seconds, for files that are rare
@@ -169,7 +153,7 @@ def _colours_of_16_bits(image: Image.Image, content: Callable[[], bytes]) -> Ima
 
 
 def _scale(image: Image.Image, content: Callable[[], bytes]) -> Scale:
-    """What the file says of black and white."""
+    """Read what the file says of black and white."""
     if image.format == "PNG":
         bits = significant_bits(content())
         return Scale(white=2**bits - 1 if bits is not None and bits < 16 else None)
@@ -205,13 +189,11 @@ def significant_bits(content: bytes) -> int | None:
 
 
 def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
-    """Values of any type from black to white as uint8.
+    """Scale values of any type from black to white as uint8.
 
     NaN marks pixels without data, as geographic and scientific files use it: they are white, as transparent ones are.
-    Floats up to ``OVERSHOOT`` of white beyond black and white are clipped.
-
-    Raises:
-        PixelError: more than half of them are NaN, one is infinite, or nobody knows which value is black or white.
+    Floats up to ``OVERSHOOT`` of white beyond black and white are clipped. Raises PixelError where more than half of
+    the values are NaN, one is infinite, or nobody knows which is black or white.
     """
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         return _with_gaps(values, scale)
@@ -243,7 +225,7 @@ def _with_gaps(values: np.ndarray, scale: Scale) -> np.ndarray:
 
 
 def _guessed(peak: float, kind: np.dtype) -> float:
-    """White of values of type ``kind`` up to ``peak``."""
+    """Return the white of values of type ``kind`` up to ``peak``."""
     if kind.kind != "f":
         return next((white for white in WHITES if peak <= white), np.inf)
     return next((white for white in (1.0, *WHITES) if peak <= white * (1 + OVERSHOOT)), np.inf)
@@ -251,6 +233,6 @@ def _guessed(peak: float, kind: np.dtype) -> float:
 
 @functools.cache
 def _say_guess(kind: str, white: float) -> None:
-    """Says once what is taken for white where it is not the largest value of the type."""
+    """Log once what is taken for white where it is not the largest value of the type."""
     if white != (1 if kind.startswith("float") else np.iinfo(kind).max):
         log.info("%s images that are no brighter than %.12g: that is taken for white", kind, white)

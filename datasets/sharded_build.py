@@ -18,19 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def read_state(path: Path, error: type[UserError], remedy: str) -> dict[str, Any]:
-    """Read such a JSON.
-
-    Args:
-        path: the file.
-        error: what is raised.
-        remedy: what to do then.
-
-    Returns:
-        A mapping with at least ``settings`` and ``complete``.
-
-    Raises:
-        error: the file is missing, damaged, or something else.
-    """
+    """Read such a JSON, a mapping with at least ``settings`` and ``complete``; raise ``error`` with the remedy."""
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(state, dict) and {"settings", "complete"} <= state.keys():
@@ -41,15 +29,7 @@ def read_state(path: Path, error: type[UserError], remedy: str) -> dict[str, Any
 
 
 def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    """Tell how what a folder holds differs from what is asked for, "" where it does not.
-
-    Args:
-        found: settings as read.
-        asked: settings of plain values; others in ``found`` do not count.
-
-    Returns:
-        One sentence part for each setting that differs.
-    """
+    """Describe each asked setting (of plain values) that a folder's settings differ in; "" where none does."""
     asked = json.loads(json.dumps(asked))
     return "; ".join(
         f"{name} is {found.get(name)} there, {value} asked for"
@@ -59,20 +39,11 @@ def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
 
 
 def is_complete(path: Path, asked: Mapping[str, Any], error: type[UserError], nouns: tuple[str, str, str]) -> bool:
-    """Tell whether a folder holds all that is asked for; one with anything else is not touched.
+    """Return whether a folder holds all that is asked for; one with anything else is not touched, but an ``error``.
 
-    Args:
-        path: the JSON in the folder.
-        asked: settings of plain values, and others at the top of the JSON, such as ``format``.
-        error: what is raised.
-        nouns: for what a folder lacks, for another of its kind, and for what the user gives another of: ``no world``,
-            ``another world``, ``world.folder``.
-
-    Returns:
-        Whether it is complete; False where it is empty or missing.
-
-    Raises:
-        error: the folder holds something of other settings, or files that are none.
+    False where it is empty or missing. ``path`` is the JSON in the folder, ``asked`` settings of plain values, and
+    others at the top of the JSON, such as ``format``. ``nouns`` stand for what a folder lacks, for another of its kind,
+    and for what the user gives another of: ``no world``, ``another world``, ``world.folder``.
     """
     folder, (none, other, key) = path.parent, nouns
     if not path.exists():
@@ -91,11 +62,8 @@ def build_once(
 ) -> None:
     """Make what a folder is to hold unless it is there; of several processes one works and the others wait.
 
-    Args:
-        path: the JSON in the folder.
-        settings: written into it, a mapping with at least ``settings``.
-        complete: as :func:`is_complete`.
-        make: does the work; returns what is written into the JSON besides.
+    ``settings`` are written into the JSON ``path``, and so is what ``make``, which does the work, returns. ``complete``
+    is :func:`is_complete`.
     """
     if complete():
         return
@@ -109,19 +77,10 @@ def build_once(
 def make_missing(
     make: Callable[[int], int], missing: list[int], total: int, size: int, workers: int, what: str, setting: str
 ) -> None:
-    """Make the shards that are missing, in processes, and say how fast.
+    """Make the shards that are missing, in processes (0: one a core), and log how fast.
 
-    Args:
-        make: makes one by its number and returns how many items it holds.
-        missing: numbers of the shards, from 0.
-        total: items in all shards.
-        size: items of a shard; the last one may hold fewer.
-        workers: processes; 0 is one for each core.
-        what: noun of the items.
-        setting: what the user calls the number of processes.
-
-    Raises:
-        UserError: a process died.
+    ``make`` makes one by its number, from 0, and returns how many items it holds: ``size``, the last one perhaps fewer,
+    of ``total``. ``what`` is the noun of the items, ``setting`` the user's name of the number of processes.
     """
     made = sum(min(size, total - shard * size) for shard in missing)
     if made < total:

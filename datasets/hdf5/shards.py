@@ -5,7 +5,7 @@ A shard is an npz: ``mel`` (40, sum of frames) and ``frames``; ``image``, the by
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import h5py
@@ -25,18 +25,10 @@ BANDS = 40
 def write_part(
     path: Path, rows: Sequence[int], records: list[SpokenCaption], max_frames: int, skipping: bool, manifest: str
 ) -> None:
-    """Decodes rows, checks their images, computes log-mels, and writes a shard whole or not at all.
+    """Decode rows, check their images, compute log-mels, and write a shard whole or not at all.
 
-    Args:
-        path: The shard.
-        rows: Their numbers in the manifest.
-        records: The rows.
-        max_frames: Longer captions keep their first frames.
-        skipping: Leave out rows that cannot be used.
-        manifest: What errors call the manifest.
-
-    Raises:
-        SampleError: A row cannot be used and ``skipping`` is off; names file and row.
+    Longer captions keep their first frames. With ``skipping`` rows that cannot be used are left out, else SampleError
+    names file and row.
     """
     mels, contents, kept, failures = [], [], [], []
     for row, record in zip(rows, records, strict=True):
@@ -67,7 +59,7 @@ def write_part(
 
 
 def _read(row: int, record: SpokenCaption, max_frames: int, manifest: str) -> tuple[bytes, torch.Tensor]:
-    """The bytes of an image that can be decoded, and a log-mel, cut; an error that names the row."""
+    """Return the bytes of an image that can be decoded, and a log-mel, cut; an error names the row."""
     try:
         encoded = read_image_bytes(record.image_path)
         read_image(encoded, str(record.image_path))
@@ -79,34 +71,19 @@ def _read(row: int, record: SpokenCaption, max_frames: int, manifest: str) -> tu
 
 
 def has_failures(path: Path) -> bool:
-    """Whether the shard at ``path`` lacks rows that could not be used when it was made."""
+    """Return whether the shard at ``path`` lacks rows that could not be used when it was made."""
     with np.load(path) as part:
         return len(part["failures"]) > 0
 
 
 def can_be_mended(
-    path: Path, first: int, records: list[SpokenCaption], max_frames: int, skipping: bool, manifest: str
+    path: Path, rows: Sequence[int], records: list[SpokenCaption], max_frames: int, skipping: bool, manifest: str
 ) -> bool:
-    """Tries the rows again that a shard lacks.
-
-    Args:
-        path: The shard.
-        first: Row of the manifest that ``records`` begin with.
-        records: All rows of the shard.
-        max_frames: Longer captions keep their first frames.
-        skipping: Whether rows may be left out.
-        manifest: What errors call the manifest.
-
-    Returns:
-        Whether any of them can be used now.
-
-    Raises:
-        SampleError: A row cannot, and ``skipping`` is off.
-    """
+    """Return whether any of its rows that a shard lacks can be used now; arguments and errors: :func:`write_part`."""
     with np.load(path) as part:
         kept = set(part["kept"].tolist())
     found = False
-    for row, record in enumerate(records, first):
+    for row, record in zip(rows, records, strict=True):
         if row in kept:
             continue
         try:
@@ -119,14 +96,7 @@ def can_be_mended(
 
 
 def read_outcome(paths: list[Path]) -> tuple[list[int], list[str]]:
-    """Reads what became of the rows.
-
-    Args:
-        paths: Shards in order.
-
-    Returns:
-        Rows of the manifest that could be used, and what was wrong with the others.
-    """
+    """Return the rows of the manifest that could be used, from shards in order, and what was wrong with the others."""
     kept: list[int] = []
     failures: list[str] = []
     for path in paths:
@@ -136,47 +106,38 @@ def read_outcome(paths: list[Path]) -> tuple[list[int], list[str]]:
     return kept, failures
 
 
-def write_audio(file: h5py.File, paths: list[Path], count: int, max_frames: int, compression: str | None) -> None:
-    """Writes ``melspec``, zero behind each caption's end, and ``melspec_len``.
+def values_of(name: str, paths: list[Path]) -> Iterator[np.ndarray]:
+    """Yield the rows of shards in order for one dataset of the pair; those of ``melspec`` are (40, frames)."""
+    for path in paths:
+        with np.load(path) as part:
+            frames, sizes = part["frames"], part["sizes"]
+            if not len(frames):
+                continue
+            if name == "melspec_len":
+                yield from frames
+            elif name == "melspec":
+                yield from np.split(part["mel"], np.cumsum(frames)[:-1], axis=1)
+            else:
+                yield from np.split(part["image"], np.cumsum(sizes)[:-1])
 
-    Args:
-        file: Open for writing.
-        paths: Shards in order.
-        count: Usable rows in all of them.
-        max_frames: Width of ``melspec``.
-        compression: Name of an HDF5 filter, or None.
-    """
+
+def widened(mel: np.ndarray, frames: int) -> np.ndarray:
+    """Return a log-mel (40, T) with zeros behind it, (40, frames)."""
+    return np.pad(mel, ((0, 0), (0, frames - mel.shape[1])))
+
+
+def write_audio(file: h5py.File, paths: list[Path], count: int, max_frames: int, compression: str | None) -> None:
+    """Write ``melspec``, zero behind each caption's end, and ``melspec_len``: ``count`` rows from shards in order."""
     chunks = {"compression": compression, "chunks": (1, BANDS, min(256, max_frames))} if compression else {}
     shape = (count, BANDS, max_frames)
     melspec = file.create_dataset("melspec", shape, np.float32, fill_time="never", **chunks)
-    lengths = file.create_dataset("melspec_len", (count,), np.int64)
-    at = 0
-    for path in paths:
-        with np.load(path) as part:
-            frames, mel = part["frames"], part["mel"]
-        if not len(frames):
-            continue
-        block = np.zeros((len(frames), BANDS, max_frames), np.float32)
-        for row, values in zip(block, np.split(mel, np.cumsum(frames)[:-1], axis=1), strict=True):
-            row[:, : values.shape[1]] = values
-        melspec[at : at + len(block)] = block
-        lengths[at : at + len(block)] = frames
-        at += len(block)
+    for row, mel in enumerate(values_of("melspec", paths)):
+        melspec[row] = widened(mel, max_frames)
+    file["melspec_len"] = np.array(list(values_of("melspec_len", paths)), np.int64)
 
 
 def write_images(file: h5py.File, paths: list[Path], count: int) -> None:
-    """Writes ``image``, each row the bytes of an image file.
-
-    Args:
-        file: Open for writing.
-        paths: Shards in order.
-        count: Usable rows in all of them.
-    """
+    """Write ``image``, each row the bytes of an image file, of ``count`` rows from shards in order."""
     images = file.create_dataset("image", (count,), h5py.vlen_dtype(np.uint8))
-    at = 0
-    for path in paths:
-        with np.load(path) as part:
-            sizes, content = part["sizes"], part["image"]
-        for encoded in np.split(content, np.cumsum(sizes)[:-1]) if len(sizes) else ():
-            images[at] = encoded
-            at += 1
+    for row, encoded in enumerate(values_of("image", paths)):
+        images[row] = encoded

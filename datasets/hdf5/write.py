@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -97,7 +98,7 @@ class HDF5Pair:
 
     @property
     def marker(self) -> Path:
-        """What rows are being put in, should that be interrupted."""
+        """The rows that are being put in, should that be interrupted."""
         return self.parts / "mend.json"
 
 
@@ -136,13 +137,13 @@ def preprocess(data: HDF5Pair) -> None:
 
 
 def _source(data: HDF5Pair) -> dict[str, Any]:
-    """What the pair is a function of."""
+    """Return what the pair is a function of."""
     digest = hashlib.sha256(data.manifest.read_bytes()).hexdigest()
     return {"sha256": digest, "max_frames": data.max_frames, "compression": data.compression}
 
 
 def _left_out(data: HDF5Pair, source: dict[str, Any], rows: int) -> Reasons | None:
-    """What this very pair lacks, None where it is not there; another one is never overwritten."""
+    """Return what this very pair lacks, None where it is not there; another one is never overwritten."""
     path = data.json if data.json.exists() else data.marker
     if not path.exists():
         return None
@@ -163,7 +164,7 @@ def _left_out(data: HDF5Pair, source: dict[str, Any], rows: int) -> Reasons | No
 
 
 def _start_parts(data: HDF5Pair, source: dict[str, Any]) -> None:
-    """Keeps the shards of an earlier run only if they are of the same job."""
+    """Keep the shards of an earlier run only if they are of the same job."""
     plan = data.parts / "plan.json"
     if data.parts.exists() and not (plan.exists() and json.loads(plan.read_bytes()) == source):
         log.info("the manifest or the settings changed: starting over in %s", data.parts)
@@ -173,37 +174,41 @@ def _start_parts(data: HDF5Pair, source: dict[str, Any]) -> None:
 
 
 def _make_parts(data: HDF5Pair, records: Records) -> None:
-    """Makes the shards that are missing, and looks again at those that lack rows."""
-    rows = len(records)
-    shards = [(first, min(first + SHARD, rows)) for first in range(0, rows, SHARD)]
-    missing = [shard for shard in shards if not (path := _part(data, shard[0])).exists() or has_failures(path)]
-    done = rows - sum(end - first for first, end in missing)
+    """Make the shards that are missing, and look again at those that lack rows."""
+    total = len(records)
+    shards = [range(first, min(first + SHARD, total)) for first in range(0, total, SHARD)]
+    missing = [rows for rows in shards if not (path := _part(data, rows[0])).exists() or has_failures(path)]
+    done = total - sum(map(len, missing))
     if done:
-        log.info("%d of %d rows are there from an earlier run", done, rows)
-    jobs = ((first, [records[row] for row in range(first, end)]) for first, end in missing)
-    workers = min(data.workers or cores(), len(missing))
-    with progress("rows", rows, done) as advance:
+        log.info("%d of %d rows are there from an earlier run", done, total)
+    _prepare(data, records, missing, done)
+
+
+def _prepare(data: HDF5Pair, records: Records, shards: Sequence[Sequence[int]], done: int = 0) -> None:
+    """Make the shards of some rows in processes, when ``done`` others are there."""
+    jobs = ((rows, [records[row] for row in rows]) for rows in shards)
+    workers = min(data.workers or cores(), len(shards))
+    with progress("rows", done + sum(map(len, shards)), done) as advance:
         for count in in_processes(partial(_make_part, data), jobs, workers, "data.workers"):
             advance(count)
 
 
 def _part(data: HDF5Pair, first: int) -> Path:
-    """File of the shard that begins with a row."""
+    """Return the file of the shard that begins with a row."""
     return data.parts / f"{first:09d}.npz"
 
 
-def _make_part(data: HDF5Pair, job: tuple[int, list[SpokenCaption]]) -> int:
-    """Prepares the rows of one shard; one that is there lacks rows, and is made again if any can be used now."""
-    first, records = job
-    path, skipping, manifest = _part(data, first), data.on_error == "skip", str(data.manifest)
-    if not path.exists() or can_be_mended(path, first, records, data.max_frames, skipping, manifest):
-        rows = range(first, first + len(records))
-        write_part(path, rows, records, data.max_frames, skipping, manifest)
-    return len(records)
+def _make_part(data: HDF5Pair, job: tuple[Sequence[int], list[SpokenCaption]]) -> int:
+    """Prepare the rows of one shard; one that is there lacks rows, and is made again if any can be used now."""
+    rows, records = job
+    path, settings = _part(data, rows[0]), (data.max_frames, data.on_error == "skip", str(data.manifest))
+    if not path.exists() or can_be_mended(path, rows, records, *settings):
+        write_part(path, rows, records, *settings)
+    return len(rows)
 
 
 def _put_together(data: HDF5Pair, source: dict[str, Any], rows: int) -> Reasons:
-    """Writes the two HDF5 files, the list of what was left out, and last the JSON."""
+    """Write the two HDF5 files, the list of rows left out, and last the JSON."""
     paths = [_part(data, first) for first in range(0, rows, SHARD)]
     kept, failures = read_outcome(paths)
     if not kept:
@@ -222,17 +227,14 @@ def _put_together(data: HDF5Pair, source: dict[str, Any], rows: int) -> Reasons:
 
 
 def _mend(data: HDF5Pair, source: dict[str, Any], records: Records, left_out: Reasons) -> Reasons:
-    """Puts rows into the pair that can be used now; returns what is still left out."""
+    """Put rows into the pair that can be used now; return those that are still left out."""
     shutil.rmtree(data.parts, ignore_errors=True)
     data.parts.mkdir()
     rows = sorted(left_out)
-    jobs = [rows[at : at + SHARD] for at in range(0, len(rows), SHARD)]
+    shards = [rows[at : at + SHARD] for at in range(0, len(rows), SHARD)]
     log.info("%s: trying the %d rows again that were left out", data.json, len(rows))
-    work = ((part, [records[row] for row in part]) for part in jobs)
-    with progress("rows", len(rows)) as advance:
-        for count in in_processes(partial(_retry, data), work, min(data.workers or cores(), len(jobs)), "data.workers"):
-            advance(count)
-    paths = [_part(data, part[0]) for part in jobs]
+    _prepare(data, records, shards)
+    paths = [_part(data, part[0]) for part in shards]
     mended, failures = read_outcome(paths)
     still = dict(zip(sorted(set(rows) - set(mended)), failures, strict=True))
     if mended:
@@ -243,16 +245,8 @@ def _mend(data: HDF5Pair, source: dict[str, Any], records: Records, left_out: Re
     return still
 
 
-def _retry(data: HDF5Pair, job: tuple[list[int], list[SpokenCaption]]) -> int:
-    """Prepares some of the rows that were left out."""
-    rows, records = job
-    skipping = data.on_error == "skip"
-    write_part(_part(data, rows[0]), rows, records, data.max_frames, skipping, str(data.manifest))
-    return len(rows)
-
-
 def _finish(data: HDF5Pair, source: dict[str, Any], left_out: Reasons) -> None:
-    """Writes the list of what is left out, if anything is, and the JSON."""
+    """Write the list of rows left out, if there are any, and the JSON."""
     if left_out:
         write_whole(data.skipped, ("\n".join(left_out.values()) + "\n").encode(errors="backslashreplace"))
     else:

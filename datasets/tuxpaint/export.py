@@ -25,76 +25,44 @@ from datasets.tuxpaint.stamps import (
 
 @dataclass
 class Pair:
-    """One image ready for a manifest.
+    """One image ready for a manifest."""
 
-    Attributes:
-        stamp: where it comes from.
-        image: file name below ``images/``.
-        mirrored: file name of the mirrored image, None where there is none.
-        sounds: file names below ``audio/`` by language.
-    """
-
-    stamp: Stamp
-    image: str
-    mirrored: str | None
-    sounds: dict[str, str]
+    stamp: Stamp  # where it comes from
+    image: str  # file name below ``images/``
+    mirrored: str | None  # file name of the mirrored image, None where there is none
+    sounds: dict[str, str]  # file names below ``audio/`` by language
 
 
 @dataclass
 class Prepared:
-    """What :func:`prepare` wrote and what it left out; also the contents of ``summary.json``.
+    """The counts of :func:`prepare`; also the contents of ``summary.json``."""
 
-    Attributes:
-        pairs: manifest name -> number of pairs.
-        images: manifest name -> number of different images.
-        recordings: language -> recordings kept, in all splits.
-        seconds: language -> seconds of speech kept.
-        without_text: language -> recordings with no written description.
-        words_seen: manifest name -> pairs whose English text some training image has too.
-        skipped: reason -> names of the files left out.
-    """
-
-    pairs: dict[str, int] = field(default_factory=dict)
-    images: dict[str, int] = field(default_factory=dict)
-    recordings: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    without_text: dict[str, int] = field(default_factory=dict)
-    words_seen: dict[str, int] = field(default_factory=dict)
-    skipped: dict[str, list[str]] = field(default_factory=dict)
+    pairs: dict[str, int] = field(default_factory=dict)  # by manifest
+    images: dict[str, int] = field(default_factory=dict)  # different ones, by manifest
+    recordings: dict[str, int] = field(default_factory=dict)  # kept in all splits, by language
+    seconds: dict[str, float] = field(default_factory=dict)  # of speech kept, by language
+    without_text: dict[str, int] = field(default_factory=dict)  # recordings without a written description, by language
+    words_seen: dict[str, int] = field(default_factory=dict)  # pairs with an English text of training, by manifest
+    skipped: dict[str, list[str]] = field(default_factory=dict)  # reason -> names of the files left out
 
     def skip(self, reason: str, name: str) -> None:
-        """Note one file that is left out: its ``name`` below the ``reason``."""
+        """Note one file that is left out."""
         self.skipped.setdefault(reason, []).append(name)
 
 
 def prepare(
-    source: Path,
-    folder: Path,
-    languages: list[str],
-    seed: int = 1,
-    val: float = 0.1,
-    test: float = 0.15,
-    size: int = 256,
-    exclude: tuple[str, ...] = (),
+    source: Path,  # the unpacked package
+    folder: Path,  # gets images/, audio/, {train,val,test}.json, summary.json; test_<language>.json of several
+    languages: list[str],  # codes such as en or pt_BR; ["all"] takes every language there is
+    seed: int = 1,  # of the split, and of the language in which a held-out image is described
+    val: float = 0.1,  # share of the images for validation, 0-1
+    test: float = 0.15,  # share of the images for the test, 0-1
+    size: int = 256,  # height and width of the images in pixels
+    exclude: tuple[str, ...] = (),  # prefixes of image names to leave out, such as symbols/alphabets
 ) -> Prepared:
-    """Turn an unpacked stamp collection into train, val and test manifests.
+    """Turn an unpacked stamp collection into train, val and test manifests; return the counts.
 
-    Args:
-        source: the unpacked package.
-        folder: where ``images/``, ``audio/``, ``{train,val,test}.json``, ``test_<language>.json`` (with several
-            languages) and ``summary.json`` go.
-        languages: codes such as ``en`` or ``pt_BR``; ``["all"]`` takes every language there is.
-        seed: of the split and of the language in which a held-out image is described.
-        val: share of the images for validation, 0-1.
-        test: share of the images for the test, 0-1.
-        size: height and width of the images in pixels.
-        exclude: prefixes of image names to leave out, such as ``symbols/alphabets``.
-
-    Returns:
-        The counts.
-
-    Raises:
-        TuxPaintError: not a stamp collection, an unknown language, impossible shares, or nothing left.
+    Raises TuxPaintError for no stamp collection, an unknown language, impossible shares, or nothing left.
     """
     stamps, orphans = find_stamps(source)
     stamps = [stamp for stamp in stamps if not stamp.name.startswith(exclude)] if exclude else stamps
@@ -122,7 +90,7 @@ def prepare(
 
 
 def _check_languages(languages: list[str], available: dict[str, int]) -> list[str]:
-    """The languages to use, sorted; errors on one that nobody speaks here."""
+    """Return the languages to use, sorted; raise TuxPaintError on one that nobody speaks here."""
     if "all" in languages:
         return sorted(available)
     unknown = sorted(set(languages) - set(available))
@@ -137,7 +105,7 @@ def _check_languages(languages: list[str], available: dict[str, int]) -> list[st
 def _keep(
     stamps: list[Stamp], folder: Path, languages: list[str], size: int, mirror: bool, summary: Prepared
 ) -> list[Pair]:
-    """Write the usable images and recordings among ``stamps``; the rest goes to ``summary.skipped``."""
+    """Write the usable images and recordings among ``stamps``; note the rest in ``summary.skipped``."""
     pairs = []
     for stamp in stamps:
         spoken = [language for language in languages if language in stamp.recordings]
@@ -185,7 +153,7 @@ def _copy_recording(source: Path, name: str, folder: Path, language: str, summar
 
 
 def _manifests(kept: dict[str, list[Pair]], languages: list[str], seed: int) -> dict[str, list[tuple[Pair, str, str]]]:
-    """Manifest name -> (image, language, image file) of every row."""
+    """Return manifest name -> (image, language, image file) of every row."""
 
     def any_language(pair: Pair) -> str:
         return random.Random(f"{seed}/{pair.stamp.name}").choice(sorted(pair.sounds))
@@ -209,7 +177,7 @@ def _manifests(kept: dict[str, list[Pair]], languages: list[str], seed: int) -> 
 
 
 def _distinct(described: list[tuple[Pair, str]]) -> list[tuple[Pair, str, str]]:
-    """Rows without those whose recording or English text occurred before."""
+    """Return the rows without those whose recording or English text occurred before."""
     rows, seen = [], set()
     for pair, language in described:
         stamp = pair.stamp

@@ -1,4 +1,4 @@
-"""Images and recordings of Tux Paint's stamps: drawn on white squares, and checked before they are taken."""
+"""Images and recordings of Tux Paint's stamps: put on white squares, and checked before they are taken."""
 
 import io
 import logging
@@ -22,14 +22,7 @@ class UnusableImageError(Exception):
 
 
 def check_recording(path: Path) -> tuple[float, str | None]:
-    """Decode a whole sound file.
-
-    Args:
-        path: ogg or wav.
-
-    Returns:
-        Its length in seconds, and what is wrong with it: ``broken``, ``empty``, ``silent`` or None.
-    """
+    """Decode a whole ogg or wav file; return its seconds, and ``broken``, ``empty``, ``silent`` or None."""
     try:
         samples = read_audio(path, allow_silence=True)
     except AudioError as error:
@@ -42,20 +35,11 @@ def check_recording(path: Path) -> tuple[float, str | None]:
 
 
 def open_image(path: Path, size: int) -> Image.Image:
-    """Draw one image on a white square, complete within the square's central seven eighths.
+    """Put a PNG or SVG on a white square (size, size), RGB, complete within the square's central seven eighths.
 
     Transparent borders are cut off first, so that every object is equally large; a 224-pixel centre crop of 256 pixels,
-    the usual evaluation crop, then shows all of it.
-
-    Args:
-        path: PNG or SVG.
-        size: height and width of the square in pixels.
-
-    Returns:
-        RGB image, (size, size).
-
-    Raises:
-        UnusableImageError: not decodable, nothing visible, or an SVG without the package ``resvg-py``.
+    the usual evaluation crop, then shows all of it. Raises UnusableImageError where it cannot be decoded, nothing is
+    visible, or an SVG comes without the package ``resvg-py``.
     """
     image = _rasterised(path, size) if path.suffix == ".svg" else _decoded(path)
     box = image.getchannel("A").point(lambda alpha: 255 * (alpha > 8)).getbbox()

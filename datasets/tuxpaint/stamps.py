@@ -31,37 +31,21 @@ class TuxPaintError(UserError):
 
 @dataclass
 class Stamp:
-    """One image, its mirrored copy if it has one, and what is said about it.
+    """One image, its mirrored copy if it has one, and its descriptions."""
 
-    Attributes:
-        name: path below the collection, without suffix; also the key in every manifest.
-        image: the PNG if there is one, else the SVG.
-        mirrored: a mirrored copy drawn by hand (with readable lettering), or None.
-        texts: language -> written description.
-        recordings: language -> sound file.
-    """
-
-    name: str
-    image: Path
-    mirrored: Path | None = None
-    texts: dict[str, str] = field(default_factory=dict)
-    recordings: dict[str, Path] = field(default_factory=dict)
+    name: str  # path below the collection, without suffix; also the key in every manifest
+    image: Path  # the PNG if there is one, else the SVG
+    mirrored: Path | None = None  # a mirrored copy drawn by hand (with readable lettering), or None
+    texts: dict[str, str] = field(default_factory=dict)  # language -> written description
+    recordings: dict[str, Path] = field(default_factory=dict)  # language -> sound file
 
 
 def find_stamps(folder: Path) -> tuple[list[Stamp], list[Path]]:
-    """Read the collection below ``folder``.
+    """Return the images below ``folder`` with a recording in some language, by name, and recordings without an image.
 
-    A recording belongs to the image of the same name in its folder; where there is none, to the one whose name
-    differs only in case and punctuation (``cherry_Stella`` and ``Cherry_Stella``).
-
-    Args:
-        folder: where the package was unpacked, or any folder below it.
-
-    Returns:
-        Images that have a recording in some language, sorted by name, and the recordings without an image.
-
-    Raises:
-        TuxPaintError: no image with a recording below ``folder``.
+    A recording belongs to the image of the same name in its folder; where there is none, to the one whose name differs
+    only in case and punctuation (``cherry_Stella`` and ``Cherry_Stella``). Raises TuxPaintError where there is no image
+    with a recording.
     """
     root = next((path for path in sorted(folder.rglob("tuxpaint/stamps")) if path.is_dir()), folder)
     stamps = _images(root)
@@ -87,7 +71,7 @@ def find_stamps(folder: Path) -> tuple[list[Stamp], list[Path]]:
 
 
 def _images(root: Path) -> dict[str, Stamp]:
-    """All images below ``root`` by name; a mirrored copy is kept with its original."""
+    """Return all images below ``root`` by name; a mirrored copy is kept with its original."""
     files = {}
     for suffix in (".svg", ".png"):  # PNG last: it wins, since it needs no rasteriser
         files.update({path.relative_to(root).with_suffix("").as_posix(): path for path in root.rglob(f"*{suffix}")})
@@ -128,13 +112,8 @@ def group_stamps(stamps: list[Stamp]) -> list[list[Stamp]]:
 
     Variants are images of one folder whose names differ in digits, single letters or words such as ``outline`` or
     ``left``; names that begin with a digit (coins) take their whole folder. A recording counts as shared when its bytes
-    are equal, in any language, so that groups do not depend on the languages that are chosen later.
-
-    Args:
-        stamps: images with recordings.
-
-    Returns:
-        Groups in order of their first image's name.
+    are equal, in any language, so that groups do not depend on the languages that are chosen later. They come in order
+    of their first image's name.
     """
     leader = {stamp.name: stamp.name for stamp in stamps}
 
@@ -156,33 +135,18 @@ def group_stamps(stamps: list[Stamp]) -> list[list[Stamp]]:
 
 
 def variant_key(name: str) -> str:
-    """Return what the variants of one image have in common: its folder and the words that tell images apart.
-
-    Args:
-        name: of the stamp, with its folder and without a suffix.
-    """
+    """Return what the variants of one image have in common: its folder and the words that distinguish images."""
     folder, _, base = name.rpartition("/")
     rest = VARIANT.sub("", re.sub(r"[\W_]+|\d+", " ", base.lower()))
     return f"{folder}/{'' if base[0].isdigit() else rest or base.lower()}"
 
 
 def split_groups(groups: list[list[Stamp]], seed: int, val: float, test: float) -> dict[str, list[Stamp]]:
-    """Deal whole groups to train, val and test, the same way for the same seed whatever the languages.
+    """Deal whole groups to train, val and test (shares 0-1), the same way for the same seed whatever the languages.
 
     Groups of more than four images (coins, gravestones, sign language) always train: they would fill a held-out split
-    with images that hardly differ.
-
-    Args:
-        groups: from :func:`group_stamps`.
-        seed: of the shuffle.
-        val: share of the images for validation, 0-1.
-        test: share of the images for the test, 0-1.
-
-    Returns:
-        ``train``, ``val`` and ``test``, each sorted by name.
-
-    Raises:
-        TuxPaintError: shares that leave nothing to train on.
+    with images that hardly differ. Each split is sorted by name. Raises TuxPaintError for shares that leave nothing to
+    train on.
     """
     if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
         raise TuxPaintError(f"val is {val} and test is {test}: both must be at least 0 and their sum below 1.")
