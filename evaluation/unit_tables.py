@@ -5,8 +5,6 @@ After wnhsu/ResDAVEnet-VQ ``run_unit_analysis.py``, whose pickles these are as t
 and codes.
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -15,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from common.files import write_whole
-from evaluation.retrieval.tables import rounded
+from evaluation.retrieval.tables import csv_text, rounded
 from evaluation.word_detection.counts import Word
 from evaluation.word_detection.detect import WordDetection
 
@@ -93,11 +91,7 @@ def write_alignments(
 
 
 def _csv(head: Cells, rows: Iterable[Cells]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows([rounded(cell) if isinstance(cell, float) else cell for cell in row] for row in rows)
-    return text.getvalue()
+    return csv_text(head, ([rounded(cell) if isinstance(cell, float) else cell for cell in row] for row in rows))
 
 
 def _precision_text(found: WordDetection, rows: list[Cells]) -> str:

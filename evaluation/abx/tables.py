@@ -1,7 +1,5 @@
 """Tables of ABX errors: a row for each layer, as text, CSV, JSON and for the report."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -12,7 +10,7 @@ from typing import NamedTuple
 from common.files import write_whole
 from evaluation.abx.score import AbxResult, Distance, Speakers
 from evaluation.report.parts.plots import number
-from evaluation.retrieval.tables import rounded
+from evaluation.retrieval.tables import csv_text, rounded
 
 CHANCE = 0.5
 WORST = 12  # pairs of phones shown
@@ -112,8 +110,4 @@ def _plain(value: object) -> object:
 
 
 def _csv(header: Sequence[str], lines: Sequence[Sequence]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in line] for line in lines)
-    return text.getvalue()
+    return csv_text(header, ([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in line] for line in lines))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from evaluation.report.parts.media import flac, jpeg
+from evaluation.report.parts.media import flac, jpeg, outline
 from evaluation.report.parts.page import document, write_page
 
 EDGE = 120  # pixels of an image
@@ -17,66 +17,38 @@ LIMIT_BYTES = 24_000_000  # of all sounds on the page
 
 @dataclass
 class Region:
-    """An image and where in it a cluster responds.
+    """An image and where in it a cluster responds."""
 
-    Attributes:
-        image_u8: (H, W, 3) uint8.
-        mask: (h, w) bool, of any size.
-        text: The caption, shown when the pointer rests on it.
-    """
-
-    image_u8: np.ndarray
-    mask: np.ndarray
-    text: str = ""
+    image_u8: np.ndarray  # (H, W, 3) uint8
+    mask: np.ndarray  # (h, w) bool, of any size, where a cluster responds
+    text: str = ""  # the caption, shown when the pointer rests on it
 
 
 @dataclass
 class Snippet:
-    """A piece of speech.
+    """A piece of speech."""
 
-    Attributes:
-        waveform: (n,) float in -1..1.
-        sample_rate: Hz.
-        word: Spoken in it, or "".
-        text: The caption that it is from.
-    """
-
-    waveform: np.ndarray
-    sample_rate: int
-    word: str = ""
-    text: str = ""
+    waveform: np.ndarray  # (n,) float in -1..1
+    sample_rate: int  # hz
+    word: str = ""  # spoken in it, or ""
+    text: str = ""  # the caption that it is from
 
 
 @dataclass
 class ClusterCard:
-    """One cluster.
+    """Show one cluster; regions and snippets are in the order of their strength."""
 
-    Attributes:
-        name: Heading.
-        units: Number of feature units.
-        words: (word, count among the strongest frames, lift).
-        regions: Strongest first.
-        snippets: Strongest first.
-    """
-
-    name: str
-    units: int
-    words: list[tuple[str, int, float]] = field(default_factory=list)
+    name: str  # heading
+    units: int  # number of feature units
+    words: list[tuple[str, int, float]] = field(default_factory=list)  # (word, count among the strongest frames, lift)
     regions: list[Region] = field(default_factory=list)
     snippets: list[Snippet] = field(default_factory=list)
 
 
 def write_clusters_report(path: Path, title: str, cards: Sequence[ClusterCard], lead: str = "") -> Path:
-    """Write the page.
+    """Write the page with a heading ``title`` and a plain text ``lead``.
 
-    Args:
-        path: The file; its folder is made if missing.
-        title: Heading.
-        cards: In the order in which they are shown.
-        lead: What the reader should know first, plain text.
-
-    Returns:
-        ``path``.
+    Returns ``path``, whose folder is made if missing.
     """
     room = LIMIT_BYTES
     shown = []
@@ -92,28 +64,13 @@ def write_clusters_report(path: Path, title: str, cards: Sequence[ClusterCard], 
 
 
 def lit(image_u8: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Darken an image outside a mask and outline it.
-
-    Args:
-        image_u8: (H, W, 3) uint8.
-        mask: (h, w) bool.
-
-    Returns:
-        (120, 120, 3) uint8.
-    """
+    """Darken an image (H, W, 3) uint8 outside a mask (h, w) bool and outline it: (120, 120, 3) uint8."""
     image = np.asarray(Image.fromarray(image_u8).resize((EDGE, EDGE), Image.Resampling.BICUBIC), np.float32)
     soft = Image.fromarray(mask.astype(np.uint8) * 255).resize((EDGE, EDGE), Image.Resampling.BICUBIC)
     inside = np.asarray(soft) > 127
-    edge = inside ^ (inside & _shifted(inside))
     result = np.where(inside[..., None], image, image * 0.42)
-    result[edge] = (255, 170, 20)
+    result[outline(inside)] = (255, 170, 20)
     return result.clip(0, 255).astype(np.uint8)
-
-
-def _shifted(inside: np.ndarray) -> np.ndarray:
-    """Cells whose four neighbours are all inside; beyond the border counts as inside."""
-    padded = np.pad(inside, 1, constant_values=True)
-    return padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
 
 
 def _card(card: ClusterCard, sounds: str) -> str:
@@ -130,14 +87,7 @@ def _card(card: ClusterCard, sounds: str) -> str:
 
 
 def snippets_html(snippets: Sequence[Snippet]) -> str:
-    """Show pieces of speech, each with its word and a player.
-
-    Args:
-        snippets: in this order.
-
-    Returns:
-        HTML; nothing without any.
-    """
+    """Return HTML of pieces of speech, each with its word and a player; nothing without any."""
     rows = "".join(
         f'<span dir="auto" title="{escape(snippet.text)}">{escape(snippet.word) or "–"}</span>'
         f'<audio controls preload="metadata" src="{flac(snippet.waveform, snippet.sample_rate)}"></audio>'

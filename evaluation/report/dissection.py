@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from evaluation.report.parts.media import jpeg
+from evaluation.report.parts.media import jpeg, outline
 from evaluation.report.parts.page import document, write_page
 from evaluation.report.parts.plots import number
 
@@ -37,89 +37,53 @@ details.label summary span { color: var(--soft); font-size: 13.5px; font-variant
 
 @dataclass
 class ExampleImage:
-    """An image with what a unit and a label have of it.
+    """Show an image with the cells of a unit and of a label."""
 
-    Attributes:
-        image_u8: (R, R, 3) uint8.
-        unit: (H, W) bool, where the unit is on.
-        label: (H, W) bool, where the label is.
-    """
-
-    image_u8: np.ndarray
-    unit: np.ndarray
-    label: np.ndarray
+    image_u8: np.ndarray  # (R, R, 3) uint8
+    unit: np.ndarray  # (H, W) bool, where the unit is on
+    label: np.ndarray  # (H, W) bool, where the label is
 
 
 @dataclass
 class UnitView:
-    """A unit and a label.
+    """Show a unit and a label."""
 
-    Attributes:
-        number: The unit.
-        iou: Intersection over union, 0-1.
-        threshold: Activation from which on it is on.
-        images: Those in which it is strongest.
-        own: Whether this label is the one that the unit draws, by the rule of the dissection.
-    """
-
-    number: int
-    iou: float
-    threshold: float
-    images: list[ExampleImage]
-    own: bool = False
+    number: int  # of the unit
+    iou: float  # intersection over union, 0-1
+    threshold: float  # activation from which on it is on
+    images: list[ExampleImage]  # those in which it is strongest
+    own: bool = False  # this label is the one that the unit draws, by the rule of the dissection
 
 
 @dataclass
 class LabelView:
-    """A label and the units that draw it best, best first.
-
-    Attributes:
-        name: The label.
-        category: Its kind.
-        share: Of all pixels, 0-1.
-        drawn_by: How many units draw it, clearly enough to count.
-        units: Some of them.
-    """
+    """Show a label and the units that draw it best, best first."""
 
     name: str
-    category: str
-    share: float
-    drawn_by: int
-    units: list[UnitView]
+    category: str  # its kind
+    share: float  # of all pixels, 0-1
+    drawn_by: int  # number of units that draw it clearly enough to count
+    units: list[UnitView]  # some of them
 
 
 @dataclass
 class LayerView:
-    """A layer of the network that was dissected.
-
-    Attributes:
-        name: of the layer.
-        units: how many it has.
-        interpretable: how many of them draw a label.
-        labels: all that are shown.
-    """
+    """Show a layer of the network that was dissected."""
 
     name: str
-    units: int
-    interpretable: int
-    labels: list[LabelView] = field(default_factory=list)
+    units: int  # how many it has
+    interpretable: int  # how many of them draw a label
+    labels: list[LabelView] = field(default_factory=list)  # all that are shown
 
 
 def thumbnail(sample: ExampleImage) -> np.ndarray:
-    """Show an image, dim where the unit is off, with the outlines of the unit and of the label.
-
-    Args:
-        sample: image, and the cells of unit and label.
-
-    Returns:
-        (96, 96, 3) uint8.
-    """
+    """Return an image (96, 96, 3) uint8, dim where the unit is off, with the outlines of the unit and of the label."""
     image = Image.fromarray(sample.image_u8).resize((EDGE, EDGE), Image.Resampling.BICUBIC)
     pixels = np.asarray(image, np.float32)
     unit, label = _enlarged(sample.unit), _enlarged(sample.label)
     pixels = np.where(unit[..., None], pixels, DIM * pixels)
-    pixels[_outline(label)] = LABEL_LINE
-    pixels[_outline(unit)] = UNIT_LINE
+    pixels[outline(label)] = LABEL_LINE
+    pixels[outline(unit)] = UNIT_LINE
     return pixels.clip(0, 255).astype(np.uint8)
 
 
@@ -128,15 +92,8 @@ def write_dissection_report(
 ) -> Path:
     """Write the page; units of further labels are left out where it would exceed 10 MB.
 
-    Args:
-        path: The file; its folder is made if missing.
-        title: Heading.
-        layers: What to show.
-        info: Name to value, shown first.
-        config_yaml: The resolved config.
-
-    Returns:
-        ``path``.
+    ``info`` is name to value, shown first, and ``config_yaml`` the resolved config. Returns ``path``, whose folder is
+    made if missing.
     """
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in (info or {}).items())
     body = f'<dl class="info">{rows}</dl>' + _summary(layers) + _key()
@@ -155,12 +112,7 @@ def write_dissection_report(
         body += "</section>"
     if left_out:
         body += f'<p class="note">Units of {left_out} labels left out to keep this file below {LIMIT_MB:.0f} MB.</p>'
-    if config_yaml:
-        body += (
-            f"<section><h2>Config</h2><details><summary>the resolved config</summary><pre>{escape(config_yaml)}</pre>"
-            "</details></section>"
-        )
-    return write_page(path, document(title, body, STYLE))
+    return write_page(path, document(title, body, STYLE, config_yaml=config_yaml))
 
 
 def _summary(layers: list[LayerView]) -> str:
@@ -195,7 +147,7 @@ def _key() -> str:
 
 
 def _counts(layer: LayerView) -> str:
-    """How many units draw each label, as bars."""
+    """Return bars of how many units draw each label."""
     drawn = sorted((view for view in layer.labels if view.drawn_by), key=lambda view: -view.drawn_by)
     if not drawn:
         return '<p class="lead">No unit of this layer draws a label clearly enough to count.</p>'
@@ -231,10 +183,3 @@ def _unit(unit: UnitView) -> str:
 def _enlarged(mask: np.ndarray) -> np.ndarray:
     shape = Image.fromarray(mask.astype(np.uint8) * 255).resize((EDGE, EDGE), Image.Resampling.BILINEAR)
     return np.asarray(shape) > 127
-
-
-def _outline(mask: np.ndarray) -> np.ndarray:
-    """Pixels of a mask with a neighbour outside it; the image's border is no outline."""
-    padded = np.pad(mask, 1, mode="edge")
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inside

@@ -41,15 +41,7 @@ SECTIONS = {
 
 
 def write_metrics(folder: Path, metrics: dict[str, float]) -> Path:
-    """Write ``metrics.json``: rounded to six digits; not finite ones become null, which every JSON reader accepts.
-
-    Args:
-        folder: made if missing.
-        metrics: name -> value.
-
-    Returns:
-        The file.
-    """
+    """Write ``metrics.json``: rounded to six digits; not finite ones become null, which every JSON reader accepts."""
     clean = {name: rounded(value) if math.isfinite(value) else None for name, value in metrics.items()}
     path = folder / "metrics.json"
     write_whole(path, (json.dumps(clean, indent=1) + "\n").encode())
@@ -57,14 +49,9 @@ def write_metrics(folder: Path, metrics: dict[str, float]) -> Path:
 
 
 def best_and_worst(ranks: np.ndarray, each: int = 4) -> list[int]:
-    """Which queries to show: the best and the worst, spread over those that are equally good.
+    """Return indices of queries to show: ``each`` of the best and the worst, spread over those that are equally good.
 
-    Args:
-        ranks: (n,) 0-based ranks of the true match.
-        each: how many of either kind.
-
-    Returns:
-        Indices, best first; all of them when there are no more than ``2 * each``.
+    ``ranks`` (n,) are 0-based; indices are in their order, all of them when there are no more than ``2 * each``.
     """
     order = np.argsort(ranks, kind="stable")
     if len(order) <= 2 * each:
@@ -76,28 +63,20 @@ def best_and_worst(ranks: np.ndarray, each: int = 4) -> list[int]:
 
 
 def write_report(path: Path, report: Report) -> Path:
-    """Write the report as one HTML file.
+    """Write the report as one HTML file; returns ``path``, whose folder is made if missing.
 
     Queries come in both directions, the best first, then the worst. Once the page would exceed 10 MB, further queries
     go without sound, and then are left out with a note.
-
-    Args:
-        path: the file; its folder is made if missing.
-        report: what to show.
-
-    Returns:
-        ``path``.
     """
-    parts = (
-        metrics_html(report.metrics),
-        _sections(report),
-        training_section(report.curves),
-        _queries(report),
-        _config(report),
+    body = metrics_html(report.metrics) + _sections(report) + training_section(report.curves) + _queries(report)
+    page = document(
+        report.title,
+        body,
+        script=(PARTS / "report.js").read_text(encoding="utf-8"),
+        details=_details(report),
+        attributes=f'data-shade="{escape(json.dumps(SHADE))}" data-line="{LINE}"',
+        config_yaml=report.config_yaml,
     )
-    script = (PARTS / "report.js").read_text(encoding="utf-8")
-    settings = f'data-shade="{escape(json.dumps(SHADE))}" data-line="{LINE}"'
-    page = document(report.title, "".join(parts), script=script, details=_details(report), attributes=settings)
     return write_page(path, page)
 
 
@@ -107,7 +86,7 @@ def _details(report: Report) -> str:
 
 
 def _folded(text: str) -> str:
-    """A detail of the run, folded when it is long."""
+    """Return a detail of the run, folded when it is long."""
     if len(text) <= LETTERS:
         return escape(text)
     return f"<details><summary>{escape(text[: LETTERS // 3])} …</summary>{escape(text)}</details>"
@@ -142,16 +121,7 @@ def _queries(report: Report) -> str:
 
 
 def _candidates(metrics: dict[str, float], direction: str) -> int | None:
-    """How many candidates a query had; None when unknown."""
+    """Return how many candidates a query had; None when unknown."""
     images = metrics.get("n")
     count = metrics.get("n_captions", images) if direction == "image_to_speech" else images
     return int(count) if count else None
-
-
-def _config(report: Report) -> str:
-    if not report.config_yaml:
-        return ""
-    return (
-        "<section><h2>Config</h2><details><summary>the resolved config</summary>"
-        f"<pre>{escape(report.config_yaml)}</pre></details></section>"
-    )

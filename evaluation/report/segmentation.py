@@ -35,27 +35,17 @@ STYLE = """
 
 @dataclass
 class Overlay:
-    """An image, what was found in it and what is true.
+    """Show an image with the labels found in it and the true ones."""
 
-    Attributes:
-        image_u8: (H, W, 3) uint8.
-        found: (5, H', W') labels of each group counted from 1, 0 on the background.
-        truth: The same, true; None when it is not known (samples of a generator).
-    """
-
-    image_u8: np.ndarray
-    found: np.ndarray
-    truth: np.ndarray | None = None
+    image_u8: np.ndarray  # (H, W, 3) uint8
+    found: np.ndarray  # (5, H', W') labels of each group counted from 1, 0 on the background
+    truth: np.ndarray | None = None  # the same, true; None when it is not known (samples of a generator)
 
 
 def panels(overlay: Overlay) -> list[np.ndarray]:
-    """Show an image, and for each attribute the image tinted with the labels found; wrong pixels are magenta.
+    """Return five images (148, 148, 3) uint8: as it is, and for each attribute tinted with the labels found.
 
-    Args:
-        overlay: the image, the labels found and, where they are known, the true ones.
-
-    Returns:
-        Five images (148, 148, 3) uint8: as it is, size, material, shape, colour.
+    These are size, material, shape, colour; wrong pixels are magenta.
     """
     image = np.asarray(Image.fromarray(overlay.image_u8).resize((EDGE, EDGE), Image.Resampling.BICUBIC), np.float32)
     shown = [image]
@@ -85,27 +75,19 @@ def write_segmentation_report(
     curves: dict[str, list[tuple[int, float]]] | None = None,
     config_yaml: str = "",
 ) -> Path:
-    """Write the page.
+    """Write the page; returns ``path``, whose folder is made if missing.
 
     Args:
-        path: The file; its folder is made if missing.
-        title: Heading.
-        metrics: As `evaluation.segmentation.LabelCounts.metrics` names them.
-        by_label: Intersection over union of each label, None for those that do not occur.
-        overlays: Examples.
-        curves: Name to (step, value).
-        config_yaml: The resolved config.
-
-    Returns:
-        ``path``.
+        path: of the page.
+        title: heading.
+        metrics: as `evaluation.segmentation.LabelCounts.metrics` names them.
+        by_label: intersection over union of each label, None for those that do not occur.
+        overlays: examples.
+        curves: name to (step, value).
+        config_yaml: the resolved config.
     """
     body = _figures(metrics) + _labels(by_label) + _examples(overlays) + training_section(curves or {})
-    if config_yaml:
-        body += (
-            f"<section><h2>Config</h2><details><summary>the resolved config</summary><pre>{escape(config_yaml)}</pre>"
-            "</details></section>"
-        )
-    return write_page(path, document(title, body, STYLE))
+    return write_page(path, document(title, body, STYLE, config_yaml=config_yaml))
 
 
 def _figures(metrics: dict[str, float]) -> str:

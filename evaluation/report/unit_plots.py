@@ -1,4 +1,4 @@
-"""Figures of discrete units: transcripts stacked above a spectrogram, and how well codes find words.
+"""Figures of discrete units: transcripts stacked above a spectrogram, and the words that codes find.
 
 After the figures of wnhsu/ResDAVEnet-VQ (``steps/plot.py``, ``run_evaluations.ipynb``). Figures are matplotlib's, made
 without a display; :func:`save` writes them as PNG and SVG.
@@ -27,15 +27,10 @@ DPI = 150
 
 
 class Tier(NamedTuple):
-    """One transcript of an utterance.
+    """One transcript of an utterance."""
 
-    Attributes:
-        name: shown beside it, such as ``words`` or ``quant2``.
-        segments: (start, end, label) in seconds, in order; labels are words, phones or codes.
-    """
-
-    name: str
-    segments: Sequence[tuple[float, float, str | int]]
+    name: str  # shown beside it, such as ``words`` or ``quant2``
+    segments: Sequence[tuple[float, float, str | int]]  # (start, end, word, phone or code) in seconds, in order
 
 
 def transcripts(
@@ -50,14 +45,11 @@ def transcripts(
 
     Args:
         waveform: (N,) float.
-        sample_rate: in Hz.
+        sample_rate: Hz.
         tiers: transcripts; a label that has no room is left out, its borders stay.
         start: of the part, in seconds.
         end: of the part, in seconds; the utterance's end when None.
         width: of the figure, in inches.
-
-    Returns:
-        The figure.
 
     Raises:
         UserError: the part has no length, or lies outside the utterance.
@@ -122,13 +114,8 @@ def precision_recall(
 ) -> Figure:
     """Scatter precision against recall of the words that codes find best, several models or layers in one figure.
 
-    Args:
-        models: by name, for each word the (F1, precision, recall) of its best code.
-        top: words of each, those of the highest F1.
-        axes: drawn into; a figure of its own when None.
-
-    Returns:
-        The figure.
+    ``models`` are by name, for each word the (F1, precision, recall) of its best code, of which the ``top`` of the
+    highest F1 are shown. The figure is its own where ``axes`` is None.
     """
     axes = Figure((5, 5), dpi=DPI, layout="constrained").subplots() if axes is None else axes
     for f1 in (0.2, 0.4, 0.6, 0.8):  # lines of equal F1, which say at a glance how good a point is
@@ -153,19 +140,14 @@ def precision_recall(
 def words_above(models: Mapping[str, Sequence[float]], axes: Axes | None = None) -> Figure:
     """Draw how many words have an F1 of at least a threshold, for every threshold, several models in one figure.
 
-    Args:
-        models: by name, the F1 of each word's best code.
-        axes: drawn into; a figure of its own when None.
-
-    Returns:
-        The figure.
+    ``models`` are by name, the F1 of each word's best code. The figure is its own where ``axes`` is None.
     """
     axes = Figure((5, 5), dpi=DPI, layout="constrained").subplots() if axes is None else axes
     thresholds = np.linspace(0, 1, 201)
     for number, (name, scores) in enumerate(models.items()):
         ordered = np.sort(np.asarray(scores, dtype=float))
         counts = len(ordered) - np.searchsorted(ordered, thresholds, side="left")
-        shown = np.where(counts > 0, counts, np.nan)  # zero has no place on a logarithmic axis
+        shown = np.where(counts > 0, counts, np.nan)  # a logarithmic axis has no zero
         line = LINES[number // len(COLOURS) % len(LINES)]
         axes.step(thresholds, shown, line, where="post", label=name, color=COLOURS[number % len(COLOURS)])
     axes.set(xlim=(0, 1), yscale="log", xlabel="F1 at least", ylabel="words", title="Words above an F1")
@@ -175,15 +157,7 @@ def words_above(models: Mapping[str, Sequence[float]], axes: Axes | None = None)
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure as PNG and SVG; the same figure gives the same files.
-
-    Args:
-        figure: any.
-        stem: path without an ending; its folder is made.
-
-    Returns:
-        The two files.
-    """
+    """Write a figure as PNG and SVG, ``stem`` with either ending; the same figure gives the same files."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
     with matplotlib.rc_context({"svg.hashsalt": "drawl", "svg.fonttype": "none"}):

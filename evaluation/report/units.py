@@ -1,4 +1,4 @@
-"""Sections of a report about discrete units: utterances with their transcripts, and what each code stands for."""
+"""Sections of a report about discrete units: utterances with their transcripts, and the words of each code."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,51 +16,28 @@ WORDS = 5  # shown of a code
 
 @dataclass
 class ShownUtterance:
-    """An utterance with a figure of its transcripts.
+    """An utterance with a figure of its transcripts."""
 
-    Attributes:
-        name: of the utterance.
-        text: what is said, "" when unknown.
-        waveform: (N,) float in -1..1.
-        sample_rate: Hz.
-        figures: SVG files, each with what it shows.
-    """
-
-    name: str
-    text: str
-    waveform: np.ndarray
-    sample_rate: int
-    figures: list[tuple[str, Path]]
+    name: str  # of the utterance
+    text: str  # spoken in it, "" when unknown
+    waveform: np.ndarray  # (N,) float in -1..1
+    sample_rate: int  # hz
+    figures: list[tuple[str, Path]]  # SVG files, each with its caption
 
 
 @dataclass
 class CodeCard:
-    """A code.
-
-    Attributes:
-        layer: whose code it is.
-        code: its number.
-        frames: that have it.
-        words: what it detects, the best first.
-        snippets: stretches of speech that it covers.
-    """
+    """A code."""
 
     layer: str
-    code: int
-    frames: int
-    words: list[Detector]
-    snippets: list[Snippet] = field(default_factory=list)
+    code: int  # number
+    frames: int  # that have it
+    words: list[Detector]  # that it detects, the best first
+    snippets: list[Snippet] = field(default_factory=list)  # stretches of speech that it covers
 
 
 def utterances_section(shown: Sequence[ShownUtterance]) -> str:
-    """Show utterances, each with its sound and figures.
-
-    Args:
-        shown: in this order.
-
-    Returns:
-        HTML.
-    """
+    """Return HTML of utterances, each with its sound and figures."""
     return "".join(
         f'<article class="choice"><p class="meta">{escape(one.name)}</p>'
         f'<p class="caption" dir="auto">{escape(one.text) or "<em>text unknown</em>"}</p>'
@@ -70,25 +47,14 @@ def utterances_section(shown: Sequence[ShownUtterance]) -> str:
 
 
 def figures_section(figures: Sequence[tuple[str, Path]]) -> str:
-    """Show figures side by side where there is room.
-
-    Args:
-        figures: SVG files, each with what it shows.
-
-    Returns:
-        HTML.
-    """
+    """Return HTML of SVG figures with captions, side by side where there is room."""
     return f'<div class="figures">{_figures(figures)}</div>'
 
 
 def codes_section(cards: Sequence[CodeCard]) -> str:
-    """Show codes: the words that each detects, and stretches of speech that it covers.
+    """Return HTML of codes: the words that each detects, and stretches of speech that it covers.
 
-    Args:
-        cards: in this order.
-
-    Returns:
-        HTML; nothing without any.
+    Nothing without any.
     """
     return f'<div class="clusters">{"".join(map(_card, cards))}</div>' if cards else ""
 

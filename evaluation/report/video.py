@@ -33,14 +33,9 @@ class VideoError(UserError, ValueError):
 
 
 def strongest_cells(matchmap: np.ndarray, share: float = SHARE) -> np.ndarray:
-    """Find the strongest cells that together hold a share of the matchmap.
+    """Return the strongest cells that together hold a share of the sum of a matchmap, (h, w, t) bool.
 
-    Args:
-        matchmap: (h, w, t); values below 0 count as 0.
-        share: of the sum.
-
-    Returns:
-        (h, w, t) bool; at least the strongest cell, and none where nothing is above 0.
+    Values below 0 count as 0; it is at least the strongest cell, and none where nothing is above 0.
     """
     values = np.maximum(matchmap, 0)
     order = np.sort(values, axis=None)[::-1]
@@ -54,20 +49,19 @@ def strongest_cells(matchmap: np.ndarray, share: float = SHARE) -> np.ndarray:
 def frames(
     image: np.ndarray, matchmap: np.ndarray, step: float, seconds: float, share: float = SHARE
 ) -> list[np.ndarray]:
-    """Colour an image by its matchmap, frame by frame.
+    """Colour an image by its matchmap: frames of 25 a second, (H', W', 3) uint8 with even height and width.
+
+    Small images are enlarged.
 
     Args:
         image: (H, W, 3) uint8.
         matchmap: (h, w, t).
-        step: what one of the t frames covers, seconds.
+        step: length of one of the t frames, seconds.
         seconds: length of the video; the matchmap's last frame stays where it is longer.
         share: of the matchmap's sum that the coloured cells hold.
 
-    Returns:
-        Frames of 25 a second, (H', W', 3) uint8 with even height and width; small images are enlarged.
-
     Raises:
-        VideoError: The matchmap has no frame or a length is not positive.
+        VideoError: the matchmap has no frame or a length is not positive.
     """
     if matchmap.ndim != 3 or 0 in matchmap.shape or not min(step, seconds) > 0:
         raise VideoError(
@@ -75,21 +69,21 @@ def frames(
         )
     enlarged_image = even(enlarged(image))
     kept = strongest_cells(matchmap, share)
-    level = np.where(kept, np.maximum(matchmap, 0), 0)
-    level = level / max(float(level.max()), 1e-9)
+    strength = np.where(kept, np.maximum(matchmap, 0), 0)
+    strength = strength / max(float(strength.max()), 1e-9)
     shown: dict[int, np.ndarray] = {}
     result = []
     for number in range(max(1, round(seconds * FPS))):
         step_number = min(int(number / FPS / step), matchmap.shape[2] - 1)
         if step_number not in shown:
-            shown[step_number] = _coloured(enlarged_image, level[:, :, step_number], kept[:, :, step_number])
+            shown[step_number] = _coloured(enlarged_image, strength[:, :, step_number], kept[:, :, step_number])
         result.append(shown[step_number])
     return result
 
 
-def _coloured(enlarged_image: np.ndarray, level: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def _coloured(enlarged_image: np.ndarray, strength: np.ndarray, kept: np.ndarray) -> np.ndarray:
     size = (enlarged_image.shape[1], enlarged_image.shape[0])
-    value, share = (_resized(cells, size) for cells in (level, kept))
+    value, share = (_resized(cells, size) for cells in (strength, kept))
     stops = [stop for stop, _ in JET]
     colour = np.stack([np.interp(value, stops, [rgb[i] for _, rgb in JET]) for i in range(3)], axis=-1)
     weight = (OPACITY * np.clip(share, 0, 1))[..., None]
@@ -113,19 +107,16 @@ def even(image: np.ndarray) -> np.ndarray:
 
 
 def write_video(path: Path, images: list[np.ndarray], waveform: np.ndarray, sample_rate: int) -> Path:
-    """Write frames and sound to an mp4 that starts and ends with both.
+    """Write frames (H, W, 3) uint8 and sound to an mp4 that starts and ends with both; returns ``path``.
 
     Args:
         path: the ``.mp4`` file; its folder is made.
-        images: frames of 25 a second, (H, W, 3) uint8 with even height and width.
+        images: frames of 25 a second with even height and width.
         waveform: (n,) float in [-1, 1]; padded with silence or cut to the length of the frames.
         sample_rate: Hz.
 
-    Returns:
-        ``path``.
-
     Raises:
-        VideoError: There is no frame, height or width is odd, or ffmpeg fails.
+        VideoError: there is no frame, height or width is odd, or ffmpeg fails.
     """
     if not images or any(size % 2 for size in images[0].shape[:2]):
         found = images[0].shape if images else "no frame"

@@ -1,9 +1,10 @@
 """A retrieval as files: one row per query and direction, and the metrics."""
 
 import csv
+import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from common.files import write_whole, written_whole
@@ -13,6 +14,13 @@ from evaluation.retrieval.recall import Retrieval, recall_metrics
 def rounded(value: float, digits: int = 6) -> float:
     """Return a metric as readers want it: with so many significant ``digits``; a whole ``value`` stays as it is."""
     return value if not math.isfinite(value) or value == int(value) else float(f"{value:.{digits}g}")
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence]) -> str:
+    """Return rows as CSV below a header, with plain line ends."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
 
 
 def query_rows(

@@ -1,12 +1,10 @@
 """Tables of word detection as text, CSV and LaTeX: the best code of each word, and the words of each code."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from common.files import write_whole
-from evaluation.retrieval.tables import rounded
+from evaluation.retrieval.tables import csv_text, rounded
 from evaluation.word_detection.detect import Detector, WordDetection
 
 HEADER = ("rank", "word", "code", "f1", "precision", "recall", "count", "spoken")
@@ -48,13 +46,13 @@ def as_text(rows: Sequence[Row], most: int | None = None) -> str:
 
 def as_csv(rows: Sequence[Row]) -> str:
     """Return ``rows``, ranked detectors, as CSV, shares 0-1."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
-    for rank, one in rows:
-        shares = (rounded(share) for share in (one.f1, one.precision, one.recall))
-        writer.writerow((rank, one.word, one.code, *shares, one.count, one.spoken))
-    return text.getvalue()
+    return csv_text(
+        HEADER,
+        (
+            (rank, one.word, one.code, *map(rounded, (one.f1, one.precision, one.recall)), one.count, one.spoken)
+            for rank, one in rows
+        ),
+    )
 
 
 def as_latex(rows: Sequence[Row], most: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""One query of the report as HTML: image, sound, caption, match map, what was retrieved."""
+"""One query of the report as HTML: image, sound, caption, match map, retrieved items."""
 
 from html import escape
 from itertools import pairwise
@@ -12,20 +12,11 @@ from evaluation.report.parts.plots import number, similarity_curve
 
 TIME_SPANS = 6
 STAGE, THUMBNAIL, SPAN_EDGE = 288, 96, 132  # longest edges in pixels
-SHOWN = 5  # answers; further ones are folded
+SHOWN = 5  # retrieved items; further ones are folded
 
 
 def card(query: Query, total: int | None, with_sound: bool = True) -> str:
-    """One query.
-
-    Args:
-        query: what to show.
-        total: how many candidates there were, or None when unknown.
-        with_sound: False leaves the sound out, which is most of the bytes.
-
-    Returns:
-        HTML of one article.
-    """
+    """Return HTML of one query, of ``total`` candidates, None when unknown; without sound it has far fewer bytes."""
     heat = normalised(query.matchmap)
     words = [word for word in query.words or [] if word[2].strip() and word[1] > word[0]]
     spoken = query.direction == "speech_to_image"
@@ -45,7 +36,7 @@ def card(query: Query, total: int | None, with_sound: bool = True) -> str:
 
 
 def _stage(query: Query, heat: np.ndarray) -> str:
-    """The image under a canvas on which the script draws the frame that belongs to the time."""
+    """Return the image under a canvas on which the script draws the frame that belongs to the time."""
     h, w, t = heat.shape
     height, width = query.image_u8.shape[:2]
     return (
@@ -57,12 +48,12 @@ def _stage(query: Query, heat: np.ndarray) -> str:
 
 
 def _player(query: Query, heat: np.ndarray, with_sound: bool) -> str:
-    """Play button, time slider and heat switch; the browser's own controls where scripts do not run."""
+    """Return play button, time slider and heat switch; the browser's own controls where scripts do not run."""
     sound, note = "", ""
     if query.waveform is not None and with_sound:
-        heard = query.waveform[: None if query.whole_seconds is None else round(query.seconds * query.sample_rate)]
-        sound = f'<audio controls preload="auto" src="{flac(heard, query.sample_rate)}"></audio>'
-        if len(heard) > LONGEST_SECONDS * query.sample_rate:
+        spoken = query.waveform[: None if query.whole_seconds is None else round(query.seconds * query.sample_rate)]
+        sound = f'<audio controls preload="auto" src="{flac(spoken, query.sample_rate)}"></audio>'
+        if len(spoken) > LONGEST_SECONDS * query.sample_rate:
             note = f'<p class="note">sound cut after {LONGEST_SECONDS:.0f} s</p>'
     elif query.waveform is not None:
         note = '<p class="note">sound left out to keep this file small</p>'
@@ -85,7 +76,7 @@ def _legend() -> str:
 
 
 def _cut(query: Query) -> str:
-    """What the model did not hear of a caption, if anything."""
+    """Return a note on the end of a caption that the model was not given, if any."""
     if query.whole_seconds is None:
         return ""
     lost = " ".join(word for start, _, word in query.words or [] if start >= query.seconds)
@@ -98,7 +89,7 @@ def _cut(query: Query) -> str:
 
 
 def _timeline(query: Query, words: list[tuple[float, float, str]]) -> str:
-    """Similarity of the best region over time, with the words at their places; nothing where there is no time."""
+    """Return the similarity of the best region over time, with the words below it; nothing where there is no time."""
     if query.seconds is None:
         return ""
     seconds, best = query.seconds, normalised(query.matchmap, clip=0).max(axis=(0, 1))
@@ -123,25 +114,18 @@ def _timeline(query: Query, words: list[tuple[float, float, str]]) -> str:
 
 
 def _hidden(row: int | None, screen: str) -> str:
-    """The class of a label that has no room on a screen; the mark of its word in the curve still names it."""
+    """Return the class of a label that has no room on a screen; the mark of its word in the curve still names it."""
     return f"not-{screen} " if row is None else ""
 
 
 def time_spans(
     heat: np.ndarray, words: list[tuple[float, float, str]], seconds: float
 ) -> list[tuple[float, float, str, np.ndarray]]:
-    """Return up to six time spans of a caption in which the similarity is highest.
+    """Return up to six time spans of a caption of highest similarity: (start, end, label, mean map (h, w)).
 
-    With words these are the ones for which one region stands out most from the whole image (a word like "and" lights
-    everything alike), in spoken order; without, equal parts.
-
-    Args:
-        heat: (h, w, t), 0-1.
-        words: (start, end, word) in seconds, possibly none.
-        seconds: what the t frames cover, or t where words are counted in frames.
-
-    Returns:
-        (start, end, label, mean heat map (h, w)) of each frame.
+    With words, (start, end, word) in seconds, these are the ones for which one region stands out most from the whole
+    image (a word like "and" lights everything alike), in spoken order; without, equal parts. ``heat`` (h, w, t) is 0-1,
+    and ``seconds`` is the length of the t frames, or t where words are counted in frames.
     """
     t = heat.shape[2]
     spans = [(start, min(end, seconds), word) for start, end, word in words if start < seconds]
@@ -170,7 +154,7 @@ def _time_spans(query: Query, heat: np.ndarray, words: list[tuple[float, float, 
 
 
 def _answers(answers: list[Retrieved], spoken: bool) -> str:
-    """What was retrieved, best first: images for a caption, captions for an image."""
+    """Return the retrieved items, best first: images for a caption, captions for an image."""
     if not answers:
         return ""
     items = [

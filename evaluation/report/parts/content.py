@@ -1,4 +1,4 @@
-"""What an evaluation report is made of: plain data, filled in by a task, drawn by the other modules here."""
+"""The content of an evaluation report: plain data, filled in by a task, shown by the other modules here."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,53 +10,32 @@ Direction = Literal["image_to_speech", "speech_to_image"]
 
 @dataclass
 class Retrieved:
-    """One answer to a query.
+    """Show one retrieved item."""
 
-    Attributes:
-        image_u8: the answer's image, (H, W, 3) uint8, or None.
-        text: the answer's caption.
-        score: similarity to the query.
-        correct: whether it is the query's own match.
-    """
-
-    image_u8: np.ndarray | None
-    text: str
-    score: float
-    correct: bool
+    image_u8: np.ndarray | None  # (H, W, 3) uint8
+    text: str  # its caption
+    score: float  # similarity to the query
+    correct: bool  # it is the query's own match
 
 
 @dataclass
 class Query:
-    """One query, its true match and what was retrieved.
+    """Show one query, its true match and the retrieved items.
 
-    Attributes:
-        direction: what was given and what was looked for.
-        rank: 0-based rank of the true match.
-        text: the caption of the true pair.
-        image_u8: the image of the true pair, (H, W, 3) uint8.
-        waveform: the spoken caption, (n,) float in -1..1, or None when only features are at hand.
-        sample_rate: of the waveform, in Hz.
-        matchmap: similarity of every region and frame of the true pair, (h, w, t).
-        seconds: what the t frames cover, in seconds; None for a caption that is read, which has no time.
-        words: (start, end, word) in seconds, or in frames where there is no time; None without an alignment.
-        whole_seconds: length of the whole caption where the model heard only the first ``seconds`` of it, else None.
-        retrieved: the first answers, best first.
-
-    Raises:
-        ValueError: an array has another shape, or ``seconds`` is not above 0.
+    Raises ValueError where an array has another shape, or ``seconds`` is not above 0.
     """
 
-    direction: Direction
-    rank: int
-    text: str
-    image_u8: np.ndarray
-    waveform: np.ndarray | None
-    sample_rate: int
-    matchmap: np.ndarray
-    seconds: float | None
-    words: list[tuple[float, float, str]] | None
-    retrieved: list[Retrieved]
-    whole_seconds: float | None = None
+    direction: Direction  # from the given to the wanted
+    rank: int  # 0-based, of the true match
+    text: str  # the caption of the true pair
+    image_u8: np.ndarray  # of the true pair, (H, W, 3) uint8
+    waveform: np.ndarray | None  # the spoken caption, (n,) float in -1..1; None when only features are at hand
+    sample_rate: int  # hz
+    matchmap: np.ndarray  # similarity of every region and frame of the true pair, (h, w, t)
+    seconds: float | None  # length of the t frames; None for a written caption, which has no time
+    words: list[tuple[float, float, str]] | None  # (start, end, word) in seconds, or in frames where there is no time
+    retrieved: list[Retrieved]  # best first
+    whole_seconds: float | None = None  # length of the whole caption where the model got only its first ``seconds``
 
     def __post_init__(self) -> None:
         _check_image(self.image_u8, "Query.image_u8")
@@ -78,23 +57,12 @@ def _check_image(image: np.ndarray, name: str) -> None:
 
 @dataclass
 class Report:
-    """Everything on one page.
+    """Show everything on one page."""
 
-    Attributes:
-        title: heading of the page.
-        metrics: name -> value, as :func:`evaluation.retrieval.recall.recall_metrics` names them; others are listed as
-            well.
-        curves: name -> (step, value) in order.
-        queries: examples in both directions.
-        config_yaml: the resolved config.
-        info: when, command, commit, versions and the like, in the order they are shown.
-        sections: (heading, HTML) of further parts, made by functions of this package that escape what they show.
-    """
-
-    title: str
-    metrics: dict[str, float] = field(default_factory=dict)
-    curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    queries: list[Query] = field(default_factory=list)
-    config_yaml: str = ""
-    info: dict[str, str] = field(default_factory=dict)
-    sections: list[tuple[str, str]] = field(default_factory=list)
+    title: str  # heading of the page
+    metrics: dict[str, float] = field(default_factory=dict)  # as of `evaluation.retrieval.recall_metrics`, or others
+    curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)  # name -> (step, value) in order
+    queries: list[Query] = field(default_factory=list)  # in both directions
+    config_yaml: str = ""  # the resolved config
+    info: dict[str, str] = field(default_factory=dict)  # when, command, commit, versions and the like, in order
+    sections: list[tuple[str, str]] = field(default_factory=list)  # (heading, HTML) of further parts, escaped

@@ -12,13 +12,9 @@ X_LABEL = "optimisation step"
 
 
 def training_section(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Show the logged values of a run.
+    """Return HTML of the logged values of a run, (step, value) by names such as ``train/loss``.
 
-    Args:
-        curves: (step, value) by the name that the trainer logs, such as ``train/loss``.
-
-    Returns:
-        HTML; nothing without curves.
+    Nothing without curves.
     """
     if not curves:
         return ""
@@ -47,7 +43,7 @@ def training_section(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str
 
 
 def _line(title: str, points: Sequence[tuple[float, float]], percent: bool) -> str:
-    """A row of the table: name, value and step of the one finite point, if there is any."""
+    """Return a row of the table: name, value and step of the one finite point, if there is any."""
     cells = ("no finite value", "–")
     if points:
         ((step, value),) = points

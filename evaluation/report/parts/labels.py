@@ -1,4 +1,4 @@
-"""Words for people: names of training curves, and where the words of a caption stand under its time axis."""
+"""Labels for people: names of training curves, and positions of a caption's words under its time axis."""
 
 import re
 from collections.abc import Sequence
@@ -17,27 +17,17 @@ NAMES = {
 
 
 class CurveName(NamedTuple):
-    """What a logged value is called.
+    """Name a logged value."""
 
-    Attributes:
-        title: its name on the page.
-        percent: whether it is a share (0-1) that reads best in percent.
-        rank: whether it is a rank, which counts from 1.
-    """
-
-    title: str
-    percent: bool
-    rank: bool = False
+    title: str  # its name on the page
+    percent: bool  # it is a share (0-1) that reads best in percent
+    rank: bool = False  # it is a rank, which counts from 1
 
 
 def curve_name(logged: str) -> CurveName:
-    """Name a curve for people.
+    """Name a curve for people, given a logged name such as ``validation/recall@10`` or ``learning_rate/encoders``.
 
-    Args:
-        logged: as the trainer logs it, such as ``validation/recall@10`` or ``learning_rate/encoders``.
-
-    Returns:
-        Its name; one that follows none of the trainer's habits is kept as it is.
+    A name that follows none of the trainer's habits is kept as it is.
     """
     head, _, rest = logged.partition("/")
     percent = rest.startswith(("recall@", "chance_recall@", "A_r", "I_r")) or rest.endswith("_fraction")
@@ -62,27 +52,17 @@ def _spaced(name: str) -> str:
 
 
 class Position(NamedTuple):
-    """Where a label stands.
+    """Place a label."""
 
-    Attributes:
-        left: its left edge in percent of the axis.
-        row: from 0; None where it finds no room.
-    """
-
-    left: float
-    row: int | None
+    left: float  # its left edge in percent of the axis
+    row: int | None  # from 0; None where it finds no room
 
 
 def rows_of_words(words: Sequence[tuple[float, float, str]], seconds: float, width: float) -> list[Position]:
     """Spread the words of a caption over a few rows below the time axis, so that none overlaps or leaves the axis.
 
-    Args:
-        words: (start, end, word) in seconds, in spoken order.
-        seconds: length of the time axis.
-        width: of the time axis in pixels.
-
-    Returns:
-        A place for each word, centred below its time as far as the edges allow.
+    Each of the words, (start, end, word) in spoken order, is centred below its time as far as the edges allow;
+    ``seconds`` is the length of the axis and ``width`` its pixels.
     """
     free = [0.0] * ROWS
     positions = []

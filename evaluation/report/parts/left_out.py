@@ -1,4 +1,4 @@
-"""What a run with ``data.on_error=skip`` left out: numbers of metrics.json, and the words for people."""
+"""Samples that a run with ``data.on_error=skip`` left out: numbers of metrics.json, and a text for people."""
 
 from collections.abc import Mapping
 
@@ -10,11 +10,8 @@ LEFT_OUT, LISTED = "left_out_", "samples_"
 def left_out_metrics(left_out: Mapping[str, tuple[int, int]]) -> dict[str, float]:
     """Return the entries of ``metrics.json`` that say how many samples could not be used.
 
-    Args:
-        left_out: split -> samples left out, and samples of the split with them.
-
-    Returns:
-        ``left_out_SPLIT`` and ``samples_SPLIT`` of each split that lacks any; nothing where none does.
+    ``left_out`` is split -> samples left out, and samples of the split with them; the entries ``left_out_SPLIT`` and
+    ``samples_SPLIT`` are of each split that lacks any.
     """
     return {
         name: float(value)
@@ -31,13 +28,9 @@ def left_out_names(metrics: Mapping[str, float]) -> list[str]:
 
 
 def left_out_text(metrics: Mapping[str, float]) -> str:
-    """Say what was left out.
+    """Return the entries of :func:`left_out_metrics` among ``metrics`` as text, "" where nothing was left out.
 
-    Args:
-        metrics: with the entries of :func:`left_out_metrics`, and any others.
-
-    Returns:
-        Such as ``7 of 30 training samples and 1 of 4 test samples``; "" where nothing was left out.
+    It is such as ``7 of 30 training samples and 1 of 4 test samples``.
     """
     names = left_out_names(metrics)
     return " and ".join(

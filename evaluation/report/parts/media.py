@@ -21,15 +21,7 @@ def data_uri(kind: str, content: bytes) -> str:
 
 
 def jpeg(image_u8: np.ndarray, edge: int) -> str:
-    """An image as JPEG.
-
-    Args:
-        image_u8: (H, W, 3) uint8.
-        edge: longest edge in pixels; larger images are made smaller.
-
-    Returns:
-        Data URI.
-    """
+    """Return an image (H, W, 3) uint8 as data URI of a JPEG, made smaller where it exceeds ``edge`` pixels."""
     image = Image.fromarray(image_u8)
     image.thumbnail((edge, edge), Image.Resampling.LANCZOS)
     out = io.BytesIO()
@@ -38,14 +30,9 @@ def jpeg(image_u8: np.ndarray, edge: int) -> str:
 
 
 def flac(waveform: np.ndarray, sample_rate: int) -> str:
-    """Sound as 16-bit FLAC, which browsers play and which keeps time exactly; at most 20 seconds.
+    """Return sound (n,) float, -1..1, as data URI of 16-bit FLAC, which browsers play and which keeps time exactly.
 
-    Args:
-        waveform: (n,) float, -1..1; louder sound is scaled down.
-        sample_rate: in Hz.
-
-    Returns:
-        Data URI.
+    It has at most 20 seconds; louder sound is scaled down. ``sample_rate`` is in Hz.
     """
     samples = np.nan_to_num(waveform[: int(LONGEST_SECONDS * sample_rate)].astype(np.float32))
     samples = samples / max(1.0, float(np.abs(samples).max(initial=0.0)))
@@ -55,17 +42,10 @@ def flac(waveform: np.ndarray, sample_rate: int) -> str:
 
 
 def normalised(matchmap: np.ndarray, clip: float = 0.2) -> np.ndarray:
-    """A match map scaled to 0-1 over all regions and frames, few enough frames for a page.
+    """Scale a match map (h, w, t) to 0-1 over all regions and frames, (h, w, t') float32 of at most 160 frames.
 
-    The lowest percent is clipped, and a little at the top, so that one extreme cell does not hide the rest; NaN counts
-    as the lowest value, and a constant map gives zeros.
-
-    Args:
-        matchmap: (h, w, t).
-        clip: percent of the cells that count as the highest.
-
-    Returns:
-        (h, w, t') float32 with t' at most 160, by averaging neighbours.
+    Neighbouring frames are averaged. The lowest percent is clipped, and ``clip`` percent at the top, so that one
+    extreme cell does not hide the rest; NaN counts as the lowest value, and a constant map gives zeros.
     """
     values = np.asarray(matchmap, np.float32)
     if values.shape[2] > MOST_FRAMES:
@@ -80,14 +60,7 @@ def normalised(matchmap: np.ndarray, clip: float = 0.2) -> np.ndarray:
 
 
 def sprite(heat: np.ndarray) -> str:
-    """All frames of a heat map side by side as one 8-bit grey PNG.
-
-    Args:
-        heat: (h, w, t), 0-1.
-
-    Returns:
-        Data URI of an image of (h, t * w) pixels.
-    """
+    """Return the frames of a heat map (h, w, t), 0-1, side by side as data URI of an 8-bit grey PNG, (h, t * w)."""
     h, w, t = heat.shape
     pixels = (heat.transpose(0, 2, 1).reshape(h, t * w) * 255).round().astype(np.uint8)
     out = io.BytesIO()
@@ -96,29 +69,23 @@ def sprite(heat: np.ndarray) -> str:
 
 
 def overlay(image_u8: np.ndarray, heat: np.ndarray, edge: int) -> np.ndarray:
-    """A heat map drawn over an image: what does not respond is darker, a line runs around what does.
+    """Draw a heat map (h, w), 0-1, over an image: the rest is darker, a line runs around the responding region.
 
-    Args:
-        image_u8: (H, W, 3) uint8.
-        heat: (h, w), 0-1.
-        edge: longest height and width of the result in pixels.
-
-    Returns:
-        (H', W', 3) uint8.
+    The image (H, W, 3) uint8 is made smaller where it exceeds ``edge`` pixels.
     """
     image = Image.fromarray(image_u8)
     image.thumbnail((edge, edge), Image.Resampling.LANCZOS)
     values = Image.fromarray((heat * 255).round().astype(np.uint8)).resize(image.size, Image.Resampling.BILINEAR)
-    level = np.asarray(values, np.float32) / 255
-    shade = np.interp(level, *zip(*SHADE, strict=True))[..., None]
-    drawn = (np.asarray(image) * (1 - shade)).round().astype(np.uint8)
-    inside = level >= LINE
-    drawn[_edge(inside)], drawn[_edge(~inside)] = 255, 0  # a white line with a dark one around it, on any colour
-    return drawn
+    similarity = np.asarray(values, np.float32) / 255
+    shade = np.interp(similarity, *zip(*SHADE, strict=True))[..., None]
+    shaded = (np.asarray(image) * (1 - shade)).round().astype(np.uint8)
+    inside = similarity >= LINE
+    shaded[outline(inside)], shaded[outline(~inside)] = 255, 0  # a white line with a dark one around it, on any colour
+    return shaded
 
 
-def _edge(region: np.ndarray) -> np.ndarray:
-    """The pixels (h, w) of a region that touch a pixel outside it."""
+def outline(region: np.ndarray) -> np.ndarray:
+    """Return the pixels (h, w) bool of a region that touch a pixel outside it; the image's border is no outline."""
     padded = np.pad(region, 1, mode="edge")
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return region & ~inner

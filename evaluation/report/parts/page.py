@@ -10,19 +10,19 @@ from common.files import write_whole
 PARTS = Path(__file__).parent
 
 
-def document(title: str, body: str, style: str = "", script: str = "", details: str = "", attributes: str = "") -> str:
-    """A whole HTML page in the style of the reports; only its own script may run, and nothing may be fetched.
+def document(
+    title: str,
+    body: str,
+    style: str = "",
+    script: str = "",
+    details: str = "",
+    attributes: str = "",
+    config_yaml: str = "",
+) -> str:
+    """Return a whole HTML page in the style of the reports; only its own script may run, and nothing may be fetched.
 
-    Args:
-        title: Plain text.
-        body: HTML of what is inside ``main``.
-        style: Further style rules.
-        script: The only script that may run.
-        details: HTML below the title.
-        attributes: Of ``body``, as HTML; the script finds its settings there.
-
-    Returns:
-        The page.
+    ``body`` is the HTML inside ``main``, before the config; ``style`` has further rules, ``details`` are HTML below the
+    title, and ``attributes`` are those of ``body``, where the script finds its settings.
     """
     shared = (PARTS / "report.css").read_text(encoding="utf-8")
     policy = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
@@ -31,6 +31,11 @@ def document(title: str, body: str, style: str = "", script: str = "", details: 
         policy += f"; script-src 'sha256-{digest}'"
     ending = f"<script>{script}</script>\n" if script else ""
     attributes = f" {attributes}" if attributes else ""
+    if config_yaml:
+        body += (
+            "<section><h2>Config</h2><details><summary>the resolved config</summary>"
+            f"<pre>{escape(config_yaml)}</pre></details></section>"
+        )
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -42,14 +47,6 @@ def document(title: str, body: str, style: str = "", script: str = "", details: 
 
 
 def write_page(path: Path, page: str) -> Path:
-    """Write a page, so that a reader never sees half of it; makes the folder.
-
-    Args:
-        path: the file.
-        page: its HTML, written as UTF-8.
-
-    Returns:
-        ``path``.
-    """
+    """Write a page, so that a reader never sees half of it; makes the folder and returns ``path``."""
     write_whole(path, page.encode())
     return path

@@ -24,14 +24,7 @@ def number(value: float) -> str:
 
 
 def ticks(low: float, high: float, count: int = 4, whole: bool = False) -> list[float]:
-    """Return round numbers from ``low`` to ``high``, about ``count`` of them.
-
-    Args:
-        low: start of an axis.
-        high: its end, above ``low``.
-        count: how many are wanted; a few more or less come.
-        whole: whether only whole numbers are wanted.
-    """
+    """Return about ``count`` round numbers from ``low`` to ``high``, above it; only whole numbers where ``whole``."""
     raw = (high - low) / count
     if whole:
         raw = max(1.0, raw)
@@ -57,17 +50,14 @@ def line_chart(
     percent: bool = False,
     rank: bool = False,
 ) -> str:
-    """One curve with axes.
+    """Return HTML of one curve with axes, or of a note when there is nothing to draw.
 
     Args:
-        name: what the values are; also the accessible name.
+        name: of the values; also the accessible name.
         points: (step, value); values that are not finite are left out.
-        x_label: what the steps are.
+        x_label: of the steps.
         percent: whether the values are shares, shown in percent; no axis ends beyond 100 %.
         rank: whether they are ranks from 1 on, whose axis has whole numbers.
-
-    Returns:
-        HTML of a figure, or of a note when there is nothing to draw.
     """
     kept = thinned([(x, 100 * y) for x, y in points] if percent else points)
     title, unit = escape(name), " %" if percent else ""
@@ -112,14 +102,14 @@ def line_chart(
 
 
 def _span(low: float, high: float) -> tuple[float, float]:
-    """A range that is never empty."""
+    """Return a range that is never empty."""
     if high - low > 1e-12 * max(1.0, abs(high)):
         return low, high
     return low - max(abs(low) * 0.05, 0.5), high + max(abs(high) * 0.05, 0.5)
 
 
 def _value_span(values: Sequence[float], percent: bool, rank: bool) -> tuple[float, float]:
-    """The range of the values' axis: from 0 where that is near, for ranks from one whole number to another."""
+    """Return the range of the values' axis: from 0 where that is near, for ranks from one whole number to another."""
     low, high = min(values), max(values)
     if rank:
         low = 1.0 if 1 <= low < 0.6 * high else math.floor(low)
@@ -133,15 +123,9 @@ def _value_span(values: Sequence[float], percent: bool, rank: bool) -> tuple[flo
 
 
 def similarity_curve(values: np.ndarray, words: Sequence[tuple[float, float, str]], seconds: float) -> str:
-    """How well the best region responds to each frame, as a filled curve that stretches with its box.
+    """Draw the similarity (t,), 0-1, of the best region at each frame as a filled curve that stretches with its box.
 
-    Args:
-        values: (t,), 0-1.
-        words: (start, end, word) in seconds; each gets a band.
-        seconds: length of the time axis.
-
-    Returns:
-        SVG with a view box of 1000 by 100, to be stretched.
+    Each of the words, (start, end, word) in seconds, gets a band. The SVG has a view box of 1000 by 100.
     """
     t = len(values)
     at = (np.arange(t) + 0.5) / t * 1000

@@ -14,47 +14,30 @@ FURTHER = 12  # metrics besides those of retrieval that are not folded
 
 
 class Row(NamedTuple):
-    """One line of the retrieval table; None where there is no value.
+    """Show one line of the retrieval table; None where there is no value.
 
-    Attributes:
-        name: what is measured; recalls are shares (0-1), the others ranks.
-        image: of images looked for, given captions.
-        speech: of captions looked for, given images.
-        both: the mean of both directions.
-        chance: what guessing reaches, mean of both directions.
-        chances: what it reaches looking for images, and looking for captions.
+    Recalls are shares (0-1), the others ranks.
     """
 
     name: str
-    image: float | None
-    speech: float | None
-    both: float | None
-    chance: float | None
-    chances: tuple[float | None, float | None] = (None, None)
+    image: float | None  # of images looked for, given captions
+    speech: float | None  # of captions looked for, given images
+    both: float | None  # the mean of both directions
+    chance: float | None  # reached by guessing, mean of both directions
+    chances: tuple[float | None, float | None] = (None, None)  # the same looking for images, and looking for captions
 
     def show(self, value: float | None) -> str:
-        """A value in this line's unit.
-
-        Args:
-            value: the number, None where there is none.
-
-        Returns:
-            Text for the table.
-        """
+        """Return a value as text in this line's unit."""
         if value is None:
             return "–"
         return _percent(value) if self.name.startswith("recall") else number(value)
 
 
 def metrics_table(metrics: dict[str, float]) -> str:
-    """Metrics as plain text: recall and median rank of both directions beside chance, then everything else.
+    """Return metrics as lines for the terminal: recall and median rank of both directions beside chance, then the rest.
 
-    Args:
-        metrics: ``A_r<k>`` (caption found for an image), ``I_r<k>`` (image found for a caption), ``median_rank_A``,
-            ``median_rank_I``, ``n``, ``n_captions``, all optional, and any others.
-
-    Returns:
-        Lines for the terminal.
+    Names are ``A_r<k>`` (caption found for an image), ``I_r<k>`` (image found for a caption), ``median_rank_A``,
+    ``median_rank_I``, ``n``, ``n_captions``, all optional, and any others.
     """
     rows, rest = _rows(metrics)
     lines = []
@@ -73,7 +56,7 @@ def metrics_table(metrics: dict[str, float]) -> str:
 
 
 def _rows(metrics: dict[str, float]) -> tuple[list[Row], dict[str, float]]:
-    """Rows of the retrieval table, and the metrics that are in no row and are no counts of what was left out."""
+    """Return rows of the retrieval table, and the metrics that are in no row and are no counts of what was left out."""
     n = metrics.get("n")
     several = "n_captions" in metrics
     rows, used = [], set(left_out_names(metrics))
@@ -137,7 +120,7 @@ def metrics_html(metrics: dict[str, float]) -> str:
 
 
 def _cell(row: Row, value: float | None, chance: float | None) -> str:
-    """A value with a bar on which chance is marked, where it is a share."""
+    """Return a value with a bar on which chance is marked, where it is a share."""
     if value is None or not math.isfinite(value) or not row.name.startswith("recall"):
         return f"<td>{row.show(value)}</td>"
     times = f'<span class="times">{value / chance:.1f} × chance</span>' if chance else ""

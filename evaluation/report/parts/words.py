@@ -1,4 +1,4 @@
-"""The section of a report that tells which words the codes of a layer detect."""
+"""The section of a report on the words that the codes of a layer detect."""
 
 from collections.abc import Sequence
 from html import escape
@@ -12,17 +12,10 @@ HEADS = ("word", "code", "F1", "precision", "recall", "count")
 def words_section(
     found: WordDetection, layer: str, most: int = 40, nearest: int = 5, chance: WordDetection | None = None
 ) -> tuple[str, str]:
-    """Show the best words with their codes, and the codes with their nearest words.
+    """Return heading and HTML of the best words with their codes, and of the codes with their nearest words.
 
-    Args:
-        found: the measured pairs.
-        layer: whose codes they are.
-        most: words, and codes, that are shown.
-        nearest: words of each code at most.
-        chance: the same measured with codes of other utterances, reported beside it.
-
-    Returns:
-        Heading and HTML.
+    ``layer`` is whose codes they are, ``most`` the words, and codes, that are shown, ``nearest`` the words of each code
+    at most, and ``chance`` the same measured with codes of other utterances, reported beside it.
     """
     words = [one for _, one in word_rows(found)]
     html = f'<p class="lead">{escape(_summary(found) + _by_chance(chance))}</p>'
@@ -39,7 +32,7 @@ def words_section(
 
 
 def _summary(found: WordDetection) -> str:
-    """The numbers in one paragraph."""
+    """Return the numbers in one paragraph."""
     metrics, how = found.metrics(), found.how
     above = ", ".join(f"{metrics[f'words_f1@{t:g}']:.0f} with an F1 of at least {t:g}" for t in how.thresholds)
     best = (
@@ -57,7 +50,7 @@ def _summary(found: WordDetection) -> str:
 
 
 def _by_chance(chance: WordDetection | None) -> str:
-    """What codes of other utterances reach, as a sentence."""
+    """Return a sentence on the numbers that codes of other utterances reach."""
     if chance is None:
         return ""
     metrics, thresholds = chance.metrics(), chance.how.thresholds
@@ -75,7 +68,7 @@ def _message(one: Detector) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of plain texts."""
+    """Return a table of plain texts."""
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
