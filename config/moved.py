@@ -174,7 +174,6 @@ MOVED = {
     "tasks.synthetic_captions": "tasks.words_by_drawing.synthetic_captions",
     "tasks.synthetic_shards": "tasks.words_by_drawing.synthetic_shards",
     "tasks.trained_run": "tasks.speech_image.trained",
-    "tasks.training_pairs": "tasks.words_by_drawing.training_pairs",
     "tasks.units.abx": "tasks.resdavenet_vq.abx",
     "tasks.units.abx_items": "tasks.resdavenet_vq.abx_items",
     "tasks.units.dump": "tasks.resdavenet_vq.dump",

@@ -1,4 +1,4 @@
-"""The job that systems 1 and 2 share: images and their captions find each other. What configs name is offered here."""
+"""Find images by captions and captions by images, the job that systems 1 and 2 share. What configs name is here."""
 
 from tasks.speech_image.objective import Ranking
 from tasks.speech_image.task import SpeechImage

@@ -1,4 +1,4 @@
-"""Captions as a task takes them in: heard as log-mels, or read as the words of a vocabulary.
+"""Encode captions as a task takes them in: spoken as log-mels, or written as the words of a vocabulary.
 
 Shape letters: b captions of a batch, D embedding size, T frames or words, N samples.
 """
@@ -20,19 +20,12 @@ class Captions:
     """Encodes the captions of a batch with the one encoder that a task has for them.
 
     Args:
-        speech_encoder: (b, 40, T0), frames to :class:`models.speech_maps.SpeechMaps`; for captions that are heard.
-        text_encoder: made with the vocabulary's size, (b, L), words to SpeechMaps; for captions that are read.
+        speech_encoder: (b, 40, T0), frames to :class:`models.speech_maps.SpeechMaps`; for spoken captions.
+        text_encoder: made with the vocabulary's size, (b, L), words to SpeechMaps; for written captions.
         training: its captions make the vocabulary.
         target_length: frames to which log-mels made here are padded in training; None: as many as the waveforms make.
         evaluation_target_length: the same in evaluation.
         device: where the encoder runs.
-
-    Attributes:
-        spoken: whether captions are heard.
-        encoder: on the device.
-
-    Raises:
-        UserError: not exactly one of the encoders is given, or the captions to read hold no word.
     """
 
     def __init__(
@@ -54,14 +47,10 @@ class Captions:
         self.encoder = speech_encoder.to(device)
 
     def encode(self, batch: dict[str, Any], dataset: SpokenCaptions) -> SpeechMaps:
-        """Encode what is said in a batch, or written.
+        """Encode the captions of a batch drawn from ``dataset``, (b, D, T) on the device.
 
-        Args:
-            batch: to be heard ``mel`` (b, 40, T0) in dB or ``waveform`` (b, N) at 16 kHz; to be read ``index`` (b,).
-            dataset: what the batch was drawn from; holds the texts.
-
-        Returns:
-            Maps (b, D, T), on the device.
+        Spoken ones are ``mel`` (b, 40, T0) in dB or ``waveform`` (b, N) at 16 kHz; of written ones ``index`` (b,) gives
+        the rows.
         """
         if self.spoken:
             captions, lengths = self.mel(batch, dataset.train)
@@ -72,9 +61,7 @@ class Captions:
     def mel(self, batch: dict[str, Any], train: bool) -> tuple[Tensor, Tensor]:
         """Return the batch's log-mels (b, 40, T0) and frames (b,), computed here when it carries waveforms.
 
-        Args:
-            batch: with ``mel`` or ``waveform``, as a loader gives it.
-            train: whether it is of training's dataset, whose spectrograms may be padded to another length.
+        Those of training's dataset may be padded to another length.
         """
         if "mel" in batch:
             return batch["mel"].to(self.device, non_blocking=True), batch["nframes"].to(self.device, non_blocking=True)

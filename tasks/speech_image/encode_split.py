@@ -1,4 +1,4 @@
-"""Encodes a whole split over all ranks, for retrieval.
+"""Encode a whole split over all ranks, for retrieval.
 
 Shape letters: N rows of the split, b rows of a batch, D embedding size, T frames, H, W image map.
 """
@@ -39,18 +39,10 @@ class Encoded(NamedTuple):
 
 @torch.no_grad()
 def encode_all(loader: Loader, encode: Encode, limit: int | None = None) -> Encoded:
-    """Encode a split, each rank its share.
+    """Encode a split or its first ``limit`` batches, each rank its share: each row once, the same on every rank.
 
-    Args:
-        loader: an evaluation loader.
-        encode: from a batch of a dataset to image maps (b, D, H, W) and speech maps (b, D, T).
-        limit: number of batches; None for all.
-
-    Returns:
-        The maps of every rank's rows, the same on every rank, each row once; a rank may have none of its own.
-
-    Raises:
-        UserError: no row of the split can be used, or maps are not finite; names the row.
+    ``encode`` makes image maps (b, D, H, W) and speech maps (b, D, T) of a batch; a rank may have no rows. Where no row
+    can be used, or maps are not finite, a UserError names the row.
     """
     rows: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     pooling: int | None = None

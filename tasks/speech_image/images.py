@@ -1,4 +1,4 @@
-"""Where a speech-image task's images come from: an image source; here the one that reads files.
+"""Define where a speech-image task's images come from: an image source; here the one that reads files.
 
 Shape letters: b pairs of this rank, H0, W0 pixels.
 """
@@ -21,44 +21,19 @@ class ImageSource(Protocol):
     """Gives the images of a batch to the image encoder, to the report and to TensorBoard."""
 
     def check(self, data: SpeechImageData) -> None:
-        """Refuse data whose images cannot be had.
-
-        Args:
-            data: of the task.
-
-        Raises:
-            UserError: a dataset does not fit.
-        """
+        """Raise a UserError where a dataset's images cannot be had."""
 
     def prepared(self, batch: Batch) -> Batch:
-        """Return a training batch with what is made of it only once a step.
-
-        Args:
-            batch: as the loader gives it.
-        """
+        """Return a training batch with what is made of it only once a step."""
 
     def images(self, batch: Batch) -> Tensor:
-        """Return a batch's images on the device, (b, 3, H0, W0) normalised.
-
-        Args:
-            batch: as the loader gives it, or prepared.
-        """
+        """Return the images of a batch, prepared or not, on the device, (b, 3, H0, W0) normalised."""
 
     def image_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
-        """Return the image of one row as people see it, (H0, W0, 3) uint8.
-
-        Args:
-            dataset: what the row is of.
-            row: of the dataset.
-        """
+        """Return the image of one row of a dataset as people see it, (H0, W0, 3) uint8."""
 
     def image_ids(self, dataset: SpokenCaptions, rows: Sequence[int]) -> Tensor:
-        """Return numbers of some rows' images (n,) int64, equal for rows that show the same one.
-
-        Args:
-            dataset: what the rows are of.
-            rows: of the dataset.
-        """
+        """Return numbers of some rows' images (n,) int64, equal for rows that show the same one."""
 
     def shown(self, batch: Batch) -> dict[str, np.ndarray]:
         """Return what TensorBoard shows of a prepared ``batch``: images (H0, W0, 3) uint8 by name."""
@@ -68,24 +43,13 @@ class ImageSource(Protocol):
 
 
 class FileImages:
-    """Images that the datasets read from files.
-
-    Args:
-        device: where the encoders are.
-    """
+    """Images that the datasets read from files; ``device`` is where the encoders are."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
     def check(self, data: SpeechImageData) -> None:
-        """Refuse datasets that read no images.
-
-        Args:
-            data: of the task.
-
-        Raises:
-            UserError: a dataset has none.
-        """
+        """Refuse datasets that read no images."""
         for loader in (data.train_loader, *data.loaders.values()):
             if loader.dataset.image is None:
                 raise UserError("data: a dataset has image: null, but this task looks at images; give size and resize")

@@ -1,4 +1,4 @@
-"""What a speech-image task learns from a batch: an objective, here ranking losses on the similarity of all pairs.
+"""Learn from a batch of a speech-image task: an objective, here ranking losses on the similarity of all pairs.
 
 An objective is a part of the task, chosen in YAML (``objective: {type: ..., ...}``), and may bring networks or buffers
 of its own along (:class:`Companion`). Shape letters: B global batch, b batch of this rank, D embedding size, T frames,
@@ -29,23 +29,14 @@ RankingLoss = Annotated[Callable[..., Tensor], Deferred("similarity", "impostors
 
 
 class Losses(NamedTuple):
-    """Result of an objective.
-
-    Attributes:
-        parts: losses () by name; their sum is minimised.
-        notes: further numbers for the log, by name.
-    """
+    """Losses () by name, whose sum is minimised, and further numbers for the log."""
 
     parts: dict[str, Tensor]
     notes: dict[str, Tensor | float]
 
 
 class Companion(Protocol):
-    """State, work between epochs, images and report sections that an objective brings along.
-
-    Attributes:
-        modules: by name; checkpoints keep them beside the encoders.
-    """
+    """State (``modules``, which checkpoints keep), work between epochs, images and report sections of an objective."""
 
     modules: dict[str, nn.Module]
 
@@ -60,22 +51,14 @@ class Companion(Protocol):
 
 
 class Objective(Protocol):
-    """Computes the losses of a batch.
-
-    Attributes:
-        companion: what it brings along; None where it has no state.
-    """
+    """Computes the losses of a batch; its ``companion`` is what it brings along, None where it has no state."""
 
     companion: Companion | None
 
     def __call__(self, image: Tensor, speech: SpeechMaps, batch: Batch, step: Step) -> Losses:
-        """Return the losses of a batch.
+        """Return the losses of a batch and its maps (b, D, H, W) and (b, D, T).
 
-        Args:
-            image: (b, D, H, W) maps of this rank's images.
-            speech: maps of their captions (b, D, T).
-            batch: what they were made of.
-            step: its generator draws random numbers that are the same on every rank.
+        The step's generator draws random numbers that are the same on every rank.
         """
 
 
@@ -110,29 +93,14 @@ class Parts:
     dry_run: bool
 
     def scores(self, image: Tensor, speech: SpeechMaps, batch: Batch, similarity: Similarity | None = None) -> Tensor:
-        """Return the similarity of all images and captions of the global batch (B, B), the pairs on the diagonal.
+        """Return the similarity (B, B) of all images and captions of the global batch, the pairs on the diagonal.
 
-        Args:
-            image: (b, D, H, W) maps of this rank.
-            speech: maps of this rank's captions.
-            batch: what they were made of.
-            similarity: another one than the task's.
-
-        Returns:
-            (B, B); where they are left out, pairs that share an image have a score that no loss takes for an impostor.
+        Pairs that share an image have a score that no loss takes for an impostor, where they are left out.
         """
         return self.without_same_image((similarity or self.similarity).of_all_ranks(image, speech), batch)
 
     def without_same_image(self, scores: Tensor, batch: Batch) -> Tensor:
-        """Lower the scores of pairs that share an image, where those are left out.
-
-        Args:
-            scores: (B, B) of the global batch.
-            batch: this rank's part of it.
-
-        Returns:
-            (B, B).
-        """
+        """Lower the scores (B, B) of pairs that share an image, where those are left out."""
         if not self.leave_out:
             return scores
         ids = self.images.image_ids(self.data.train_loader.dataset, batch["index"].tolist())

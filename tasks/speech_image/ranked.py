@@ -1,4 +1,4 @@
-"""Ranks the images and captions of an encoded split, each image once however many captions it has.
+"""Rank the images and captions of an encoded split, each image once however many captions it has.
 
 Shape letters: N captions, M images, D embedding size, T frames, H, W image map.
 """
@@ -27,14 +27,7 @@ class Ranked(NamedTuple):
     image_of: Tensor
 
     def what(self, split: str) -> str:
-        """Say among what was searched.
-
-        Args:
-            split: its name, such as ``test``.
-
-        Returns:
-            Such as ``500 test pairs`` or ``100 test captions of 20 images``.
-        """
+        """Return what was searched, such as ``500 test pairs`` or ``100 test captions of 20 images``."""
         if len(self.images) == len(self.image_of):
             return f"{len(self.image_of)} {split} pairs"
         return f"{len(self.image_of)} {split} captions of {len(self.images)} images"
@@ -43,14 +36,7 @@ class Ranked(NamedTuple):
 def rank_split(encoded: Encoded, image_ids: Tensor, similarity: Similarity, device: torch.device) -> Ranked:
     """Rank every caption for every image and the other way round, in bounded memory.
 
-    Args:
-        encoded: the images and captions of a split.
-        image_ids: (N,) int64, equal for rows that show the same image.
-        similarity: how they are compared.
-        device: where that is computed.
-
-    Returns:
-        The ranks.
+    ``image_ids`` (N,) int64 are equal for rows that show the same image; ``device`` is where similarities are computed.
     """
     images, image_of = _different(image_ids)
     several = len(images) < len(image_ids)
@@ -65,13 +51,13 @@ def rank_split(encoded: Encoded, image_ids: Tensor, similarity: Similarity, devi
 
 
 def _product(images: Tensor, captions: Tensor, _nframes: None) -> Tensor:
-    """Dot products (i, s) of mean embeddings (i, D) and (s, D)."""
+    """Return dot products (i, s) of mean embeddings (i, D) and (s, D)."""
     with torch.autocast(images.device.type, enabled=False):
         return images @ captions.T
 
 
 def _different(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """The first row of each different id (M,), in order, and the number of each row's id among them (N,)."""
+    """Return the first row of each different id (M,), in order, and the number of each row's id among them (N,)."""
     _, inverse = torch.unique(ids, return_inverse=True)
     rows = torch.arange(len(ids))
     first = torch.full((int(inverse.max()) + 1,), len(ids)).scatter_reduce(0, inverse, rows, "amin")

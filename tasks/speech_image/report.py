@@ -1,4 +1,4 @@
-"""The retrieval report of a split: metrics, and the best and worst queries with what the model heard and saw."""
+"""Write the retrieval report of a split: metrics, and the best and worst queries with their captions and images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ from tasks.speech_image.ranked import Ranked
 Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
 ImageOfRow = Callable[[SpokenCaptions, int], np.ndarray]
 EXAMPLES = 4  # best and worst queries of each direction in the report
-ANSWERS = 5
+RESULTS = 5  # of each query
 CURVES = ("train/loss", "learning_rate/", "speed/samples_per_second", "validation/recall@", "validation/median_rank")
 FRAME_SECONDS, SAMPLE_RATE = 0.01, 16000
 
@@ -39,22 +39,10 @@ def write_retrieval_report(
     sections: Sequence[tuple[str, str]] = (),
     left_out: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, float]:
-    """Write ``queries.csv``, ``queries.json``, ``retrieval.json`` and ``report.html`` of a split.
+    """Write ``queries.csv``, ``queries.json``, ``retrieval.json`` and ``report.html`` of a split; return the metrics.
 
-    Args:
-        folder: the run.
-        context: its config and command.
-        dataset: the split, for images, sounds and texts.
-        encoded: its maps.
-        ranked: the rankings of them.
-        compare: the similarity, for the answers of single queries.
-        split: its name, for the title.
-        image_of_row: gives the image of a row of the dataset, (H, W, 3) uint8.
-        sections: heading and HTML of further parts of the report.
-        left_out: split -> samples that could not be used, and samples with them.
-
-    Returns:
-        The metrics, with how much was left out if anything was.
+    ``compare`` is the similarity, for the results of single queries; ``sections`` are heading and HTML of further
+    parts; ``left_out`` gives for each split the samples that could not be used, and the samples with them.
     """
     names = [dataset.record(int(row)).uttid for row in encoded.index]
     images = [names[first] for first in ranked.images.tolist()]
@@ -87,7 +75,7 @@ def _query(
     compare: Compare,
     image_of_row: ImageOfRow,
 ) -> Query:
-    """Collect one example: the true pair with its matchmap, and the first answers."""
+    """Collect one example: the true pair with its matchmap, and the first results."""
     spoken = direction == "speech_to_image"
     direction_ranks = ranked.retrieval.image if spoken else ranked.retrieval.speech
     match = int(direction_ranks.match[position])
@@ -95,12 +83,12 @@ def _query(
     first = int(ranked.images[image])  # row that shows the image
     frames = max(1, int(encoded.nframes[speech]))
     maps = matchmaps(encoded.image[first : first + 1], encoded.speech[speech : speech + 1, :, :frames])[0]
-    # Of the caption with the images, or of the image with the captions; and the row and the image of each answer.
+    # Of the caption with the images, or of the image with the captions; and the row and the image of each result.
     query = speech if spoken else first
-    answers, shown = (ranked.images, range(len(ranked.images))) if spoken else (None, ranked.image_of.tolist())
-    scores = _scores(encoded, query, spoken, compare, answers)
+    rows, shown = (ranked.images, range(len(ranked.images))) if spoken else (None, ranked.image_of.tolist())
+    scores = _scores(encoded, query, spoken, compare, rows)
     record = dataset.record(int(encoded.index[speech]))
-    heard = _heard if encoded.pooling is not None else _read
+    caption = _spoken_caption if encoded.pooling is not None else _written_caption
     return Query(
         direction=direction,
         rank=int(direction_ranks.rank[position]),
@@ -109,21 +97,21 @@ def _query(
         sample_rate=SAMPLE_RATE,
         matchmap=maps.numpy(),
         retrieved=[
-            _answer(
+            _result(
                 dataset,
-                int(encoded.index[found if answers is None else answers[found]]),
+                int(encoded.index[found if rows is None else rows[found]]),
                 float(scores[found]),
                 image_of_row,
                 correct=shown[found] == image,
             )
-            for found in np.argsort(-scores, kind="stable")[:ANSWERS].tolist()
+            for found in np.argsort(-scores, kind="stable")[:RESULTS].tolist()
         ],
-        **heard(dataset, int(encoded.index[speech]), frames, encoded.pooling),
+        **caption(dataset, int(encoded.index[speech]), frames, encoded.pooling),
     )
 
 
-def _heard(dataset: SpokenCaptions, row: int, frames: int, pooling: int) -> dict[str, Any]:
-    """Return what a query says about the time of a spoken caption, of which the model heard ``frames``."""
+def _spoken_caption(dataset: SpokenCaptions, row: int, frames: int, pooling: int) -> dict[str, Any]:
+    """Return what a query says about the time of a spoken caption, of which the model saw ``frames``."""
     waveform, words = dataset.waveform(row), dataset.record(row).alignment
     seconds = frames * pooling * FRAME_SECONDS
     whole = 0.0 if waveform is None else len(waveform) / SAMPLE_RATE
@@ -133,7 +121,7 @@ def _heard(dataset: SpokenCaptions, row: int, frames: int, pooling: int) -> dict
     return {"waveform": waveform, "seconds": seconds, "words": words, "whole_seconds": whole if cut else None}
 
 
-def _read(dataset: SpokenCaptions, row: int, frames: int, _pooling: None) -> dict[str, Any]:
+def _written_caption(dataset: SpokenCaptions, row: int, frames: int, _pooling: None) -> dict[str, Any]:
     """Return the words of a written caption, which has no time: each is one frame."""
     words = split_words(dataset.record(row).text or "")[:frames]
     return {
@@ -144,17 +132,17 @@ def _read(dataset: SpokenCaptions, row: int, frames: int, _pooling: None) -> dic
 
 
 def _scores(
-    encoded: Encoded, row: int, spoken: bool, compare: Compare, answers: Tensor | None, chunk: int = 256
+    encoded: Encoded, row: int, spoken: bool, compare: Compare, rows: Tensor | None, chunk: int = 256
 ) -> np.ndarray:
-    """Return the similarities (A,) of one query with its answers, all rows or some."""
+    """Return the similarities of one query with all rows, or some."""
     one = slice(row, row + 1)
     parts = []
-    for some in (torch.arange(len(encoded.index)) if answers is None else answers).split(chunk):
+    for some in (torch.arange(len(encoded.index)) if rows is None else rows).split(chunk):
         image, speech = (some, one) if spoken else (one, some)
         parts.append(compare(encoded.image[image], encoded.speech[speech], encoded.nframes[speech]).flatten())
     return torch.cat(parts).numpy()
 
 
-def _answer(dataset: SpokenCaptions, row: int, score: float, image_of_row: ImageOfRow, correct: bool) -> Retrieved:
+def _result(dataset: SpokenCaptions, row: int, score: float, image_of_row: ImageOfRow, correct: bool) -> Retrieved:
     record = dataset.record(row)
     return Retrieved(image_of_row(dataset, row), record.text or record.uttid, score, correct)

@@ -222,15 +222,7 @@ class SpeechImage:
         return {"loss": total, **values, **speech.notes, **losses.notes}
 
     def encode(self, batch: dict[str, Any], dataset: SpokenCaptions) -> tuple[Tensor, SpeechMaps]:
-        """Encode the pairs of a batch.
-
-        Args:
-            batch: as :meth:`datasets.loading.loader.Loader.batches` yields them.
-            dataset: what it was drawn from.
-
-        Returns:
-            Image maps (b, D, H, W) and speech maps (b, D, T), on the device.
-        """
+        """Encode the pairs of a batch of a dataset: image maps (b, D, H, W) and speech maps (b, D, T)."""
         return self.image_encoder(self.images.images(batch)), self.captions.encode(batch, dataset)
 
     def learns_from(self) -> dict[str, str]:
@@ -248,15 +240,7 @@ class SpeechImage:
         return distributed.gather_objects(metrics)[0]
 
     def rank(self, split: str, encoded: Encoded) -> Ranked:
-        """Rank every caption for every image and the other way round, each image once.
-
-        Args:
-            split: name of a split.
-            encoded: its images and captions.
-
-        Returns:
-            The ranks and scores.
-        """
+        """Rank every caption of a split for every image and the other way round, each image once."""
         ids = self.images.image_ids(self.data.loaders[split].dataset, encoded.index.tolist())
         found = rank_split(encoded, ids, self.similarity, self.device)
         if len(found.images) < len(found.image_of) and split not in self._noted:
@@ -265,16 +249,12 @@ class SpeechImage:
             if self.same_image == "impostor":
                 log.warning(
                     "in training, other captions of the same image count as impostors if it is so there too; "
-                    "task.same_picture=left_out leaves them out"
+                    "task.same_image=left_out leaves them out"
                 )
         return found
 
     def examples(self) -> list[Example]:
-        """Return the first three validation pairs that can be read.
-
-        Raises:
-            SampleError: one cannot, and ``data.on_error`` is "error".
-        """
+        """Return the first three validation pairs that can be read; others are noted, as ``on_error`` says."""
         loader = self.data.loaders["validation"]
         dataset, found = loader.dataset, []
         for row in range(len(dataset)):

@@ -1,4 +1,4 @@
-"""Reads back what a run of a speech-image task, or a published program, trained: encoders and their description."""
+"""Read back what a run of a speech-image task, or a published program, trained: encoders and their description."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,17 +20,7 @@ class ModelError(UserError):
 
 
 def run_config(run: Path) -> dict[str, Any]:
-    """Read the config of the run that a folder or checkpoint file belongs to.
-
-    Args:
-        run: a run folder of a speech-image task, or one of its checkpoint files.
-
-    Returns:
-        The complete config.
-
-    Raises:
-        ModelError: there is no run, or it is of another task.
-    """
+    """Read the complete config of the speech-image run of a folder or checkpoint file, or raise a ModelError."""
     folders = [run] if run.is_dir() else [run.parent, run.parent.parent]
     path = next((folder / "config.yaml" for folder in folders if (folder / "config.yaml").is_file()), None)
     if path is None:
@@ -45,19 +35,7 @@ def run_config(run: Path) -> dict[str, Any]:
 
 
 def build_encoder(task: dict[str, Any], name: str, run: Path) -> nn.Module:
-    """Build an encoder of a run with fresh weights.
-
-    Args:
-        task: the run's ``task`` node.
-        name: ``image_encoder`` or ``speech_encoder``.
-        run: for messages.
-
-    Returns:
-        The encoder.
-
-    Raises:
-        ModelError: the run has none, or another version of this project wrote it.
-    """
+    """Build the encoder ``name`` of a run's ``task`` node with fresh weights, or raise a ModelError about ``run``."""
     node = task.get(name)
     if not node:
         raise ModelError(f"{run} has no task.{name} (it reads written captions); these experiments need speech.")
@@ -69,19 +47,9 @@ def build_encoder(task: dict[str, Any], name: str, run: Path) -> nn.Module:
 
 
 def checked(value: Any, annotation: Any, key_path: str, run: Path) -> Any:
-    """Check a part of what a run or a card describes, which may come from anywhere.
+    """Return a part of what a run or a card describes, which may come from anywhere, checked and with its defaults.
 
-    Args:
-        value: what the file holds.
-        annotation: what it has to be, such as ``nn.Module``.
-        key_path: where in the file.
-        run: the file or folder, for messages.
-
-    Returns:
-        The value with its defaults.
-
-    Raises:
-        ModelError: it is something else, or another version of this project wrote it.
+    Another thing than the ``annotation``, such as ``nn.Module``, is a ModelError that names ``run``.
     """
     try:
         return config.check_outside(value, annotation, key_path)
@@ -90,17 +58,10 @@ def checked(value: Any, annotation: Any, key_path: str, run: Path) -> Any:
 
 
 def encoder_nodes(path: Path) -> dict[str, Any]:
-    """Read how the encoders of a run or a published experiment are built and compared.
+    """Return how the encoders of a run or a published experiment are built and compared: nodes by the task's keyword.
 
-    Args:
-        path: a run folder or checkpoint of a speech-image task, or an experiment folder of wnhsu/ResDAVEnet-VQ or its
-            ``audio_model`` file.
-
-    Returns:
-        Nodes by the task's keyword, none of which names weights to begin with.
-
-    Raises:
-        UserError: there is no description, or it is of another task.
+    ``path`` is a run folder or checkpoint of a speech-image task, or an experiment folder of wnhsu/ResDAVEnet-VQ or its
+    ``audio_model`` file. No node names weights to begin with.
     """
     if is_experiment(path):
         return resdavenet_vq.describe(path)
@@ -116,16 +77,6 @@ def encoder_nodes(path: Path) -> dict[str, Any]:
 
 
 def published_weights(path: Path) -> dict[str, dict[str, Tensor]]:
-    """Read a published file or folder of both encoders for ``init_from``.
-
-    Args:
-        path: as :func:`published.load_encoders` takes it.
-
-    Returns:
-        The weights of each module of a speech-image task by our names.
-
-    Raises:
-        WeightsError: the file is damaged, or of another system.
-    """
+    """Read a published file or folder of both encoders for ``init_from``: weights by the task's module names."""
     encoders = load_encoders(path)
     return {"image": encoders.image.state_dict(), "speech": encoders.speech.state_dict()}

@@ -1,4 +1,4 @@
-"""Room for clusters of feature units and the generator's units that draw them, in a module that checkpoints keep.
+"""Keep clusters of feature units and the generator's units that draw them in a module that checkpoints hold.
 
 Shape letters: K clusters, D embedding size, n ranked units of a layer.
 """
@@ -15,25 +15,17 @@ PREFIX = "units_"
 
 
 def units_buffer(layer: str) -> str:
-    """Return the buffer's name that holds the ranked units of a layer; buffers' names can have no dots.
-
-    Args:
-        layer: of the generator, dotted for nested modules.
-    """
+    """Return the buffer's name that holds the ranked units of a layer; buffers' names can have no dots."""
     return PREFIX + layer.replace(".", "/")
 
 
 def ranked_layers(names: Iterable[str]) -> list[str]:
-    """Return the layers whose ranked units stand among saved buffers.
-
-    Args:
-        names: of the buffers.
-    """
+    """Return the layers whose ranked units stand among the names of saved buffers."""
     return [name.removeprefix(PREFIX).replace("/", ".") for name in names if name.startswith(PREFIX)]
 
 
 class FoundClusters(NamedTuple):
-    """What clustering and dissection found.
+    """Clusters that were found, and what dissection found with them.
 
     Attributes:
         centroids: (K, D).
@@ -54,13 +46,7 @@ class FoundClusters(NamedTuple):
 
 
 class ClusterBuffers(nn.Module):
-    """Room for what was found, of one shape whatever the number of clusters.
-
-    Args:
-        most: largest number of clusters.
-        dim: D.
-        ranked: n of each layer.
-    """
+    """Room for at most ``most`` clusters of ``dim`` = D, whatever their number; ``ranked`` is n of each layer."""
 
     def __init__(self, most: int, dim: int, ranked: Mapping[str, int]) -> None:
         super().__init__()
@@ -74,12 +60,7 @@ class ClusterBuffers(nn.Module):
             self.register_buffer(units_buffer(layer), torch.zeros(most, number, dtype=torch.int64))
 
     def put(self, epoch: int, found: FoundClusters) -> None:
-        """Keep what was found at the start of an epoch, in place.
-
-        Args:
-            epoch: 0-based.
-            found: what clustering and dissection gave.
-        """
+        """Keep what was found at the start of an ``epoch`` (0-based), in place."""
         number = len(found.centroids)
         self.epoch.fill_(epoch)
         self.count.fill_(number)

@@ -1,4 +1,4 @@
-"""Writes the page about clusters of feature units from their datapoints: names, image regions, pieces of speech.
+"""Write the page about clusters of feature units from their datapoints: names, image regions, pieces of speech.
 
 Shape letters: D feature units, h, w image map, H, W pixels.
 """
@@ -23,53 +23,27 @@ SAMPLE_RATE = 16000
 
 
 class Pairs(Protocol):
-    """What can be asked about the pairs behind datapoints, by their number."""
+    """Tells about the pairs behind datapoints, by their number."""
 
     def image_u8(self, pair: int) -> np.ndarray:
-        """Return the image, (H, W, 3) uint8.
-
-        Args:
-            pair: its number.
-        """
+        """Return the image, (H, W, 3) uint8."""
 
     def features(self, pair: int) -> Tensor:
-        """Return the image's features, (D, h, w).
-
-        Args:
-            pair: its number.
-        """
+        """Return the image's features, (D, h, w)."""
 
     def waveform(self, pair: int) -> np.ndarray | None:
-        """Return the caption's sound, (n,) float at 16 kHz, or None.
-
-        Args:
-            pair: its number.
-        """
+        """Return the caption's sound, (n,) float at 16 kHz, or None."""
 
     def words(self, pair: int) -> Words | None:
-        """Return (start, end, word) in seconds, or None.
-
-        Args:
-            pair: its number.
-        """
+        """Return (start, end, word) in seconds, or None."""
 
     def text(self, pair: int) -> str:
-        """Return the written caption, or an empty text.
-
-        Args:
-            pair: its number.
-        """
+        """Return the written caption, or an empty text."""
 
 
 @dataclass(frozen=True)
 class PageSize:
-    """How much is shown.
-
-    Attributes:
-        clusters: the best named ones.
-        regions: of each cluster.
-        snippets: of each cluster.
-    """
+    """How many of the best named clusters are shown, and regions and snippets of each."""
 
     clusters: int = 60
     regions: int = 10
@@ -85,22 +59,10 @@ def write_cluster_page(
     frame_seconds: float,
     size: PageSize = PageSize(),
 ) -> list[ClusterName]:
-    """Name all clusters and write a page of the best named.
+    """Name all clusters, write a page of the best named, return the names in the order of the clusters.
 
-    Args:
-        path: The HTML file.
-        title: Its heading.
-        clusters: Of the model that the datapoints are of.
-        datapoints: Of the pairs.
-        pairs: What can be asked about them.
-        frame_seconds: What one frame of the speech maps covers.
-        size: How much is shown.
-
-    Returns:
-        The names, in the order of the clusters.
-
-    Raises:
-        ClusteringError: There are no datapoints, or the clusters are another model's.
+    ``frame_seconds`` is what one frame of the speech maps covers. A ClusteringError: no datapoints, or another model's
+    clusters.
     """
     words = {pair: pairs.words(pair) or () for pair in range(len(datapoints.names))}
     names = name_clusters(clusters, datapoints.speech, datapoints.image, words, frame_seconds)
@@ -129,7 +91,7 @@ def _card(
 
 
 def _region(number: int, position: Position, clusters: Clusters, pairs: Pairs) -> Region:
-    """The image, lit where the cluster responds, at least in the strongest cell."""
+    """Return the image, lit where the cluster responds, at least in the strongest cell."""
     scores = cluster_scores(pairs.features(position.pair)[None].float(), clusters, None)[0, number]
     mask = (scores > SHOWN_THRESHOLD).cpu().numpy()
     mask.reshape(-1)[position.position] = True

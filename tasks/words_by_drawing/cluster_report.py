@@ -1,4 +1,4 @@
-"""Leaves in the run folder what was found about clusters of feature units: the clusters, their names, a page.
+"""Leave in the run folder what was found about clusters of feature units: the clusters, their names, a page.
 
 ``clusters/epoch_003/`` (what training found at the start of epoch 3) and ``clusters/report/`` (what the reported
 weights use, named anew) hold ``clusters.safetensors``, which ``task.objective.negatives.clustering.load`` takes,
@@ -32,14 +32,14 @@ Draw = Callable[[SpokenCaptions, int], Tensor]
 
 
 class DatasetPairs:
-    """What the page asks about pairs of a dataset whose images are generated.
+    """Tells the page about pairs of a dataset whose images are generated.
 
     Args:
         names: row of the dataset, as text, of each pair (``Datapoints.names``).
         dataset: the captions.
         draw: from dataset and row to the image (3, R, R) in about [-1, 1].
         image_encoder: in evaluation mode.
-        spoken: whether the model hears the captions; else sounds and word times are left out.
+        spoken: whether the captions are spoken; else sounds and word times are left out.
     """
 
     def __init__(
@@ -84,19 +84,7 @@ def write_clusters(
     pairs: DatasetPairs,
     frame_seconds: float,
 ) -> list[ClusterName]:
-    """Write the clusters, their names and their page (call on rank 0).
-
-    Args:
-        folder: made if missing.
-        title: of the page.
-        clusters: of the model that the datapoints are of.
-        datapoints: of the pairs.
-        pairs: what can be asked about them.
-        frame_seconds: what one frame of the speech maps covers.
-
-    Returns:
-        The names, in the order of the clusters.
-    """
+    """Write the clusters, their names and their page on rank 0; return the names in the order of the clusters."""
     save_clusters(clusters, folder / FILE)
     names = write_cluster_page(folder / PAGE, title, clusters, datapoints, pairs, frame_seconds)
     rows = [
@@ -108,15 +96,7 @@ def write_clusters(
 
 
 def clusters_section(run: Path, names: list[ClusterName]) -> tuple[str, str]:
-    """Make the section of a run's report that names its clusters and links to their pages.
-
-    Args:
-        run: the run folder, whose pages are linked to.
-        names: of the reported weights' clusters.
-
-    Returns:
-        Heading and HTML.
-    """
+    """Return heading and HTML of the section of a run's report that names its clusters and links to their pages."""
     clear = sorted((entry for entry in names if entry.words), key=lambda entry: -entry.words[0].count)
     shown = ", ".join(escape(entry.name) for entry in clear[:SHOWN_NAMES]) or "none"
     pages = [path.relative_to(run).as_posix() for path in sorted((run / "clusters").glob(f"*/{PAGE}"))]

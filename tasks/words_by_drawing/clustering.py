@@ -1,4 +1,4 @@
-"""Clusters of feature units while a task learns, and which of the generator's units draw each: renewed now and then.
+"""Cluster feature units while a task learns, and find which of the generator's units draw each: now and then anew.
 
 "Learning Words by Drawing Images" (CVPR 2019); published: surisdi/learning-by-drawing ``clusterer.py`` and
 ``trainer.py`` (``optimize_neurons``). What was found lives in buffers of a module, so that checkpoints keep it.
@@ -7,10 +7,10 @@ Shape letters: K clusters, D embedding size, n ranked units of a layer.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
@@ -19,28 +19,27 @@ from torch import Tensor, nn
 from common import distributed
 from common.errors import UserError
 from engine import replicas
+from engine.run_folder import RunFolder
 from gan.clusters.clustering import CLUSTERS, DATAPOINTS, Clusters, load_clusters
 from gan.clusters.datapoints import Datapoints
+from gan.clusters.names import ClusterName
 from gan.clusters.segmenter import ClusterSegmenter
 from gan.dissection.dissect import dissect_generator
 from gan.dissection.unit_ranking import rank_units
 from gan.editing.regenerate import generate
 from gan.images import encoder_input
 from gan.latents import latents
-from models.speech_maps import SpeechMaps
 from published import load_published
+from tasks.speech_image.objective import Parts
 from tasks.words_by_drawing.cluster_buffers import ClusterBuffers, FoundClusters, units_buffer
-from tasks.words_by_drawing.cluster_report import FILE
+from tasks.words_by_drawing.cluster_report import FILE, FRAME, DatasetPairs, clusters_section, write_clusters
 from tasks.words_by_drawing.generated_images import GeneratedImages
 
 log = logging.getLogger(__name__)
 DRY_PAIRS, DRY_SAMPLES = 64, 4
 KEY = "task.objective.negatives.clustering"
 CLUSTER_FOLDER = "cluster"  # of an active-learning selection, as published
-LATENT_SEED, THRESHOLD_SEED = (
-    1,
-    2,
-)  # of the drawings that are dissected, and of those that choose the levels; as published
+LATENT_SEED, THRESHOLD_SEED = 1, 2  # of the images that are dissected, and of those that choose thresholds; published
 
 
 @dataclass
@@ -51,15 +50,15 @@ class Clustering:
         epochs_clustering: epochs from one clustering to the next; 10 as published.
         datapoints: pairs that are looked at, 10,000 as published.
         clusters: groups that the units are put into, 250 as published; only those with more than 3 units are kept.
-        samples: drawings that the generator is dissected with, 1,000 as published.
+        samples: images that the generator is dissected with, 1,000 as published.
         load: file of clusters to use instead of finding some (the published ``path_cluster_load``), or a folder of
             published ones; the generator is dissected with them once. None with active learning: the clusters that the
             selection was made with, where there are any.
         excluded_units: units of the generator that are never switched off, by layer: those that only carry noise (35,
             221, 280 and 496 of the published generator).
-        exclusion: ``removed`` leaves them out of the rankings; ``published`` keeps their places and puts unit 0 there,
+        exclusion: ``removed`` leaves them out of the rankings; ``published`` keeps their ranks and puts unit 0 there,
             which is then switched off in their stead.
-        dissected: what the image encoder sees of the drawings that the generator is dissected with: ``normalised``
+        dissected: what the image encoder sees of the images that the generator is dissected with: ``normalised``
             images, as in training, or, as ``published``, the generator's own output in [-1, 1].
     """
 
@@ -77,34 +76,24 @@ class Clustering:
         return replace(self, datapoints=min(self.datapoints, DRY_PAIRS), samples=min(self.samples, DRY_SAMPLES))
 
     def with_selection(self, active_learning: Path | None) -> "Clustering":
-        """Return the same with the clusters of an active-learning selection, unless others are to be loaded.
-
-        Args:
-            active_learning: file of the selection, or None.
-        """
+        """Return the same with the clusters of an active-learning selection, unless others are to be loaded."""
         folder = None if active_learning is None else active_learning / CLUSTER_FOLDER
         return self if self.load is not None or folder is None or not folder.is_dir() else replace(self, load=folder)
 
 
 class DrawingClusters:
-    """Finds clusters of feature units and the generator's units that draw them, when it is time.
+    """Finds clusters of a task's feature units and the generator's units that draw them, when it is time.
 
-    Args:
-        settings: when and how.
-        dim: D, of the encoders.
-        images: generates the images, and says which layers will be edited.
-
-    Raises:
-        UserError: excluded units that the generator does not have, fewer feature units than clusters, or a file to load
-            that holds none.
-        ClusteringError: the clusters to load are another model's.
+    Raises a UserError about excluded units that the generator does not have, fewer feature units than clusters, or a
+    file to load that holds none, and a ClusteringError about clusters to load of another model.
     """
 
-    def __init__(self, settings: Clustering, dim: int, images: GeneratedImages) -> None:
-        self.settings, self.images = settings, images
+    def __init__(self, settings: Clustering, parts: Parts, images: GeneratedImages) -> None:
+        self.settings, self.parts, self.images = settings, parts, images
         one = generate(images.generator, images.latents.take([0]).to(images.device), images.layers)
         channels = {layer: shape[0] for layer, shape in one.shapes.items()}
         _check_excluded(settings.excluded_units, channels)
+        dim = parts.image_encoder.embedding_dim
         self.loaded = read_clusters(settings.load, dim) if settings.load is not None else None
         if self.loaded is not None and not len(self.loaded.centroids):
             raise UserError(
@@ -122,59 +111,85 @@ class DrawingClusters:
         self.found = ClusterBuffers(most, dim, ranked).to(images.device)
 
     def due(self, epoch: int) -> bool:
-        """Whether to find clusters at the start of an epoch; not a second time when a run is resumed within it.
-
-        Args:
-            epoch: 0-based.
-        """
+        """Return whether to find clusters at the start of an epoch; not a second time in a run resumed within it."""
         last = int(self.found.epoch)
         if last < 0:
             return True
         return self.loaded is None and last != epoch and epoch % self.settings.epochs_clustering == 0
 
-    def renew(
-        self,
-        epoch: int,
-        batches: Iterable[dict[str, Any]],
-        encode: Callable[[dict[str, Any]], tuple[Tensor, SpeechMaps]],
-        image_encoder: nn.Module,
-    ) -> tuple[Clusters, Datapoints]:
-        """Cluster feature units and dissect the generator.
+    def renew(self, epoch: int) -> None:
+        """Cluster feature units at the start of an epoch, dissect the generator, write into the run folder if any.
 
-        Args:
-            epoch: whose start it is.
-            batches: this rank's pairs.
-            encode: from a batch to image maps (b, D, H, W) and speech maps.
-            image_encoder: the one of ``encode``, in evaluation mode.
-
-        Returns:
-            The clusters, and the datapoints of the pairs, which name them.
-
-        Raises:
-            ClusteringError: there are no pairs, or features are not finite.
+        The encoders are in evaluation mode; the same is found on every rank.
         """
-        points = collect(batches, encode, self.settings.datapoints)
+        points, frame_seconds = self._collect(epoch)
         clusters = self.loaded or points.cluster(self.settings.clusters)
         number = len(clusters.centroids)
         if number:
-            units = self._rank(clusters, image_encoder)
+            units = self._rank(clusters)
             asked = f" of {self.settings.clusters} asked for" if self.loaded is None else f" from {self.settings.load}"
             log.info("epoch %d: %d clusters%s, generator dissected with them", epoch + 1, number, asked)
         else:
             units = {layer: self.found.get_buffer(units_buffer(layer))[:0] for layer in self.images.layers}
             log.warning(
                 "epoch %d: no cluster has more than 3 feature units, negatives get random units until the next "
-                "clustering; train with loss_type: regular first and start from that (init_from)",
+                "clustering; train with the objective tasks.words_by_drawing.Regular first and start from that "
+                "(init_from)",
                 epoch + 1,
             )
         self.found.put(epoch, FoundClusters(*(clusters.centroids, clusters.mean, clusters.std), units))
         replicas.broadcast_modules([self.found])
-        return clusters, points
+        if self.parts.folder is not None:
+            self._write(self.parts.folder, f"epoch_{epoch + 1:03d}", clusters, points, frame_seconds)
 
-    def _rank(self, clusters: Clusters, image_encoder: nn.Module) -> dict[str, Tensor]:
+    def report(self, folder: RunFolder) -> list[tuple[str, str]]:
+        """Name the clusters of the reported weights anew; return the section that links to every page about clusters.
+
+        To be called on every rank; there is a section on rank 0 alone, and only where clusters were found.
+        """
+        found = self.found.get()
+        if found is None:
+            return []
+        names = self._write(folder, "report", found.clusters, *self._collect(int(self.found.epoch)))
+        return [clusters_section(folder.path, names)] if distributed.is_main() else []
+
+    @torch.no_grad()
+    def _collect(self, epoch: int) -> tuple[Datapoints, float]:
+        """Take datapoints of an epoch's training pairs until there are enough, the same on every rank.
+
+        Returned as well are the seconds that a frame of the speech maps covers.
+        """
+        loader, points, pooling = self.parts.data.train_loader, Datapoints(self.settings.datapoints), 1
+        for batch in loader.batches(epoch):
+            image, speech = self.parts.encode(batch, loader.dataset)
+            pooling = speech.pooling or 1
+            rows = distributed.gather_rows(batch["index"].to(image.device))  # they name the pairs
+            points.add(
+                distributed.gather_rows(image),
+                distributed.gather_padded(speech.features),
+                distributed.gather_rows(speech.nframes),
+                [str(row) for row in rows.tolist()],
+            )
+            if points.full:
+                break
+        return points, FRAME * pooling
+
+    def _write(
+        self, folder: RunFolder, name: str, clusters: Clusters, points: Datapoints, frame_seconds: float
+    ) -> list[ClusterName]:
+        """Write clusters, names and page on rank 0, where the names are returned."""
+        if not distributed.is_main():
+            return []
+        parts = self.parts
+        dataset = parts.data.train_loader.dataset
+        pairs = DatasetPairs(points.names, dataset, self.images.image, parts.image_encoder, parts.spoken)
+        title = f"{folder.path.name}: clusters of feature units, {name.replace('_', ' ')}"
+        return write_clusters(folder.path / "clusters" / name, title, clusters, points, pairs, frame_seconds)
+
+    def _rank(self, clusters: Clusters) -> dict[str, Tensor]:
         """Rank the units of each layer for each cluster, (K, n) int64, the best first."""
         prepare = encoder_input if self.settings.dissected == "normalised" else nn.Identity()
-        segmenter = ClusterSegmenter(image_encoder, clusters, prepare)
+        segmenter = ClusterSegmenter(self.parts.image_encoder, clusters, prepare)
         generator, samples = self.images.generator, self.settings.samples
         table, others = (latents(samples, generator.latent_dim, seed) for seed in (LATENT_SEED, THRESHOLD_SEED))
         found = dissect_generator(generator, segmenter, table, self.images.layers, threshold_latents=others, examples=1)
@@ -182,18 +197,7 @@ class DrawingClusters:
 
 
 def read_clusters(path: Path, dim: int) -> Clusters:
-    """Read clusters of a file, or of a folder that holds ``clusters.safetensors`` or published ones.
-
-    Args:
-        path: file or folder.
-        dim: D of the model that they are for.
-
-    Returns:
-        The clusters, on the CPU.
-
-    Raises:
-        UserError: they are missing or damaged, or another model's.
-    """
+    """Read clusters of D = ``dim`` from a file, or a folder with ``clusters.safetensors`` or published ones."""
     if not path.is_dir():
         return load_clusters(path, dim)
     if (path / FILE).is_file():
@@ -201,35 +205,6 @@ def read_clusters(path: Path, dim: int) -> Clusters:
     clusters = load_published("clusters", path)
     clusters.check(dim)
     return clusters
-
-
-@torch.no_grad()
-def collect(
-    batches: Iterable[dict[str, Any]], encode: Callable[[dict[str, Any]], tuple[Tensor, SpeechMaps]], most: int
-) -> Datapoints:
-    """Take datapoints of pairs until there are enough, or no pairs are left; the same on every rank.
-
-    Args:
-        batches: this rank's, with ``index`` (b,) rows of the dataset, which name the pairs.
-        encode: from a batch to image maps (b, D, H, W) and speech maps.
-        most: pairs.
-
-    Returns:
-        What was collected, at most ``most`` pairs.
-    """
-    points = Datapoints(most)
-    for batch in batches:
-        image, speech = encode(batch)
-        rows = distributed.gather_rows(batch["index"].to(image.device))
-        points.add(
-            distributed.gather_rows(image),
-            distributed.gather_padded(speech.features),
-            distributed.gather_rows(speech.nframes),
-            [str(row) for row in rows.tolist()],
-        )
-        if points.full:
-            break
-    return points
 
 
 def _check_excluded(excluded: Mapping[str, list[int]], channels: Mapping[str, int]) -> None:

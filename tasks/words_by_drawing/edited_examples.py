@@ -1,4 +1,4 @@
-"""The report's images of edited negatives: what was switched off for some captions, and which image they prefer."""
+"""Show edited negatives in the report: what was switched off for some captions, and which image they prefer."""
 
 from collections.abc import Callable
 
@@ -31,13 +31,8 @@ def edited_section(
 ) -> list[tuple[str, str]]:
     """Generate negatives for the first validation captions as training would, and let the captions choose.
 
-    Args:
-        parts: of the task, its networks in evaluation mode.
-        images: that generates.
-        edit: from image maps, speech maps, the generated images and a source of randomness to negatives.
-
-    Returns:
-        Heading and HTML of a section of the report; nothing on a rank without validation pairs.
+    ``edit`` makes negatives from image maps, speech maps, generated images and a source of randomness. Heading and HTML
+    of a section are returned; nothing on a rank without validation pairs.
     """
     loader = parts.data.loaders["validation"]
     batch = next(iter(loader.batches(0)), None)

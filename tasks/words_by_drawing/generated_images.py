@@ -1,4 +1,4 @@
-"""An image source that generates: a caption names a row of the table of latents, a generator does the rest.
+"""Generate images, an image source: a caption names a row of the table of latents, a generator does the rest.
 
 Shape letters: b pairs of this rank, R pixels high and wide.
 """
@@ -92,14 +92,8 @@ class GeneratedImages:
     def edit(self, layers: Sequence[str], active_learning: Path | None = None) -> None:
         """Name the layers whose units will be switched off, and the selection whose images captions describe.
 
-        Args:
-            layers: of the generator.
-            active_learning: selection of edited images that captions below ``active/`` describe.
-
-        Raises:
-            LayerNameError: the generator has no such layer.
-            UserError: active learning goes with more than one layer or another one than the selection's, or with units
-                or cells that the layer has not.
+        Captions below ``active/`` describe edited images of the selection ``active_learning``, which has one layer. A
+        UserError: more layers or another one, or units or cells that the layer does not have.
         """
         for name in layers:
             layer_named(self.generator, name)
@@ -110,49 +104,26 @@ class GeneratedImages:
             _say_collected(active_learning, self.names, len(self.active.pairs))
 
     def check(self, _data: SpeechImageData) -> None:
-        """Look whether every caption below ``active/`` has its edited image.
-
-        Raises:
-            ActiveLearningError: one has none.
-        """
+        """Look whether every caption below ``active/`` has its edited image, or raise an ActiveLearningError."""
         for latent, name in zip(self.ids, self.names, strict=True):
             if split_name(name)[1]:
                 self.active.find(latent)
 
     def prepared(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a training batch with its ``generated`` images, a :class:`GeneratedBatch`.
-
-        Args:
-            batch: as the loader gives it.
-        """
+        """Return a training batch with its ``generated`` images, a :class:`GeneratedBatch`."""
         return {**batch, "generated": self.draw(batch)}
 
     def images(self, batch: Mapping[str, Any]) -> Tensor:
-        """Return a batch's images (b, 3, R, R) normalised; generated unless they are there.
-
-        Args:
-            batch: as the loader gives it, or prepared.
-        """
+        """Return a batch's images (b, 3, R, R) normalised; generated unless they are there."""
         generated = batch["generated"] if "generated" in batch else self.draw(batch)
         return encoder_input(generated.images)
 
     def shown(self, batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Return the first image of a prepared batch, (R, R, 3) uint8, by its published name.
-
-        Args:
-            batch: prepared.
-        """
+        """Return the first image of a prepared batch, (R, R, 3) uint8, by its published name."""
         return {"positive": to_uint8(batch["generated"].images[0]).numpy()}
 
     def draw(self, batch: Mapping[str, Any]) -> GeneratedBatch:
-        """Generate the images.
-
-        Args:
-            batch: with ``latent`` (b,) ids and ``active`` (b,) bool.
-
-        Returns:
-            The images, and what the generator made on the way.
-        """
+        """Generate the images of a batch from its ``latent`` ids (b,); ``active`` (b,) bool says which were edited."""
         ids = batch["latent"]
         positives = self._positives(ids)
         active = batch["active"].to(self.device) if "active" in batch else torch.zeros_like(ids, dtype=torch.bool)
@@ -164,37 +135,16 @@ class GeneratedImages:
         return GeneratedBatch(positives, images, active)
 
     def image(self, dataset: SpokenCaptions, row: int) -> Tensor:
-        """Draw the image of one row, (3, R, R) in about [-1, 1].
-
-        Args:
-            dataset: what the row is of.
-            row: of the dataset.
-
-        Returns:
-            (3, R, R).
-        """
+        """Generate the image of one row of a dataset, (3, R, R) in about [-1, 1]."""
         name, active = split_name(dataset.record(row).uttid)
         return self.draw({"latent": torch.tensor([int(name)]), "active": torch.tensor([active])}).images[0]
 
     def image_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
-        """Draw the image of one row, (R, R, 3) uint8.
-
-        Args:
-            dataset: what the row is of.
-            row: of the dataset.
-
-        Returns:
-            (R, R, 3) uint8.
-        """
+        """Generate the image of one row of a dataset, (R, R, 3) uint8."""
         return to_uint8(self.image(dataset, row)).numpy()
 
     def image_ids(self, dataset: SpokenCaptions, rows: Sequence[int]) -> Tensor:
-        """Return numbers of some rows' images (n,) int64: the latents' ids, and others for edited images.
-
-        Args:
-            dataset: what the rows are of.
-            rows: of the dataset.
-        """
+        """Return numbers of some rows' images (n,) int64: the latents' ids, and others for edited images."""
         names = [split_name(dataset.record(row).uttid) for row in rows]
         return torch.tensor([2 * int(latent) + active for latent, active in names])
 
@@ -235,7 +185,7 @@ class GeneratedImages:
         return found
 
     def _collected(self, positives: Positives, active: Tensor, ids: Tensor) -> Tensor:
-        """Draw the edited images that captions were collected for."""
+        """Generate the edited images that captions were collected for."""
         pairs = [self.active.find(int(latent)) for latent in ids[active.cpu()]]
         layer = self.layers[0]
         channels, *size = positives.shapes[layer]
@@ -263,7 +213,7 @@ class GeneratedImages:
 
 
 def _edited_cells(pair: ActivePair, size: tuple[int, int]) -> Tensor:
-    """The region of an edit on a layer's grid, ``size`` bool.
+    """Return the region of an edit on a layer's grid, ``size`` bool.
 
     A published folder has it at the image's resolution only. Where nothing would be left of it on the grid, the cell
     that holds most of it is edited, or else the image of the caption would be that of its negative.
@@ -283,7 +233,7 @@ def _grid(shape: Sequence[int]) -> str:
 
 
 def _names(dataset: SpokenCaptions) -> list[str]:
-    """The captions of a dataset, which name latents."""
+    """Return the captions of a dataset, which name latents."""
     if dataset.image is not None:
         raise UserError(
             "data: a dataset reads image files (image), but task.images generates the images; set image: null, or "
@@ -293,7 +243,7 @@ def _names(dataset: SpokenCaptions) -> list[str]:
 
 
 def _say_collected(selection: Path, names: Sequence[str], pairs: int) -> None:
-    """Tell how many of a selection's ``pairs`` have a caption among ``names``; without one nothing is swapped."""
+    """Log how many of a selection's ``pairs`` have a caption among ``names``; without one nothing is swapped."""
     collected = sum(split_name(name)[1] for name in names)
     message = f"{collected} captions below active/ for the {pairs} edited images of {selection}"
     if collected:
@@ -303,7 +253,7 @@ def _say_collected(selection: Path, names: Sequence[str], pairs: int) -> None:
 
 
 def _active_pairs(folder: Path | None, layers: Sequence[str]) -> ActivePairs:
-    """The selection, one without pairs where there is no folder."""
+    """Return the selection, one without pairs where there is no folder."""
     if folder is None:
         return ActivePairs([], None, {})
     selection = read_active(folder)

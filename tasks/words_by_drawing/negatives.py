@@ -1,4 +1,4 @@
-"""Negatives that are generated: a batch's images, edited in the region of highest similarity with their captions.
+"""Generate negatives: a batch's images, edited in the region of highest similarity with their captions.
 
 What is edited and until when is in gan/editing/strategies.py; here are the choices of a config, the maps that say
 where, and the clusters of feature units that say which units.
@@ -30,7 +30,6 @@ from tasks.speech_image.objective import Parts
 from tasks.words_by_drawing.clustering import Clustering, DrawingClusters
 from tasks.words_by_drawing.edited_examples import edited_section
 from tasks.words_by_drawing.generated_images import GeneratedBatch, GeneratedImages
-from tasks.words_by_drawing.training_pairs import TrainingPairs
 
 NOTES = ("change", "retries", "reached")
 
@@ -57,19 +56,7 @@ class NegativeConfig:
 
 
 class EditedNegatives:
-    """Edits each image of a batch, and keeps the clusters that choose the units: an objective's companion.
-
-    Args:
-        config: how.
-        parts: of the task; its images are generated.
-
-    Attributes:
-        modules: the clusters, where units are chosen by them.
-
-    Raises:
-        UserError: the images are read from files, or parts do not fit each other.
-        LayerNameError: the generator has no such layer.
-    """
+    """Edits each image of a batch, and keeps the clusters that choose the units: an objective's companion."""
 
     def __init__(self, config: NegativeConfig, parts: Parts) -> None:
         if not isinstance(parts.images, GeneratedImages):
@@ -85,40 +72,28 @@ class EditedNegatives:
         if config.clustering is not None:
             clustering = config.clustering.with_selection(config.active_learning)
             clustering = clustering.for_dry_run() if parts.dry_run else clustering
-            self.clusters = DrawingClusters(clustering, parts.image_encoder.embedding_dim, self.images)
+            self.clusters = DrawingClusters(clustering, parts, self.images)
             self.modules["clusters"] = self.clusters.found
-            self.pairs = TrainingPairs(parts.data, parts.encode, parts.image_encoder, self.images, parts.spoken)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Cluster the feature units anew when it is time.
-
-        Args:
-            epoch: 0-based.
-        """
+        """Cluster the feature units anew when it is time."""
         if self.clusters is None or not self.clusters.due(epoch):
             return
         networks = (self.parts.image_encoder, self.parts.caption_encoder, self.clusters.found)
         modes = {module: module.training for module in networks}
         for module in modes:
             module.eval()
-        self.pairs.renew(self.clusters, epoch, self.parts.folder)
+        self.clusters.renew(epoch)
         for module, training in modes.items():
             module.train(training)
 
     def similarity(
         self, image: Tensor, speech: SpeechMaps, batch: Batch, step: Step
     ) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """Generate this rank's negatives and compare them with their captions.
+        """Generate this rank's negatives from its maps (b, D, H, W) and compare them with their captions.
 
-        Args:
-            image: (b, D, H, W) maps of this rank.
-            speech: maps of this rank's captions.
-            batch: with its ``generated`` images.
-            step: whose generator draws the edits.
-
-        Returns:
-            (B,) similarity of each caption of the global batch with its negative, the same on every rank; and how far
-            the edits of this rank went, for the log.
+        Returned are the similarities (B,) of each caption of the global batch with its negative, the same on every
+        rank, and how far the edits of this rank went, for the log. The step's generator draws the edits.
         """
         generated: GeneratedBatch = batch["generated"]
         negatives = self.negatives(image, speech, generated, step.generator)
@@ -136,16 +111,9 @@ class EditedNegatives:
     def negatives(
         self, image: Tensor, speech: SpeechMaps, generated: GeneratedBatch, generator: torch.Generator
     ) -> Negatives:
-        """Edit this rank's images in the region of highest similarity with their captions.
+        """Edit this rank's images in the region of highest similarity with their captions, one negative each.
 
-        Args:
-            image: their maps (b, D, H, W).
-            speech: maps of their captions (b, D, T).
-            generated: the images.
-            generator: of the random choices, the same on every rank.
-
-        Returns:
-            One negative for each image.
+        ``image`` (b, D, H, W) and ``speech`` (b, D, T) are the maps; ``generator`` draws the same on every rank.
         """
         model, config = self.images.generator, self.config
         clusters = None if self.clusters is None else self.clusters.found.get()
@@ -160,11 +128,7 @@ class EditedNegatives:
         return cluster_edits(model, generated.positives, found, near, clusters.units, generator, **given)
 
     def shown(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Return the negative of the batch's first image and its region, (R, R, 3) uint8 by their published names.
-
-        Args:
-            batch: the one that was last learned from.
-        """
+        """Return the negative of the batch's first image and its region, (R, R, 3) uint8 by their published names."""
         if self._last is None:
             return {}
         images, regions = (values[:1] for values in self._last)
@@ -173,13 +137,6 @@ class EditedNegatives:
         return {"negative": to_uint8(images[0]).numpy(), "Images/region": region}
 
     def report_sections(self, folder: RunFolder) -> list[tuple[str, str]]:
-        """Show edited images, name the clusters and link to their pages.
-
-        Args:
-            folder: of the run.
-
-        Returns:
-            Sections of the report, heading and HTML each.
-        """
-        clusters = [] if self.clusters is None else self.pairs.report(self.clusters, folder)
+        """Return sections (heading, HTML) of edited images, and of the clusters with links to their pages."""
+        clusters = [] if self.clusters is None else self.clusters.report(folder)
         return [*edited_section(self.parts, self.images, self.negatives), *clusters]

@@ -1,4 +1,4 @@
-"""The published losses of system 1: a sampled impostor, with it edited images, hard impostors, or the harder of both.
+"""Learn by the published losses of system 1: a sampled impostor, with it edited images, hard impostors, or the harder.
 
 "Learning Words by Drawing Images" (CVPR 2019, Suris et al.); public code surisdi/learning-by-drawing ``trainer.py`` and
 ``losses.py``; there the key ``loss_type`` chooses. ``python run.py -f words_by_drawing/train_random.yaml`` (and
@@ -104,12 +104,9 @@ class Edited:
 
     @staticmethod
     def validate_with_siblings(images: Any) -> Iterator[Problem]:
-        """Refuse edited negatives of images that are read from files.
-
-        Args:
-            images: the node of the task's images, None where the data read them.
-        """
-        yield from read_images(images)
+        """Yield the error of edited negatives whose images are read from files (``images`` is None)."""
+        if images is None:
+            yield "images", "found null with edited negatives; expected the generator, as in words_by_drawing/base.yaml"
 
     def __call__(self, image: Tensor, speech: SpeechMaps, batch: Batch, step: Step) -> Losses:
         """Return the parts ``regular`` and ``edited``."""
@@ -163,17 +160,7 @@ class EditedOrHard:
 
 
 def regular_loss(scores: Tensor, margin: float, impostors: Impostors, generator: torch.Generator) -> Tensor:
-    """Compare pairs with impostors of the batch, both ways.
-
-    Args:
-        scores: (B, B), the pairs on the diagonal.
-        margin: in units of similarity.
-        impostors: one ``sampled`` each way, or ``all``.
-        generator: that samples.
-
-    Returns:
-        () loss.
-    """
+    """Compare pairs on the diagonal of ``scores`` (B, B) with impostors both ways: one ``sampled`` each, or ``all``."""
     if impostors == "all":
         return masked_margin_softmax(scores, margin) + masked_margin_softmax(scores.T, margin)
     sampled = [draw_impostors(len(scores), generator).to(scores.device) for _ in range(2)]
@@ -182,31 +169,7 @@ def regular_loss(scores: Tensor, margin: float, impostors: Impostors, generator:
 
 @torch.no_grad()
 def mined(parts: Parts, mining: Mining, image: Tensor, speech: SpeechMaps, batch: Batch) -> Tensor | None:
-    """Return the matrix that chooses the hardest impostors.
-
-    Args:
-        parts: of the task.
-        mining: see :class:`Hard`.
-        image: (b, D, H, W) maps.
-        speech: maps of the captions.
-        batch: what they were made of.
-
-    Returns:
-        (B, B); None: the one that the loss compares.
-    """
+    """Return the matrix (B, B) that chooses the hardest impostors; None: the one that the loss compares."""
     if mining == "configured":
         return None
     return parts.scores(image.detach(), speech, batch, replace(parts.similarity, **PUBLISHED_MINING))
-
-
-def read_images(images: Any) -> Iterator[Problem]:
-    """Yield the error of edited negatives whose images are read from files.
-
-    Args:
-        images: the node of the task's images, or None.
-    """
-    if images is None:
-        yield (
-            "images",
-            "found null with edited negatives; expected the generator, as in words_by_drawing/base.yaml",
-        )

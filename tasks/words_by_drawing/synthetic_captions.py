@@ -1,4 +1,4 @@
-"""The synthetic counterpart of the paper's data: a generator's images, described by a segmenter and spoken.
+"""Build the synthetic counterpart of the paper's data: a generator's images, described by a segmenter and spoken.
 
 "Learning Words by Drawing Images" (CVPR 2019) made its synthetic set in this way. Here: latents by id -> images ->
 objects that the segmenter sees -> captions by the world's grammar -> eSpeak, with word times. The result is in the
@@ -23,9 +23,8 @@ from typing import Any
 from torch import nn
 
 from common.errors import UserError
-from common.parallel import cores, in_processes, locked, progress
-from datasets.media_files import write_json, write_lines
-from datasets.sharded_build import differences, read_state
+from datasets.media_files import write_lines
+from datasets.sharded_build import build_once, is_complete, make_missing, read_state
 from datasets.world.export.records import SPLITS
 from datasets.world.speech.synthesise import SAMPLE_RATE, Synthesiser
 from tasks.words_by_drawing.synthetic_shards import (
@@ -41,6 +40,7 @@ from tasks.words_by_drawing.synthetic_shards import (
 log = logging.getLogger(__name__)
 FORMAT = 1
 STATE = "built.json"
+NOUNS = ("no built captions", "other captions", "captions.folder")
 DRY_IMAGES = 40
 HASHED = 2**20  # bytes of weights looked at
 
@@ -54,16 +54,17 @@ def build(captions: SyntheticSet, generator: GeneratorNode, segmenter: Segmenter
         segmenter: says what is in them.
 
     Raises:
-        UserError: The folder holds something else, or no image could be described.
+        UserError: the folder holds something else, or no image could be described.
     """
     folder = ensure_built(captions, generator, segmenter)
-    log.info("%s holds %s", folder, _sentence(_state(folder)["summary"]))
+    state = read_state(folder / STATE, UserError, f"delete {folder} and build it again")
+    log.info("%s holds %s", folder, _sentence(state["summary"]))
 
 
 def ensure_built(
     captions: SyntheticSet, generator: GeneratorNode, segmenter: SegmenterNode, dry_folder: Path | None = None
 ) -> Path:
-    """Build a set unless it is there already.
+    """Build a set unless it is there already, and return its folder.
 
     Args:
         captions: what to build and where.
@@ -71,44 +72,29 @@ def ensure_built(
         segmenter: says what is in them.
         dry_folder: build a few captions there instead, for a dry run.
 
-    Returns:
-        The set's folder.
-
     Raises:
-        UserError: The folder holds something else, or no image could be described.
+        UserError: the folder holds something else, or no image could be described.
     """
     if dry_folder is not None:
         captions = replace(captions, folder=dry_folder, candidates=min(captions.candidates, DRY_IMAGES), workers=1)
-    folder = captions.folder
-    asked = {"format": FORMAT, **captions.settings, **_weights(generator=generator, segmenter=segmenter)}
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / ".lock"):
-        if _is_complete(folder, asked):
-            return folder
-        write_json(folder / STATE, {"settings": asked, "complete": False})
+    weights = {"generator": weights_digest(generator()), "segmenter": weights_digest(segmenter())}
+    asked = {"format": FORMAT, **captions.settings, **weights}  # another generator's set is not taken for this one's
+    path = captions.folder / STATE
+
+    def make() -> dict[str, Any]:
         Synthesiser()
-        _make_shards(captions, generator, segmenter)
-        summary = _finish(captions)
-        write_json(folder / STATE, {"settings": asked, "complete": True, "summary": summary})
-        shutil.rmtree(folder / WORK, ignore_errors=True)
-    log.info("%s", _sentence(summary))
-    return folder
+        missing = [shard for shard in _shards(captions) if not shard_path(captions, shard).exists()]
+        shard = partial(make_shard, captions, generator, segmenter)
+        make_missing(shard, missing, captions.candidates, SHARD, captions.workers, "images", "captions.workers")
+        return {"summary": _finish(captions)}
 
-
-def _weights(**nodes: Any) -> dict[str, str]:
-    """Digest the weights of networks, so that a set of another generator is not taken for this one's."""
-    return {name: weights_digest(node()) for name, node in nodes.items()}
+    build_once(path, {"settings": asked}, lambda: is_complete(path, asked, UserError, NOUNS), make)
+    shutil.rmtree(captions.folder / WORK, ignore_errors=True)
+    return captions.folder
 
 
 def weights_digest(network: Any) -> str:
-    """Digest the weights of a network; what is no network counts as one without weights.
-
-    Args:
-        network: on any device.
-
-    Returns:
-        16 hexadecimal digits.
-    """
+    """Digest the weights of a network, 16 hexadecimal digits; what is no network counts as one without weights."""
     digest = hashlib.sha256()
     if isinstance(network, nn.Module):
         for key, value in network.state_dict().items():
@@ -117,47 +103,12 @@ def weights_digest(network: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def _is_complete(folder: Path, asked: dict[str, Any]) -> bool:
-    """Tell whether the set is there.
-
-    Raises:
-        UserError: The folder holds another set, or files that are none.
-    """
-    if not (folder / STATE).exists():
-        foreign = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-        if foreign:
-            raise UserError(
-                f"{folder} is not empty and holds no built captions ({foreign[0]}, ...): give an empty folder"
-            )
-        return False
-    state = _state(folder)
-    message = differences(state["settings"], asked)
-    if message:
-        raise UserError(
-            f"{folder} holds other captions: {message}. Give another captions.folder, or delete that folder."
-        )
-    return bool(state["complete"])
-
-
-def _state(folder: Path) -> dict[str, Any]:
-    return read_state(folder / STATE, UserError, f"delete {folder} and build it again")
-
-
-def _make_shards(captions: SyntheticSet, generator: GeneratorNode, segmenter: SegmenterNode) -> None:
-    count = -(-captions.candidates // SHARD)
-    missing = [shard for shard in range(count) if not shard_path(captions, shard).exists()]
-    done = captions.candidates - sum(min(SHARD, captions.candidates - shard * SHARD) for shard in missing)
-    if done:
-        log.info("%d of %d images are there from an earlier build", done, captions.candidates)
-    workers = min(captions.workers or cores(), max(1, len(missing)))
-    make = partial(make_shard, captions, generator, segmenter)
-    with progress("pictures", captions.candidates, done) as advance:
-        for made in in_processes(make, missing, workers, "captions.workers"):
-            advance(made)
+def _shards(captions: SyntheticSet) -> range:
+    return range(-(-captions.candidates // SHARD))
 
 
 def _records(captions: SyntheticSet) -> Iterator[dict[str, Any]]:
-    for shard in range(-(-captions.candidates // SHARD)):
+    for shard in _shards(captions):
         yield from json.loads(shard_path(captions, shard).read_text(encoding="utf-8"))
 
 

@@ -1,23 +1,23 @@
-"""One shard of a synthetic set: a few dozen latents drawn, described, spoken and written.
+"""Make one shard of a synthetic set: a few dozen latents generated, described, spoken and written.
 
-A shard depends on the settings and its own number only, and always draws the same images together: vector code may
-round differently at another place in a batch, so the batches must not depend on the number of processes.
+A shard depends on the settings and its own number only, and always generates the same images together: vector code may
+round differently at another index of a batch, so the batches must not depend on the number of processes.
 """
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from common import distributed
-from common.errors import UserError
 from common.files import write_whole
-from config import Deferred
+from config import Deferred, Problem, check_values
 from config.limits import Chance, Count, Seed, Workers
 from datasets.media_files import encode_audio, encode_image, write_media
 from datasets.world.export.records import SPLITS
@@ -48,7 +48,7 @@ class SyntheticSet:
         folder: where it is written.
         candidates: latents that are looked at, from row 0 on; some of them are left out.
         seed: of captions and voices; the images follow from the latents alone.
-        caption_style: complete names all attributes and the place of every object, full some of every object,
+        caption_style: complete names all attributes and the position of every object, full some of every object,
             short one or two objects, mixed is the last two and counts.
         splits: shares of train, val and test.
         speakers: how many voices there are.
@@ -59,9 +59,6 @@ class SyntheticSet:
         images: whether images are written too (training generates them itself).
         latent_seed: of the table of latents, 1 as published.
         workers: processes; 0 is one for each core.
-
-    Raises:
-        UserError: A value is out of range.
     """
 
     folder: Path
@@ -71,30 +68,20 @@ class SyntheticSet:
     splits: tuple[Chance, Chance, Chance] = (0.8, 0.1, 0.1)
     speakers: Count = 20
     least_confidence: Chance | None = 0.6
-    max_objects: Count = 5
+    max_objects: Annotated[int, Field(ge=1, le=10)] = 5
     cut: bool = True
     images: bool = False
     latent_seed: Seed = PUBLISHED_SEED
     workers: Workers = 0
 
     def __post_init__(self) -> None:
-        checks = (
-            (self.candidates >= 1, f"images is {self.candidates}; expected 1 or more"),
-            (self.seed >= 0 and self.workers >= 0, f"seed is {self.seed}, workers {self.workers}; expected 0 or more"),
-            (self.speakers >= 1, f"speakers is {self.speakers}; expected 1 or more"),
-            (1 <= self.max_objects <= 10, f"max_objects is {self.max_objects}; expected 1 to 10"),
-            (
-                self.least_confidence is None or 0 <= self.least_confidence <= 1,
-                f"least_confidence is {self.least_confidence}; expected 0 to 1, or null",
-            ),
-            (
-                min(self.splits) >= 0 and abs(sum(self.splits) - 1) < 1e-6,
-                f"splits is {self.splits}; expected three shares that add up to 1",
-            ),
-        )
-        errors = [message for passed, message in checks if not passed]
-        if errors:
-            raise UserError("captions: " + "; ".join(errors))
+        check_values(self)
+
+    @staticmethod
+    def validate(splits: tuple[float, float, float]) -> Iterator[Problem]:
+        """Yield the error of shares that do not add up to 1."""
+        if abs(sum(splits) - 1) > 1e-6:
+            yield "splits", f"found {tuple(splits)}, expected three shares that add up to 1"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -102,26 +89,11 @@ class SyntheticSet:
         return {_WRITTEN.get(name, name): value for name, value in asdict(self).items() if name not in _NOT_CONTENT}
 
     def draw(self, purpose: str, index: int) -> int:
-        """Derive a seed of 48 bits for one use of one image.
-
-        Args:
-            purpose: what the seed is for; another purpose gives another seed.
-            index: of the image.
-
-        Returns:
-            0 to 2^48 - 1.
-        """
+        """Derive a seed of 48 bits, 0 to 2^48 - 1, for one use of one image; another ``purpose`` gives another seed."""
         return int.from_bytes(hashlib.sha256(f"{self.seed} {purpose} {index}".encode()).digest()[:6], "big")
 
     def assign_splits(self, names: list[int]) -> dict[int, str]:
-        """Deal ids out to the splits, by chance but in the exact shares.
-
-        Args:
-            names: the ids.
-
-        Returns:
-            The split of each id.
-        """
+        """Deal ids out to the splits, by chance but in the exact shares; the split of each id is returned."""
         order = sorted(names, key=lambda name: self.draw("split", name))
         val = round(len(names) * self.splits[1])
         test = min(round(len(names) * self.splits[2]), len(names) - val)
@@ -130,15 +102,7 @@ class SyntheticSet:
 
 
 def shard_path(settings: SyntheticSet, shard: int) -> Path:
-    """Name the file of a shard's records; it is there only when all its sounds are.
-
-    Args:
-        settings: of the set.
-        shard: its number, from 0.
-
-    Returns:
-        Its path.
-    """
+    """Return the file of a shard's records; it is there only when all its sounds are."""
     return settings.folder / WORK / f"{shard:06d}.json"
 
 
@@ -163,7 +127,7 @@ class _Tools:
 
     @torch.no_grad()
     def draw(self, ids: range) -> tuple[Tensor, list[list[SeenObject]]]:
-        """Draw images (B, 3, R, R) and say what is in them."""
+        """Generate images (B, 3, R, R) and say what is in them."""
         images = self.generator(self.latents[ids.start : ids.stop].to(self.device))
         if isinstance(self.segmenter, AttributeSegmenter):
             return images, describe(self.segmenter, images)
@@ -171,17 +135,7 @@ class _Tools:
 
 
 def make_shard(settings: SyntheticSet, generator: GeneratorNode, segmenter: SegmenterNode, shard: int) -> int:
-    """Make the captions of one shard and write their files.
-
-    Args:
-        settings: of the set.
-        generator: generates the images.
-        segmenter: says what is in them.
-        shard: its number, from 0.
-
-    Returns:
-        How many images it looked at.
-    """
+    """Make the captions of one shard (numbered from 0), write their files, return how many images it looked at."""
     ids = range(shard * SHARD, min((shard + 1) * SHARD, settings.candidates))
     tools = _Tools.get(settings, generator, segmenter)
     images, seen = tools.draw(ids)
@@ -207,15 +161,7 @@ def make_shard(settings: SyntheticSet, generator: GeneratorNode, segmenter: Segm
 
 
 def why_not(settings: SyntheticSet, seen: list[SeenObject]) -> str | None:
-    """Say why an image is left out; None when it is taken.
-
-    Args:
-        settings: what the set allows.
-        seen: the objects that were seen in the image.
-
-    Returns:
-        The reason, or None.
-    """
+    """Return why an image is left out; None when it is taken."""
     if not seen:
         return "empty: nothing was seen"
     if len(seen) > settings.max_objects:

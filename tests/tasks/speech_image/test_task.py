@@ -313,7 +313,7 @@ def test_a_run_takes_captions_of_the_same_image_for_right(several, tmp_path, cap
     }
     said = (folder / "log.txt").read_text(encoding="utf-8")
     assert "12 validation captions of 4 images: all captions of the same image are right answers to it" in said
-    assert "task.same_picture=left_out leaves them out" in said
+    assert "task.same_image=left_out leaves them out" in said
     assert "12 captions of 4 images\n" in capsys.readouterr().err
 
 

@@ -82,7 +82,7 @@ def test_dissection_shows_the_encoder_what_the_option_says(folder, dissected):
     task.begin_epoch(0)
     seen = []
     task.image_encoder.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].clone()))
-    task.companion.clusters._rank(task.companion.clusters.found.get().clusters, task.image_encoder)
+    task.companion.clusters._rank(task.companion.clusters.found.get().clusters)
     images = generate(make_generator(), latents(6, LATENT_DIM, LATENT_SEED)).images
     expected = {"normalised": encoder_input(images), "published": images}[dissected]
     assert any(torch.allclose(shown, expected, atol=1e-5) for shown in seen)

@@ -126,7 +126,9 @@ def test_what_is_left_out(tmp_path):
     assert why_not(settings(tmp_path, cut=False), edge).startswith("cut off")
     with pytest.raises(UserError, match="None of 3 images could be described"):
         ensure_built(settings(tmp_path / "x", candidates=3, max_objects=1), GENERATOR, SEGMENTER)
-    with pytest.raises(UserError, match=r"least_confidence is 2.0; expected 0 to 1"):
+    with pytest.raises(
+        UserError, match=r"least_confidence: found 2.0 .float., expected float, greater than or equal to 0"
+    ):
         settings(tmp_path, least_confidence=2.0)
 
 
@@ -134,3 +136,8 @@ def test_splits_are_exact_and_disjoint(tmp_path):
     dealt = settings(tmp_path, splits=(0.5, 0.25, 0.25)).assign_splits(list(range(0, 80, 2)))
     counts = np.unique(list(dealt.values()), return_counts=True)
     assert dict(zip(*map(list, counts), strict=True)) == {"train": 20, "val": 10, "test": 10}
+
+
+def test_shares_that_do_not_add_up_are_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"splits: found \(0.5, 0.5, 0.5\), expected three shares that add up to 1"):
+        settings(tmp_path, splits=(0.5, 0.5, 0.5))
