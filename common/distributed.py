@@ -1,7 +1,7 @@
-"""Ranks: the process group, what ranks tell each other, differentiable gathers.
+"""Ranks: the process group, messages between ranks, differentiable gathers.
 
-Works the same in one process (every function is then the identity), under torchrun, and with gloo on CPU. How the
-copies of a model are kept alike is in replicas.py.
+Works the same in one process (every function is then the identity), under torchrun, and with gloo on CPU.
+engine/replicas.py keeps the copies of a model alike.
 """
 
 import itertools
@@ -53,11 +53,7 @@ def launched_by_torchrun() -> bool:
 
 
 def check_environment() -> None:
-    """Refuse variables of torchrun that are no numbers or not all there, as a shell or a scheduler may leave them.
-
-    Raises:
-        RankError: names the variable.
-    """
+    """Raise a RankError where variables of torchrun are no numbers or not all there, as a shell may leave them."""
     for name in COUNTS:
         text = os.environ.get(name, "0")
         if not is_whole_number(text):
@@ -87,13 +83,10 @@ def pick_device() -> torch.device:
 
 
 def start(device: torch.device) -> None:
-    """Join the process group that torchrun describes; do nothing when alone.
+    """Join the process group that torchrun describes; do nothing when alone. GPUs use nccl unless ranks share one.
 
     Afterwards ``TORCHELASTIC_RESTART_COUNT`` is positive on every rank when any node has started its ranks again:
-    torchrun tells that only the node whose rank failed.
-
-    Args:
-        device: this rank's, see :func:`pick_device`. GPUs talk by nccl unless ranks share one, CPUs by gloo.
+    torchrun says that only to the node whose rank failed.
     """
     if not launched_by_torchrun() or dist.is_initialized():
         return
@@ -108,21 +101,13 @@ def start(device: torch.device) -> None:
 
 
 def meet(timeout: timedelta) -> tuple[dist.Store, int, int, int]:
-    """Meet the other ranks that torchrun's environment describes in a part of its store that nobody has used.
+    """Meet the other ranks in an unused part of torchrun's store; return it, rank, world size and attempt (from 1).
 
     torchrun's agent keeps one key-value store for the whole job and gives it to every attempt (pytorch/pytorch issue
     135712). What the ranks of a failed attempt wrote is still there when they are started again, such as the addresses
     of processes that are dead, and ``init_process_group`` would connect to these. torchrun's own count of restarts does
-    not tell attempts apart: each node counts its own failures only.
-
-    Args:
-        timeout: how long to wait for the other ranks.
-
-    Returns:
-        The store, this rank, the number of ranks, and which attempt this is, from 1.
-
-    Raises:
-        torch.distributed.DistError: a rank did not come in time.
+    not tell attempts apart: each node counts its own failures only. A rank that does not come in time ends in a
+    ``torch.distributed.DistError``.
     """
     store, rank, world = next(iter(dist.rendezvous("env://", timeout=timeout)))
     store.set_timeout(timeout)
@@ -170,13 +155,10 @@ def barrier() -> None:
 
 
 def main_first(work: Callable[[], Any]) -> None:
-    """Let rank 0 do something while the others wait, however long it takes (call on every rank).
+    """Let rank 0 do ``work`` while the others wait, however long it takes (call on every rank).
 
-    A barrier gives up after :data:`TIMEOUT`, which building a large world exceeds. When rank 0 fails, torchrun ends
-    the ranks that wait.
-
-    Args:
-        work: what rank 0 does, such as making the data.
+    A barrier gives up after :data:`TIMEOUT`, which building a large world exceeds. When rank 0 fails, torchrun ends the
+    ranks that wait.
     """
     if world_size() == 1:
         work()
@@ -206,17 +188,11 @@ class _GatherRows(torch.autograd.Function):
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """Concatenate the same number of rows from every rank along dimension 0, differentiably.
+    """Concatenate the rows (b, ...) of all ranks, of one shape, to (b * world_size, ...) in rank order, differentiably.
 
     The backward pass sums the gradient over ranks. When every rank computes the same global loss from the gathered
     rows, a parameter's gradient on each rank is ``world_size`` times its local share; averaging over ranks
     (:func:`engine.replicas.average_gradients`) then gives exactly the gradient of one process with the global batch.
-
-    Args:
-        rows: (b, ...), the same shape on every rank.
-
-    Returns:
-        (b * world_size, ...) in rank order.
     """
     if world_size() == 1:
         return rows
@@ -238,29 +214,16 @@ class _SumOverRanks(torch.autograd.Function):
 
 
 def sum_over_ranks(value: Tensor) -> Tensor:
-    """Sum a tensor over ranks, differentiably; its gradient is summed over ranks too (as in :func:`gather_rows`).
-
-    Args:
-        value: any shape, the same on every rank.
-
-    Returns:
-        The same shape and the same values on every rank.
-    """
+    """Sum a tensor of any shape over ranks; its gradient is summed over ranks too (as in :func:`gather_rows`)."""
     if world_size() == 1:
         return value
     return _SumOverRanks.apply(value)
 
 
 def gather_padded(rows: Tensor, dim: int = -1, value: float = 0.0) -> Tensor:
-    """Gather rows whose size along ``dim`` differs between ranks, padded on the right to the largest, differentiably.
+    """Gather rows (b, ...) whose size along ``dim`` (not the first) differs between ranks, differentiably.
 
-    Args:
-        rows: (b, ...), on every rank the same shape except along ``dim``.
-        dim: which size may differ, not the first.
-        value: what is padded with.
-
-    Returns:
-        (b * world_size, ...) in rank order, along ``dim`` as large as on the rank with most.
+    They are padded on the right with ``value`` to the size of the rank with most: (b * world_size, ...) in rank order.
     """
     if world_size() == 1:
         return rows
@@ -275,13 +238,9 @@ def gather_padded(rows: Tensor, dim: int = -1, value: float = 0.0) -> Tensor:
 
 
 def gather_uneven(rows: Tensor) -> Tensor:
-    """Concatenate any number of rows from every rank, without gradient (for evaluation shards).
+    """Concatenate any number of rows (n_r, ...) from every rank, without gradient (for evaluation shards).
 
-    Args:
-        rows: (n_r, ...) where ``n_r`` may differ between ranks and may be 0; trailing shapes agree.
-
-    Returns:
-        (sum of n_r, ...) in rank order, the same on every rank.
+    ``n_r`` may be 0 and may differ between ranks, trailing shapes agree; (sum of n_r, ...) in rank order on every rank.
     """
     if world_size() == 1:
         return rows
@@ -297,14 +256,7 @@ def gather_uneven(rows: Tensor) -> Tensor:
 
 
 def gather_objects(value: Any) -> list[Any]:
-    """Return every rank's value, in rank order, on every rank (own processes only: the transport is pickle).
-
-    Args:
-        value: this rank's, anything that can be pickled.
-
-    Returns:
-        ``world_size`` values; the value alone in a list when there is one process.
-    """
+    """Return every rank's value, in rank order, on every rank (own processes only: the transport is pickle)."""
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
@@ -313,14 +265,7 @@ def gather_objects(value: Any) -> list[Any]:
 
 
 def any_rank(flag: bool) -> bool:
-    """Whether the flag is set on at least one rank.
-
-    Args:
-        flag: this rank's.
-
-    Returns:
-        The same answer on every rank.
-    """
+    """Return whether the flag is set on at least one rank; the same on every rank."""
     if world_size() == 1:
         return flag
     device = pick_device() if dist.get_backend() == "nccl" else torch.device("cpu")

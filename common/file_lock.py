@@ -14,18 +14,9 @@ log = logging.getLogger(__name__)
 
 
 def take(file: int, folder: Path, wait: bool) -> bool:
-    """Take the lock of an open file until that is closed.
+    """Take the lock of an open file (its descriptor) until that is closed; return False where there are no locks.
 
-    Args:
-        file: its descriptor.
-        folder: that the lock guards, for the warning.
-        wait: wait for another process that holds it.
-
-    Returns:
-        Whether it is held; False where there are no locks.
-
-    Raises:
-        BlockingIOError: another process holds it, and ``wait`` is False.
+    Another process that holds it is waited for, or ends in a BlockingIOError. ``folder`` is named in the warning.
     """
     try:
         if lock_descriptor(file, blocking=wait):

@@ -13,16 +13,10 @@ TEMPORARY = ".tmp"  # how the hidden names end
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a hidden name to write to; the file gets its own name once it is complete and on disk.
+    """Yield a hidden name to write to; the file gets its own name once it is complete and on disk.
 
-    Args:
-        path: the file; its folder is made if needed. What it held before stays until then.
-
-    Yields:
-        Where to write; deleted when writing fails, and after a kill written over the next time or swept away.
-
-    Raises:
-        NoRoomError: the disk is full; what the file held before is still there.
+    Its folder is made if needed. What the file held before stays until then, also after a NoRoomError (the disk is
+    full); what a kill leaves behind is written over the next time or swept away.
     """
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
     with needs_room(path.parent):
@@ -49,21 +43,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Delete what processes that were killed while they wrote left behind.
-
-    Args:
-        folder: that no other process writes in; those below it are looked through too.
-    """
+    """Delete what killed processes left behind in a folder, and below it, that no other process writes in."""
     for temporary in folder.rglob(f".*{TEMPORARY}"):
         temporary.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Args:
-        path: the file; its folder is made if needed.
-        content: what to write.
-    """
+    """Write a file whole or not at all; its folder is made if needed."""
     with written_whole(path) as temporary:
         temporary.write_bytes(content)

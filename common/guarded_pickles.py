@@ -40,12 +40,7 @@ class _Whole:
 
 
 class GuardedUnpickler(pickle._Unpickler):
-    """Refuses keys and members of sets that are not plain values or flat tuples of them.
-
-    Args:
-        file: the pickle.
-        encoding: of texts of Python 2.
-    """
+    """Refuses keys and members of sets that are not plain values or flat tuples; ``encoding`` is for Python 2."""
 
     def __init__(self, file: BinaryIO, encoding: str) -> None:
         super().__init__(_Whole(file), encoding=encoding)
@@ -117,15 +112,11 @@ class _Skimmer(GuardedUnpickler):
 
 
 def check_torch_file(path: Path) -> None:
-    """Refuse a torch file that claims more than it holds, before torch reads it.
+    """Refuse a torch file (zip archive or older format) that claims more than it holds, before torch reads it.
 
-    Args:
-        path: the file, a zip archive or of the older format.
-
-    Raises:
-        GrowingPickleError: entries of the archive are compressed or overlap, storages are larger than their entries or
-            the file, or its pickle would hang.
-        ValueError: the file is damaged; so may any exception of zipfile and pickle.
+    A GrowingPickleError says that entries of the archive are compressed or overlap, storages are larger than their
+    entries or the file, or its pickle would hang. A damaged file raises ValueError or any exception of zipfile and
+    pickle.
     """
     if zipfile.is_zipfile(path):
         _check_archive(path)

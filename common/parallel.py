@@ -33,26 +33,26 @@ Result = TypeVar("Result")
 
 
 def cores() -> int:
-    """Counts the cores that this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_processes(
     function: Callable[[Shard], Result], shards: Iterable[Shard], workers: int, setting: str
 ) -> Iterator[Result]:
-    """Applies a function to shards in processes; results come as they are done.
+    """Apply a function to shards in processes; results come as they are done.
 
     Args:
-        function: Of one shard, at module level.
-        shards: What it is applied to.
-        workers: Processes, each with one thread; up to 1 works in this process.
-        setting: What the user calls their number.
+        function: of one shard, at module level.
+        shards: what it is applied to.
+        workers: processes, each with one thread; up to 1 works in this process.
+        setting: what the user calls their number.
 
     Yields:
         Results, in any order.
 
     Raises:
-        UserError: A process died, or the program's script does its work when it is imported, as processes do again.
+        UserError: a process died, or the program's script does its work when it is imported, as processes do again.
     """
     _refuse_while_imported()
     if workers <= 1:
@@ -86,9 +86,9 @@ def in_processes(
 
 @contextlib.contextmanager
 def _ends_cleanly() -> Iterator[None]:
-    """Lets SIGTERM end the workers first, and then this process as an exception does: semaphores are given back.
+    """Let SIGTERM end the workers first, and then this process as an exception does: semaphores are given back.
 
-    Where the program answers SIGTERM itself, or this is not its main thread, nothing changes.
+    Where the program handles SIGTERM itself, or this is not its main thread, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
@@ -109,17 +109,13 @@ def _ends_cleanly() -> Iterator[None]:
 
 
 def _refuse_while_imported() -> None:
-    """Ends a process that the script it is started with would have start processes of its own, or wait for its parent.
-
-    Raises:
-        SystemExit: This is such a process, at its start.
-    """
+    """End a worker (SystemExit) whose main script, imported at its start, would start processes of its own."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise SystemExit(f"{getattr(sys.modules.get('__mp_main__'), '__file__', 'the script')}: {GUARD}")
 
 
 def _script_without_guard() -> str | None:
-    """The program's script where it never asks whether it is imported."""
+    """Return the program's script where it never asks whether it is imported."""
     path = getattr(sys.modules["__main__"], "__file__", None)
     if path is None or not Path(path).is_file():
         return None
@@ -128,16 +124,7 @@ def _script_without_guard() -> str | None:
 
 @contextlib.contextmanager
 def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Shows how far a job is: a bar on a terminal, else about ten lines.
-
-    Args:
-        what: Noun of what is counted.
-        total: How many there are.
-        done: How many were done before.
-
-    Yields:
-        A function that counts some more.
-    """
+    """Yield a function that counts some more of ``what`` (a noun): a bar on a terminal, else about ten lines."""
     if sys.stderr.isatty():
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -157,14 +144,7 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int], N
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keeps other processes out where the file system has locks; the lock goes with the process, however it ends.
-
-    Args:
-        path: The lock's file.
-
-    Yields:
-        Nothing, once the lock is held.
-    """
+    """Keep other processes out where the file system has locks; the lock goes with the process, however it ends."""
     _refuse_while_imported()
     with path.open("w") as file:
         try:
@@ -176,14 +156,14 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """One thread; Ctrl-C is for the parent; the parent's end, even by kill -9, is this process's end."""
+    """Take one thread, leave Ctrl-C to the parent, and end with it, even by kill -9."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
 
 
 def end_with_parent() -> None:
-    """Ends this process when its parent ends, however it does."""
+    """End this process when its parent ends, however it does."""
     parent = multiprocessing.parent_process()
 
     def end() -> None:

@@ -18,11 +18,7 @@ class NoRoomError(UserError):
 
 
 def full_disk(error: BaseException) -> str | None:
-    """Return the system's words for a full disk, a used-up quota or a file-size limit; None for other errors.
-
-    Args:
-        error: what was raised.
-    """
+    """Return the system's words for a full disk, a used-up quota or a file-size limit; None for other errors."""
     number = error.errno if isinstance(error, OSError) else None
     if number is None and isinstance(error, OSError | RuntimeError) and (found := HDF5_ERRNO.search(str(error))):
         number = int(found[1])
@@ -30,15 +26,7 @@ def full_disk(error: BaseException) -> str | None:
 
 
 def no_room(where: Path | str, reason: str) -> NoRoomError:
-    """Return the error for a place without room.
-
-    Args:
-        where: the folder, or words for it.
-        reason: of the system, such as "No space left on device".
-
-    Returns:
-        The error, for the caller to raise.
-    """
+    """Return the error for a folder, or words for one, without room; ``reason`` such as "No space left on device"."""
     return NoRoomError(
         f"no room in {where} ({reason}): free some space, raise the quota or the limit of file sizes, or write to "
         "another folder; files that were complete before still are"
@@ -47,17 +35,7 @@ def no_room(where: Path | str, reason: str) -> NoRoomError:
 
 @contextmanager
 def needs_room(folder: Path) -> Iterator[None]:
-    """Turn the errors of a full disk into one sentence.
-
-    Args:
-        folder: where is written.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        NoRoomError: it has no room left.
-    """
+    """Turn the errors of a full disk, where ``folder`` is written to, into a NoRoomError."""
     try:
         yield
     except (OSError, RuntimeError) as error:

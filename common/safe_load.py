@@ -1,4 +1,4 @@
-"""Torch files and pickles of others: read without running code, whatever is wrong with them said in one sentence.
+"""Torch files and pickles of others: read without running code; errors are one sentence, whatever is wrong.
 
 Torch files may hold weights, arrays and plain values; pickles ``argparse.Namespace`` and plain values.
 """
@@ -43,16 +43,9 @@ class TorchFileError(UserError, ValueError):
 
 
 def read_torch_values(path: Path) -> Any:
-    """Read a torch file (zip or the older format) on the CPU with ``weights_only=True``.
+    """Read a torch file (zip or the older format) on the CPU with ``weights_only=True``: tensors, arrays, plain values.
 
-    Args:
-        path: The file, which exists.
-
-    Returns:
-        Whatever the file holds: tensors, NumPy arrays and numbers, containers and plain values.
-
-    Raises:
-        TorchFileError: The file is truncated or corrupt, wants to run code, or claims more than it holds.
+    A TorchFileError says that it is truncated or corrupt, wants to run code, or claims more than it holds.
     """
     check_size(path)
     try:
@@ -75,14 +68,7 @@ def read_torch_values(path: Path) -> Any:
 
 
 def check_size(path: Path) -> None:
-    """Refuse a file that would become larger than it is, before torch reads it.
-
-    Args:
-        path: The file, which exists.
-
-    Raises:
-        TorchFileError: It is such a file, or damaged.
-    """
+    """Raise a TorchFileError for a file that is damaged or would become larger than it is, before torch reads it."""
     try:
         check_torch_file(path)
     except GrowingPickleError as error:
@@ -97,15 +83,7 @@ def check_size(path: Path) -> None:
 
 
 def check_tensors(content: Any, path: Path) -> None:
-    """Refuse tensors that repeat few numbers to look like many, or that are sparse: whoever copies them is lost.
-
-    Args:
-        content: What torch read.
-        path: From where.
-
-    Raises:
-        TorchFileError: There is such a tensor.
-    """
+    """Raise a TorchFileError for sparse tensors and for those that repeat few numbers, whose copies take all memory."""
     waiting, seen = [content], set()
     while waiting:
         value = waiting.pop()
@@ -125,7 +103,7 @@ def check_tensors(content: Any, path: Path) -> None:
 
 
 def _damaged(path: Path) -> str:
-    """Say what is known of a file that torch could not read, without the words of the libraries below it."""
+    """Return what is known of a file that torch could not read, without the words of the libraries below it."""
     with path.open("rb") as file:
         start = file.read(2)
     if not start:
@@ -174,16 +152,13 @@ def read_plain(path: Path, largest: int | None = None, may_grow: bool = True) ->
     """Read a pickle that holds plain values and ``argparse.Namespace`` only.
 
     Args:
-        path: The pickle.
-        largest: Bytes that it may have, those of settings when None.
-        may_grow: Whether parts may be shared so often that written out they would be far larger than the file.
-
-    Returns:
-        Strings, numbers, None, bytes, lists, tuples, sets, dicts and namespaces.
+        path: the pickle.
+        largest: bytes that it may have, those of settings when None.
+        may_grow: whether parts may be shared so often that written out they would be far larger than the file.
 
     Raises:
-        UnsafePickleError: It names any other class or function; none of it is called.
-        BrokenPickleError: It is missing, too large, truncated or corrupt.
+        UnsafePickleError: it names any other class or function; none of it is called.
+        BrokenPickleError: it is missing, too large, truncated or corrupt.
     """
     path = Path(path)
     if not path.is_file():
@@ -239,7 +214,7 @@ class _Plainer:
             parts = [self._measured(item) for item in value]
             return type(value)(part for part, _ in parts), 1 + sum(size for _, size in parts)
         if type(value) is dict:
-            keys, items = ([self._measured(part) for part in side] for side in (value.keys(), value.values()))
+            keys, items = ([self._measured(part) for part in row] for row in (value.keys(), value.values()))
             made = {key: item for (key, _), (item, _) in zip(keys, items, strict=True)}
             return made, 1 + sum(size for _, size in keys + items)
         if type(value) is self.stand_in:
@@ -249,18 +224,7 @@ class _Plainer:
 
 
 def read_namespace(path: Path) -> argparse.Namespace:
-    """Read a pickled ``argparse.Namespace``.
-
-    Args:
-        path: The pickle.
-
-    Returns:
-        The namespace.
-
-    Raises:
-        UnsafePickleError: As ``read_plain``.
-        BrokenPickleError: As ``read_plain``, or it holds something else.
-    """
+    """Read a pickled ``argparse.Namespace``; errors as of :func:`read_plain`, and where it holds something else."""
     value = read_plain(path, may_grow=False)
     if not isinstance(value, argparse.Namespace):
         raise BrokenPickleError(f"{path} holds a {type(value).__name__}, expected an argparse.Namespace.")

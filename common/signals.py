@@ -8,15 +8,9 @@ Handler = Callable[[int, FrameType | None], None]
 
 
 def handle(handler: Handler) -> dict[int, object]:
-    """Let a function handle the signals that end a program.
+    """Let a function handle Ctrl-C, SIGTERM and SIGHUP; return the handlers before, by signal.
 
     SIGHUP, which the end of a terminal or of an ssh connection sends, is left alone where it is ignored (``nohup``).
-
-    Args:
-        handler: of Ctrl-C, SIGTERM and SIGHUP.
-
-    Returns:
-        The handlers before, by signal.
     """
     numbers = [signal.SIGINT, signal.SIGTERM]
     hangup = getattr(signal, "SIGHUP", None)  # Windows has none

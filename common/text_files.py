@@ -24,17 +24,9 @@ class TextError(UserError):
 
 
 def read_text(path: Path) -> str:
-    """Read a whole text file in whichever Unicode encoding it is.
+    """Read a text file in any Unicode encoding, without byte order mark, all line ends as newlines.
 
-    Args:
-        path: the file.
-
-    Returns:
-        Its text without byte order mark; all line ends are newlines.
-
-    Raises:
-        TextError: see :func:`decode_text`; or no file can have such a name.
-        OSError: it cannot be read.
+    A TextError says that the encoding is another, see :func:`decode_text`, or that no file can have such a name.
     """
     if "\0" in str(path):
         raise TextError(f"the name {str(path)!r} holds a NUL character, which no file's has; correct it")
@@ -42,21 +34,11 @@ def read_text(path: Path) -> str:
 
 
 def decode_text(content: bytes, name: str) -> str:
-    """Decode the bytes of a text file.
+    """Decode the bytes of a text file that messages call ``name``.
 
     UTF-8 and, with a byte order mark or by the zero bytes of its letters, UTF-16 and UTF-32 are read, since they cannot
-    be mistaken for anything else. One-byte encodings such as Latin-1 can, and are refused.
-
-    Args:
-        content: the file's bytes.
-        name: what the message calls the file.
-
-    Returns:
-        As :func:`read_text`.
-
-    Raises:
-        TextError: it is compressed, or in none of these encodings; names the line and what the first odd byte is in
-            Latin-1.
+    be mistaken for anything else. One-byte encodings such as Latin-1 can, and end in a TextError that names the line
+    and the first odd byte's meaning in Latin-1; so do compressed files.
     """
     if packed := packed_as(content):
         raise TextError(f"{name} is compressed ({packed}), expected plain text; unpack it first")
@@ -73,12 +55,12 @@ def decode_text(content: bytes, name: str) -> str:
 
 
 def packed_as(content: bytes) -> str | None:
-    """Return the program that ``content``, of which the beginning is enough, was compressed with; None of others."""
+    """Return the program that compressed ``content``, whose beginning is enough; None of others."""
     return next((program for mark, program in PACKED if content.startswith(mark)), None)
 
 
 def _by_zeros(content: bytes) -> str:
-    """The encoding of bytes without a mark: ASCII letters have one zero byte in UTF-16, always on the same side."""
+    """Return the encoding of bytes without a mark: ASCII letters in UTF-16 have a zero byte, always at the same end."""
     pairs = content[: len(content) // 2 * 2]
     even, odd = pairs[::2].count(0), pairs[1::2].count(0)
     if max(even, odd) * 8 <= len(pairs) or min(even, odd) * 8 > max(even, odd):  # of half as many letters as bytes
@@ -87,7 +69,7 @@ def _by_zeros(content: bytes) -> str:
 
 
 def _not_decoded(content: bytes, encoding: str, error: UnicodeDecodeError, name: str) -> str:
-    """What is wrong with bytes that are not in the encoding."""
+    """Return the error of bytes that are not in the encoding."""
     if encoding != "utf-8":
         return f"{name} begins as {encoding.upper()} and is broken ({error.reason}); save it as UTF-8"
     line = content.count(b"\n", 0, error.start) + 1
@@ -101,23 +83,10 @@ def _not_decoded(content: bytes, encoding: str, error: UnicodeDecodeError, name:
 
 
 def without_surrogates(text: str) -> str:
-    """Replace halves of characters, which cannot be written anywhere.
-
-    JSON may hold them, as an escape of one half, and so do names of files that are not in UTF-8.
-
-    Args:
-        text: any.
-
-    Returns:
-        The same with U+FFFD instead of them.
-    """
+    """Replace halves of characters by U+FFFD: JSON and file names may hold them, but no file can."""
     return text if text.isascii() else text.translate(SURROGATES)
 
 
 def is_whole_number(text: str) -> bool:
-    """Whether ``int`` gives an id, a count or a position: a number of at least 0 that fits 64 bits.
-
-    Args:
-        text: as read; ``str.isdigit`` would also take characters such as ``²``, at which ``int`` fails.
-    """
+    """Return whether ``int`` gives a number from 0 below 64 bits (``str.isdigit`` also takes ``²``)."""
     return text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER

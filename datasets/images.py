@@ -18,11 +18,11 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from common.errors import UserError
-from common.imagenet import normalise
 from config import Problem, check_values
 from config.limits import Resolution
 from datasets.file_names import not_there, shown_path
 from datasets.pixels import PixelError, is_blank, spread, to_rgb
+from models.imagenet import normalise
 
 SMALLEST_EDGE = 2
 LARGEST = 2**27  # pixels; 400 MB as RGB. What a phone of 108 million takes is below

@@ -7,7 +7,7 @@ and ``utils.py`` (ImageNet's mean and deviation). Shape letters: B images, R pix
 import torch
 from torch import Tensor
 
-from common.imagenet import normalise
+from models.imagenet import normalise
 
 
 def pixels(images: Tensor) -> Tensor:

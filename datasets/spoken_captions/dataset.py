@@ -18,12 +18,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from common.digests import rows_digest
 from common.errors import UserError
 from datasets.audio.log_mel import HOP, check_usable
 from datasets.audio.read import count_samples, read_audio
 from datasets.audio.spec_augment import SpecAugment
 from datasets.audio.windows import cut
+from datasets.digests import rows_digest
 from datasets.file_names import FileNames
 from datasets.image_ids import ImageIds
 from datasets.images import ImageTransform, transforms

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from common.digests import digest
 from common.errors import UserError
 from common.text_files import is_whole_number
 from config import Problem
@@ -24,6 +23,7 @@ from datasets.audio.log_mel import check_usable_waveform, count_frames, read_log
 from datasets.audio.read import read_audio
 from datasets.audio.spec_augment import SpecAugment
 from datasets.audio.windows import window_start
+from datasets.digests import digest
 from datasets.images import ImageTransform, read_image
 from datasets.kept import Kept
 from datasets.loading.rows import ManifestError, OnError, Sample

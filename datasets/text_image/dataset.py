@@ -16,9 +16,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from common.digests import rows_digest
 from common.errors import UserError
 from config.limits import Count, Resolution
+from datasets.digests import rows_digest
 from datasets.image_ids import ImageIds
 from datasets.images import read_image, transforms
 from datasets.loading.rows import OnError, unusable_row

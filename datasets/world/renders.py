@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.digests import rows_digest
 from common.errors import UserError
 from common.files import written_whole
 from config.limits import Count, CountOrNone, Resolution, Seed, Workers
+from datasets.digests import rows_digest
 from datasets.sharded_build import build_once, is_complete, make_missing, read_state
 from datasets.world.render.ray_cast import render
 from datasets.world.scene.near import near_scene

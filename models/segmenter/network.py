@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from config.limits import Resolution, Width
 from models.batch_norm import BatchNorm
+from models.imagenet import MEAN, STD
 from models.segmenter.labels import (
     ATTRIBUTE_CATEGORIES,
     ATTRIBUTE_LABELS,
@@ -29,7 +30,6 @@ from models.segmenter.labels import (
     label_maps,
 )
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as the published network expects
 POOLED = (1, 2, 3, 6)  # cells high and wide of the pyramid's levels
 SMALLEST = 16  # pixels high and wide: the small network's coarsest map has two cells then
 

@@ -4,7 +4,7 @@ Shape letters: b pairs of this rank, R pixels high and wide.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +15,9 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.digests import rows_digest, weights_digest
 from common.errors import UserError
 from config.limits import Seed
+from datasets.digests import digest, rows_digest
 from datasets.spoken_captions.active_learning import ActivePair, ActivePairs, latent_ids, read_active, split_name
 from datasets.spoken_captions.dataset import SpokenCaptions
 from datasets.spoken_captions.splits import SpeechImageData
@@ -177,7 +177,7 @@ class GeneratedImages:
 
     def digests(self) -> dict[str, str]:
         """Return the digests of the generator and of the selection of active learning."""
-        found = {"generator": weights_digest(self.generator)}
+        found = {"generator": _weights_digest(self.generator)}
         if self.active.pairs:
             arrays = (part for pair in self.active.pairs for part in pair[1:] if part is not None)
             edits = rows_digest((array.tobytes() for array in arrays), len(self.active.pairs))
@@ -240,6 +240,17 @@ def _names(dataset: SpokenCaptions) -> list[str]:
             "task.images: null to train on the files"
         )
     return [dataset.record(row).uttid for row in range(len(dataset))]
+
+
+def _weights_digest(module: nn.Module) -> str:
+    """Return a digest of a network's parameters and buffers and their names: ``weights with digest 0123456789ab``."""
+
+    def parts() -> Iterator[bytes | str]:
+        for name, value in sorted(module.state_dict().items()):
+            yield name
+            yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+    return f"weights with digest {digest(parts())}"
 
 
 def _say_collected(selection: Path, names: Sequence[str], pairs: int) -> None:

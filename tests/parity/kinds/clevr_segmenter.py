@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.imagenet import MEAN, STD
 from models.segmenter.labels import attribute_labels
-from models.segmenter.network import MEAN, STD
 from published import load_published
 from tests.parity.case import Case
 from tests.parity.kinds import Arrays, Groups
