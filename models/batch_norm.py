@@ -12,9 +12,6 @@ class BatchNorm(_BatchNorm):
 
     In one process, and in evaluation, it is torch's own. With several processes the statistics are those of the global
     batch, summed over ranks differentiably; unlike torch's ``SyncBatchNorm`` it works on the CPU as well.
-
-    Args:
-        num_features: C.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002  torch's name

@@ -94,17 +94,9 @@ class CaptionEncoder(nn.Module):
         self.rnn = kind(word_dim, embedding_dim // 2, batch_first=True, bidirectional=True)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> EncodedText:
-        """Encode captions in any order.
+        """Encode captions, tokens (B, T) int64 of ``lengths`` (B,) words from 1 to T, in any order.
 
-        Args:
-            tokens: (B, T) int64, at least as wide as the longest caption.
-            lengths: (B,) words of each caption, 1 to T.
-
-        Returns:
-            Words and sentences.
-
-        Raises:
-            EncoderInputError: a caption has no word or more than there are tokens, or a token is no known word.
+        An EncoderInputError says that a caption has no word or more than there are tokens, or a token is no known word.
         """
         if len(lengths) != len(tokens) or not ((lengths >= 1) & (lengths <= tokens.shape[1])).all():
             raise EncoderInputError(
@@ -150,17 +142,7 @@ class ImageRegionEncoder(nn.Module):
         self.embedding_dim, self.align_corners = embedding_dim, align_corners
 
     def forward(self, images: Tensor) -> EncodedImages:
-        """Encode images.
-
-        Args:
-            images: (B, 3, R, R) in [-1, 1].
-
-        Returns:
-            Regions and images.
-
-        Raises:
-            EncoderInputError: they are no images.
-        """
+        """Encode images (B, 3, R, R) in [-1, 1]; other shapes end in an EncoderInputError."""
         if images.dim() != 4 or images.shape[1] != 3:
             raise EncoderInputError(f"found images {tuple(images.shape)}, expected (B, 3, R, R)")
         maps = F.interpolate(images, INPUT_RESOLUTION, mode="bilinear", align_corners=self.align_corners)

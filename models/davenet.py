@@ -50,28 +50,16 @@ class DavenetSpeech(nn.Module):
         )
 
     def train(self, mode: bool = True) -> "DavenetSpeech":
-        """Set the training mode; a frozen batch norm stays in evaluation mode.
-
-        Args:
-            mode: whether to train.
-
-        Returns:
-            This module.
-        """
+        """Set the training mode; a frozen batch norm stays in evaluation mode."""
         super().train(mode)
         if self.freeze_batch_norm:
             hold_batch_norm(self)
         return self
 
     def forward(self, mel: Tensor, nframes: Tensor | None = None) -> SpeechMaps:
-        """Encode log-mels.
+        """Encode log-mels ``(B, 40, T)`` in dB, padded with 0 as published, as non-negative features ``(B, D, T')``.
 
-        Args:
-            mel: ``(B, 40, T)`` in dB, padded with 0 as published.
-            nframes: ``(B,)`` valid frames, or None when all are; they set the lengths returned, not the features.
-
-        Returns:
-            Non-negative features ``(B, D, T')``, T' = T/8 or T/64 rounded up, and pooled frame counts.
+        T' is T/8 or T/64 rounded up; ``nframes`` (B,), all when None, set the pooled frame counts alone.
         """
         x = self.input_norm(mel.unsqueeze(1)).squeeze(1)
         x = F.relu(self.stem(x))

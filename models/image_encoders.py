@@ -22,7 +22,7 @@ Pretrained = Literal["imagenet"] | Path | None
 
 
 def _trunk_weights(pretrained: Literal["imagenet"] | Path, url: str, keep: str, drop: str) -> dict[str, Tensor]:
-    """Torchvision's weights of a trunk, without the classifier (names in ``drop*``) and the prefix ``keep``."""
+    """Return torchvision's weights of a trunk, without the classifier (names in ``drop*``) and the prefix ``keep``."""
     state = download_torchvision(url) if pretrained == "imagenet" else read_state_dict(Path(pretrained))
     return _without_classifier(state, keep, drop, str(pretrained))
 
@@ -108,14 +108,7 @@ class Resnet50Encoder(nn.Module):
             self.trunk.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Resnet50Encoder":
-        """Set the training mode; frozen batch norms stay in evaluation mode.
-
-        Args:
-            mode: whether to train.
-
-        Returns:
-            This module.
-        """
+        """Set the training mode; frozen batch norms stay in evaluation mode."""
         super().train(mode)
         if self.freeze_trunk or self.freeze_batch_norm:
             hold_batch_norm(self.trunk)

@@ -1,11 +1,13 @@
 """Similarity of image maps and speech sequences, for aligned pairs and for all pairs of two sets.
 
-The matchmap of one image and one spoken caption is M[h, w, t] = <image[:, h, w], speech[:, t]>. A similarity
-reduces it to a number: MISA (maximum over the image, mean over the speech), SIMA (mean over the image, maximum
-over the speech), SISA (mean over both). Source: Harwath et al., "Jointly Discovering Visual Objects and Spoken
-Words", arXiv:1804.01452; public code wnhsu/ResDAVEnet-VQ ``steps/util.py``.
+The matchmap of one image and one spoken caption is M[h, w, t] = <image[:, h, w], speech[:, t]>. A similarity reduces it
+to a number: MISA (maximum over the image, mean over the speech), SIMA (mean over the image, maximum over the speech),
+SISA (mean over both). Source: Harwath et al., "Jointly Discovering Visual Objects and Spoken Words", arXiv:1804.01452;
+public code wnhsu/ResDAVEnet-VQ ``steps/util.py``.
 
-Shapes: B aligned pairs, I images, S spoken captions, D channels, H x W image positions (P together), T frames.
+Shapes: B aligned pairs, I images, S spoken captions, D channels, H x W image positions (P together), T frames. Image
+maps are (I, D, H, W), speech maps (S, D, T), valid frames ``nframes`` (S,), all T when None. Every function raises a
+MatchmapError for other shapes.
 """
 
 from typing import Literal
@@ -63,25 +65,16 @@ def _check_aligned(image: Tensor, speech: Tensor) -> None:
 
 
 def _valid_frames(speech: Tensor, nframes: Tensor | None, min_frames: int) -> Tensor:
-    """Valid frames of each spoken caption (S,) int64, between ``min_frames`` (at least 1 here) and T."""
+    """Return the valid frames (S,) int64 of each spoken caption, between ``min_frames`` (at least 1 here) and T."""
     if nframes is None:
         return torch.full((speech.shape[0],), speech.shape[2], dtype=torch.int64, device=speech.device)
     return nframes.to(speech.device, torch.int64).clamp(min=max(min_frames, 1), max=speech.shape[2])
 
 
 def matchmaps(image: Tensor, speech: Tensor, measure: Measure = "dot") -> Tensor:
-    """Return the matchmap of every aligned pair.
+    """Return the matchmap (B, H, W, T) of every aligned pair; frames beyond a caption's end are the caller's to ignore.
 
-    Args:
-        image: image maps (B, D, H, W).
-        speech: speech maps (B, D, T).
-        measure: ``dot``, or ``cosine`` (both maps scaled to length 1 over D at each position).
-
-    Returns:
-        Scores (B, H, W, T); frames beyond a caption's end are included and are the caller's to ignore.
-
-    Raises:
-        MatchmapError: if the shapes do not fit.
+    With ``cosine`` both maps are scaled to length 1 over D at each position.
     """
     _check(image, speech, None, "MISA", measure)
     _check_aligned(image, speech)
@@ -99,22 +92,7 @@ def aligned_similarity(
     measure: Measure = "dot",
     min_frames: int = 1,
 ) -> Tensor:
-    """Return the similarity of each aligned pair: the diagonal of :func:`similarity`, without the rest.
-
-    Args:
-        image: image maps (B, D, H, W).
-        speech: speech maps (B, D, T).
-        nframes: valid frames of each spoken caption (B,), all T when None.
-        kind: how a matchmap becomes a number, see :func:`similarity`.
-        measure: ``dot`` or ``cosine``.
-        min_frames: see :func:`similarity`.
-
-    Returns:
-        Similarities (B,).
-
-    Raises:
-        MatchmapError: if the shapes do not fit or the kind is unknown.
-    """
+    """Return the similarity (B,) of each aligned pair: the diagonal of :func:`similarity`, without the rest."""
     _check(image, speech, nframes, kind, measure)
     _check_aligned(image, speech)
     frames = _valid_frames(speech, nframes, min_frames)
@@ -138,18 +116,10 @@ def _void(scores: Tensor, nframes: Tensor | None, min_frames: int) -> Tensor:
 
 
 def mean_of_images(image: Tensor, kind: Kind, measure: Measure) -> Tensor:
-    """Return the mean embedding of each image, for the kinds that compare nothing else.
+    """Return the mean embedding (I, D) of each image, for the kinds that compare nothing else, SISA and pooled.
 
-    With the dot product SISA and pooled are the same number. With cosine SISA normalises at each position and then
-    averages, pooled averages and then normalises.
-
-    Args:
-        image: image maps (I, D, H, W).
-        kind: ``SISA`` or ``pooled``.
-        measure: ``dot`` or ``cosine``.
-
-    Returns:
-        (I, D).
+    With the dot product both are the same number. With cosine SISA normalises at each position and then averages,
+    pooled averages and then normalises.
     """
     if measure == "cosine" and kind == "SISA":
         image = F.normalize(image, dim=1)
@@ -158,16 +128,9 @@ def mean_of_images(image: Tensor, kind: Kind, measure: Measure) -> Tensor:
 
 
 def mean_of_captions(speech: Tensor, nframes: Tensor | None, kind: Kind, measure: Measure) -> Tensor:
-    """Return the mean embedding of each spoken caption; its product with :func:`mean_of_images` is the similarity.
+    """Return the mean embedding (S, D) of each spoken caption; fewer than 1 valid frame counts as 1.
 
-    Args:
-        speech: speech maps (S, D, T).
-        nframes: valid frames of each spoken caption (S,), all T when None; fewer than 1 counts as 1.
-        kind: ``SISA`` or ``pooled``.
-        measure: ``dot`` or ``cosine``.
-
-    Returns:
-        (S, D).
+    Its product with :func:`mean_of_images` is the similarity.
     """
     if measure == "cosine" and kind == "SISA":
         speech = F.normalize(speech, dim=1)
@@ -181,21 +144,10 @@ def mean_of_captions(speech: Tensor, nframes: Tensor | None, kind: Kind, measure
 
 
 def max_of_mean(image: Tensor, speech: Tensor, nframes: Tensor | None = None) -> Tensor:
-    """Return the maximum over the image of the mean over the frames of every image's and caption's dot products.
+    """Return the maximum over the image of the mean over the frames of every image's and caption's dot products (I, S).
 
-    MISA takes mean and maximum the other way round. With this score surisdi/learning-by-drawing chooses among images
-    in its tests (``experiments.py``: test_recall_selected, test_synthetic), whatever its loss compares.
-
-    Args:
-        image: image maps (I, D, H, W).
-        speech: speech maps (S, D, T).
-        nframes: frames of each spoken caption that count (S,), all T when None; more than T counts as T.
-
-    Returns:
-        Scores (I, S).
-
-    Raises:
-        MatchmapError: if the shapes do not fit.
+    MISA takes mean and maximum the other way round. With this score surisdi/learning-by-drawing chooses among images in
+    its tests (``experiments.py``: test_recall_selected, test_synthetic), whatever its loss compares.
     """
     _check(image, speech, nframes, "MISA", "dot")
     captions = mean_of_captions(speech, nframes, "pooled", "dot")

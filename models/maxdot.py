@@ -1,9 +1,9 @@
 """Mean of the best matches: the one expensive step of MISA and SIMA, in bounded memory and at the speed of matmul.
 
-Rows (R, D) belong to A items, one after the other; the pool is (G, P, D). For item a and group g the result is the
-mean over the rows of a of max over p of <row, pool[g, p]>. The products are made tile by tile into one buffer that is
-used again, and only the position of each maximum is kept for the backward pass, where every row takes part with one
-position per group: a weighted sum of P times fewer rows than the dense product of automatic differentiation.
+Rows (R, D) belong to A items, one after the other; the pool is (G, P, D). For item a and group g the result is the mean
+over the rows of a of max over p of <row, pool[g, p]>. The products are made tile by tile into one buffer that is used
+again, and only the position of each maximum is kept for the backward pass, where every row takes part with one position
+per group: a weighted sum of P times fewer rows than the dense product of automatic differentiation.
 """
 
 from typing import Any
@@ -99,7 +99,7 @@ class _MeanOfMax(torch.autograd.Function):
 
 
 def _products(rows: Tensor, pool: Tensor, buffer: Tensor) -> Tensor:
-    """All dot products of rows (r, D) and pool (g, P, D), as (r, g, P) in the buffer."""
+    """Return all dot products of rows (r, D) and pool (g, P, D), as (r, g, P) in the buffer."""
     out = buffer[: len(rows) * pool.shape[0] * pool.shape[1]].view(len(rows), -1)
     torch.mm(rows, pool.flatten(0, 1).t(), out=out)
     return out.view(len(rows), *pool.shape[:2])
@@ -120,19 +120,11 @@ def _scatter(index: Tensor, weight: Tensor, rows: Tensor, pool: Tensor, grad_row
 def mean_of_max(
     rows: Tensor, lengths: Tensor, pool: Tensor, budget_mb: float = 512, dtype: torch.dtype | None = None
 ) -> Tensor:
-    """Return, for each item and group, the mean over the item's rows of the best dot product in the group.
+    """Return, for each item and group (A, G), the mean over the item's rows of the best dot product in the group.
 
-    Among equal products the first position gets the gradient.
-
-    Args:
-        rows: vectors (R, D), item after item.
-        lengths: rows of each item (A,) int64, at least 1, with sum R.
-        pool: vectors (G, P, D).
-        budget_mb: memory for intermediate values, in MB; the result (A, G) and the gradients come on top.
-        dtype: precision of the products, None for that of the rows; means and gradients are float32 or better.
-
-    Returns:
-        Means (A, G).
+    Rows (R, D) stand item after item, ``lengths`` (A,) int64 says how many each has, at least 1; the pool is (G, P, D).
+    Among equal products the first position gets the gradient. ``budget_mb`` is for intermediate values; the result and
+    the gradients come on top. ``dtype`` is that of the products; means and gradients are float32 or better.
     """
     if len(lengths) == 0 or len(pool) == 0:
         return rows[:0].sum() + pool[:0].sum() + rows.new_zeros(len(lengths), len(pool))

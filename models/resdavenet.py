@@ -23,11 +23,7 @@ STAGES = 5
 class SpeechBlock(nn.Module):
     """Two convolutions over time with batch norm around a shortcut, ``(B, C_in, T) -> (B, C, ceil(T/stride))``.
 
-    Args:
-        channels_in: C_in.
-        channels: C.
-        kernel: Odd kernel size, frames.
-        stride: Of the first convolution; the shortcut is a 1x1 convolution where shape changes.
+    The stride is that of the first convolution; the shortcut is a 1x1 convolution where the shape changes.
     """
 
     def __init__(self, channels_in: int, channels: int, kernel: int, stride: int) -> None:
@@ -42,14 +38,7 @@ class SpeechBlock(nn.Module):
             self.shortcut.append(nn.BatchNorm1d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the block.
-
-        Args:
-            x: ``(B, C_in, T)``.
-
-        Returns:
-            ``(B, C, ceil(T / stride))``, not negative.
-        """
+        """Apply the block; the output is not negative."""
         residual = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
         return F.relu(residual + self.shortcut(x))
 
@@ -93,32 +82,21 @@ class ResDavenet(nn.Module):
         self._start_as_published()
 
     def _start_as_published(self) -> None:
-        """He's normal start over outgoing connections; the first convolution's window is 40 bins by one frame."""
+        """Draw He's normal start over outgoing connections; the first convolution's window is 40 bins by one frame."""
         for layer in self.modules():
             if isinstance(layer, nn.Conv1d):
                 window = MEL_BINS if layer is self.stages[0][0] else layer.kernel_size[0]
                 nn.init.normal_(layer.weight, std=(2.0 / (window * layer.out_channels)) ** 0.5)
 
     def train(self, mode: bool = True) -> "ResDavenet":
-        """Set the training mode; frozen batch norms stay in evaluation mode.
-
-        Args:
-            mode: whether to train.
-
-        Returns:
-            This module.
-        """
+        """Set the training mode; frozen batch norms stay in evaluation mode."""
         super().train(mode)
         if self.freeze_batch_norm:
             hold_batch_norm(self)
         return self
 
     def stage_outputs(self, mel: Tensor) -> Iterator[Tensor]:
-        """Yield the output ``(B, C, T / 2**i)`` of stage i = 0 to 4; stages are computed as they are asked for.
-
-        Args:
-            mel: ``(B, 40, T)`` in dB.
-        """
+        """Yield the output ``(B, C, T / 2**i)`` of stage i = 0 to 4 of log-mels ``(B, 40, T)`` in dB, one at a time."""
         x = mel
         for stage in self.stages:
             x = stage(x)
@@ -127,13 +105,7 @@ class ResDavenet(nn.Module):
     def features(self, mel: Tensor, nframes: Tensor | None = None, stage: int = STAGES - 1) -> SpeechMaps:
         """Return the features of one stage, 0 (first convolution) to 4 (last layer), with their frame counts.
 
-        Args:
-            mel: ``(B, 40, T)`` in dB.
-            nframes: ``(B,)`` valid frames, or None when all are.
-            stage: Which stage.
-
-        Raises:
-            ValueError: There is no such stage.
+        They are of log-mels ``(B, 40, T)`` in dB with ``nframes`` (B,) valid frames, all when None.
         """
         if not 0 <= stage < STAGES:
             raise ValueError(f"ResDavenet has the stages 0 to {STAGES - 1}, got {stage}.")

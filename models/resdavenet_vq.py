@@ -30,16 +30,9 @@ class TurnOnError(ValueError):
 
 
 def turned_on(code: str | int) -> list[int]:
-    """Read a turn-on code.
+    """Return the stages with a quantiser, 0 to 4, of a turn-on code such as ``01100``, else raise a TurnOnError.
 
-    Args:
-        code: five digits of 0 and 1, such as ``01100``; YAML without quotes takes ``11000`` for a number.
-
-    Returns:
-        The stages with a quantiser, 0 to 4.
-
-    Raises:
-        TurnOnError: it is something else.
+    YAML without quotes takes ``11000`` for a number.
     """
     digits = _digits(code)
     if digits is None:
@@ -48,7 +41,7 @@ def turned_on(code: str | int) -> list[int]:
 
 
 def _digits(code: Any) -> str | None:
-    """The five digits of a code, None when it is none."""
+    """Return the five digits of a code, None when it is none."""
     text = str(code) if isinstance(code, str | int) and not isinstance(code, bool) else ""
     return text if len(text) == STAGES and not set(text) - set("01") else None
 
@@ -107,11 +100,10 @@ class ResDavenetVq(ResDavenet):
         self.jitter = TemporalJitter(jitter, published_jitter)
 
     def run_stages(self, mel: Tensor, nframes: Tensor | None = None) -> Iterator[tuple[Tensor, Quantized | None]]:
-        """Yield of each stage what enters its quantiser ``(B, C, T / 2**i)``, and what leaves it (None without one).
+        """Yield of each stage the input of its quantiser ``(B, C, T / 2**i)``, and its output (None without one).
 
-        Args:
-            mel: ``(B, 40, T)``.
-            nframes: ``(B,)`` valid frames, or None when all are; padding reaches no codebook.
+        The log-mels are ``(B, 40, T)``, their valid frames ``nframes`` (B,), all when None; padding reaches no
+        codebook.
         """
         x = mel
         for index, stage in enumerate(self.stages):
@@ -125,11 +117,7 @@ class ResDavenetVq(ResDavenet):
             x = self.jitter(x) if index < JITTERED else x
 
     def stage_outputs(self, mel: Tensor) -> Iterator[Tensor]:
-        """Yield what leaves stage i = 0 to 4, quantised where it is, ``(B, C, T / 2**i)``, before any jitter.
-
-        Args:
-            mel: ``(B, 40, T)`` in dB.
-        """
+        """Yield what leaves stage i = 0 to 4, quantised where it is, ``(B, C, T / 2**i)``, before any jitter."""
         for before, made in self.run_stages(mel):
             yield before if made is None else made.values
 
@@ -144,19 +132,11 @@ class ResDavenetVq(ResDavenet):
         return speech_maps(x, nframes, mel.shape[-1])._replace(losses=losses, notes=notes)
 
     def layer(self, name: str, mel: Tensor, nframes: Tensor | None = None) -> tuple[SpeechMaps, Tensor | None]:
-        """Return the features of a layer, and its codes.
+        """Return the features of a layer ``(B, C, T')`` with frame counts, and its codes ``(B, T')`` or None.
 
-        Args:
-            name: ``conv1`` to ``conv5`` before a position's quantiser, ``quant1`` to ``quant5`` behind it.
-            mel: ``(B, 40, T)`` in dB.
-            nframes: ``(B,)`` valid frames, or None when all are.
-
-        Returns:
-            Features ``(B, C, T')`` with frame counts; codes ``(B, T')`` where the position has a quantiser, else None.
-
-        Raises:
-            ValueError: there is no such layer, or no quantiser at this position; the message lists those that there
-                are.
+        ``name`` is ``conv1`` to ``conv5`` before a position's quantiser, ``quant1`` to ``quant5`` behind it; a
+        ValueError lists the layers that there are. Log-mels are ``(B, 40, T)`` in dB, valid frames ``nframes`` (B,),
+        all when None.
         """
         known = self.layers()
         if name not in known:
@@ -168,5 +148,5 @@ class ResDavenetVq(ResDavenet):
         raise AssertionError("layers() names positions that passes() yields")
 
     def layers(self) -> list[str]:
-        """Names of all layers whose features can be had."""
+        """Return the names of all layers whose features can be had."""
         return [*(f"conv{stage + 1}" for stage in range(STAGES)), *self.quantizers]

@@ -1,4 +1,4 @@
-"""How images and spoken captions are compared, as a group of a task's config."""
+"""The comparison of images and spoken captions, as a group of a task's config."""
 
 from dataclasses import dataclass
 
@@ -34,35 +34,24 @@ class Similarity:
 
     @torch.no_grad()
     def embeddings(self, image: Tensor, speech: Tensor, nframes: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Pool the maps of a whole split once, where the similarity is the product of mean embeddings.
+        """Return the mean embeddings (I, D) and (S, D) of a whole split, whose products are the similarities.
 
-        Args:
-            image: maps (I, D, H, W).
-            speech: maps (S, D, T).
-            nframes: valid frames (S,); fewer than 1 counts as 1.
-
-        Returns:
-            Mean embeddings (I, D) and (S, D), whose products are the similarities; None where the maps themselves are
-            compared (MISA, SIMA).
+        None where the maps themselves, (I, D, H, W) and (S, D, T), are compared (MISA, SIMA). Fewer than 1 valid frame
+        (``nframes``, (S,)) counts as 1.
         """
         if self.kind not in POOLED:
             return None
-        how = (self.kind, self.measure)
-        images = [mean_of_images(part, *how) for part in image.split(16)]
+        kind = (self.kind, self.measure)
+        images = [mean_of_images(part, *kind) for part in image.split(16)]
         # One by one, so that no padding is read: less memory traffic than a mask over all.
         valid = zip(speech, nframes.clamp(1, speech.shape[2]).tolist(), strict=True)
-        captions = [mean_of_captions(one[None, :, :frames], None, *how) for one, frames in valid]
+        captions = [mean_of_captions(one[None, :, :frames], None, *kind) for one, frames in valid]
         return torch.cat(images), torch.cat(captions)
 
     def of_all_ranks(self, image: Tensor, speech: SpeechMaps) -> Tensor:
-        """Compare this rank's images with every rank's captions and gather the rows.
+        """Return the similarities (B, B) of the global batch on every rank, differentiable into every rank's maps.
 
-        Args:
-            image: maps of this rank's images (b, D, H, W).
-            speech: maps of this rank's captions (b, D, T); T may differ between ranks.
-
-        Returns:
-            (B, B) of the global batch, the same on every rank, differentiable into every rank's maps.
+        ``image`` (b, D, H, W) and ``speech`` (b, D, T) are this rank's; T may differ between ranks.
         """
         features = distributed.gather_padded(speech.features)
         nframes = distributed.gather_rows(speech.nframes)

@@ -27,11 +27,7 @@ DB_SCALE = 20.0
 def embedding_projection(conv: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:
     """Scale a fresh 1x1 convolution so that dot products of its unit-variance outputs start near one, not sqrt(D).
 
-    Args:
-        conv: its weights are drawn anew in place, N(0, 1 / (C_in * sqrt(C_out))), and its bias set to 0.
-
-    Returns:
-        The same convolution.
+    Its weights are drawn anew in place, N(0, 1 / (C_in * sqrt(C_out))), and its bias is set to 0.
     """
     nn.init.normal_(conv.weight, std=conv.in_channels**-0.5 * conv.out_channels**-0.25)
     nn.init.zeros_(conv.bias)
@@ -39,13 +35,7 @@ def embedding_projection(conv: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:
 
 
 class SpeechStage(nn.Module):
-    """A strided convolution that halves time, then a residual convolution, ``(B, C_in, T) -> (B, C, ceil(T/2))``.
-
-    Args:
-        channels_in: C_in.
-        channels: C.
-        kernel: Odd kernel size, frames.
-    """
+    """A strided convolution that halves time, then a residual one, ``(B, C_in, T) -> (B, C, ceil(T/2))``."""
 
     def __init__(self, channels_in: int, channels: int, kernel: int) -> None:
         super().__init__()
@@ -55,14 +45,9 @@ class SpeechStage(nn.Module):
         self.norm = BatchNorm(channels)
 
     def forward(self, x: Tensor, nframes: Tensor) -> tuple[Tensor, Tensor]:
-        """Apply the stage.
+        """Return features ``(B, C, ceil(T / 2))`` and their ``ceil(nframes / 2)`` valid frames; zero after these.
 
-        Args:
-            x: ``(B, C_in, T)``, zero after the valid frames.
-            nframes: ``(B,)`` valid frames of each item.
-
-        Returns:
-            Features ``(B, C, ceil(T / 2))``, zero after the valid frames, and their numbers ``ceil(nframes / 2)``.
+        The input ``(B, C_in, T)`` is zero after its ``nframes`` (B,) valid frames.
         """
         x = F.relu(self.down_norm(self.down(x)))
         nframes = (nframes + 1) // 2
@@ -105,14 +90,9 @@ class SmallSpeechEncoder(nn.Module):
         self.embedder = embedding_projection(nn.Conv1d(2 * width, embedding_dim, 1))
 
     def forward(self, mel: Tensor, nframes: Tensor | None = None) -> SpeechMaps:
-        """Encode log-mels.
+        """Encode log-mels ``(B, 40, T)`` in dB as features ``(B, D, T')`` with pooled frame counts.
 
-        Args:
-            mel: ``(B, 40, T)`` in dB.
-            nframes: ``(B,)`` valid frames, or None when all are.
-
-        Returns:
-            Features ``(B, D, T')`` and pooled frame counts.
+        ``nframes`` (B,) are the valid frames, all when None.
         """
         frames = mel.shape[-1]
         valid = mel.new_full((mel.shape[0],), frames, dtype=torch.int64) if nframes is None else nframes
@@ -123,12 +103,7 @@ class SmallSpeechEncoder(nn.Module):
 
 
 class ImageStage(nn.Module):
-    """A strided 3x3 convolution that halves the map, then a residual one, ``(B, C_in, H, W) -> (B, C, H/2, W/2)``.
-
-    Args:
-        channels_in: C_in.
-        channels: C.
-    """
+    """A strided 3x3 convolution that halves the map, then a residual one, ``(B, C_in, H, W) -> (B, C, H/2, W/2)``."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -138,14 +113,7 @@ class ImageStage(nn.Module):
         self.norm = BatchNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the stage.
-
-        Args:
-            x: ``(B, C_in, H, W)``.
-
-        Returns:
-            ``(B, C, ceil(H / 2), ceil(W / 2))``, not negative.
-        """
+        """Return ``(B, C, ceil(H / 2), ceil(W / 2))``, not negative."""
         x = F.relu(self.down_norm(self.down(x)))
         return F.relu(x + self.norm(self.conv(x)))
 

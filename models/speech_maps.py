@@ -1,4 +1,4 @@
-"""What every speech and text encoder returns: a sequence of features and the number of valid frames.
+"""The output of every speech and text encoder: a sequence of features and the number of valid frames.
 
 Shape letters: B items, D embedding size, T frames before and T' frames after pooling.
 """
@@ -30,34 +30,16 @@ class SpeechMaps(NamedTuple):
 
 
 def frame_mask(nframes: Tensor, frames: int) -> Tensor:
-    """Mask the first ``nframes`` frames of each item.
-
-    Args:
-        nframes: (B,) valid frames.
-        frames: T.
-
-    Returns:
-        (B, 1, T) bool, true on valid frames.
-    """
+    """Return (B, 1, T) bool, true on the first ``nframes`` (B,) frames of each item."""
     return (torch.arange(frames, device=nframes.device) < nframes[:, None]).unsqueeze(1)
 
 
 def pooled_lengths(nframes: Tensor | None, frames_in: int, frames_out: int, batch: int | None = None) -> Tensor | None:
-    """Frame counts after pooling: ``floor(nframes / round(T / T'))``, as in both published speech systems.
+    """Return frame counts (B,) int64 after pooling: ``floor(nframes / round(T / T'))``, as in both published systems.
 
-    A caption shorter than one pooled frame gets 0; the similarity functions take at least one frame.
-
-    Args:
-        nframes: ``(B,)`` integers, valid frames before pooling, or None when all are valid.
-        frames_in: T, padded length before pooling, frames.
-        frames_out: T', padded length after pooling, frames.
-        batch: B; with it, ``nframes=None`` gives T' for every item instead of None.
-
-    Returns:
-        ``(B,)`` int64 frame counts, at most T'; None when neither nframes nor batch is given.
-
-    Raises:
-        ValueError: A padded length is below one.
+    They are at most T'; a caption shorter than one pooled frame gets 0 (the similarity functions take at least one
+    frame). Where ``nframes`` is None all frames are valid: T' for each of ``batch`` items, or None without ``batch``. A
+    padded length, T or T', below one is a ValueError.
     """
     if frames_in < 1 or frames_out < 1:
         raise ValueError(f"Pooled lengths need at least one frame on both sides, got {frames_in} in, {frames_out} out.")
@@ -73,18 +55,6 @@ def pooling_ratio(frames_in: int, frames_out: int) -> int:
 
 
 def speech_maps(features: Tensor, nframes: Tensor | None, frames_in: int) -> SpeechMaps:
-    """Pair features with their pooled frame counts.
-
-    Args:
-        features: ``(B, D, T')``.
-        nframes: ``(B,)`` valid frames before pooling, or None when all are valid.
-        frames_in: T, padded length before pooling, frames.
-
-    Returns:
-        The maps; ``nframes`` lies on the device of ``features``.
-
-    Raises:
-        ValueError: A padded length is below one.
-    """
+    """Pair features ``(B, D, T')`` with the frame counts of :func:`pooled_lengths`, on their device."""
     lengths = pooled_lengths(nframes, frames_in, features.shape[-1], batch=features.shape[0])
     return SpeechMaps(features, lengths.to(features.device), pooling_ratio(frames_in, features.shape[-1]))

@@ -33,21 +33,16 @@ class _TextEncoder(nn.Module):
         )
 
     def hidden(self, tokens: Tensor) -> Tensor:
-        """Features before the last convolution, ``(B, C, L)``; the published code averages them over L."""
+        """Return the features before the last convolution, ``(B, C, L)``; the published code averages them over L."""
         x = self.words(tokens).transpose(1, 2)
         for conv in self.convs[:-1]:
             x = F.relu(conv(x))
         return x
 
     def forward(self, tokens: Tensor, ntokens: Tensor | None = None) -> SpeechMaps:
-        """Encode captions.
+        """Encode captions ``(B, L)`` int64, padded with the padding index, as non-negative features ``(B, D, L)``.
 
-        Args:
-            tokens: ``(B, L)`` int64 word indices, padded with the padding index.
-            ntokens: ``(B,)`` valid tokens, or None when all are.
-
-        Returns:
-            Non-negative features ``(B, D, L)`` and the token counts.
+        ``ntokens`` (B,) are the valid tokens, all when None.
         """
         features = F.relu(self.convs[-1](self.hidden(tokens)))
         if ntokens is None:

@@ -64,13 +64,7 @@ class Quantized(NamedTuple):
 
 
 class VectorQuantizer(nn.Module):
-    """A codebook that follows the frames which are nearest to each code.
-
-    Args:
-        codes: K.
-        dim: D.
-        config: settings.
-    """
+    """A codebook of K ``codes`` of ``dim`` D that follows the frames which are nearest to each code."""
 
     def __init__(self, codes: Width, dim: Width, config: CodebookConfig = CodebookConfig()) -> None:
         super().__init__()
@@ -83,14 +77,9 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("placed", torch.tensor(config.kmeans_rounds == 0))
 
     def forward(self, frames: Tensor, nframes: Tensor | None = None) -> Quantized:
-        """Replace every frame by its nearest code; in training, move the codes towards their frames afterwards.
+        """Replace every frame of (B, D, T) by its nearest code; in training, move the codes afterwards.
 
-        Args:
-            frames: (B, D, T).
-            nframes: (B,) valid frames; padding counts neither in the loss nor in the codebook. None: all are.
-
-        Returns:
-            Values, codes, loss and perplexity.
+        ``nframes`` (B,) are the valid frames, all when None; padding counts neither in the loss nor in the codebook.
         """
         with torch.autocast(frames.device.type, enabled=False):
             rows = frames.to(torch.promote_types(frames.dtype, torch.float32)).transpose(1, 2)  # (B, T, D)
@@ -108,7 +97,7 @@ class VectorQuantizer(nn.Module):
 
     @staticmethod
     def _valid(rows: Tensor, nframes: Tensor | None) -> Tensor:
-        """(B, T) bool."""
+        """Return (B, T) bool, true on valid frames."""
         batch, frames = rows.shape[:2]
         if nframes is None:
             return torch.ones(batch, frames, dtype=torch.bool, device=rows.device)
@@ -116,14 +105,7 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def nearest(self, frames: Tensor) -> Tensor:
-        """Find the nearest code of every frame, the lowest among equals.
-
-        Args:
-            frames: (..., D).
-
-        Returns:
-            Codes (...) int64.
-        """
+        """Return the nearest code (...) int64 of every frame (..., D), the lowest among equals."""
         flat = frames.reshape(-1, frames.shape[-1])
         squares = self.codebook.square().sum(1)
         parts = [
@@ -132,7 +114,7 @@ class VectorQuantizer(nn.Module):
         return torch.cat(parts).view(frames.shape[:-1])
 
     def _measures(self, rows: Tensor, values: Tensor, codes: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Commitment loss and perplexity over the valid frames of all ranks."""
+        """Return commitment loss and perplexity over the valid frames of all ranks."""
         count = distributed.sum_over_ranks(valid.sum().float()).clamp(min=1)
         squares = (values.detach() - rows).square().mean(2)
         loss = self.config.commitment_cost * distributed.sum_over_ranks((squares * valid).sum()) / count
@@ -142,22 +124,17 @@ class VectorQuantizer(nn.Module):
         return loss, perplexity
 
     def _counted(self, codes: Tensor) -> Tensor:
-        """How often each code is there, (K,) float."""
+        """Return how often each code is there, (K,) float."""
         return torch.bincount(codes, minlength=len(self.codebook)).to(self.counts.dtype)
 
     def _summed(self, frames: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """How often each code is there on all ranks (K,), and the sum of its frames (K, D); equal bits on each rank."""
+        """Return of each code the count on all ranks (K,) and the sum of its frames (K, D); equal bits on each rank."""
         summed = torch.zeros_like(self.sums).index_add_(0, codes, frames)
         return distributed.sum_over_ranks(self._counted(codes)), distributed.sum_over_ranks(summed)
 
     @torch.no_grad()
     def ema_update(self, frames: Tensor, codes: Tensor) -> None:
-        """Update the averages with the frames of all ranks and move every code to the mean of its frames.
-
-        Args:
-            frames: (N, D) of this rank.
-            codes: (N,) their codes.
-        """
+        """Update the averages with the frames (N, D) and codes (N,) of all ranks; move every code to their mean."""
         config = self.config
         counts, summed = self._summed(frames, codes)
         self.counts.mul_(config.decay).add_(counts, alpha=1 - config.decay)
@@ -199,20 +176,15 @@ class VectorQuantizer(nn.Module):
 
 
 def _spread(count: int, number: int) -> Tensor:
-    """``number`` rows out of ``count``, evenly spread; rows come again where there are too few."""
+    """Return ``number`` rows out of ``count``, evenly spread; rows come again where there are too few."""
     return torch.arange(number) * count // number if number <= count else torch.arange(number) % count
 
 
 class TemporalJitter(nn.Module):
-    """In training, put the left or right neighbour instead of a frame, at the same places in all samples of a rank.
+    """In training, put the left or right neighbour instead of a frame, at the same frames in all samples of a rank.
 
-    Args:
-        probability: of the left neighbour, and as much of the right one.
-        published_jitter: as in the public code, whose shifts are 0, 1 and 2 instead of -1, 0 and 1: one frame to the
-            right on average.
-
-    Raises:
-        ValueError: the probability is not between 0 and one half.
+    The left neighbour has ``probability``, 0 to one half, and so has the right one. ``published_jitter`` shifts by 0, 1
+    and 2 as the public code does, instead of -1, 0 and 1: one frame to the right on average.
     """
 
     def __init__(self, probability: float = 0.12, published_jitter: bool = False) -> None:

@@ -26,16 +26,9 @@ class WeightsError(UserError, ValueError):
 
 
 def read_torch_file(path: Path) -> Any:
-    """Read a torch file (zip or the older format) on the CPU with ``weights_only=True``.
+    """Return the content of a ``.safetensors`` or torch file (zip or older) on the CPU, ``weights_only=True``.
 
-    Args:
-        path: The file; ``.safetensors`` is read as such.
-
-    Returns:
-        Whatever the file holds: tensors, NumPy arrays and numbers, containers and plain values.
-
-    Raises:
-        WeightsError: The file is missing, truncated or corrupt, or wants to run code.
+    A WeightsError says that it is missing, truncated or corrupt, or wants to run code.
     """
     path = Path(path)
     if not path.is_file():
@@ -55,17 +48,9 @@ def read_torch_file(path: Path) -> Any:
 
 
 def read_card(path: Path, remedy: str) -> Any:
-    """Read the JSON beside weights that says what they are.
+    """Return the JSON beside weights that describes them, unchecked; ``remedy`` is said where there is none.
 
-    Args:
-        path: The ``.json``.
-        remedy: What to do where there is none.
-
-    Returns:
-        Its content, unchecked.
-
-    Raises:
-        WeightsError: It is missing, far too large, or no JSON.
+    A WeightsError says that it is missing, far too large, or no JSON.
     """
     try:
         if path.stat().st_size > LARGEST_CARD:
@@ -82,26 +67,12 @@ def read_card(path: Path, remedy: str) -> Any:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read a file that holds one state dict: names and tensors, nothing else.
-
-    Args:
-        path: A ``.safetensors`` file or a torch file.
-
-    Returns:
-        The tensors by name.
-
-    Raises:
-        WeightsError: As ``read_torch_file``, or the content is not a state dict.
-    """
+    """Read a file that holds one state dict, tensors by name; errors as of :func:`read_torch_file`."""
     return as_state_dict(read_torch_file(path), path)
 
 
 def as_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
-    """Check that ``content``, read from ``path``, is a state dict.
-
-    Raises:
-        WeightsError: It is not a mapping from names to tensors.
-    """
+    """Return ``content``, read from ``path``, as tensors by name; a WeightsError where it is no state dict."""
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path} holds a {type(content).__name__}, expected a state dict (tensors by name).")
     for name, value in content.items():
@@ -114,18 +85,7 @@ def as_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def strip_prefix(state: Mapping[str, Tensor], prefix: str = "module.") -> dict[str, Tensor]:
-    """Remove DataParallel's prefix from the names that have it.
-
-    Args:
-        state: Tensors by name.
-        prefix: What is removed.
-
-    Returns:
-        The same tensors without the prefix.
-
-    Raises:
-        WeightsError: Only some names have it.
-    """
+    """Remove DataParallel's prefix from all names; a WeightsError where only some have it."""
     with_prefix = [name for name in state if name.startswith(prefix)]
     if with_prefix and len(with_prefix) != len(state):
         other = next(name for name in state if not name.startswith(prefix))
@@ -134,15 +94,9 @@ def strip_prefix(state: Mapping[str, Tensor], prefix: str = "module.") -> dict[s
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Load a state dict; every entry must exist and fit. Only ``num_batches_tracked`` may be absent (torch < 0.4.1).
+    """Load a state dict into a network; every entry must exist and fit, else a WeightsError lists the first few.
 
-    Args:
-        module: The network, changed in place.
-        state: Tensors by the network's own names.
-        source: Where the weights come from, for messages.
-
-    Raises:
-        WeightsError: Names are missing, superfluous or of another shape; the first few are listed.
+    Only ``num_batches_tracked`` may be absent (torch < 0.4.1). ``source`` is named in messages.
     """
     _check_fit(module, state, source)
     own = module.state_dict()
@@ -150,18 +104,9 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str) -
 
 
 def build_for(make: Callable[[], nn.Module], state: Mapping[str, Tensor], source: str) -> nn.Module:
-    """Build the network of weights whose sizes a file says; sizes that are not those of the weights take no memory.
+    """Build a network of sizes that a file says and load its weights, as :func:`load_strictly` does.
 
-    Args:
-        make: Builds it.
-        state: Its weights, by its own names.
-        source: Where they come from, for messages.
-
-    Returns:
-        The network with the weights.
-
-    Raises:
-        WeightsError: As ``load_strictly``.
+    Sizes that are not those of the weights take no memory.
     """
     with torch.device("meta"):
         _check_fit(make(), state, source)
@@ -192,14 +137,8 @@ def _check_fit(module: nn.Module, state: Mapping[str, Tensor], source: str) -> N
 def download_torchvision(url: str) -> dict[str, Tensor]:
     """Return torchvision's weights from torch's cache folder, downloading and checking them first if needed.
 
-    Args:
-        url: Address whose file name ends in the first digits of its SHA-256, as torchvision's do.
-
-    Returns:
-        The state dict.
-
-    Raises:
-        WeightsError: The download failed (the message says which file to place where) or the checksum is wrong.
+    The address ends in the first digits of the file's SHA-256. A WeightsError says that the download failed (and which
+    file to put where) or that the checksum is wrong.
     """
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     target = folder / url.rsplit("/", 1)[-1]

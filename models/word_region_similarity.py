@@ -1,9 +1,9 @@
-"""How well captions fit images by their words and regions: the matching score of AttnGAN (arXiv:1711.10485).
+"""Similarity of captions and images by words and regions: the matching score of AttnGAN (arXiv:1711.10485).
 
 Must match taoxugit/AttnGAN ``GlobalAttention.py`` (``func_attention``) and ``miscc/losses.py`` (parity kind
 ``losses_damsm``). The public code goes caption by caption; here all pairs are one product.
 
-Shape letters: I images, B captions, L words, D embedding size, P regions, H, W their sides.
+Shape letters: I images, B captions, L words, D embedding size, P regions, H, W of their maps.
 """
 
 from typing import NamedTuple
@@ -29,18 +29,11 @@ class Matched(NamedTuple):
 def region_context(
     words: Tensor, regions: Tensor, gamma1: float, padding: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Give each word the mean of an image's regions, weighted by how well they fit it, equations (7) to (9).
+    """Return each word's context (I, B, L, D): the mean of an image's regions, weighted (I, B, L, H, W) by similarity.
 
-    Fits are normalised over the words of each region first, then, sharpened, over the regions of each word.
-
-    Args:
-        words: (B, D, L).
-        regions: (I, D, H, W).
-        gamma1: gamma 1, that the first weights are multiplied by.
-        padding: (B, L) bool, true where there is no word.
-
-    Returns:
-        Contexts (I, B, L, D) and weights (I, B, L, H, W).
+    Equations (7) to (9): similarities of words (B, D, L) and regions (I, D, H, W) are normalised over the words of each
+    region first, then, multiplied by gamma 1, over the regions of each word. ``padding`` (B, L) is true where there is
+    no word.
     """
     flat = regions.flatten(2)
     similarity = torch.einsum("idp,bdl->iblp", flat, words)
@@ -53,15 +46,8 @@ def region_context(
 def word_scores(words: Tensor, lengths: Tensor, regions: Tensor, gamma1: float = 4.0, gamma2: float = 5.0) -> Matched:
     """Score captions against images by their words, equation (10): a soft maximum of the words' cosines.
 
-    Args:
-        words: (B, D, L).
-        lengths: (B,) words of each caption, 1 to L.
-        regions: (I, D, H, W).
-        gamma1: gamma 1 of :func:`region_context`.
-        gamma2: gamma 2: how much the best words count.
-
-    Returns:
-        Scores, log of the sum of exp(gamma 2 * cosine), and the weights.
+    Words are (B, D, L) with ``lengths`` (B,) from 1 to L, regions (I, D, H, W). The scores are the log of the sum of
+    exp(gamma 2 * cosine): gamma 2 says how much the best words count.
     """
     padding = torch.arange(words.shape[2], device=words.device) >= lengths.to(words.device)[:, None]
     context, weights = region_context(words, regions, gamma1, padding)
@@ -71,27 +57,11 @@ def word_scores(words: Tensor, lengths: Tensor, regions: Tensor, gamma1: float =
 
 
 def sentence_scores(sentences: Tensor, images: Tensor) -> Tensor:
-    """Return how well sentences fit images as a whole, equation (11).
-
-    Args:
-        sentences: (B, D).
-        images: (I, D).
-
-    Returns:
-        Cosines (I, B).
-    """
+    """Return the cosines (I, B) of sentences (B, D) and whole images (I, D), equation (11)."""
     return cosine(images[:, None], sentences[None])
 
 
 def cosine(left: Tensor, right: Tensor) -> Tensor:
-    """Return the cosine over the last axis.
-
-    Args:
-        left: (..., D).
-        right: the same, or what broadcasts to it.
-
-    Returns:
-        (...), 0 where one side is 0.
-    """
+    """Return the cosine (...) over the last axis of (..., D) and what broadcasts to it, 0 where one of them is 0."""
     norms = left.norm(dim=-1) * right.norm(dim=-1)
     return (left * right).sum(dim=-1) / norms.clamp(min=LEAST_NORM)

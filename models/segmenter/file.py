@@ -15,18 +15,10 @@ NETWORKS: dict[str, type[nn.Module]] = {"SmallSegmenter": SmallSegmenter, "Dilat
 
 
 def save_segmenter(segmenter: AttributeSegmenter, path: Path, about: dict[str, Any]) -> Path:
-    """Write a segmenter.
+    """Write a segmenter whose network is one of `NETWORKS` to ``path`` and its card beside it; return ``path``.
 
-    Args:
-        segmenter: Its network is one of `NETWORKS`.
-        path: The ``.safetensors`` file; the ``.json`` goes beside it.
-        about: How it was made: plain values.
-
-    Returns:
-        ``path``.
-
-    Raises:
-        WeightsError: The network is of another class.
+    The files are ``.safetensors`` and ``.json``; ``about`` says how it was made, in plain values. A network of another
+    class ends in a WeightsError.
     """
     name = type(segmenter.network).__name__
     if name not in NETWORKS:
@@ -39,16 +31,13 @@ def save_segmenter(segmenter: AttributeSegmenter, path: Path, about: dict[str, A
 
 
 def load_segmenter(path: Path = SHIPPED) -> AttributeSegmenter:
-    """Read a segmenter that `save_segmenter` wrote; without a path the one that comes with the project.
+    """Read a segmenter in evaluation mode on the CPU that `save_segmenter` wrote; by default the project's own.
 
     Args:
-        path: The ``.safetensors`` file; its ``.json`` lies beside it.
-
-    Returns:
-        The segmenter in evaluation mode on the CPU.
+        path: the ``.safetensors`` file; its ``.json`` lies beside it.
 
     Raises:
-        WeightsError: A file is missing, damaged, or of another kind.
+        WeightsError: a file is missing, damaged, or of another kind.
     """
     path = Path(path)
     state = read_state_dict(path)

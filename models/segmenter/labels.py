@@ -1,4 +1,4 @@
-"""What a segmenter is, and the 18 labels of the CLEVR attribute segmenter.
+"""The protocol of a segmenter, and the 18 labels of the CLEVR attribute segmenter.
 
 The labels and their order are those of surisdi/learning-by-drawing ``segmenter.py`` (GroundTruthSegmenter): 0-1 size,
 2-3 material, 4-7 shape, 8-15 colour, 16 background, 17 foreground. The published network has room for a fourth shape
@@ -32,14 +32,10 @@ class Segmenter(Protocol):
     categories: list[str]
 
     def segment(self, images: Tensor) -> Tensor:
-        """Label images; no gradient is kept.
+        """Return labels ``(B, L, H, W)`` bool, on their device, of images ``(B, 3, R, R)`` float RGB in [-1, 1].
 
-        Args:
-            images: ``(B, 3, R, R)`` float RGB in [-1, 1], as generators return them (values beyond are allowed).
-
-        Returns:
-            ``(B, L, H, W)`` bool on the images' device. H and W are the segmenter's own (the image's for attributes,
-            64 for clusters): whoever compares maps brings them to one size.
+        No gradient is kept; values beyond are allowed, as generators return them. H and W are the segmenter's own (the
+        image's for attributes, 64 for clusters): whoever compares maps brings them to one size.
         """
         ...
 
@@ -47,15 +43,7 @@ class Segmenter(Protocol):
 def ready_segmenter(segmenter: Segmenter, device: torch.device) -> Segmenter:
     """Put a segmenter that is a network on a device, in evaluation mode; others need nothing.
 
-    Args:
-        segmenter: changed in place.
-        device: where its images will be.
-
-    Returns:
-        The segmenter.
-
-    Raises:
-        SegmentationError: It is none, but another network.
+    Another network ends in a SegmentationError.
     """
     missing = [name for name in ("labels", "categories", "segment") if not hasattr(segmenter, name)]
     if missing:
@@ -102,14 +90,7 @@ BACKGROUND, FOREGROUND = 16, 17
 
 
 def check_scores(scores: Tensor) -> None:
-    """Refuse anything but scores for the 18 labels.
-
-    Args:
-        scores: one channel for each label.
-
-    Raises:
-        SegmentationError: The tensor is not ``(B, 18, H, W)``.
-    """
+    """Raise a SegmentationError for anything but scores ``(B, 18, H, W)``, one channel for each label."""
     if scores.dim() != 4 or scores.shape[1] != len(ATTRIBUTE_LABELS):
         raise SegmentationError(
             f"scores of shape {tuple(scores.shape)}; expected (B, {len(ATTRIBUTE_LABELS)}, H, W), one channel per label"
@@ -119,15 +100,9 @@ def check_scores(scores: Tensor) -> None:
 def attribute_labels(scores: Tensor) -> Tensor:
     """Choose one label in each group as published: the largest score in the group, on the foreground only.
 
-    Args:
-        scores: ``(B, 18, H, W)`` logits or probabilities; a softmax over all channels does not change the choice.
-
-    Returns:
-        ``(B, 5, H, W)`` int64: for each of `GROUPS` the number of the label in its group counted from 1, 0 on the
-        background; of the last, "ground", 1 on the foreground.
-
-    Raises:
-        SegmentationError: As `check_scores`.
+    Scores ``(B, 18, H, W)`` are logits or probabilities; a softmax over all channels does not change the choice. The
+    result ``(B, 5, H, W)`` int64 holds for each of `GROUPS` the number of the label in its group counted from 1, 0 on
+    the background; of the last, "ground", 1 on the foreground.
     """
     check_scores(scores)
     foreground = scores[:, GROUPS[-1].channels].argmax(1)
@@ -136,14 +111,7 @@ def attribute_labels(scores: Tensor) -> Tensor:
 
 
 def label_maps(numbers: Tensor) -> Tensor:
-    """Write chosen labels as one map per label.
-
-    Args:
-        numbers: ``(B, 5, H, W)`` as `attribute_labels` returns them.
-
-    Returns:
-        ``(B, 18, H, W)`` bool: on the background only channel 16 is set.
-    """
+    """Return the choice of `attribute_labels` as one map per label, ``(B, 18, H, W)`` bool; background is 16 alone."""
     maps = [
         torch.stack([numbers[:, row] == k for k in range(1, len(group.labels) + 1)], 1)
         for row, group in enumerate(ATTRIBUTE_GROUPS)
@@ -153,14 +121,7 @@ def label_maps(numbers: Tensor) -> Tensor:
 
 
 def check_images(images: Tensor) -> None:
-    """Refuse anything but a batch of float RGB images.
-
-    Args:
-        images: images in [-1, 1].
-
-    Raises:
-        SegmentationError: The tensor is not ``(B, 3, H, W)`` of floats.
-    """
+    """Raise a SegmentationError for anything but a batch ``(B, 3, H, W)`` of float RGB images in [-1, 1]."""
     if images.dim() != 4 or images.shape[1] != 3 or not images.is_floating_point():
         raise SegmentationError(
             f"images of shape {tuple(images.shape)} and type {images.dtype}; expected (B, 3, R, R) floats in [-1, 1]"
@@ -168,14 +129,6 @@ def check_images(images: Tensor) -> None:
 
 
 def check_label(label: int, labels: list[str]) -> None:
-    """Refuse the number of a label that does not exist.
-
-    Args:
-        label: its number, from 0.
-        labels: names of all L.
-
-    Raises:
-        SegmentationError: It is outside 0..L-1.
-    """
+    """Raise a SegmentationError for a label outside 0..L-1."""
     if not 0 <= label < len(labels):
         raise SegmentationError(f"label {label}; expected 0 to {len(labels) - 1} ({labels[0]} ... {labels[-1]})")

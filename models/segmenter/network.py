@@ -47,13 +47,13 @@ class Scores(NamedTuple):
 
 
 def _convolution(channels_in: int, channels: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    """A convolution, batch norm and ReLU."""
+    """Return a convolution, batch norm and ReLU."""
     convolution = nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(convolution, BatchNorm(channels), nn.ReLU(inplace=True))
 
 
 def _stage(channels_in: int, planes: int, blocks: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """Bottlenecks; where they are dilated the first is dilated half as much, as published."""
+    """Return bottlenecks; where they are dilated the first is dilated half as much, as published."""
     from torchvision.models.resnet import Bottleneck  # takes seconds, which checking configs does not need
 
     shortcut = nn.Sequential(nn.Conv2d(channels_in, 4 * planes, 1, stride, bias=False), BatchNorm(4 * planes))
@@ -81,11 +81,7 @@ class DilatedResnet50(nn.Module):
 
 
 class PyramidDecoder(nn.Module):
-    """Pyramid pooling and two heads.
-
-    Args:
-        labels: L.
-    """
+    """Pyramid pooling and two heads for ``labels`` (L)."""
 
     def __init__(self, labels: int) -> None:
         super().__init__()
@@ -200,16 +196,9 @@ class AttributeSegmenter(nn.Module):
         return ((images.clamp(-1, 1) + 1) / 2 - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Scores:
-        """Score images.
+        """Return the logits ``(B, 18, H, W)`` at the maps' size of images ``(B, 3, R, R)`` float in [-1, 1].
 
-        Args:
-            images: ``(B, 3, R, R)`` float in [-1, 1]; values beyond are clipped, as when they are shown.
-
-        Returns:
-            Logits ``(B, 18, H, W)`` at the maps' size.
-
-        Raises:
-            SegmentationError: The images are something else.
+        Values beyond are clipped, as when they are shown. Anything else ends in a SegmentationError.
         """
         check_images(images)
         own = tuple(images.shape[2:])
@@ -226,32 +215,17 @@ class AttributeSegmenter(nn.Module):
 
     @torch.no_grad()
     def segment(self, images: Tensor) -> Tensor:
-        """Label images; see `models.segmenter.labels.Segmenter`.
+        """Return ``(B, 18, H, W)`` bool, see `models.segmenter.labels.Segmenter`.
 
-        Args:
-            images: ``(B, 3, R, R)`` float in [-1, 1].
-
-        Returns:
-            ``(B, 18, H, W)`` bool: one label of each attribute on objects, "background" or "foreground" everywhere.
-
-        Raises:
-            SegmentationError: The images are something else.
+        Objects have one label of each attribute; "background" or "foreground" is everywhere.
         """
         return label_maps(attribute_labels(self(images).scores))
 
     def predict_single_class(self, images: Tensor, label: int) -> tuple[Tensor, Tensor]:
-        """Score one label, differentiably.
+        """Score one label, 0-17, of images ``(B, 3, R, R)`` in [-1, 1], differentiably.
 
-        Args:
-            images: ``(B, 3, R, R)`` float in [-1, 1].
-            label: Number of the label, 0-17.
-
-        Returns:
-            Its probability within its group ``(B, H, W)``, times that of the foreground for an attribute, and where the
-            label is chosen, ``(B, H, W)`` bool.
-
-        Raises:
-            SegmentationError: There is no such label, or the images are something else.
+        Return its probability within its group ``(B, H, W)``, times that of the foreground for an attribute, and where
+        the label is chosen, ``(B, H, W)`` bool.
         """
         check_label(label, self.labels)
         scores = self(images).scores

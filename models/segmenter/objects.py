@@ -1,9 +1,9 @@
-"""What a segmenter sees in images, object by object: GAN samples described without a person.
+"""Objects that a segmenter finds in images: GAN samples described without a person.
 
 "Learning Words by Drawing Images" (CVPR 2019) made its synthetic captions from such descriptions. An object is a
-connected region of one colour; its attributes are what most of its pixels say, each weighed by how sure it is. Two
-objects of one colour that touch are seen as one, mostly with low confidence.
-`datasets.world.scene.seen.seen_scene` turns the objects into a scene, for which captions can be written.
+connected region of one colour; its attributes are those of most of its pixels, each weighed by its probability. Two
+objects of one colour that touch are seen as one, mostly with low confidence. `datasets.world.scene.seen.seen_scene`
+turns the objects into a scene, for which captions can be written.
 
 Shape letters: B images, L = 18 labels, H, W pixels of the segmenter's maps.
 """
@@ -71,19 +71,10 @@ class SeenObject(NamedTuple):
 def describe(
     segmenter: AttributeSegmenter, images: Tensor, smallest: float = SMALLEST, batch_size: int = 32
 ) -> list[list[SeenObject]]:
-    """Describe images.
+    """Return for each image (B, 3, R, R), float in [-1, 1], its objects from left to right.
 
-    Args:
-        segmenter: On the device where it shall run.
-        images: (B, 3, R, R) float in [-1, 1].
-        smallest: Share of the image's pixels below which a region is noise.
-        batch_size: Images that are segmented together.
-
-    Returns:
-        For each image its objects, from left to right; see `seen_objects`.
-
-    Raises:
-        SegmentationError: The images are something else.
+    It runs where the segmenter is, ``batch_size`` images at a time; regions below the share ``smallest`` of an image's
+    pixels are noise.
     """
     device = next(segmenter.parameters()).device
     found: list[list[SeenObject]] = []
@@ -96,18 +87,9 @@ def describe(
 
 
 def seen_objects(probabilities: Tensor, smallest: float = SMALLEST) -> list[SeenObject]:
-    """Take one segmented image apart.
+    """Return the objects of one segmented image (18, H, W) from left to right; noise is below the share ``smallest``.
 
-    Args:
-        probabilities: (18, H, W), of a softmax over all channels, or 0 and 1 as `models.segmenter.labels.label_maps`
-            gives.
-        smallest: Share of the image's pixels below which a region is noise.
-
-    Returns:
-        The objects, from left to right.
-
-    Raises:
-        SegmentationError: The tensor has another shape.
+    The tensor comes from a softmax over all channels, or is 0 and 1 as of `models.segmenter.labels.label_maps`.
     """
     scores = probabilities[None].float()
     check_scores(scores)
@@ -115,14 +97,7 @@ def seen_objects(probabilities: Tensor, smallest: float = SMALLEST) -> list[Seen
 
 
 def least_confidence(objects: Sequence[SeenObject]) -> float:
-    """Return the confidence in the least certain attribute of all objects of an image; 0 for an image without any.
-
-    Args:
-        objects: what was seen in one image.
-
-    Returns:
-        0-1.
-    """
+    """Return the confidence (0-1) in the least certain attribute of all objects of an image; 0 without objects."""
     return min((item.least_confidence for item in objects), default=0.0)
 
 
@@ -133,7 +108,7 @@ def _within_groups(probabilities: Tensor) -> Tensor:
 
 
 def _objects(numbers: np.ndarray, shares: np.ndarray, smallest: float) -> list[SeenObject]:
-    """Objects of labels (5, H, W) and shares (18, H, W)."""
+    """Return the objects of labels (5, H, W) and shares (18, H, W)."""
     least = smallest * numbers[0].size
     found = []
     for mask in _regions(numbers[ROW["colour"]], least):
@@ -148,7 +123,7 @@ def _objects(numbers: np.ndarray, shares: np.ndarray, smallest: float) -> list[S
 
 
 def _regions(colours: np.ndarray, least: float) -> list[np.ndarray]:
-    """Connected regions of one colour; crumbs go to the large region that they touch most, or are dropped."""
+    """Return the connected regions of one colour; crumbs go to the large region that they touch most, or go."""
     from scipy import ndimage  # takes a third of a second, which checking configs does not need
 
     large, crumbs = [], []
