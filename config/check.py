@@ -5,26 +5,14 @@ import inspect
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from config.build import Factory
-from config.errors import Errors, join
-from config.load import Config
+from config.errors import Errors
+from config.load import Config, join
 from config.renamed import renamed_keys
 from config.resolve import ENTRY_MODULES, closest, is_entry, resolve_type, shortened, translated
-from config.signatures import (
-    ConfigError,
-    Parameter,
-    arms,
-    bare_arms,
-    deferred_of,
-    describe,
-    fits,
-    item_kinds,
-    offered_names,
-    parameters,
-    serves,
-)
+from config.signatures import ConfigError, Kind, Parameter, arms, describe, fits, kind_of, parameters, serves
 from config.validate import combination_errors, validate_with_siblings, value_errors
 
 RESERVED = ("entry", "description")
@@ -32,17 +20,11 @@ ENTRY_DEFERRED = ("context",)
 NETWORK_MODULES = ("models", "gan")
 SHOWN = 5  # errors of a file from outside
 Offered = tuple[str, ...] | None
-"""Keywords that the program gives; None where that is not known."""
+"""Keywords that the program gives; None where they are not known."""
 
 
 def check(config: Config) -> dict[str, Any]:
-    """Check a config and return it with every default filled in.
-
-    Args:
-        config: a loaded config; its ``entry`` names the function that the rest of the mapping calls.
-
-    Returns:
-        The complete mapping, defaults included: what ``--print-config`` shows and a run folder keeps.
+    """Check a config and return it with every default filled in, for ``--print-config`` and run folders.
 
     Raises:
         ConfigError: one message with every error: file, key path, found, expected, nearest valid name.
@@ -71,12 +53,7 @@ def check(config: Config) -> dict[str, Any]:
 def with_defaults(values: dict[str, Any], path: Path) -> dict[str, Any]:
     """Return a complete config that was written earlier with the defaults of keys that came later.
 
-    Args:
-        values: as :func:`check` returned them, perhaps with an older version of the project.
-        path: where they were read.
-
-    Returns:
-        The complete mapping of today; the values as they are where they no longer are a valid config.
+    Where its values no longer are a valid config they are returned as they are.
     """
     try:
         return check(Config(path, values))
@@ -150,17 +127,15 @@ def _check_unbound(value: Any, key_path: str, errors: Errors) -> None:
 def _check_combinations(
     target: Callable[..., Any], values: dict[str, Any], key_path: str, offered: Offered, errors: Errors
 ) -> None:
-    """Add what a class has against its values together, as far as they have no error alone."""
-    from config.try_build import key_at_fault, trial_error  # it needs torch, which --list does without
+    """Add what a class has against its values together, as far as none of them has an error alone."""
+    from config.try_build import trial_error  # it needs torch, which --list does without
 
     refused = combination_errors(target, errors.without(values, key_path, placeholders=True))
-    tried = errors.without(values, key_path)
-    message = None if refused else trial_error(target, tried, offered or ())
+    message = None if refused else trial_error(target, errors.without(values, key_path), offered or ())
     for key, problem in refused:
         errors.add(join(key_path, key), problem)
     if message is not None:
-        key = key_at_fault(target, tried, offered or ())
-        errors.add(join(key_path, key) if key else key_path, message)
+        errors.add(key_path, message)
 
 
 def _check_given(declared: dict[str, Parameter], values: dict[str, Any], key_path: str, errors: Errors) -> None:
@@ -170,7 +145,7 @@ def _check_given(declared: dict[str, Parameter], values: dict[str, Any], key_pat
         if not isinstance(node, dict) or "type" not in node:
             continue
         target = resolve_type(node["type"])
-        own = parameters(target).keys() - set(offered_names(declared[key].annotation))
+        own = parameters(target).keys() - set(kind_of(declared[key].annotation).offered)
         given = {name: value for name, value in beside.items() if name not in own}
         for path, message in validate_with_siblings(target, node, given):
             path_of_key = path if path.split(".")[0] in given else join(key, path)
@@ -195,87 +170,61 @@ def _plain_default(parameter: Parameter, key_path: str) -> Any:
 
 def _check_value(annotation: Any, value: Any, key_path: str, errors: Errors) -> Any:
     """Check one value against its annotation; return it with defaults filled in."""
-    members = arms(annotation)
-    if value is None and (type(None) in members or annotation is Any):
+    if value is None and (annotation is Any or type(None) in arms(annotation)):
         return None
     if isinstance(value, dict):
-        return _check_mapping(members, value, key_path, errors)
+        return _check_mapping(annotation, value, key_path, errors)
     if isinstance(value, list):
-        lists = bare_arms(annotation)
-        kinds = [kinds for member in lists if (kinds := item_kinds(member, len(value))) is not None]
-        if kinds and any(map(_may_hold_nodes, kinds[0])):
-            pairs = enumerate(zip(kinds[0], value, strict=True))
-            return [_check_value(kind, item, f"{key_path}.{i}", errors) for i, (kind, item) in pairs]
+        kinds = next(iter(kind_of(annotation).items(len(value)).values()), [])
+        if any(kind_of(of_item).holds_nodes for of_item in kinds):
+            pairs = enumerate(zip(kinds, value, strict=True))
+            return [_check_value(of_item, item, f"{key_path}.{i}", errors) for i, (of_item, item) in pairs]
     errors.rows += value_errors(annotation, value, key_path)
     return value
 
 
-def _may_hold_nodes(annotation: Any) -> bool:
-    """Whether items of this annotation can be calls rather than plain values."""
-    return any(
-        deferred_of(member) is not None
-        or dataclasses.is_dataclass(member)
-        or (inspect.isclass(member) and member.__module__ not in ("builtins", "pathlib"))
-        for member in arms(annotation)
-    )
-
-
-def _check_mapping(members: list[Any], value: dict[str, Any], key_path: str, errors: Errors) -> Any:
+def _check_mapping(annotation: Any, value: dict[str, Any], key_path: str, errors: Errors) -> Any:
     """Check a mapping: a node, a dataclass group, or a plain ``dict[str, X]``."""
-    if "type" in value and any(map(_may_hold_nodes, members)):
-        return _check_node(members, value, key_path, errors)
-    for member in members:
-        if dataclasses.is_dataclass(member):
-            return _check_call(member, value, key_path, (), errors)
-    for member in members:
-        if get_origin(member) is dict:
-            inner = get_args(member)[1]
-            return {key: _check_value(inner, item, join(key_path, key), errors) for key, item in value.items()}
-        if member is Any or member is dict:
-            return value
-    expected = " or ".join(describe(member) for member in members)
-    hint = "" if not any(deferred_of(member) for member in members) else " (add 'type: ...')"
-    errors.add(key_path, f"found a mapping with the keys {', '.join(value) or 'none'}, expected {expected}{hint}")
+    kind = kind_of(annotation)
+    if "type" in value and kind.holds_nodes:
+        return _check_node(kind, value, key_path, errors)
+    if kind.group is not None:
+        return _check_call(kind.group, value, key_path, (), errors)
+    if kind.values is not None:
+        return {key: _check_value(kind.values, item, join(key_path, key), errors) for key, item in value.items()}
+    if Any in kind.members or dict in kind.members:
+        return value
+    hint = " (add 'type: ...')" if kind.deferred else ""
+    found = f"found a mapping with the keys {', '.join(value) or 'none'}"
+    errors.add(key_path, f"{found}, expected {describe(annotation)}{hint}")
     _check_unbound(value, key_path, errors)
     return value
 
 
-def _check_node(members: list[Any] | None, value: dict[str, Any], key_path: str, errors: Errors) -> Any:
-    """Check a node whose owner expects one of ``members``; None where the owner is not known."""
+def _check_node(kind: Kind | None, value: dict[str, Any], key_path: str, errors: Errors) -> Any:
+    """Check a node where its owner expects ``kind``; None where the owner is not known."""
     target = _target(value["type"], join(key_path, "type"), errors)
     arguments = {key: item for key, item in value.items() if key != "type"}
     if target is None:
         _check_unbound(arguments, key_path, errors)
         return value
-    offered: Offered = None
-    if members is not None:
-        offered = tuple(name for member in members for name in offered_names(member))
-        products = [product for member in members for product in _products(member)]
-        if not serves(target, products, offered):
-            expected = " or ".join(describe(product) for product in products if product is not type(None))
-            given = f" and takes {' or '.join(offered)}" if offered and fits(target, products) else ""
-            errors.add(join(key_path, "type"), f"found {value['type']}, expected what makes {expected}{given}")
-            _check_unbound(arguments, key_path, errors)
-            return value
+    if kind is not None and not serves(target, kind.products, kind.offered):
+        expected = " or ".join(describe(product) for product in kind.products if product is not type(None))
+        given = f" and takes {' or '.join(kind.offered)}" if kind.offered and fits(target, kind.products) else ""
+        errors.add(join(key_path, "type"), f"found {value['type']}, expected what makes {expected}{given}")
+        _check_unbound(arguments, key_path, errors)
+        return value
+    offered = None if kind is None else kind.offered
     return {"type": value["type"]} | _check_call(target, arguments, key_path, offered, errors)
 
 
-def _products(member: Any) -> list[Any]:
-    """Return what a node for this alternative of an annotation should make."""
-    factory = deferred_of(member)
-    return [member] if factory is None else list(get_args(factory[0])[-1:])
-
-
 def check_outside(value: Any, annotation: Any, key_path: str) -> Any:
-    """Check what a file from outside describes: a weights card, the config of another's run.
+    """Check what a file from outside describes (a weights card, another run's config); return it with defaults.
 
     Args:
-        value: what the file holds.
+        value: content of the file.
         annotation: what it has to be, such as ``nn.Module``.
         key_path: where in the file, for messages.
-
-    Returns:
-        The value, defaults included: safe to build.
 
     Raises:
         ConfigError: it names anything but networks of ``models`` and ``gan`` (nothing else may be called for such a
@@ -294,8 +243,7 @@ def check_outside(value: Any, annotation: Any, key_path: str) -> Any:
     if errors.rows:
         raise ConfigError("; ".join(f"{path_of_key}: {message}" for path_of_key, message in errors.rows[:SHOWN]))
     if isinstance(checked, dict) and "type" in checked:
-        inner = {key: item for key, item in checked.items() if key != "type"}
-        for path_of_key, path in Factory(resolve_type(checked["type"]), inner, key_path).paths():
+        for path_of_key, path in Factory.of(checked, key_path).paths():
             raise ConfigError(
                 f"{path_of_key} names the file {path}; expected null, weights lie beside their description"
             )

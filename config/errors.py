@@ -1,14 +1,9 @@
-"""The one list of errors of a config, and what of a mapping has none."""
+"""The one list of errors of a config, and the parts of a mapping without any."""
 
 from typing import Any
 
-from config.load import Config, short
+from config.load import Config, join, short
 from config.validate import TO_TEXT
-
-
-def join(key_path: str, key: str) -> str:
-    """Return the key path of ``key`` in the mapping at ``key_path``."""
-    return f"{key_path}.{key}" if key_path else key
 
 
 class Errors:
@@ -18,22 +13,14 @@ class Errors:
         self.rows: list[tuple[str, str]] = []
 
     def add(self, key_path: str, message: str) -> None:
-        """Note an error.
-
-        Args:
-            key_path: where in the config, such as ``data.batch_size``.
-            message: what was found and what was expected.
-        """
+        """Note an error at a key path such as ``data.batch_size``."""
         self.rows.append((key_path, message))
 
     def without(self, values: dict[str, Any], key_path: str, placeholders: bool = False) -> dict[str, Any]:
-        """Return a mapping without the keys that have errors, in the mappings below it too.
+        """Return the mapping at ``key_path`` without the keys that have errors, in the mappings below it too.
 
-        Args:
-            values: the mapping.
-            key_path: where it stands.
-            placeholders: keep an empty mapping for a node of unknown type: that there is one is known, not what is in
-                it.
+        With ``placeholders`` an empty mapping stands for a node of unknown type: its content is unknown, its presence
+        is not.
         """
         kept: dict[str, Any] = {}
         for key, value in values.items():
@@ -50,11 +37,7 @@ class Errors:
         return any(path == key_path for path, _ in self.rows)
 
     def message(self, config: Config) -> str:
-        """Return the list as text: file, and a line for each error with its key path and where that was set.
-
-        Args:
-            config: as read; it knows where each value was set.
-        """
+        """Return the list as text: file, and a line for each error with its key path and where that was set."""
         count = len(self.rows)
         lines = [f"{short(config.path)}: {count} error{'s' if count > 1 else ''}"]
         for key_path, message in self.rows:
@@ -77,7 +60,7 @@ def _origins(config: Config, key_path: str) -> list[str]:
 
 
 def _stands(node: Any, key_path: str) -> bool:
-    """Whether a mapping still has a key path, which an override may have replaced."""
+    """Return whether a mapping still has a key path, which an override may have replaced."""
     for key in key_path.split("."):
         if isinstance(node, list) and key.isdecimal() and int(key) < len(node):
             node = node[int(key)]

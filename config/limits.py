@@ -23,7 +23,7 @@ Megabytes = Annotated[int, Field(gt=0, le=10**7)]
 Resolution = Annotated[int, Field(gt=0, le=8192)]
 """Rows and columns of an image or map, pixels."""
 Frames = Annotated[int, Field(gt=0, le=10**7)]
-"""Of speech, usually 100 a second."""
+"""Frames of speech, usually 100 a second."""
 Width = Annotated[int, Field(gt=0, le=2**16)]
 """Channels, features, codes or dimensions of a layer."""
 Depth = Annotated[int, Field(gt=0, le=256)]
@@ -32,14 +32,18 @@ Kernel = Annotated[int, Field(gt=0, le=1025)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 """A probability, or a share of a whole."""
 Weight = Annotated[float, Field(ge=0)]
-"""What a loss or term is multiplied by, or a margin."""
+"""A factor of a loss or term, or a margin."""
 Positive = Annotated[float, Field(gt=0)]
 
+_Decay = Annotated[float, Field(ge=0, lt=1)]
 TORCH_OPTIM: dict[str, Any] = {
-    "lr": Annotated[float, Field(le=100)],
-    "weight_decay": Annotated[float, Field(le=100)],
-    "momentum": Annotated[float, Field(le=1)],
+    "lr": Annotated[float, Field(ge=0, le=100)],
+    "weight_decay": Annotated[float, Field(ge=0, le=100)],
+    "momentum": Annotated[float, Field(ge=0, le=1)],
+    "betas": tuple[_Decay, _Decay],
+    "rho": _Decay,
+    "lr_decay": Annotated[float, Field(ge=0)],
     "capturable": Literal[False],  # for CUDA graphs, which the trainer does not make
     "differentiable": Literal[False],
 }
-"""Of keywords of ``torch.optim``, instead of its own annotations; lower limits torch checks itself."""
+"""Annotations of keywords of ``torch.optim`` that torch checks in its constructors only, or not at all."""

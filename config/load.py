@@ -53,27 +53,20 @@ class Config:
         return short(self.path)
 
 
-def short(path: Path) -> str:
-    """Return a path relative to the project root where it lies below it.
+def join(key_path: str, key: str) -> str:
+    """Return the key path of ``key`` in the mapping at ``key_path``."""
+    return f"{key_path}.{key}" if key_path else key
 
-    Args:
-        path: absolute.
-    """
+
+def short(path: Path) -> str:
+    """Return an absolute path relative to the project root where it lies below it."""
     return path.relative_to(PROJECT_ROOT).as_posix() if path.is_relative_to(PROJECT_ROOT) else str(path)
 
 
 def resolve_path(text: str | Path) -> Path:
-    """Expand ``~`` and environment variables; relative paths start at the project root.
+    """Expand ``~`` and environment variables; relative paths start at the project root. The path need not exist.
 
-    Args:
-        text: a path as a config or a command line gives it.
-
-    Returns:
-        An absolute path, which need not exist.
-
-    Raises:
-        ConfigError: an environment variable in the path is not set, ``~name`` names no user, or no file can have
-            the name.
+    A ConfigError says that an environment variable is not set, ``~name`` names no user, or no file can have the name.
     """
     expanded = os.path.expandvars(str(text))
     missing = re.search(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", expanded)
@@ -105,13 +98,9 @@ def descriptions() -> Iterator[tuple[Path, str]]:
 
 
 def find(name: str) -> Path:
-    """Return the file that a user means by ``name``.
+    """Return the file that a user means: a path, or a name in ``config_files/`` with or without ``.yaml``.
 
-    Args:
-        name: a path, or a name looked up in ``config_files/`` with or without ``.yaml``, sub-folders allowed.
-
-    Raises:
-        ConfigError: nothing fits, or a bare name fits files in several sub-folders.
+    A ConfigError says that nothing fits, or that a bare name fits files in several sub-folders.
     """
     names = [name] if name.endswith((".yaml", ".yml")) else [name + ".yaml", name]
     for candidate in names:
@@ -138,15 +127,12 @@ def find(name: str) -> Path:
 
 
 def load(name: str | Path, overrides: list[str] | None = None) -> Config:
-    """Read a config with everything it extends, then apply overrides.
+    """Read a config with everything it extends, then apply overrides; it is not yet checked.
 
     Args:
         name: see :func:`find`.
         overrides: ``key.sub=value`` strings; for values see :func:`config.yaml_core.parse_argument`, list items are
             addressed by number.
-
-    Returns:
-        The config, not yet checked, with the origin of each value.
 
     Raises:
         ConfigError: a file is missing or is not a YAML mapping, ``extends`` goes in a circle, an override is malformed.
@@ -197,8 +183,7 @@ def _merge(base: Any, new: Any, source: str, key_path: str, origins: dict[str, s
     if isinstance(new, dict):
         merged = dict(base) if same_type else {}
         for key, value in new.items():
-            inner = f"{key_path}.{key}" if key_path else key
-            merged[key] = _merge(merged.get(key), value, source, inner, origins)
+            merged[key] = _merge(merged.get(key), value, source, join(key_path, key), origins)
         if not new:
             origins[key_path] = source
         return merged

@@ -1,4 +1,4 @@
-"""Where modules stood before: configs and saved runs name classes and functions by the module that holds them.
+"""Former modules, by which configs and saved runs name classes and functions.
 
 When a module moves, its former name is added here, and the values that led to it are corrected.
 """
@@ -210,7 +210,7 @@ OFFERED = {
     "datasets.speech_image.SpeechImageData": "datasets.spoken_captions.SpeechImageData",
     "datasets.sound_folder.SoundFolder": "datasets.spoken_captions.SoundFolder",
 }
-"""What a package offers today under a shorter name than that of the module that holds it."""
+"""Names that a package offers today, shorter than those of the modules that hold them."""
 
 
 FORMER_TASK = ("tasks.words_by_drawing.WordsByDrawing", "tasks.words_by_drawing.task.WordsByDrawing")
@@ -224,11 +224,7 @@ OBJECTIVES = {  # by the former loss_type: what it is now, and which of the form
 
 
 def composed(node: dict[str, Any]) -> dict[str, Any]:
-    """Return a task's node with ``objective`` and ``images``, which were keys of the task itself before.
-
-    Args:
-        node: a mapping of a saved config; any other than a former speech-image task is returned as it is.
-    """
+    """Return a former speech-image task's node with ``objective`` and ``images``, others as they are."""
     if node.get("type") == TASK and "ranking" in node:
         rest = {key: value for key, value in node.items() if key != "ranking"}
         return rest | {"objective": {"type": "tasks.speech_image.Ranking", "losses": node["ranking"]}}
@@ -237,21 +233,15 @@ def composed(node: dict[str, Any]) -> dict[str, Any]:
     kind, keys = OBJECTIVES[node["loss_type"]]
     given = node | {"negatives": node.get("editing")}
     objective = {"type": f"tasks.words_by_drawing.{kind}"} | {key: given[key] for key in keys if key in given}
-    drawing, own = (
-        node.get("drawing"),
-        ("loss_type", "margin", "impostors", "mining", "largest_loss", "editing", "drawing"),
-    )
+    drawing = node.get("drawing")
     images = None if drawing is None else {"type": "tasks.words_by_drawing.GeneratedImages"} | drawing
+    own = {"loss_type", "editing", "drawing", *(key for _, keys in OBJECTIVES.values() for key in keys)}
     rest = {key: value for key, value in node.items() if key not in own}
     return rest | {"type": TASK, "objective": objective, "images": images}
 
 
 def moved(dotted: str) -> str | None:
-    """Return the name of today of what a dotted path named before it moved or was renamed; None where it never was.
-
-    Args:
-        dotted: e.g. ``datasets.speech_image.SpeechImageData``.
-    """
+    """Return today's name of what a dotted path named before it moved or was renamed; None where it never was."""
     module, _, name = dotted.rpartition(".")
     now = OFFERED.get(dotted) or (f"{MOVED[module]}.{name}" if module in MOVED else dotted)
     now = RENAMED_CLASSES.get(now, now)

@@ -37,10 +37,6 @@ RENAMED_KEYS = {
 
 
 def renamed_keys(target: object) -> dict[str, str]:
-    """Return the former names of the keywords of a class or function, and those of today.
-
-    Args:
-        target: class or function.
-    """
+    """Return the former names of the keywords of a class or function, and those of today."""
     module, name = getattr(target, "__module__", ""), getattr(target, "__qualname__", "")
     return RENAMED_KEYS.get(f"{module}.{name}", {})

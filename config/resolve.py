@@ -1,10 +1,9 @@
-"""Which dotted paths a config may name.
+"""Dotted paths that a config may name.
 
 A config must not be able to run arbitrary code, so a name resolves only when its module is on the allow-list and the
 object was defined there (``tasks.attngan.os.system`` is refused although ``os`` is an attribute of that module).
 """
 
-import dataclasses
 import importlib
 import importlib.util
 import inspect
@@ -13,11 +12,11 @@ import re
 import types
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from config.moved import composed, moved
 from config.renamed import renamed_keys
-from config.signatures import ConfigError, bare_arms, item_kinds, parameters
+from config.signatures import ConfigError, kind_of, parameters
 
 ALLOWED_MODULES = (
     "datasets",
@@ -40,11 +39,7 @@ _DOTTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}(\.[A-Za-z_][A-Za-z0-9_]{0,79}
 
 
 def shortened(value: Any) -> str:
-    """Return a value as an error shows it: as Python writes it, cut where it is long.
-
-    Args:
-        value: as found.
-    """
+    """Return a value as an error shows it: as Python writes it, cut where it is long."""
     text = repr(value)
     return text if len(text) <= VALUE_SHOWN else f"{text[: VALUE_SHOWN - 4]} ..."
 
@@ -52,26 +47,16 @@ def shortened(value: Any) -> str:
 def closest(name: str, names: Sequence[str], likeness: float = 0.5) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest of ``names``, or nothing.
 
-    Args:
-        name: what was found.
-        names: what would have been valid.
-        likeness: how near it must be, from 0 to 1; higher where names are many and stand there by chance.
+    ``likeness``, 0 to 1, is higher where names are many and may be near by chance.
     """
     near = get_close_matches(name, names, n=1, cutoff=likeness)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def resolve_type(dotted: str) -> Callable[..., Any]:
-    """Return the class or function that a dotted path names.
+    """Return the class or function that a dotted path such as ``torch.optim.Adam`` names.
 
-    Args:
-        dotted: e.g. ``models.davenet.DavenetSpeech`` or ``torch.optim.Adam``.
-
-    Returns:
-        The class or function.
-
-    Raises:
-        ConfigError: the path is not allowed, does not exist, or is no class or function of that module.
+    A ConfigError says that it is not allowed, does not exist, or is no class or function of that module.
     """
     if dotted in ALLOWED_MODULES:
         raise ConfigError(_module_message(dotted))
@@ -112,31 +97,26 @@ def _refuse_moved(dotted: str) -> None:
 
 
 def translated(values: Any) -> Any:
-    """Return what was saved earlier with the names of today for classes, functions and keys that have others now.
+    """Return a copy of a saved config, or a part of one, with today's names for classes, functions and keys.
 
-    Args:
-        values: a config, or a part of one, as a run or a card holds it.
-
-    Returns:
-        A copy; names that today's project knows as they are, and those that it never knew, are left as they are.
+    Names that today's project knows as they are, and those that it never knew, are left as they are.
     """
     return _translated(values, Any)
 
 
 def _translated(value: Any, annotation: Any) -> Any:
     """Translate a value that stands for ``annotation``, which says whose keys a mapping without ``type`` holds."""
+    kind = kind_of(annotation)
     if isinstance(value, list):
-        kinds = [kinds for member in bare_arms(annotation) if (kinds := item_kinds(member, len(value))) is not None]
-        return [_translated(*pair) for pair in zip(value, kinds[0] if kinds else [Any] * len(value), strict=True)]
+        kinds = next(iter(kind.items(len(value)).values()), [Any] * len(value))
+        return [_translated(*pair) for pair in zip(value, kinds, strict=True)]
     if not isinstance(value, dict):
         return value
     value = composed(value)
     named = {key: _name_now(value[key]) for key in NAMES if key in value}
-    target, members = _owner(named), bare_arms(annotation)
-    if target is None:
-        target = next((member for member in members if dataclasses.is_dataclass(member)), None)
+    target = _owner(named) or kind.group
     own = {} if target is None else parameters(target)
-    of_all = next((get_args(member)[1] for member in members if get_origin(member) is dict), Any)
+    of_all = Any if kind.values is None else kind.values
     now = {} if target is None else {old: new for old, new in renamed_keys(target).items() if new not in value}
     made = {}
     for key, item in value.items():
@@ -179,11 +159,7 @@ def _can_be_called(target: Callable[..., Any]) -> bool:
 
 
 def is_entry(target: Callable[..., Any]) -> bool:
-    """Whether a config may name ``target`` as its entry: a function that does something and returns nothing.
-
-    Args:
-        target: class or function.
-    """
+    """Return whether a config may name ``target`` as its entry: a function that does something and returns nothing."""
     package = target.__module__.split(".")[0]
     return inspect.isfunction(target) and package in ENTRY_MODULES and target.__annotations__.get("return", 0) is None
 

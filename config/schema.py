@@ -1,10 +1,9 @@
-"""A JSON Schema of every config, drawn from the same signatures that :func:`config.check` binds.
+"""A JSON Schema of every config, made from the same signatures that :func:`config.check` binds.
 
-Editors complete and check config files with it. Files may inherit and be overridden, so nothing is required here;
-what is missing in the end is ``check``'s matter.
+Editors complete and check config files with it. Files may inherit and be overridden, so nothing is required here; only
+``check`` knows what is missing in the end.
 """
 
-import dataclasses
 import importlib
 import inspect
 import pkgutil
@@ -23,7 +22,7 @@ from torch import Tensor
 from config.check import ENTRY_DEFERRED
 from config.load import PROJECT_ROOT, list_configs, load
 from config.resolve import ALLOWED_MODULES, public_names, resolve_type
-from config.signatures import arms, deferred_of, describe, parameters, serves
+from config.signatures import arms, describe, kind_of, parameters, serves
 
 MADE_IN_CODE = (Tensor, np.ndarray, torch.Generator, torch.device, torch.dtype)
 OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
@@ -73,13 +72,13 @@ class _Schema:
         return options[0] if len(options) == 1 else {"anyOf": options}
 
     def _one(self, annotation: Any) -> dict[str, Any]:
-        factory = deferred_of(annotation)
-        if factory:
-            return self._nodes((get_args(factory[0]) or (Any,))[-1], factory[1].names)
+        kind = kind_of(annotation)
+        if kind.deferred:
+            return self._nodes(kind.products[0], kind.offered)
         if annotation is Path:
             return {"type": "string", "format": "path"}
-        if inspect.isclass(annotation) and dataclasses.is_dataclass(annotation):
-            return self._definition(f"{annotation.__module__}.{annotation.__qualname__}", annotation, ())
+        if kind.group is not None:
+            return self._definition(f"{kind.group.__module__}.{kind.group.__qualname__}", kind.group, ())
         if get_origin(annotation) is Annotated and get_origin(get_args(annotation)[0]) is list:  # perhaps of nodes
             return self._one(get_args(annotation)[0]) | _sizes(get_args(annotation)[1:])
         item = get_args(annotation)[0] if get_origin(annotation) in (list, tuple) and get_args(annotation) else None
@@ -132,7 +131,7 @@ class _Schema:
 
 
 def _can_be_given(target: Callable[..., Any], offered: tuple[str, ...]) -> bool:
-    """Whether YAML can hold what a target needs; what takes tensors is called by code only."""
+    """Return whether YAML can hold what a target needs; only code calls what takes tensors."""
     needed = [p.annotation for p in parameters(target).values() if p.required and p.name not in offered]
     return not any(annotation in MADE_IN_CODE for annotation in needed)
 

@@ -1,9 +1,9 @@
-"""How the signatures of what a config names read: keywords, annotations, alternatives, limits."""
+"""Signatures of what a config names: keywords, annotations taken apart, limits in words."""
 
 import dataclasses
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -45,12 +45,9 @@ class Deferred:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One keyword of a constructor: its annotation and default (``inspect.Parameter.empty`` when required).
+    """One keyword of a constructor: name, resolved annotation (``Any`` without one), default.
 
-    Attributes:
-        name: the keyword.
-        annotation: its resolved type, ``Any`` where there is none.
-        default: the value that it has when it is not given.
+    The default is ``inspect.Parameter.empty`` for one that YAML must give.
     """
 
     name: str
@@ -59,18 +56,12 @@ class Parameter:
 
     @property
     def required(self) -> bool:
-        """Whether YAML must give it."""
+        """Return whether YAML must give it."""
         return self.default is inspect.Parameter.empty
 
 
 def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
-    """Return the keywords of a class or function by name, with resolved annotations.
-
-    ``*args`` and ``**kwargs`` are left out: a config gives named values only.
-
-    Args:
-        target: class or function.
-    """
+    """Return the keywords of a class or function by name, without ``*args`` and ``**kwargs``."""
     return dict(_parameters(target))
 
 
@@ -103,66 +94,83 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
 
 
 def arms(annotation: Any) -> list[Any]:
-    """Return the alternatives of a union, or the annotation alone.
-
-    Args:
-        annotation: a type; unions in unions are opened too.
-    """
+    """Return the alternatives of a union and of the unions in it, or the annotation alone."""
     if get_origin(annotation) in (Union, types.UnionType):
         return [arm for member in get_args(annotation) for arm in arms(member)]
     return [annotation]
 
 
-def deferred_of(annotation: Any) -> tuple[Any, Deferred] | None:
-    """Return ``(callable annotation, Deferred)`` when ``annotation`` asks for an unbuilt node."""
-    if get_origin(annotation) is Annotated:
-        inner, *marks = get_args(annotation)
-        for mark in marks:
-            if isinstance(mark, Deferred):
-                return inner, mark
-    return None
+@dataclass(frozen=True)
+class Kind:
+    """An annotation taken apart: what YAML may hold for it.
 
-
-def offered_names(annotation: Any) -> tuple[str, ...]:
-    """Return the keywords that the owner of a parameter will give to the unbuilt node that it asks for, if it does.
-
-    Args:
-        annotation: of the parameter.
-
-    Returns:
-        Names of the offered keywords; none for a parameter that takes a value.
+    Attributes:
+        members: alternatives of its unions without their limits: ``Annotated[int, Ge(1)] | None`` has int and None.
+        products: what a node may make: the members, and what is built of a node that a :class:`Deferred` asks for.
+        offered: keywords that the owner will give to the unbuilt node.
+        deferred: whether it asks for an unbuilt node.
+        group: the dataclass among the members; None where there is none.
+        values: annotation of the values of a mapping; None where it is not one kind of mapping.
+        choices: values of the literals among the members.
+        holds_nodes: whether a call can stand for it rather than a plain value only.
     """
-    found = [deferred_of(member) for member in arms(annotation)]
-    return tuple(name for offer in found if offer is not None for name in offer[1].names)
+
+    members: tuple[Any, ...]
+    products: tuple[Any, ...]
+    offered: tuple[str, ...]
+    deferred: bool
+    group: type | None
+    values: Any
+    choices: tuple[Any, ...]
+    holds_nodes: bool
+
+    def is_path(self, value: Any) -> bool:
+        """Return whether a value stands for a path; a text that is one of the choices beside a path does not."""
+        return isinstance(value, str | Path) and Path in self.members and value not in self.choices
+
+    def items(self, count: int) -> dict[Any, list[Any]]:
+        """Return the annotations of the items of a list of ``count``, by the members that are such a list."""
+        return {member: kinds for member in self.members if (kinds := _item_kinds(member, count)) is not None}
 
 
-def bare_arms(annotation: Any) -> list[Any]:
-    """Return the alternatives of a union without their limits: ``Annotated[int, Ge(1)] | None`` gives int and None.
+@cache
+def kind_of(annotation: Any) -> Kind:
+    """Return an annotation taken apart."""
+    members, products, offered, deferred = [], [], [], False
+    for arm in arms(annotation):
+        if (found := _deferred(arm)) is not None:
+            products.append(found[0])
+            offered += found[1]
+            deferred = True
+        else:
+            bare = kind_of(get_args(arm)[0]).members if get_origin(arm) is Annotated else (arm,)
+            members += bare
+            products += bare
+    mappings = [get_args(member)[1] for member in members if get_origin(member) is dict]
+    groups = [member for member in members if inspect.isclass(member) and dataclasses.is_dataclass(member)]
+    return Kind(
+        members=tuple(members),
+        products=tuple(products),
+        offered=tuple(offered),
+        deferred=deferred,
+        group=groups[0] if groups else None,
+        values=mappings[0] if len(mappings) == 1 else None,
+        choices=tuple(choice for member in members if get_origin(member) is Literal for choice in get_args(member)),
+        holds_nodes=deferred
+        or any(inspect.isclass(member) and member.__module__ not in ("builtins", "pathlib") for member in members),
+    )
 
-    Parameters that take unbuilt nodes keep their :class:`Deferred`.
 
-    Args:
-        annotation: a type.
-    """
-    if get_origin(annotation) is Annotated and deferred_of(annotation) is None:
-        return bare_arms(get_args(annotation)[0])
-    members = arms(annotation)
-    return members if members == [annotation] else [bare for member in members for bare in bare_arms(member)]
-
-
-def is_path(annotation: Any, value: Any) -> bool:
-    """Whether a value stands for a path; a text that is one of the choices beside a path does not.
-
-    Args:
-        annotation: of the parameter, such as ``Literal["imagenet"] | Path | None``.
-        value: what a config gives it.
-    """
-    members = bare_arms(annotation)
-    choices = [choice for member in members if get_origin(member) is Literal for choice in get_args(member)]
-    return isinstance(value, str | Path) and Path in members and value not in choices
+def _deferred(annotation: Any) -> tuple[Any, tuple[str, ...]] | None:
+    """Return what is built of an unbuilt node that ``annotation`` asks for, and the keywords that the owner gives."""
+    if get_origin(annotation) is not Annotated:
+        return None
+    inner, *marks = get_args(annotation)
+    mark = next((mark for mark in marks if isinstance(mark, Deferred)), None)
+    return None if mark is None else ((get_args(inner) or (Any,))[-1], mark.names)
 
 
-def item_kinds(annotation: Any, count: int) -> list[Any] | None:
+def _item_kinds(annotation: Any, count: int) -> list[Any] | None:
     """Return the annotation of each item of a list of ``count``, or None where ``annotation`` is no such list."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is list and inner:
@@ -174,12 +182,11 @@ def item_kinds(annotation: Any, count: int) -> list[Any] | None:
     return None
 
 
-def fits(target: Callable[..., Any], products: list[Any]) -> bool:
-    """Whether what ``target`` makes can stand for one of ``products``.
+def fits(target: Callable[..., Any], products: Iterable[Any]) -> bool:
+    """Return whether what a class or function makes can stand for one of ``products``.
 
-    Args:
-        target: class or function; of a function the return annotation counts, and one without makes nothing known.
-        products: types, protocols (which need their methods) and ``Any``, which takes all but None.
+    Of a function the return annotation counts; without one nothing is known. Products are types, protocols (which need
+    their methods) and ``Any``, which takes all but None.
     """
     made = [target] if inspect.isclass(target) else arms(_hints(target).get("return"))
     made = [get_origin(arm) or arm for arm in made]
@@ -188,13 +195,10 @@ def fits(target: Callable[..., Any], products: list[Any]) -> bool:
     return any(all(_stands_for(arm, product) for arm in made) for product in products)
 
 
-def serves(target: Callable[..., Any], products: list[Any], offered: tuple[str, ...]) -> bool:
-    """Whether a node of ``target`` can stand where one of ``products`` is wanted.
+def serves(target: Callable[..., Any], products: Iterable[Any], offered: Iterable[str]) -> bool:
+    """Return whether a node of ``target`` can stand where one of ``products`` is wanted.
 
-    Args:
-        target: class or function.
-        products: see :func:`fits`.
-        offered: keywords that the owner gives; what takes none of them was not made for its place.
+    A target that takes none of the keywords ``offered`` by the owner was not made for it.
     """
     return fits(target, products) and (not offered or any(name in parameters(target) for name in offered))
 
@@ -215,15 +219,9 @@ def _stands_for(made: type, product: Any) -> bool:
 
 
 def describe(annotation: Any) -> str:
-    """Return what an annotation expects in the words of YAML, for error messages.
-
-    Args:
-        annotation: a type, limits and choices included.
-    """
-    offered = deferred_of(annotation)
-    if offered:
-        product = get_args(offered[0])[-1] if get_args(offered[0]) else Any
-        return f"a node {{type: ...}} that makes {describe(product)}"
+    """Return what an annotation expects, limits and choices included, in the words of YAML."""
+    if (deferred := _deferred(annotation)) is not None:
+        return f"a node {{type: ...}} that makes {describe(deferred[0])}"
     if annotation is type(None):
         return "null"
     members = arms(annotation)

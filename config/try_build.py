@@ -1,4 +1,4 @@
-"""Try the constructors that cost nothing, so that what they refuse stands among the errors of the check.
+"""Trial of the constructors that cost nothing: their errors stand among those of the check.
 
 Groups of plain values (dataclasses) are made; networks are made on torch's ``meta`` device, without memory and without
 their weight files; optimisers and schedules make one step. Everything else is built when its turn comes.
@@ -26,55 +26,26 @@ from torch.overrides import TorchFunctionMode
 from common.errors import UserError
 from config.build import build_call
 from config.resolve import resolve_type
-from config.signatures import bare_arms, fits, parameters
+from config.signatures import fits, kind_of, parameters
 
 MOST_NUMBERS = 2**35  # of a network: 128 GiB of float32
 
 
 def trial_error(target: Callable[..., Any], values: dict[str, Any], offered: tuple[str, ...]) -> str | None:
-    """Make what a node or group names, where that is cheap.
+    """Make what a node or group names, where that is cheap; return what its constructor says against the values.
 
-    Args:
-        target: what it names.
-        values: its keywords without error; a default stands in for a faulty one.
-        offered: keywords that the program will give.
-
-    Returns:
-        What the constructor says against the values, or None.
+    ``values`` are its keywords without error (a default stands in for a faulty one), ``offered`` those of the program.
     """
     declared = parameters(target)
     cheap = _is_cheap(target) or fits(target, [Optimizer, LRScheduler])
     if not cheap or not all(map(_builds_cheaply, values.values())):
         return None
     if _is_network(target):
-        values = {key: value for key, value in values.items() if Path not in bare_arms(declared[key].annotation)}
+        values = {key: value for key, value in values.items() if Path not in kind_of(declared[key].annotation).members}
     stand_ins = tuple(name for name in STAND_INS if name in offered and name in declared)
     if not {name for name, parameter in declared.items() if parameter.required} <= {*values, *stand_ins}:
         return None
     return _refusal(target, json.dumps(values), stand_ins)
-
-
-def key_at_fault(target: Callable[..., Any], values: dict[str, Any], offered: tuple[str, ...]) -> str | None:
-    """Find the one keyword that an optimiser refuses.
-
-    Args:
-        target: what the node names.
-        values: its keywords, which :func:`trial_error` found refused.
-        offered: keywords that the program will give.
-
-    Returns:
-        The only keyword whose default value removes the error; None where there is no such, or several.
-    """
-    if not inspect.isclass(target) or not issubclass(target, Optimizer):
-        return None
-    declared = parameters(target)
-    cures = [
-        key
-        for key in values
-        if not declared[key].required
-        and trial_error(target, {name: value for name, value in values.items() if name != key}, offered) is None
-    ]
-    return cures[0] if len(cures) == 1 else None
 
 
 def _parameters() -> list[nn.Parameter]:
@@ -156,7 +127,7 @@ def _too_large(network: nn.Module) -> str | None:
 
 
 def _builds_cheaply(value: Any) -> bool:
-    """Whether every call in a value is cheap."""
+    """Return whether every call in a value is cheap."""
     if isinstance(value, list):
         return all(map(_builds_cheaply, value))
     if not isinstance(value, dict):

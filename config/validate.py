@@ -29,7 +29,7 @@ import json
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
@@ -37,17 +37,7 @@ from pydantic_core import SchemaError
 from config.limits import MOST
 from config.load import resolve_path
 from config.resolve import closest, shortened
-from config.signatures import (
-    ConfigError,
-    Problem,
-    arms,
-    bare_arms,
-    deferred_of,
-    describe,
-    is_path,
-    item_kinds,
-    parameters,
-)
+from config.signatures import ConfigError, Problem, arms, describe, kind_of, parameters
 
 TO_TEXT = "; put it in quotes to make it text"  # at the end of an error, where the command line's way to do so is added
 FLAG_WORDS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}  # of YAML 1.1
@@ -55,15 +45,7 @@ _RULES = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 class RefusedValues(ConfigError, ValueError):
-    """Values that a class refuses.
-
-    Args:
-        name: of the class.
-        errors: the keyword and the error of each.
-
-    Attributes:
-        errors: the keyword and the error of each.
-    """
+    """Values that a class refuses: ``errors`` are keyword and message of each."""
 
     def __init__(self, name: str, errors: list[Problem]) -> None:
         super().__init__(f"{name}: " + "; ".join(f"{key}: {message}" for key, message in errors))
@@ -71,21 +53,14 @@ class RefusedValues(ConfigError, ValueError):
 
 
 def value_errors(annotation: Any, value: Any, key_path: str, strict: bool = True) -> Iterator[Problem]:
-    """Check a value that holds no nodes.
+    """Yield key path and message of what does not fit in a value that holds no nodes; items have their own paths.
 
-    Args:
-        annotation: what is expected.
-        value: what was found.
-        key_path: where it stands, for messages.
-        strict: a value as YAML gives it, checked as strictly as JSON allows (no text to number, no number to flag);
-            else a Python value.
-
-    Yields:
-        Key path and message; an item of a list or mapping has its own.
+    With ``strict`` the value is as YAML gives it, checked as strictly as JSON allows (no text to number, no number to
+    flag), else it is a Python value.
     """
     if annotation is Any:
         return
-    if any(deferred_of(member) for member in arms(annotation)):
+    if kind_of(annotation).deferred:
         yield key_path, f"found {shortened(value)}, expected {describe(annotation)}"
         return
     inner = [error for kind, item, path in _items(annotation, value, key_path)
@@ -98,7 +73,7 @@ def value_errors(annotation: Any, value: Any, key_path: str, strict: bool = True
         found = "null" if value is None else f"{shortened(value)} ({type(value).__name__})"
         meant = _meant(annotation, value) if expected.startswith(describe(annotation)) else ""  # a rule says it itself
         yield key_path, f"found {found}, expected {expected}{meant}"
-    elif is_path(annotation, value):
+    elif kind_of(annotation).is_path(value):
         try:
             resolve_path(value)
         except ConfigError as unset:
@@ -107,21 +82,16 @@ def value_errors(annotation: Any, value: Any, key_path: str, strict: bool = True
 
 def _items(annotation: Any, value: Any, key_path: str) -> Iterator[tuple[Any, Any, str]]:
     """Yield annotation, value and key path of every item, where only one alternative takes items."""
-    members = bare_arms(annotation)
-    if isinstance(value, list | tuple):
-        kinds = [kinds for member in members if (kinds := item_kinds(member, len(value))) is not None]
-        if len(kinds) == 1:
-            yield from (
-                (kind, item, f"{key_path}.{i}") for i, (kind, item) in enumerate(zip(kinds[0], value, strict=True))
-            )
-    if isinstance(value, dict):
-        mappings = [get_args(member)[1] for member in members if get_origin(member) is dict]
-        if len(mappings) == 1:
-            yield from ((mappings[0], item, f"{key_path}.{key}") for key, item in value.items())
+    kind = kind_of(annotation)
+    if isinstance(value, list | tuple) and len(kinds := kind.items(len(value))) == 1:
+        for i, (of_item, item) in enumerate(zip(*kinds.values(), value, strict=True)):
+            yield of_item, item, f"{key_path}.{i}"
+    if isinstance(value, dict) and kind.values is not None:
+        yield from ((kind.values, item, f"{key_path}.{key}") for key, item in value.items())
 
 
 def _expected(annotation: Any, value: Any, strict: bool) -> str | None:
-    """Say what is expected where a value does not fit its annotation."""
+    """Return what is expected where a value does not fit its annotation."""
     adapter = _adapter(annotation)
     if adapter is None:  # a protocol, of which YAML holds nodes only
         return describe(annotation) if strict else None
@@ -149,7 +119,7 @@ def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
 
 @cache
 def _is_limited(annotation: Any) -> bool:
-    """Whether the numbers of an annotation have a largest one of their own."""
+    """Return whether the numbers of an annotation have a largest one of their own."""
     kinds = [kind for kind in arms(annotation) if get_origin(kind) is Annotated]
     marks = [part for kind in kinds for mark in get_args(kind)[1:] for part in getattr(mark, "metadata", [mark])]
     return any(getattr(mark, name, None) is not None for mark in marks for name in ("le", "lt"))
@@ -157,50 +127,31 @@ def _is_limited(annotation: Any) -> bool:
 
 def _meant(annotation: Any, value: Any) -> str:
     """Name what a text resembles, and how a number, flag or null becomes text where text is expected."""
+    kind = kind_of(annotation)
     if value is None or isinstance(value, bool | int | float):
-        return TO_TEXT if {str, Path} & {*bare_arms(annotation)} else ""
+        return TO_TEXT if {str, Path} & {*kind.members} else ""
     if not isinstance(value, str):
         return ""
-    if bool in bare_arms(annotation) and value.lower() in FLAG_WORDS:
+    if bool in kind.members and value.lower() in FLAG_WORDS:
         return f"; write {FLAG_WORDS[value.lower()]}"
-    return closest(value, _choices(annotation))
-
-
-def _choices(annotation: Any) -> list[str]:
-    """Return the words among the values of every ``Literal`` in a union."""
-    literals = [member for member in bare_arms(annotation) if get_origin(member) is Literal]
-    return [choice for member in literals for choice in get_args(member) if isinstance(choice, str)]
+    return closest(value, [choice for choice in kind.choices if isinstance(choice, str)])
 
 
 def combination_errors(target: Callable[..., Any], values: dict[str, Any]) -> list[Problem]:
-    """Ask a class which combinations of its keywords it refuses.
+    """Return the combinations of its keywords that a class refuses by its static method ``validate``.
 
-    Args:
-        target: what a node names; the classes that refuse combinations have a static method ``validate``.
-        values: keywords without error; where one that ``validate`` looks at is not among them, it is not asked.
-
-    Returns:
-        The keyword and the error of each.
+    Where a keyword that ``validate`` looks at is not among ``values``, those without error, it is not asked.
     """
     return _asked(target, "validate", {name: values[name] for name in parameters(target) if name in values})
 
 
 def validate_with_siblings(target: Callable[..., Any], values: dict[str, Any], given: dict[str, Any]) -> list[Problem]:
-    """Ask a class which combinations of its keywords with its owner's it refuses.
-
-    Args:
-        target: what a node names.
-        values: keywords of the node without error.
-        given: the owner's keywords, as the config has them.
-
-    Returns:
-        The keyword and the error of each.
-    """
+    """Return the combinations of a node's ``values`` with its owner's keywords ``given`` that its class refuses."""
     return _asked(target, "validate_with_siblings", values | given)
 
 
 def _asked(target: Callable[..., Any], name: str, values: dict[str, Any]) -> list[Problem]:
-    """Return what a static method of a class says against values; nothing where one that it looks at is missing."""
+    """Return the errors that a static method of a class yields; nothing where a value that it looks at is missing."""
     rule = getattr(target, name, None)
     if not inspect.isfunction(rule):
         return []
@@ -211,14 +162,7 @@ def _asked(target: Callable[..., Any], name: str, values: dict[str, Any]) -> lis
 
 
 def check_values(instance: Any) -> None:
-    """Refuse a dataclass with impossible values: for its ``__post_init__``.
-
-    Args:
-        instance: of a dataclass; its annotations and its ``validate`` say what is possible.
-
-    Raises:
-        RefusedValues: every error, by field.
-    """
+    """Raise RefusedValues for a dataclass whose values its annotations or its ``validate`` refuse."""
     values = {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance)}
     rows = [
         error

@@ -89,35 +89,20 @@ def _refuse(problem: str, at: yaml.Node | yaml.Event) -> NoReturn:
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """Parse YAML text safely.
+    """Parse one YAML document to plain values; what an alias repeats is a copy.
 
-    Args:
-        text: one YAML document.
-        source: the file's name or other origin, for messages.
-
-    Returns:
-        Plain values: mappings, lists, text, numbers, booleans, None. What an alias repeats is a copy.
-
-    Raises:
-        ConfigError: the text is not YAML, a key stands twice, or it is larger or deeper than any config; names
-            ``source`` and the line.
+    A ConfigError says that the text is not YAML, a key stands twice, or it is larger or deeper than any config; it
+    names ``source`` (the file or other origin) and the line.
     """
     return _parse(text, source, _Composer)
 
 
 def parse_argument(text: str, source: str) -> Any:
-    """Parse the value of a ``key=value`` argument: nothing that it says may get lost.
+    """Parse the value of a ``key=value`` argument: nothing of it may get lost.
 
-    Args:
-        text: a list ``[...]`` or mapping ``{...}``, text in quotes, or one number, flag or ``null``. All else is text
-            as it stands: comments, anchors and the like are no part of an argument.
-        source: for messages.
-
-    Returns:
-        As :func:`parse_yaml`.
-
-    Raises:
-        ConfigError: there is no value, or a list, mapping or quoted text is not YAML or holds a comment.
+    A list ``[...]``, a mapping ``{...}``, text in quotes, one number, flag or ``null`` is read as YAML. All else is
+    text as it stands: comments, anchors and the like are no part of an argument. A ConfigError says that there is no
+    value, or that a list, mapping or quoted text is not YAML or holds a comment.
     """
     bare = text.strip()
     if not bare:
@@ -242,9 +227,5 @@ def _float(text: str, node: yaml.ScalarNode) -> float:
 
 
 def dump(values: dict[str, Any]) -> str:
-    """Return a config as YAML text, in the order of its keys; :func:`parse_yaml` reads the same values from it.
-
-    Args:
-        values: plain values by key.
-    """
+    """Return a config as YAML text, in the order of its keys; :func:`parse_yaml` reads the same values from it."""
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

@@ -8,7 +8,7 @@ import torch
 from common import distributed
 from common.errors import UserError
 from config import Factory, closest
-from config.signatures import offered_names, parameters
+from config.signatures import kind_of, parameters
 from engine import seeding
 from engine.context import Context
 from engine.optimization import Length
@@ -23,16 +23,7 @@ FILE_KEYS = ("manifest", "texts")  # of data, which name one file; ``folder`` na
 
 
 def start(seed: int, deterministic: bool, cpu_threads: int | None) -> torch.device:
-    """Join the other ranks, seed, and choose the device.
-
-    Args:
-        seed: of everything random.
-        deterministic: ask torch for repeatable algorithms on GPUs.
-        cpu_threads: threads of torch on the CPU, its own choice when None.
-
-    Returns:
-        This rank's device.
-    """
+    """Join the other ranks, seed, and return this rank's device; ``cpu_threads`` None leaves torch its own choice."""
     if cpu_threads is not None:
         torch.set_num_threads(cpu_threads)
     device = distributed.pick_device()
@@ -45,14 +36,9 @@ def start(seed: int, deterministic: bool, cpu_threads: int | None) -> torch.devi
 
 
 def refuse_missing(data: Factory, prepare: Factory | None = None) -> None:
-    """Refuse data whose files are not there, or are folders, all at once.
+    """Raise one UserError for all files of the data that are missing, or are folders, each with its key path.
 
-    Args:
-        data: node; the paths that it and the nodes below it name are read.
-        prepare: node of what will be run before; what it makes may be missing.
-
-    Raises:
-        UserError: names every missing file, and every folder where a file should be, with its key path.
+    What the node ``prepare`` makes may be missing.
     """
     made = None if prepare is None else made_folder(prepare)
     messages = [
@@ -71,7 +57,7 @@ def refuse_missing(data: Factory, prepare: Factory | None = None) -> None:
 
 
 def _path_error(key: str, path: Path) -> str | None:
-    """Say what is wrong with the path at a key: nothing is there, or a folder instead of a file or the reverse."""
+    """Return what is wrong with the path at a key: nothing is there, or a folder instead of a file or the reverse."""
     if not path.exists():
         return f"does not exist{_beside(path, key == 'folder')}"
     if key == "folder" and not path.is_dir():
@@ -102,7 +88,7 @@ def build_task(
     folder: RunFolder | None = None,
     dry_run: bool = False,
 ) -> Task:
-    """Build data and task; the weights are drawn from the same seed on every rank.
+    """Build data and task, with its modules on ``device``; the weights are drawn from the same seed on every rank.
 
     Args:
         task: node.
@@ -113,11 +99,8 @@ def build_task(
         folder: where a task may leave files of its own while it trains; None where nothing is written.
         dry_run: whether a task should do at a small size what only has to be seen to work.
 
-    Returns:
-        The task, with its modules on ``device``.
-
     Raises:
-        UserError: files of the data are missing, or what data and task say themselves.
+        UserError: files of the data are missing, or data or task refuse their values.
     """
     refuse_missing(data)
     torch.manual_seed(seed)
@@ -140,11 +123,7 @@ def build_task(
 
 
 def without_schedule(task: Factory) -> Factory:
-    """Return the task's node without its schedule, which has nothing to do where there is no training to its end.
-
-    Args:
-        task: its own ``schedule``, and that of its groups of settings, become null.
-    """
+    """Return the task's node without its schedule and those of its groups, where no training runs to its end."""
     arguments = {
         key: {**group, "schedule": None} if isinstance(group, dict) and "schedule" in group else group
         for key, group in task.arguments.items()
@@ -155,29 +134,17 @@ def without_schedule(task: Factory) -> Factory:
 
 
 def is_sized_by_data(task: Factory) -> bool:
-    """Whether the sizes of a task's networks depend on the data, as that of a text encoder on their vocabulary.
-
-    Args:
-        task: node.
-    """
+    """Return whether the sizes of a task's networks depend on the data, as a text encoder's on their vocabulary."""
     declared = parameters(task.target)
     given = (key for key, value in task.arguments.items() if value is not None)
-    return any("vocab_size" in offered_names(declared[key].annotation) for key in given)
+    return any("vocab_size" in kind_of(declared[key].annotation).offered for key in given)
 
 
 def as_trained(task: Factory, path: Path, context: Context) -> Factory:
     """Return the task's node with the networks that trained weights belong to, as their own folder describes them.
 
-    Args:
-        task: its target has a method ``trained_nodes(path)``, which returns those keywords.
-        path: of the weights.
-        context: its config is changed too, so that reports tell what was evaluated.
-
-    Returns:
-        The node.
-
-    Raises:
-        UserError: the task cannot read such a description, or there is none.
+    Its target's method ``trained_nodes(path)`` returns those keywords; without that, or without a description, a
+    UserError. The context's config is changed too, so that reports name what was evaluated.
     """
     if not hasattr(task.target, "trained_nodes"):
         raise UserError(f"{task.target.__name__} reads no networks from trained weights; set encoders: as_configured")

@@ -23,13 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Nodes(NamedTuple):
-    """What a task is built from.
-
-    Attributes:
-        data: node.
-        task: node.
-        small: whether the data are a stand-in, which lacks rows and words that the real data have.
-    """
+    """Nodes of data and task; ``small`` data are a stand-in, which lacks rows and words that the real data have."""
 
     data: Factory
     task: Factory
@@ -37,11 +31,7 @@ class Nodes(NamedTuple):
 
 
 def made_folder(prepare: Factory) -> Path | None:
-    """Return the folder that a preparation makes: the first ``folder`` in its arguments.
-
-    Args:
-        prepare: its node.
-    """
+    """Return the folder that a preparation makes: the first ``folder`` in its arguments."""
     return _folder_in(prepare.arguments)
 
 
@@ -55,7 +45,7 @@ def _folder_in(arguments: dict[str, Any]) -> Path | None:
 
 
 def _is_missing(folder: Path | None, data: Factory) -> bool:
-    """Whether a preparation has something to make: its folder, or what the data name below it, is not there."""
+    """Return whether a preparation has something to make: its folder, or what the data name below it, is not there."""
     if folder is None:
         return False
     return not all(path.exists() for path in (folder, *_named_below(folder, data)))
@@ -67,19 +57,9 @@ def _named_below(folder: Path, data: Factory) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def dry_nodes(prepare: Factory | None, data: Factory, task: Factory, context: Context) -> Iterator[Nodes]:
-    """Point data and task at a stand-in while what ``prepare`` makes is not there.
+    """Yield nodes that point at a stand-in while what ``prepare`` makes is not there, or else the given ones.
 
-    Args:
-        prepare: makes the data; None where nothing does.
-        data: node.
-        task: node.
-        context: its config's paths below the folder that ``prepare`` makes are the ones that change.
-
-    Yields:
-        The nodes of the stand-in, or else the given ones.
-
-    Raises:
-        UserError: what the preparation says of its settings; names the real folder, not the temporary one.
+    Errors of the preparation name the real folder, not the temporary one.
     """
     real = None if prepare is None else made_folder(prepare)
     if real is None or not _is_missing(real, data):
@@ -94,17 +74,10 @@ def dry_nodes(prepare: Factory | None, data: Factory, task: Factory, context: Co
 def rehearse(prepare: Factory, data: Factory, context: Context, attempt: Callable[[Nodes], Any]) -> None:
     """Try task and data on a stand-in before the real data are made; do nothing when they are there (on every rank).
 
-    The random state is the same afterwards. What only the real data tell stays untold until they are made: how many
+    The random state is the same afterwards. What only the real data show stays unknown until they are made: how many
     rows there are, whether a split is empty, the words of a vocabulary and the weights of a network that depends on it.
-
-    Args:
-        prepare: makes the data, without effect here; what it refuses it says itself when its turn comes.
-        data: node.
-        context: as in :func:`dry_nodes`; not changed.
-        attempt: builds what the run builds.
-
-    Raises:
-        UserError: what ``attempt`` raises; names the real folder, not the temporary one.
+    Errors of ``attempt``, which builds what the run builds, name the real folder; what ``prepare`` refuses it says
+    itself when its turn comes.
     """
     real = made_folder(prepare)
     if not distributed.any_rank(_is_missing(real, data)):
@@ -136,21 +109,11 @@ def _small(prepare: Factory, stack: contextlib.ExitStack) -> Path | None:
 
 
 def _nodes(context: Context, real: Path, folder: Path) -> Nodes:
-    """The nodes of data and task with the paths of a stand-in."""
+    """Return the nodes of data and task with the paths of a stand-in."""
     redirected = replace(context)
     redirected.redirect(real, folder)
-    return Nodes(node_of(redirected.values, "data"), node_of(redirected.values, "task"), small=True)
-
-
-def node_of(values: dict[str, Any], name: str) -> Factory:
-    """Return a node of a checked config.
-
-    Args:
-        values: what :func:`config.check` returned.
-        name: of the key that holds the node.
-    """
-    node = dict(values[name])
-    return Factory(config.resolve_type(node.pop("type")), node, name)
+    data, task = (Factory.of(redirected.values[name], name) for name in ("data", "task"))
+    return Nodes(data, task, small=True)
 
 
 @contextlib.contextmanager

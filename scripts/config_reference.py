@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from config.check import ENTRY_DEFERRED
 from config.load import PROJECT_ROOT, list_configs, load, short
 from config.resolve import public_names, resolve_type
-from config.signatures import bare_arms, deferred_of, describe, item_kinds, offered_names, parameters
+from config.signatures import describe, kind_of, parameters
 
 OUTPUT = PROJECT_ROOT / "docs" / "reference" / "config.md"
 TITLE = """# Every key of a config
@@ -89,7 +89,7 @@ def named() -> tuple[set[str], dict[str, set[str]]]:
         entries.add(values["entry"])
         _walk(resolve_type(values["entry"]), values, types)
     ranking = parameters(resolve_type("tasks.speech_image.Ranking"))["losses"].annotation
-    given = {name for loss in _items(ranking) for name in offered_names(loss)}
+    given = {name for loss in _items(ranking) for name in kind_of(loss).offered}
     for name in public_names(sys.modules[resolve_type("losses.sampled_triplet").__module__]):
         keys = parameters(resolve_type(f"losses.{name}")) if name[0].islower() else {}
         needed = {key for key, one in keys.items() if one.required}
@@ -113,7 +113,7 @@ def _walk(
 
 def _items(annotation: Any) -> list[Any]:
     """Return the annotation of the items of a list, or nothing."""
-    return [kind for arm in bare_arms(annotation) for kind in item_kinds(arm, 1) or []]
+    return [kind for kinds in kind_of(annotation).items(1).values() for kind in kinds]
 
 
 def _walk_value(annotation: Any, value: Any, types: dict[str, set[str]]) -> None:
@@ -123,7 +123,7 @@ def _walk_value(annotation: Any, value: Any, types: dict[str, set[str]]) -> None
             _walk_value(kinds[0], item, types)
     elif isinstance(value, dict) and isinstance(value.get("type"), str):
         if not value["type"].startswith("torch."):
-            offered = offered_names(annotation)
+            offered = kind_of(annotation).offered
             types.setdefault(value["type"], set()).update(offered)
             _walk(resolve_type(value["type"]), value, types, offered)
     elif isinstance(value, dict):
@@ -132,20 +132,9 @@ def _walk_value(annotation: Any, value: Any, types: dict[str, set[str]]) -> None
 
 
 def groups(annotation: Any) -> list[type]:
-    """Return the dataclasses among the alternatives of an annotation, those in lists and mappings too.
-
-    Args:
-        annotation: of a parameter.
-    """
-    found = []
-    for arm in bare_arms(annotation):
-        inner = (
-            [one for one in getattr(arm, "__args__", ()) if not isinstance(one, str)] if not deferred_of(arm) else []
-        )
-        for one in [arm, *(bare for item in inner if item is not Ellipsis for bare in bare_arms(item))]:
-            if inspect.isclass(one) and dataclasses.is_dataclass(one) and not one.__module__.startswith("torch"):
-                found.append(one)
-    return found
+    """Return the dataclasses among the alternatives of an annotation, those in lists and mappings too."""
+    kinds = [kind_of(one) for one in (annotation, *_items(annotation), kind_of(annotation).values)]
+    return [kind.group for kind in kinds if kind.group is not None and not kind.group.__module__.startswith("torch")]
 
 
 def section(name: str, target: Callable[..., Any], offered: set[str], names: dict[Any, str]) -> str:

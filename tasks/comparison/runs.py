@@ -23,7 +23,7 @@ from common.parallel import locked
 from engine.assemble import build_task, without_schedule
 from engine.context import Context
 from engine.settings import TrainerSettings
-from engine.stand_in import Nodes, node_of, rehearse
+from engine.stand_in import Nodes, rehearse
 from tasks.comparison import provenance as made_from
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Job:
         values = self.values()
         if values.get("prepare") is None or not {"task", "data"} <= values.keys() or self.metrics.is_file():
             return
-        prepare, data = node_of(values, "prepare"), node_of(values, "data")
+        prepare, data = (config.Factory.of(values[name], name) for name in ("prepare", "data"))
         try:
             rehearse(prepare, data, Context(self.file, values, []), _built_small)
         except UserError as error:

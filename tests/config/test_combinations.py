@@ -62,14 +62,14 @@ def test_the_constructors_of_networks_and_optimisers_are_tried(tmp_path):
         " image_encoder: {type: models.small.SmallImageEncoder, downsample: 6},"
         " speech_encoder: {type: models.resdavenet.ResDavenet, layer_widths: [1, 2], kernel: 4},"
         " objective: {type: tasks.speech_image.Ranking, losses: [{type: losses.hard_triplet, margin: 1}]},"
-        " optimizer: {type: torch.optim.SGD, lr: 0.1, nesterov: true},"
-        " optimization: {optimizer: {type: torch.optim.Adam, lr: -1.0}}}"
+        " optimization: {optimizer: {type: torch.optim.SGD, lr: -1.0, nesterov: true}}}"
     )
     lines = errors_of(tmp_path, task)
     found = {line.split(" ")[0]: line for line in lines}
     assert "a multiple of 4, got 32, 128 and 6" in found["task.image_encoder"]
     assert "five positive layer_widths" in found["task.speech_encoder"]
-    assert any("Invalid learning rate: -1.0" in line or "Nesterov momentum" in line for line in lines)
+    assert "Nesterov momentum" in found["task.optimization.optimizer"]
+    assert "found -1.0 (float), expected float, greater than" in found["task.optimization.optimizer.lr"]
 
 
 @pytest.mark.parametrize(

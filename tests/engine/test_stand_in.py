@@ -45,7 +45,7 @@ def nodes(tmp_path, *more):
     """The nodes of a config, by name, and its context."""
     loaded = config.load("quickstart", overrides(tmp_path, *more))
     values = config.check(loaded)
-    found = (stand_in.node_of(values, name) for name in ("prepare", "data", "task"))
+    found = (Factory.of(values[name], name) for name in ("prepare", "data", "task"))
     return *found, Context(loaded.name, values, ["run.py"])
 
 
