@@ -112,12 +112,12 @@ def meet(timeout: timedelta) -> tuple[dist.Store, int, int, int]:
     store, rank, world = next(iter(dist.rendezvous("env://", timeout=timeout)))
     store.set_timeout(timeout)
     board = dist.PrefixStore("drawl/meeting", store)
-    attempt = _call(board, world, timeout) if rank == 0 else _answer(board, rank)
+    attempt = _call(board, world, timeout) if rank == 0 else _join(board, rank)
     return dist.PrefixStore(f"drawl/attempt/{attempt}", store), rank, world, attempt
 
 
-def _answer(board: dist.Store, rank: int) -> int:
-    """Say that this process is here and wait until rank 0 tells it, under its own name, the number of the attempt."""
+def _join(board: dist.Store, rank: int) -> int:
+    """Say that this process is here and wait until rank 0 writes the attempt's number under its name."""
     name = uuid.uuid4().hex  # a former process of the same rank had another
     board.set(str(rank), name)
     attempt = int(board.get(name))
@@ -126,16 +126,16 @@ def _answer(board: dist.Store, rank: int) -> int:
 
 
 def _call(board: dist.Store, world: int, timeout: timedelta) -> int:
-    """Count a new attempt and tell it to whoever shows up, until all ranks of it have joined."""
+    """Count a new attempt and write its number to whoever shows up, until all ranks of it have joined."""
     attempt = board.add("attempts", 1)
-    message: dict[int, bytes] = {}  # at first perhaps the name of a dead process; the living one replaces it
+    notified: dict[int, bytes] = {}  # at first perhaps the name of a dead process; the living one replaces it
     end = time.monotonic() + timeout.total_seconds()
     while board.add(f"joined/{attempt}", 0) < world - 1:
         for rank in range(1, world):
             name = board.get(str(rank)) if board.check([str(rank)]) else None
-            if name is not None and message.get(rank) != name:
+            if name is not None and notified.get(rank) != name:
                 board.set(name.decode(), str(attempt))
-                message[rank] = name
+                notified[rank] = name
         if time.monotonic() > end:
             raise dist.DistStoreError(f"only some of {world} ranks came within {timeout}; are all nodes running?")
         time.sleep(MEETING_POLL_SECONDS)

@@ -39,12 +39,7 @@ class ForeignCheckpointError(CheckpointError):
 def write(path: Path, state: dict[str, Any]) -> None:
     """Write ``state`` so that ``path`` is at any time the old file or the new one, never a part.
 
-    Args:
-        path: the target; a temporary file is made beside it.
-        state: tensors, lists, dicts, numbers and text.
-
-    Raises:
-        NoRoomError: the disk is full; the old file is still there.
+    A full disk is a NoRoomError; the old file is still there then.
     """
     with written_whole(path) as temporary, _Noting(temporary) as file:
         try:
@@ -76,14 +71,7 @@ class _Noting(io.FileIO):
 
 
 def keep_previous(path: Path) -> None:
-    """Make ``previous.pt`` a second name of the file at ``path`` before that is replaced, or a copy.
-
-    Args:
-        path: a checkpoint; nothing happens when it does not exist.
-
-    Raises:
-        NoRoomError: there is no room for a copy.
-    """
+    """Make ``previous.pt`` a second name of the file at ``path``, or a copy, before that is replaced."""
     if not path.exists():
         return
     with written_whole(path.with_name("previous.pt")) as temporary:
@@ -95,18 +83,9 @@ def keep_previous(path: Path) -> None:
 
 
 def read(path: Path, map_location: str | torch.device = "cpu") -> dict[str, Any]:
-    """Read and verify a checkpoint.
+    """Read and verify a checkpoint: what :func:`write` was given, and ``format``.
 
-    Args:
-        path: a file that :func:`write` made.
-        map_location: where tensors go.
-
-    Returns:
-        What was written, and ``format``.
-
-    Raises:
-        ForeignCheckpointError: the file is another program's.
-        CheckpointError: the file is missing, truncated or damaged.
+    Another program's file is a ForeignCheckpointError, a missing, truncated or damaged one a CheckpointError.
     """
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint at {path}; give a run folder or a .pt file that exists")
@@ -147,17 +126,9 @@ def read_newest(folder: Path, check: Check) -> tuple[Path, dict[str, Any]] | Non
     """Read ``last.pt``; when it is damaged or missing, say so and read the newest other one (call on every rank).
 
     Rank 0 decides which file is used. A damaged ``last.pt`` becomes ``last.damaged.pt``: left where it is, it would
-    replace the good ``previous.pt`` at the next save.
-
-    Args:
-        folder: a run's checkpoint folder.
-        check: raises a CheckpointError where a run cannot go on from a state; such a file counts as damaged.
-
-    Returns:
-        The file used and its state, or None when the folder holds none.
-
-    Raises:
-        CheckpointError: files are there but none can be read; they stay as they are.
+    replace the good ``previous.pt`` at the next save. ``check`` raises a CheckpointError where a run cannot go on from
+    a state, which then counts as damaged. None where the folder holds no file; a CheckpointError where none can be
+    read.
     """
     found, errors = _find_newest(folder, check) if distributed.is_main() else (None, [])
     path, errors = distributed.gather_objects((found[0] if found else None, errors))[0]
@@ -207,21 +178,12 @@ def _try_read(path: Path, check: Check, errors: list[str]) -> dict[str, Any] | N
 
 
 def step_name(step: int) -> str:
-    """Return the file name of the numbered copy of a step; names sort as steps do.
-
-    Args:
-        step: optimisation steps done, up to nine digits.
-    """
+    """Return the file name of the numbered copy of a step (up to nine digits); names sort as steps do."""
     return f"step_{step:09d}.pt"
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete the oldest ``step_*.pt`` beyond the newest ``keep``.
-
-    Args:
-        folder: a run's checkpoint folder.
-        keep: how many numbered copies stay.
-    """
+    """Delete the oldest ``step_*.pt`` beyond the newest ``keep``."""
     numbered = sorted(folder.glob("step_*.pt"))
     for path in numbered[: max(0, len(numbered) - keep)]:
         path.unlink()

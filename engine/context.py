@@ -1,4 +1,4 @@
-"""What run.py knows and an entry function may want: the config itself, the command line, and whether to write."""
+"""Facts of run.py that an entry function may want: the config itself, the command line, and whether to write."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Context:
 
     @property
     def run_name(self) -> str:
-        """What the run is called: its ``run.name``, or the config's name where it has none of its own."""
+        """Return the run's name: its ``run.name``, or the config's name where it has none of its own."""
         return (self.values.get("run") or {}).get("name") or self.name
 
     @property

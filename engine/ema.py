@@ -11,18 +11,7 @@ from engine.settings import EmaSettings
 
 
 def start_averages(modules: Mapping[str, nn.Module], ema: EmaSettings | None) -> dict[str, AveragedModel]:
-    """Begin the averages at the present weights.
-
-    Args:
-        modules: a task's, by name.
-        ema: which of them are averaged, and how slowly; None for none.
-
-    Returns:
-        One for each averaged module, under the module's name.
-
-    Raises:
-        UserError: ``ema`` names a module that is not there.
-    """
+    """Begin the averages of the modules that ``ema`` names, all by default, at the present weights."""
     if ema is None:
         return {}
     names = ema.modules or list(modules)
@@ -35,15 +24,7 @@ def start_averages(modules: Mapping[str, nn.Module], ema: EmaSettings | None) ->
 
 @contextmanager
 def averaged_weights(modules: Mapping[str, nn.Module], averages: Mapping[str, AveragedModel]) -> Iterator[None]:
-    """Exchange the modules' weights for their averages, and back at the end.
-
-    Args:
-        modules: a task's, by name.
-        averages: of :func:`start_averages`; modules without one keep their weights.
-
-    Yields:
-        Nothing, while the averages are in place.
-    """
+    """Exchange the modules' weights for their averages, where they have some, and back at the end."""
     _exchange(modules, averages)
     try:
         yield

@@ -39,23 +39,16 @@ class HasModules(Protocol):
     """Anything with modules by name.
 
     Where it can read published files it has a method ``read_published(path)``, which returns their weights by the names
-    of modules, and where it can read published folders a method ``holds_published(folder)``, which tells them.
+    of modules, and where it can read published folders a method ``holds_published(folder)``, which recognises them.
     """
 
     modules: dict[str, nn.Module]
 
 
 def checkpoint_files(path: Path) -> list[Path]:
-    """Return the checkpoints that a run folder or file path may mean: of a folder the best, the last, the previous.
+    """Return the checkpoints that a path may mean, the preferred first: of a folder the best, the last, the previous.
 
-    Args:
-        path: a run folder, its ``checkpoints`` folder, or a checkpoint file.
-
-    Returns:
-        Those that exist, the one to prefer first.
-
-    Raises:
-        CheckpointError: there is none.
+    The path is a run folder, its ``checkpoints`` folder, or a file; a CheckpointError where there is none.
     """
     if path.is_file() and path.suffix == ".json":
         raise checkpoint.CheckpointError(
@@ -75,17 +68,7 @@ def checkpoint_files(path: Path) -> list[Path]:
 
 
 def read_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
-    """Read the first of :func:`checkpoint_files` that can be read.
-
-    Args:
-        path: as in :func:`checkpoint_files`.
-
-    Returns:
-        The file used and its state; damaged files of a folder are passed over with a warning.
-
-    Raises:
-        CheckpointError: there is none that can be read.
-    """
+    """Return the first of :func:`checkpoint_files` that can be read, and its state; damaged ones leave a warning."""
     files = checkpoint_files(path)
     if files == [path]:
         return path, checkpoint.read(path)
@@ -102,7 +85,7 @@ def read_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def load_run(path: Path, task: HasModules, allow_partial: bool = False, weights_only: bool = False) -> dict[str, Any]:
-    """Load the weights of a checkpoint into a task's modules; averaged weights where there are any.
+    """Load the weights of a checkpoint into a task's modules (averaged ones where there are any); return its state.
 
     Args:
         path: a run folder or a checkpoint file.
@@ -110,9 +93,6 @@ def load_run(path: Path, task: HasModules, allow_partial: bool = False, weights_
         allow_partial: see :class:`InitFrom`.
         weights_only: leave alone the modules without parameters: what they hold (clusters of feature units) belongs to
             the run that found it.
-
-    Returns:
-        The checkpoint's state.
 
     Raises:
         UserError: entries are missing, unknown or of another shape (all listed), unless ``allow_partial``.
@@ -128,11 +108,7 @@ def _has_weights(module: nn.Module) -> bool:
 
 
 def averaged_weights(state: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
-    """Return the weights of a checkpoint by module, with their averages instead of those that have some.
-
-    Args:
-        state: of a checkpoint.
-    """
+    """Return the weights of a checkpoint by module, with their averages instead of those that have some."""
     prefix, weights = "module.", {}
     for name, own in state["modules"].items():
         averaged = state["averages"].get(name, {}).items()
@@ -143,15 +119,7 @@ def averaged_weights(state: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
 
 
 def refuse_without_weights(init_from: InitFrom, task: Any) -> None:
-    """Refuse a path where no weights are, before anything takes time.
-
-    Args:
-        init_from: names the path.
-        task: its class or itself.
-
-    Raises:
-        CheckpointError: there is no checkpoint, and no published folder that the task reads.
-    """
+    """Raise a CheckpointError for a path where there is neither a checkpoint nor a published folder."""
     if not _is_published_folder(init_from.path, task):
         checkpoint_files(init_from.path)
 
@@ -161,15 +129,10 @@ def _is_published_folder(path: Path, task: Any) -> bool:
 
 
 def start_from(init_from: InitFrom, task: HasModules, training: bool = True) -> None:
-    """Load ``init_from`` into a task and say so.
+    """Load ``init_from`` into a task's modules that have parameters, and say so.
 
-    Args:
-        init_from: the weights, for which modules, and whether some may be missing.
-        task: its ``modules`` receive them; those without parameters are left alone.
-        training: whether the task is trained then; if not, it may lack nothing.
-
-    Raises:
-        UserError: there are no weights at that path, they do not fit (all errors listed), or a module is unknown.
+    Without ``training`` the task may lack nothing. A UserError says that there are no weights, that they do not fit
+    (all errors listed), or that a module is unknown.
     """
     path, wanted = init_from.path, wanted_modules(task.modules, init_from.modules)
     found, weights, age = _read(path, task)
@@ -179,7 +142,7 @@ def start_from(init_from: InitFrom, task: HasModules, training: bool = True) -> 
 
 
 def _read(path: Path, task: HasModules) -> tuple[Path, dict[str, dict[str, Tensor]], str]:
-    """Read a run's weights, or published ones: the file used, tensors by module, and their age in words."""
+    """Return the file of a run's or published weights, tensors by module, and their age in words."""
     if _is_published_folder(path, task):
         return path, task.read_published(path), "published"
     try:
@@ -192,15 +155,7 @@ def _read(path: Path, task: HasModules) -> tuple[Path, dict[str, dict[str, Tenso
 
 
 def wanted_modules(modules: Mapping[str, nn.Module], names: Sequence[str] | None) -> dict[str, nn.Module]:
-    """Return the modules of a task that get weights.
-
-    Args:
-        modules: of the task.
-        names: of those that get weights; None for all that have some.
-
-    Raises:
-        UserError: a name is that of none.
-    """
+    """Return the modules of a task that get weights: those of these names, by default all that have parameters."""
     having = {name: module for name, module in modules.items() if _has_weights(module)}
     unknown = [name for name in names or () if name not in having]
     if unknown:

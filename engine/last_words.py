@@ -1,4 +1,4 @@
-"""How the program ends: errors that a user can mend, stops and full disks are one sentence and an exit code."""
+"""The end of the program: errors that a user can mend, stops and full disks are one sentence and an exit code."""
 
 import contextlib
 import logging
@@ -22,9 +22,7 @@ SECOND_RANK_WAITS = 10.0  # seconds; a busy machine ends the other ranks late
 def say_last(message: str, stopped: bool = False) -> None:
     """Print the sentence that ends the program, once: ranks above 0 wait, and rank 0 failing too ends them.
 
-    Args:
-        message: goes to standard error.
-        stopped: by a signal, which every rank gets; then rank 0 alone speaks.
+    After a stop by a signal, which every rank gets, rank 0 alone speaks.
     """
     if os.environ.get("RANK", "0") not in ("0", "") and distributed.launched_by_torchrun():
         if stopped:
@@ -38,14 +36,7 @@ def say_last(message: str, stopped: bool = False) -> None:
 
 
 def exit_code_of(action: Callable[[], int]) -> int:
-    """Do what the command line asks for; errors that a user can mend end in one message and exit code 2.
-
-    Args:
-        action: returns an exit code.
-
-    Returns:
-        That; 2 after an error of the user's; 128 + the signal after a stop.
-    """
+    """Return the exit code of what the command line asks for: its own, 2 after a user's error, 128 + a signal."""
     try:
         return action()
     except UserError as error:
@@ -79,14 +70,7 @@ def exit_code_of(action: Callable[[], int]) -> int:
 
 
 def exit_code_at_the_end(action: Callable[[], int]) -> int:
-    """Do the same as the program itself; a signal that comes when all is done and said ends it at once.
-
-    Args:
-        action: returns an exit code.
-
-    Returns:
-        See :func:`exit_code_of`; what Python does at its end is not interrupted by an exception either.
-    """
+    """Do the same as the program itself; a signal that comes when all is done and said ends it at once."""
     if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun itself started this rank
         stop.watch_parent(os.getppid(), lambda: stop.end_at_once(signal.SIGKILL))
     try:

@@ -25,8 +25,7 @@ log = logging.getLogger(__name__)
 def fixed_processes(launch: Mapping[str, Any] | None) -> int | None:
     """Return the number of processes that torchrun or ``launch.processes`` fixes; None where it is free.
 
-    Args:
-        launch: the group as the config has it; None where the entry knows no ranks, which is then one process.
+    Without a ``launch`` group the entry knows no ranks, which is one process.
     """
     if launch is None:
         return 1
@@ -36,13 +35,9 @@ def fixed_processes(launch: Mapping[str, Any] | None) -> int | None:
 
 
 def planned_processes(values: Mapping[str, Any]) -> int:
-    """Return how many processes a config is run by, and say so where that leaves GPUs idle.
+    """Return how many processes run a checked config, and say so where that leaves GPUs idle.
 
-    Args:
-        values: a checked config.
-
-    Returns:
-        The fixed number; else the largest one up to the number of visible GPUs that divides every batch, at least 1.
+    Without a fixed number it is the largest one up to the number of visible GPUs that divides every batch, at least 1.
     """
     fixed = fixed_processes(values.get("launch"))
     if fixed is not None:
@@ -61,8 +56,7 @@ def planned_processes(values: Mapping[str, Any]) -> int:
 def shared_batches(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     """Yield the key path and the size of every global batch that the processes of a training share.
 
-    Args:
-        values: a checked config: ``data.batch_size``, and what the task's static method ``batch_sizes(node)`` yields.
+    They are ``data.batch_size``, and what the task's static method ``batch_sizes(node)`` yields.
     """
     size = (values.get("data") or {}).get("batch_size")
     if size is not None:
@@ -74,18 +68,11 @@ def shared_batches(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def relaunch(count: int, arguments: list[str]) -> int:
-    """Start ``count`` ranks of this program through torchrun and return its exit code.
+    """Start ``count`` ranks of this program through torchrun; return the exit code of the first to fail.
 
-    torchrun runs in a session of its own and gets one SIGTERM when this process is asked to stop, so that the workers
-    save their checkpoint once however often the terminal repeats the signal. A second signal kills torchrun; the ranks,
-    which are in sessions of their own, end when they find it gone.
-
-    Args:
-        count: ranks on this machine.
-        arguments: of run.py's command line, given to each of them.
-
-    Returns:
-        The exit code of the rank that failed first, 0, or 128 + the signal that stopped this process.
+    torchrun runs in a session of its own and gets one SIGTERM when this process is asked to stop (then the code is 128
+    + the signal), so that the workers save their checkpoint once however often the terminal repeats the signal. A
+    second signal kills torchrun; the ranks, which are in sessions of their own, end when they find it gone.
     """
     script = str(PROJECT_ROOT / "run.py")
     command = [sys.executable, "-m", "engine.launch", "--standalone", f"--nproc-per-node={count}", script]
@@ -96,18 +83,18 @@ def relaunch(count: int, arguments: list[str]) -> int:
     }
     log.info("starting %d ranks", count)
     child = subprocess.Popen([*command, *arguments], env=environment, start_new_session=True)
-    message: list[int] = []
+    received: list[int] = []
 
     def pass_on(number: int, _frame: object) -> None:
-        if message:
+        if received:
             os.killpg(child.pid, signal.SIGKILL)
         else:
             child.terminate()
-        message.append(number)
+        received.append(number)
 
     stop.handle(pass_on)
     code = child.wait()
-    return 128 + message[0] if message else code
+    return 128 + received[0] if received else code
 
 
 def _threads(processes: int) -> int:
@@ -115,14 +102,7 @@ def _threads(processes: int) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Run torchrun with its own arguments.
-
-    Args:
-        arguments: of torchrun's command line.
-
-    Returns:
-        0; else the exit code of the rank that failed first, or 128 + the signal that ended it or this process.
-    """
+    """Run torchrun with its own arguments; return the exit code of the first rank to fail, or 128 + a signal."""
     from torch.distributed import run as torchrun  # a second to import, which only this program waits for
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: console lines or a progress bar, TensorBoard, and the rows of metrics.jsonl."""
+"""Messages of a run while it goes: console lines or a progress bar, TensorBoard, and the rows of metrics.jsonl."""
 
 import logging
 import os
@@ -64,10 +64,7 @@ def progress(
         total: how many there are, those ``done`` included.
         what: stands before the bar.
         done: how many were yielded before, in an earlier part of a resumed epoch.
-        line_seconds: between two lines where there is no terminal; None for a loop that tells of itself.
-
-    Yields:
-        The items as they are.
+        line_seconds: between two lines where there is no terminal; None for a loop that logs by itself.
     """
     if not (console.is_terminal and is_main()):
         shown = line_seconds is not None and is_main()
@@ -91,14 +88,10 @@ def _with_lines(items: Iterable[Any], total: int, what: str, done: int, line_sec
 
 
 def compact(values: dict[str, Any]) -> list[str]:
-    """Return ``name value`` of each value; what was measured both ways, or in several places, is one with all values.
+    """Return ``name value`` of each value; both directions, or all positions, of one measure are one.
 
-    Args:
-        values: by name; ``X_a_to_b`` and ``X_b_to_a`` (or ``X a→b`` and ``X b→a``) are the two ways of X, ``X/a`` and
-            ``X/b`` are places.
-
-    Returns:
-        Such as ``loss 2.5``, ``triplet 1/1.5 (a→b/b→a)`` and ``perplexity 99/80 (quant2/quant3)``, in order.
+    ``X_a_to_b`` and ``X_b_to_a`` (or ``X a→b`` and ``X b→a``) are the two directions of X, ``X/a`` and ``X/b``
+    positions: ``loss 2.5``, ``triplet 1/1.5 (a→b/b→a)`` and ``perplexity 99/80 (quant2/quant3)``, in order.
     """
     ways = {name: match for name in values if (match := WAY.fullmatch(name))}
     keys = {(way["name"], way["one"], way["other"]): name for name, way in ways.items()}
@@ -110,24 +103,21 @@ def compact(values: dict[str, Any]) -> list[str]:
             together.setdefault(way["name"], {})[f"{way['one']}→{way['other']}"] = name
         else:
             together.setdefault(group or name, {})[position] = name
-    return [text for group, names in together.items() for text in _message(group, names, values)]
+    return [text for group, names in together.items() for text in _written(group, names, values)]
 
 
-def _message(group: str, names: dict[str, str], values: dict[str, Any]) -> list[str]:
-    """``name value`` of a value, or the values of a group after its name."""
+def _written(group: str, names: dict[str, str], values: dict[str, Any]) -> list[str]:
+    """Return ``name value`` of a value, or the values of a group after its name."""
     if len(names) == 1:
         return [f"{name} {float(values[name]):.4g}" for name in names.values()]
     return [f"{group} {'/'.join(f'{float(values[name]):.4g}' for name in names.values())} ({'/'.join(names)})"]
 
 
 def short_list(values: dict[str, Any], width: int = 120, rest: str = "") -> str:
-    """Return ``name value`` pairs for one line of a log, as :func:`compact` makes them.
+    """Return ``name value`` pairs for one line of a log, the most important first, as :func:`compact` makes them.
 
-    Args:
-        values: the most important first.
-        width: letters that the line should keep to. Where only one or two pairs are beyond, they are shown all the
-            same: a remark that they are missing is hardly shorter and tells less.
-        rest: where the pairs can be read that are not shown, such as ``in metrics.jsonl``.
+    The line keeps to ``width`` letters, and names where the ``rest`` can be read, such as ``in metrics.jsonl``. Only
+    one or two pairs beyond are shown all the same: a remark that they are missing is hardly shorter and says less.
     """
     pairs = compact(values)
     shown = pairs[:1]
@@ -142,12 +132,9 @@ def short_list(values: dict[str, Any], width: int = 120, rest: str = "") -> str:
 
 
 class RunLog:
-    """Writes scalars, images and sounds of one run; on ranks other than 0 every method does nothing.
+    """Writes scalars, images and sounds of one run, on rank 0 and with a folder only.
 
-    Args:
-        folder: the run's folder, or None to write nothing (dry runs).
-        first_step: TensorBoard events from this step on are dropped, as a resumed run writes them again; 0: all
-            stay.
+    TensorBoard events from ``first_step`` on are dropped, as a resumed run writes them again; 0: all stay.
     """
 
     def __init__(self, folder: RunFolder | None, first_step: int = 0) -> None:
@@ -165,13 +152,7 @@ class RunLog:
                         self._curves(row["step"], {k: v for k, v in values.items() if k not in ("step", "epoch")})
 
     def scalars(self, step: int, epoch: int, values: dict[str, float]) -> None:
-        """Write named numbers at a step, to TensorBoard and to metrics.jsonl.
-
-        Args:
-            step: optimisation steps done.
-            epoch: 0-based.
-            values: number by name.
-        """
+        """Write named numbers at a step of an epoch (0-based), to TensorBoard and to metrics.jsonl."""
         if self.writer is None or self.folder is None:
             return
         self.folder.append({"step": step, "epoch": epoch, **values})
@@ -185,12 +166,7 @@ class RunLog:
             self.writer.flush()
 
     def config(self, text: str, metrics: dict[str, float] | None = None) -> None:
-        """Write the config as text and the final metrics as hyper-parameter results.
-
-        Args:
-            text: the config as YAML.
-            metrics: the final ones by name, if there are any.
-        """
+        """Write the config, as YAML, and the final metrics by name."""
         if self.writer is None:
             return
         self.writer.add_text("config", "    " + text.replace("\n", "\n    "), 0)
@@ -198,43 +174,25 @@ class RunLog:
             self.writer.add_text("metrics", "\n".join(f"    {name}: {value:.4g}" for name, value in metrics.items()), 0)
 
     def example(self, name: str, step: int, image: np.ndarray | None, waveform: np.ndarray | None, text: str) -> None:
-        """Write an example: image (H, W, 3) uint8, 16 kHz sound (n,) in -1 to 1, and its caption.
-
-        Args:
-            name: heading in TensorBoard.
-            step: optimisation steps done.
-            image: (H, W, 3) uint8, or None.
-            waveform: (n,) in -1 to 1 at 16 kHz, or None.
-            text: the caption.
-        """
+        """Write an example: image (H, W, 3) uint8, 16 kHz sound (n,) in -1 to 1, and its caption."""
         if self.writer is None:
             return
         if image is not None:
             self.writer.add_image(f"{name}/image", image, step, dataformats="HWC")
         if waveform is not None:
-            heard = waveform.clip(-1, 1)[None, :]  # decoded mp3 and ogg pass full scale; TensorBoard warns of each
-            self.writer.add_audio(f"{name}/speech", heard, step, sample_rate=16000)
+            clipped = waveform.clip(-1, 1)[None, :]  # decoded mp3 and ogg pass full scale; TensorBoard warns of each
+            self.writer.add_audio(f"{name}/speech", clipped, step, sample_rate=16000)
         self.writer.add_text(f"{name}/text", without_surrogates(text), step)
 
     def images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
-        """Write images of a step.
-
-        Args:
-            step: optimisation steps done.
-            images: (H, W, 3) uint8 by heading.
-        """
+        """Write images (H, W, 3) uint8, by heading, at a step."""
         if self.writer is None:
             return
         for name, image in images.items():
             self.writer.add_image(name, image, step, dataformats="HWC")
 
     def hyperparameters(self, values: dict[str, Any], metrics: dict[str, float]) -> None:
-        """Write flat hyper-parameters with the metrics that they gave, for TensorBoard's HPARAMS page.
-
-        Args:
-            values: hyper-parameter by key path.
-            metrics: number by name.
-        """
+        """Write flat hyper-parameters, by key path, with the metrics that they gave, for TensorBoard's HPARAMS page."""
         if self.writer is not None:
             self.writer.add_hparams(values, {f"final/{name}": value for name, value in metrics.items()}, run_name=".")
 
@@ -257,11 +215,7 @@ class Throughput:
         self.start = time.perf_counter()
 
     def timed(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield batches and count the time that fetching them takes.
-
-        Args:
-            batches: to fetch one by one.
-        """
+        """Yield batches and count the time that fetching them takes."""
         iterator = iter(batches)
         while True:
             before = time.perf_counter()
@@ -281,15 +235,7 @@ class Throughput:
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings to dotted keys with plain values (lists become text), for TensorBoard.
-
-    Args:
-        values: mappings in mappings.
-        prefix: of all keys.
-
-    Returns:
-        Numbers, text and booleans by dotted key.
-    """
+    """Return nested mappings as dotted keys with plain values (lists become text), for TensorBoard."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}.{key}" if prefix else key

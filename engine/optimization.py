@@ -1,4 +1,4 @@
-"""What changes the weights of a task: an optimiser and its learning-rate schedule, one group of a config."""
+"""One group of a config: an optimiser and its learning-rate schedule."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,22 +13,13 @@ from config import Deferred
 
 @dataclass(frozen=True)
 class Length:
-    """How long a training is planned to be; schedules that end with it need to know.
-
-    Attributes:
-        epochs: passes over the training data.
-        max_steps: optimisation steps after which it stops earlier, None for no such limit.
-    """
+    """Planned length of a training, for schedules that end with it: ``epochs``, less where ``max_steps`` end first."""
 
     epochs: int
     max_steps: int | None = None
 
     def steps(self, steps_per_epoch: int) -> int:
-        """Return the optimisation steps of the whole training.
-
-        Args:
-            steps_per_epoch: optimisation steps in an epoch.
-        """
+        """Return the optimisation steps of the whole training."""
         planned = self.epochs * steps_per_epoch
         return planned if self.max_steps is None else min(planned, self.max_steps)
 
@@ -50,16 +41,7 @@ class Optimization:
     def start(
         self, modules: Iterable[nn.Module], steps_per_epoch: int, length: Length
     ) -> tuple[Optimizer, LRScheduler | None]:
-        """Make the optimiser of the modules' trainable parameters, and its schedule.
-
-        Args:
-            modules: what it changes; parameters that need no gradient (frozen ones) are left out.
-            steps_per_epoch: optimisation steps in an epoch.
-            length: of the whole training.
-
-        Returns:
-            Both, the schedule None when the learning rate is constant.
-        """
+        """Make the optimiser of the modules' trainable parameters, and its schedule, None for a constant rate."""
         trainable = [p for module in modules for p in module.parameters() if p.requires_grad]
         optimizer = self.optimizer(params=trainable)
         if self.schedule is None:

@@ -1,7 +1,7 @@
-"""Weights into modules that they fit, and a list of what they do not: entries that misfit, parts that begin anew.
+"""Weights into modules that they fit, and a list of the rest: entries that misfit, parts that begin anew.
 
-A part is what a network may be built with or without, such as one of its quantisers. A network names the places of its
-parts in ``switchable``, a tuple of attribute names; each member of such an attribute is one part.
+A part is what a network may be built with or without, such as one of its quantisers. A network names the attributes
+that hold its parts in ``switchable``; each member of such an attribute is one part.
 """
 
 import logging
@@ -19,12 +19,12 @@ SHOWN = 10  # misfits in an error
 
 @dataclass
 class Fitted:
-    """What became of the weights of one module.
+    """Result for the weights of one module.
 
     Attributes:
         loaded: how many entries were copied, counters of single numbers left aside.
         errors: a line for each entry that is missing, unknown or of another shape.
-        new: parts of the module that the weights know nothing of.
+        new: parts of the module that are not in the weights.
         unused: parts in the weights that the module does not have.
     """
 
@@ -98,15 +98,7 @@ def _parts_message(name: str, fitted: Fitted, found: Path) -> Iterator[str]:
 
 
 def load_fitting(module: nn.Module, weights: dict[str, Tensor]) -> Fitted:
-    """Copy the entries of ``weights`` that fit ``module`` by name and shape.
-
-    Args:
-        module: changed in place; entries without a fitting weight keep what they hold.
-        weights: tensors by the names of the module's state dict.
-
-    Returns:
-        How many were copied, and what does not fit.
-    """
+    """Copy the entries of ``weights`` that fit ``module`` by name and shape; the others keep what they hold."""
     own = module.state_dict()
     fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
     module.load_state_dict(fitting, strict=False)
@@ -131,6 +123,6 @@ def _parts(module: nn.Module, names: Iterable[str]) -> set[str]:
 
 
 def _part(module: nn.Module, name: str) -> str | None:
-    """The part that an entry belongs to: the first two words of its name, where the first is a place of parts."""
+    """Return the part that an entry belongs to: the first two words of its name, where the first holds parts."""
     position, _, rest = name.partition(".")
     return f"{position}.{rest.partition('.')[0]}" if position in getattr(module, "switchable", ()) else None

@@ -16,11 +16,7 @@ BUCKET_BYTES = 25 * 2**20
 
 
 def broadcast_modules(modules: Iterable[nn.Module]) -> None:
-    """Give every rank the parameters and buffers of rank 0.
-
-    Args:
-        modules: of the same shapes, in the same order on every rank; changed in place.
-    """
+    """Give every rank the parameters and buffers of rank 0; modules stand in the same order on every rank."""
     if distributed.world_size() == 1:
         return
     for module in modules:
@@ -29,13 +25,10 @@ def broadcast_modules(modules: Iterable[nn.Module]) -> None:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Average ``.grad`` over ranks in flattened buckets of about 25 MB.
+    """Average ``.grad`` over ranks in flattened buckets of about 25 MB, parameters in the same order on every rank.
 
     A parameter without gradient on this rank, but with one elsewhere, counts as zero here; one without gradient on
     every rank stays without, so optimisers skip it as in a single process.
-
-    Args:
-        parameters: of one optimiser, in the same order on every rank; their ``.grad`` changes in place.
     """
     if distributed.world_size() == 1:
         return
@@ -73,11 +66,7 @@ def _buckets(tensors: list[Tensor]) -> Iterable[list[Tensor]]:
 
 
 def average_running_statistics(modules: Iterable[nn.Module]) -> None:
-    """Average the floating-point running statistics of batch norms over ranks (before evaluation and saving).
-
-    Args:
-        modules: in the same order on every rank; means and variances of their batch norms change in place.
-    """
+    """Average the floating-point running statistics of batch norms over ranks (before evaluation and saving)."""
     if distributed.world_size() == 1:
         return
     for module in modules:

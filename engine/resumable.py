@@ -1,4 +1,4 @@
-"""Whether a run can go on from what a checkpoint holds: nonsense inside, other data, another learning rate.
+"""Checks that a run can go on from a checkpoint: nonsense inside, other data, another learning rate.
 
 A file may be whole, as its checksums say, and still hold what no training wrote.
 """
@@ -25,22 +25,14 @@ JUMP = 1.02  # smallest ratio of two learning rates that is reported
 
 
 def check_state(state: dict[str, Any], source: str) -> None:
-    """Look whether the values of a checkpoint are such as a training writes.
-
-    Args:
-        state: as read.
-        source: the file, for messages.
-
-    Raises:
-        CheckpointError: one is missing or cannot be.
-    """
+    """Raise a CheckpointError, which names the file ``source``, for a state that no training writes."""
     error = _error(state)
     if error is not None:
         raise CheckpointError(f"{source} is whole but holds no training that could go on: {error}")
 
 
 def _error(state: dict[str, Any]) -> str | None:
-    """Name the first value that cannot be."""
+    """Return the first value that cannot be."""
     expected = {
         **dict.fromkeys(COUNTERS, ("a whole number from 0", _counts)),
         "seconds": ("a number from 0", lambda value: _number(value) and 0 <= value < math.inf),
@@ -87,16 +79,9 @@ def _texts(value: Any) -> bool:
 
 
 def check_data(former: Mapping[str, str], now: Mapping[str, str], source: str, accept: bool) -> None:
-    """Refuse to go on with other training data than before, and say where other data changed.
+    """Raise a UserError where the training data changed and ``accept`` is False; warn where other data did.
 
-    Args:
-        former: of the checkpoint, see :meth:`engine.task.Task.learns_from`; empty in those of earlier versions.
-        now: of the task as it is built now.
-        source: the checkpoint, for messages.
-        accept: go on with a changed training set.
-
-    Raises:
-        UserError: what the run learns from has changed, and ``accept`` is False.
+    ``former`` is :meth:`engine.task.Task.learns_from` of the checkpoint ``source``, empty in those of earlier versions.
     """
     changed = [name for name in now if former.get(name, now[name]) != now[name]]
     texts = "; ".join(f"{name}: {former[name]} then, {now[name]} now" for name in changed)
@@ -110,12 +95,7 @@ def check_data(former: Mapping[str, str], now: Mapping[str, str], source: str, a
 
 
 def say_jump(name: str, scheduler: LRScheduler) -> None:
-    """Say where a schedule goes on at another learning rate than the checkpoint ended with.
-
-    Args:
-        name: of the schedule.
-        scheduler: restored, as its optimiser is.
-    """
+    """Warn where a restored schedule goes on at another learning rate than the checkpoint ended with."""
     if not isinstance(scheduler, LambdaLR):  # the others keep their whole curve in the checkpoint
         return
     scales = [scale(scheduler.last_epoch) for scale in scheduler.lr_lambdas]

@@ -20,19 +20,10 @@ log = logging.getLogger(__name__)
 
 
 def run_config(parsed: argparse.Namespace, command: list[str], refuse: Callable[[config.Config], None]) -> int:
-    """Load, check and run one config; return the exit code.
+    """Load, check and run one config; return 0, or the exit code of :func:`relaunch`.
 
-    Args:
-        parsed: of run.py's command line: ``file``, ``overrides``, ``print_config``, ``dry_run``.
-        command: the whole command line, kept in the run folder.
-        refuse: raises a UserError for configs of other programs; called before the check.
-
-    Returns:
-        0, or what :func:`relaunch` returned.
-
-    Raises:
-        UserError: the config has errors, or what it describes cannot be run.
-        NoRoomError: a disk is full.
+    ``refuse`` raises a UserError for configs of other programs before the check; ``command``, the whole command line,
+    is kept in the run folder. A full disk is a NoRoomError.
     """
     set_up_logging()
     distributed.check_environment()
@@ -80,7 +71,7 @@ def run_config(parsed: argparse.Namespace, command: list[str], refuse: Callable[
 
 
 def _no_room(error: OSError | RuntimeError) -> NoRoomError | None:
-    """A full disk in a sentence; None for other errors."""
+    """Return a full disk's error in a sentence; None for other errors."""
     reason, name = full_disk(error), getattr(error, "filename", None)
     where = "a folder that is written to" if name is None else Path(name).absolute().parent
     return None if reason is None else no_room(where, reason)

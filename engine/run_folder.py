@@ -46,14 +46,7 @@ class RunSettings:
 
     @staticmethod
     def validate(name: str | None) -> Iterator[config.Problem]:
-        """Refuse a name that is no folder below the parent of all runs.
-
-        Args:
-            name: of the run.
-
-        Yields:
-            Key path and message where it leads elsewhere, or no file system takes it.
-        """
+        """Yield an error for a name that leads elsewhere than below run.folder, or that no file system takes."""
         if name is None:
             return
         parts = name.split("/")
@@ -63,7 +56,7 @@ class RunSettings:
 
     @property
     def resume_now(self) -> Literal["auto", "never", "overwrite"]:
-        """``resume`` of this process: what torchrun starts again goes on, since the first attempt obeyed it."""
+        """Return ``resume`` of this process: what torchrun starts again goes on, since the first attempt obeyed it."""
         return "auto" if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) else self.resume
 
 
@@ -92,24 +85,19 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        """The newest checkpoint's path."""
+        """Return the newest checkpoint's path."""
         return self.checkpoints / "last.pt"
 
     @property
     def best(self) -> Path:
-        """The path of the checkpoint with the best value of the task's metric."""
+        """Return the path of the checkpoint with the best value of the task's metric."""
         return self.checkpoints / "best.pt"
 
     def check(self, values: dict[str, Any], resume: str) -> None:
-        """Refuse to go on in a folder that holds another run or that another process writes; only a lock is written.
+        """Raise a UserError where the run cannot go on in this folder; only a lock is written.
 
-        Args:
-            values: the complete config.
-            resume: see :class:`RunSettings`.
-
-        Raises:
-            UserError: the folder cannot be made or written, it holds a run of another config, or ``resume`` is
-                ``never`` and it holds any, or a process that still runs writes it.
+        It cannot be made or written, holds a run of another config, or any with ``resume`` never, or another process
+        writes it.
         """
         if distributed.is_main():
             run_lock.try_to_write(self.path)
@@ -126,16 +114,7 @@ class RunFolder:
         run_lock.release(self.path)
 
     def prepare(self, values: dict[str, Any], resume: str, command: list[str]) -> None:
-        """Make the folder, or continue the one that is there.
-
-        Args:
-            values: the complete config.
-            resume: see :class:`RunSettings`.
-            command: the command line.
-
-        Raises:
-            UserError: see :meth:`check`.
-        """
+        """Make the folder, or continue the one that is there, if :meth:`check` lets it."""
         run_lock.try_to_write(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         self.check(values, resume)
@@ -154,14 +133,7 @@ class RunFolder:
             file.write(json.dumps(info) + "\n")
 
     def after_stop(self, what: str = "training") -> str:
-        """Say what the command does when it is given again after a stop now.
-
-        Args:
-            what: what was stopped, ``training`` or ``evaluation``.
-
-        Returns:
-            A sentence for the terminal.
-        """
+        """Return what the command does when it is given again after its ``training`` or ``evaluation`` stopped."""
         other = self.prepared and self.resume != "auto"  # given again as it is, it would delete or refuse what is here
         saved = any(self.checkpoints.glob("*.pt")) and (self.prepared or self.resume == "auto")
         if saved:
@@ -223,18 +195,16 @@ class RunFolder:
         return rows
 
     def _lines(self) -> list[dict[str, Any] | None]:
-        """The row of every line of the history, None for a damaged one."""
+        """Return the row of every line of the history, None for a damaged one."""
         if not self.history.exists():
             return []
         return [_row(line) for line in self.history.read_bytes().splitlines()]
 
     def keep_history(self, step: int, rows: int | None) -> None:
-        """Drop the rows of ``metrics.jsonl`` that a resumed run will write again.
+        """Drop the rows of ``metrics.jsonl`` that a run resumed at ``step`` will write again.
 
-        Args:
-            step: of its checkpoint.
-            rows: that there were when it was written; None for checkpoints of earlier versions, which do not say it:
-                then those up to ``step``.
+        Its checkpoint says how many ``rows`` there were; those of earlier versions do not (None): then rows up to
+        ``step`` stay.
         """
         lines = self._lines()
         if rows is None:
@@ -258,7 +228,7 @@ class RunFolder:
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
-    """Parse a line of the history; None where it is no row of values with a step."""
+    """Return the row of a line of the history; None where it is no row of values with a step."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What is needed to repeat a run."""
+"""Facts that are needed to repeat a run."""
 
 import importlib.metadata
 import os
@@ -14,15 +14,7 @@ import config
 
 
 def run_info(command: list[str], seed: int | None) -> dict[str, Any]:
-    """Return what is needed to repeat a run: command, commit, package versions, machine.
-
-    Args:
-        command: the command line.
-        seed: of the config, None where it has none.
-
-    Returns:
-        Plain values for one line of ``info.jsonl``, with the start in UTC.
-    """
+    """Return command, start (UTC), commit, package versions and machine as plain values for ``info.jsonl``."""
     packages = {}
     files = [config.PROJECT_ROOT / name for name in ("requirements.txt", "requirements-abx.txt")]
     for line in (line for file in files for line in file.read_text(encoding="utf-8").splitlines()):

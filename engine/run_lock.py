@@ -1,8 +1,7 @@
-"""Whether a run's folder can be written, and that one process at a time writes it.
+"""Checks that a run's folder can be written, and a lock so that one process at a time writes it.
 
-An advisory lock on a file in the folder does the latter; it ends with the process.
-The kernel gives the lock back however the process ends, so that a killed run can be resumed at once. Children that the
-process forks (loading workers) do not keep it.
+The lock is advisory, on a file in the folder. The kernel gives it back however the process ends, so that a killed run
+can be resumed at once. Children that the process forks (loading workers) do not keep it.
 """
 
 import os
@@ -18,13 +17,9 @@ _held: dict[Path, int] = {}
 
 
 def try_to_write(folder: Path) -> None:
-    """Make and remove a folder where the run's will be: permissions alone do not tell (read-only disks, /proc).
+    """Make and remove a folder where the run's will be: permissions alone do not show read-only disks or /proc.
 
-    Args:
-        folder: of the run, which need not exist.
-
-    Raises:
-        UserError: it cannot be made or written; names the key ``run.folder``.
+    A UserError names the key ``run.folder``.
     """
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     try:
@@ -40,11 +35,7 @@ def try_to_write(folder: Path) -> None:
 def hold(folder: Path) -> None:
     """Take the lock of a run folder until :func:`release` or the end of this process; again is harmless.
 
-    Args:
-        folder: of the run, which exists.
-
-    Raises:
-        UserError: another process holds it; the message says which.
+    Where another process holds it, a UserError says which.
     """
     path = folder.resolve() / NAME
     if path in _held:

@@ -9,12 +9,7 @@ import torch
 
 
 def seed_all(seed: int, rank: int = 0) -> None:
-    """Seed Python, NumPy and torch; ranks draw different streams from one seed.
-
-    Args:
-        seed: the config's seed, 0 or more.
-        rank: this process's rank.
-    """
+    """Seed Python, NumPy and torch; ranks draw different streams from one seed."""
     stream = int(np.random.SeedSequence([seed, rank]).generate_state(1)[0])
     random.seed(stream)
     np.random.seed(stream)
@@ -41,11 +36,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Restore what :func:`random_state` returned.
-
-    Args:
-        state: states of Python, NumPy, torch and, where it was saved on a GPU, CUDA.
-    """
+    """Restore what :func:`random_state` returned."""
     random.setstate(_python(state["python"]))
     np.random.set_state(_numpy(state["numpy"]))
     torch.set_rng_state(state["torch"])
@@ -54,14 +45,7 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 def random_error(state: Any) -> str | None:
-    """Return what of a state :func:`set_random_state` cannot restore, None of a good one.
-
-    Args:
-        state: of a file, so that it may be anything.
-
-    Returns:
-        The part that another kind of generator wrote, or that is damaged.
-    """
+    """Return the part of a state, whatever it is, that :func:`set_random_state` cannot restore, or None."""
     if not isinstance(state, dict):
         return "the random state"
     trials = {
@@ -90,11 +74,6 @@ def _numpy(state: list[Any]) -> tuple[Any, ...]:
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
-    """Return a CPU generator that depends on the seed and the step alone, the same on every rank.
-
-    Args:
-        seed: of the run.
-        step: optimisation steps done.
-    """
+    """Return a CPU generator that depends on the seed and the step alone, the same on every rank."""
     words = np.random.SeedSequence([seed, step, 0x5EED]).generate_state(2)
     return torch.Generator().manual_seed((int(words[0]) << 31) ^ int(words[1]))

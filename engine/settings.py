@@ -87,14 +87,7 @@ class TrainerSettings:
 
     @staticmethod
     def validate(precision: str) -> Iterator[Problem]:
-        """Refuse fp16 on a machine without a GPU.
-
-        Args:
-            precision: of the networks, such as ``fp32`` or ``fp16``.
-
-        Yields:
-            Key path and message where there is no GPU for fp16.
-        """
+        """Yield an error for fp16 on a machine without a GPU."""
         if precision == "fp16" and not torch.cuda.is_available():
             yield "precision", "found fp16, but fp16 needs a GPU and torch finds none; expected auto, bf16 or fp32 here"
 

@@ -22,23 +22,14 @@ AT_ONCE = b"\nexit at once: what came after the last checkpoint is lost\n"
 
 
 def end_at_once(number: int) -> None:
-    """End this process and those that it started to load or make data.
-
-    Args:
-        number: of the signal, whose exit code a shell expects.
-    """
+    """End this process, and those that it started to load or make data, with the exit code of a signal."""
     for child in multiprocessing.active_children():
         child.kill()
     os._exit(128 + number)
 
 
 def watch_parent(parent: int, ended: Callable[[], None]) -> None:
-    """Call a function when the process that started this one has ended, however it did (kill -9 tells nobody).
-
-    Args:
-        parent: the process id of the one that started this one.
-        ended: called once, in a thread.
-    """
+    """Call ``ended`` once, in a thread, when the process that started this one has ended, even by kill -9."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -49,11 +40,7 @@ def watch_parent(parent: int, ended: Callable[[], None]) -> None:
 
 
 def say(message: bytes) -> None:
-    """Print in a signal handler, where a terminal is still there.
-
-    Args:
-        message: for standard error.
-    """
+    """Print to standard error in a signal handler, where a terminal is still there."""
     with contextlib.suppress(OSError):
         os.write(2, message)
 
@@ -65,14 +52,7 @@ class Interruption:
         self._since: float | None = None
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        """Handle a signal.
-
-        Args:
-            number: of the signal.
-
-        Raises:
-            KeyboardInterrupt: at the first signal, with its number as argument.
-        """
+        """Raise a KeyboardInterrupt with the signal's number at the first signal; end at once at a second."""
         if self._since is None:
             self._since = time.monotonic()
             if hasattr(signal, "SIGCHLD"):  # torch's answer to a loading process that the stop ends is a traceback
@@ -83,7 +63,7 @@ class Interruption:
 
 
 def _echo(since: float) -> bool:
-    """Whether a signal is the same one, from torchrun and from the terminal."""
+    """Return whether a signal is the same one, from torchrun and from the terminal."""
     return launched_by_torchrun() and time.monotonic() - since <= ECHO_SECONDS
 
 
@@ -100,12 +80,12 @@ class StopRequest:
 
     @property
     def requested(self) -> bool:
-        """Whether a signal has come."""
+        """Return whether a signal has come."""
         return self.signal is not None
 
     @property
     def exit_code(self) -> int:
-        """What a shell expects of a process that a signal ended: 128 + its number."""
+        """Return what a shell expects of a process that a signal ended: 128 + its number."""
         return 128 + (self.signal or 0)
 
     def __enter__(self) -> "StopRequest":

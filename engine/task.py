@@ -1,4 +1,4 @@
-"""What the trainer asks of a task, and what a task sees of a step. Protocols: nothing is inherited."""
+"""The trainer's view of a task, and a task's view of a step. Protocols: nothing is inherited."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
@@ -14,7 +14,7 @@ from engine.run_folder import RunFolder
 
 
 class Step(Protocol):
-    """What a task sees of one optimisation step.
+    """A task's view of one optimisation step.
 
     Attributes:
         index: optimisation steps done before this one.
@@ -33,30 +33,15 @@ class Step(Protocol):
     ) -> None:
         """Minimise ``loss`` by one step of the optimiser ``name``; ``parts`` are named when it is not finite.
 
-        Args:
-            name: of the optimiser.
-            loss: scalar, with its graph.
-            retain_graph: keep the graph for a further update.
-            parts: scalars that are named when the loss is not finite.
+        ``retain_graph`` keeps the graph for a further update.
         """
 
     def show(self, name: str, image: np.ndarray) -> None:
-        """Show an image in TensorBoard, where ``wants_images``.
-
-        Args:
-            name: heading in TensorBoard.
-            image: (H, W, 3) uint8.
-        """
+        """Show an image (H, W, 3) uint8 under a heading in TensorBoard, where ``wants_images``."""
 
 
 class Example(NamedTuple):
-    """One sample for TensorBoard.
-
-    Attributes:
-        image: (H, W, 3) uint8, or None.
-        waveform: (n,) at 16 kHz, or None.
-        text: its caption.
-    """
+    """One sample for TensorBoard: image (H, W, 3) uint8 or None, waveform (n,) at 16 kHz or None, caption."""
 
     image: np.ndarray | None
     waveform: np.ndarray | None
@@ -87,30 +72,13 @@ class Task(Protocol):
     steps_per_epoch: int
 
     def begin_epoch(self, epoch: int) -> None:
-        """Prepare an epoch (modes, curricula).
-
-        Args:
-            epoch: 0-based.
-        """
+        """Prepare an epoch (0-based): modes, curricula."""
 
     def batches(self, epoch: int, start: int) -> Iterable[Any]:
-        """Return this rank's batches of an epoch from position ``start`` on.
-
-        Args:
-            epoch: 0-based.
-            start: batches of the epoch that a resumed run has done already.
-        """
+        """Return this rank's batches of an epoch (0-based) from position ``start`` on, past those of a resumed run."""
 
     def train_step(self, batch: Any, step: Step) -> dict[str, Tensor | float]:
-        """Run the networks, call ``step.update``, return values to log.
-
-        Args:
-            batch: one of ``batches``.
-            step: what updates the networks.
-
-        Returns:
-            Scalars to log by name.
-        """
+        """Run the networks, call ``step.update``, return scalars to log by name."""
 
     def evaluate(self, limit: int | None = None) -> dict[str, float]:
         """Return metrics over the validation set, or over its first ``limit`` batches; the same on every rank."""
@@ -126,12 +94,4 @@ class Task(Protocol):
         """
 
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
-        """Evaluate in full on the held-out set, write report and tables (rank 0), return the metrics.
-
-        Args:
-            folder: of the run.
-            context: of the run.
-
-        Returns:
-            Number by name.
-        """
+        """Evaluate in full on the held-out set, write report and tables (rank 0), return the metrics by name."""

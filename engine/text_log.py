@@ -1,6 +1,6 @@
-"""The text of a run: ``log.txt`` in its folder has everything that the console says, also of the runs that go on there.
+"""The text of a run: ``log.txt`` in its folder has everything that the console shows, also of later runs in it.
 
-What is said before the folder is known is kept until then. On ranks above 0, and where no folder is made, nothing is
+Messages from before the folder is known are kept until then. On ranks above 0, and where no folder is made, nothing is
 written.
 """
 
@@ -52,18 +52,13 @@ _open: list[_File] = []  # one at most
 
 
 def keep_early() -> None:
-    """Begin to keep what is said, for the file to come."""
+    """Begin to keep messages for the file to come."""
     _early.records.clear()
     logging.getLogger().addHandler(_early)
 
 
 def begin(folder: Path, command: Sequence[str]) -> None:
-    """Write to ``log.txt`` from now on, the command and what was kept first.
-
-    Args:
-        folder: of the run, which exists.
-        command: the command line.
-    """
+    """Write to ``log.txt`` of a run folder from now on, the command and what was kept first."""
     end()
     root = logging.getLogger()
     try:
@@ -81,12 +76,7 @@ def begin(folder: Path, command: Sequence[str]) -> None:
 
 
 def note(text: str, level: int = logging.INFO) -> None:
-    """Write what the console shows by other means than logging.
-
-    Args:
-        text: as printed.
-        level: of logging.
-    """
+    """Write what the console shows by other means than logging."""
     for file in [*_open]:
         file.say(level, text)
 

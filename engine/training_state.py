@@ -1,6 +1,6 @@
 """The state of a training: what its exact continuation needs, when it is written, how a run goes on from it.
 
-How a checkpoint file is written and read safely is in checkpoint.py.
+checkpoint.py writes and reads the files safely.
 """
 
 import functools
@@ -43,14 +43,7 @@ class Position:
     best: float = -math.inf
 
     def described(self, steps_per_epoch: int) -> str:
-        """Say it in words, epochs and batches counted from 1.
-
-        Args:
-            steps_per_epoch: batches in an epoch.
-
-        Returns:
-            The step, and the epoch that it ended or is within.
-        """
+        """Return it in words: the step, and the epoch that it ended or is within, epochs and batches counted from 1."""
         whole, rest = divmod(self.batch, steps_per_epoch)
         if rest:
             return f"step {self.step}, within epoch {self.epoch + 1}, after batch {self.batch} of {steps_per_epoch}"
@@ -80,7 +73,7 @@ class TrainingState:
     logged: dict[str, list[Tensor | float]] = field(default_factory=dict)
 
     def _parts(self) -> dict[str, dict[str, Any]]:
-        """Everything with a state of its own, by kind and name."""
+        """Return everything with a state of its own, by kind and name."""
         return {
             "modules": self.task.modules,
             "averages": self.averages,
@@ -104,19 +97,11 @@ class TrainingState:
 
     @functools.cached_property
     def learns_from(self) -> dict[str, str]:
-        """Return what the task says that it learns from; nothing for a task that does not say it."""
+        """Return the task's account of what it learns from; nothing for a task without one."""
         return getattr(self.task, "learns_from", dict)()
 
     def restore(self, state: dict[str, Any], source: str) -> None:
-        """Continue from a state that :meth:`collect` returned.
-
-        Args:
-            state: of the same networks and optimisers.
-            source: where it comes from, for messages.
-
-        Raises:
-            UserError: the state belongs to other networks or optimisers.
-        """
+        """Continue from a state of :meth:`collect`; one of other networks or optimisers ends in a UserError."""
         for kind, named in self._parts().items():
             if set(state[kind]) != set(named):
                 raise UserError(f"{source} holds the {kind} {sorted(state[kind])}, this config has {sorted(named)}")
@@ -147,13 +132,7 @@ class TrainingState:
 
 
 class Saver:
-    """Writes the checkpoints of a run and goes on from them; without a folder it does neither.
-
-    Args:
-        state: what is saved.
-        folder: the run.
-        settings: when, and how many copies stay.
-    """
+    """Writes the checkpoints of a run and goes on from them; without a folder it does neither."""
 
     def __init__(self, state: TrainingState, folder: RunFolder | None, settings: CheckpointSettings) -> None:
         self.state, self.folder, self.settings = state, folder, settings
@@ -161,14 +140,8 @@ class Saver:
     def resume(self, accept_changed_data: bool = False) -> bool:
         """Continue from the run folder's newest readable checkpoint; return whether there was one.
 
-        Rows of the log that were written after it, or of a start without any, are dropped.
-
-        Args:
-            accept_changed_data: go on although what the task learns from has changed.
-
-        Raises:
-            CheckpointError: there are checkpoints, but none can be read.
-            UserError: it belongs to other networks, optimisers or data.
+        Rows of the log that were written after it, or of a start without any, are dropped. A CheckpointError says that
+        none can be read, a UserError that it belongs to other networks, optimisers or data.
         """
         if self.folder is None:
             return False
@@ -198,11 +171,7 @@ class Saver:
             checkpoint.prune(self.folder.checkpoints, self.settings.keep)
 
     def save_best(self, metrics: dict[str, float]) -> None:
-        """Write ``best.pt``, which also holds the metrics that made it the best.
-
-        Args:
-            metrics: number by name.
-        """
+        """Write ``best.pt``, which also holds the metrics that made it the best."""
         state = self._collect()
         if self.folder is not None and distributed.is_main():
             checkpoint.write(self.folder.best, {**state, "metrics": metrics})

@@ -29,11 +29,8 @@ class NoGradient(UserError):
 class Updater:
     """Makes updates for several optimisers, each with its own gradient scaler.
 
-    Args:
-        optimizers: by the names that tasks use.
-        precision: resolved by :func:`pick_precision`.
-        device: where the modules are.
-        clip_norm: largest total gradient norm of one optimiser's parameters; None leaves gradients as they are.
+    ``precision`` is resolved by :func:`pick_precision`; ``clip_norm`` is the largest total gradient norm of one
+    optimiser's parameters, None leaves gradients as they are.
     """
 
     def __init__(
@@ -57,16 +54,10 @@ class Updater:
     def __call__(
         self, name: str, loss: Tensor, retain_graph: bool = False, parts: dict[str, Tensor] | None = None
     ) -> float:
-        """Minimise ``loss`` by one step of optimiser ``name``; only its parameters receive gradients.
+        """Minimise a scalar ``loss`` by one step of optimiser ``name``; only its parameters receive gradients.
 
-        Args:
-            name: a key of ``optimizers``.
-            loss: scalar.
-            retain_graph: keep the graph for a further update from the same forward pass.
-            parts: what the loss is made of, for the message when it is not finite.
-
-        Returns:
-            The total gradient norm before clipping.
+        Return the total gradient norm before clipping. ``retain_graph`` keeps the graph for a further update from the
+        same forward pass; ``parts`` are named when the loss is not finite.
 
         Raises:
             NonFiniteLoss: the loss or (outside fp16, whose scaler skips such steps) the gradient is not finite;
@@ -106,19 +97,9 @@ def _listed(parts: dict[str, Tensor] | None) -> str:
 
 
 def pick_precision(precision: Precision, device: torch.device) -> Precision:
-    """Resolve ``auto``: bf16 on GPUs that have it, else fp32; check what was asked, and log what is not plain.
+    """Resolve ``auto``: bf16 on GPUs that have it, else fp32; refuse fp16 on the CPU, and log what is not plain.
 
-    CPUs with avx512_bf16 compute in fp32 too unless bf16 is asked for: what it does to recalls has not been compared.
-
-    Args:
-        precision: what the config asks for.
-        device: where the task runs.
-
-    Returns:
-        ``bf16``, ``fp16`` or ``fp32``.
-
-    Raises:
-        UserError: fp16 on the CPU.
+    CPUs with avx512_bf16 compute in fp32 too unless bf16 is asked for: its effect on recalls has not been compared.
     """
     if precision == "fp16" and device.type == "cpu":
         raise UserError("trainer.precision: fp16 needs a GPU; use fp32 or bf16 on the CPU")

@@ -33,7 +33,7 @@ def meet_all(agent, world):
     attempts = [0] * world
 
     def other(rank):
-        attempts[rank] = distributed._answer(boards[rank], rank)
+        attempts[rank] = distributed._join(boards[rank], rank)
 
     threads = [threading.Thread(target=other, args=(rank,)) for rank in range(1, world)]
     for thread in threads:
