@@ -1,4 +1,4 @@
-"""What run.py can call: train a task, or evaluate trained weights. Both leave a run folder."""
+"""Entries of run.py: train a task, or evaluate trained weights. Both leave a run folder."""
 
 import json
 import logging
@@ -72,7 +72,7 @@ def train(
         with dry_nodes(prepare, data, task, context) as nodes:
             _dry_run(nodes, trainer, init_from, seed, device)
         return
-    folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name), run.resume)
+    folder = RunFolder(run.path(context.name), run.resume)
     folder.check(context.values, run.resume_now)
     context.after_stop = folder.after_stop
     goes_on = any(folder.checkpoints.glob("*.pt")) and run.resume_now != "overwrite"
@@ -147,7 +147,7 @@ def evaluate(
             loop = _try_out(nodes, settings, init_from, seed, device, training=False)
             log.info("dry run: one evaluation batch\n%s", metrics_table(loop.evaluate(limit=1)))
         return
-    folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name), run.resume)
+    folder = RunFolder(run.path(context.name), run.resume)
     if any(folder.checkpoints.glob("*.pt")):
         raise UserError(f"{folder.path} holds a training run; give the evaluation another run.name=...")
     folder.check(context.values, run.resume_now)
@@ -201,16 +201,9 @@ def _dry_run(
 
 
 def finish(task: Task, loop: Trainer, folder: RunFolder, context: Context) -> None:
-    """Evaluate the best weights of a run and write metrics and report (call on every rank).
+    """Evaluate the best weights of a run and write metrics, report and hyper-parameters (call on every rank).
 
-    Args:
-        task: receives the best weights.
-        loop: that trained it.
-        folder: with its checkpoints; ``metrics.json``, the report and TensorBoard's hyper-parameters are written there.
-        context: given by run.py.
-
-    Raises:
-        CheckpointError: no checkpoint of the run can be read.
+    A CheckpointError says that no checkpoint of the run can be read.
     """
     distributed.barrier()
     state = load_run(folder.path, task)
@@ -233,11 +226,7 @@ def _report(task: Task, loop: Trainer, folder: RunFolder, context: Context) -> N
 
 
 def show(folder: RunFolder) -> None:
-    """Print the metrics table and where everything is.
-
-    Args:
-        folder: of a finished run, with its ``metrics.json``.
-    """
+    """Print the metrics table of a finished run and where everything is."""
     if not distributed.is_main():
         return
     metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))

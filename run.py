@@ -24,14 +24,7 @@ if TYPE_CHECKING:
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    """Parse the command line.
-
-    Args:
-        arguments: of the command line, without the program's name.
-
-    Returns:
-        ``file``, ``list``, ``print_config``, ``dry_run`` and ``overrides``; wrong ones end the program with code 2.
-    """
+    """Return the options and ``overrides`` of the command line; wrong ones end the program with code 2."""
     parser = argparse.ArgumentParser(
         prog="run.py",
         description="Run a config file.",
@@ -55,14 +48,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 
 def list_configs(word: str) -> int:
-    """Print configs with their descriptions, in the order of their names.
-
-    Args:
-        word: that the name or the description holds, in capitals or not; "" lists every config.
-
-    Returns:
-        0; 2 where no config holds the word.
-    """
+    """Print the configs, with descriptions, whose name or description holds a word (case aside); return 0, or 2."""
     from config.load import CONFIG_FOLDER, descriptions
 
     found = {path.relative_to(CONFIG_FOLDER).as_posix(): text for path, text in descriptions()}
@@ -77,14 +63,7 @@ def list_configs(word: str) -> int:
 
 
 def refuse_configs_of_the_original(loaded: "Config") -> None:
-    """Answer a YAML of surisdi/learning-by-drawing with the command here that does the same.
-
-    Args:
-        loaded: not yet checked.
-
-    Raises:
-        UserError: it is one.
-    """
+    """Raise a UserError for a YAML of surisdi/learning-by-drawing, with the command here that does the same."""
     if "entry" in loaded.values or "args" not in loaded.values:
         return
     import config
@@ -99,14 +78,9 @@ def refuse_configs_of_the_original(loaded: "Config") -> None:
 
 
 def main(arguments: list[str], program: bool = False) -> int:
-    """Run the command line; errors that a user can mend end in one message and exit code 2.
+    """Run the command line; errors that a user can mend end in one message and exit code 2, a stop in 128 + the signal.
 
-    Args:
-        arguments: of the command line, without the program's name.
-        program: whether the process ends with it and is to end itself when torchrun is gone.
-
-    Returns:
-        0; 2 after an error of the user's; 128 + the signal after a stop.
+    With ``program`` the process ends with it, and ends itself when torchrun is gone.
     """
     parsed = parse_arguments(arguments)
     if parsed.list is not None:

@@ -32,12 +32,7 @@ FEWEST_IDLE_STEPS = 20  # without a gradient, until a training that had one befo
 
 
 class Stopped(UserError):
-    """Training ended early by a signal, with a checkpoint.
-
-    Args:
-        message: says how to go on.
-        exit_code: of the program, 128 + the signal.
-    """
+    """A training that a signal ended early, with a checkpoint; the message says how to go on."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -119,10 +114,7 @@ class Trainer:
     # -- the loop ------------------------------------------------------------------------------------------------
 
     def fit(self) -> dict[str, float]:
-        """Train to the end of the epochs or of a budget.
-
-        Returns:
-            The metrics of the last evaluation.
+        """Train to the end of the epochs or of a budget; return the metrics of the last evaluation.
 
         Raises:
             Stopped: a signal came; a checkpoint was written.
@@ -150,7 +142,7 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the epochs or a budget are used up, or a training that has learned finds no gradient any more."""
+        """Return whether epochs or a budget are used up, or a training that has learned finds no gradient any more."""
         settings = self.settings
         out_of_steps = settings.max_steps is not None and self.at.step >= settings.max_steps
         if self.at.epoch >= settings.epochs or out_of_steps or self._converged:
@@ -200,13 +192,8 @@ class Trainer:
         """End a training in which no step of a whole epoch, or of all that there were, had a gradient.
 
         One that has learned before ends as at the end of its epochs, with evaluation and report; an epoch of a few
-        steps must repeat then, since sampled impostors may all be worse by luck.
-
-        Args:
-            epoch: counted from 1.
-
-        Raises:
-            NoGradient: nothing was ever learned.
+        steps must repeat then, since sampled impostors may all be worse by luck. One that never learned is a
+        NoGradient.
         """
         idle, per_epoch = self._without_gradient, self.task.steps_per_epoch
         if 0 < idle == self.at.step:
@@ -223,17 +210,9 @@ class Trainer:
             self._converged = True
 
     def train_step(self, batch: Any) -> dict[str, Tensor | float]:
-        """Make one optimisation step and count it.
+        """Make one optimisation step and count it; return the task's values and ``gradient_norm/NAME`` of each.
 
-        Args:
-            batch: of the task's ``batches``.
-
-        Returns:
-            What the task says of the step (losses and their parts), and ``gradient_norm/NAME`` of each optimiser.
-
-        Raises:
-            NonFiniteLoss: names the step, the loss and the last good checkpoint.
-            UserError: torch.compile failed.
+        A NonFiniteLoss names the step, the loss and the last good checkpoint; a failing torch.compile is a UserError.
         """
         generator = seeding.step_generator(self.seed, self.at.step)
         step = _StepView(self.at.step, self.at.epoch, generator, self.updater, self._images_due())
@@ -264,7 +243,7 @@ class Trainer:
         )
 
     def _images_due(self) -> bool:
-        """Whether TensorBoard shows images of the next step."""
+        """Return whether TensorBoard shows images of the next step."""
         every = self.settings.show_every_steps
         wanted = every is not None and (self.at.step + 1) % every == 0
         return wanted and self.folder is not None and distributed.is_main()
@@ -301,11 +280,7 @@ class Trainer:
             module.train(training)
 
     def evaluate(self, limit: int | None = None) -> dict[str, float]:
-        """Evaluate the task with averaged weights (where there are any), in full precision.
-
-        Args:
-            limit: number of batches; None for all.
-        """
+        """Evaluate the task on ``limit`` batches or all, with averaged weights if any, in full precision."""
         replicas.average_running_statistics(self.task.modules.values())
         self._train_mode(False)
         with averaged_weights(self.task.modules, self.averages), torch.no_grad():

@@ -54,6 +54,10 @@ class RunSettings:
         if odd or not name.isprintable():
             yield "name", f"found {config.shortened(name)}, expected the name of a folder below run.folder"
 
+    def path(self, config_name: str) -> Path:
+        """Return the run's own folder."""
+        return config.resolve_path(self.folder) / (self.name or config_name)
+
     @property
     def resume_now(self) -> Literal["auto", "never", "overwrite"]:
         """Return ``resume`` of this process: what torchrun starts again goes on, since the first attempt obeyed it."""

@@ -138,13 +138,9 @@ def groups(annotation: Any) -> list[type]:
 
 
 def section(name: str, target: Callable[..., Any], offered: set[str], names: dict[Any, str]) -> str:
-    """Return the heading, summary and table of a call.
+    """Return the heading, summary and table of a call, without the keywords that the program gives.
 
-    Args:
-        name: dotted, as configs write it.
-        target: class or function.
-        offered: keywords that the program gives.
-        names: of every type on the page, for links.
+    ``names`` are those of every type on the page, for links.
     """
     text = inspect.getdoc(target) or ""
     meanings = meanings_of(target)
@@ -158,26 +154,14 @@ def section(name: str, target: Callable[..., Any], offered: set[str], names: dic
 
 
 def meanings_of(target: Callable[..., Any]) -> dict[str, str]:
-    """Return what the docstrings of a function, or of a class and its bases, say of each argument.
-
-    Args:
-        target: class or function.
-    """
-    lineage = reversed(inspect.getmro(target)) if inspect.isclass(target) else [target]
-    return {key: text for one in lineage for key, text in message(inspect.cleandoc(one.__doc__ or "")).items()}
-
-
-def message(docstring: str) -> dict[str, str]:
-    """Return what a docstring says of each argument or attribute.
-
-    Args:
-        docstring: without indentation.
-    """
+    """Return what the docstrings of a function, or of a class and its bases, say of each argument or attribute."""
     found: dict[str, str] = {}
-    for head in ("Attributes", "Args"):
-        match = re.search(rf"^{head}:\n((?:    .*\n?|\n)+)", docstring, re.MULTILINE)
-        for item in re.finditer(r"^    (\w+): ((?:.*)(?:\n {8}.*)*)", match[1] if match else "", re.MULTILINE):
-            found[item[1]] = " ".join(item[2].split())
+    for one in reversed(inspect.getmro(target)) if inspect.isclass(target) else [target]:
+        docstring = inspect.cleandoc(one.__doc__ or "")
+        for head in ("Attributes", "Args"):
+            match = re.search(rf"^{head}:\n((?:    .*\n?|\n)+)", docstring, re.MULTILINE)
+            for item in re.finditer(r"^    (\w+): ((?:.*)(?:\n {8}.*)*)", match[1] if match else "", re.MULTILINE):
+                found[item[1]] = " ".join(item[2].split())
     return found
 
 
@@ -192,11 +176,7 @@ def _takes(annotation: Any, names: dict[Any, str]) -> str:
 
 
 def anchor(name: str) -> str:
-    """Return what links to a heading: lower case, without points.
-
-    Args:
-        name: the heading.
-    """
+    """Return the link to a heading: lower case, without points."""
     return re.sub(r"[^\w-]", "", name.lower())
 
 

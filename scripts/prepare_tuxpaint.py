@@ -31,17 +31,7 @@ ELSEWHERE = (
 
 
 def download(folder: Path) -> Path:
-    """Download the package with apt-get, unless it is in ``folder`` already.
-
-    Args:
-        folder: where the .deb file is kept.
-
-    Returns:
-        The .deb file.
-
-    Raises:
-        TuxPaintError: no apt-get here, or it could not get the package.
-    """
+    """Download the package with apt-get, unless it is in ``folder`` already; return the .deb file."""
     folder.mkdir(parents=True, exist_ok=True)
     found = sorted(folder.glob(f"{PACKAGE}_*.deb"))
     if found:
@@ -61,15 +51,7 @@ def download(folder: Path) -> Path:
 
 
 def unpack(deb: Path, folder: Path) -> None:
-    """Unpack a Debian package into ``folder`` without installing it.
-
-    Args:
-        deb: the .deb file.
-        folder: an empty folder.
-
-    Raises:
-        TuxPaintError: no such file, no tool to unpack it with, or not a Debian package.
-    """
+    """Unpack a Debian package into an empty folder without installing it."""
     if not deb.is_file():
         raise TuxPaintError(f"{deb} does not exist. {ELSEWHERE}")
     if shutil.which("dpkg"):
@@ -103,14 +85,7 @@ def describe(summary: Prepared) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prepare the data.
-
-    Args:
-        arguments: of the command line; the program's own if None.
-
-    Returns:
-        The exit status: 0, or 2 after an error of the user's.
-    """
+    """Prepare the data; return 0, or 2 after an error of the user's."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--deb", type=Path, help="the package file, if it is here already")

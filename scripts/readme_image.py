@@ -1,4 +1,4 @@
-"""Draw docs/image.png: what trained models do, from what ships and from a run of the quick-start.
+"""Draw docs/image.png: results of trained models that ship, and of a run of the quick-start.
 
 Three rows: images of the shipped generator; a test image of the quick-start with where it responds to words of its
 spoken caption; the units that the shipped speech encoder finds in that caption. Run scripts/quickstart.sh before.
@@ -30,7 +30,7 @@ from datasets.spoken_captions.records import SpokenCaption, Word
 
 SAMPLES, WORDS = 8, 7
 STOP = ("there", "with", "this", "that", "here", "things", "made", "scene", "from", "photo", "picture", "look")
-SIDE = 256  # pixels of an image in the figure
+RESOLUTION = 256  # pixels high and wide, of an image in the figure
 LAYERS = {"quant3": "units of layer 3", "quant2": "units of layer 2"}
 
 
@@ -52,18 +52,7 @@ def main() -> None:
 
 
 def drawn(run: Path, record: SpokenCaption) -> Figure:
-    """Draw the three rows.
-
-    Args:
-        run: folder of the quick-start.
-        record: a pair with word times.
-
-    Returns:
-        The figure.
-
-    Raises:
-        UserError: the run, its image or its sound cannot be used, or there are no word times.
-    """
+    """Return the figure of three rows, for a pair with word times and the quick-start's run folder."""
     if not record.alignment:
         raise UserError(f"{record.uttid} has no word times; expected a row of a manifest of a world")
     figure = pyplot.figure(figsize=(10, 6.6), layout="constrained")
@@ -85,11 +74,7 @@ def drawn(run: Path, record: SpokenCaption) -> Figure:
 
 
 def content_words(alignment: list[Word]) -> list[Word]:
-    """Return the words of four letters or more, and ``red``, each the first time that it is said.
-
-    Args:
-        alignment: (start, end, word), seconds.
-    """
+    """Return the words (start, end, word) of four letters or more, and ``red``, each the first time that it is said."""
     kept: dict[str, Word] = {}
     for word in alignment:
         if len(word[2]) > 3 or word[2].lower() == "red":
@@ -98,26 +83,16 @@ def content_words(alignment: list[Word]) -> list[Word]:
 
 
 def at_word(found: Matchmap, word: Word) -> np.ndarray:
-    """Return the best similarity (H, W) of each place with a frame of a word, 0-1: 1 is the caption's best anywhere.
-
-    Args:
-        found: of the image and the caption.
-        word: (start, end, word), seconds.
-    """
+    """Return the best similarity (H, W) of each position with a frame of a word, 0-1: 1 is the caption's best."""
     first = int(word[0] / found.seconds)
     last = max(first + 1, int(np.ceil(word[1] / found.seconds)))
     return found.values[..., first:last].max(axis=-1).clip(0) / max(float(found.values.max()), 1e-6)
 
 
 def overlaid(path: Path, heat: np.ndarray) -> np.ndarray:
-    """Return an image (256, 256, 3) uint8, bright where the heat is high.
-
-    Args:
-        path: of the image.
-        heat: (H, W), 0-1.
-    """
-    image = np.array(Image.open(path).convert("RGB").resize((SIDE, SIDE)), dtype=np.float32)
-    mask = Image.fromarray((255 * heat).astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    """Return an image (256, 256, 3) uint8, bright where the heat (H, W), 0-1, is high."""
+    image = np.array(Image.open(path).convert("RGB").resize((RESOLUTION, RESOLUTION)), dtype=np.float32)
+    mask = Image.fromarray((255 * heat).astype(np.uint8)).resize((RESOLUTION, RESOLUTION), Image.Resampling.BILINEAR)
     weight = 0.25 + 0.75 * (np.array(mask) / 255.0)[..., None] ** 0.5
     return (image * weight).clip(0, 255).astype(np.uint8)
 
@@ -132,7 +107,7 @@ def _title(part: Any, text: str) -> None:
 
 
 def _show(axes: Axes, image: np.ndarray, title: str = "") -> None:
-    axes.imshow(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    axes.imshow(Image.fromarray(image).resize((RESOLUTION, RESOLUTION), Image.Resampling.BICUBIC))
     axes.axis("off")
     axes.set_title(title, fontsize=9)
 

@@ -43,13 +43,9 @@ def fail(message: str) -> NoReturn:
 
 
 def settings_of(arguments: list[str]) -> list[str]:
-    """Translate the words of train.sh.
+    """Translate the words of train.sh to arguments of run.py behind ``-f CONFIG``.
 
-    Args:
-        arguments: a turn-on code, a name, and flags, a seed or ``key=value``; the third may hold several words.
-
-    Returns:
-        Arguments of run.py behind ``-f CONFIG``.
+    They are a turn-on code, a name, and flags, a seed or ``key=value``; the third may hold several words.
     """
     if len(arguments) < 2:
         fail(f"found {len(arguments)} arguments, expected a turn-on code, a name and flags: {USAGE}")
@@ -74,7 +70,7 @@ def settings_of(arguments: list[str]) -> list[str]:
 
 
 def _parsed(words: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """The flags that are given, by their published names, and the words that are none."""
+    """Return the given flags, by their published names, and the words that are none."""
     parser = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     for name, option in ALL.items():
         flag = f"--{name.replace('_', '-')}"
@@ -112,7 +108,7 @@ _TYPES = {"int": int, "float": float, "bool": _flag, "text": str, "ints": _numbe
 
 
 def _translated(given: dict[str, Any]) -> dict[str, str]:
-    """Keys of a config and their values as YAML; what has no key of its own is translated one by one."""
+    """Return keys of a config and their values as YAML; each flag without a key of its own is translated by hand."""
     if given.get("mode", "train") != "train":
         fail("found --mode eval, expected train: python run.py -f resdavenet_vq/evaluate.yaml evaluates")
     if "force_start_epoch" in given:
@@ -144,7 +140,7 @@ def _yaml(value: Any) -> str:
 
 
 def _epoch_file(seed: str, epoch: int) -> str:
-    """The weights of an epoch, in a run folder of this project or in an experiment folder of the original."""
+    """Return the weights of an epoch, in a run folder of this project or in an experiment folder of the original."""
     snapshot = Path(seed) / "snapshots"
     return str(snapshot / f"e{epoch}.pt") if (ROOT / snapshot).is_dir() else f"{seed}/models/audio_model.e{epoch}.pth"
 

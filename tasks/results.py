@@ -24,7 +24,7 @@ def results_folder(context: Context, run: RunSettings) -> Iterator[RunFolder]:
     Raises a UserError where the folder holds a training run.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) if context.dry_run else config.resolve_path(run.folder) / (run.name or context.name)
+        path = Path(scratch) if context.dry_run else run.path(context.name)
         folder = RunFolder(path)
         if any(folder.checkpoints.glob("*.pt")):
             raise UserError(f"{folder.path} holds a training run; give the experiment another run.name=...")

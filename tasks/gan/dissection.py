@@ -84,7 +84,7 @@ def dissect(
     generator, segmenter = generator.to(device).eval(), ready_segmenter(segmenter, device)
     one = collect(generator, segmenter, latents(1, dim, seed), layers)  # refuses what does not fit at once
     check_excluded(excluded_units, {layer: values.shape[1] for layer, values in one.activations.items()})
-    folder = RunFolder(config.resolve_path(run.folder) / (run.name or context.name))
+    folder = RunFolder(run.path(context.name))
     if not context.dry_run:
         folder.prepare(context.values, run.resume, context.command)
     number = min(samples, DRY_SAMPLES) if context.dry_run else samples
