@@ -27,7 +27,7 @@ PUBLISHED_PIXELS = 128 * 128
 
 @dataclass(frozen=True)
 class Limits:
-    """How many pixels make an attribute there or absent, given for images of 128 x 128; other sizes scale them.
+    """Numbers of pixels that make an attribute there or absent, given for images of 128 x 128; other sizes scale them.
 
     The published values are for CLEVR's far scenes, where 700 pixels are more than one object.
 

@@ -44,10 +44,7 @@ class Choice:
 
     @property
     def rank(self) -> int:
-        """Return the 0-based rank of the caption's own image.
-
-        a negative with the very same score counts as preferred.
-        """
+        """Return the 0-based rank of the caption's own image; negatives with the very same score come before it."""
         return _rank(self.scores)
 
     @property

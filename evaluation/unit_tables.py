@@ -24,7 +24,7 @@ Cells = tuple[str | int | float, ...]
 def precision_rows(found: WordDetection) -> list[Cells]:
     """Return code, word, precision (0-1), frames that hear the word, and frames of the code, of each pair in ``found``.
 
-    By code, and within a code the most precise word first.
+    Rows are sorted by code, and within a code the most precise word comes first.
     """
     counts = found.counts
     pairs = np.flatnonzero(found.heard)
@@ -38,7 +38,7 @@ def precision_rows(found: WordDetection) -> list[Cells]:
 def recall_rows(found: WordDetection) -> list[Cells]:
     """Return word, code, recall (0-1), times that the word holds the code, and is spoken, of each pair in ``found``.
 
-    By word, stop words too, and within a word the code of the highest recall first.
+    Rows are sorted by word, stop words too, and within a word the code of the highest recall comes first.
     """
     counts = found.counts
     pairs = np.flatnonzero(counts.holding > 0)

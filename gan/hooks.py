@@ -78,7 +78,7 @@ class _Tap:
             output = edit.apply(output, name)
         for name, record in self.records:
             record[name] = output
-        # What follows works on a copy, for layers that change their input in place must not change the record.
+        # Later layers work on a copy: those that change their input in place must not change the record.
         return output.clone() if self.records else output
 
 

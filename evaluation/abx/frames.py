@@ -60,7 +60,7 @@ class FrameFile:
 
     @property
     def values(self) -> Tensor:
-        """All frames (sum of T, C), read from disk where they are used; nothing can be added any more."""
+        """Return all frames (sum of T, C), read from disk where they are used; nothing can be added any more."""
         if self._values is None:
             self._file.close()
             mapped = np.memmap(self.path, np.float32, "c", shape=(self._frames, self.channels))
@@ -120,7 +120,7 @@ class Stretches:
 
     @property
     def longest(self) -> int:
-        """Frames of the longest item."""
+        """Return the number of frames of the longest item."""
         return int(self._lengths.max())
 
     def __len__(self) -> int:

@@ -37,16 +37,17 @@ Several = Annotated[int, Field(ge=2)]
 
 @dataclass
 class Comparing:
-    """Which triplets are compared, and how.
+    """Choice of the triplets that are compared.
 
     Attributes:
         neighbours: ``same``: A, B and X have the same phones before and behind them, as in ZeroSpeech; ``any``: those
             do not matter, which is for items that are phones alone.
-        max_size_group: so many tokens of A, of B and of X are drawn for each pair of phones, context and speaker;
-            10 in ZeroSpeech's own code; None takes all.
+        max_size_group: so many tokens of A, of B and of X are drawn for each pair of phones, context and speaker; 10 in
+            ZeroSpeech's own code; None takes all.
         max_x_across: so many other speakers of X are drawn for each; 5 in ZeroSpeech's own code; None takes all.
         seed: of these draws.
-        kl: how frames become distributions for the Kullback-Leibler divergence, see ``abx_frames.distributions``.
+        kl: how frames become distributions for the Kullback-Leibler divergence: ``shares``: each value's share of the
+            frame's sum, negative ones counting as zero; ``softmax``: that of the values.
         budget_mb: memory for the frames that are compared at a time.
     """
 
@@ -71,7 +72,7 @@ class Triplets:
 
 
 class PairError(NamedTuple):
-    """How often one phone is taken for another."""
+    """Say how often one phone is taken for another."""
 
     phone: str  # of A and X
     other: str  # of B

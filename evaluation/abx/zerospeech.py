@@ -34,12 +34,12 @@ Text = Annotated[str, Field(min_length=1)]
 
 @dataclass(frozen=True)
 class Submission:
-    """What a submission says of itself.
+    """Metadata and folders of a submission.
 
     Attributes:
-        author: who submits.
+        author: of the submission.
         affiliation: of the author.
-        system_description: of what made the features.
+        system_description: of the system that made the features.
         abx_distance: by which the challenge is to compare them.
         using_parallel_train: whether the parallel training set of the challenge was used.
         using_external_data: whether other data were used; a model of images and captions does.

@@ -28,8 +28,8 @@ class GenerationError(UserError, ValueError):
 class FeatureNetwork(Protocol):
     """Turn images into the features by which they are compared; names are for the protocol."""
 
-    name: str  # which network with which weights
-    resize: str  # how it resizes images
+    name: str  # network and weights
+    resize: str  # its way of resizing images
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return features (B, D) of images (B, 3, R, R) uint8."""
@@ -128,7 +128,7 @@ class FrechetDistance:
     real: int  # number of images
     resolution: int  # height and width of the images before any resizing, pixels
     features: str  # name of the network
-    resize: str  # how that network resizes
+    resize: str  # its way of resizing
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON."""

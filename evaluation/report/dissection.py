@@ -14,7 +14,7 @@ from evaluation.report.parts.plots import number
 EDGE = 96  # pixels of a thumbnail
 LIMIT_MB = 10.0
 UNIT_LINE, LABEL_LINE = (255, 150, 20), (70, 215, 255)
-DIM = 0.35  # what remains of the light where the unit is off
+DIM = 0.35  # share of the light that remains where the unit is off
 STYLE = """
 .units { display: grid; gap: 10px; margin-top: 10px; }
 .unit { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px; }
@@ -71,8 +71,8 @@ class LayerView:
     """Show a layer of the network that was dissected."""
 
     name: str
-    units: int  # how many it has
-    interpretable: int  # how many of them draw a label
+    units: int  # in all
+    interpretable: int  # units that draw a label
     labels: list[LabelView] = field(default_factory=list)  # all that are shown
 
 

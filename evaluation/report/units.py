@@ -52,10 +52,7 @@ def figures_section(figures: Sequence[tuple[str, Path]]) -> str:
 
 
 def codes_section(cards: Sequence[CodeCard]) -> str:
-    """Return HTML of codes: the words that each detects, and stretches of speech that it covers.
-
-    Nothing without any.
-    """
+    """Return HTML of codes, "" without any: the words that each detects, and stretches of speech that it covers."""
     return f'<div class="clusters">{"".join(map(_card, cards))}</div>' if cards else ""
 
 

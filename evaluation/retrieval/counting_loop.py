@@ -15,7 +15,7 @@ from evaluation.retrieval.queries import Queries
 
 Array = np.ndarray
 WHOLE = {"nogil": True, "cache": True}
-NO_NANS = {"nnan", "nsz"}  # what a row may be taken to hold once it was found finite
+NO_NANS = {"nnan", "nsz"}  # assumptions on a row once it was found finite
 
 
 class Share:

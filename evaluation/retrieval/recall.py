@@ -55,9 +55,7 @@ def _score_type(tensor: Tensor) -> torch.dtype:
 def ranks(
     similarity: Tensor, image_ids: Tensor | None = None, speech_ids: Tensor | None = None, wrong: bool = True
 ) -> Retrieval:
-    """Return the ranks of the right answers in a similarity matrix, both ways.
-
-    With several right answers that of the best.
+    """Return the ranks of the best right answers in a similarity matrix, both ways.
 
     Args:
         similarity: (I, S), rows images, columns spoken captions, on any device.

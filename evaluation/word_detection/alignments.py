@@ -8,9 +8,7 @@ SLACK = 0.01  # seconds: aligners round to frames of 10 ms
 
 
 def alignment_error(words: Sequence[Word], duration: float, slack: float = SLACK) -> str | None:
-    """Say of the first words at error that one lies over the other, backwards, or beyond the sound.
-
-    None where all is well.
+    """Return the first error of an alignment (words that overlap, go back or pass the sound), None where all is well.
 
     ``words`` are (start, end, word), all times seconds; by ``slack``, which is rounding, they may overlap or pass the
     end.

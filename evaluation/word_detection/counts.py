@@ -195,15 +195,12 @@ def _pairs(codes: np.ndarray, words: np.ndarray, size: tuple[int, int]) -> tuple
 
 
 def _distinct(keys: np.ndarray) -> np.ndarray:
-    """The different keys, ascending."""
+    """Return the different keys, ascending."""
     return _counted(keys)[0]
 
 
 def _counted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different keys, ascending, and how often.
-
-    By sorting, as numpy's hashing is far slower for millions.
-    """
+    """Return the different keys, ascending, and how often, by sorting: numpy's hashing is far slower for millions."""
     keys = np.sort(keys)
     starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.zeros(0, np.int64)
     return keys[starts], np.diff(starts, append=len(keys))

@@ -30,7 +30,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class Detecting:
-    """What counts as the detection of a word; the published settings by default, but for ``published`` itself.
+    """Rules by which a code detects a word; the published settings by default, but for ``published`` itself.
 
     Attributes:
         published: follow the public code where it is odd (see the head of this file).
@@ -109,7 +109,7 @@ class WordDetection:
     def nearest(self, show: int = 5) -> dict[int, list[Detector]]:
         """Return for each code at most ``show`` words that it detects best, with an F1 above 0, the best first.
 
-        Ties by word.
+        Words of equal F1 are in the order of words.
         """
         found = np.flatnonzero(self.detects & self.heard & (self.f1 > 0))
         order = found[np.lexsort((-self.f1[found], self.counts.code[found]))]  # stable: pairs of a code are by word

@@ -20,10 +20,7 @@ def word_rows(found: WordDetection) -> list[Row]:
 
 
 def code_rows(found: WordDetection, show: int = 5) -> list[Row]:
-    """Return at most ``show`` nearest words of each code, ranked from 1 within the code.
-
-    The codes with the best first.
-    """
+    """Return at most ``show`` nearest words of each code, ranked from 1; codes with the best words come first."""
     nearest = found.nearest(show)
     order = sorted(nearest, key=lambda code: (-nearest[code][0].f1, code))
     return [row for code in order for row in enumerate(nearest[code], 1)]

@@ -27,7 +27,7 @@ class AttnganError(UserError, ValueError):
 
 
 class GeneratedBatch(NamedTuple):
-    """What a generator generated."""
+    """Keep the output of a generator."""
 
     images: list[Tensor]  # (B, 3, R, R) in [-1, 1] of each stage that has an image, the smallest first
     attention: list[Tensor]  # (B, L, R / 2, R / 2) weights of the words of each later stage
@@ -153,11 +153,7 @@ class AttnganGenerator(nn.Module):
 
     @mixed_masks.setter
     def mixed_masks(self, mixed: bool) -> None:
-        """Choose how all stages mask words.
-
-        Args:
-            mixed: as the public code does.
-        """
+        """Choose whether all stages mask words as the public code does."""
         for stage in self.next:
             stage.attention.mixed_masks = mixed
 

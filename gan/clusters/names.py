@@ -44,7 +44,7 @@ class Position(NamedTuple):
 
 
 class ClusterName(NamedTuple):
-    """What a cluster responds to."""
+    """Keep the words, frames and regions that respond to a cluster."""
 
     name: str  # its strongest words, joined by "/"; "cluster k" (counted from 1) where none stands out
     words: list[WordCount]  # that stand out, the strongest first

@@ -48,9 +48,6 @@ def joint_entropy(table: Tensor) -> Tensor:
 
 
 def quality_ratio(table: Tensor) -> Tensor:
-    """Return mutual information over joint entropy of a table (2, 2, ...), (...) of 0-1.
-
-    0 where there is no entropy.
-    """
+    """Return mutual information over joint entropy of a table (2, 2, ...), (...) of 0-1; 0 without entropy."""
     ratio = mutual_information(table) / joint_entropy(table)
     return ratio.where(~ratio.isnan(), 0.0)

@@ -18,9 +18,8 @@ from gan.dissection.quantiles import sorted_positions, sorted_quantiles
 FRACTIONS = 100  # candidates between a thousandth of the pixels and all
 LEAST_SHARE = 1e-3  # labels on fewer of the pixels choose no threshold
 LEAST_AGREEMENT = 0.8
-INTERPOLATED = (
-    2**16
-)  # labels with more pixels: their shares above a threshold are counted, which differs by 1/pixels at most
+# of labels with more pixels the shares above a threshold are counted, which differs by 1/pixels at most
+INTERPOLATED = 2**16
 COPIES = 6  # of a unit's upsampled values that are in memory at once
 
 

@@ -170,7 +170,7 @@ def units_off(ranked: Tensor, channels: int) -> Tensor:
 def _weights(similarities: Tensor, nearest: Tensor) -> Tensor:
     """Return how likely each cluster is at a retry (B, K), not summing to one.
 
-    a pair near to none stays with its nearest.
+    A pair near to none stays with its nearest.
     """
     weights = similarities.clamp(0, LARGEST_SIMILARITY).double()
     alone = torch.nn.functional.one_hot(nearest, weights.shape[1]).to(weights)

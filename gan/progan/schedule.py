@@ -38,7 +38,7 @@ class Phase:
 
     @property
     def stage(self) -> int:
-        """0 for 4 pixels, 1 for 8 ..."""
+        """Return 0 for 4 pixels, 1 for 8 ..."""
         return (self.resolution // FIRST_RESOLUTION).bit_length() - 1
 
     @property
@@ -70,10 +70,7 @@ class Growth:
         self.phases = list(phases)
 
     def at(self, step: int) -> GrowthStep:
-        """Return the growth after so many optimisation steps.
-
-        a function of the step alone, so that a resumed run agrees.
-        """
+        """Return the growth after so many optimisation steps, a function of these alone: a resumed run agrees."""
         images = 0
         for phase in self.phases[:-1]:
             if step < phase.steps:

@@ -59,10 +59,8 @@ def _integers(args: Namespace, name: str, count: int, source: Path) -> tuple[int
     text = getattr(args, name)
     try:
         values = tuple(int(part) for part in str(text).split(","))
-    except ValueError as error:
-        raise WeightsError(
-            f"{source}: {name} is {text!r}, expected {count} integers{' with commas' if count > 1 else ''}."
-        ) from error
+    except ValueError:
+        values = ()
     if len(values) != count:
         raise WeightsError(
             f"{source}: {name} is {text!r}, expected {count} integers{' with commas' if count > 1 else ''}."

@@ -30,7 +30,7 @@ class Remote:
 
     path: str  # below the server's address
     target: str  # below the folder of data or of models
-    of_models: bool = False  # which of the two
+    of_models: bool = False  # below the folder of models
     unpacked: bool = False  # the target is a folder, into which the archive's files go without their first folder
 
 

@@ -12,10 +12,7 @@ X_LABEL = "optimisation step"
 
 
 def training_section(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Return HTML of the logged values of a run, (step, value) by names such as ``train/loss``.
-
-    Nothing without curves.
-    """
+    """Return HTML of the logged values of a run, (step, value) by names such as ``train/loss``; "" without curves."""
     if not curves:
         return ""
     charts, lines = [], []
