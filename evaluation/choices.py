@@ -137,7 +137,7 @@ def _card(choice: Choice) -> str:
         f'<article class="choice"><p class="meta"><strong class="rank {grade}">rank {choice.rank + 1} of '
         f"{len(choice.scores)}</strong> {escape(choice.name)}</p>"
         f'<p class="caption" dir="auto">{escape(choice.text)}</p>'
-        f'{sound}<ol class="answers pictures">{items}</ol></article>'
+        f'{sound}<ol class="answers images">{items}</ol></article>'
     )
 
 

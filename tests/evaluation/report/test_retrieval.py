@@ -307,6 +307,13 @@ def test_long_lists_fold_and_scores_have_a_name(tmp_path):
     assert reader.tags.count("details") == 4
 
 
+def test_lists_of_images_have_the_class_that_narrow_screens_style(tmp_path):
+    made = Report("t", queries=[query(retrieved=[Retrieved(None, "one", 1.0, True)], direction="speech_to_image")])
+    html = write_report(tmp_path / "r.html", made).read_text(encoding="utf-8")
+    assert ".answers.images {" in html
+    assert 'class="answers images"' in html
+
+
 def test_moments_take_the_words_that_are_answered_most():
     heat = np.zeros((2, 2, 100), np.float32)
     words = [(index / 10, index / 10 + 0.1, f"w{index}") for index in range(10)]
