@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from common import distributed
 from config import Deferred
+from config.limits import Count
 from datasets.spoken_captions.splits import SpeechImageData
 from engine.run_folder import RunFolder
 from engine.task import Step
@@ -107,22 +108,43 @@ class Parts:
         return leave_out_same_image(scores, distributed.gather_rows(ids.to(self.device)))
 
 
+@dataclass(frozen=True)
+class Start:
+    """Another similarity in the losses of the first epochs; evaluation always uses the task's own.
+
+    From random weights MISA's best regions are chance, and encoders can first learn to make all similarities equal,
+    where the gradient is small for several epochs. SISA, which averages over all regions, leaves that start at once.
+
+    Attributes:
+        epochs: how many.
+        similarity: of these epochs.
+    """
+
+    epochs: Count
+    similarity: Similarity
+
+
 class Ranking:
     """Ranks true pairs above false ones by losses on the similarity matrix, in both directions.
 
     Args:
         losses: on the (B, B) similarity; each is used in both directions, and all are added up.
+        start: another similarity in the first epochs, as no published system has it; None for the task's from the
+            first step on.
         parts: given by the task.
     """
 
     companion = None
 
-    def __init__(self, losses: Annotated[list[RankingLoss], Field(min_length=1)], parts: Parts) -> None:
-        self.losses, self.parts = losses, parts
+    def __init__(
+        self, losses: Annotated[list[RankingLoss], Field(min_length=1)], parts: Parts, start: Start | None = None
+    ) -> None:
+        self.losses, self.parts, self.start = losses, parts, start
 
     def __call__(self, image: Tensor, speech: SpeechMaps, batch: Batch, step: Step) -> Losses:
         """Return each loss in each direction; shapes as in :class:`Objective`."""
-        scores = self.parts.scores(image, speech, batch)
+        first = self.start is not None and step.epoch < self.start.epochs
+        scores = self.parts.scores(image, speech, batch, self.start.similarity if first else None)
         values: dict[str, Tensor] = {}
         for direction, matrix in (("image_to_speech", scores), ("speech_to_image", scores.T)):
             impostors = draw_impostors(len(matrix), step.generator).to(matrix.device)

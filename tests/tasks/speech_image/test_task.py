@@ -18,9 +18,11 @@ from engine.context import Context
 from engine.optimization import Length
 from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
-from losses import leave_out_same_image
+from losses import draw_impostors, leave_out_same_image
+from models.similarity import Similarity
 from tasks.speech_image.encode_split import encode_all
 from tests.conftest import ASSETS
+from tests.steps import FakeStep
 from trainer import Trainer
 
 TINY = ASSETS / "configs" / "tiny.yaml"
@@ -52,6 +54,22 @@ def test_the_loss_falls():
     assert tuple(task.modules) == task.module_names  # the config check knows them before they are built
     values = fit(task, 30)
     assert sum(values[-5:]) < 0.2 * sum(values[:5]), values
+
+
+def test_the_first_epochs_may_compare_otherwise():
+    task, _ = build(
+        "data.batch_size=4", "task.objective.start={epochs: 2, similarity: {kind: SISA}}", "task.similarity.kind=SIMA"
+    )
+    batch = next(iter(task.batches(0, 0)))
+    image, speech = task.encode(batch, task.data.train_loader.dataset)
+    for epoch, kind in ((0, "SISA"), (1, "SISA"), (2, "SIMA")):
+        scores = Similarity(kind=kind).of_all_ranks(image, speech)
+        found = task.objective(image, speech, batch, FakeStep(3, epoch=epoch)).parts
+        drawn = FakeStep(3)
+        for direction, matrix in (("image_to_speech", scores), ("speech_to_image", scores.T)):
+            expected = losses.sampled_triplet(matrix, draw_impostors(4, drawn.generator))
+            torch.testing.assert_close(found[f"sampled_triplet_{direction}"], expected)
+    assert task.similarity.kind == "SIMA"  # of evaluation, in every epoch
 
 
 def test_text_instead_of_speech():
