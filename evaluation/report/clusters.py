@@ -29,7 +29,7 @@ class Snippet:
     """A piece of speech."""
 
     waveform: np.ndarray  # (n,) float in -1..1
-    sample_rate: int  # hz
+    sample_rate: int  # Hz
     word: str = ""  # spoken in it, or ""
     text: str = ""  # the caption that it is from
 

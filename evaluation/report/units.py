@@ -21,7 +21,7 @@ class ShownUtterance:
     name: str  # of the utterance
     text: str  # spoken in it, "" when unknown
     waveform: np.ndarray  # (N,) float in -1..1
-    sample_rate: int  # hz
+    sample_rate: int  # Hz
     figures: list[tuple[str, Path]]  # SVG files, each with its caption
 
 

@@ -110,10 +110,9 @@ def dissect_samples(
     ``threshold_samples`` are other images for choosing thresholds with 'iqr', and ``budget_mb`` bounds the memory for
     that.
     """
-    categories = list(dict.fromkeys(samples.categories))
-    counts = label_counts(samples, no_label)
-    totals = presence(samples, categories, no_label).sum(0).cpu() * samples.maps.pixels
-    numbers = category_numbers(samples, categories, no_label)
+    counts, shown = label_counts(samples, no_label), presence(samples, no_label)
+    totals = shown.sum(0).cpu() * samples.maps.pixels
+    numbers = category_numbers(samples, no_label)
     found = {}
     for layer, activations in samples.activations.items():
         selection = None
@@ -122,7 +121,7 @@ def dissect_samples(
             thresholds = selected_thresholds(selection)
         else:
             thresholds = fixed_thresholds(samples, layer, float(threshold)).cpu()
-        intersections, activated = _overlaps(samples, layer, thresholds, categories, no_label)
+        intersections, activated = _overlaps(samples, layer, thresholds, shown, no_label)
         iou, iqr = _scores(intersections, activated[numbers], counts, totals[numbers])
         strongest = torch.cat([part.amax((2, 3)) for part in activations.split(64)]).cpu()
         top_values, top = strongest.topk(min(examples, len(samples)), 0)
@@ -133,7 +132,7 @@ def dissect_samples(
 
 
 def _overlaps(
-    samples: Samples, layer: str, thresholds: Tensor, categories: list[str], no_label: bool, budget_mb: float = 256
+    samples: Samples, layer: str, thresholds: Tensor, shown: Tensor, no_label: bool, budget_mb: float = 256
 ) -> tuple[Tensor, Tensor]:
     """Return pixels where unit and label meet (L, U), and where a unit is on in images of a category (C, U), int64.
 
@@ -141,10 +140,10 @@ def _overlaps(
     """
     maps, activations = samples.maps, samples.activations[layer]
     units = activations.shape[1]
-    present = presence(samples, categories, no_label).to(torch.float64)
+    shown = shown.to(torch.float64)
     thresholds = thresholds.to(maps.device)[:, None, None]
     both = torch.zeros(maps.labels, units, dtype=torch.float64, device=maps.device)
-    activated = torch.zeros(len(categories), units, dtype=torch.float64, device=maps.device)
+    activated = torch.zeros(shown.shape[1], units, dtype=torch.float64, device=maps.device)
     each = 4 * maps.pixels * (maps.labels + 3 * units)
     step = max(1, min(int(budget_mb * 2**20 / each), 2**24 // maps.pixels))
     for first in range(0, len(samples), step):
@@ -152,7 +151,7 @@ def _overlaps(
         on = (upsampled(activations[first:last].to(maps.device), maps.size) > thresholds).flatten(2).float()
         there = maps.images(first, last).float()
         both += torch.matmul(there, on.transpose(1, 2)).double().sum(0)
-        activated += present[first:last].T @ on.double().sum(2)
+        activated += shown[first:last].T @ on.double().sum(2)
     both = both.round().long().cpu()
     missing = torch.zeros(int(no_label), units, dtype=torch.long)
     return torch.cat([missing, both]), activated.round().long().cpu()

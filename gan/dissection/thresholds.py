@@ -62,9 +62,7 @@ def select_thresholds(samples: Samples, layer: str, no_label: bool, budget_mb: f
         budget_mb: for the values of some units at once.
     """
     truth = label_counts(samples, no_label).double() / (len(samples) * samples.maps.pixels)
-    categories = list(dict.fromkeys(samples.categories))
-    shown = presence(samples, categories, no_label)
-    numbers = category_numbers(samples, categories, no_label)
+    shown, numbers = presence(samples, no_label), category_numbers(samples, no_label)
     parts = []
     for values in _unit_values(samples, layer, budget_mb):
         fractions = torch.logspace(-3, 0, FRACTIONS, device=values.device)
@@ -72,7 +70,7 @@ def select_thresholds(samples: Samples, layer: str, no_label: bool, budget_mb: f
         thresholds = sorted_quantiles(ordered, 1 - fractions)
         switched = (1 - sorted_positions(ordered, thresholds)).expand(len(truth), -1, -1)
         del ordered
-        if len(categories) > 1:
+        if shown.shape[1] > 1:
             switched = _by_category(shown, values, thresholds)[numbers]
         inside = _label_shares(samples, no_label, values, thresholds)
         parts.append(_best(inside, switched, truth.to(values.device), thresholds, fractions))
@@ -162,13 +160,14 @@ def label_counts(samples: Samples, no_label: bool) -> Tensor:
     return torch.tensor(missing + counts)
 
 
-def category_numbers(samples: Samples, categories: list[str], no_label: bool) -> list[int]:
-    """Return the index of each label's category in ``categories``; "no label" belongs to the first, as published."""
+def category_numbers(samples: Samples, no_label: bool) -> list[int]:
+    """Return the index of each label's category; "no label" belongs to the first, as published."""
+    categories = list(dict.fromkeys(samples.categories))
     return ([0] if no_label else []) + [categories.index(category) for category in samples.categories]
 
 
-def presence(samples: Samples, categories: list[str], no_label: bool) -> Tensor:
-    """Return in which images some label of a category occurs, bool (N, categories).
+def presence(samples: Samples, no_label: bool) -> Tensor:
+    """Return in which images some label of a category occurs, bool (N, C).
 
     "No label" is present where some pixel lacks some label.
     """
@@ -176,5 +175,5 @@ def presence(samples: Samples, categories: list[str], no_label: bool) -> Tensor:
     if no_label:
         full = torch.stack([samples.maps.images(n, n + 1).all().reshape(()) for n in range(len(samples))])
         present = torch.cat([~full[:, None], present], 1)
-    numbers = torch.tensor(category_numbers(samples, categories, no_label), device=present.device)
-    return torch.stack([present[:, numbers == number].any(1) for number in range(len(categories))], 1)
+    numbers = torch.tensor(category_numbers(samples, no_label), device=present.device)
+    return torch.stack([present[:, numbers == number].any(1) for number in range(int(numbers.max()) + 1)], 1)

@@ -26,7 +26,7 @@ class PublishedModel:
 
     label: str  # the paper's name for it, the quantisers switched on, one training after the other
     recall: float  # published recall@10, mean of both directions, on 1,000 validation pairs of Places Audio
-    file: str  # google's name for the archive
+    file: str  # Google's name for the archive
     md5: str  # of the archive
 
 

@@ -30,7 +30,7 @@ class Query:
     text: str  # the caption of the true pair
     image_u8: np.ndarray  # of the true pair, (H, W, 3) uint8
     waveform: np.ndarray | None  # the spoken caption, (n,) float in -1..1; None when only features are at hand
-    sample_rate: int  # hz
+    sample_rate: int  # Hz
     matchmap: np.ndarray  # similarity of every region and frame of the true pair, (h, w, t)
     seconds: float | None  # length of the t frames; None for a written caption, which has no time
     words: list[tuple[float, float, str]] | None  # (start, end, word) in seconds, or in frames where there is no time
