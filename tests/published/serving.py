@@ -1,5 +1,7 @@
 """A local web server for tests of downloads: breaks off half-way as often as it is asked, and notes what was asked."""
 
+import io
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,3 +46,14 @@ def serving(handler: type[BreakingHandler], **attributes: object) -> Iterator[Th
         yield running
         running.shutdown()
         thread.join()
+
+
+def archive(*names):
+    """Return a packed tar file of files that hold their own names."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = len(name)
+            tar.addfile(info, io.BytesIO(name.encode()))
+    return buffer.getvalue()
