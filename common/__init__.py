@@ -1,1 +1,1 @@
-"""What every floor may use: errors, whole files, safe reading, ranks, processes."""
+"""Ground floor, for every package: errors, whole files, safe reading, ranks, processes."""

@@ -43,12 +43,12 @@ def world_size() -> int:
 
 
 def is_main() -> bool:
-    """Whether this process writes files and prints."""
+    """Return whether this process writes files and prints."""
     return rank() == 0
 
 
 def launched_by_torchrun() -> bool:
-    """Whether the environment describes a rank of a torchrun job."""
+    """Return whether the environment describes a rank of a torchrun job."""
     return {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from common.errors import UserError
 
 FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
-HDF5_ERRNO = re.compile(r"errno = (\d+)")  # HDF5 tells of the system's error in its text only
+HDF5_ERRNO = re.compile(r"errno = (\d+)")  # HDF5 has the system's error in its text only
 
 
 class NoRoomError(UserError):

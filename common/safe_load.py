@@ -29,7 +29,7 @@ NUMPY_VALUES = [
         for module in ("core", "_core")
     ),
 ]
-# What torch's restricted unpickler raises, besides its own error, on files of which bytes were cut or changed.
+# Errors of torch's restricted unpickler, besides its own, on files of which bytes were cut or changed.
 DAMAGED = (
     RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError,
     zipfile.BadZipFile,

@@ -96,7 +96,7 @@ class _Schema:
         return drawn
 
     def _nodes(self, product: Any, offered: tuple[str, ...]) -> dict[str, Any]:
-        """Return the schema of a node that makes ``product``: a definition, as many places take the same."""
+        """Return the schema of a node that makes ``product``: a definition, as many keys take the same."""
         if product in MADE_IN_CODE:
             return {"description": f"{describe(product)}, which no config holds"}
         words = ["any", getattr(product, "__module__", ""), describe(product), *offered]

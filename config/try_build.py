@@ -92,7 +92,7 @@ class _WithoutDraws(TorchFunctionMode):
 
 @lru_cache(maxsize=1024)
 def _refusal(target: Callable[..., Any], values: str, given: tuple[str, ...]) -> str | None:
-    """Try once what stands in many places; ``values`` are written as JSON, ``given`` names stand-ins."""
+    """Try once what several nodes have in common; ``values`` are written as JSON, ``given`` names stand-ins."""
     stand_ins = {name: STAND_INS[name]() for name in given}
     try:
         with warnings.catch_warnings(), _imitated() if _is_network(target) else nullcontext():

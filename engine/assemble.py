@@ -40,7 +40,7 @@ def refuse_missing(data: Factory, prepare: Factory | None = None) -> None:
 
     What the node ``prepare`` makes may be missing.
     """
-    made = None if prepare is None else made_folder(prepare)
+    made = None if prepare is None else made_folder(prepare.arguments)
     messages = [
         f"  {key_path}: {path} {error}"
         for key_path, path in data.paths()

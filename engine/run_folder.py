@@ -28,14 +28,14 @@ REPORT_FILES = ("metrics.json", "report.html", "queries.csv", "queries.json", "r
 
 @dataclass
 class RunSettings:
-    """Where a run is written.
+    """Place of a run on the disk, and its continuation.
 
     Attributes:
         folder: the parent of all runs.
         name: the run's own folder below it; by default the config's name.
         resume: ``auto`` continues what is there, ``never`` refuses a folder that holds a run, ``overwrite`` deletes
             its checkpoints, logs and report first. Workers that torchrun starts again go on whatever this says.
-        changed_data: what a run does that is to go on after its training set or generator changed: ``refuse``, or
+        changed_data: how a run goes on after its training set or generator changed: not at all (``refuse``), or
             ``accept`` what is there now.
     """
 
@@ -190,8 +190,9 @@ class RunFolder:
 
     def read_history(self) -> list[dict[str, Any]]:
         """Return the rows of ``metrics.jsonl``, leaving out lines that are none, as one that was cut by a kill."""
-        rows = [row for row in self._lines() if row is not None]
-        damaged = len(self._lines()) - len(rows)
+        lines = self._lines()
+        rows = [row for row in lines if row is not None]
+        damaged = len(lines) - len(rows)
         if damaged:
             log.warning(
                 "%s: left out %s", self.history, "a damaged line" if damaged == 1 else f"{damaged} damaged lines"

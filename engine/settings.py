@@ -1,4 +1,4 @@
-"""How a task is trained and by how many processes: the ``trainer:`` and ``launch:`` groups of a config."""
+"""The ``trainer:`` and ``launch:`` groups of a config: the training of a task, and its processes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -51,7 +51,7 @@ class CheckpointSettings:
 
 @dataclass
 class TrainerSettings:
-    """How a task is trained.
+    """Settings of a training.
 
     Attributes:
         epochs: passes over the training data.
@@ -94,7 +94,7 @@ class TrainerSettings:
 
 @dataclass
 class Launch:
-    """How many processes run.py starts on this machine.
+    """Number of processes that run.py starts on this machine.
 
     Attributes:
         processes: a number, or None for as many visible GPUs as share every batch evenly (one process on a machine

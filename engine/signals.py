@@ -55,7 +55,7 @@ class Interruption:
         """Raise a KeyboardInterrupt with the signal's number at the first signal; end at once at a second."""
         if self._since is None:
             self._since = time.monotonic()
-            if hasattr(signal, "SIGCHLD"):  # torch's answer to a loading process that the stop ends is a traceback
+            if hasattr(signal, "SIGCHLD"):  # torch prints a traceback where the stop ends a loading process
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             raise KeyboardInterrupt(number)
         if not _echo(self._since):

@@ -7,7 +7,7 @@ before, so that what their constructors refuse is reported at once.
 import contextlib
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,16 +30,12 @@ class Nodes(NamedTuple):
     small: bool
 
 
-def made_folder(prepare: Factory) -> Path | None:
-    """Return the folder that a preparation makes: the first ``folder`` in its arguments."""
-    return _folder_in(prepare.arguments)
-
-
-def _folder_in(arguments: dict[str, Any]) -> Path | None:
+def made_folder(arguments: Mapping[str, Any]) -> Path | None:
+    """Return the folder that a preparation of these arguments makes: the first ``folder`` in them."""
     for key, value in arguments.items():
         if key == "folder":
             return config.resolve_path(value)
-        if isinstance(value, dict) and (found := _folder_in(value)):
+        if isinstance(value, Mapping) and (found := made_folder(value)):
             return found
     return None
 
@@ -48,11 +44,8 @@ def _is_missing(folder: Path | None, data: Factory) -> bool:
     """Return whether a preparation has something to make: its folder, or what the data name below it, is not there."""
     if folder is None:
         return False
-    return not all(path.exists() for path in (folder, *_named_below(folder, data)))
-
-
-def _named_below(folder: Path, data: Factory) -> Iterator[Path]:
-    return (path for _, path in data.paths() if path.is_relative_to(folder))
+    named = (path for _, path in data.paths() if path.is_relative_to(folder))
+    return not all(path.exists() for path in (folder, *named))
 
 
 @contextlib.contextmanager
@@ -61,7 +54,7 @@ def dry_nodes(prepare: Factory | None, data: Factory, task: Factory, context: Co
 
     Errors of the preparation name the real folder, not the temporary one.
     """
-    real = None if prepare is None else made_folder(prepare)
+    real = None if prepare is None else made_folder(prepare.arguments)
     if real is None or not _is_missing(real, data):
         yield Nodes(data, task, small=False)
         return
@@ -79,7 +72,7 @@ def rehearse(prepare: Factory, data: Factory, context: Context, attempt: Callabl
     Errors of ``attempt``, which builds what the run builds, name the real folder; what ``prepare`` refuses it says
     itself when its turn comes.
     """
-    real = made_folder(prepare)
+    real = made_folder(prepare.arguments)
     if not distributed.any_rank(_is_missing(real, data)):
         return
     state = seeding.random_state()

@@ -26,7 +26,7 @@ ONLY_TO_GO_ON = ("optimizers", "schedulers", "scalers", "random")  # what a snap
 
 @dataclass
 class Position:
-    """How far a training has come.
+    """Progress of a training.
 
     Attributes:
         step: optimisation steps done.

@@ -2,7 +2,7 @@
 
 Must match taoxugit/AttnGAN ``code/model.py`` (``RNN_ENCODER``, ``CNN_ENCODER``; parity kind ``damsm``).
 
-Shape letters: B batch, L words, D embedding size, R side of an image.
+Shape letters: B batch, L words, D embedding size, R resolution of an image.
 """
 
 from typing import Annotated, Literal, NamedTuple

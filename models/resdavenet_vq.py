@@ -145,7 +145,7 @@ class ResDavenetVq(ResDavenet):
             if name[-1] == str(index + 1):
                 x = made.values if name.startswith("quant") else before
                 return speech_maps(x, nframes, mel.shape[-1]), None if made is None else made.codes
-        raise AssertionError("layers() names positions that passes() yields")
+        raise AssertionError("layers() names positions that run_stages() yields")
 
     def layers(self) -> list[str]:
         """Return the names of all layers whose features can be had."""

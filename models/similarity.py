@@ -15,7 +15,7 @@ PUBLISHED_MINING: dict[str, str] = {"kind": "MISA", "measure": "dot"}  # of hard
 
 @dataclass
 class Similarity:
-    """How the maps of an image and of a spoken caption become one number.
+    """Similarity, one number, of the maps of an image and of a spoken caption.
 
     Attributes:
         kind: MISA (best region for each frame), SISA, SIMA, or pooled.

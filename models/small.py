@@ -124,7 +124,7 @@ class SmallImageEncoder(nn.Module):
     Args:
         embedding_dim: D.
         width: Channels after the stem; each of two stages doubles them.
-        downsample: Image pixels per map cell and side: 16 for 128-pixel images, 8 for 64.
+        downsample: Height and width of a map cell in image pixels: 16 for 128-pixel images, 8 for 64.
 
     Raises:
         ValueError: A size is below one or downsample is no multiple of 4.

@@ -42,7 +42,7 @@ def pooled_lengths(nframes: Tensor | None, frames_in: int, frames_out: int, batc
     padded length, T or T', below one is a ValueError.
     """
     if frames_in < 1 or frames_out < 1:
-        raise ValueError(f"Pooled lengths need at least one frame on both sides, got {frames_in} in, {frames_out} out.")
+        raise ValueError(f"Pooled lengths need at least one frame each, got {frames_in} in, {frames_out} out.")
     if nframes is None:
         return None if batch is None else torch.full((batch,), frames_out, dtype=torch.int64)
     ratio = pooling_ratio(frames_in, frames_out)

@@ -23,7 +23,7 @@ FRAMES_AT_ONCE = 65536  # distances of so many frames and 1,024 codes take 256 M
 
 @dataclass(frozen=True)
 class CodebookConfig:
-    """How codebooks start and follow what they are given; the published settings by default.
+    """Settings of codebooks: how they start and follow their frames; as published by default.
 
     Attributes:
         commitment_cost: weight of the squared distance between a frame and its code.
@@ -48,7 +48,7 @@ class CodebookConfig:
 
 
 class Quantized(NamedTuple):
-    """What a quantiser makes of frames.
+    """Quantised frames.
 
     Attributes:
         values: (B, D, T) the codes' vectors; in training with the gradient of what they stand for.
@@ -146,7 +146,7 @@ class VectorQuantizer(nn.Module):
             self._restart(frames, config.restart_below)
 
     def _restart(self, frames: Tensor, least: float) -> None:
-        """Move codes that nobody is near to frames spread over the batch, the same on every rank."""
+        """Move codes that nobody is near to frames evenly chosen from the batch, the same on every rank."""
         unused = self.counts < least
         number = int(unused.sum())
         if number == 0:
@@ -162,7 +162,7 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def _place_by_kmeans(self, frames: Tensor) -> None:
-        """Place all codes by k-means among the frames (N, D) of all ranks; codes without a frame keep their place."""
+        """Place all codes by k-means among the frames (N, D) of all ranks; codes without a frame stay."""
         everyone = distributed.gather_uneven(frames)
         if len(everyone) == 0:
             return
@@ -176,7 +176,7 @@ class VectorQuantizer(nn.Module):
 
 
 def _spread(count: int, number: int) -> Tensor:
-    """Return ``number`` rows out of ``count``, evenly spread; rows come again where there are too few."""
+    """Return ``number`` rows out of ``count``, evenly chosen; rows come again where there are too few."""
     return torch.arange(number) * count // number if number <= count else torch.arange(number) % count
 
 
@@ -190,7 +190,7 @@ class TemporalJitter(nn.Module):
     def __init__(self, probability: float = 0.12, published_jitter: bool = False) -> None:
         super().__init__()
         if not 0 <= probability <= 0.5:
-            raise ValueError(f"found the jitter probability {probability}; expected 0 to 0.5, as both sides have it")
+            raise ValueError(f"found the jitter probability {probability}; expected 0 to 0.5, for each neighbour")
         self.probability, self.published_jitter = probability, published_jitter
 
     def forward(self, frames: Tensor) -> Tensor:

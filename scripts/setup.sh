@@ -31,7 +31,7 @@ if [ ! -x "$VENV_PYTHON" ]; then
     }
 fi
 
-# What pip does in lines for a log: one for each package and for the steps that take long, without the metadata files.
+# Writes pip's steps as lines for a log: one for each package and for the steps that take long, without the metadata files.
 _line_per_package() {
     local line
     while IFS= read -r line; do

@@ -53,18 +53,18 @@ class SeenObject(NamedTuple):
 
     @property
     def least_confidence(self) -> float:
-        """Confidence in its least certain attribute."""
+        """Return the confidence in its least certain attribute."""
         return min(self.confidence.values())
 
     @property
     def cut(self) -> bool:
-        """Whether it touches the border of the image."""
+        """Return whether it touches the border of the image."""
         left, top, right, bottom = self.box
         return min(left, top) < _MARGIN or max(right, bottom) > 1 - _MARGIN
 
     @property
     def attributes(self) -> dict[str, str]:
-        """Its label for each group."""
+        """Return its label for each group."""
         return {group.name: getattr(self, group.name) for group in ATTRIBUTE_GROUPS}
 
 

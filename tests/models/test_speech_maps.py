@@ -28,5 +28,5 @@ def test_no_lengths():
 
 
 def test_nothing_left():
-    with pytest.raises(ValueError, match="at least one frame on both sides, got 3 in, 0 out"):
+    with pytest.raises(ValueError, match="at least one frame each, got 3 in, 0 out"):
         pooled_lengths(torch.tensor([3]), 3, 0)
