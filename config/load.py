@@ -21,18 +21,13 @@ LONGEST_NAME, LONGEST_PATH = 255, 4095  # bytes, on every file system that is in
 
 @dataclass
 class Config:
-    """A config file after ``extends`` and overrides.
+    """A config file after ``extends`` and overrides."""
 
-    Attributes:
-        path: the file that was asked for.
-        values: its mapping, without ``extends``.
-        origins: where each leaf came from, key path to file name or "command line".
-        arguments: what the command line gives as value, by key path, before it was parsed.
-    """
-
-    path: Path
-    values: dict[str, Any]
+    path: Path  # the file that was asked for
+    values: dict[str, Any]  # its mapping, without ``extends``
+    # where each leaf came from, key path to file name or "command line"
     origins: dict[str, str] = field(default_factory=dict)
+    # what the command line gives as value, by key path, before it was parsed
     arguments: dict[str, str] = field(default_factory=dict)
 
     @property

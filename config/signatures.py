@@ -102,27 +102,18 @@ def arms(annotation: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class Kind:
-    """An annotation taken apart: what YAML may hold for it.
+    """An annotation taken apart: what YAML may hold for it."""
 
-    Attributes:
-        members: alternatives of its unions without their limits: ``Annotated[int, Ge(1)] | None`` has int and None.
-        products: what a node may make: the members, and what is built of a node that a :class:`Deferred` asks for.
-        offered: keywords that the owner will give to the unbuilt node.
-        deferred: whether it asks for an unbuilt node.
-        group: the dataclass among the members; None where there is none.
-        values: annotation of the values of a mapping; None where it is not one kind of mapping.
-        choices: values of the literals among the members.
-        holds_nodes: whether a call can stand for it rather than a plain value only.
-    """
-
+    # alternatives of its unions without their limits: ``Annotated[int, Ge(1)] | None`` has int and None
     members: tuple[Any, ...]
+    # what a node may make: the members, and what is built of a node that a :class:`Deferred` asks for
     products: tuple[Any, ...]
-    offered: tuple[str, ...]
-    deferred: bool
-    group: type | None
-    values: Any
-    choices: tuple[Any, ...]
-    holds_nodes: bool
+    offered: tuple[str, ...]  # keywords that the owner will give to the unbuilt node
+    deferred: bool  # whether it asks for an unbuilt node
+    group: type | None  # the dataclass among the members; None where there is none
+    values: Any  # annotation of the values of a mapping; None where it is not one kind of mapping
+    choices: tuple[Any, ...]  # values of the literals among the members
+    holds_nodes: bool  # whether a call can stand for it rather than a plain value only
 
     def is_path(self, value: Any) -> bool:
         """Return whether a value stands for a path; a text that is one of the choices beside a path does not."""

@@ -10,20 +10,13 @@ import config
 
 @dataclass
 class Context:
-    """Passed to entries that declare a parameter ``context``; never set in YAML.
+    """Passed to entries that declare a parameter ``context``; never set in YAML."""
 
-    Attributes:
-        name: the config's name, such as ``tuxpaint/train``.
-        values: the complete resolved config.
-        command: the command line.
-        dry_run: build everything, run one step, write nothing.
-        after_stop: set by an entry that knows what the same command does after an interruption.
-    """
-
-    name: str
-    values: dict[str, Any]
-    command: list[str]
-    dry_run: bool = False
+    name: str  # the config's name, such as ``tuxpaint/train``
+    values: dict[str, Any]  # the complete resolved config
+    command: list[str]  # the command line
+    dry_run: bool = False  # build everything, run one step, write nothing
+    # set by an entry that knows what the same command does after an interruption
     after_stop: Callable[[], str] | None = None
 
     @property

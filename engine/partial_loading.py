@@ -19,19 +19,13 @@ SHOWN = 10  # misfits in an error
 
 @dataclass
 class Fitted:
-    """Result for the weights of one module.
+    """Result for the weights of one module."""
 
-    Attributes:
-        loaded: how many entries were copied, counters of single numbers left aside.
-        errors: a line for each entry that is missing, unknown or of another shape.
-        new: parts of the module that are not in the weights.
-        unused: parts in the weights that the module does not have.
-    """
-
-    loaded: int = 0
+    loaded: int = 0  # how many entries were copied, counters of single numbers left aside
+    # a line for each entry that is missing, unknown or of another shape
     errors: list[str] = field(default_factory=list)
-    new: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)  # parts of the module that are not in the weights
+    unused: list[str] = field(default_factory=list)  # parts in the weights that the module does not have
 
 
 def load_modules(

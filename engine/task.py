@@ -14,19 +14,12 @@ from engine.run_folder import RunFolder
 
 
 class Step(Protocol):
-    """A task's view of one optimisation step.
+    """A task's view of one optimisation step."""
 
-    Attributes:
-        index: optimisation steps done before this one.
-        epoch: 0-based.
-        generator: CPU generator that depends on the seed and ``index`` only, the same on every rank.
-        wants_images: whether TensorBoard shows images of this step; on rank 0 alone.
-    """
-
-    index: int
-    epoch: int
-    generator: torch.Generator
-    wants_images: bool
+    index: int  # optimisation steps done before this one
+    epoch: int  # 0-based
+    generator: torch.Generator  # CPU generator that depends on the seed and ``index`` only, the same on every rank
+    wants_images: bool  # whether TensorBoard shows images of this step; on rank 0 alone
 
     def update(
         self, name: str, loss: Tensor, retain_graph: bool = False, parts: dict[str, Tensor] | None = None
@@ -49,27 +42,20 @@ class Example(NamedTuple):
 
 
 class Task(Protocol):
-    """One training job: built parts, one step, one evaluation.
+    """One training job: built parts, one step, one evaluation."""
 
-    Attributes:
-        modules: every network, by name; checkpoints walk this dict. ``module_names`` of the class, where it has them,
-            are the names that there can be.
-        optimizers: by the name that ``step.update`` takes.
-        schedulers: learning-rate schedules by name, stepped once per optimisation step.
-        metric: the key of ``evaluate``'s result that chooses ``best.pt`` unless ``trainer.best_by`` names another,
-            larger is better. ``metrics`` of the class, where it has them, are those that it may name.
-        shown_metrics: the keys that the console line of an evaluation shows, or what it calls each of them.
-        batch_size: samples in a global batch.
-        steps_per_epoch: optimisation steps in an epoch.
-    """
-
+    # every network, by name; checkpoints walk this dict. ``module_names`` of the class, where it has them, are the
+    # names that there can be
     modules: dict[str, nn.Module]
-    optimizers: dict[str, Optimizer]
-    schedulers: dict[str, LRScheduler]
+    optimizers: dict[str, Optimizer]  # by the name that ``step.update`` takes
+    schedulers: dict[str, LRScheduler]  # learning-rate schedules by name, stepped once per optimisation step
+    # the key of ``evaluate``'s result that chooses ``best.pt`` unless ``trainer.best_by`` names another, larger is
+    # better. ``metrics`` of the class, where it has them, are those that it may name
     metric: str
+    # the keys that the console line of an evaluation shows, or what it calls each of them
     shown_metrics: tuple[str, ...] | Mapping[str, str]
-    batch_size: int
-    steps_per_epoch: int
+    batch_size: int  # samples in a global batch
+    steps_per_epoch: int  # optimisation steps in an epoch
 
     def begin_epoch(self, epoch: int) -> None:
         """Prepare an epoch (0-based): modes, curricula."""

@@ -26,21 +26,14 @@ ONLY_TO_GO_ON = ("optimizers", "schedulers", "scalers", "random")  # what a snap
 
 @dataclass
 class Position:
-    """Progress of a training.
+    """Progress of a training."""
 
-    Attributes:
-        step: optimisation steps done.
-        epoch: epochs done.
-        batch: batches done of the current epoch.
-        seconds: that training took with all its waiting and evaluation, earlier parts of a resumed run included.
-        best: the best value of the task's metric so far.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
+    step: int = 0  # optimisation steps done
+    epoch: int = 0  # epochs done
+    batch: int = 0  # batches done of the current epoch
+    # that training took with all its waiting and evaluation, earlier parts of a resumed run included
     seconds: float = 0.0
-    best: float = -math.inf
+    best: float = -math.inf  # the best value of the task's metric so far
 
     def described(self, steps_per_epoch: int) -> str:
         """Return it in words: the step, and the epoch that it ended or is within, epochs and batches counted from 1."""
@@ -52,24 +45,15 @@ class Position:
 
 @dataclass
 class TrainingState:
-    """Everything of a training that changes with it.
+    """Everything of a training that changes with it."""
 
-    Attributes:
-        at: how far it has come.
-        task: its modules, optimisers and schedules.
-        averages: moving averages of the modules' weights.
-        updater: its gradient scalers.
-        seed: of random states that a checkpoint does not hold.
-        config_text: the resolved config, kept in every checkpoint.
-        logged: of the steps since the last row of the log, by name.
-    """
-
-    at: Position
-    task: Task
-    averages: dict[str, AveragedModel]
-    updater: Updater
-    seed: int
-    config_text: str
+    at: Position  # how far it has come
+    task: Task  # its modules, optimisers and schedules
+    averages: dict[str, AveragedModel]  # moving averages of the modules' weights
+    updater: Updater  # its gradient scalers
+    seed: int  # of random states that a checkpoint does not hold
+    config_text: str  # the resolved config, kept in every checkpoint
+    # of the steps since the last row of the log, by name
     logged: dict[str, list[Tensor | float]] = field(default_factory=dict)
 
     def _parts(self) -> dict[str, dict[str, Any]]:

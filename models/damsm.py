@@ -31,17 +31,11 @@ class EncoderInputError(UserError, ValueError):
 
 
 class EncodedText(NamedTuple):
-    """Captions in the space that they share with images.
+    """Captions in the space that they share with images."""
 
-    Attributes:
-        words: (B, D, L) with zeros behind each caption; L is the longest caption's length.
-        sentences: (B, D).
-        lengths: (B,) words of each caption.
-    """
-
-    words: Tensor
-    sentences: Tensor
-    lengths: Tensor
+    words: Tensor  # (B, D, L) with zeros behind each caption; L is the longest caption's length
+    sentences: Tensor  # (B, D)
+    lengths: Tensor  # (B,) words of each caption
 
     @property
     def padding(self) -> Tensor:
@@ -50,15 +44,10 @@ class EncodedText(NamedTuple):
 
 
 class EncodedImages(NamedTuple):
-    """Images in that space.
+    """Images in that space."""
 
-    Attributes:
-        regions: (B, D, 17, 17).
-        images: (B, D).
-    """
-
-    regions: Tensor
-    images: Tensor
+    regions: Tensor  # (B, D, 17, 17)
+    images: Tensor  # (B, D)
 
 
 class CaptionEncoder(nn.Module):

@@ -12,21 +12,14 @@ from torch import Tensor
 
 
 class SpeechMaps(NamedTuple):
-    """Features of a batch of captions.
+    """Features of a batch of captions."""
 
-    Attributes:
-        features: ``(B, D, T')`` float.
-        nframes: ``(B,)`` int64, valid frames of each item among T' (the rest comes from padding).
-        pooling: Input frames that each of the T' covers; None where T' counts words.
-        losses: Further losses () of the encoder itself by name, which training adds to its own.
-        notes: Further numbers () by name, for the log.
-    """
-
-    features: Tensor
-    nframes: Tensor
-    pooling: int | None = None
+    features: Tensor  # ``(B, D, T')`` float
+    nframes: Tensor  # ``(B,)`` int64, valid frames of each item among T' (the rest comes from padding)
+    pooling: int | None = None  # input frames that each of the T' covers; None where T' counts words
+    # further losses () of the encoder itself by name, which training adds to its own
     losses: Mapping[str, Tensor] = MappingProxyType({})
-    notes: Mapping[str, Tensor] = MappingProxyType({})
+    notes: Mapping[str, Tensor] = MappingProxyType({})  # further numbers () by name, for the log
 
 
 def frame_mask(nframes: Tensor, frames: int) -> Tensor:

@@ -48,19 +48,12 @@ class CodebookConfig:
 
 
 class Quantized(NamedTuple):
-    """Quantised frames.
+    """Quantised frames."""
 
-    Attributes:
-        values: (B, D, T) the codes' vectors; in training with the gradient of what they stand for.
-        codes: (B, T) int64, the nearest code of every frame, padding included.
-        loss: () mean commitment loss of the valid frames of all ranks.
-        perplexity: () of the codes of the valid frames of all ranks, 1 to K.
-    """
-
-    values: Tensor
-    codes: Tensor
-    loss: Tensor
-    perplexity: Tensor
+    values: Tensor  # (B, D, T) the codes' vectors; in training with the gradient of what they stand for
+    codes: Tensor  # (B, T) int64, the nearest code of every frame, padding included
+    loss: Tensor  # () mean commitment loss of the valid frames of all ranks
+    perplexity: Tensor  # () of the codes of the valid frames of all ranks, 1 to K
 
 
 class VectorQuantizer(nn.Module):

@@ -15,15 +15,10 @@ LEAST_NORM = 1e-8  # products of norms below it count as it
 
 
 class Matched(NamedTuple):
-    """Words of every caption held against every image.
+    """Words of every caption held against every image."""
 
-    Attributes:
-        scores: (I, B).
-        attention: (I, B, L, H, W) weights of an image's regions for each word; zero behind a caption's end.
-    """
-
-    scores: Tensor
-    attention: Tensor
+    scores: Tensor  # (I, B)
+    attention: Tensor  # (I, B, L, H, W) weights of an image's regions for each word; zero behind a caption's end
 
 
 def region_context(

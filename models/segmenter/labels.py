@@ -20,16 +20,12 @@ class SegmentationError(UserError, ValueError):
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """Says of each pixel which labels it has; several may hold at once, or none.
+    """Says of each pixel which labels it has; several may hold at once, or none."""
 
-    Attributes:
-        labels: L names, all different. There is no entry for "no label": the published lists have one in front, so that
-            their label ``k + 1`` is our label ``k``.
-        categories: L names, the kind of each label ("colour", "shape", ..., or "cluster").
-    """
-
+    # L names, all different. There is no entry for "no label": the published lists have one in front, so that their
+    # label ``k + 1`` is our label ``k``
     labels: list[str]
-    categories: list[str]
+    categories: list[str]  # L names, the kind of each label ("colour", "shape", ..., or "cluster")
 
     def segment(self, images: Tensor) -> Tensor:
         """Return labels ``(B, L, H, W)`` bool, on their device, of images ``(B, 3, R, R)`` float RGB in [-1, 1].
@@ -57,17 +53,11 @@ def ready_segmenter(segmenter: Segmenter, device: torch.device) -> Segmenter:
 
 
 class Group(NamedTuple):
-    """Labels of which a pixel of an object has exactly one.
+    """Labels of which a pixel of an object has exactly one."""
 
-    Attributes:
-        name: "size", "material", "shape", "colour" or "ground".
-        first: Its first channel.
-        labels: Names in the order of the channels.
-    """
-
-    name: str
-    first: int
-    labels: tuple[str, ...]
+    name: str  # "size", "material", "shape", "colour" or "ground"
+    first: int  # its first channel
+    labels: tuple[str, ...]  # names in the order of the channels
 
     @property
     def channels(self) -> slice:

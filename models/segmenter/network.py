@@ -35,14 +35,10 @@ SMALLEST = 16  # pixels high and wide: the small network's coarsest map has two 
 
 
 class Scores(NamedTuple):
-    """Scores (logits) of all labels.
+    """Scores (logits) of all labels."""
 
-    Attributes:
-        scores: ``(B, L, h, w)``.
-        deep: The same from an earlier layer, for training only; None where there is no such head or in evaluation.
-    """
-
-    scores: Tensor
+    scores: Tensor  # ``(B, L, h, w)``
+    # the same from an earlier layer, for training only; None where there is no such head or in evaluation
     deep: Tensor | None
 
 

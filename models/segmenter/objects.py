@@ -25,31 +25,18 @@ _MARGIN = 0.02  # of the image: an object nearer to the border may be cut off
 
 
 class SeenObject(NamedTuple):
-    """One object in an image.
+    """One object in an image."""
 
-    Attributes:
-        size: "large" or "small".
-        material: "rubber" or "metal".
-        shape: "cube", "sphere", "cylinder", or the published network's unused fourth.
-        colour: One of eight.
-        x: Middle of its box from the left, 0-1 of the image.
-        y: Middle of its box from the top.
-        box: Left, top, right, bottom, 0-1.
-        share: Of the image's pixels.
-        confidence: For each attribute the mean probability of the label over its pixels, 0-1.
-        mask: (H, W) bool.
-    """
-
-    size: str
-    material: str
-    shape: str
-    colour: str
-    x: float
-    y: float
-    box: tuple[float, float, float, float]
-    share: float
-    confidence: dict[str, float]
-    mask: np.ndarray
+    size: str  # "large" or "small"
+    material: str  # "rubber" or "metal"
+    shape: str  # "cube", "sphere", "cylinder", or the published network's unused fourth
+    colour: str  # one of eight
+    x: float  # middle of its box from the left, 0-1 of the image
+    y: float  # middle of its box from the top
+    box: tuple[float, float, float, float]  # left, top, right, bottom, 0-1
+    share: float  # of the image's pixels
+    confidence: dict[str, float]  # for each attribute the mean probability of the label over its pixels, 0-1
+    mask: np.ndarray  # (H, W) bool
 
     @property
     def least_confidence(self) -> float:
