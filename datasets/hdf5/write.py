@@ -103,7 +103,7 @@ class HDF5Pair:
 
 
 def preprocess(data: HDF5Pair) -> None:
-    """Writes the pair; where it is there, puts in what was left out of it and can be used now.
+    """Write the pair; where it is there, put in what was left out of it and can be used now.
 
     Args:
         data: What to write and where.

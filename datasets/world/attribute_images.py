@@ -1,7 +1,7 @@
 """Renders of the world with their attribute maps, to train and to judge segmenters on.
 
-Images are rendered when they are first asked for and stay in memory: 16 MB a thousand at 64 pixels.
-Shape letters: B images, H = W pixels high and wide; attributes in the order size, material, shape, colour, ground.
+Images are rendered when they are first asked for and stay in memory: 16 MB a thousand at 64 pixels. Shape letters: B
+images, H = W pixels high and wide; attributes in the order size, material, shape, colour, ground.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,39 +26,20 @@ CHUNK = 256  # scenes that are rendered together
 
 
 class LabelledImages(NamedTuple):
-    """Images and what is seen at each pixel.
+    """Images and the labels of each pixel."""
 
-    Attributes:
-        images: ``(B, 3, H, W)`` float32 in [-1, 1].
-        numbers: ``(B, 5, H, W)`` int64, as `models.segmenter.labels.attribute_labels` returns them: labels counted from
-            1 in each group, 0 on the background.
-    """
-
-    images: Tensor
-    numbers: Tensor
+    images: Tensor  # (B, 3, H, W) float32 in [-1, 1]
+    numbers: Tensor  # (B, 5, H, W) int64 as of `models.segmenter.labels.attribute_labels`; 0 is background
 
     def to(self, device: torch.device) -> "LabelledImages":
-        """Return both on a device.
-
-        Args:
-            device: where to.
-        """
+        """Return both on a device."""
         return LabelledImages(*(part.to(device, non_blocking=True) for part in self))
 
 
 class AttributeImages:
-    """Random scenes with consecutive seeds.
+    """Random scenes with consecutive seeds, near (scene/near.py) or far (scene/sample.py); ``size`` is in pixels.
 
-    Args:
-        scenes: How many.
-        first_seed: Of the first scene.
-        size: Pixels a side.
-        view: near is `datasets.world.scene.near.near_scene`, far is `datasets.world.scene.sample.sample_scene`.
-        min_objects: Smallest number of objects.
-        max_objects: Largest number of objects.
-
-    Raises:
-        SceneError: A number is impossible.
+    Raises SceneError where a number is impossible.
     """
 
     def __init__(
@@ -84,14 +65,7 @@ class AttributeImages:
         return len(self.images)
 
     def take(self, rows: Tensor) -> LabelledImages:
-        """Return images by row.
-
-        Args:
-            rows: ``(B,)`` int64.
-
-        Returns:
-            The images and their labels, on the CPU.
-        """
+        """Return the images of ``rows`` (B,) int64 and their labels, on the CPU."""
         missing = rows[~self.rendered[rows]].unique()
         for start in range(0, len(missing), CHUNK):
             self._render(missing[start : start + CHUNK])
@@ -164,11 +138,9 @@ class SegmentationData:
         self.steps_per_epoch = train_scenes // batch_size
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[LabelledImages]:
-        """Return this rank's training batches; order and artefacts are a function of (seed, epoch, position).
+        """Yield this rank's training batches; order and artefacts are a function of (seed, epoch, position).
 
-        Args:
-            epoch: 0-based.
-            start: Position of the first batch.
+        Epochs count from 0; ``start`` is the position of the first batch.
         """
         order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(self.seed * 100003 + epoch))
         share = self.batch_size // self.world_size
@@ -182,12 +154,7 @@ class SegmentationData:
             yield LabelledImages(*(part.pin_memory() for part in batch)) if self.pin_memory else batch
 
     def evaluation_batches(self, images: AttributeImages, limit: int | None = None) -> Iterator[LabelledImages]:
-        """Return this rank's batches of a set in order, or of its first ``limit`` batches; every image once.
-
-        Args:
-            images: the set.
-            limit: the most batches; None for all.
-        """
+        """Yield this rank's batches of a set in order, or of its first ``limit`` batches; every image once."""
         rows = torch.arange(len(images))[: None if limit is None else limit * self.batch_size]
         for part in rows[self.rank :: self.world_size].split(self.batch_size):
             yield images.take(part)

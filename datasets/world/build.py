@@ -30,7 +30,7 @@ _DRY_SCENES = 40
 
 
 def build(world: World) -> None:
-    """Build a world and log what it holds.
+    """Build a world and log its content.
 
     Args:
         world: What to build and where.
@@ -69,7 +69,7 @@ def ensure_world(world: World, dry_folder: Path | None = None) -> Path:
 
 
 def _make(world: World) -> dict[str, Any]:
-    """Make the shards that are missing and the lists; returns counts of what there is."""
+    """Make the shards that are missing and the lists; return counts of the whole."""
     Synthesiser()
     missing = [shard for shard in range(shard_count(world)) if not shard_path(world, shard).exists()]
     make = partial(make_shard, world)
@@ -79,7 +79,7 @@ def _make(world: World) -> dict[str, Any]:
 
 
 def _finish(world: World) -> dict[str, Any]:
-    """Write the lists of every layout and count what there is."""
+    """Write the lists of every layout and count the whole."""
 
     def records() -> Iterator[dict[str, Any]]:
         return read_records(world)

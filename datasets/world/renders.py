@@ -77,27 +77,15 @@ class RenderSet:
 
     @property
     def settings(self) -> dict[str, int]:
-        """What decides the images, as plain JSON."""
+        """The settings that decide the images, as plain JSON."""
         return {name: value for name, value in asdict(self).items() if name not in ("folder", "workers")}
 
     def count(self, split: str) -> int:
-        """Count the images of a split.
-
-        Args:
-            split: its name.
-
-        Returns:
-            Images.
-        """
+        """Count the images of a split."""
         return self.images if split == "train" else self.validation
 
     def scene(self, split: str, index: int) -> Scene:
-        """Return the scene of an image.
-
-        Args:
-            split: its name.
-            index: of the image within the split.
-        """
+        """Return the scene of image ``index`` of a split."""
         digest = hashlib.sha256(f"{self.seed} {split} {index}".encode()).digest()
         return near_scene(int.from_bytes(digest[:6], "big"), self.min_objects, self.max_objects)
 
@@ -131,10 +119,6 @@ def _make(renders: RenderSet) -> dict[str, Any]:
         _render_split(renders, split)
     log.info("%s holds %d training and %d validation renders", renders.folder, renders.images, renders.validation)
     return {}
-
-
-def _state(folder: Path) -> dict[str, Any]:
-    return read_state(folder / _STATE, RendersError, f"render again with prepare, or delete {folder}")
 
 
 def _part(renders: RenderSet, split: str, shard: int) -> Path:
@@ -173,7 +157,8 @@ class Renders:
     """
 
     def __init__(self, folder: Path, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
-        if not _state(folder)["complete"]:
+        state = read_state(folder / _STATE, RendersError, f"render again with prepare, or delete {folder}")
+        if not state["complete"]:
             raise RendersError(f"{folder} holds an interrupted set of renders: start its preparation again")
         self.folder, self.seed, self.rank, self.world_size = folder, seed, rank, world_size
         self.train, self.validation = (np.load(folder / f"{split}.npy", mmap_mode="r") for split in SPLITS)
@@ -189,14 +174,10 @@ class Renders:
         }
 
     def batch(self, first: int, count: int) -> Tensor:
-        """Return this rank's part of a global batch of training images.
+        """Return this rank's part (count / ranks, 3, S, S) uint8 of a global batch of training images.
 
-        Args:
-            first: training images seen before; each pass over them has its own order.
-            count: images in the global batch, a multiple of the number of ranks.
-
-        Returns:
-            (count / ranks, 3, S, S) uint8.
+        ``first`` images were seen before, and each pass over them has its own order; ``count`` is a multiple of the
+        ranks.
         """
         share = count // self.world_size
         rows = [self._row(first + self.rank * share + slot) for slot in range(share)]
@@ -209,12 +190,7 @@ class Renders:
         return int(self._order[1][slot])
 
     def validation_batches(self, size: int, limit: int | None = None) -> Iterator[Tensor]:
-        """Yield the validation images in order, (n, 3, S, S) uint8, at most ``limit`` batches.
-
-        Args:
-            size: images in a batch.
-            limit: the most batches; None for all.
-        """
+        """Yield the validation images in order, (n, 3, S, S) uint8, at most ``limit`` batches."""
         starts = range(0, len(self.validation), size)
         for start in list(starts)[:limit]:
             yield torch.from_numpy(np.array(self.validation[start : start + size])).permute(0, 3, 1, 2)

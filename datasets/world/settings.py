@@ -1,4 +1,4 @@
-"""What a world is made of: the settings of a build, checked, and the seeds that follow from them."""
+"""The settings of a world's build, checked, and the seeds that follow from them."""
 
 import hashlib
 from collections.abc import Iterator
@@ -95,42 +95,22 @@ class World:
 
     @staticmethod
     def validate(min_objects: int, max_objects: int) -> Iterator[Problem]:
-        """Refuse a range of objects that holds no number.
-
-        Args:
-            min_objects: the fewest in a scene.
-            max_objects: the most in a scene.
-
-        Yields:
-            Key path and message where the fewest are more than the most.
-        """
+        """Refuse a range of objects that holds no number."""
         if min_objects > max_objects:
             yield "min_objects", f"found {min_objects}, expected at most max_objects, {max_objects}"
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything that decides what is in the files, as plain JSON."""
+        """Everything that decides the content of the files, as plain JSON."""
         values = {name: value for name, value in asdict(self).items() if name not in _NOT_CONTENT}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def draw(self, purpose: str, index: int) -> int:
-        """Derive a seed of 48 bits for one use of one scene; independent of every other.
-
-        Args:
-            purpose: What it is for.
-            index: The scene.
-
-        Returns:
-            0 <= seed < 2**48.
-        """
+        """Derive a seed of 48 bits for one use (``purpose``) of one scene; independent of every other."""
         return int.from_bytes(hashlib.sha256(f"{self.seed} {purpose} {index}".encode()).digest()[:6], "big")
 
     def assign_splits(self) -> list[str]:
-        """Deal the scenes out to the splits, by chance but in the exact shares.
-
-        Returns:
-            The split of each scene, by index.
-        """
+        """Return the split of each scene by index, dealt by chance but in the exact shares."""
         order = sorted(range(self.scenes), key=lambda index: self.draw("split", index))
         val = round(self.scenes * self.splits[1])
         test = min(round(self.scenes * self.splits[2]), self.scenes - val)

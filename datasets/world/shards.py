@@ -16,7 +16,8 @@ from datasets.world.export.birds import CAPTIONS
 from datasets.world.export.layouts import GROUND_TRUTH, LAYOUTS
 from datasets.world.export.records import WORK, Media, Record, group
 from datasets.world.export.truth import describe, grow
-from datasets.world.language.captions import captions, instructions
+from datasets.world.language.captions import captions
+from datasets.world.language.instructions import instructions
 from datasets.world.render.ray_cast import render
 from datasets.world.scene.sample import sample_scene
 from datasets.world.settings import World
@@ -32,10 +33,7 @@ def shard_count(world: World) -> int:
 
 
 def shard_path(world: World, shard: int) -> Path:
-    """Name the file of ``world`` that holds the records of ``shard`` (its number, from 0).
-
-    It is there only when all its images and sounds are.
-    """
+    """Return the file that holds the records of a shard; it is there only when all its images and sounds are."""
     return world.folder / WORK / f"{shard:06d}.json"
 
 
@@ -46,15 +44,7 @@ def read_records(world: World) -> Iterator[Record]:
 
 
 def make_shard(world: World, shard: int) -> int:
-    """Make the scenes of one shard and write their files.
-
-    Args:
-        world: The settings.
-        shard: Its number, from 0.
-
-    Returns:
-        How many scenes it holds.
-    """
+    """Make the scenes of one shard, a number from 0, and write their files; return how many it holds."""
     indices = range(shard * SHARD, min((shard + 1) * SHARD, world.scenes))
     limits = world.min_objects, world.max_objects, world.centred
     scenes = [sample_scene(world.draw("scene", index), *limits) for index in indices]

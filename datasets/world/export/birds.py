@@ -19,25 +19,14 @@ _PROTOCOL = 2  # the published files come from Python 2
 
 
 def birds_media(root: Path, record: Record, media: Media) -> None:
-    """Write ``CUB_200_2011/images/<class>/<name>.jpg`` and ``text/<class>/<name>.txt``, ten captions, one a line.
-
-    Args:
-        root: Folder of the layout.
-        record: What is known of the scene.
-        media: Its image and sound.
-    """
+    """Write ``CUB_200_2011/images/<class>/<name>.jpg`` and ``text/<class>/<name>.txt``, ten captions, one a line."""
     key = _key(record)
     write_media(root / "CUB_200_2011" / "images" / f"{key}.jpg", media.image_bytes("jpg"))
     write_media(root / "text" / f"{key}.txt", "".join(f"{text}\n" for text in record["captions"][:CAPTIONS]).encode())
 
 
 def birds_finish(root: Path, records: Records) -> None:
-    """Write images.txt, bounding_boxes.txt, filenames and class_info pickles, captions.pickle and the examples.
-
-    Args:
-        root: Folder of the layout.
-        records: Gives all records anew, in the order of the scenes.
-    """
+    """Write images.txt, bounding_boxes.txt, filenames and class_info pickles, captions.pickle and the examples."""
     entries = [(record["split"], _key(record), record["box"], record["captions"][:CAPTIONS]) for record in records()]
     cub = root / "CUB_200_2011"
     write_lines(cub / "images.txt", (f"{number} {key}.jpg" for number, (_, key, _, _) in enumerate(entries, 1)))

@@ -23,16 +23,7 @@ _TEXT = h5py.string_dtype()
 
 
 def iclevr_media(root: Path, record: Record, media: Media) -> None:
-    """Keep a scene's turns until `iclevr_finish` gathers them.
-
-    Args:
-        root: Folder of the layout.
-        record: What is known of the scene.
-        media: Its image and sound.
-
-    Raises:
-        ValueError: The scene was rendered without turns.
-    """
+    """Keep a scene's turns until `iclevr_finish` gathers them; ValueError where it was rendered without turns."""
     if media.turns is None:
         raise ValueError(f"scene {record['id']} was rendered without turns, which i-CLEVR needs")
     buffer = io.BytesIO()
@@ -41,12 +32,7 @@ def iclevr_media(root: Path, record: Record, media: Media) -> None:
 
 
 def iclevr_finish(root: Path, records: Records) -> None:
-    """Write `clevr_{split}.h5`, `clevr_obj_{split}.h5` and `objects.txt`.
-
-    Args:
-        root: Folder of the layout.
-        records: Gives all records anew, in the order of the scenes.
-    """
+    """Write `clevr_{split}.h5`, `clevr_obj_{split}.h5` and `objects.txt`."""
     write_lines(root / "objects.txt", KINDS)
     for split in SPLITS:
         names = [f"clevr_{split}.h5", f"clevr_obj_{split}.h5"]
@@ -60,14 +46,9 @@ def iclevr_finish(root: Path, records: Records) -> None:
 
 
 def cumulate(kinds: list[int], positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Say after each turn which kinds of objects are there, and where.
+    """Return after each turn the objects (L, 24) 0 or 1 and coords (L, 24, 3), float64, zeros where there is none.
 
-    Args:
-        kinds: L indices into `KINDS`, in the order of the turns.
-        positions: (L, 3) x, y, depth.
-
-    Returns:
-        objects (L, 24) of 0 and 1, coords (L, 24, 3), zeros where there is none; both float64.
+    ``kinds`` are L indices into `KINDS` in the order of the turns, ``positions`` (L, 3) x, y, depth.
     """
     objects = np.zeros((len(kinds), len(KINDS)))
     coords = np.zeros((len(kinds), len(KINDS), 3))

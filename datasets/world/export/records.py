@@ -9,7 +9,7 @@ A record is what is known of a scene, as plain JSON:
     id        "000042", the index of the scene with zeros
     split     "train", "val" or "test"
     image     path of the image below the Places layout's images/; each spoken caption has its `wav` likewise
-    scene     objects with attributes, place, visible pixels and box; camera and light
+    scene     objects with attributes, position, visible pixels and box; camera and light
     captions  texts
     instructions  texts, one for each object, in the order of the objects
     box       x, y, width, height of all objects together, pixels
@@ -50,63 +50,33 @@ Records = Callable[[], Iterator[Record]]
 
 @dataclass(frozen=True)
 class Turns:
-    """A scene that grows.
+    """A scene that grows by one object a turn."""
 
-    Args:
-        images: (L, 128, 128, 3) uint8 RGB after each turn.
-        background: (240, 320, 3) uint8 RGB, the empty scene.
-        positions: (L, 3) float64 of the object that each turn adds: x, y in pixels, depth.
-    """
-
-    images: np.ndarray
-    background: np.ndarray
-    positions: np.ndarray
+    images: np.ndarray  # (L, 128, 128, 3) uint8 RGB after each turn
+    background: np.ndarray  # (240, 320, 3) uint8 RGB, the empty scene
+    positions: np.ndarray  # (L, 3) float64 of the object that each turn adds: x, y in pixels, depth
 
 
 @dataclass(frozen=True)
 class Media:
-    """What a scene looks and sounds like.
+    """The image and sound of a scene."""
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        instances: (H, W) uint8, 0 is background, k is object k.
-        speech: For each spoken caption (N,) float32 at 16 kHz.
-        turns: The scene growing by one object a turn, for i-CLEVR.
-        image_format: Of the images.
-        audio_format: Of the sound, where the layout leaves it open.
-    """
-
-    image: np.ndarray
-    instances: np.ndarray
-    speech: list[np.ndarray]
-    turns: Turns | None = None
-    image_format: ImageFormat = "jpg"
-    audio_format: AudioFormat = "wav"
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    instances: np.ndarray  # (H, W) uint8, 0 is background, k is object k
+    speech: list[np.ndarray]  # (N,) float32 at 16 kHz for each spoken caption
+    turns: Turns | None = None  # for i-CLEVR
+    image_format: ImageFormat = "jpg"  # of the Places layout
+    audio_format: AudioFormat = "wav"  # of the Places layout
     _encoded: dict[str, bytes] = field(default_factory=dict)
 
     def image_bytes(self, image_format: ImageFormat) -> bytes:
-        """Encode the image once for all layouts.
-
-        Args:
-            image_format: how to encode it.
-
-        Returns:
-            The file's content.
-        """
+        """Encode the image once for all layouts."""
         if image_format not in self._encoded:
             self._encoded[image_format] = encode_image(self.image, image_format)
         return self._encoded[image_format]
 
     def sound(self, index: int, audio_format: AudioFormat) -> bytes:
-        """Encode one caption's sound once for all layouts.
-
-        Args:
-            index: of the caption.
-            audio_format: how to encode it.
-
-        Returns:
-            The file's content.
-        """
+        """Encode the sound of caption ``index`` once for all layouts."""
         key = f"{audio_format}{index}"
         if key not in self._encoded:
             self._encoded[key] = encode_audio(self.speech[index], SAMPLE_RATE, audio_format)
@@ -114,15 +84,10 @@ class Media:
 
 
 class Layout(NamedTuple):
-    """How a published data set lies on disk.
+    """A published data set on disk: functions of its folder."""
 
-    Attributes:
-        media: writes the files of one scene below a folder.
-        finish: writes the lists over all scenes there.
-    """
-
-    media: Callable[[Path, Record, Media], None]
-    finish: Callable[[Path, Records], None]
+    media: Callable[[Path, Record, Media], None]  # writes the files of one scene
+    finish: Callable[[Path, Records], None]  # writes the lists over all scenes, whose records are read anew
 
 
 def group(scene_id: str) -> str:
@@ -131,24 +96,13 @@ def group(scene_id: str) -> str:
 
 
 def ground_truth_media(root: Path, record: Record, media: Media) -> None:
-    """Write the instance mask, ``masks/<group>/<id>.png``: 8-bit grey, 0 background, k the k-th object.
-
-    Args:
-        root: Folder of the layout.
-        record: What is known of the scene.
-        media: Its image and sound.
-    """
+    """Write the instance mask, ``masks/<group>/<id>.png``: 8-bit grey, 0 background, k the k-th object."""
     mask = encode_image(media.instances.astype(np.uint8), "png")
     write_media(root / "masks" / group(record["id"]) / f"{record['id']}.png", mask)
 
 
 def ground_truth_finish(root: Path, records: Records) -> None:
-    """Write ``scenes.jsonl``: one record a line, without the phones, which are in the layouts.
-
-    Args:
-        root: Folder of the layout.
-        records: Gives all records anew, in the order of the scenes.
-    """
+    """Write ``scenes.jsonl``: one record a line, without the phones, which are in the layouts."""
 
     def lines() -> Iterator[str]:
         for record in records():
@@ -160,13 +114,7 @@ def ground_truth_finish(root: Path, records: Records) -> None:
 
 
 def places_media(root: Path, record: Record, media: Media) -> None:
-    """Write ``images/<group>/<id>.jpg`` and ``audio/wavs/<group>/<uttid>.wav``, or in the other formats.
-
-    Args:
-        root: Folder of the layout.
-        record: What is known of the scene.
-        media: Its image and sound.
-    """
+    """Write ``images/<group>/<id>.jpg`` and ``audio/wavs/<group>/<uttid>.wav``, or in the other formats."""
     write_media(root / "images" / record["image"], media.image_bytes(media.image_format))
     for index, item in enumerate(record["spoken"]):
         write_media(root / "audio" / item["wav"], media.sound(index, media.audio_format))
@@ -176,10 +124,6 @@ def places_finish(root: Path, records: Records) -> None:
     """Write ``train.json``, ``val.json``, ``test.json`` (base paths relative to them) and ``phones.jsonl``.
 
     ``phones.jsonl`` is ours: {"uttid", "phones": [[start, end, phone], ...]} in seconds, a line for each utterance.
-
-    Args:
-        root: Folder of the layout.
-        records: Gives all records anew, in the order of the scenes.
     """
     for split in SPLITS:
         data = [
@@ -196,29 +140,21 @@ def places_finish(root: Path, records: Records) -> None:
             for item in record["spoken"]
         ]
         write_json(root / f"{split}.json", {"image_base_path": "images/", "audio_base_path": "audio/", "data": data})
-    write_lines(root / "phones.jsonl", _phone_lines(records))
+    spoken = ((item["uttid"], item["phones"]) for record in records() for item in record["spoken"])
+    lines = (json.dumps({"uttid": uttid, "phones": phones}, ensure_ascii=False) for uttid, phones in spoken)
+    write_lines(root / "phones.jsonl", lines)
 
 
 def alignment(words: list[tuple[float, float, str]]) -> str:
-    """Write word times as Places does.
+    """Join (start, end, WORD) in seconds as ``start__WORD__end`` with spaces, as Places does, to the millisecond.
 
-    Args:
-        words: (start, end, WORD) in seconds.
-
-    Returns:
-        ``start__WORD__end`` joined by spaces, to the millisecond, rounded down so that no end leaves the recording.
+    Times are rounded down so that no end leaves the recording.
     """
     return " ".join(f"{_down(start):.3f}__{word}__{_down(end):.3f}" for start, end, word in words)
 
 
 def clevrgan_media(root: Path, record: Record, media: Media) -> None:
-    """Write ``images/<n>.jpg``, ``audio/<n>.wav`` and ``text/<n>.txt`` with the first caption; n has no zeros.
-
-    Args:
-        root: Folder of the layout.
-        record: What is known of the scene.
-        media: Its image and sound.
-    """
+    """Write ``images/<n>.jpg``, ``audio/<n>.wav`` and ``text/<n>.txt`` with the first caption; n has no zeros."""
     name = str(int(record["id"]))
     write_media(root / "images" / f"{name}.jpg", media.image_bytes("jpg"))
     write_media(root / "audio" / f"{name}.wav", media.sound(0, "wav"))
@@ -226,21 +162,10 @@ def clevrgan_media(root: Path, record: Record, media: Media) -> None:
 
 
 def clevrgan_finish(root: Path, records: Records) -> None:
-    """Write ``name_list_{train,val,test}.txt``.
-
-    Args:
-        root: Folder of the layout.
-        records: Gives all records anew, in the order of the scenes.
-    """
+    """Write ``name_list_{train,val,test}.txt``."""
     for split in SPLITS:
         names = (str(int(record["id"])) for record in records() if record["split"] == split)
         write_lines(root / f"name_list_{split}.txt", names)
-
-
-def _phone_lines(records: Records) -> Iterator[str]:
-    for record in records():
-        for item in record["spoken"]:
-            yield json.dumps({"uttid": item["uttid"], "phones": item["phones"]}, ensure_ascii=False)
 
 
 def _down(seconds: float) -> float:

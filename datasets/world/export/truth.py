@@ -1,4 +1,4 @@
-"""What is true of a scene: its objects and where they are seen, and how it grows turn by turn."""
+"""The truth about a scene: its objects, where they are seen, and how it grows turn by turn."""
 
 from dataclasses import asdict
 
@@ -11,16 +11,10 @@ from datasets.world.scene.objects import Scene, project
 
 
 def describe(scene: Scene, instances: np.ndarray) -> Record:
-    """Describe a scene for a record.
+    """Describe a scene and its mask (H, H), where k is the k-th object, for a record.
 
-    Args:
-        scene: The scene.
-        instances: (H, H) its mask, k is the k-th object.
-
-    Returns:
-        ``scene`` with camera, lights and objects, each with its attributes and place, ``kind`` (in `KINDS`), ``centre``
-        (x, y in pixels, depth), ``pixels`` (how many show it) and ``box`` (x, y, width, height of those); and the
-        ``box`` of all objects together.
+    Each object of ``scene`` gets ``kind`` (in `KINDS`), ``centre`` (x, y in pixels, depth), ``pixels`` (how many show
+    it) and ``box`` (x, y, width, height of those); ``box`` is that of all objects together.
     """
     truth = asdict(scene)
     centres = np.round(project(scene, len(instances)), 4)
@@ -34,14 +28,7 @@ def describe(scene: Scene, instances: np.ndarray) -> Record:
 
 
 def grow(scenes: list[Scene]) -> list[Turns]:
-    """Render scenes object by object, as i-CLEVR shows them.
-
-    Args:
-        scenes: At least one.
-
-    Returns:
-        The turns of each.
-    """
+    """Render scenes object by object, as i-CLEVR shows them; return the turns of each."""
     steps = [scene.prefix(count) for scene in scenes for count in range(1, len(scene.objects) + 1)]
     images = render(steps, SIZE).image.numpy()
     background = render([Scene(())], BACKGROUND).image[0].numpy()
@@ -55,7 +42,7 @@ def grow(scenes: list[Scene]) -> list[Turns]:
 
 
 def _box(shown: np.ndarray) -> list[int]:
-    """Return x, y, width and height of what is shown in a mask, zeros if nothing is."""
+    """Return x, y, width and height of the marked pixels of a mask, zeros if there are none."""
     rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
     if not len(rows):
         return [0, 0, 0, 0]

@@ -8,7 +8,6 @@ import itertools
 from collections.abc import Callable
 from typing import Literal
 
-from datasets.world.language.instructions import instructions
 from datasets.world.language.phrases import (
     ATTRIBUTES,
     NUMBERS,
@@ -24,23 +23,24 @@ from datasets.world.scene.objects import Scene, SceneError
 from datasets.world.scene.random_stream import Draws
 from datasets.world.scene.relations import Position, Relation, positions, relations, spot
 
-__all__ = ["captions", "instructions"]
-
 Style = Literal["complete", "attributes", "full", "short", "mixed"]
 
 _OPENERS = (  # before a singular, before a plural
     ("there is", "there are"),
     ("here is", "here are"),
     *((words, words) for words in ("i see", "i can see", "we see", "you can see", "look at", "a picture of")),
+    *((words, words) for words in ("a photo of", "an image of", "a picture with", "a scene with")),
     *(
         (words, words)
-        for words in ("a photo of", "an image of", "a picture with", "a scene with", "this picture shows")
+        for words in ("this picture shows", "the image shows", "the scene has", "the picture contains", "")
     ),
-    *((words, words) for words in ("the image shows", "the scene has", "the picture contains", "")),
 )
-_SIDES = {"left": ("to the left of", "left of", "on the left of"), "right": ("to the right of", "right of")}
-_RELATIONS = _SIDES | {"front": ("in front of",), "behind": ("behind",)}
-_RELATIONS["right"] += ("on the right of",)
+_RELATIONS = {
+    "left": ("to the left of", "left of", "on the left of"),
+    "right": ("to the right of", "right of", "on the right of"),
+    "front": ("in front of",),
+    "behind": ("behind",),
+}
 _SPOTS = {"left": "on the left", "right": "on the right", "front": "in the front", "behind": "in the back"}
 _MIDDLE = ("in the middle", "in the center")
 _PATIENCE = 400  # drafts in a row that bring nothing new before the search ends
@@ -49,22 +49,14 @@ Form = Callable[[Scene, Draws], str | None]
 
 
 def captions(scene: Scene, count: int, seed: int, style: Style = "mixed") -> list[str]:
-    """Describe a scene in several ways.
+    """Describe a scene of one to ten objects in several ways; all texts are different.
 
-    Args:
-        scene: One to ten objects.
-        count: How many different captions.
-        seed: Non-negative; the same scene, seed and style give the same captions, and a smaller count their beginning.
-        style: "complete" names every object with all its attributes and says where it is, "attributes" does so without
-            the positions, which can make up for an attribute that nobody understood, "full" names every object with at
-            least colour and shape, "short" one or two objects, "mixed" is both of the last in turn by chance, and
-            counts such as "three red things".
-
-    Returns:
-        `count` different texts in lower case, without punctuation but commas and without digits.
-
-    Raises:
-        SceneError: If the scene is empty, the style unknown, or there are not so many different captions.
+    The same scene, seed and style give the same captions, and a smaller count their beginning. The style "complete"
+    names every object with all its attributes and says where it is; "attributes" does so without the positions, which
+    can make up for an attribute that nobody understood; "full" names every object with at least colour and shape;
+    "short" one or two objects; "mixed" is both of the last in turn by chance, and counts such as "three red things".
+    Texts are in lower case, without punctuation but commas and without digits. Raises SceneError where the scene is
+    empty, the style unknown, or there are not so many different captions.
     """
     if style not in _FORMS:
         raise SceneError(f"style={style!r}; expected one of {', '.join(_FORMS)}")

@@ -1,4 +1,4 @@
-"""Instructions that draw a scene turn by turn, as those of i-CLEVR (arXiv:1811.09845, Maluuba/GeNeVA_datasets)."""
+"""Instructions that build a scene turn by turn, as those of i-CLEVR (arXiv:1811.09845, Maluuba/GeNeVA_datasets)."""
 
 from datasets.world.language.phrases import counted, description, noun, unique
 from datasets.world.scene.objects import Scene, SceneError
@@ -13,19 +13,12 @@ _LATER = ("now add", "then draw")
 
 
 def instructions(scene: Scene, seed: int = 0, varied: bool = False) -> list[str]:
-    """Tell how to draw a scene, one object a turn; turn k draws `scene.prefix(k)`.
+    """Say how to build a scene, one text for each object; turn k leads to `scene.prefix(k)`.
 
-    Args:
-        scene: The scene; its first object is "at the center" when it was sampled with `centred=True`.
-        seed: Non-negative; matters when `varied` is set.
-        varied: Use several verbs, synonyms, sizes, materials, and names instead of "it"; else i-CLEVR's own wording:
-            "add a red cube behind it on the left", where "it" is the object of the turn before.
-
-    Returns:
-        One text for each object.
-
-    Raises:
-        SceneError: If the seed is negative.
+    The first object is "at the center" when the scene was sampled with `centred=True`. With ``varied`` there are
+    several verbs, synonyms, sizes, materials, and names instead of "it"; else i-CLEVR's own wording: "add a red cube
+    behind it on the left", where "it" is the object of the turn before. Raises SceneError where the seed, which matters
+    with ``varied``, is negative.
     """
     if seed < 0:
         raise SceneError(f"seed={seed}; expected a non-negative whole number")

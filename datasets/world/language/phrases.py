@@ -1,4 +1,4 @@
-"""Noun phrases: what an object is called, and which objects a description fits."""
+"""Noun phrases: the names of an object, and the objects that a description fits."""
 
 from collections.abc import Iterable, Mapping
 
@@ -34,15 +34,9 @@ def fitting(scene: Scene, words: Description) -> list[int]:
 
 
 def noun(words: Description, draws: Draws, plural: bool = False) -> str:
-    """Put a description into words without an article, with random synonyms.
+    """Put a description into words such as "small red metal cube" or "blocks made of rubber", with random synonyms.
 
-    Args:
-        words: Attributes and their values; without a shape the noun is "thing" or "object".
-        draws: Source of the choices.
-        plural: Whether the noun is in the plural.
-
-    Returns:
-        Such as "small red metal cube" or "blocks made of rubber".
+    There is no article. Without a shape the noun is "thing" or "object".
     """
     head = draws.pick(_SHAPE[words["shape"]] if "shape" in words else _ANY) + ("s" if plural else "")
     parts = [draws.pick(_SIZE[words["size"]])] if "size" in words else []
@@ -65,32 +59,14 @@ def with_article(words: str) -> str:
 
 
 def counted(number: int, words: Description, draws: Draws) -> str:
-    """Return a phrase such as "a red cube" or "two red cubes".
-
-    Args:
-        number: how many there are, 1 to 10.
-        words: the attributes that are named.
-        draws: chooses among nouns.
-
-    Returns:
-        The phrase.
-    """
+    """Return a phrase such as "a red cube" or "two red cubes", for 1 to 10."""
     if number == 1:
         return with_article(noun(words, draws))
     return f"{NUMBERS[number]} {noun(words, draws, plural=True)}"
 
 
 def unique(scene: Scene, index: int, draws: Draws) -> dict[str, str] | None:
-    """Describe an object by colour, shape and as little else as tells it from all others.
-
-    Args:
-        scene: The scene.
-        index: The object, counted from 0.
-        draws: Source of the choices.
-
-    Returns:
-        The description, or None when another object looks just the same.
-    """
+    """Describe an object by colour, shape and as little else as distinguishes it; None where another looks alike."""
     item = scene.objects[index]
     extras = [(), *draws.shuffled([("size",), ("material",)]), ("size", "material")]
     for extra in extras:

@@ -16,16 +16,9 @@ BLOTCH_CELLS = (5, 11)
 def like_generated(
     images: Tensor, numbers: Tensor, generator: torch.Generator, strength: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Spoil images and bend their labels with them.
+    """Spoil images (B, 3, H, W) in [-1, 1] on the CPU, and bend their labels (B, L, H, W) with them.
 
-    Args:
-        images: ``(B, 3, H, W)`` in [-1, 1] on the CPU.
-        numbers: ``(B, L, H, W)`` labels.
-        generator: Source of all draws.
-        strength: 0 changes nothing, 1 is about what a small progressive GAN does.
-
-    Returns:
-        Both, in the shapes and types given.
+    A ``strength`` of 0 changes nothing, 1 is about what a small progressive GAN does.
     """
     B = len(images)
     images, numbers = _bent(images, numbers, generator, strength)
@@ -40,14 +33,14 @@ def like_generated(
 
 
 def _amount(count: int, most: float, generator: torch.Generator) -> Tensor:
-    """A strength for each image, small ones more often, (B, 1, 1, 1)."""
+    """Return a strength for each image, small ones more often, (B, 1, 1, 1)."""
     return most * torch.rand(count, 1, 1, 1, generator=generator) ** 2
 
 
 def _field(
     count: int, channels: int, cells: int, size: torch.Size | tuple[int, int], generator: torch.Generator
 ) -> Tensor:
-    """Smooth noise of unit variance at its nodes, (B, C, H, W)."""
+    """Return smooth noise of unit variance at its nodes, (B, C, H, W)."""
     nodes = torch.randn(count, channels, cells, cells, generator=generator)
     return F.interpolate(nodes, size, mode="bicubic", align_corners=True)
 

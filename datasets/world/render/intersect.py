@@ -21,44 +21,22 @@ _BEVEL = 0.08  # width of the rounded edges of cubes and cylinders, relative to 
 
 
 class Table(NamedTuple):
-    """Scenes as tensors; N = B * K objects, K the largest number of objects in a scene.
+    """Scenes as tensors; N = B * K objects, K the largest number of objects in a scene."""
 
-    Attributes:
-        kind: (N,) index into `SHAPES`, -1 where a scene has fewer objects.
-        half: (N,) half size.
-        centre: (3, N).
-        turn: (2, N) cosine and sine of the rotation.
-        colour: (3, N) linear albedo.
-        metal: (N,) bool.
-        eye: (3, B) camera position.
-        axes: (3, 3, B) right, up and forward vectors of the camera.
-        key: (3, B) position of the main light.
-        fill: (3, B) position of the weak light.
-    """
-
-    kind: Tensor
-    half: Tensor
-    centre: Tensor
-    turn: Tensor
-    colour: Tensor
-    metal: Tensor
-    eye: Tensor
-    axes: Tensor
-    key: Tensor
-    fill: Tensor
+    kind: Tensor  # (N,) index into `SHAPES`, -1 where a scene has fewer objects
+    half: Tensor  # (N,) half size
+    centre: Tensor  # (3, N)
+    turn: Tensor  # (2, N) cosine and sine of the rotation
+    colour: Tensor  # (3, N) linear albedo
+    metal: Tensor  # (N,) bool
+    eye: Tensor  # (3, B) camera position
+    axes: Tensor  # (3, 3, B) right, up and forward vectors of the camera
+    key: Tensor  # (3, B) position of the main light
+    fill: Tensor  # (3, B) position of the weak light
 
 
 def pack(scenes: list[Scene], slots: int, device: str | torch.device) -> Table:
-    """Put scenes into tensors.
-
-    Args:
-        scenes: B scenes.
-        slots: K, at least the largest number of objects and at least 1.
-        device: Where the tensors live.
-
-    Returns:
-        The table.
-    """
+    """Put B scenes into tensors; ``slots`` is K, at least the largest number of objects and at least 1."""
     rows, kinds, views = [], [], []
     for scene in scenes:
         for item in scene.objects:
@@ -78,16 +56,9 @@ def pack(scenes: list[Scene], slots: int, device: str | torch.device) -> Table:
 
 
 def to_local(table: Table, item: Tensor, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    """Move rays into the frames of the objects they are paired with.
+    """Move rays, origin and direction (3, P), into the frames of the objects (P,) that they are paired with.
 
-    Args:
-        table: The scenes.
-        item: (P,) object of each pair.
-        origin: (3, P).
-        direction: (3, P).
-
-    Returns:
-        Origins and directions (3, P) in units of the half size; distances along the ray keep their meaning.
+    Units become the half size; distances along the ray keep their meaning.
     """
     cos, sin = table.turn[0, item], table.turn[1, item]
     scale = 1.0 / table.half[item]
@@ -99,19 +70,12 @@ def to_local(table: Table, item: Tensor, origin: Tensor, direction: Tensor) -> t
 
 
 def interval(kind: Tensor, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    """Find where rays enter and leave unit shapes.
+    """Return the distances (P,) at which rays (3, P) of any length but zero enter and leave unit shapes ``kind`` (P,).
 
-    Args:
-        kind: (P,) index into `SHAPES`.
-        origin: (3, P) in the object's frame.
-        direction: (3, P), of any length but zero.
-
-    Returns:
-        Distances (P,) at which the ray enters and leaves. A ray that misses leaves before it enters, by the more the
-        wider it misses, which soft shadows use.
+    A ray that misses leaves before it enters, by the more the wider it misses, which soft shadows use.
     """
     near, far = torch.full_like(origin[0], torch.inf), torch.full_like(origin[0], -torch.inf)
-    for shape, function in ((CUBE, _cube), (SPHERE, _sphere), (CYLINDER, _cylinder)):
+    for shape, function in ((CUBE, _cube), (SPHERE, _round), (CYLINDER, _cylinder)):
         chosen = (kind == shape).nonzero()[:, 0]
         if len(chosen):
             near[chosen], far[chosen] = function(origin.index_select(1, chosen), direction.index_select(1, chosen))
@@ -139,25 +103,15 @@ def _cube(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     return near.amax(0), far.amin(0)
 
 
-def _sphere(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    return _round(origin, direction)
-
-
 def _cylinder(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     side, caps = _round(origin[:2], direction[:2]), _slab(origin[2], direction[2])
     return torch.maximum(side[0], caps[0]), torch.minimum(side[1], caps[1])
 
 
 def normals(table: Table, item: Tensor, point: Tensor) -> Tensor:
-    """Compute outward unit normals; those of cubes and cylinders bend at the edges as if these were rounded.
+    """Return outward unit normals (3, P) in the world's frame at points (3, P) in the frames of objects (P,).
 
-    Args:
-        table: The scenes.
-        item: (P,) object on whose surface each point lies.
-        point: (3, P) in the object's frame.
-
-    Returns:
-        (3, P) in the world's frame.
+    Those of cubes and cylinders bend at the edges as if these were rounded.
     """
     kind = table.kind[item]
     flat = point.sign() * (point.abs() - (1.0 - _BEVEL)).clamp_min(0.0)
@@ -173,17 +127,9 @@ def normals(table: Table, item: Tensor, point: Tensor) -> Tensor:
 def nearest(
     table: Table, pairs: list[tuple[Tensor, Tensor]], origin: Tensor, direction: Tensor, reach: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Find the first object on each ray.
+    """Return the distance (R,) to the first object on each ray (3, R), and its index (R,); ``reach`` and -1 for none.
 
-    Args:
-        table: The scenes.
-        pairs: For each slot the rays to try and the objects to try them on; no ray twice in a slot.
-        origin: (3, R).
-        direction: (3, R).
-        reach: (R,) distance beyond which nothing counts.
-
-    Returns:
-        The distance (R,), `reach` where nothing is met, and the object (R,), -1 where nothing is met.
+    ``pairs`` are, for each slot, the rays to try and the objects to try them on; no ray twice in a slot.
     """
     best, found = reach.clone(), torch.full_like(reach, -1, dtype=torch.int64)
     ray, item = (torch.cat(parts) for parts in zip(*pairs, strict=True))
@@ -202,21 +148,12 @@ def nearest(
 def lit(
     table: Table, pairs: list[tuple[Tensor, Tensor]], origin: Tensor, target: Tensor, own: Tensor, radius: float
 ) -> Tensor:
-    """Compute how much of a round light each point sees.
+    """Return the part (R,) of a round light that each point (3, R) sees, from 0, in the shadow, to 1.
 
-    The part of a ray inside an object says how far the ray is from the object's outline; compared with the width of
-    the penumbra there, it gives a soft border from one ray.
-
-    Args:
-        table: The scenes.
-        pairs: For each slot the points to try and the objects that may stand in their light.
-        origin: (3, R) points.
-        target: (3, R) the light's place, for each point.
-        own: (R,) object to which a point belongs, which does not count, or -1.
-        radius: Radius of the light.
-
-    Returns:
-        (R,) from 0, in the shadow, to 1.
+    The part of a ray inside an object says how far the ray is from the object's outline; compared with the width of the
+    penumbra there, it gives a soft border from one ray. ``pairs`` are, for each slot, the points to try and the objects
+    that may stand in their light; ``target`` (3, R) is the light's position, ``own`` (R,) the object of a point, which
+    does not count, or -1.
     """
     light = torch.ones_like(origin[0])
     ray, item = (torch.cat(parts) for parts in zip(*pairs, strict=True))

@@ -19,34 +19,19 @@ _EDGE = 0.05  # smallest difference of neighbouring pixels (0-1) that gets more 
 
 
 class Rendering(NamedTuple):
-    """Images of B scenes and what can be seen where.
+    """Images of B scenes and the objects that each pixel shows."""
 
-    Attributes:
-        image: (B, H, W, 3) uint8 RGB.
-        instances: (B, H, W) int16: 0 is the background, k the k-th object of the scene, counted from 1.
-    """
-
-    image: Tensor
-    instances: Tensor
+    image: Tensor  # (B, H, W, 3) uint8 RGB
+    instances: Tensor  # (B, H, W) int16: 0 is the background, k the k-th object of the scene, counted from 1
 
 
 def render(
     scenes: list[Scene], size: int | tuple[int, int] = 128, device: str = "cpu", antialias: int = 2
 ) -> Rendering:
-    """Render scenes.
+    """Render B scenes of ``size``, or (height, width), in pixels; the height sees the same angle at any width.
 
-    Args:
-        scenes: B scenes with any numbers of objects.
-        size: Height and width of the square images, or (height, width), in pixels; the height sees the same angle at
-            any width.
-        device: Where to compute; the result stays there.
-        antialias: Rays per side of a pixel that lies on an edge; 1 means one ray for every pixel.
-
-    Returns:
-        Images and instance masks.
-
-    Raises:
-        SceneError: If there is no scene, or size or antialias is not positive.
+    ``antialias`` squared rays go through a pixel that lies on an edge; 1 means one ray for every pixel. The result
+    stays on ``device``. Raises SceneError where there is no scene, or size or antialias is not positive.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if min(height, width) < 1:
@@ -63,21 +48,13 @@ def render(
 
 
 class Rays(NamedTuple):
-    """R rays from the cameras.
+    """R rays from the cameras."""
 
-    Attributes:
-        scene: (R,) scene of each ray.
-        eye: (3, R) where it starts.
-        direction: (3, R), as long as one unit of depth.
-        key: (3, R) position of the main light.
-        vignette: (R,) factor that darkens the corners of the image.
-    """
-
-    scene: Tensor
-    eye: Tensor
-    direction: Tensor
-    key: Tensor
-    vignette: Tensor
+    scene: Tensor  # (R,) scene of each ray
+    eye: Tensor  # (3, R) where it starts
+    direction: Tensor  # (3, R), as long as one unit of depth
+    key: Tensor  # (3, R) position of the main light
+    vignette: Tensor  # (R,) factor that darkens the corners of the image
 
 
 class _Frame:
@@ -110,7 +87,7 @@ class _Frame:
         return image, instance.to(torch.int16).view(B, H, W)
 
     def _near(self, corners: Tensor) -> Tensor:
-        """Which pixels may see the hulls of corners (3, C, B, K): a mask (K, B * H * W)."""
+        """Return a mask (K, B * H * W) of the pixels that may see the hulls of corners (3, C, B, K)."""
         B, H, W = self.shape
         x, y, depth = _to_image(self.table, corners, H, W)
         every = (depth < 0.1).any(0)[..., None]  # a corner beside or behind the camera has no position in the image
@@ -128,7 +105,7 @@ class _Frame:
         return [(ray, scene[ray] * self.slots + slot) for slot, ray in enumerate(rays)]
 
     def _all_rays(self) -> Rays:
-        """One ray through the centre of each pixel."""
+        """Return one ray through the centre of each pixel."""
         B, H, W = self.shape
         row = torch.arange(H, device=self.device).float() + 0.5
         column = torch.arange(W, device=self.device).float() + 0.5
@@ -142,7 +119,7 @@ class _Frame:
         return Rays(scene, eye, direction, key, _vignette(across, above).expand(B, H, W).reshape(-1))
 
     def _rays_through(self, pixel: Tensor, count: int) -> Rays:
-        """`count` squared rays through each of E pixels: first one place in all pixels, then the next."""
+        """Return `count` squared rays through each of E pixels: first one position in all pixels, then the next."""
         _, H, W = self.shape
         steps = (torch.arange(count, device=self.device).float() + 0.5) / count
         scene = torch.div(pixel, H * W, rounding_mode="floor")
@@ -157,7 +134,7 @@ class _Frame:
         return Rays(scene, eye, direction, key, _vignette(across, above).reshape(-1))
 
     def _plane(self, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn places in the image (pixels) into places on the plane at depth 1: across and above the axis."""
+        """Turn positions in the image (pixels) into those on the plane at depth 1: across and above the axis."""
         _, H, W = self.shape
         return (column - 0.5 * W) * (2 * HALF_VIEW / H), (row - 0.5 * H) * (-2 * HALF_VIEW / H)
 
@@ -176,7 +153,7 @@ def _vignette(across: Tensor, above: Tensor) -> Tensor:
 
 
 def _corners(table: Table, slots: int) -> Tensor:
-    """Corners (3, 8, B, K) of boxes that hold the objects."""
+    """Return the corners (3, 8, B, K) of boxes that hold the objects."""
     cube = table.half * torch.where(table.kind == CUBE, 2**0.5, 1.0)
     reach = torch.stack((cube, cube, table.half))
     signs = torch.tensor([[a, b, c] for a in (-1, 1) for b in (-1, 1) for c in (-1, 1)], device=reach.device)
@@ -185,7 +162,7 @@ def _corners(table: Table, slots: int) -> Tensor:
 
 
 def _shadow_corners(table: Table, slots: int) -> Tensor:
-    """Corners (3, 16, B, K) of hulls that hold the objects and their shadows on the ground, penumbra included."""
+    """Return the corners (3, 16, B, K) of hulls that hold the objects and their shadows, penumbra included."""
     corners = _corners(table._replace(half=table.half * 1.25), slots)
     key = table.key[:, None, :, None]
     fall = (key[2:] / (key[2:] - corners[2:]).clamp_min(0.5)).clamp_min(1.0)

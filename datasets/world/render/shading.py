@@ -17,42 +17,23 @@ _NOMINAL = 85.0  # squared distance at which the main light has its full strengt
 
 
 class Surface(NamedTuple):
-    """The points that R rays meet.
+    """The points that R rays meet."""
 
-    Attributes:
-        scene: (R,) scene of each ray.
-        position: (3, R).
-        direction: (3, R) of the rays, from the eye, not normalised.
-        item: (R,) object met, -1 for the ground.
-        key: (3, R) position of the main light.
-    """
-
-    scene: Tensor
-    position: Tensor
-    direction: Tensor
-    item: Tensor
-    key: Tensor
+    scene: Tensor  # (R,) scene of each ray
+    position: Tensor  # (3, R)
+    direction: Tensor  # (3, R) of the rays, from the eye, not normalised
+    item: Tensor  # (R,) object met, -1 for the ground
+    key: Tensor  # (3, R) position of the main light
 
     def at(self, index: Tensor) -> "Surface":
-        """Return the points of an index (P,).
-
-        Args:
-            index: (P,) int64.
-        """
+        """Return the points of an index (P,) int64."""
         return Surface(*(value.index_select(value.dim() - 1, index) for value in self))
 
 
 def shade(table: Table, slots: int, surface: Surface, light: Tensor) -> Tensor:
-    """Compute the colours of points.
+    """Return linear colours (3, R) of points that see the part ``light`` (R,) of the main light.
 
-    Args:
-        table: The scenes.
-        slots: Objects a scene has in the table, empty ones included.
-        surface: R points.
-        light: (R,) part of the main light that each point sees.
-
-    Returns:
-        (3, R) linear.
+    ``slots`` is the number of objects of a scene in the table, empty ones included.
     """
     ground = _ground(surface.key, surface.position, light)
     colour = ground.expand(3, -1).clone()
@@ -71,14 +52,7 @@ def shade(table: Table, slots: int, surface: Surface, light: Tensor) -> Tensor:
 
 
 def tone(colour: Tensor) -> Tensor:
-    """Turn linear colours into display values.
-
-    Args:
-        colour: (3, ...) linear, any range; cut to 0-1.
-
-    Returns:
-        The same shape, in 0-1, with a gamma of 2.
-    """
+    """Turn linear colours (3, ...), cut to 0-1, into display values with a gamma of 2."""
     return colour.clamp(0.0, 1.0).sqrt()
 
 
@@ -98,7 +72,7 @@ def _power(value: Tensor, doublings: int) -> Tensor:
 
 
 def _ground(key: Tensor, position: Tensor, light: Tensor) -> Tensor:
-    """Brightness (R,) of the ground, brightest under the main light."""
+    """Return the brightness (R,) of the ground, brightest under the main light."""
     beam = key - position
     square = (beam * beam).sum(0)
     strength = beam[2] / square.sqrt() * (_NOMINAL / (0.5 * square + 0.5 * _NOMINAL))
@@ -106,7 +80,7 @@ def _ground(key: Tensor, position: Tensor, light: Tensor) -> Tensor:
 
 
 def _diffuse(table: Table, met: Surface, normal: Tensor, light: Tensor) -> Tensor:
-    """Light (R,) that a matte surface sends back: both lights and surroundings."""
+    """Return the light (R,) that a matte surface sends back: both lights and surroundings."""
     key = _dot(normal, _unit(met.key - met.position)).clamp_min(0.0)
     fill = _dot(normal, _unit(table.fill.index_select(1, met.scene) - met.position)).clamp_min(0.0)
     height = (met.position[2] / table.half[met.item]).clamp(0.0, 1.0)
@@ -115,7 +89,7 @@ def _diffuse(table: Table, met: Surface, normal: Tensor, light: Tensor) -> Tenso
 
 
 def _highlight(table: Table, met: Surface, normal: Tensor, sharpness: int) -> Tensor:
-    """Highlights (R,) of both lights; the cosine is raised to 2 ** sharpness."""
+    """Return the highlights (R,) of both lights; the cosine is raised to 2 ** sharpness."""
     key, fill = (
         _dot(normal, _unit(_unit(point - met.position) - met.direction)).clamp_min(0.0)
         for point in (met.key, table.fill.index_select(1, met.scene))
@@ -124,13 +98,13 @@ def _highlight(table: Table, met: Surface, normal: Tensor, sharpness: int) -> Te
 
 
 def _rubber(table: Table, met: Surface, normal: Tensor, light: Tensor) -> Tensor:
-    """Matte colours (3, R) with a faint wide sheen."""
+    """Return matte colours (3, R) with a faint wide sheen."""
     sheen = 0.05 * _highlight(table, met, normal, 4) * light
     return table.colour.index_select(1, met.item) * _diffuse(table, met, normal, light) + sheen
 
 
 def _metal(table: Table, slots: int, met: Surface, normal: Tensor, light: Tensor) -> Tensor:
-    """Metallic colours (3, R): what the surface mirrors, tinted by its colour, and a sharp highlight."""
+    """Return metallic colours (3, R): what the surface mirrors, tinted by its colour, and a sharp highlight."""
     colour = table.colour.index_select(1, met.item)
     slant = _dot(met.direction, normal)
     mirror = met.direction - 2 * slant * normal
@@ -142,7 +116,7 @@ def _metal(table: Table, slots: int, met: Surface, normal: Tensor, light: Tensor
 
 
 def _streak(table: Table, met: Surface, normal: Tensor) -> Tensor:
-    """Upright reflections (R,) of the lights on walls as of lamp stands; seen from above, walls mirror only ground."""
+    """Return upright reflections (R,) of the lights on walls as of lamp stands; from above, walls mirror the ground."""
     wall = 1.0 - (1.4 * normal[2].abs()).clamp_max(1.0)
     shine = torch.zeros_like(wall)
     for point, weight in ((met.key, 0.8), (table.fill.index_select(1, met.scene), 0.5)):
@@ -153,7 +127,7 @@ def _streak(table: Table, met: Surface, normal: Tensor) -> Tensor:
 
 
 def _mirrored(table: Table, slots: int, met: Surface, direction: Tensor) -> Tensor:
-    """Colours (3, R) that metal sees: other objects in flat light, the ground, dark beneath itself, or the studio."""
+    """Return colours (3, R) that metal mirrors: objects in flat light, ground, dark beneath itself, or the studio."""
     falls = direction[2] < -1e-3
     drop = torch.where(falls, met.position[2] / -direction[2].clamp_max(-1e-3), 60.0).clamp_max(60.0)
     point = met.position + drop * direction

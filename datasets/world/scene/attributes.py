@@ -13,35 +13,19 @@ from datasets.world.scene.objects import COLOURS, MATERIALS, SHAPES, SIZES, Scen
 
 
 class AttributeMaps(NamedTuple):
-    """What is seen at each pixel, (B, H, W) int64 each; 0 is the background. Order and values are the segmenter's.
+    """The label of each pixel, (B, H, W) int64 each; 0 is the background. Order and values are the segmenter's."""
 
-    Attributes:
-        colour: 1-8 in the order of `COLOURS`.
-        shape: 1-3 in the order of `SHAPES`.
-        size: 1 large, 2 small.
-        material: 1 rubber, 2 metal.
-        foreground: 1 on objects.
-    """
-
-    colour: Tensor
-    shape: Tensor
-    size: Tensor
-    material: Tensor
-    foreground: Tensor
+    colour: Tensor  # 1-8 in the order of `COLOURS`
+    shape: Tensor  # 1-3 in the order of `SHAPES`
+    size: Tensor  # 1 large, 2 small
+    material: Tensor  # 1 rubber, 2 metal
+    foreground: Tensor  # 1 on objects
 
 
 def attribute_maps(scenes: list[Scene], instances: Tensor) -> AttributeMaps:
-    """Label each pixel with the attributes of the object that is seen there.
+    """Label each pixel of B scenes with the attributes of the object (``instances`` (B, H, W)) that is seen there.
 
-    Args:
-        scenes: B scenes.
-        instances: (B, H, W) whole numbers as `render` returns them.
-
-    Returns:
-        The maps, on the device of `instances`.
-
-    Raises:
-        SceneError: If the numbers of scenes and masks differ, or a mask names an object that its scene lacks.
+    Raises SceneError where the numbers of scenes and masks differ, or a mask names an object that its scene lacks.
     """
     if instances.dim() != 3 or len(scenes) != len(instances):
         raise SceneError(

@@ -4,33 +4,24 @@ At 64 pixels large objects are about 25 pixels wide and small ones 14, so that s
 seen. The ordinary scenes (sample.py) hold more and are seen from farther away.
 """
 
-import math
 from dataclasses import replace
 
 from datasets.world.scene.objects import Camera, Scene, SceneError
 from datasets.world.scene.random_stream import Draws
-from datasets.world.scene.sample import all_visible, random_object
+from datasets.world.scene.sample import random_object, with_object
 
 NEAR_CAMERA = Camera((0.0, -6.0, 4.1), (0.0, -0.1, 0.3))
 MOST = 3
-_ACROSS, _AWAY = 1.7, 1.2  # places lie within these distances of the origin
+_ACROSS, _AWAY = 1.7, 1.2  # positions lie within these distances of the origin
 _GAP = 0.2
 _MIN_VISIBLE = 0.85
 
 
 def near_scene(seed: int, min_objects: int = 1, max_objects: int = 2) -> Scene:
-    """Draw a scene that is seen from near by.
+    """Return a scene seen from near by; the same seed and arguments give the same scene everywhere.
 
-    Args:
-        seed: non-negative; the same seed and arguments give the same scene everywhere.
-        min_objects: fewest objects, at least 1.
-        max_objects: most objects, at most 3; every number between is equally likely.
-
-    Returns:
-        The scene, under a camera and lights that never change.
-
-    Raises:
-        SceneError: the arguments are impossible.
+    It has at most 3 objects, every number between the limits being equally likely, under a camera and lights that never
+    change. Raises SceneError where the arguments are impossible.
     """
     if not 1 <= min_objects <= max_objects <= MOST or seed < 0:
         raise SceneError(
@@ -52,12 +43,7 @@ def _with_one_more(scene: Scene, draws: Draws) -> Scene | None:
     fresh = random_object(draws, 1.0)
     for _ in range(40):
         position = {"x": round(draws.uniform(-_ACROSS, _ACROSS), 4), "y": round(draws.uniform(-_AWAY, _AWAY), 4)}
-        fresh = replace(fresh, **position)
-        grown = replace(scene, objects=(*scene.objects, fresh))
-        free = all(
-            math.hypot(fresh.x - other.x, fresh.y - other.y) >= fresh.foot + other.foot + _GAP
-            for other in scene.objects
-        )
-        if free and all_visible(grown, _MIN_VISIBLE):
+        grown = with_object(scene, replace(fresh, **position), _GAP, _MIN_VISIBLE)
+        if grown is not None:
             return grown
     return None

@@ -1,4 +1,4 @@
-"""What a small 3-D scene in the manner of CLEVR is made of, its projection and its JSON.
+"""The parts of a small 3-D scene in the manner of CLEVR, its projection and its JSON.
 
 The world is right-handed with z up; objects stand on the ground plane z = 0. Lengths have no unit, angles are radians.
 Seen from the camera, x grows to the right and y grows away from the viewer, up to the camera jitter.
@@ -30,33 +30,20 @@ Vector = tuple[float, float, float]
 
 
 class SceneError(UserError, ValueError):
-    """A scene that cannot be made, read or drawn."""
+    """A scene that cannot be made, read or rendered."""
 
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One object on the ground.
+    """One object on the ground; raises SceneError for an attribute that is not among those allowed."""
 
-    Args:
-        shape: One of `SHAPES`.
-        colour: One of `COLOURS`.
-        material: One of `MATERIALS`.
-        size: One of `SIZES`.
-        x: Position of its centre, growing to the right.
-        y: Position of its centre, growing away from the viewer.
-        rotation: Turn about the vertical axis in radians.
-
-    Raises:
-        SceneError: an attribute has a value that is not among those allowed.
-    """
-
-    shape: str
-    colour: str
-    material: str
-    size: str
-    x: float
-    y: float
-    rotation: float = 0.0
+    shape: str  # one of `SHAPES`
+    colour: str  # one of `COLOURS`
+    material: str  # one of `MATERIALS`
+    size: str  # one of `SIZES`
+    x: float  # of its centre, growing to the right
+    y: float  # of its centre, growing away from the viewer
+    rotation: float = 0.0  # about the vertical axis in radians
 
     def __post_init__(self) -> None:
         for name, allowed in (("shape", SHAPES), ("colour", COLOURS), ("material", MATERIALS), ("size", SIZES)):
@@ -66,7 +53,7 @@ class SceneObject:
 
     @property
     def half(self) -> float:
-        """Half its height, which is also its radius, or half the side of a cube."""
+        """Half its height, which is also its radius, or half the edge of a cube."""
         return _RADIUS[self.size] * _SCALE[self.shape]
 
     @property
@@ -77,22 +64,13 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera with square pixels and an upright image.
-
-    Args:
-        position: Where it stands.
-        target: The point in the middle of the image.
-    """
+    """A pinhole camera with square pixels and an upright image."""
 
     position: Vector
-    target: Vector
+    target: Vector  # the point in the middle of the image
 
     def axes(self) -> tuple[Vector, Vector, Vector]:
-        """Return the unit vectors (right, up, forward) of the image.
-
-        Raises:
-            SceneError: the camera looks straight down or nowhere.
-        """
+        """Return the unit vectors (right, up, forward) of the image; SceneError if it looks straight down."""
         ahead = [b - a for a, b in zip(self.position, self.target, strict=True)]
         length, level = math.hypot(*ahead), math.hypot(ahead[0], ahead[1])
         if level < 1e-6:
@@ -104,22 +82,12 @@ class Camera:
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects, a camera and two lights.
+    """Objects, a camera and two lights; raises SceneError where the main light is not above all objects."""
 
-    Args:
-        objects: The objects, in the order in which they are drawn turn by turn.
-        camera: The viewer.
-        key: Position of the main light, which throws shadows.
-        fill: Position of the weak light, which does not.
-
-    Raises:
-        SceneError: the main light is not above all objects.
-    """
-
-    objects: tuple[SceneObject, ...]
+    objects: tuple[SceneObject, ...]  # in the order in which they are added turn by turn
     camera: Camera = Camera((0.0, -9.6, 5.6), (0.0, 0.0, 0.2))
-    key: Vector = (-5.0, -2.0, 8.0)
-    fill: Vector = (5.5, -7.0, 4.0)
+    key: Vector = (-5.0, -2.0, 8.0)  # position of the main light, which throws shadows
+    fill: Vector = (5.5, -7.0, 4.0)  # position of the weak light, which does not
 
     def __post_init__(self) -> None:
         if self.key[2] < _LOWEST_KEY:
@@ -128,14 +96,7 @@ class Scene:
             )
 
     def prefix(self, count: int) -> "Scene":
-        """Return the scene with its first `count` objects under the same camera and lights.
-
-        Args:
-            count: objects to keep.
-
-        Raises:
-            SceneError: If `count` is negative or larger than the number of objects.
-        """
+        """Return the scene with its first `count` objects under the same camera and lights."""
         if not 0 <= count <= len(self.objects):
             raise SceneError(f"a prefix of {count} objects was asked from a scene of {len(self.objects)}")
         return replace(self, objects=self.objects[:count])
@@ -146,14 +107,7 @@ class Scene:
 
     @staticmethod
     def from_json(text: str) -> "Scene":
-        """Return the scene that `to_json` wrote.
-
-        Args:
-            text: JSON of a scene.
-
-        Raises:
-            SceneError: If the text is not JSON or not a scene.
-        """
+        """Return the scene that `to_json` wrote; raise SceneError where the text is not JSON or not a scene."""
         try:
             raw = json.loads(text)
             return Scene(
@@ -172,17 +126,10 @@ def _vector(values: Iterable[float]) -> Vector:
 
 
 def project(scene: Scene, size: int = 128) -> np.ndarray:
-    """Project the centres of a scene's objects into the square image.
+    """Return x and y in pixels of a square image and depth in world units of n objects' centres, (n, 3) float64.
 
-    Args:
-        scene: n objects.
-        size: Height and width of the image in pixels.
-
-    Returns:
-        (n, 3) float64: x and y in pixels from the left and upper border, depth along the camera's axis in world units.
-
-    Raises:
-        SceneError: If the size is not positive or an object lies behind the camera.
+    Pixels count from the left and upper border, depth along the camera's axis. Raises SceneError where the size is not
+    positive or an object lies behind the camera.
     """
     if size <= 0:
         raise SceneError(f"size={size}; expected a positive number of pixels")
@@ -194,14 +141,7 @@ def project(scene: Scene, size: int = 128) -> np.ndarray:
 
 
 def view(camera: Camera) -> Callable[[float, float, float], Vector]:
-    """Make the projection of a camera.
-
-    Args:
-        camera: The viewer.
-
-    Returns:
-        A function from a point (x, y, z) to its x and y as fractions of the square image and its depth.
-    """
+    """Return a camera's projection of a point (x, y, z) to x and y as fractions of the square image and its depth."""
     right, up, forward = camera.axes()
     cx, cy, cz = camera.position
 

@@ -15,31 +15,17 @@ _SECTOR = math.tan(math.pi / 8)  # half an eighth of a turn: borders between "le
 
 
 class Position(NamedTuple):
-    """Where one object is.
+    """The position of one object."""
 
-    Attributes:
-        right: Distance to the right of the camera's target, on the ground.
-        ahead: Distance behind the camera's target, on the ground.
-        x: Of its centre in the image, from 0 at the left to 1.
-        y: The same from the top.
-        depth: From the camera.
-    """
-
-    right: float
-    ahead: float
-    x: float
-    y: float
-    depth: float
+    right: float  # distance to the right of the camera's target, on the ground
+    ahead: float  # distance behind the camera's target, on the ground
+    x: float  # of its centre in the image, from 0 at the left to 1
+    y: float  # the same from the top
+    depth: float  # from the camera
 
 
 class Relation(NamedTuple):
-    """Object `subject` is in `direction` of object `anchor`.
-
-    Attributes:
-        subject: number of an object, from 0.
-        direction: one of `DIRECTIONS`.
-        anchor: number of another object.
-    """
+    """Object `subject` is in `direction` ("left", "right", "front", "behind") of object `anchor`, numbers from 0."""
 
     subject: int
     direction: str
@@ -84,15 +70,9 @@ def _differences(one: Position, other: Position) -> tuple[float, float, float, f
 
 
 def bearing(one: Position, other: Position) -> tuple[str | None, str | None]:
-    """Say in which eighth of a turn an object stands, seen from another.
+    """Return the eighth of a turn in which an object stands, seen from another.
 
-    Args:
-        one: The object.
-        other: The one from which the direction is taken.
-
-    Returns:
-        "behind", "front" or None, and "left", "right" or None, one of them at least
-        unless image and ground disagree.
+    It is "behind", "front" or None, and "left", "right" or None, one of them at least unless image and ground disagree.
     """
     right, ahead, seen, deeper = _differences(one, other)
     across = "right" if right > 0 else "left"
@@ -103,14 +83,7 @@ def bearing(one: Position, other: Position) -> tuple[str | None, str | None]:
 
 
 def spot(position: Position) -> tuple[str | None, str | None]:
-    """Say in which part of the image an object is.
-
-    Args:
-        position: Of the object.
-
-    Returns:
-        "behind" (the back), "front" or None, and "left", "right" or None; twice None is the centre.
-    """
+    """Return an object's part of the image: "behind" (the back), "front" or None, and "left", "right" or None."""
     along = "behind" if position.y < 0.36 else "front" if position.y > 0.6 else None
     across = "left" if position.x < 0.38 else "right" if position.x > 0.62 else None
     return along, across

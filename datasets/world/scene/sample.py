@@ -35,19 +35,11 @@ _SPREAD = tuple(  # 32 points spread evenly over the unit disc, on a spiral with
 
 
 def sample_scene(seed: int, min_objects: int = 1, max_objects: int = 5, centred: bool = False) -> Scene:
-    """Draw a scene whose objects do not touch, lie inside the image and hide at most half of one another.
+    """Return a random scene whose objects do not touch, lie inside the image and hide at most half of one another.
 
-    Args:
-        seed: Non-negative; the same seed and arguments give the same scene everywhere.
-        min_objects: Smallest number of objects, at least 1.
-        max_objects: Largest number of objects, at most `MAX_OBJECTS`; every number between is equally likely.
-        centred: Put the first object at the centre, as i-CLEVR does for its first turn.
-
-    Returns:
-        The scene.
-
-    Raises:
-        SceneError: If the arguments are impossible.
+    The same seed and arguments give the same scene everywhere; every number of objects between the limits is equally
+    likely. ``centred`` puts the first object at the centre, as i-CLEVR does. Raises SceneError where the arguments are
+    impossible.
     """
     if not 1 <= min_objects <= max_objects <= MAX_OBJECTS:
         raise SceneError(
@@ -79,7 +71,7 @@ def _camera(draws: Draws) -> Camera:
 
 
 def random_object(draws: Draws, field: float) -> SceneObject:
-    """Draw an object from ``draws`` whose x and y lie within ``field`` of the origin."""
+    """Draw an object whose x and y lie within ``field`` of the origin."""
     return SceneObject(
         shape=draws.pick(SHAPES),
         colour=draws.pick(COLOURS),
@@ -99,25 +91,24 @@ def _with_one_more(scene: Scene, draws: Draws, centred: bool) -> Scene | None:
     field = _CENTRE if centred and not scene.objects else _FIELD
     fresh = random_object(draws, field)
     for _ in range(40):
-        free = all(
-            math.hypot(fresh.x - other.x, fresh.y - other.y) >= fresh.foot + other.foot + MARGIN
-            for other in scene.objects
-        )
-        grown = replace(scene, objects=(*scene.objects, fresh))
-        if free and all_visible(grown):
+        grown = with_object(scene, fresh, MARGIN, MIN_VISIBLE)
+        if grown is not None:
             return grown
         x, y = (round(draws.uniform(-field, field), 4) for _ in range(2))
         fresh = replace(fresh, x=x, y=y)
     return None
 
 
-def all_visible(scene: Scene, least: float = MIN_VISIBLE) -> bool:
-    """Whether all outlines, taken as discs, lie inside the image and show at least ``least`` of themselves.
+def with_object(scene: Scene, fresh: SceneObject, gap: float, least: float) -> Scene | None:
+    """Add an object; None if it is closer than ``gap`` to another, or an object shows less than ``least`` (0-1)."""
+    if any(math.hypot(fresh.x - o.x, fresh.y - o.y) < fresh.foot + o.foot + gap for o in scene.objects):
+        return None
+    grown = replace(scene, objects=(*scene.objects, fresh))
+    return grown if _all_visible(grown, least) else None
 
-    Args:
-        scene: what is looked at.
-        least: share of a disc that no nearer one hides, 0-1.
-    """
+
+def _all_visible(scene: Scene, least: float) -> bool:
+    """Return whether all outlines, taken as discs, lie inside the image and show ``least`` (0-1) of themselves."""
     project_point = view(scene.camera)
     discs = []
     for item in scene.objects:
@@ -131,7 +122,7 @@ def all_visible(scene: Scene, least: float = MIN_VISIBLE) -> bool:
 
 
 def _visible_part(disc: tuple[float, ...], nearer: list[tuple[float, ...]]) -> float:
-    """Part of a disc (depth, x, y, radius) that nearer ones leave uncovered, by counting points spread over it."""
+    """Return the part of a disc (depth, x, y, radius) that nearer ones leave uncovered, by points spread over it."""
     _, x, y, radius = disc
     rivals = [(ox - x, oy - y, size * size) for _, ox, oy, size in nearer if math.hypot(ox - x, oy - y) < radius + size]
     if not rivals:

@@ -9,38 +9,21 @@ from datasets.world.scene.sample import MAX_OBJECTS
 
 
 class Seen(Protocol):
-    """What has to be known of an object; `models.segmenter.objects.SeenObject` is one.
+    """The knowledge that is needed of an object; `models.segmenter.objects.SeenObject` has it."""
 
-    Attributes:
-        size: One of `SIZES`.
-        material: One of `MATERIALS`.
-        shape: One of `SHAPES`.
-        colour: One of `COLOURS`.
-        x: Its middle from the left, 0-1 of the square image.
-        y: Its middle from the top.
-    """
-
-    size: str
-    material: str
-    shape: str
-    colour: str
-    x: float
-    y: float
+    size: str  # one of `SIZES`
+    material: str  # one of `MATERIALS`
+    shape: str  # one of `SHAPES`
+    colour: str  # one of `COLOURS`
+    x: float  # its middle from the left, 0-1 of the square image
+    y: float  # its middle from the top
 
 
 def seen_scene(objects: Iterable[Seen], camera: Camera = NEAR_CAMERA) -> Scene:
-    """Place seen objects on the ground.
+    """Put one to ten seen objects on the ground: captions of the scene hold for the image. Rotations are left at 0.
 
-    Args:
-        objects: One to ten.
-        camera: From where the image shows them.
-
-    Returns:
-        The scene: captions of it hold for the image. Rotations are unknown and left at 0.
-
-    Raises:
-        SceneError: There are none or too many, a label is unknown (as the unused fourth shape of the published
-            segmenter), or an object is seen above the horizon.
+    Raises SceneError where there are none or too many, a label is unknown (as the unused fourth shape of the published
+    segmenter), or an object is seen above the horizon.
     """
     placed = []
     for item in objects:
@@ -53,19 +36,9 @@ def seen_scene(objects: Iterable[Seen], camera: Camera = NEAR_CAMERA) -> Scene:
 
 
 def ground(x: float, y: float, height: float, camera: Camera = NEAR_CAMERA) -> tuple[float, float]:
-    """Find the point of a height that is seen at a position of the image.
+    """Return x and y on the ground of the point of a ``height`` (world units) seen at (x, y), 0-1 from left and top.
 
-    Args:
-        x: From the left, 0-1.
-        y: From the top, 0-1.
-        height: Of the point above the ground, world units.
-        camera: The viewer.
-
-    Returns:
-        Its x and y on the ground; the inverse of `datasets.world.scene.objects.project`.
-
-    Raises:
-        SceneError: No point of that height is seen there.
+    It is the inverse of `datasets.world.scene.objects.project`. Raises SceneError where no such point is seen there.
     """
     right, up, forward = camera.axes()
     across, above = (x - 0.5) * 2 * HALF_VIEW, (0.5 - y) * 2 * HALF_VIEW

@@ -40,19 +40,12 @@ class SpeechError(UserError):
 
 
 class Event(NamedTuple):
-    """One event of the synthesiser.
+    """One event of the synthesiser."""
 
-    Attributes:
-        kind: its type, a number of eSpeak's.
-        character: the character of the text that it belongs to, from 1.
-        sample: where it is in the sound, at 22050 Hz.
-        phone: the phone's IPA name, empty for other events.
-    """
-
-    kind: int
-    character: int
-    sample: int
-    phone: str
+    kind: int  # eSpeak's number of its type
+    character: int  # of the text, from 1
+    sample: int  # of the sound, at 22050 Hz
+    phone: str  # its IPA name, empty for other events
 
 
 class _CEvent(ctypes.Structure):
@@ -72,14 +65,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 def library_paths() -> tuple[Path, Path]:
-    """Find the shared library and the folder of its voices.
-
-    Returns:
-        Path of the library, path of ``espeak-ng-data``.
-
-    Raises:
-        SpeechError: The package or one of its files is missing.
-    """
+    """Return the paths of the shared library and of ``espeak-ng-data``; raise SpeechError where one is missing."""
     remedy = "install it with `pip install -r requirements.txt` (it has wheels for Linux, macOS and Windows)"
     try:
         import espeakng_loader
@@ -96,20 +82,10 @@ def library_paths() -> tuple[Path, Path]:
 
 
 def synthesise(text: str, voice: str, pitch: int, pitch_range: int, rate: int) -> tuple[np.ndarray, list[Event]]:
-    """Speak a text.
+    """Speak plain text; return samples (N,) int16 at 22050 Hz, and the WORD, PHONE and END events in order of time.
 
-    Args:
-        text: What to say, plain text.
-        voice: eSpeak's name, ``language+variant``.
-        pitch: Base pitch, 0-99.
-        pitch_range: Liveliness of the pitch, 0-99.
-        rate: Words a minute, 80-450.
-
-    Returns:
-        Samples (N,) int16 at 22050 Hz, and the WORD, PHONE and END events in order of time.
-
-    Raises:
-        SpeechError: The library cannot be loaded, or refuses the voice or the text.
+    ``voice`` is eSpeak's ``language+variant``, ``pitch`` and ``pitch_range`` (liveliness) are 0-99, ``rate`` 80-450
+    words a minute. Raises SpeechError where the library cannot be loaded, or refuses the voice or the text.
     """
     library, data = library_paths()
     with _LOCK:
@@ -170,16 +146,8 @@ def _load(library: Path) -> ctypes.CDLL:
     lib.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
     lib.espeak_SetSynthCallback.argtypes = [_Callback]
     lib.espeak_SetSynthCallback.restype = None
-    lib.espeak_Synth.argtypes = [
-        ctypes.c_char_p,
-        ctypes.c_size_t,
-        ctypes.c_uint,
-        ctypes.c_int,
-        ctypes.c_uint,
-        ctypes.c_uint,
-        ctypes.c_void_p,
-        ctypes.c_void_p,
-    ]
+    text, unsigned, pointer = ctypes.c_char_p, ctypes.c_uint, ctypes.c_void_p
+    lib.espeak_Synth.argtypes = [text, ctypes.c_size_t, unsigned, ctypes.c_int, unsigned, unsigned, pointer, pointer]
     return lib
 
 

@@ -12,9 +12,7 @@ import soxr
 
 from datasets.world.speech import espeak
 from datasets.world.speech.espeak import SpeechError
-from datasets.world.speech.voices import Voice, voice
-
-__all__ = ["SAMPLE_RATE", "SpeechError", "Synthesiser", "Utterance", "Voice", "voice"]
+from datasets.world.speech.voices import Voice
 
 SAMPLE_RATE = 16000
 PAUSE = "sil"
@@ -29,17 +27,11 @@ Interval = tuple[float, float, str]
 
 @dataclass(frozen=True)
 class Utterance:
-    """One spoken text.
+    """One spoken text."""
 
-    Args:
-        samples: (N,) float32 in [-1, 1], 16 kHz mono.
-        words: (start, end, WORD) in seconds, in order, one for each word of the text, upper case, no punctuation.
-        phones: (start, end, phone) in seconds, in order, without gaps; IPA without stress marks, pauses are ``sil``.
-    """
-
-    samples: np.ndarray
-    words: list[Interval]
-    phones: list[Interval]
+    samples: np.ndarray  # (N,) float32 in [-1, 1], 16 kHz mono
+    words: list[Interval]  # (start, end, WORD) in seconds, in order, one for each word of the text, no punctuation
+    phones: list[Interval]  # (start, end, phone) in seconds, without gaps; IPA without stress marks, pauses are ``sil``
 
     @property
     def duration(self) -> float:
@@ -48,15 +40,10 @@ class Utterance:
 
 
 def with_noise(samples: np.ndarray, ratio: float, seed: int) -> np.ndarray:
-    """Add the noise of a room: pink (the same power in every octave), all through the utterance.
+    """Add the noise of a room to samples (N,) float32 in [-1, 1]: pink (the same power in every octave), all through.
 
-    Args:
-        samples: (N,) float32 in [-1, 1], 16 kHz.
-        ratio: Power of the speech to that of the noise over the whole utterance, dB.
-        seed: Of the noise.
-
-    Returns:
-        (N,) float32 in [-1, 1]; quieter as a whole where the sum would be louder than 1.
+    ``ratio`` is the power of the speech to that of the noise over the whole utterance, dB. The result is in [-1, 1]
+    too, quieter as a whole where the sum would be louder than 1.
     """
     white = np.random.default_rng(seed).standard_normal(len(samples))
     spectrum = np.fft.rfft(white)
@@ -81,17 +68,9 @@ class Synthesiser:
         espeak.library_paths()
 
     def speak(self, text: str, voice: Voice) -> Utterance:
-        """Speak a text; the same text and voice give the same bytes.
+        """Speak English words and punctuation; the same text and voice give the same bytes.
 
-        Args:
-            text: English words and punctuation.
-            voice: Who speaks.
-
-        Returns:
-            The samples, and when each word and phone is said.
-
-        Raises:
-            SpeechError: The text holds no word, or eSpeak NG refuses the voice.
+        Raises SpeechError where the text holds no word, or eSpeak NG refuses the voice.
         """
         tokens = text.split()
         spoken, starts = _join(tokens)
@@ -167,7 +146,7 @@ def _phones(events: list[espeak.Event], raw: np.ndarray) -> list[tuple[int, int,
 
 
 def _named(events: list[espeak.Event], raw: np.ndarray) -> list[espeak.Event]:
-    """Strip the stress off phones and tell pauses from the glides that have no IPA name either.
+    """Strip the stress off phones and separate pauses from the glides that have no IPA name either.
 
     A nameless phone is a pause where it is silent or ends a clause, and one with a pause before it; else it prolongs
     the phone before it and is left out.

@@ -38,22 +38,14 @@ _LIMITS = {"pitch": (0, 99), "pitch_range": (0, 99), "rate": (80, 450)}
 class Voice:
     """One speaker.
 
-    Args:
-        accent: eSpeak's language name, one of ``ACCENTS`` or another that its data holds.
-        variant: A file of eSpeak's ``voices/!v``.
-        pitch: Base pitch, 0-99.
-        pitch_range: Liveliness of the pitch, 0-99.
-        rate: Words a minute, 80-450.
-
-    Raises:
-        SpeechError: No such variant, one that never says the same twice, or a number outside its limits.
+    Raises SpeechError for no such variant, one that never says the same twice, or a number outside its limits.
     """
 
-    accent: str = "en-us"
-    variant: str = "m3"
-    pitch: int = 50
-    pitch_range: int = 50
-    rate: int = 165
+    accent: str = "en-us"  # eSpeak's language name, one of ``ACCENTS`` or another that its data holds
+    variant: str = "m3"  # a file of eSpeak's ``voices/!v``
+    pitch: int = 50  # 0-99
+    pitch_range: int = 50  # liveliness of the pitch, 0-99
+    rate: int = 165  # words a minute, 80-450
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
@@ -78,13 +70,9 @@ class Voice:
 
 
 def voice(seed: int) -> Voice:
-    """Give the speaker of a seed: half of them female, all accents equally often.
+    """Return the speaker of a seed, any integer: half of them female, all accents equally often, some 6 million voices.
 
-    Args:
-        seed: Any integer; the choice is stable over versions of Python and NumPy.
-
-    Returns:
-        The voice. There are some 6 million distinct ones.
+    The choice is stable over versions of Python and NumPy.
     """
     number = int.from_bytes(hashlib.sha256(f"voice {seed}".encode()).digest(), "big")
 
@@ -106,13 +94,8 @@ def voice(seed: int) -> Voice:
 def varied(who: Voice, variation: float, seed: int) -> Voice:
     """Let a speaker talk somewhat higher or lower, livelier or duller, faster or slower than usual.
 
-    Args:
-        who: The speaker.
-        variation: Most difference: 1 is the whole range of pitch and liveliness, and twice the rate.
-        seed: Of this utterance.
-
-    Returns:
-        The voice of this utterance; its numbers are integers within eSpeak's limits.
+    A ``variation`` of 1 is the whole range of pitch and liveliness, and twice the rate; results stay within eSpeak's
+    limits.
     """
     draws = np.random.default_rng(seed).uniform(-variation, variation, 3).tolist()
     changes = dict(zip(_LIMITS, draws, strict=True))

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from datasets.world.language.captions import captions, instructions
+from datasets.world.language.captions import captions
+from datasets.world.language.instructions import instructions
 from datasets.world.scene.objects import Camera, Scene, SceneError, SceneObject, project
 from datasets.world.scene.sample import sample_scene
 from tests.datasets.world.language.caption_reader import NUMBERS, WORDS, Phrase, Reading

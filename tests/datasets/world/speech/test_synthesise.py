@@ -13,8 +13,8 @@ import pytest
 
 from datasets.world.speech import espeak
 from datasets.world.speech.espeak import SpeechError
-from datasets.world.speech.synthesise import SAMPLE_RATE, Synthesiser, Voice, voice, with_noise
-from datasets.world.speech.voices import ACCENTS, FEMALE, MALE, varied
+from datasets.world.speech.synthesise import SAMPLE_RATE, Synthesiser, with_noise
+from datasets.world.speech.voices import ACCENTS, FEMALE, MALE, Voice, varied, voice
 
 ROOT = Path(__file__).resolve().parents[4]
 TEXTS = (
