@@ -24,7 +24,7 @@ class LatentError(UserError, ValueError):
 def latents(number: int, dim: int, seed: int = PUBLISHED_SEED) -> Tensor:
     """Return the first rows of the table of latents, (number, dim) float32, standard normal.
 
-    ``seed`` is 1 as published.
+    Rows are the same whatever their number; ``seed`` is 1 as published.
     """
     rows = np.random.RandomState(seed).standard_normal(number * dim).reshape(number, dim)
     return torch.from_numpy(rows.astype(np.float32))
