@@ -83,10 +83,10 @@ def _not_decoded(content: bytes, encoding: str, error: UnicodeDecodeError, name:
 
 
 def without_surrogates(text: str) -> str:
-    """Replace halves of characters by U+FFFD: JSON and file names may hold them, but no file can."""
+    """Replace halves of characters, which JSON and file names may hold but no file can, by U+FFFD."""
     return text if text.isascii() else text.translate(SURROGATES)
 
 
 def is_whole_number(text: str) -> bool:
-    """Return whether ``int`` gives a number from 0 below 64 bits (``str.isdigit`` also takes ``²``)."""
+    """Return whether a text is a whole number from 0 with at most 18 digits (``str.isdigit`` also takes ``²``)."""
     return text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER

@@ -11,7 +11,7 @@ from config.build import Factory
 from config.errors import Errors
 from config.load import Config, join
 from config.renamed import renamed_keys
-from config.resolve import ENTRY_MODULES, closest, is_entry, resolve_type, shortened, translated
+from config.resolve import ENTRY_MODULES, closest, resolve_type, shortened, translated
 from config.signatures import ConfigError, Kind, Parameter, arms, describe, fits, kind_of, parameters, serves
 from config.validate import combination_errors, validate_with_siblings, value_errors
 
@@ -62,8 +62,12 @@ def with_defaults(values: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _entry(dotted: Any, errors: Errors) -> Callable[..., Any] | None:
+    """Return the function that an entry names, if it does something and returns nothing; None for all else."""
     target = _target(dotted, "entry", errors)
-    if target is None or is_entry(target):
+    if target is None:
+        return None
+    returns_nothing = inspect.isfunction(target) and target.__annotations__.get("return", 0) is None
+    if returns_nothing and target.__module__.split(".")[0] in ENTRY_MODULES:
         return target
     errors.add("entry", f"found {dotted}, expected a function of {', '.join(ENTRY_MODULES)} that returns nothing")
     return None

@@ -158,12 +158,6 @@ def _can_be_called(target: Callable[..., Any]) -> bool:
     return True
 
 
-def is_entry(target: Callable[..., Any]) -> bool:
-    """Return whether a config may name ``target`` as its entry: a function that does something and returns nothing."""
-    package = target.__module__.split(".")[0]
-    return inspect.isfunction(target) and package in ENTRY_MODULES and target.__annotations__.get("return", 0) is None
-
-
 def _allowed(dotted: str) -> bool:
     return any(dotted.startswith(module + ".") for module in ALLOWED_MODULES)
 

@@ -10,7 +10,7 @@ import config
 
 @dataclass
 class Context:
-    """Passed to entries that declare a parameter ``context``; never set in YAML."""
+    """Facts for entries that declare a parameter ``context``; never set in YAML."""
 
     name: str  # the config's name, such as ``tuxpaint/train``
     values: dict[str, Any]  # the complete resolved config

@@ -84,22 +84,13 @@ def read_checkpoint(path: Path) -> tuple[Path, dict[str, Any]]:
     )
 
 
-def load_run(path: Path, task: HasModules, allow_partial: bool = False, weights_only: bool = False) -> dict[str, Any]:
-    """Load the weights of a checkpoint into a task's modules (averaged ones where there are any); return its state.
+def load_run(path: Path, task: HasModules) -> dict[str, Any]:
+    """Load the weights of a run folder or checkpoint (averaged where there are any) into a task; return its state.
 
-    Args:
-        path: a run folder or a checkpoint file.
-        task: its ``modules`` receive the weights.
-        allow_partial: see :class:`InitFrom`.
-        weights_only: leave alone the modules without parameters: what they hold (clusters of feature units) belongs to
-            the run that found it.
-
-    Raises:
-        UserError: entries are missing, unknown or of another shape (all listed), unless ``allow_partial``.
+    A UserError lists all entries that are missing, unknown or of another shape.
     """
     found, state = read_checkpoint(path)
-    wanted = {name: module for name, module in task.modules.items() if not weights_only or _has_weights(module)}
-    load_modules(wanted, averaged_weights(state), found, allow_partial)
+    load_modules(task.modules, averaged_weights(state), found, allow_partial=False)
     return state
 
 

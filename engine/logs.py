@@ -165,13 +165,12 @@ class RunLog:
                 self.writer.add_scalar(name, value, step)
             self.writer.flush()
 
-    def config(self, text: str, metrics: dict[str, float] | None = None) -> None:
+    def config(self, text: str, metrics: dict[str, float]) -> None:
         """Write the config, as YAML, and the final metrics by name."""
         if self.writer is None:
             return
         self.writer.add_text("config", "    " + text.replace("\n", "\n    "), 0)
-        if metrics:
-            self.writer.add_text("metrics", "\n".join(f"    {name}: {value:.4g}" for name, value in metrics.items()), 0)
+        self.writer.add_text("metrics", "\n".join(f"    {name}: {value:.4g}" for name, value in metrics.items()), 0)
 
     def example(self, name: str, step: int, image: np.ndarray | None, waveform: np.ndarray | None, text: str) -> None:
         """Write an example: image (H, W, 3) uint8, 16 kHz sound (n,) in -1 to 1, and its caption."""

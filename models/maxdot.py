@@ -117,9 +117,7 @@ def _scatter(index: Tensor, weight: Tensor, rows: Tensor, pool: Tensor, grad_row
     grad_pool += sums.view(groups, positions, channels)
 
 
-def mean_of_max(
-    rows: Tensor, lengths: Tensor, pool: Tensor, budget_mb: float = 512, dtype: torch.dtype | None = None
-) -> Tensor:
+def mean_of_max(rows: Tensor, lengths: Tensor, pool: Tensor, budget_mb: float, dtype: torch.dtype | None) -> Tensor:
     """Return, for each item and group (A, G), the mean over the item's rows of the best dot product in the group.
 
     Rows (R, D) stand item after item, ``lengths`` (A,) int64 says how many each has, at least 1; the pool is (G, P, D).

@@ -102,18 +102,8 @@ class ResDavenet(nn.Module):
             x = stage(x)
             yield x
 
-    def features(self, mel: Tensor, nframes: Tensor | None = None, stage: int = STAGES - 1) -> SpeechMaps:
-        """Return the features of one stage, 0 (first convolution) to 4 (last layer), with their frame counts.
-
-        They are of log-mels ``(B, 40, T)`` in dB with ``nframes`` (B,) valid frames, all when None.
-        """
-        if not 0 <= stage < STAGES:
-            raise ValueError(f"ResDavenet has the stages 0 to {STAGES - 1}, got {stage}.")
-        for index, x in enumerate(self.stage_outputs(mel)):
-            if index == stage:
-                return speech_maps(x, nframes, mel.shape[-1])
-        raise AssertionError("stage_outputs yields every stage")
-
     def forward(self, mel: Tensor, nframes: Tensor | None = None) -> SpeechMaps:
         """Encode log-mels ``(B, 40, T)`` in dB as non-negative features ``(B, D, T/16)`` and pooled frame counts."""
-        return self.features(mel, nframes)
+        for x in self.stage_outputs(mel):  # noqa: B007  the last one counts
+            pass
+        return speech_maps(x, nframes, mel.shape[-1])

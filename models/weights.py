@@ -84,12 +84,12 @@ def as_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
-def strip_prefix(state: Mapping[str, Tensor], prefix: str = "module.") -> dict[str, Tensor]:
+def strip_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Remove DataParallel's prefix from all names; a WeightsError where only some have it."""
-    with_prefix = [name for name in state if name.startswith(prefix)]
-    if with_prefix and len(with_prefix) != len(state):
-        other = next(name for name in state if not name.startswith(prefix))
-        raise WeightsError(f"Only some names start with {prefix!r} ({other!r} does not): the file mixes two models.")
+    prefix = "module."
+    bare = [name for name in state if not name.startswith(prefix)]
+    if 0 < len(bare) < len(state):
+        raise WeightsError(f"Only some names start with {prefix!r} ({bare[0]!r} does not): the file mixes two models.")
     return {name.removeprefix(prefix): value for name, value in state.items()}
 
 

@@ -19,6 +19,7 @@ from models.segmenter.labels import ATTRIBUTE_GROUPS, GROUPS, attribute_labels, 
 from models.segmenter.network import AttributeSegmenter
 
 SMALLEST = 0.005  # of the image's pixels: less is noise (20 of 64 x 64)
+AT_ONCE = 32  # images
 NEIGHBOURS = np.ones((3, 3), dtype=int)
 ROW = {group.name: row for row, group in enumerate(GROUPS)}
 _MARGIN = 0.02  # of the image: an object nearer to the border may be cut off
@@ -55,32 +56,26 @@ class SeenObject(NamedTuple):
         return {group.name: getattr(self, group.name) for group in ATTRIBUTE_GROUPS}
 
 
-def describe(
-    segmenter: AttributeSegmenter, images: Tensor, smallest: float = SMALLEST, batch_size: int = 32
-) -> list[list[SeenObject]]:
-    """Return for each image (B, 3, R, R), float in [-1, 1], its objects from left to right.
-
-    It runs where the segmenter is, ``batch_size`` images at a time; regions below the share ``smallest`` of an image's
-    pixels are noise.
-    """
+def describe(segmenter: AttributeSegmenter, images: Tensor) -> list[list[SeenObject]]:
+    """Return the objects of each image (B, 3, R, R), float in [-1, 1], from left to right, where the segmenter runs."""
     device = next(segmenter.parameters()).device
     found: list[list[SeenObject]] = []
-    for part in images.split(batch_size):
+    for part in images.split(AT_ONCE):
         probabilities = segmenter.probabilities(part.to(device))
         numbers = attribute_labels(probabilities).cpu().numpy()
         shares = _within_groups(probabilities).cpu().numpy()
-        found += [_objects(*pair, smallest) for pair in zip(numbers, shares, strict=True)]
+        found += [_objects(*pair) for pair in zip(numbers, shares, strict=True)]
     return found
 
 
-def seen_objects(probabilities: Tensor, smallest: float = SMALLEST) -> list[SeenObject]:
-    """Return the objects of one segmented image (18, H, W) from left to right; noise is below the share ``smallest``.
+def seen_objects(probabilities: Tensor) -> list[SeenObject]:
+    """Return the objects of one segmented image (18, H, W) from left to right.
 
     The tensor comes from a softmax over all channels, or is 0 and 1 as of `models.segmenter.labels.label_maps`.
     """
     scores = probabilities[None].float()
     check_scores(scores)
-    return _objects(attribute_labels(scores)[0].cpu().numpy(), _within_groups(scores)[0].cpu().numpy(), smallest)
+    return _objects(attribute_labels(scores)[0].cpu().numpy(), _within_groups(scores)[0].cpu().numpy())
 
 
 def least_confidence(objects: Sequence[SeenObject]) -> float:
@@ -94,9 +89,9 @@ def _within_groups(probabilities: Tensor) -> Tensor:
     return torch.cat([part / part.sum(1, keepdim=True).clamp(min=1e-12) for part in parts], 1)
 
 
-def _objects(numbers: np.ndarray, shares: np.ndarray, smallest: float) -> list[SeenObject]:
+def _objects(numbers: np.ndarray, shares: np.ndarray) -> list[SeenObject]:
     """Return the objects of labels (5, H, W) and shares (18, H, W)."""
-    least = smallest * numbers[0].size
+    least = SMALLEST * numbers[0].size
     found = []
     for mask in _regions(numbers[ROW["colour"]], least):
         sums = shares[:, mask].sum(1) / mask.sum()
@@ -110,7 +105,7 @@ def _objects(numbers: np.ndarray, shares: np.ndarray, smallest: float) -> list[S
 
 
 def _regions(colours: np.ndarray, least: float) -> list[np.ndarray]:
-    """Return the connected regions of one colour; crumbs go to the large region that they touch most, or go."""
+    """Return connected regions of one colour; crumbs join the large region that they touch most, or are dropped."""
     from scipy import ndimage  # takes a third of a second, which checking configs does not need
 
     large, crumbs = [], []

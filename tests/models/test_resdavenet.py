@@ -21,14 +21,11 @@ def test_every_stage():
     torch.manual_seed(0)
     network = ResDavenet(WIDTHS, DEPTHS, kernel=5).eval()
     spectrogram, nframes = mel(2, 96), torch.tensor([96, 33])
-    shapes, lengths = [], []
-    for stage in range(5):
-        maps = network.features(spectrogram, nframes, stage)
-        shapes.append(tuple(maps.features.shape[1:]))
-        lengths.append(maps.nframes.tolist())
-    assert shapes == [(8, 96), (8, 48), (12, 24), (16, 12), (24, 6)]
-    assert lengths == [[96, 33], [48, 16], [24, 8], [12, 4], [6, 2]]
-    assert torch.equal(maps.features, network(spectrogram).features)
+    outputs = list(network.stage_outputs(spectrogram))
+    assert [tuple(x.shape[1:]) for x in outputs] == [(8, 96), (8, 48), (12, 24), (16, 12), (24, 6)]
+    maps = network(spectrogram, nframes)
+    assert torch.equal(maps.features, outputs[-1])
+    assert maps.nframes.tolist() == [6, 2]
 
 
 def test_frozen_batch_norm_does_not_see_its_batch():
@@ -51,8 +48,3 @@ def test_frozen_batch_norm_does_not_see_its_batch():
 def test_impossible_sizes(arguments, message):
     with pytest.raises(ValueError, match=message):
         ResDavenet(**arguments)
-
-
-def test_no_such_stage():
-    with pytest.raises(ValueError, match="stages 0 to 4, got 5"):
-        ResDavenet(WIDTHS, DEPTHS, kernel=3).features(mel(1, 32), stage=5)

@@ -9,6 +9,7 @@ from datasets.world.scene.objects import project
 from datasets.world.scene.relations import relations
 from datasets.world.scene.sample import sample_scene
 from datasets.world.scene.seen import seen_scene
+from models.segmenter import objects
 from models.segmenter.file import load_segmenter
 from models.segmenter.labels import ATTRIBUTE_GROUPS, SegmentationError
 from models.segmenter.objects import describe, least_confidence, seen_objects
@@ -107,7 +108,7 @@ def test_touching_colours_are_two_and_crumbs_belong_to_what_is_around():
     assert not red.cut
 
 
-def test_noise_is_no_object():
+def test_noise_is_no_object(monkeypatch):
     maps = torch.zeros(18, 40, 40)
     maps[16] = 1
     maps[:, 5, 5:9] = 0
@@ -115,7 +116,8 @@ def test_noise_is_no_object():
         maps[channel, 5, 5:9] = 1
     assert seen_objects(maps) == []
     assert least_confidence([]) == 0
-    assert len(seen_objects(maps, smallest=0.001)) == 1
+    monkeypatch.setattr(objects, "SMALLEST", 0.001)
+    assert len(seen_objects(maps)) == 1
 
 
 def test_an_object_at_the_border_is_cut():
