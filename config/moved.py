@@ -27,7 +27,6 @@ MOVED = {
     "datasets.json_rows": "datasets.spoken_captions.json_rows",
     "datasets.loading": "datasets.loading.loader",
     "datasets.manifest": "datasets.spoken_captions.places_manifest",
-    "datasets.manifest_paths": "datasets.spoken_captions.manifest_paths",
     "datasets.mp3_frames": "datasets.audio.mp3_frames",
     "datasets.negative_pictures": "tasks.words_by_drawing.experiments.negative_images",
     "datasets.ogg_pages": "datasets.audio.ogg_pages",

@@ -1,3 +1,3 @@
-"""The former place of the log-mels, for scripts outside the project that import them from here."""
+"""The former module of the log-mels, for scripts outside the project that import them from here."""
 
 from datasets.audio.log_mel import log_mel as log_mel

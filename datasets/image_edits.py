@@ -8,7 +8,7 @@ import numpy as np
 from scipy import fft, ndimage, sparse
 from scipy.sparse.linalg import spsolve
 
-SCALE = 4  # side of a cell of the coarse grid of displacements, pixels
+SCALE = 4  # edge of a cell of the coarse grid of displacements, pixels
 ERODED = 3  # cells by which a cloned mask shrinks where its gradients begin, as in OpenCV
 
 

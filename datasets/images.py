@@ -139,7 +139,7 @@ def transforms() -> types.ModuleType:
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """How an image is cut and scaled.
+    """Cuts and scales images.
 
     Args:
         size: Height and width of the square result in pixels.

@@ -14,7 +14,7 @@ class Kept:
     """Log-mels and images by name. Once the budget is full, what is in it stays, and the rest is made each time.
 
     Nothing is ever taken out to make room: in a shuffled epoch every row is as likely to be asked for as any other. A
-    budget of None has no end.
+    budget of None has no end, one of 0 keeps nothing.
     """
 
     def __init__(self, megabytes: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Pixels of an opened image file as 8-bit RGB: the value of white, the ground under transparency, the upright side.
+"""Pixels of an opened image file as 8-bit RGB: the value of white, the ground under transparency, the orientation.
 
 Pillow clips or cuts values of more than 8 bits, so that images of 12 bits in 16, of 32 bits or of floats turn black.
 Few files give the value of white. Here it is what the file says (TIFF's BitsPerSample and MaxSampleValue, PNG's sBIT);
@@ -23,9 +23,7 @@ log = logging.getLogger(__name__)
 WIDE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of more than 8 bits
 WHITES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16, 24, 31, 32))
 DARKEST = 1 / 8  # of white: the brightest pixel of an image whose white is a guess
-OVERSHOOT = (
-    0.1  # of white: a sharp edge that Lanczos' or a bicubic filter scaled goes 0.07 to 0.09 beyond its two sides
-)
+OVERSHOOT = 0.1  # of white: a sharp edge that Lanczos' or a bicubic filter scaled overshoots by 0.07 to 0.09
 BLANK = 3  # of 255 levels: of noise of one level around one colour
 NOISE = 8  # of 255 levels, which such noise may span where a lossy code spreads it: JPEG of good quality makes 6
 COLOURS = {"LA": 1, "RGB": 3, "RGBA": 3}  # channels that are no transparency
@@ -61,7 +59,7 @@ def to_rgb(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
     """Make any opened image, not yet loaded, RGB, upright as its EXIF orientation says; the first of several frames.
 
     Transparent parts lie on white; on black where nothing would be seen on white, such as white letters. ``content``
-    gives the bytes of the file, and is called only where Pillow does not tell enough. Raises PixelError where values
+    gives the bytes of the file, and is called only where Pillow does not say enough. Raises PixelError where values
     have no defined black and white.
     """
     cut = image.mode in COLOURS and bool(CUT_TO_8_BITS.search(str(image.tile)))
@@ -86,7 +84,7 @@ def is_blank(image: Image.Image) -> bool:
 
     No channel spans more than ``BLANK`` levels; or none more than ``NOISE``, and means of 4 x 4 pixels span ``BLANK``.
     """
-    few = image.resize((8, 8), Image.Resampling.NEAREST)  # tell mostly that it is not
+    few = image.resize((8, 8), Image.Resampling.NEAREST)  # mostly enough to see that it is not
     if any(spread(some) > NOISE for some in (few, image)):
         return False
     return spread(image) <= BLANK or spread(image.reduce(4)) <= BLANK

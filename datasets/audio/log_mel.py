@@ -188,7 +188,7 @@ def _reflected(signal: Tensor, lengths: Tensor, pad: int, preemphasis: float, ra
 
 @functools.lru_cache(maxsize=16)
 def _window(length: int, n_fft: int, device: torch.device) -> Tensor:
-    """Return the symmetric Hamming window (n_fft,), with zeros on both sides when it is shorter than the transform."""
+    """Return the symmetric Hamming window (n_fft,), between zeros when it is shorter than the transform."""
     left = (n_fft - length) // 2
     window = torch.hamming_window(length, periodic=False, dtype=torch.float64).float()
     return F.pad(window, (left, n_fft - length - left)).to(device)

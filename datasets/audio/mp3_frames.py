@@ -37,7 +37,6 @@ class Header(NamedTuple):
 class Frame(NamedTuple):
     """A complete frame."""
 
-    at: int  # its first byte in the file
     content: bytes
     header: Header
 
@@ -162,7 +161,7 @@ def _frames(content: bytes) -> Iterator[Frame]:
         if end > len(content) or end < at + 4:
             return
         kind = header.kind
-        yield Frame(at, content[at:end], header)
+        yield Frame(content[at:end], header)
         at = end
 
 
@@ -204,8 +203,8 @@ def _header(head: bytes) -> Header | None:
     samples = 384 if layer == 1 else 576 if layer == 3 and low else 1152
     bits = 1000 * KBITS[2 if low else 1, layer][bits]
     size = 4 * (12 * bits // hertz + padding) if layer == 1 else samples // 8 * bits // hertz + padding
-    side = (9 if mono else 17) if low else (17 if mono else 32)
-    return Header((version, layer, hertz, mono), size, bits == 0, samples, 4 + side)
+    side_information = (9 if mono else 17) if low else (17 if mono else 32)
+    return Header((version, layer, hertz, mono), size, bits == 0, samples, 4 + side_information)
 
 
 def is_header(head: bytes) -> bool:

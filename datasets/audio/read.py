@@ -139,7 +139,7 @@ def _unusual_rate(found: list[_Mono], sample_rate: int) -> str | None:
 def count_samples(path: Path, sample_rate: int = SAMPLE_RATE) -> int:
     """Count a file's samples at ``sample_rate`` Hz, without decoding where its structure gives them.
 
-    They are those that :func:`read_audio` returns or refuses; 0 when the file cannot be read (decoding it tells why).
+    They are those that :func:`read_audio` returns or refuses; 0 when the file cannot be read (decoding it says why).
     """
     total = 0
     try:

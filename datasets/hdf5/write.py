@@ -49,7 +49,7 @@ Reasons = dict[int, str]  # what is wrong with the rows of the manifest that are
 
 @dataclass(frozen=True)
 class HDF5Pair:
-    """What to write and where.
+    """The HDF5 pair to write.
 
     Args:
         manifest: Places JSON whose sound and image files exist.

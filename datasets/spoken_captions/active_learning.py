@@ -21,7 +21,7 @@ training set below ``active/``, because the id of the latent already has a capti
 
 :class:`datasets.spoken_captions.GanClevr` gives such a row ``latent`` <id> and ``active`` True (False for
 others). In training its image is the edited one (``ActivePairs.find(latent)`` gives mask and units) and its negative
-the original image: positive and negative change places.
+the original image: positive and negative are swapped.
 """
 
 import json

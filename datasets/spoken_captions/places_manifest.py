@@ -4,9 +4,10 @@ Places Audio JSON (wnhsu/ResDAVEnet-VQ): ``image_base_path``, ``audio_base_path`
 ``speaker``, ``asr_text``, ``wav``, ``image`` and perhaps ``text_alignment``; or ``audio_hdf5_path`` and
 ``image_hdf5_path``; or both. Only ``wav`` and ``image`` must be there, as for the public code: ``text`` stands for
 ``asr_text``, and an utterance without ``uttid`` is called as its sound file. SpokenCOCO's rows hold an ``image`` and a
-list of ``captions``: ``uttid``, ``speaker``, ``text``, ``wav``. ``~`` is expanded; manifest_paths.py says where
-relative paths are looked for. Files are found, too, where a list has backslashes or another form of Unicode than the
-disk (file_names.py). The other published layout, GAN-CLEVR, is read in gan_clevr.py.
+list of ``captions``: ``uttid``, ``speaker``, ``text``, ``wav``. ``~`` is expanded; relative paths, which the public
+scripts write as of the folder they ran in, are looked for in the folder of the file that names them, in the folders
+above it, and in the working folder. Files are found, too, where a list has backslashes or another form of Unicode than
+the disk (file_names.py). The other published layout, GAN-CLEVR, is read in gan_clevr.py.
 """
 
 import json
@@ -27,7 +28,6 @@ from datasets.loading.rows import (
     report_problems,
 )
 from datasets.spoken_captions.json_rows import NumberError, Take, read_json_rows
-from datasets.spoken_captions.manifest_paths import bases_of, find_path
 from datasets.spoken_captions.records import Fields, Records, check_alignment
 
 log = logging.getLogger(__name__)
@@ -110,11 +110,36 @@ def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Ma
     return Manifest(path, records, *pair)
 
 
+def _bases_of(manifest: Path) -> list[Path]:
+    """Return the folders that relative paths of ``manifest`` may start at, the one to prefer first."""
+    folder = manifest.parent.absolute()
+    return list(dict.fromkeys([folder, *folder.parents, Path.cwd()]))
+
+
+def _find_path(named: Path, manifest: Path, inside: str = "") -> tuple[Path, bool]:
+    """Return the absolute path that a list's path leads to, and whether anything is there.
+
+    ``inside`` is a file below the path by which the right folder is known. Where nothing is there, the path starts at
+    the list's own folder.
+    """
+    for base in [None] if named.is_absolute() else _bases_of(manifest):
+        found = named if base is None else base / named
+        try:
+            there = (found / inside).exists()
+        except (OSError, ValueError):  # a name that no file system has
+            there = False
+        if there:
+            if base not in (None, manifest.parent.absolute()):
+                log.info("%s: paths as %s are relative to %s", manifest, named / inside, base)
+            return found, True
+    return manifest.parent.absolute() / named, False
+
+
 def base_folder(path: Path, content: dict[str, Any], kind: str, first: str) -> Path:
     """Find the folder that names of ``kind`` ("audio" or "image") are relative to, by the file named ``first``."""
     named = content.get(f"{kind}_base_path", "")
-    found, there = find_path(_expanded(named), path, first)
-    return found if there or not named else find_path(_expanded(named), path)[0]
+    found, there = _find_path(_expanded(named), path, first)
+    return found if there or not named else _find_path(_expanded(named), path)[0]
 
 
 def _of_pair(path: Path, content: dict[str, Any], key: str, need: str) -> Path | None:
@@ -122,12 +147,12 @@ def _of_pair(path: Path, content: dict[str, Any], key: str, need: str) -> Path |
     if key not in content:
         return None
     named = _expanded(content[key])
-    found, there = find_path(named, path)
+    found, there = _find_path(named, path)
     if there or need != "hdf5":
         return found
     if DRIVE.match(content[key]):
         raise ManifestError(_on_a_drive(path, key, content[key]))
-    bases = bases_of(path)
+    bases = _bases_of(path)
     above = "; its folder and those above it were looked into"
     working = f", and the working folder {bases[-1]}" if bases[-1] not in bases[0].parents else ""
     raise ManifestError(

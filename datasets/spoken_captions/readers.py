@@ -40,15 +40,15 @@ SAMPLED = 16  # rows of a published HDF5 pair that its digest reads
 class _FromFiles(SpokenCaptions):
     """Reads images and sounds from their own files.
 
-    ``features`` says where log-mels are computed, ``kept`` what of them and of the images stays in memory.
+    ``features`` says where log-mels are computed; ``megabytes`` of them and of the images stay in memory (None: all).
     """
 
-    def __init__(self, *args: Any, features: Literal["worker", "device"], kept: Kept | None) -> None:
+    def __init__(self, *args: Any, features: Literal["worker", "device"], megabytes: int | None) -> None:
         super().__init__(*args)
-        self.features, self._kept = features, kept
+        self.features, self.megabytes, self._kept = features, megabytes, Kept(megabytes)
         if features == "device" and self.spec_augment is not None:
             raise ValueError("spec_augment masks features in the worker; with features: device apply it in the task")
-        if features == "device" and kept is not None:
+        if features == "device" and megabytes != 0:
             raise ValueError("log-mels are kept with features: worker, found device: they are the task's; keep none")
 
     @staticmethod
@@ -58,24 +58,19 @@ class _FromFiles(SpokenCaptions):
             yield "spec_augment", "found with features: device, expected null there, or features: worker"
         for name, value in keep.items():
             if value and features == "device":
-                nothing = "false" if value is True else "null"
-                yield (
-                    name,
-                    f"found {str(value).lower()} with features: device, whose log-mels the worker does not have; "
-                    f"expected {nothing}",
+                found, expected = str(value).lower(), "false" if value is True else "null"
+                message = (
+                    f"found {found} with features: device, whose log-mels the worker does not have; expected {expected}"
                 )
+                yield name, message
 
     def _image(self, index: int) -> Image.Image:
-        def read() -> Image.Image:
-            return read_image(self.records[index].image_path)
-
-        return read() if self._kept is None else self._kept.get("image", index, read)
+        return self._kept.get("image", index, lambda: read_image(self.records[index].image_path))
 
     def _speech(self, index: int) -> Sample:
         path = self.records[index].audio_path
         if self.features == "worker":
-            mel = read_log_mel(path) if self._kept is None else self._kept.get("mel", index, lambda: read_log_mel(path))
-            return self._finished(mel, path)
+            return self._finished(self._kept.get("mel", index, lambda: read_log_mel(path)), path)
         waveform = torch.from_numpy(read_audio(path))
         frames = count_frames(len(waveform))
         start = window_start(frames, self.max_frames, self.random_window)
@@ -90,7 +85,7 @@ class PlacesFiles(_FromFiles):
     Args:
         manifest: Places JSON.
         image: How images are cut and scaled; None for samples without images.
-        train: Whether random crops, windows and masks are drawn.
+        train: Whether crops, windows and masks are random.
         max_frames: Longer captions are cut to this many frames of 10 ms; None keeps everything.
         window: Frames kept in training, the first or a random window; evaluation keeps the first.
         spec_augment: Masks drawn over training spectrograms.
@@ -119,7 +114,7 @@ class PlacesFiles(_FromFiles):
     ) -> None:
         records = read_places(manifest, need="files").records
         args = (records, manifest, image, train, max_frames, window, spec_augment, on_error)
-        super().__init__(*args, features=features, kept=None if keep_mb is None else Kept(keep_mb))
+        super().__init__(*args, features=features, megabytes=keep_mb or 0)
 
     @staticmethod
     def validate(spec_augment: object, features: str, keep_mb: int | None) -> Iterator[Problem]:
@@ -178,7 +173,7 @@ class GanClevr(_FromFiles):
             end = min(first or len(records), len(records))
             records = Records(records[row] for row in range(max(0, end - (last or end)), end))
         args = (records, found.path, image, train, max_frames, window, spec_augment, on_error)
-        super().__init__(*args, features=features, kept=Kept(None) if keep else None)
+        super().__init__(*args, features=features, megabytes=None if keep else 0)
 
     @staticmethod
     def validate(spec_augment: object, features: str, keep: bool) -> Iterator[Problem]:
@@ -195,8 +190,7 @@ class GanClevr(_FromFiles):
         kept = [record for record in self.records if not split_name(record.uttid)[1]]
         number = len(self.records) - len(kept)
         self.records = Records(kept)
-        if self._kept is not None:
-            self._kept = Kept(None)  # the rows have other numbers now
+        self._kept = Kept(self.megabytes)  # the rows have other numbers now
         self._image_ids = None
         return number
 
@@ -303,9 +297,7 @@ class PlacesHDF5(SpokenCaptions):
             raise UserError(
                 f"{name}: melspec_len is {frames}, expected a whole number from 1 to {width}; make the file again"
             )
-        with np.errstate(
-            over="ignore"
-        ):  # doubles that single precision has not become infinite, which is reported below
+        with np.errstate(over="ignore"):  # doubles beyond single precision become infinite, which is reported below
             mel = tried(name, lambda: file["melspec"][index], UserError)[:, : int(frames)]
             mel = mel.astype(np.float32, order="C")
         if not np.isfinite(mel).all():

@@ -2,7 +2,7 @@
 
 Every split is by image (see :mod:`datasets.tuxpaint.stamps`). Training takes every recording in the chosen languages,
 and mirrored copies as further images. The held-out splits hold each image once, in one of its languages, and never
-two images with the same recording or the same English text, since no retrieval could tell those apart.
+two images with the same recording or the same English text, since no retrieval could distinguish those.
 """
 
 import json

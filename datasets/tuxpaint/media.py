@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 SHORTEST_SECONDS = 0.1
 SILENT_PEAK = 1e-3
 FAINTEST = 1e-3  # share of the pixels that must differ from white
-VISIBLE = 7 / 8  # of the side: what a 224-pixel centre crop keeps of 256
+VISIBLE = 7 / 8  # of the width: what a 224-pixel centre crop keeps of 256
 
 
 class UnusableImageError(Exception):

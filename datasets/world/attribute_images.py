@@ -85,7 +85,7 @@ class SegmentationData:
 
     Args:
         batch_size: Of the global batch, all ranks together.
-        size: Pixels a side.
+        size: Height and width in pixels.
         train_scenes: Number of training scenes.
         validation_scenes: Number of validation scenes.
         test_scenes: Number of scenes that the report is about.

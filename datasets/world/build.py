@@ -34,10 +34,6 @@ def build(world: World) -> None:
 
     Args:
         world: What to build and where.
-
-    Raises:
-        WorldError: The folder holds something else.
-        UserError: A worker process died.
     """
     ensure_world(world)
     state = read_state(world.folder / _STATE, WorldError, f"delete {world.folder} and start again")

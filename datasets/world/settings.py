@@ -53,8 +53,8 @@ class World:
         size: Height and width of the images, pixels. i-CLEVR's are 128 always, as published.
         layouts: Which published layouts to write.
         captions_per_scene: Spoken captions of each scene, 1-10; GAN-CLEVR holds the first.
-        caption_style: What captions tell: complete is all of every object, attributes the same without places, full is
-            every object, short one or two, mixed is the last two and counts.
+        caption_style: Content of captions: complete is all of every object, attributes the same without positions, full
+            is every object, short one or two, mixed is the last two and counts.
         splits: Shares of train, val and test; scenes are in one split only.
         min_objects: Fewest objects of a scene.
         max_objects: Most objects of a scene.

@@ -1,7 +1,7 @@
-"""One shard of a world: a few dozen scenes drawn, rendered, described, spoken and written.
+"""One shard of a world: a few dozen scenes sampled, rendered, described, spoken and written.
 
 A shard depends on the world's settings and its own number only, and always holds the same scenes: vector code may
-round differently at another place in a batch, so the batches must not depend on the number of workers.
+round differently at another position of a batch, so the batches must not depend on the number of workers.
 """
 
 import functools

@@ -1,6 +1,6 @@
 """Makes clean renders look like imperfect samples of a generator, so that a segmenter trained on them reads samples.
 
-Each error is drawn for each image: bent outlines, lost detail, shifted colours, blotches and noise.
+Each error is random for each image: bent outlines, lost detail, shifted colours, blotches and noise.
 Shape letters: B images, H, W pixels.
 """
 

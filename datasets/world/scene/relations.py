@@ -1,4 +1,4 @@
-"""Where objects are, as a person who looks at the image would say it.
+"""Positions of objects, as a person who looks at the image would say them.
 
 A direction is only claimed when it holds by a margin both on the ground and in the image.
 """

@@ -100,7 +100,7 @@ def _speak_once(
     events: list[Event] = []
 
     def collect(wave: "ctypes._Pointer", count: int, c_events: "ctypes._Pointer") -> int:
-        """Keeps ``count`` samples of 16 bits and the events before one of type 0; 0 lets eSpeak go on."""
+        """Keep ``count`` samples of 16 bits and the events before one of type 0; 0 lets eSpeak go on."""
         if wave and count:
             chunks.append(ctypes.string_at(wave, 2 * count))
         for event in c_events:
