@@ -12,7 +12,7 @@ MOST = 1e9
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Count = Annotated[int, Field(gt=0)]
-CountOrNone = Annotated[int, Field(ge=0)]
+CountOrZero = Annotated[int, Field(ge=0)]
 """A count that may be 0."""
 BatchSize = Annotated[int, Field(gt=0, le=100_000)]
 Workers = Annotated[int, Field(ge=0, le=256)]

@@ -11,7 +11,6 @@ RENAMED_CLASSES = {
 }
 """Class or function by its former name, in its module of today."""
 
-_SAME_IMAGE = {"same_picture": "same_image"}
 _CONVOLUTIONS = {"depth": "convolutions"}
 _RESOLUTION = {"side": "resolution"}
 
@@ -25,7 +24,7 @@ RENAMED_KEYS = {
     "models.segmenter.network.AttributeSegmenter": _RESOLUTION,
     "models.vector_quantizer.VectorQuantizer": {"how": "config"},
     "tasks.gan.dissection.dissect": {"level_seed": "threshold_seed"},
-    "tasks.speech_image.task.SpeechImage": _SAME_IMAGE,
+    "tasks.speech_image.task.SpeechImage": {"same_picture": "same_image"},
     "tasks.words_by_drawing.experiments.make_negatives.make_negatives": {"pictures": "images"},
     "tasks.words_by_drawing.experiments.repeated_attributes.repeated_attributes": {"pictures_each": "images_each"},
     "tasks.words_by_drawing.synthetic_shards.SyntheticSet": {

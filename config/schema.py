@@ -22,7 +22,7 @@ from torch import Tensor
 from config.check import ENTRY_DEFERRED
 from config.load import PROJECT_ROOT, list_configs, load
 from config.resolve import ALLOWED_MODULES, public_names, resolve_type
-from config.signatures import arms, describe, kind_of, parameters, serves
+from config.signatures import arms, describe, kind_of, parameters, serves, single_marks
 
 MADE_IN_CODE = (Tensor, np.ndarray, torch.Generator, torch.device, torch.dtype)
 OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
@@ -138,9 +138,8 @@ def _can_be_given(target: Callable[..., Any], offered: tuple[str, ...]) -> bool:
 
 def _sizes(marks: tuple[Any, ...]) -> dict[str, int]:
     """Return the fewest and most items among the marks of an annotated list."""
-    parts = [part for mark in marks for part in getattr(mark, "metadata", [mark])]
     names = {"min_length": "minItems", "max_length": "maxItems"}
-    found = {key: getattr(part, name, None) for part in parts for name, key in names.items()}
+    found = {key: getattr(part, name, None) for part in single_marks(marks) for name, key in names.items()}
     return {key: size for key, size in found.items() if size is not None}
 
 

@@ -25,7 +25,7 @@ LIMITS = {
 
 PLAIN = (bool, int, float, str, bytes, list, dict, tuple, set)
 Problem = tuple[str, str]
-"""Where, and what was found and expected."""
+"""Key path, and what was found and expected there."""
 
 
 class ConfigError(UserError):
@@ -234,8 +234,12 @@ def describe(annotation: Any) -> str:
     return str(annotation).replace("typing.", "").replace("pathlib.", "")
 
 
+def single_marks(marks: Iterable[Any]) -> list[Any]:
+    """Return the marks of ``Annotated`` one by one: pydantic's Field holds several."""
+    return [part for mark in marks for part in getattr(mark, "metadata", [mark])]
+
+
 def _limits(marks: tuple[Any, ...]) -> list[str]:
     """Return the limits among the marks of ``Annotated`` in words."""
-    parts = [part for mark in marks for part in getattr(mark, "metadata", [mark])]  # pydantic's Field holds several
-    found = [(words, getattr(part, name, None)) for part in parts for name, words in LIMITS.items()]
+    found = [(words, getattr(mark, name, None)) for mark in single_marks(marks) for name, words in LIMITS.items()]
     return [f"{words} {limit:,}" for words, limit in found if limit is not None]

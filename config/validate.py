@@ -37,7 +37,7 @@ from pydantic_core import SchemaError
 from config.limits import MOST
 from config.load import resolve_path
 from config.resolve import closest, shortened
-from config.signatures import ConfigError, Problem, arms, describe, kind_of, parameters
+from config.signatures import ConfigError, Problem, arms, describe, kind_of, parameters, single_marks
 
 TO_TEXT = "; put it in quotes to make it text"  # at the end of an error, where the command line's way to do so is added
 FLAG_WORDS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}  # of YAML 1.1
@@ -121,7 +121,7 @@ def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
 def _is_limited(annotation: Any) -> bool:
     """Return whether the numbers of an annotation have a largest one of their own."""
     kinds = [kind for kind in arms(annotation) if get_origin(kind) is Annotated]
-    marks = [part for kind in kinds for mark in get_args(kind)[1:] for part in getattr(mark, "metadata", [mark])]
+    marks = [mark for kind in kinds for mark in single_marks(get_args(kind)[1:])]
     return any(getattr(mark, name, None) is not None for mark in marks for name in ("le", "lt"))
 
 

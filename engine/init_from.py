@@ -94,10 +94,6 @@ def load_run(path: Path, task: HasModules) -> dict[str, Any]:
     return state
 
 
-def _has_weights(module: nn.Module) -> bool:
-    return any(True for _ in module.parameters())
-
-
 def averaged_weights(state: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
     """Return the weights of a checkpoint by module, with their averages instead of those that have some."""
     prefix, weights = "module.", {}
@@ -147,7 +143,7 @@ def _read(path: Path, task: HasModules) -> tuple[Path, dict[str, dict[str, Tenso
 
 def wanted_modules(modules: Mapping[str, nn.Module], names: Sequence[str] | None) -> dict[str, nn.Module]:
     """Return the modules of a task that get weights: those of these names, by default all that have parameters."""
-    having = {name: module for name, module in modules.items() if _has_weights(module)}
+    having = {name: module for name, module in modules.items() if any(True for _ in module.parameters())}
     unknown = [name for name in names or () if name not in having]
     if unknown:
         raise UserError(f"init_from.modules names {unknown[0]!r}; the modules of this task are {', '.join(having)}")

@@ -77,7 +77,7 @@ def relaunch(count: int, arguments: list[str]) -> int:
     script = str(PROJECT_ROOT / "run.py")
     command = [sys.executable, "-m", "engine.launch", "--standalone", f"--nproc-per-node={count}", script]
     environment = os.environ | {
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(count))),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count))),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")])),
         stop.STARTED_BY: str(os.getpid()),
     }
@@ -95,10 +95,6 @@ def relaunch(count: int, arguments: list[str]) -> int:
     stop.handle(pass_on)
     code = child.wait()
     return 128 + received[0] if received else code
-
-
-def _threads(processes: int) -> int:
-    return max(1, (os.cpu_count() or 1) // processes)
 
 
 def main(arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ from common import distributed
 from common.errors import UserError
 from common.files import sweep, write_whole
 from common.room import needs_room
+from config.load import LONGEST_NAME
 from engine import run_lock, text_log
 from engine.run_info import run_info
 
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 # and on_error, so that a run which a damaged file stopped can go on without it.
 FREE_KEYS = ("trainer.epochs", "trainer.max_", "trainer.log_", "trainer.checkpoint", "run.", "launch.", "report")
 FREE_ENDINGS = ("on_error", "workers", "prefetch", "budget_mb", "cpu_threads")
-LONGEST = 255  # bytes of a name, on every file system that is in use
 REPORT_FILES = ("metrics.json", "report.html", "queries.csv", "queries.json", "retrieval.json", "skipped.csv")
 
 
@@ -50,7 +50,9 @@ class RunSettings:
         if name is None:
             return
         parts = name.split("/")
-        odd = any(part in ("", ".", "..") or part != part.strip() or len(part.encode()) > LONGEST for part in parts)
+        odd = any(
+            part in ("", ".", "..") or part != part.strip() or len(part.encode()) > LONGEST_NAME for part in parts
+        )
         if odd or not name.isprintable():
             yield "name", f"found {config.shortened(name)}, expected the name of a folder below run.folder"
 

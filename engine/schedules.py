@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from common import distributed
-from config.limits import Chance, Count, CountOrNone
+from config.limits import Chance, Count, CountOrZero
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def _warn_of_long(warmup_steps: int, total_steps: int | None) -> None:
         )  # fmt: skip
 
 
-def constant(optimizer: Optimizer, warmup_steps: CountOrNone = 0, total_steps: int | None = None) -> LambdaLR:
+def constant(optimizer: Optimizer, warmup_steps: CountOrZero = 0, total_steps: int | None = None) -> LambdaLR:
     """Keep the learning rate, after a linear warm-up.
 
     Args:
@@ -54,7 +54,7 @@ def step_decay(
     steps_per_epoch: int,
     every_epochs: Count,
     factor: Annotated[float, Field(gt=0, le=10)],
-    warmup_steps: CountOrNone = 0,
+    warmup_steps: CountOrZero = 0,
     total_steps: int | None = None,
     first_epoch: Literal[0, 1] = 0,
 ) -> LambdaLR:
@@ -89,7 +89,7 @@ def step_decay(
     return LambdaLR(optimizer, scale)
 
 
-def cosine(optimizer: Optimizer, total_steps: int, warmup_steps: CountOrNone = 0, final: Chance = 0.0) -> LambdaLR:
+def cosine(optimizer: Optimizer, total_steps: int, warmup_steps: CountOrZero = 0, final: Chance = 0.0) -> LambdaLR:
     """Follow half a cosine from 1 to ``final`` (a fraction of the base rate) after a linear warm-up. arXiv:1608.03983.
 
     A warm-up as long as the whole run (a trial of a few steps) is shortened to half of it, with a warning.

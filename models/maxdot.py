@@ -46,16 +46,12 @@ class _Plan:
         return [*runs, (a0, len(counts), r0, r1)]
 
 
-def _accurate(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)
-
-
 class _MeanOfMax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, pool: Tensor, lengths: Tensor, budget_mb: float, dtype: torch.dtype) -> Tensor:
         plan = _Plan(lengths, pool, budget_mb, dtype)
         low_rows, low_pool = rows.to(dtype), pool.to(dtype)
-        result = rows.new_empty(len(lengths), len(pool), dtype=_accurate(dtype))
+        result = rows.new_empty(len(lengths), len(pool), dtype=torch.promote_types(dtype, torch.float32))
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         keep = wanted and plan.keep and pool.shape[1] <= torch.iinfo(torch.int16).max
         where = rows.new_empty((len(rows), len(pool)) if keep else (0, 0), dtype=torch.int16)

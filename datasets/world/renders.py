@@ -20,7 +20,7 @@ from torch import Tensor
 
 from common.errors import UserError
 from common.files import written_whole
-from config.limits import Count, CountOrNone, Resolution, Seed, Workers
+from config.limits import Count, CountOrZero, Resolution, Seed, Workers
 from datasets.digests import rows_digest
 from datasets.sharded_build import build_once, is_complete, make_missing, read_state
 from datasets.world.render.ray_cast import render
@@ -61,7 +61,7 @@ class RenderSet:
 
     folder: Path
     images: Count
-    validation: CountOrNone = 2000
+    validation: CountOrZero = 2000
     size: Resolution = 64
     seed: Seed = 0
     min_objects: Count = 1

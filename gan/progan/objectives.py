@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import losses
-from config.limits import Count, CountOrNone, Weight
+from config.limits import Count, CountOrZero, Weight
 from gan.progan.generator import ProganError
 
 Critic = Callable[[Tensor], Tensor]
@@ -75,7 +75,7 @@ class RelativisticR1R2:
     gamma_per_pixel: Weight
     every: Count = 16
     final_gamma_per_pixel: Weight | None = None
-    fall: tuple[CountOrNone, Count] = (0, 1)
+    fall: tuple[CountOrZero, Count] = (0, 1)
 
     def __post_init__(self) -> None:
         if not 0 <= self.fall[0] < self.fall[1]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from config.limits import BatchSize, CountOrNone, Resolution
+from config.limits import BatchSize, CountOrZero, Resolution
 from gan.progan.generator import FIRST_RESOLUTION, ProganError
 
 
@@ -22,9 +22,9 @@ class Phase:
     """
 
     resolution: Resolution
-    stable_images: CountOrNone
+    stable_images: CountOrZero
     batch_size: BatchSize
-    fade_images: CountOrNone = 0
+    fade_images: CountOrZero = 0
 
     def __post_init__(self) -> None:
         ratio = self.resolution // FIRST_RESOLUTION
