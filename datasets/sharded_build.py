@@ -1,6 +1,6 @@
 """Folders of data that are made once, in shards, and found again: worlds, renders, features.
 
-A small JSON inside says the settings, and whether the folder is complete. What was killed goes on where it was.
+A small JSON inside has the settings, and whether the folder is complete. A killed build goes on where it was.
 """
 
 import json
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def read_state(path: Path, error: type[UserError], remedy: str) -> dict[str, Any]:
-    """Read such a JSON, a mapping with at least ``settings`` and ``complete``; raise ``error`` with the remedy."""
+    """Read a folder's JSON, a mapping with at least ``settings`` and ``complete``; raise ``error`` with the remedy."""
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(state, dict) and {"settings", "complete"} <= state.keys():

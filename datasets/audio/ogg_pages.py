@@ -31,12 +31,10 @@ def links(content: bytes) -> Iterator[tuple[bytes, str | None]]:
         at for at, page in enumerate(pages) if at and page.flags & FIRST and not pages[at - 1].flags & FIRST
     ]  # streams that are played together begin together
     for first, end in zip([0, *starts], [*starts, len(pages)], strict=True):
-        last = {page.serial: at for at, page in enumerate(pages[first:end], first)}.values()
-        found = missing if end == len(pages) else None
-        whole = (
-            _marked(page.content) if at in last else page.content for at, page in enumerate(pages[first:end], first)
-        )
-        yield b"".join(whole), found
+        link = pages[first:end]
+        last = {page.serial: at for at, page in enumerate(link)}.values()
+        whole = (_marked(page.content) if at in last else page.content for at, page in enumerate(link))
+        yield b"".join(whole), missing if end == len(pages) else None
 
 
 def _pages(content: bytes) -> tuple[list[Page], str | None]:

@@ -122,10 +122,9 @@ def _without_padding(stream: BinaryIO) -> BytesIO | None:
 
 
 def _find_sound(stream: BinaryIO) -> Sound | None:
-    """Find the samples in a file of one of the containers above.
+    """Return where the samples are; None in other containers, or where there are none, which is the decoder's matter.
 
-    None in other containers, or where there are none, which is the decoder's matter. Raises Joined for several chunks
-    of samples, or another file of the kind behind the first.
+    Raises Joined for several chunks of samples, or another file of the kind behind the first.
     """
     at = behind_id3(stream)
     stream.seek(at)
@@ -133,7 +132,7 @@ def _find_sound(stream: BinaryIO) -> Sound | None:
     form = head[:4]
     if form not in LAYOUTS:
         found = of_header(head, stream.seek(0, 2) - at)
-        found = found and _moved(found, at)
+        found = found and found._replace(start=found.start + at, size=(found.size[0] + at, found.size[1]))
         _check_alone(stream, form, found)
         return found
     found, large, frames = None, 0, 0
@@ -191,11 +190,6 @@ def _of_chunk(form: bytes, head: bytes, start: int, length: int, large: int) -> 
         return Sound(start, large, large == 0 or large >= 1 << 62, offset)
     whole = form != b"RF64" and head[4:8] in (bytes(4), b"\xff" * 4)
     return Sound(start, length, length == 0 or length >= STREAMED or whole, offset)
-
-
-def _moved(sound: Sound, at: int) -> Sound:
-    """Shift the samples of a file that begins at byte ``at``, behind a tag."""
-    return sound._replace(start=sound.start + at, size=(sound.size[0] + at, sound.size[1]))
 
 
 def behind_id3(stream: BinaryIO) -> int:

@@ -29,14 +29,7 @@ from common.parallel import cores, in_processes, locked, progress
 from config import check_values
 from config.limits import Frames, Workers
 from datasets.hdf5.repair import put_in, write_marker
-from datasets.hdf5.shards import (
-    can_be_mended,
-    has_failures,
-    read_outcome,
-    write_audio,
-    write_images,
-    write_part,
-)
+from datasets.hdf5.shards import can_be_mended, has_failures, read_outcome, write_audio, write_images, write_part
 from datasets.loading.rows import ManifestError, OnError
 from datasets.spoken_captions.hdf5_pair import IDENTITY, manifest_of
 from datasets.spoken_captions.places_manifest import read_places

@@ -51,7 +51,7 @@ def read_skipped(path: Path) -> list[Skipped]:
 
 
 def merge_skipped(path: Path, rows: list[Skipped]) -> list[Skipped]:
-    """Write the rows that the file lists and those found now, each once, in order; return them; no empty file.
+    """Write the rows that the file lists and those found now, each once, in order (no empty file); return them.
 
     A reason that was found now replaces an earlier one.
     """

@@ -41,7 +41,7 @@ from common.text_files import is_whole_number
 from datasets.media_files import write_json
 
 PREFIX = "active/"
-FILES = {"units": "units.pth", "ids": "a_paths.pth", "regions": "a_hmaps.pth", "shown": "a_hmaps_eval.pth"}
+UNITS, IDS, REGIONS, SHOWN = FILES = ("units.pth", "a_paths.pth", "a_hmaps.pth", "a_hmaps_eval.pth")
 CELLS = "a_hmaps_layer.pth"
 
 
@@ -50,7 +50,7 @@ class ActiveLearningError(UserError):
 
 
 class LatentNameError(UserError, ValueError):
-    """A caption whose image a generator should draw, but whose name is no latent's id."""
+    """A caption whose image a generator should make, but whose name is no latent's id."""
 
 
 class ActivePair(NamedTuple):
@@ -106,13 +106,12 @@ def latent_ids(names: Iterable[str]) -> list[int]:
 
 def write_active(folder: Path, pairs: list[ActivePair], layer: str, details: dict[str, Any]) -> None:
     """Write the lists of a selection (not its images), the largest loss first; ``details`` go into ``active.json``."""
-    columns = {
-        "units": [np.asarray(pair.units, np.int64) for pair in pairs],
-        "ids": [str(pair.latent) for pair in pairs],
-        "regions": [np.asarray(pair.region, np.float32) for pair in pairs],
-        "shown": [np.asarray(pair.shown, np.float32) for pair in pairs],
+    files = {
+        UNITS: [np.asarray(pair.units, np.int64) for pair in pairs],
+        IDS: [str(pair.latent) for pair in pairs],
+        REGIONS: [np.asarray(pair.region, np.float32) for pair in pairs],
+        SHOWN: [np.asarray(pair.shown, np.float32) for pair in pairs],
     }
-    files = {FILES[name]: rows for name, rows in columns.items()}
     if all(pair.cells is not None for pair in pairs):
         files[CELLS] = [np.asarray(pair.cells, np.float32) for pair in pairs]
     else:
@@ -129,18 +128,14 @@ def read_active(folder: Path) -> ActivePairs:
     Raises ActiveLearningError where a file is missing or damaged, a list longer than another, or an entry of another
     kind.
     """
-    columns = {name: _read_list(folder / file) for name, file in FILES.items()}
-    if (folder / CELLS).is_file():
-        columns["cells"] = _read_list(folder / CELLS)
-    lengths = {FILES.get(name, CELLS): len(rows) for name, rows in columns.items()}
-    if len(set(lengths.values())) != 1:
-        details = ", ".join(f"{name} {length}" for name, length in lengths.items())
+    names = (*FILES, CELLS) if (folder / CELLS).is_file() else FILES
+    columns = {name: _read_list(folder / name) for name in names}
+    if len({len(rows) for rows in columns.values()}) != 1:
+        details = ", ".join(f"{name} {len(rows)}" for name, rows in columns.items())
         raise ActiveLearningError(f"{folder}: the lists differ in length ({details}); make the selection again.")
-    wrong = [name for name in columns["ids"] if not is_whole_number(str(name))]
+    wrong = [name for name in columns[IDS] if not is_whole_number(str(name))]
     if wrong:
-        raise ActiveLearningError(
-            f"{folder / FILES['ids']}: {wrong[0]!r} is no number; an id is the index of a noise vector."
-        )
+        raise ActiveLearningError(f"{folder / IDS}: {wrong[0]!r} is no number; an id is the index of a noise vector.")
     details = _read_details(folder / "active.json")
     pairs = [_pair(folder, row) for row in zip(*columns.values(), strict=True)]
     return ActivePairs(pairs, details.get("layer"), details)

@@ -27,13 +27,7 @@ from datasets.digests import rows_digest
 from datasets.file_names import FileNames
 from datasets.image_ids import ImageIds
 from datasets.images import ImageTransform, transforms
-from datasets.loading.rows import (
-    ManifestError,
-    OnError,
-    Sample,
-    SampleError,
-    unusable_row,
-)
+from datasets.loading.rows import ManifestError, OnError, Sample, SampleError, unusable_row
 from datasets.spoken_captions.records import SpokenCaption
 
 Window = Literal["first", "random"]

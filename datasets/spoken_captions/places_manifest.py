@@ -22,11 +22,7 @@ from typing import Any, Literal
 
 from common.text_files import TextError, packed_as, read_text
 from datasets.file_names import DRIVE, FileNames, missing, shown_path
-from datasets.loading.rows import (
-    ManifestError,
-    NoRowsError,
-    report_problems,
-)
+from datasets.loading.rows import ManifestError, NoRowsError, report_problems
 from datasets.spoken_captions.json_rows import NumberError, Take, read_json_rows
 from datasets.spoken_captions.records import Fields, Records, check_alignment
 

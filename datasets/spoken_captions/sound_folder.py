@@ -27,11 +27,7 @@ class SoundFolder(SpokenCaptions):
     """
 
     def __init__(
-        self,
-        folder: Path,
-        extension: str = "wav",
-        max_frames: Frames | None = None,
-        on_error: OnError = "error",
+        self, folder: Path, extension: str = "wav", max_frames: Frames | None = None, on_error: OnError = "error"
     ) -> None:
         if not folder.is_dir():
             raise ManifestError(f"there is no folder {folder}; give one that holds sound files")

@@ -43,13 +43,7 @@ class AttributeImages:
     """
 
     def __init__(
-        self,
-        scenes: int,
-        first_seed: int,
-        size: int,
-        view: View = "far",
-        min_objects: int = 1,
-        max_objects: int = 3,
+        self, scenes: int, first_seed: int, size: int, view: View = "far", min_objects: int = 1, max_objects: int = 3
     ) -> None:
         if scenes < 1 or size < 16 or first_seed < 0:
             raise SceneError(f"{scenes} scenes of {size} pixels from seed {first_seed}; expected at least 1, 16 and 0")

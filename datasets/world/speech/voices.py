@@ -12,16 +12,7 @@ import numpy as np
 
 from datasets.world.speech.espeak import SpeechError, library_paths
 
-ACCENTS = (
-    "en",
-    "en-us",
-    "en-us-nyc",
-    "en-gb-scotland",
-    "en-gb-x-rp",
-    "en-gb-x-gbclan",
-    "en-gb-x-gbcwmd",
-    "en-029",
-)
+ACCENTS = ("en", "en-us", "en-us-nyc", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029")
 FEMALE = ("Annie", "anika", "aunty", "belinda", "f1", "grandma", "linda", "shelby", "steph")
 MALE = (
     *("Alex", "Denis", "Diogo", "Henrique", "Lee", "Mario", "Michael", "Mike", "Nguyen", "boris", "grandpa", "ian"),
