@@ -36,18 +36,11 @@ def load_modules(
     other_parts: bool = False,
     remedy: str = "",
 ) -> None:
-    """Load weights into modules of the same names, and list what is not loaded.
+    """Load weights, from the file ``found``, into modules of the same names, and list what is not loaded.
 
-    Args:
-        modules: changed in place.
-        weights: of each module; superfluous ones are not looked at.
-        found: the file that they are from, for messages.
-        allow_partial: see :class:`engine.init_from.InitFrom`.
-        other_parts: whether parts may begin anew, and parts of the weights stay unused, without ``allow_partial``.
-        remedy: another that an error names before ``allow_partial``, ending in "or ".
-
-    Raises:
-        UserError: entries are missing, unknown or of another shape, unless ``allow_partial``; or none fits at all.
+    With ``other_parts`` parts may begin anew, and parts of the weights stay unused, without ``allow_partial`` (see
+    :class:`engine.init_from.InitFrom`). A UserError says that no entry fits, or lists those that are missing, unknown
+    or of another shape, unless ``allow_partial``; it names ``remedy``, which ends in "or ", before that one.
     """
     errors: list[str] = []
     notes: list[str] = []
