@@ -1,1 +1,1 @@
-"""What people use without training: trained models behind a few plain calls."""
+"""Use trained models in a few plain calls, without training."""

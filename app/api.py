@@ -1,9 +1,11 @@
-"""The door to trained models: sound in, units or an embedding out; image in, map out; latent in, image out.
+"""Open the door to trained models: sound in, units or an embedding out; image in, map out; latent in, image out.
 
 Sound is a file or a waveform with its rate; an image is a file, a Pillow image or (H, W, 3) uint8; results are NumPy
-arrays. Everything that comes with the project is named without a path, everything else by its file or folder.
+arrays. Everything that comes with the project is named without a path, everything else by its file or folder. What
+cannot be used, or is damaged or of another kind, is a UserError.
 
-Shape letters: N samples, T frames, C channels, D embedding size, H, W sides, B images, R pixels high and wide.
+Shape letters: N samples, T frames, C channels, D embedding size, H, W height and width, B images, R pixels high and
+wide.
 """
 
 from collections.abc import Sequence
@@ -29,6 +31,7 @@ from published import holds_encoders, is_experiment, load_encoders, load_publish
 from tasks.resdavenet_vq.layers import SpeechModel, SpeechSource, load_speech
 from tasks.speech_image.trained import run_config
 from tasks.words_by_drawing.experiments.encoders import ModelSource, Trained, load_model
+from tasks.words_by_drawing.experiments.images import from_u8
 
 SHIPPED = Path(__file__).parents[1] / "models" / "shipped"
 Sound = str | Path | np.ndarray | Tensor
@@ -36,17 +39,11 @@ ImageInput = str | Path | Image.Image | np.ndarray
 
 
 class ApiError(UserError, ValueError):
-    """What was given is no sound, image, latent or model that these calls take."""
+    """Raised about a sound, image, latent or model that these calls do not take."""
 
 
 class Unit(NamedTuple):
-    """The code of one frame, or of several frames in a row.
-
-    Attributes:
-        code: its number in the codebook.
-        start: seconds from the beginning of the sound.
-        end: likewise.
-    """
+    """The code of one frame, or of several frames in a row, with its start and end in seconds of the sound."""
 
     code: int
     start: float
@@ -54,50 +51,35 @@ class Unit(NamedTuple):
 
 
 class Matchmap(NamedTuple):
-    """Similarity of each place of an image and each frame of a caption.
-
-    Attributes:
-        values: (H, W, T) float32.
-        seconds: that one frame covers.
-    """
+    """Similarity (H, W, T) float32 of each position of an image and each frame of a caption, ``seconds`` long."""
 
     values: np.ndarray
     seconds: float
 
 
 class SpeechEncoder:
-    """A trained speech encoder.
-
-    Args:
-        model: its network and layers.
-    """
+    """A trained speech encoder with its layers."""
 
     def __init__(self, model: SpeechModel) -> None:
         self.model = model
 
     @property
     def layers(self) -> list[str]:
-        """Names of the layers whose features can be had, the lowest first."""
+        """Return the names of the layers whose features can be had, the lowest first."""
         return self.model.layers()
 
     @property
     def quantised(self) -> list[str]:
-        """Names of the layers that have units, the lowest first."""
+        """Return the names of the layers that have units, the lowest first."""
         return self.model.quantised()
 
     def features(self, sound: Sound, rate: int | None = None, layer: str | None = None) -> np.ndarray:
-        """Return what leaves a layer.
+        """Return the features (T, C) float32 of a layer.
 
         Args:
             sound: a file, or a waveform (N,) or (N, channels), full scale 1.
             rate: of a waveform, Hz.
             layer: one of ``layers``; None for the encoder's output.
-
-        Returns:
-            (T, C) float32.
-
-        Raises:
-            UserError: the sound cannot be used, or there is no such layer.
         """
         mel = _log_mel(sound, rate)
         if layer is None:
@@ -111,19 +93,13 @@ class SpeechEncoder:
         return self.features(sound, rate).mean(axis=0)
 
     def units(self, sound: Sound, rate: int | None = None, layer: str | None = None, merged: bool = True) -> list[Unit]:
-        """Return the codes of a sound with their times.
+        """Return the codes of a sound in the order of time, from a layer of ``quantised`` or the lowest of them.
 
         Args:
             sound: as in :meth:`features`.
             rate: of a waveform, Hz.
             layer: one of ``quantised``; None for the lowest.
             merged: whether frames in a row with the same code are one unit.
-
-        Returns:
-            Units in the order of time.
-
-        Raises:
-            UserError: the sound cannot be used, or the layer has no codes.
         """
         layer = layer or next(iter(self.quantised), "")
         self.model.check([layer] if layer else [], codes=True)
@@ -139,12 +115,7 @@ class SpeechEncoder:
 
 
 class Pair:
-    """Trained image and speech encoders.
-
-    Args:
-        trained: both, and how their maps are compared.
-        resize: how images are cut and scaled; None leaves them as they are.
-    """
+    """Trained image and speech encoders; ``resize`` cuts and scales images, None leaves them as they are."""
 
     def __init__(self, trained: Trained, resize: ImageTransform | None) -> None:
         self.trained, self.resize = trained, resize
@@ -154,34 +125,18 @@ class Pair:
         return self.trained.encode_images(self._scaled(image)[None])[0].cpu().numpy()
 
     def matchmap(self, image: ImageInput, sound: Sound, rate: int | None = None) -> Matchmap:
-        """Compare each place of an image with each frame of a sound.
-
-        Args:
-            image: a file, a Pillow image or (H, W, 3) uint8.
-            sound: a file or a waveform.
-            rate: of a waveform, Hz.
-
-        Returns:
-            The matchmap.
-
-        Raises:
-            UserError: the image or the sound cannot be used.
-        """
+        """Compare each position of an image with each frame of a sound, as in :meth:`SpeechEncoder.features`."""
         mel = _log_mel(sound, rate)
         values, seconds = self.trained.matchmap(self._scaled(image), mel, mel.shape[-1])
         return Matchmap(values.numpy(), seconds)
 
     def _scaled(self, image: ImageInput) -> Tensor:
         found = _image(image)
-        return _signed(found if self.resize is None else self.resize.crop(found, train=False))
+        return from_u8(found if self.resize is None else self.resize.crop(found, train=False))
 
 
 class Generator:
-    """A trained generator.
-
-    Args:
-        network: latents (B, D) to images (B, 3, R, R), about -1 to 1.
-    """
+    """A trained generator of images (B, 3, R, R), about -1 to 1, from latents (B, D)."""
 
     def __init__(self, network: torch.nn.Module) -> None:
         self.network, self.latent_dim = network, latent_dim_of(network)
@@ -192,17 +147,7 @@ class Generator:
 
     @torch.no_grad()
     def images(self, given: np.ndarray | Tensor | Sequence[Sequence[float]]) -> np.ndarray:
-        """Generate images.
-
-        Args:
-            given: latents (B, D), standard normal.
-
-        Returns:
-            (B, R, R, 3) uint8.
-
-        Raises:
-            ApiError: the latents have another shape.
-        """
+        """Generate images (B, R, R, 3) uint8 from latents (B, D), standard normal."""
         rows = torch.as_tensor(np.asarray(given, dtype=np.float32))
         if rows.dim() != 2 or rows.shape[1] != self.latent_dim:
             raise ApiError(f"found latents {tuple(rows.shape)}, expected (B, {self.latent_dim}): one row an image")
@@ -211,34 +156,24 @@ class Generator:
 
 
 class Segmenter:
-    """A trained segmenter of attributes.
-
-    Args:
-        network: images (B, 3, R, R) in [-1, 1] to labels.
-    """
+    """A trained segmenter of the attributes in images."""
 
     def __init__(self, network: AttributeSegmenter) -> None:
         self.network = network
 
     def label_maps(self, image: ImageInput) -> dict[str, np.ndarray]:
         """Return for each label, such as ``red`` or ``cube``, where it is in an ``image``: (H, W) bool."""
-        found = self.network.segment(_signed(_image(image))[None])[0].cpu().numpy()
+        found = self.network.segment(from_u8(_image(image))[None])[0].cpu().numpy()
         return dict(zip(ATTRIBUTE_LABELS, found, strict=True))
 
 
 def load_encoder(source: str | Path = "resdavenet_vq_world", device: str = "cpu") -> SpeechEncoder:
-    """Load a speech encoder.
+    """Load a speech encoder in evaluation mode.
 
     Args:
         source: the name of one that comes with the project, a run folder, the ``.json`` of an exported encoder, a
             published experiment of ResDAVEnet-VQ, or a published ``model_best_*.pth.tar`` or its folder.
         device: where it runs.
-
-    Returns:
-        The encoder, in evaluation mode.
-
-    Raises:
-        UserError: there is none, or it is damaged or of another kind.
     """
     path, on = Path(source), torch.device(device)
     if not path.exists() and (SHIPPED / f"{source}.json").is_file():
@@ -250,20 +185,14 @@ def load_encoder(source: str | Path = "resdavenet_vq_world", device: str = "cpu"
 
 
 def load_pair(source: str | Path, image_size: int | None = None, device: str = "cpu") -> Pair:
-    """Load an image and a speech encoder that were trained together.
+    """Load an image and a speech encoder that were trained together, in evaluation mode.
 
     Args:
         source: a run folder, a published ``model_best_*.pth.tar`` or its folder, or a published experiment of
             ResDAVEnet-VQ.
-        image_size: side in pixels that images are cut and scaled to; None for that of the run's images from files, and
-            for no scaling where the run's images were generated or the encoders are published.
+        image_size: pixels that images are cut and scaled to; None for that of the run's images from files, and for no
+            scaling where the run's images were generated or the encoders are published.
         device: where they run.
-
-    Returns:
-        Both encoders, in evaluation mode.
-
-    Raises:
-        UserError: there are none, or they are damaged or of another kind.
     """
     path = Path(source)
     _check_there(path, [])
@@ -280,17 +209,7 @@ def load_pair(source: str | Path, image_size: int | None = None, device: str = "
 
 
 def load_generator(source: str | Path = "progan_world") -> Generator:
-    """Load a generator.
-
-    Args:
-        source: the name of one that comes with the project, or a published ``generator.pth``.
-
-    Returns:
-        The generator, on the CPU.
-
-    Raises:
-        UserError: there is none, or it is damaged or of another kind.
-    """
+    """Load a generator on the CPU: one that comes with the project, or a published ``generator.pth``."""
     if str(source) in shipped.names():
         return Generator(shipped.load(str(source)))
     _check_there(Path(source), shipped.names())
@@ -298,17 +217,7 @@ def load_generator(source: str | Path = "progan_world") -> Generator:
 
 
 def load_segmenter(source: str | Path = "segmenter_world") -> Segmenter:
-    """Load a segmenter.
-
-    Args:
-        source: the name of one that comes with the project, or the ``.safetensors`` file of another.
-
-    Returns:
-        The segmenter, on the CPU.
-
-    Raises:
-        UserError: there is none, or it is damaged or of another kind.
-    """
+    """Load a segmenter on the CPU: one that comes with the project, or the ``.safetensors`` file of another."""
     own = SHIPPED / f"{source}.safetensors"
     if not own.is_file():
         _check_there(Path(source), [one.stem for one in SHIPPED.glob("segmenter*.json")])
@@ -316,7 +225,7 @@ def load_segmenter(source: str | Path = "segmenter_world") -> Segmenter:
 
 
 def _is_published(path: Path) -> bool:
-    """Whether a file or folder is of one of the originals, not a run of this project."""
+    """Return whether a file or folder is of one of the originals, not a run of this project."""
     return path.name.endswith(".pth.tar") or is_experiment(path) or (path.is_dir() and holds_encoders(path))
 
 
@@ -328,7 +237,7 @@ def _check_there(path: Path, names: list[str]) -> None:
 
 
 def _size_in_training(run: Path) -> tuple[int, int] | None:
-    """Height and width of the crop and shorter edge before it, in pixels, of a run's images from files."""
+    """Return crop and shorter edge before it, in pixels, of a run's images from files."""
     data = run_config(run).get("data") or {}
     for split in ("validation", "train"):
         if node := (data.get(split) or {}).get("image"):
@@ -337,7 +246,7 @@ def _size_in_training(run: Path) -> tuple[int, int] | None:
 
 
 def _log_mel(sound: Sound, rate: int | None) -> Tensor:
-    """(40, T) in dB, of a file or a waveform."""
+    """Return the log-mels (40, T) in dB of a file or a waveform."""
     if isinstance(sound, str | Path):
         if rate is not None:
             raise ApiError(f"found rate={rate} with the file {sound}, which has its own; leave rate out")
@@ -350,7 +259,7 @@ def _log_mel(sound: Sound, rate: int | None) -> Tensor:
 
 
 def _mono(samples: np.ndarray, rate: int | None) -> np.ndarray:
-    """(N,) float32 at 16 kHz of a waveform at ``rate``."""
+    """Return a waveform at ``rate`` as (N,) float32 at 16 kHz."""
     if rate is None or rate < 1:
         raise ApiError(f"found rate={rate} for a waveform; expected its sample rate in Hz, such as 16000")
     if samples.dtype.kind != "f":
@@ -364,7 +273,7 @@ def _mono(samples: np.ndarray, rate: int | None) -> np.ndarray:
 
 
 def _image(image: ImageInput) -> Image.Image:
-    """An RGB image, of a file, a Pillow image or an array."""
+    """Return the RGB image of a file, a Pillow image or an array."""
     if isinstance(image, str | Path):
         return read_image(Path(image))
     if isinstance(image, Image.Image):
@@ -372,8 +281,3 @@ def _image(image: ImageInput) -> Image.Image:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ApiError(f"found an image {image.shape} of type {image.dtype}, expected (H, W, 3) uint8, RGB")
     return Image.fromarray(image)
-
-
-def _signed(image: Image.Image) -> Tensor:
-    """(3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1

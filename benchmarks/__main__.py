@@ -31,7 +31,7 @@ NAMES = (
 
 
 def main() -> int:
-    """Run what the command line names; returns how many benchmarks failed."""
+    """Run what the command line names; return how many benchmarks failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="name", help=f"which: {', '.join(NAMES)} (default: all)")
     names = parser.parse_args().names or NAMES

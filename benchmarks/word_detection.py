@@ -72,9 +72,9 @@ def loop(
     """
     frames, hearing, spoken, holding = defaultdict(int), defaultdict(Counter), defaultdict(int), defaultdict(Counter)
     for own, words in ((own.tolist(), words) for own, words in zip(codes, alignments, strict=True) if words):
-        for code, heard in _heard_by_frame(own, words, seconds, halfwidth):
+        for code, found in _words_by_frame(own, words, seconds, halfwidth):
             frames[code] += 1
-            hearing[code].update(heard)
+            hearing[code].update(found)
         for start, end, word in words:
             spoken[word] += 1
             holding[word].update(set(own[max(int(np.floor(start / seconds)), 0) : int(np.ceil(end / seconds))]))
@@ -83,7 +83,7 @@ def loop(
     return Meetings(Counter(frames), Counter(pairs), Counter(spoken), Counter(held))
 
 
-def _heard_by_frame(
+def _words_by_frame(
     own: list[int], words: Sequence[Word], seconds: float, halfwidth: float
 ) -> list[tuple[int, set[str]]]:
     """Return code and words of every frame of an utterance."""

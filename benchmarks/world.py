@@ -27,16 +27,16 @@ def build_row(scenes: int, size: int, repeats: int) -> Row:
     return Row(f"{scenes} whole scenes, cpu", seconds, note=f"{scenes / seconds:.0f} scenes/s, images, speech, files")
 
 
-def render_row(drawn: list[Scene], size: int, repeats: int, device: str) -> Row:
-    """Measure the images of ``drawn`` alone, ``size`` pixels high and wide."""
-    ways = (lambda: render(drawn, size, device), lambda: [render([scene], size, device) for scene in drawn])
+def render_row(scenes: list[Scene], size: int, repeats: int, device: str) -> Row:
+    """Measure the images of ``scenes`` alone, ``size`` pixels high and wide."""
+    ways = (lambda: render(scenes, size, device), lambda: [render([scene], size, device) for scene in scenes])
     together, single = best_times(*ways, repeats=repeats, device=device)
-    return Row(f"their images, {device}", together, single, note=f"{len(drawn) / together:.0f}/s; one by one")
+    return Row(f"their images, {device}", together, single, note=f"{len(scenes) / together:.0f}/s; one by one")
 
 
-def speech_row(drawn: list[Scene], repeats: int) -> Row:
-    """Measure spoken captions of the scenes ``drawn`` alone, the best of ``repeats`` calls."""
-    texts = [captions(scene, 1, seed, "mixed")[0] for seed, scene in enumerate(drawn)]
+def speech_row(scenes: list[Scene], repeats: int) -> Row:
+    """Measure spoken captions of ``scenes`` alone, the best of ``repeats`` calls."""
+    texts = [captions(scene, 1, seed, "mixed")[0] for seed, scene in enumerate(scenes)]
 
     def speak() -> None:
         for seed, text in enumerate(texts):
@@ -54,11 +54,11 @@ def main() -> None:
         "repeats": (3, "calls"),
     }
     read = options(__doc__, sizes)
-    scenes = max(SHARD, read.scenes // SHARD * SHARD)
-    drawn = [sample_scene(seed, 1, 5, False) for seed in range(scenes)]
-    rows = [build_row(scenes, read.size, read.repeats)]
-    rows += [render_row(drawn, read.size, read.repeats, device) for device in devices()]
-    rows += [speech_row(drawn, read.repeats)]
+    count = max(SHARD, read.scenes // SHARD * SHARD)
+    scenes = [sample_scene(seed, 1, 5, False) for seed in range(count)]
+    rows = [build_row(count, read.size, read.repeats)]
+    rows += [render_row(scenes, read.size, read.repeats, device) for device in devices()]
+    rows += [speech_row(scenes, read.repeats)]
     print_table(f"Embedded world, {read.size} pixels, {read.threads} CPU thread(s)", rows)
 
 

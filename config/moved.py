@@ -152,7 +152,7 @@ MOVED = {
     "published.speech_image": "published.encoders",
     "tasks.captions": "tasks.speech_image.caption_encoder",
     "tasks.cluster_buffers": "tasks.words_by_drawing.cluster_buffers",
-    "tasks.cluster_page": "tasks.words_by_drawing.cluster_page",
+    "tasks.cluster_page": "tasks.words_by_drawing.cluster_report",
     "tasks.cluster_record": "tasks.words_by_drawing.cluster_report",
     "tasks.comparison.made_from": "tasks.comparison.provenance",
     "tasks.dissection": "tasks.gan.dissection",

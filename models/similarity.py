@@ -7,7 +7,7 @@ from torch import Tensor
 
 from common import distributed
 from config.limits import Positive
-from models.matchmap import POOLED, Kind, Measure, mean_of_captions, mean_of_images, similarity
+from models.matchmap import POOLED, Kind, Measure, aligned_similarity, mean_of_captions, mean_of_images, similarity
 from models.speech_maps import SpeechMaps
 
 PUBLISHED_MINING: dict[str, str] = {"kind": "MISA", "measure": "dot"}  # of hard impostors, whatever the loss compares
@@ -31,6 +31,11 @@ class Similarity:
         """Return the similarity (I, S) of maps (I, D, H, W) and (S, D, T); products keep the maps' precision."""
         with torch.autocast(image.device.type, enabled=False):
             return similarity(image, speech, nframes, self.kind, self.measure, self.budget_mb)
+
+    def aligned(self, image: Tensor, speech: SpeechMaps) -> Tensor:
+        """Return the similarity (B,) of each pair of aligned maps (B, D, H, W) and (B, D, T), in float32."""
+        with torch.autocast(image.device.type, enabled=False):
+            return aligned_similarity(image.float(), speech.features.float(), speech.nframes, self.kind, self.measure)
 
     @torch.no_grad()
     def embeddings(self, image: Tensor, speech: Tensor, nframes: Tensor) -> tuple[Tensor, Tensor] | None:

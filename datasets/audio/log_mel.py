@@ -22,6 +22,7 @@ from common.errors import UserError
 from datasets.audio.read import SAMPLE_RATE, read_audio
 
 HOP = 160  # samples: 10 ms
+FRAME_SECONDS = HOP / SAMPLE_RATE
 PAD_DB = 0.0  # the published padding: the loudest value, made harmless by frame counts
 FRAMES_AT_ONCE = {"cpu": 320, "cuda": 1 << 18}  # transform buffers: cache-sized on CPU, some 2 GB on GPU
 AUDIBLE = (1e-2, 1e15)  # peaks between which log-mels are above their floor for sure, and finite

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.audio.read import SAMPLE_RATE
 from datasets.spoken_captions.dataset import SpokenCaptions
 from datasets.spoken_captions.records import Word
 from evaluation.report.clusters import Snippet
@@ -14,7 +15,6 @@ from evaluation.report.units import CodeCard, ShownUtterance
 from evaluation.word_detection.detect import WordDetection
 from evaluation.word_detection.segments import code_runs
 
-SAMPLE_RATE = 16000
 AROUND_WORD, AROUND_CODE = 0.5, 0.1  # seconds before and after what is cut out
 FADE = 0.005  # seconds at both ends of a cut, so that it does not click
 CLOSE = 0.5  # seconds of the closer look at an utterance, at which frames of 20 ms have room for their codes

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import config
 from common.errors import UserError
 from config import Problem, check_values
+from datasets.audio.log_mel import FRAME_SECONDS
 from engine.init_from import load_run
 from models.resdavenet import MEL_BINS, STAGES, ResDavenet
 from models.resdavenet_vq import ResDavenetVq
@@ -25,7 +26,6 @@ from tasks.speech_image.trained import build_encoder, run_config
 log = logging.getLogger(__name__)
 LOGMEL, OUTPUT = "logmel", "output"
 PROBE = 1024  # frames; a multiple of every pooling
-FRAME_SECONDS = 0.01
 Layer = tuple[Tensor, Tensor | None]
 
 

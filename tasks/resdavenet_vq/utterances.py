@@ -5,9 +5,9 @@ from unicodedata import normalize
 
 from common.errors import UserError
 from common.text_files import without_surrogates
+from datasets.audio.log_mel import FRAME_SECONDS
 from datasets.audio.read import SAMPLE_RATE, count_samples
 from datasets.spoken_captions.dataset import SpokenCaptions
-from tasks.resdavenet_vq.layers import FRAME_SECONDS
 
 
 def utterance_names(dataset: SpokenCaptions, parts: int = 1) -> list[str]:

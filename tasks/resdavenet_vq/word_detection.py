@@ -14,6 +14,7 @@ import config
 from common import distributed
 from common.errors import UserError
 from config.limits import BatchSize, Workers
+from datasets.audio.log_mel import FRAME_SECONDS
 from datasets.loading.rows import OnError, report_problems
 from datasets.spoken_captions.dataset import SpokenCaptions
 from datasets.spoken_captions.records import Word
@@ -26,7 +27,7 @@ from evaluation.word_detection.alignments import SLACK, alignment_error
 from evaluation.word_detection.detect import Detecting, WordDetection, chance_of_words, detect_words
 from evaluation.word_detection.tables import write_word_tables
 from tasks.resdavenet_vq.extraction import Utterance, extract_all
-from tasks.resdavenet_vq.layers import FRAME_SECONDS, SpeechModel, SpeechSource, load_speech
+from tasks.resdavenet_vq.layers import SpeechModel, SpeechSource, load_speech
 from tasks.results import results_folder, write_results
 
 log = logging.getLogger(__name__)

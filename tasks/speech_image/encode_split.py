@@ -46,8 +46,7 @@ def encode_all(loader: Loader, encode: Encode, limit: int | None = None) -> Enco
     """
     rows: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     pooling: int | None = None
-    batches = loader.batches(0)
-    for batch in progress(batches, limit or loader.steps_per_epoch, "encoding"):
+    for batch in progress(loader.batches(0), limit or loader.steps_per_epoch, "encoding"):
         image, speech = encode(batch, loader.dataset)
         pooling = speech.pooling
         _check_finite(loader.dataset, batch["index"], {"image": image, "speech": speech.features})
@@ -58,7 +57,10 @@ def encode_all(loader: Loader, encode: Encode, limit: int | None = None) -> Enco
     if distributed.world_size() > 1:
         share, pooling = _gather(share, pooling)
     if share is None:
-        raise UserError(_nothing_usable(loader))
+        reason = next(iter(loader.skipped.values()), "see the warnings of the other processes")
+        raise UserError(
+            f"none of the {len(loader.dataset)} rows to evaluate on could be used; mend the files, one is: {reason}"
+        )
     image, speech, nframes, index = share
     order = index.argsort()
     return Encoded(image[order], speech[order], nframes[order], index[order], pooling)
@@ -76,28 +78,18 @@ def _check_finite(dataset: SpokenCaptions, index: Tensor, maps: dict[str, Tensor
 
 
 def _concatenated(rows: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> list[Tensor]:
-    """Put the batches of this rank together: images, speech, frame counts, indices."""
-    image, nframes, index = (torch.cat([row[i] for row in rows]) for i in (0, 2, 3))
-    return [image, _stack_padded([row[1] for row in rows]), nframes, index]
-
-
-def _nothing_usable(loader: Loader) -> str:
-    """Say that a split holds no row that can be encoded, with one reason."""
-    reason = next(iter(loader.skipped.values()), "see the warnings of the other processes")
-    return f"none of the {len(loader.dataset)} rows to evaluate on could be used; mend the files, one is: {reason}"
-
-
-def _stack_padded(parts: list[Tensor]) -> Tensor:
-    """Concatenate (b, D, T_i) along the batch, padded with zeros to the longest T."""
-    longest = max(part.shape[-1] for part in parts)
-    return torch.cat([torch.nn.functional.pad(part, (0, longest - part.shape[-1])) for part in parts])
+    """Put the batches of this rank together: images, speech (zeros up to the longest T), frame counts, indices."""
+    image, speech, nframes, index = zip(*rows, strict=True)
+    longest = max(part.shape[-1] for part in speech)
+    padded = [torch.nn.functional.pad(part, (0, longest - part.shape[-1])) for part in speech]
+    return [torch.cat(parts) for parts in (image, padded, nframes, index)]
 
 
 def _gather(share: list[Tensor] | None, pooling: int | None) -> tuple[list[Tensor] | None, int | None]:
     """Concatenate every rank's rows; the speech maps may differ in length, and a rank may have no rows (None)."""
     device = distributed.pick_device() if torch.distributed.get_backend() == "nccl" else torch.device("cpu")
-    error = None if share is None else ([tensor.shape[1:] for tensor in share], pooling)
-    known = [one for one in distributed.gather_objects(error) if one is not None]
+    own = None if share is None else ([tensor.shape[1:] for tensor in share], pooling)
+    known = [one for one in distributed.gather_objects(own) if one is not None]
     if not known:
         return None, None
     shapes, pooling = known[0]

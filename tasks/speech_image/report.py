@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.audio.log_mel import FRAME_SECONDS
+from datasets.audio.read import SAMPLE_RATE
 from datasets.spoken_captions.dataset import SpokenCaptions
 from datasets.spoken_captions.vocabulary import words as split_words
 from engine.context import Context
@@ -24,7 +26,6 @@ ImageOfRow = Callable[[SpokenCaptions, int], np.ndarray]
 EXAMPLES = 4  # best and worst queries of each direction in the report
 RESULTS = 5  # of each query
 CURVES = ("train/loss", "learning_rate/", "speed/samples_per_second", "validation/recall@", "validation/median_rank")
-FRAME_SECONDS, SAMPLE_RATE = 0.01, 16000
 
 
 def write_retrieval_report(

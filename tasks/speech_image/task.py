@@ -133,7 +133,21 @@ class SpeechImage:
                 "embedding_dim to the same number"
             )
         self.modules: dict[str, nn.Module] = {"image": self.image_encoder, "speech": self.captions.encoder}
-        self.objective = objective(parts=self._parts(folder, dry_run))
+        self.objective = objective(
+            parts=Parts(
+                data=data,
+                images=self.images,
+                image_encoder=self.image_encoder,
+                caption_encoder=self.captions.encoder,
+                spoken=self.captions.spoken,
+                similarity=similarity,
+                encode=self.encode,
+                leave_out=same_image == "left_out",
+                device=device,
+                folder=folder,
+                dry_run=dry_run,
+            )
+        )
         self.images.check(data)
         self.companion = self.objective.companion
         if self.companion is not None:
@@ -143,22 +157,6 @@ class SpeechImage:
         )
         self.optimizers = {"encoders": optimizer}
         self.schedulers: dict[str, LRScheduler] = {} if schedule is None else {"encoders": schedule}
-
-    def _parts(self, folder: RunFolder | None, dry_run: bool) -> Parts:
-        """Return what the objective works with."""
-        return Parts(
-            data=self.data,
-            images=self.images,
-            image_encoder=self.image_encoder,
-            caption_encoder=self.captions.encoder,
-            spoken=self.captions.spoken,
-            similarity=self.similarity,
-            encode=self.encode,
-            leave_out=self.same_image == "left_out",
-            device=self.device,
-            folder=folder,
-            dry_run=dry_run,
-        )
 
     @staticmethod
     def validate(image_encoder: Node, speech_encoder: Node | None, text_encoder: Node | None) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from common import distributed
 from common.errors import UserError
+from datasets.audio.log_mel import FRAME_SECONDS
 from engine import replicas
 from engine.run_folder import RunFolder
 from gan.clusters.clustering import CLUSTERS, DATAPOINTS, Clusters, load_clusters
@@ -32,7 +33,7 @@ from gan.latents import latents
 from published import load_published
 from tasks.speech_image.objective import Parts
 from tasks.words_by_drawing.cluster_buffers import ClusterBuffers, FoundClusters, units_buffer
-from tasks.words_by_drawing.cluster_report import FILE, FRAME, DatasetPairs, clusters_section, write_clusters
+from tasks.words_by_drawing.cluster_report import FILE, DatasetPairs, clusters_section, write_clusters
 from tasks.words_by_drawing.generated_images import GeneratedImages
 
 log = logging.getLogger(__name__)
@@ -172,7 +173,7 @@ class DrawingClusters:
             )
             if points.full:
                 break
-        return points, FRAME * pooling
+        return points, FRAME_SECONDS * pooling
 
     def _write(
         self, folder: RunFolder, name: str, clusters: Clusters, points: Datapoints, frame_seconds: float

@@ -9,7 +9,6 @@ from evaluation.choices import Choice, choices_section
 from evaluation.report.clusters import lit
 from gan.editing.regenerate import Negatives
 from gan.images import encoder_input, to_uint8
-from models.matchmap import aligned_similarity
 from models.speech_maps import SpeechMaps
 from tasks.speech_image.objective import Parts
 from tasks.words_by_drawing.generated_images import GeneratedBatch, GeneratedImages
@@ -18,7 +17,7 @@ EXAMPLES = 6
 TITLE = "Edited negatives"
 LEAD = (
     "<p>The first validation captions with their own image and the one that training would put against it: dark "
-    "around the region of highest similarity, in which units of the generator are off. The better score comes  "
+    "around the region of highest similarity, in which units of the generator are off. The better score comes "
     "first.</p>"
 )
 
@@ -43,11 +42,7 @@ def edited_section(
     image, speech = parts.encode(batch, loader.dataset)
     negatives = edit(image, speech, generated, torch.Generator().manual_seed(0))
     edited = parts.image_encoder(encoder_input(negatives.images))
-    kind, measure = parts.similarity.kind, parts.similarity.measure
-    scores = [
-        aligned_similarity(maps.float(), speech.features.float(), speech.nframes, kind, measure).cpu()
-        for maps in (image, edited)
-    ]
+    scores = [parts.similarity.aligned(maps, speech).cpu() for maps in (image, edited)]
     choices = []
     for index, row in enumerate(batch["index"][:EXAMPLES].tolist()):
         record = loader.dataset.record(row)

@@ -64,7 +64,7 @@ class GeneratedImages:
 
     Raises:
         UserError: a dataset reads image files, or a caption's name is no id.
-        LatentError: a caption's id is beyond the table, or the generator tells no ``latent_dim``.
+        LatentError: a caption's id is beyond the table, or the generator has no ``latent_dim``.
     """
 
     def __init__(
@@ -126,8 +126,7 @@ class GeneratedImages:
         """Generate the images of a batch from its ``latent`` ids (b,); ``active`` (b,) bool says which were edited."""
         ids = batch["latent"]
         positives = self._positives(ids)
-        active = batch["active"].to(self.device) if "active" in batch else torch.zeros_like(ids, dtype=torch.bool)
-        active = active.to(self.device)
+        active = batch.get("active", torch.zeros_like(ids, dtype=torch.bool)).to(self.device)
         if not active.any():
             return GeneratedBatch(positives, positives.images, active)
         images = positives.images.clone()

@@ -19,14 +19,15 @@ from common import distributed
 from common.errors import UserError
 from engine.run_folder import RunFolder
 from engine.task import Step
-from gan.editing.regenerate import Negatives
-from gan.editing.regions import BORDER, at_peaks, heat, resized_region
+from gan.editing.regenerate import Negatives, Positives
+from gan.editing.regions import BORDER, Heat, at_peaks, heat, resized_region
 from gan.editing.strategies import MAX_RETRIES, Share, cluster_edits, cluster_similarities, random_edits
 from gan.images import encoder_input, to_uint8
-from models.matchmap import aligned_similarity, matchmaps
+from models.matchmap import matchmaps
 from models.speech_maps import SpeechMaps
 from tasks.speech_image.images import Batch
 from tasks.speech_image.objective import Parts
+from tasks.words_by_drawing.cluster_buffers import FoundClusters
 from tasks.words_by_drawing.clustering import Clustering, DrawingClusters
 from tasks.words_by_drawing.edited_examples import edited_section
 from tasks.words_by_drawing.generated_images import GeneratedBatch, GeneratedImages
@@ -53,6 +54,43 @@ class NegativeConfig:
     clustering: Clustering | None = None
     active_learning: Path | None = None
     border: NonNegativeInt = BORDER
+
+
+def edit(
+    generator: nn.Module,
+    positives: Positives,
+    found: Heat,
+    maps: Tensor,
+    clusters: FoundClusters | None,
+    source: torch.Generator,
+    *,
+    max_retries: int,
+    border: int = BORDER,
+    share: Share | None = None,
+    apart: bool = False,
+    probability: float = 0.5,
+    probability_step: float = 0.0,
+) -> Negatives:
+    """Edit images, of ``maps`` (b, D, H, W), where their captions' similarity is highest.
+
+    Clusters choose the units that are switched off; without them each unit is with ``probability``, which may rise by
+    ``probability_step`` (:func:`gan.editing.strategies.random_edits`). With ``apart`` row j starts from its j-th
+    nearest cluster, for several negatives of one image. Clusters of another model or generator are an EditingError.
+    """
+    given = {"max_retries": max_retries, "share": share, "border": border}
+    if clusters is None:
+        steps = {"probability": probability, "probability_step": probability_step}
+        return random_edits(generator, positives, found, source, **steps, **given)
+    near = cluster_similarities(at_peaks(maps, found.peaks), clusters.centroids, clusters.mean, clusters.std)
+    near = one_cluster_each(near) if apart else near
+    return cluster_edits(generator, positives, found, near, clusters.units, source, **given)
+
+
+def one_cluster_each(similarities: Tensor) -> Tensor:
+    """Put negative infinity in row j of (b, K) for its j nearest clusters, beginning anew when there are no more."""
+    position = similarities.argsort(1, descending=True).argsort(1)
+    skipped = torch.arange(len(similarities), device=position.device) % similarities.shape[1]
+    return similarities.masked_fill(position < skipped[:, None], -torch.inf)
 
 
 class EditedNegatives:
@@ -102,10 +140,7 @@ class EditedNegatives:
         images = torch.where(generated.active[:, None, None, None], generated.positives.images, negatives.images)
         self._last = images, negatives.measured
         maps = self.parts.image_encoder(encoder_input(images))
-        with torch.autocast(self.parts.device.type, enabled=False):
-            kind, measure = self.parts.similarity.kind, self.parts.similarity.measure
-            edited = aligned_similarity(maps.float(), speech.features.float(), speech.nframes, kind, measure)
-        return distributed.gather_rows(edited), notes
+        return distributed.gather_rows(self.parts.similarity.aligned(maps, speech)), notes
 
     @torch.no_grad()
     def negatives(
@@ -115,17 +150,14 @@ class EditedNegatives:
 
         ``image`` (b, D, H, W) and ``speech`` (b, D, T) are the maps; ``generator`` draws the same on every rank.
         """
-        model, config = self.images.generator, self.config
         clusters = None if self.clusters is None else self.clusters.found.get()
         with torch.autocast(image.device.type, enabled=False):
             found = heat(matchmaps(image.float(), speech.features.float()), speech.nframes)
         share = Share(distributed.rank() * len(image), distributed.world_size() * len(image))
-        given = {"max_retries": config.max_retries, "share": share, "border": config.border}
-        if clusters is None:
-            return random_edits(model, generated.positives, found, generator, **given)
-        features = at_peaks(image.float(), found.peaks)
-        near = cluster_similarities(features, clusters.centroids, clusters.mean, clusters.std)
-        return cluster_edits(model, generated.positives, found, near, clusters.units, generator, **given)
+        return edit(
+            self.images.generator, generated.positives, found, image.float(), clusters, generator,
+            max_retries=self.config.max_retries, border=self.config.border, share=share,
+        )  # fmt: skip
 
     def shown(self, batch: Batch) -> dict[str, np.ndarray]:
         """Return the negative of the batch's first image and its region, (R, R, 3) uint8 by their published names."""

@@ -3,8 +3,8 @@
 Every training image is edited as in training (units of the cluster nearest to the feature at the strongest cell), and
 the pairs are ranked by how well the edited image still responds to the caption. The worst ones are written for
 annotators, in the layout of datasets/spoken_captions/active_learning.py, which also says how their captions come into
-training. A second selection from a set with such captions leaves them out: a selection can only tell edits of unedited
-images. Published: surisdi/learning-by-drawing ``active_learning.py``; edits of one layer only, 3,000 pairs.
+training. A second selection from a set with such captions leaves them out: a selection holds edits of unedited images
+alone. Published: surisdi/learning-by-drawing ``active_learning.py``; edits of one layer only, 3,000 pairs.
 """
 
 import logging
@@ -21,7 +21,6 @@ from torch import nn
 from config.limits import BatchSize, Seed, Weight
 from datasets.spoken_captions.active_learning import ActivePair, write_active
 from engine.context import Context
-from engine.logs import progress
 from engine.run_folder import RunSettings
 from evaluation.choices import Choice, choices_section
 from gan.clusters.clustering import save_clusters
@@ -30,28 +29,22 @@ from gan.editing.regions import BORDER, heat, resized_region
 from gan.hooks import layer_named
 from gan.images import to_uint8
 from losses import edited_negatives_each
-from models.matchmap import aligned_similarity, matchmaps
+from models.matchmap import matchmaps
 from tasks.words_by_drawing.cluster_buffers import FoundClusters
 from tasks.words_by_drawing.cluster_report import FILE
 from tasks.words_by_drawing.clustering import CLUSTER_FOLDER
 from tasks.words_by_drawing.experiments.encoders import ModelSource
-from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened, write_table
+from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, in_batches, opened, write_table
 from tasks.words_by_drawing.experiments.images import LatentTable
-from tasks.words_by_drawing.experiments.run_clusters import clusters_of_run, edit
+from tasks.words_by_drawing.experiments.run_clusters import clusters_of_run
+from tasks.words_by_drawing.negatives import edit
 
 log = logging.getLogger(__name__)
 SHOWN = 12
 
 
 class Edited(NamedTuple):
-    """One edited pair.
-
-    Attributes:
-        row: of the dataset.
-        loss: of the pair.
-        pair: how it was made.
-        image: its image (R, R, 3) uint8.
-    """
+    """One edited pair: its row of the dataset, its loss, how it was made, and its image (R, R, 3) uint8."""
 
     row: int
     loss: float
@@ -94,7 +87,7 @@ def generate_active_learning(
         run: where the selection is written: the run folder is what ``task.objective.negatives.active_learning`` takes.
 
     Raises:
-        UserError: Weights, clusters, captions or the layer are missing or do not fit.
+        UserError: weights, clusters, captions or the layer are missing or do not fit.
     """
     layer_named(generator, layer)
     with opened(context, run, data, model, generator, latents, seed) as experiment:
@@ -121,34 +114,17 @@ def edit_all(
     seed: int,
     border: int = BORDER,
 ) -> Iterator[Edited]:
-    """Edit the image of every caption once and measure the loss.
-
-    Args:
-        experiment: weights and captions.
-        generator: generates the images.
-        layer: whose units are switched off.
-        clusters: choose the units; None for random ones.
-        batch_size: pairs edited at a time.
-        margin: of the loss.
-        max_retries: attempts after the first.
-        seed: of the edits.
-        border: cells around the connected region that are edited too.
-
-    Yields:
-        The edited pairs, in order.
-    """
-    rows, model = experiment.rows(None), experiment.model
-    for first in progress(range(0, len(rows), batch_size), -(-len(rows) // batch_size), "edited batches"):
-        batch = rows[first : first + batch_size]
+    """Edit the image of every caption once, in order, and measure the loss; without ``clusters`` units are random."""
+    model = experiment.model
+    for batch in in_batches(experiment.rows(None), batch_size, "edited batches"):
         positives = generate(generator, experiment.images.latents_of(batch), [layer])
         speech = experiment.encode_speech(batch)
         maps = model.encode_images(positives.images)
         found = heat(matchmaps(maps, speech.features), speech.nframes)
-        source = torch.Generator().manual_seed(seed * 1_000_003 + first)
-        edits = edit(generator, positives, found, maps, clusters, source, max_retries, border=border)
-        kind, measure = model.similarity.kind, model.similarity.measure
-        before = aligned_similarity(maps, speech.features, speech.nframes, kind, measure)
-        after = aligned_similarity(model.encode_images(edits.images), speech.features, speech.nframes, kind, measure)
+        source = torch.Generator().manual_seed(seed * 1_000_003 + batch[0])
+        edits = edit(generator, positives, found, maps, clusters, source, max_retries=max_retries, border=border)
+        before = model.similarity.aligned(maps, speech)
+        after = model.similarity.aligned(model.encode_images(edits.images), speech)
         losses = edited_negatives_each(before, after, margin)
         image_size, layer_size = tuple(positives.images.shape[2:]), positives.shapes[layer][1:]
         wanted = ((edits.masks, image_size), (edits.measured, image_size), (edits.masks, layer_size))
@@ -160,7 +136,7 @@ def edit_all(
 
 
 def _largest(chosen: list[Edited], pairs: int) -> list[Edited]:
-    """The pairs with the largest loss, the largest first; equal ones in the order of the set."""
+    """Return the pairs with the largest loss, the largest first; equal ones in the order of the set."""
     return sorted(chosen, key=lambda edited: (-edited.loss, edited.row))[:pairs]
 
 
@@ -199,15 +175,7 @@ def _write(experiment: Experiment, chosen: list[Edited], layer: str, units: str,
 
 
 def outlined(image: np.ndarray, region: np.ndarray) -> Image.Image:
-    """Draw the box of a region in red on an image, as annotators see it.
-
-    Args:
-        image: (R, R, 3) uint8.
-        region: (R, R), 0 outside.
-
-    Returns:
-        The image with the box; without one where the region is empty.
-    """
+    """Draw the box of a region (R, R) in red on an image (R, R, 3) uint8, for annotators; none where it is empty."""
     canvas = Image.fromarray(image)
     rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
     if len(rows):

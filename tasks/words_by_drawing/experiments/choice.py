@@ -23,22 +23,14 @@ def choose(
     score: Score | None = None,
     padding: bool = False,
 ) -> Choice:
-    """Score one caption against its own image and negatives.
+    """Score one caption against candidate images (K, 3, R, R), about -1 to 1, the first its own, with all for a report.
 
-    Args:
-        experiment: weights and captions.
-        row: of the caption.
-        candidates: (K, 3, R, R) in about [-1, 1]; the first is the caption's own image.
-        labels: K - 1 words on how each negative differs.
-        score: which of the two scores of :meth:`tasks.words_by_drawing.experiments.encoders.Trained.scores` decides,
-            the choice then holds both; None: the similarity alone.
-        padding: whether the published score takes the caption's frames before pooling for those after it, as the public
-            recall_selected does: from 1.28 s on, at 16 input frames for each, all frames count, padded ones too.
-
-    Returns:
-        The choice, with everything that a report shows of it.
+    ``labels`` say in K - 1 words how each negative differs. ``score`` is which of the two scores of
+    :meth:`tasks.words_by_drawing.experiments.encoders.Trained.scores` decides, the choice then holds both; None: the
+    similarity alone. With ``padding`` the published score takes the caption's frames before pooling for those after it,
+    as the public recall_selected does: from 1.28 s on, at 16 input frames for each, all frames count, padded ones too.
     """
-    sample = experiment.sample(row)
+    sample = experiment.dataset[row]
     speech = experiment.model.encode_speech(sample["mel"][None], torch.tensor([sample["nframes"]]))
     frames = torch.tensor([sample["nframes"]]) if padding else speech.nframes
     scores = {name: found[:, 0].numpy() for name, found in experiment.model.scores(candidates, speech, frames).items()}
@@ -57,17 +49,9 @@ def choose(
 def finish_choices(
     experiment: Experiment, choices: Iterator[Choice], title: str, ks: Sequence[int], score: Score | None = None
 ) -> None:
-    """Make every choice and write metrics.json, choices.csv and the report.
+    """Make every choice and write metrics.json, choices.csv and the report; without any a ChoiceError.
 
-    Args:
-        experiment: where to.
-        choices: one for each caption, made as they are asked for.
-        title: of the report.
-        ks: recall@k for these.
-        score: which one decided, where choices hold two; the other's recalls stand beside.
-
-    Raises:
-        ChoiceError: No caption could be tested.
+    ``ks`` are those of recall@k. Where choices hold two scores, ``score`` decided; the other's recalls stand beside.
     """
     made: list[Choice] = []
     for choice in choices:

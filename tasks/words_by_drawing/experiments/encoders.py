@@ -1,4 +1,4 @@
-"""The trained encoders that an experiment is about, from a run folder or from a published checkpoint.
+"""Load the trained encoders that an experiment is about, from a run folder or from a published checkpoint.
 
 Shape letters: I images, S spoken captions, D embedding size, H, W image map, T frames, R pixels high and wide.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import config
-from datasets.audio.log_mel import PAD_DB
+from datasets.audio.log_mel import FRAME_SECONDS, PAD_DB
 from engine.init_from import load_run
 from gan.images import encoder_input
 from models.matchmap import matchmaps, max_of_mean
@@ -63,32 +63,17 @@ class Trained:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """The encoders by the names that checkpoints use."""
+        """Return the encoders by the names that checkpoints use."""
         return {"image": self.image, "speech": self.speech}
 
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
-        """Encode images (I, 3, R, R) in [-1, 1] as maps (I, D, H, W).
-
-        Args:
-            images: (I, 3, R, R) in [-1, 1].
-
-        Returns:
-            (I, D, H, W).
-        """
+        """Encode images (I, 3, R, R) in [-1, 1] as maps (I, D, H, W)."""
         return self.image(encoder_input(images.to(self.device)))
 
     @torch.no_grad()
     def encode_speech(self, mel: Tensor, nframes: Tensor) -> SpeechMaps:
-        """Encode log-mels (S, 40, T0) with (S,) valid frames, padded as in validation.
-
-        Args:
-            mel: (S, 40, T0) in dB.
-            nframes: (S,) valid frames.
-
-        Returns:
-            The maps.
-        """
+        """Encode log-mels (S, 40, T0) in dB with (S,) valid frames, padded as in validation."""
         missing = (self.target_length or 0) - mel.shape[-1]
         if missing > 0:
             mel = nn.functional.pad(mel, (0, missing), value=PAD_DB)
@@ -96,16 +81,10 @@ class Trained:
 
     @torch.no_grad()
     def scores(self, images: Tensor, speech: SpeechMaps, frames: Tensor) -> dict[str, Tensor]:
-        """Score candidate images for spoken captions in two ways: what every choice experiment does.
+        """Score images (I, 3, R, R) in [-1, 1] for S spoken captions in two ways, each (I, S) on the CPU.
 
-        Args:
-            images: (I, 3, R, R) in [-1, 1].
-            speech: maps of S captions.
-            frames: (S,) of the maps that the published score takes the mean over.
-
-        Returns:
-            By ``similarity``, as the model compares, and ``published``, the maximum over the image of the mean over
-            time: each (I, S) on the CPU.
+        By ``similarity``, as the model compares, and ``published``, the maximum over the image of the mean over the
+        first ``frames`` (S,) of the maps.
         """
         maps = self.encode_images(images)
         found = {
@@ -116,19 +95,13 @@ class Trained:
 
     @torch.no_grad()
     def matchmap(self, image: Tensor, mel: Tensor, nframes: int) -> tuple[Tensor, float]:
-        """Compare one image (3, R, R) with one caption (40, T0).
+        """Compare an image (3, R, R) in [-1, 1] with a caption (40, T0) in dB of ``nframes`` valid frames.
 
-        Args:
-            image: (3, R, R) in [-1, 1].
-            mel: (40, T0) in dB.
-            nframes: valid frames.
-
-        Returns:
-            The matchmap (H, W, T) of the valid frames on the CPU, and the seconds that one frame covers.
+        Returned are the matchmap (H, W, T) of the valid frames on the CPU, and the seconds that one frame covers.
         """
         speech = self.encode_speech(mel[None], torch.tensor([nframes]))
         length = max(mel.shape[-1], self.target_length or 0)
-        seconds = 0.01 * max(1, round(length / speech.features.shape[-1]))
+        seconds = FRAME_SECONDS * max(1, round(length / speech.features.shape[-1]))
         maps = matchmaps(self.encode_images(image[None]), speech.features, self.similarity.measure)[0]
         return maps[..., : max(1, int(speech.nframes[0]))].float().cpu(), seconds
 
@@ -136,16 +109,8 @@ class Trained:
 def load_model(source: ModelSource, device: torch.device) -> Trained:
     """Load the encoders of an experiment.
 
-    Args:
-        source: where from.
-        device: where to.
-
-    Returns:
-        The encoders.
-
-    Raises:
-        ModelError: None or both places are given, the run is none of this project or reads text.
-        UserError: The weights are missing, damaged, or of another network.
+    A ModelError: none or both sources are given, or the run is none of this project or reads text. Another UserError:
+    the weights are missing, damaged, or of another network.
     """
     if (source.run is None) == (source.published is None):
         raise ModelError("model: give exactly one of model.run (a run folder) and model.published (a .pth.tar file)")

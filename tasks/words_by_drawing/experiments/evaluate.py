@@ -1,4 +1,4 @@
-"""Retrieval both ways among 500 pairs, as the paper reports it: ``python run.py -f words_by_drawing/evaluate.yaml``."""
+"""Measure retrieval among 500 pairs, as the paper reports: ``python run.py -f words_by_drawing/evaluate.yaml``."""
 
 import logging
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from engine.context import Context
 from engine.run_folder import RunSettings
 from evaluation.report.retrieval import write_metrics
 from models.speech_maps import SpeechMaps
+from tasks.results import show_results
 from tasks.speech_image.encode_split import Encoded, encode_all
 from tasks.speech_image.ranked import rank_split
 from tasks.speech_image.report import write_retrieval_report
@@ -48,10 +49,10 @@ def evaluate(
         run: where the report is written.
 
     Raises:
-        UserError: Weights, captions or images are missing or do not fit.
+        UserError: weights, captions or images are missing or do not fit.
     """
     with opened(context, run, data, model, generator, latents) as experiment:
-        trained, image_source = experiment.model, experiment.images
+        trained, folder = experiment.model, experiment.folder
         count = len(experiment.rows(pairs))
         if pairs is not None and count < pairs and not context.dry_run:
             log.warning(
@@ -60,24 +61,18 @@ def evaluate(
         loader = Loader(experiment.dataset, min(batch_size, count), seed=0, train=False)
 
         def encode(batch: dict[str, Any], _dataset: SpokenCaptions) -> tuple[Tensor, SpeechMaps]:
-            images = image_source.images(batch["index"].tolist())
+            images = experiment.images.images(batch["index"].tolist())
             return trained.encode_images(images), trained.encode_speech(batch["mel"], batch["nframes"])
 
         encoded = _first(encode_all(loader, encode, limit=-(-count // loader.batch_size)), count)
-        ids = image_source.image_ids(encoded.index.tolist())
+        ids = experiment.images.image_ids(encoded.index.tolist())
         found = rank_split(encoded, ids, trained.similarity, experiment.device)
         metrics = write_retrieval_report(
-            experiment.folder,
-            context,
-            experiment.dataset,
-            encoded,
-            found,
-            trained.similarity,
-            "held-out",
+            folder, context, experiment.dataset, encoded, found, trained.similarity, "held-out",
             lambda _dataset, row: experiment.image_u8(row),
-        )
-        write_metrics(experiment.folder.path, metrics)
-        experiment.show(metrics)
+        )  # fmt: skip
+        write_metrics(folder.path, metrics)
+        show_results(folder, metrics)
 
 
 def _first(encoded: Encoded, count: int) -> Encoded:

@@ -1,7 +1,7 @@
-"""The images of a set of spoken captions: its files, or what the generator makes from the captions' latents.
+"""Give the images of a set of spoken captions: its files, or what the generator makes from the captions' latents.
 
 Captions below ``active/`` (datasets/spoken_captions/active_learning.py) describe edited images. An experiment that
-draws leaves them out: it compares captions with images that a latent alone gives, and edits those.
+generates leaves them out: it compares captions with images that a latent alone gives, and edits those.
 
 Shape letters: B images, R pixels high and wide.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
@@ -39,18 +40,11 @@ class LatentTable:
 
 
 class Images:
-    """Images by row of a dataset. With a generator they are drawn, else they are read from files.
+    """Images by row of a dataset: generated from latents that captions' names say, or without a generator from files.
 
-    Args:
-        dataset: captions; with a generator their names are ids of latents.
-        generator: (B, latent_dim) to (B, 3, R, R), with ``latent_dim``; None to read files.
-        table: which latents.
-        device: where the generator runs.
-
-    Raises:
-        UserError: neither a generator nor images, a caption's name is no id, or it describes an edited image.
-        LatentError: an id is no row of the table, or, without a number, beyond the published one, or the generator
-            tells no ``latent_dim``.
+    A UserError: neither a generator nor images, a caption's name is no id, or it describes an edited image. A
+    LatentError: an id is no row of the table, or, without a number, beyond the published one, or the generator has no
+    ``latent_dim``.
     """
 
     def __init__(
@@ -76,49 +70,27 @@ class Images:
         self.latents = Latents.of_captions(self.ids, dim, table.number, table.seed, key)
 
     def latents_of(self, rows: Sequence[int]) -> Tensor:
-        """Return the latents (B, latent_dim) of rows, on the device.
-
-        Args:
-            rows: B rows of the dataset.
-
-        Raises:
-            UserError: there is no generator.
-        """
+        """Return the latents (B, latent_dim) of rows on the device; without a generator a UserError."""
         if self.generator is None:
             raise UserError("this experiment edits images: set generator to the one that generates them")
         return self.latents.take([self.ids[row] for row in rows]).to(self.device)
 
     @torch.no_grad()
     def images(self, rows: Sequence[int]) -> Tensor:
-        """Return the images of rows, (B, 3, R, R) in about [-1, 1] on the device.
-
-        Args:
-            rows: B rows of the dataset.
-        """
+        """Return the images of rows, (B, 3, R, R) in about [-1, 1] on the device."""
         if self.generator is not None:
             return self.generator(self.latents_of(rows))
         return torch.stack([from_u8(self.dataset.image_u8(row)) for row in rows]).to(self.device)
 
     def image_ids(self, rows: Sequence[int]) -> Tensor:
-        """Return numbers of the images of rows (B,) int64, equal where the latent or the file's content is the same.
-
-        Args:
-            rows: B rows of the dataset.
-        """
+        """Return numbers of the images of rows (B,) int64, equal where the latent or the file's content is the same."""
         if self.generator is not None:
             return torch.tensor([self.ids[row] for row in rows])
         return torch.from_numpy(self.dataset.image_ids(rows))
 
 
 def leave_out_edited(dataset: SpokenCaptions) -> None:
-    """Leave the captions of edited images out of a set whose images are to be generated, in place, and say how many.
-
-    Args:
-        dataset: in the GAN-CLEVR layout; others have no such captions.
-
-    Raises:
-        UserError: no other captions are left.
-    """
+    """Leave the captions of edited images out of a set whose images are generated, in place; none left is an error."""
     number = dataset.leave_out_active() if isinstance(dataset, GanClevr) else 0
     if number and not len(dataset):
         raise UserError(
@@ -129,6 +101,6 @@ def leave_out_edited(dataset: SpokenCaptions) -> None:
         log.info("left out %d captions below %s: they describe edited images", number, PREFIX)
 
 
-def from_u8(image: np.ndarray) -> Tensor:
-    """Turn the image ``image`` (R, R, 3) uint8 into (3, R, R) float in [-1, 1]."""
+def from_u8(image: np.ndarray | Image.Image) -> Tensor:
+    """Turn an RGB image (H, W, 3) uint8 into (3, H, W) float32 in [-1, 1]."""
     return torch.from_numpy(np.array(image)).movedim(-1, 0).float() / 127.5 - 1

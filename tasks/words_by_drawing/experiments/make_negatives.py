@@ -39,7 +39,7 @@ from tasks.words_by_drawing.experiments.search_log import Found, Searched
 from tasks.words_by_drawing.synthetic_captions import weights_digest
 
 log = logging.getLogger(__name__)
-LEAST_SURE = 0.6  # share of a thing's pixels that must agree on each attribute, before and after
+LEAST_CONFIDENCE = 0.6  # share of a thing's pixels that must agree on each attribute, before and after
 FEWEST, MOST = 0.05, 0.6  # probability of a unit to be switched off
 SHOWN = 8
 
@@ -71,13 +71,13 @@ def make_negatives(
         images: how many are tried, all when None.
         negatives: of each image, all different; 4 as published.
         attempts: edited images tried for each image before it is left out.
-        batch_size: drawn at a time.
+        batch_size: generated at a time.
         seed: of the edits.
         output: the file; ``negatives.pth.tar`` in the run folder when None.
         run: where the report is written.
 
     Raises:
-        UserError: Captions or layers are missing or do not fit, or no image has enough negatives.
+        UserError: captions or layers are missing or do not fit, or no image has enough negatives.
     """
     layer_named(generator, layer)
     with opened(context, run, data, None, generator, latents, seed) as experiment:
@@ -86,7 +86,7 @@ def make_negatives(
         path = experiment.folder.path / "negatives.pth.tar" if output is None or context.dry_run else output
         searched = Searched(path.with_name(f"{path.name}.searched.jsonl"), search.made_from() | vars(latents))
         rows = experiment.rows(images)
-        for row in progress(rows, len(rows), "pictures"):
+        for row in progress(rows, len(rows), "images"):
             name = experiment.images.ids[row]
             if name not in searched.found:
                 searched.add(name, search(name, experiment.images.latents_of([row])))
@@ -97,17 +97,7 @@ def make_negatives(
 
 
 class Search:
-    """Looks for the negatives of one image.
-
-    Args:
-        generator: (B, latent_dim) to (B, 3, R, R).
-        segmenter: says what changed.
-        layer: whose units are switched off.
-        wanted: negatives of an image.
-        attempts: edited images before it gives up.
-        batch_size: drawn at a time.
-        seed: with the image's id it decides everything random.
-    """
+    """Looks for the negatives of one image; ``seed`` and the image's id decide everything random."""
 
     def __init__(
         self,
@@ -123,32 +113,27 @@ class Search:
         self.wanted, self.attempts, self.batch_size, self.seed = wanted, attempts, batch_size, seed
 
     def made_from(self) -> dict[str, Any]:
-        """What decides the negatives of an image, besides its latent, as plain values."""
+        """Return what decides the negatives of an image, besides its latent, as plain values."""
         numbers = {name: getattr(self, name) for name in ("layer", "wanted", "attempts", "batch_size", "seed")}
         return numbers | {name: weights_digest(getattr(self, name)) for name in ("generator", "segmenter")}
 
     @torch.no_grad()
     def __call__(self, name: int, latent: Tensor) -> list[Found]:
-        """Return the negatives of an image: ``wanted`` of them, or fewer when it gave up.
-
-        Args:
-            name: the latent's id.
-            latent: (1, latent_dim).
-        """
+        """Return the negatives of the image of a ``latent`` (1, latent_dim), fewer than wanted when it gave up."""
         positive = generate(self.generator, latent, [self.layer])
         labels = self.segmenter.segment(positive.images)[0]
         before = things(labels)
-        sure = [number for number, thing in enumerate(before) if thing.least_confidence >= LEAST_SURE]
+        clear = [number for number, thing in enumerate(before) if thing.least_confidence >= LEAST_CONFIDENCE]
         found: dict[tuple[int, str, str], Found] = {}
-        if not sure:
+        if not clear:
             return []
-        positions = {number: _position(labels, before[number]) for number in sure}
-        regions = {number: same_labels(labels, positions[number], f"id {name}") for number in sure}
+        positions = {number: _position(labels, before[number]) for number in clear}
+        regions = {number: same_labels(labels, positions[number], f"id {name}") for number in clear}
         draws = np.random.default_rng([self.seed, name])
         for _ in range(-(-self.attempts // self.batch_size)):
-            chosen = draws.choice(sure, self.batch_size)
+            chosen = draws.choice(clear, self.batch_size)
             units = self._units(draws, positive.shapes[self.layer][0])
-            images = self._draw(positive, [regions[number] for number in chosen], units)
+            images = self._generate(positive, [regions[number] for number in chosen], units)
             after = self.segmenter.segment(images)
             masks = torch.from_numpy(np.stack([before[number].mask for number in chosen])).to(after.device)
             for index in promising(labels, after, masks):
@@ -165,8 +150,8 @@ class Search:
         shares = draws.uniform(FEWEST, MOST, (self.batch_size, 1))
         return torch.from_numpy((draws.random((self.batch_size, channels)) < shares).astype(np.float32))
 
-    def _draw(self, positive: Positives, regions: list[Tensor], units: Tensor) -> Tensor:
-        """Draw the image with units switched off, each set in its region (H, W)."""
+    def _generate(self, positive: Positives, regions: list[Tensor], units: Tensor) -> Tensor:
+        """Generate the image with units switched off, each set in its region (H, W)."""
         size = positive.shapes[self.layer][1:]
         masks = F.interpolate(torch.stack(regions)[:, None].float(), size, mode="area")
         with edited(self.generator, {self.layer: Edit(masks * units.to(masks)[:, :, None, None])}):
@@ -174,15 +159,10 @@ class Search:
 
 
 def promising(labels: Tensor, after: Tensor, masks: Tensor) -> list[int]:
-    """Find the edited images that are worth describing thing by thing, which takes most of the time.
+    """Find the edits worth describing thing by thing, which takes most of the time.
 
-    Args:
-        labels: (L, H, W) bool, of the original.
-        after: (N, L, H, W) bool, of the edited images.
-        masks: (N, H, W) bool, the thing that was edited in each.
-
-    Returns:
-        Numbers of those in which one attribute of most of the thing's pixels differs.
+    Those in which one attribute of most of the edited thing's pixels differs, of labels (L, H, W) bool before, (N, L,
+    H, W) after, and masks (N, H, W) of what was edited.
     """
     before, now = ((maps & masks[:, None]).flatten(2).sum(2) for maps in (labels[None], after))
     differing = sum(
@@ -207,7 +187,7 @@ def _one_change(before: list[SeenObject], after: list[SeenObject], edited_thing:
     found = changes(before, after)
     if found is None or len(found) != 1 or found[0].thing != edited_thing:
         return None
-    return found[0] if min(thing.least_confidence for thing in after) >= LEAST_SURE else None
+    return found[0] if min(thing.least_confidence for thing in after) >= LEAST_CONFIDENCE else None
 
 
 def _finish(experiment: Experiment, search: Search, found: dict[int, list[Found]], tried: int, path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Negatives that are not made by a generator: stored beside the images, rendered anew, altered, or stitched.
+"""Make negatives without a generator: stored beside the images, rendered anew, altered, or stitched.
 
-The one-against-one test of surisdi/learning-by-drawing (``experiments.py``, test_synthetic) takes images that were
-made before; its ``dataset.py`` also turns images upside down, takes their colours away, warps them, and stitches an
-object of another image into them.
+The one-against-one test of surisdi/learning-by-drawing (``experiments.py``, test_synthetic) takes images that were made
+before; its ``dataset.py`` also turns images upside down, takes their colours away, warps them, and stitches an object
+of another image into them.
 """
 
 import io
@@ -34,12 +34,7 @@ Stitchable = Literal["colour", "shape", "material"]
 
 
 class NegativeImage(NamedTuple):
-    """A negative of a pair's image.
-
-    Attributes:
-        label: "kind" or "kind: what changed".
-        image: (R, R, 3) uint8.
-    """
+    """A negative of a pair's image (R, R, 3) uint8, with the label "kind" or "kind: what changed"."""
 
     label: str
     image: np.ndarray
@@ -49,13 +44,7 @@ class NegativeImages(Protocol):
     """Gives the negatives of a caption's image."""
 
     def __call__(self, record: SpokenCaption, image: np.ndarray, seed: int) -> list[NegativeImage]:
-        """Return at least one negative.
-
-        Args:
-            record: the caption.
-            image: its image (R, R, 3) uint8.
-            seed: of whatever is drawn.
-        """
+        """Return at least one negative of a caption's image (R, R, 3) uint8; ``seed`` is of whatever is drawn."""
 
 
 class StoredNegatives:
@@ -65,7 +54,7 @@ class StoredNegatives:
         folder: holds them.
 
     Raises:
-        UserError: There is no such folder, or when called: no file for a caption.
+        UserError: there is no such folder, or when called: no file for a caption.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -134,7 +123,7 @@ class RenderedNegatives:
         attributes: which may change; one of them is drawn for each caption.
 
     Raises:
-        UserError: The folder holds no world, or when called: a caption is not of this world.
+        UserError: the folder holds no world, or when called: a caption is not of this world.
         ValueError: ``attributes`` is empty.
     """
 
@@ -169,7 +158,7 @@ class StitchedNegatives:
         margin: by how many pixels the object that comes is widened, so that its border is seen; 10 as published.
 
     Raises:
-        UserError: The folder holds no world, or when called: a caption is not of this world, or no object of another
+        UserError: the folder holds no world, or when called: a caption is not of this world, or no object of another
             scene fits.
         ValueError: ``attributes`` is empty.
     """
@@ -219,7 +208,7 @@ class StitchedNegatives:
     def _stitched(
         self, image: np.ndarray, gone: np.ndarray, scene: Scene, index: int, position: tuple[int, int]
     ) -> np.ndarray | None:
-        """The image with the object, None where it would leave the image or cannot be seen."""
+        """Return the image with the object, None where it would leave the image or cannot be seen."""
         made = render([scene], image.shape[0])
         shown = made.instances[0].numpy() == index + 1
         hole = ndimage.binary_dilation(gone, np.ones((self.hole, self.hole)))
@@ -233,12 +222,7 @@ class StitchedNegatives:
 
 
 class _Scenes:
-    """The scenes of a world by the names of their captions.
-
-    Attributes:
-        world: the folder.
-        texts: all of them as JSON.
-    """
+    """The scenes of the folder ``world`` by the names of their captions; ``texts`` are all of them as JSON."""
 
     def __init__(self, world: Path) -> None:
         path = world / "scenes.jsonl"
@@ -263,12 +247,12 @@ class _Scenes:
 
 
 def _coded(rendered_image: np.ndarray) -> np.ndarray:
-    """An image as it comes back from a JPEG, which the world's own images are."""
+    """Return an image as it comes back from a JPEG, which the world's own images are."""
     with Image.open(io.BytesIO(encode_image(rendered_image, "jpg"))) as coded:
         return np.asarray(coded.convert("RGB"))
 
 
 def _bare(scene: dict) -> dict:
-    """A record's scene without what was measured in its image."""
+    """Return a record's scene without what was measured in its image."""
     kept = ("shape", "colour", "material", "size", "x", "y", "rotation")
     return {**scene, "objects": [{name: item[name] for name in kept} for item in scene["objects"]]}

@@ -1,4 +1,4 @@
-"""One image against one negative that no generator drew: ``python run.py -f words_by_drawing/test_synthetic.yaml``.
+"""Put one image against one negative that no generator made: ``python run.py -f words_by_drawing/test_synthetic.yaml``.
 
 Published as test_synthetic: rendered or stored negatives; of several one is drawn at random. Chance is one half. The
 public code chooses by the maximum over the image of the mean over the caption's frames: ``score: published``. The
@@ -52,7 +52,7 @@ def one_against_one(
         run: where the report is written.
 
     Raises:
-        UserError: Weights, captions or negatives are missing.
+        UserError: weights, captions or negatives are missing.
     """
 
     def choices(experiment: Experiment) -> Iterator[Choice]:

@@ -1,4 +1,4 @@
-"""For which layer, generator and segmenter a file of negatives was made: a small JSON file beside it.
+"""Note for which layer, generator and segmenter a file of negatives was made: a small JSON file beside it.
 
 The published layout is a dict of ids alone and says none of it, and a wrong layer with as many units gives figures that
 mean nothing. So ``make_negatives`` writes ``<file>.json`` and ``recall_selected`` compares it; the published file has
@@ -29,12 +29,7 @@ def origin_file(path: Path) -> Path:
 
 
 def write_origin(path: Path, made_from: Mapping[str, Any]) -> None:
-    """Write what the negatives were made from.
-
-    Args:
-        path: the file of negatives, which is there.
-        made_from: plain values: ``layer``, the digests of ``generator`` and ``segmenter``, and more.
-    """
+    """Write what the negatives in ``path`` were made from: ``layer``, digests of ``generator``, ``segmenter``, etc."""
     content = {"sha256": sha256_of(path), **made_from}
     write_whole(origin_file(path), (json.dumps(content, indent=1) + "\n").encode())
 
@@ -42,14 +37,7 @@ def write_origin(path: Path, made_from: Mapping[str, Any]) -> None:
 def check_origin(path: Path, layer: str, generator: nn.Module, segmenter: Segmenter) -> None:
     """Compare what negatives were made for with what they are to be used with; warn when nobody noted it.
 
-    Args:
-        path: the file of negatives.
-        layer: whose units are to be switched off.
-        generator: that is to draw them.
-        segmenter: that is to find their regions.
-
-    Raises:
-        NegativesError: they were made for something else, or the note cannot be read.
+    Another layer, generator or segmenter, or a note that cannot be read, is a NegativesError.
     """
     beside = origin_file(path)
     noted = _read(beside) if beside.is_file() else None

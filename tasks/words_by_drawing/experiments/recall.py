@@ -1,12 +1,12 @@
-"""Recall among one image and nine negatives edited on the fly: ``python run.py -f words_by_drawing/recall.yaml``.
+"""Measure recall among an image and nine edited negatives: ``python run.py -f words_by_drawing/recall.yaml``.
 
 Published as the experiment ``recall`` of surisdi/learning-by-drawing (``experiments.py``): 200 captions, each unit of
 each layer is switched off with a probability that starts at 0.4. After each attempt it rises by 0.05 with probability
-0.8; otherwise the change that is asked for falls by 0.01. Here the nine negatives of a caption are drawn together, each
-with a probability of its own, and may also be edited with a run's clusters, the first with the nearest cluster, the
-second with the one after, and so on. The public code takes the frames of the caption before pooling for those after it,
-so that padding has a part in its scores and regions, and compares each image of a batch with the sound of the first;
-here each caption has its own sound and frames.
+0.8; otherwise the change that is asked for falls by 0.01. Here the nine negatives of a caption are generated together,
+each with a probability of its own, and may also be edited with a run's clusters, the first with the nearest cluster,
+the second with the one after, and so on. The public code takes the frames of the caption before pooling for those after
+it, so that padding has a part in its scores and regions, and compares each image of a batch with the sound of the
+first; here each caption has its own sound and frames.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,8 @@ from tasks.words_by_drawing.experiments.choice import choose, finish_choices
 from tasks.words_by_drawing.experiments.encoders import ModelSource
 from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened
 from tasks.words_by_drawing.experiments.images import LatentTable
-from tasks.words_by_drawing.experiments.run_clusters import clusters_of_run, edit
+from tasks.words_by_drawing.experiments.run_clusters import clusters_of_run
+from tasks.words_by_drawing.negatives import edit
 
 KS = (1, 5)
 
@@ -70,7 +71,7 @@ def recall(
         run: where the report is written.
 
     Raises:
-        UserError: Weights, captions or layers are missing or do not fit.
+        UserError: weights, captions or layers are missing or do not fit.
     """
     for layer in layers:
         layer_named(generator, layer)
@@ -81,7 +82,7 @@ def recall(
         rows = experiment.rows(captions)
         for row in progress(rows, len(rows), "captions"):
             positives = generate(generator, experiment.images.latents_of([row]), layers)
-            sample = experiment.sample(row)
+            sample = experiment.dataset[row]
             maps, _ = experiment.model.matchmap(positives.images[0], sample["mel"], sample["nframes"])
             features = experiment.model.encode_images(positives.images).expand(negatives, -1, -1, -1)
             repeated = Positives(
@@ -91,18 +92,9 @@ def recall(
             )
             found = heat(maps.to(experiment.device).expand(negatives, -1, -1, -1))
             edited = edit(
-                generator,
-                repeated,
-                found,
-                features,
-                clusters,
-                source,
-                max_retries,
-                probability,
-                apart=True,
-                border=border,
-                probability_step=probability_step,
-            )
+                generator, repeated, found, features, clusters, source, apart=True, probability=probability,
+                probability_step=probability_step, max_retries=max_retries, border=border,
+            )  # fmt: skip
             candidates = torch.cat([positives.images, edited.images])
             yield choose(experiment, row, candidates, [f"edited: changed by {change:.2f}" for change in edited.change])
 

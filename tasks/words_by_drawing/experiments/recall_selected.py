@@ -1,12 +1,12 @@
-"""The semantic test of the paper: one image against negatives that each change one attribute.
+"""Run the semantic test of the paper: one image against negatives that each change one attribute.
 
 ``python run.py -f words_by_drawing/recall_selected.yaml``; the negatives come from a file in the published layout
 (``negatives.pth.tar``), made by ``words_by_drawing/make_negatives.yaml`` or downloaded. Chance of recall@1 is 0.2.
 Captions that the file has negatives for but the set does not (natural speech) are left out and counted, as published.
 
-The public code chooses by the maximum over the image of the mean over time, and takes the frames of the caption
-before pooling for those after it, so that padding counts from 1.28 s on: ``score: published``. The similarity that the
-model was trained with decides by default; the recalls of both are in the metrics.
+The public code chooses by the maximum over the image of the mean over time, and takes the frames of the caption before
+pooling for those after it, so that padding counts from 1.28 s on: ``score: published``. The similarity that the model
+was trained with decides by default; the recalls of both are in the metrics.
 """
 
 import logging
@@ -67,7 +67,7 @@ def recall_selected(
         run: where the report is written.
 
     Raises:
-        UserError: Weights, captions or negatives are missing or do not fit the generator.
+        UserError: weights, captions or negatives are missing or do not fit the generator.
         NegativesError: there is no file of negatives, it has another layout, not as many negatives of each id, or was
             made for another layer, generator or segmenter.
     """
@@ -111,21 +111,9 @@ def recall_selected(
 def redraw_negatives(
     generator: nn.Module, segmenter: Segmenter, latent: Tensor, stored: list[Negative], layer: str, name: str
 ) -> Tensor:
-    """Draw an image and its stored negatives.
+    """Generate an image from its ``latent`` (1, latent_dim) and its K - 1 ``stored`` negatives: (K, 3, R, R).
 
-    Args:
-        generator: (B, latent_dim) to (B, 3, R, R).
-        segmenter: labels the image.
-        latent: (1, latent_dim).
-        stored: K - 1 negatives.
-        layer: whose units they switch off.
-        name: of the entry, for messages.
-
-    Returns:
-        (K, 3, R, R), the image first.
-
-    Raises:
-        NegativesError: A position lies outside the image, or the layer has another number of units.
+    A position outside the image or another number of units of the layer is a NegativesError about ``name``, the entry.
     """
     positive = generate(generator, latent, [layer])
     channels, rows, columns = positive.shapes[layer]
@@ -147,16 +135,7 @@ def redraw_negatives(
 
 
 def same_labels(labels: Tensor, position: tuple[int, int], name: str) -> Tensor:
-    """Return the pixels (H, W) bool that have all the labels of one.
-
-    Args:
-        labels: (L, H, W) bool.
-        position: row and column.
-        name: of the entry, for messages.
-
-    Raises:
-        NegativesError: The position lies outside the image.
-    """
+    """Return the pixels (H, W) bool with the same ``labels`` (L, H, W) bool as that at ``position``: row, column."""
     row, column = position
     if row >= labels.shape[1] or column >= labels.shape[2]:
         raise NegativesError(

@@ -1,4 +1,4 @@
-"""Table 1 of the paper: does a word, said again and again, find the images that show it?
+"""Make table 1 of the paper: does a word, said again and again, find the images that show it?
 
 ``python run.py -f words_by_drawing/repeated_attributes.yaml``. For each of 15 attribute words, up to 500 images with
 and 500 without it are chosen by the segmenter, in the order of the set; all models should be compared on one list,
@@ -24,13 +24,12 @@ from datasets.media_files import write_json
 from datasets.world.speech.synthesise import Synthesiser
 from datasets.world.speech.voices import voice
 from engine.context import Context
-from engine.logs import progress
 from engine.run_folder import RunSettings
 from evaluation.attributes import WORDS, Limits, attribute_table, attributes_section, presence
 from models.segmenter.labels import Segmenter, ready_segmenter
 from models.speech_maps import SpeechMaps
 from tasks.words_by_drawing.experiments.encoders import ModelSource, Trained
-from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened, write_table
+from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, in_batches, opened, write_table
 from tasks.words_by_drawing.experiments.images import LatentTable
 
 log = logging.getLogger(__name__)
@@ -73,7 +72,7 @@ def repeated_attributes(
         run: where the report is written.
 
     Raises:
-        UserError: Weights, images or recordings are missing, or too few images show an attribute.
+        UserError: weights, images or recordings are missing, or too few images show an attribute.
     """
     with opened(context, run, data, model, generator, latents) as experiment:
         ready_segmenter(segmenter, experiment.device)
@@ -82,31 +81,22 @@ def repeated_attributes(
         listed = _read_list(images, experiment) if images else find_images(experiment, segmenter, each, limits)
         write_json(experiment.folder.path / "images.json", _named(experiment, listed))
         scores = _scores(experiment, listed, spoken)
-        metrics, rows = attribute_table({word: _sides(listed[word], scores[word]) for word in WORDS})
+        found = {w: tuple([scores[w][row] for row in listed[w][side]] for side in ("with", "without")) for w in WORDS}
+        metrics, rows = attribute_table(found)
         write_table(experiment.folder.path / "attributes.csv", ["kind", "word", "accuracy", "pairs"], rows)
-        examples = {word: [experiment.image_u8(row) for row in _best(scores[word])] for word in WORDS}
+        best = {word: sorted(one, key=lambda row, one=one: -one[row])[:EXAMPLES] for word, one in scores.items()}
+        examples = {word: [experiment.image_u8(row) for row in best[word]] for word in WORDS}
         section = ("Words and images", attributes_section(rows, examples))
-        experiment.finish("images that answer a repeated word", metrics, [section])
+        experiment.finish("images that respond to a repeated word", metrics, [section])
 
 
 @torch.no_grad()
 def find_images(experiment: Experiment, segmenter: Segmenter, each: int, limits: Limits) -> Listed:
-    """Choose images with and without each attribute, in the order of the set, until there are enough.
-
-    Args:
-        experiment: its images.
-        segmenter: labels them.
-        each: with a word, and without.
-        limits: pixels from which an attribute is there, or absent.
-
-    Returns:
-        Rows for each word; fewer where the set has no more.
-    """
+    """Choose ``each`` images with and without each attribute, in the order of the set; fewer where it has no more."""
     listed: Listed = {word: {"with": [], "without": []} for word in WORDS}
     channels = [segmenter.labels.index(word) for word in WORDS]
     rows = range(len(experiment.dataset))[: BATCH if experiment.context.dry_run else None]
-    for first in progress(range(0, len(rows), BATCH), -(-len(rows) // BATCH), "looking at images"):
-        batch = rows[first : first + BATCH]
+    for batch in in_batches(rows, BATCH, "looking at images"):
         maps = segmenter.segment(experiment.images.images(batch))
         counts = maps[:, channels].flatten(2).sum(2).cpu().numpy()
         for row, there in zip(batch, presence(counts, maps[0, 0].numel(), limits=limits), strict=True):
@@ -140,17 +130,13 @@ def _spoken(model: Trained, word: str, folder: Path | None, kind: str, voices: i
 
 def _scores(experiment: Experiment, listed: Listed, spoken: dict[str, list[SpeechMaps]]) -> dict[str, dict[int, float]]:
     """Score every image against the words that it is listed for; each image is encoded once."""
-    wanted = {row: set() for sides in listed.values() for side in sides.values() for row in side}
-    for word, sides in listed.items():
-        for row in (*sides["with"], *sides["without"]):
-            wanted[row].add(word)
+    wanted = {word: {row for side in sides.values() for row in side} for word, sides in listed.items()}
     scores: dict[str, dict[int, float]] = {word: {} for word in WORDS}
-    model, rows = experiment.model, sorted(wanted)
-    for first in progress(range(0, len(rows), BATCH), -(-len(rows) // BATCH), "scoring"):
-        batch = rows[first : first + BATCH]
+    model = experiment.model
+    for batch in in_batches(sorted(set().union(*wanted.values())), BATCH, "scoring"):
         maps = model.encode_images(experiment.images.images(batch))
         for word, recordings in spoken.items():
-            chosen = [index for index, row in enumerate(batch) if word in wanted[row]]
+            chosen = [index for index, row in enumerate(batch) if row in wanted[word]]
             if not chosen:
                 continue
             values = [model.similarity(maps[chosen], one.features, one.nframes)[:, 0].float() for one in recordings]
@@ -159,22 +145,13 @@ def _scores(experiment: Experiment, listed: Listed, spoken: dict[str, list[Speec
     return scores
 
 
-def _sides(listed: dict[str, list[int]], scores: dict[int, float]) -> tuple[list[float], list[float]]:
-    """The scores of the images with a word, and of those without."""
-    return [scores[row] for row in listed["with"]], [scores[row] for row in listed["without"]]
-
-
-def _best(scores: dict[int, float]) -> list[int]:
-    return sorted(scores, key=lambda row: -scores[row])[:EXAMPLES]
-
-
 def _named(experiment: Experiment, listed: Listed) -> dict[str, dict[str, list[str]]]:
-    """Rows as names, which hold for other orders of the set too."""
-
-    def names(rows: list[int]) -> list[str]:
-        return [experiment.dataset.record(row).uttid for row in rows]
-
-    return {word: {side: names(rows) for side, rows in sides.items()} for word, sides in listed.items()}
+    """Return rows as names, which hold for other orders of the set too."""
+    record = experiment.dataset.record
+    return {
+        word: {side: [record(row).uttid for row in rows] for side, rows in sides.items()}
+        for word, sides in listed.items()
+    }
 
 
 def _read_list(path: Path, experiment: Experiment) -> Listed:

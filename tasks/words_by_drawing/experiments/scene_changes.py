@@ -1,4 +1,4 @@
-"""What a segmenter sees in an image, thing by thing, and how two images of the same scene differ.
+"""Describe what a segmenter sees in an image, thing by thing, and how two images of the same scene differ.
 
 Shape letters: B images, L = 18 labels, H, W pixels, R pixels high and wide of the image.
 """
@@ -32,27 +32,15 @@ class Change(NamedTuple):
 
 
 def things(labels: Tensor) -> list[SeenObject]:
-    """Take a segmented image apart.
+    """Take labels (L, H, W) bool apart into things, from left to right.
 
-    Args:
-        labels: (L, H, W) bool, as a segmenter gives them.
-
-    Returns:
-        The things, from left to right; the confidence of an attribute is the share of pixels that agree on it.
+    The confidence of an attribute is the share of pixels that agree on it.
     """
     return seen_objects(labels.float())
 
 
 def changes(before: list[SeenObject], after: list[SeenObject]) -> list[Change] | None:
-    """Compare two images of the same scene.
-
-    Args:
-        before: things of the first.
-        after: things of the second.
-
-    Returns:
-        Every attribute that differs; None when things came or went, so that they cannot be distinguished.
-    """
+    """Return every attribute that differs in two images of a scene; None when things came or went."""
     if len(before) != len(after):
         return None
     found: list[Change] = []
@@ -76,15 +64,10 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 @torch.no_grad()
 def reported_changes(segmenter: Segmenter, images: Tensor) -> list[str]:
-    """Say in a few words how each edited image differs from the first, for tables and reports.
+    """Say in a few words how each of K edited images differs from the first, of (1 + K, 3, R, R) in about [-1, 1].
 
-    Args:
-        segmenter: labels them, all at once.
-        images: (1 + K, 3, R, R) in about [-1, 1], an image and K edits of the same scene.
-
-    Returns:
-        K times "colour: red to blue" for one attribute, "several: ..." for more, "things: ..." where things came or
-        went, or "nothing seen".
+    "colour: red to blue" for one attribute, "several: ..." for more, "things: ..." where things came or went, or
+    "nothing seen".
     """
     before, *edits = (things(labels) for labels in segmenter.segment(images))
     return [_message(before, after) for after in edits]

@@ -1,4 +1,4 @@
-"""What a search of negatives has found so far, a line for each image, so that a stopped search goes on.
+"""Keep what a search of negatives has found so far, a line for each image, so that a stopped search goes on.
 
 The first line says what the search was made from; a file of another search, or of another layout, is begun anew. What
 is found for an image depends on nothing but that and the image's id, so nothing else needs to be kept.
@@ -19,27 +19,16 @@ log = logging.getLogger(__name__)
 
 
 class Found(NamedTuple):
-    """A negative that was found.
-
-    Attributes:
-        negative: as it is stored.
-        change: what it changed.
-    """
+    """A negative that was found, as it is stored, and what it changed."""
 
     negative: Negative
     change: Change
 
 
 class Searched:
-    """Found negatives by image, in memory and in a file that grows.
+    """Negatives found by image, in memory and in a file that grows; ``made_from`` are plain values that decide them.
 
-    Args:
-        path: the file; its folder is made.
-        made_from: plain values that decide what is found.
-
-    Raises:
-        UserError: the file is damaged.
-        OSError: it cannot be written.
+    A damaged file is a UserError.
     """
 
     def __init__(self, path: Path, made_from: dict[str, Any]) -> None:
@@ -55,12 +44,7 @@ class Searched:
         path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def add(self, name: int, found: list[Found]) -> None:
-        """Keep what was found for an image.
-
-        Args:
-            name: the latent's id.
-            found: its negatives, none when the search gave up at once.
-        """
+        """Keep the negatives of the image of latent ``name``; none when the search gave up at once."""
         self.found[name] = found
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"id": name, "negatives": [_row(one) for one in found]}) + "\n")

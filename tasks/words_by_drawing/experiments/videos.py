@@ -1,4 +1,4 @@
-"""Videos of where an image responds to each frame of its caption: ``run.py -f experiment_video_example.yaml``."""
+"""Make videos of where an image responds to each frame of its caption: ``run.py -f experiment_video_example.yaml``."""
 
 import logging
 from typing import Annotated
@@ -7,6 +7,8 @@ from pydantic import Field
 from torch import nn
 
 from common.errors import UserError
+from datasets.audio.log_mel import FRAME_SECONDS
+from datasets.audio.read import SAMPLE_RATE
 from engine.context import Context
 from engine.logs import progress
 from engine.run_folder import RunSettings
@@ -17,8 +19,6 @@ from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, 
 from tasks.words_by_drawing.experiments.images import LatentTable
 
 log = logging.getLogger(__name__)
-SAMPLE_RATE = 16000
-FRAME_SECONDS = 0.01
 IN_REPORT = 8
 
 
@@ -45,15 +45,16 @@ def videos(
         run: where the videos are written.
 
     Raises:
-        UserError: Weights, captions or images are missing, a caption has no sound, or a video cannot be written.
+        UserError: weights, captions or images are missing, a caption has no sound, or a video cannot be written.
     """
     with opened(context, run, data, model, generator, latents) as experiment:
         rows = experiment.rows(count)
         table, queries = [], []
         for row in progress(rows, len(rows), "videos"):
             query = _query(experiment, row)
-            name = f"{query_name(experiment, row)}.mp4"
-            seconds = min(len(query.waveform) / SAMPLE_RATE, experiment.sample(row)["nframes"] * FRAME_SECONDS)
+            uttid = experiment.dataset.record(row).uttid
+            name = uttid.replace("/", "_").replace("\\", "_") + ".mp4"  # one word, without folders
+            seconds = min(len(query.waveform) / SAMPLE_RATE, experiment.dataset[row]["nframes"] * FRAME_SECONDS)
             step = query.seconds / query.matchmap.shape[-1]
             images = frames(query.image_u8, query.matchmap, step, seconds, share)
             write_video(experiment.folder.path / "videos" / name, images, query.waveform, SAMPLE_RATE)
@@ -63,12 +64,7 @@ def videos(
         write_table(experiment.folder.path / "videos.csv", ["file", "seconds", "frames", "text"], table)
         log.info("%d videos in %s", len(table), experiment.folder.path / "videos")
         metrics = {"videos": float(len(table)), "seconds": sum(float(line[1]) for line in table)}
-        experiment.finish(f"{len(table)} captions and where their images answer", metrics, queries=queries)
-
-
-def query_name(experiment: Experiment, row: int) -> str:
-    """Name the file of the caption ``row`` of ``experiment``; a name with folders in it becomes one word."""
-    return experiment.dataset.record(row).uttid.replace("/", "_").replace("\\", "_")
+        experiment.finish(f"{len(table)} captions and where their images respond", metrics, queries=queries)
 
 
 def _query(experiment: Experiment, row: int) -> Query:
@@ -76,7 +72,7 @@ def _query(experiment: Experiment, row: int) -> Query:
     waveform = experiment.dataset.waveform(row)
     if waveform is None:
         raise UserError(f"caption {record.uttid} has no sound to play; give a set with sound files, not features alone")
-    sample = experiment.sample(row)
+    sample = experiment.dataset[row]
     matchmap, step = experiment.model.matchmap(experiment.images.images([row])[0], sample["mel"], sample["nframes"])
     return Query(
         direction="speech_to_image",

@@ -22,8 +22,8 @@ from tasks.words_by_drawing.experiments.images import LatentTable
 from tasks.words_by_drawing.experiments.make_negatives import Search, make_negatives, promising
 from tasks.words_by_drawing.experiments.recall import recall
 from tasks.words_by_drawing.experiments.recall_selected import recall_selected, redraw_negatives
-from tasks.words_by_drawing.experiments.run_clusters import one_cluster_each
 from tasks.words_by_drawing.experiments.scene_changes import changes, reported_changes, things
+from tasks.words_by_drawing.negatives import one_cluster_each
 from tests.tasks.words_by_drawing.experiments.conftest import with_clusters
 
 

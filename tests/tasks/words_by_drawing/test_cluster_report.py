@@ -4,7 +4,8 @@ import torch
 
 from gan.clusters.clustering import ClusteringError, Clusters
 from gan.clusters.datapoints import Datapoints
-from tasks.words_by_drawing.cluster_page import PageSize, write_cluster_page
+from tasks.words_by_drawing import cluster_report
+from tasks.words_by_drawing.cluster_report import write_cluster_page
 
 FRAME = 0.1  # seconds
 WORDS = ["red", "cube"] * 120
@@ -55,10 +56,17 @@ def clusters():
     return Clusters(centroids, torch.full((4,), 0.5), torch.ones(4))
 
 
-def test_the_page_shows_words_regions_and_sounds(clusters, tmp_path):
+def show(monkeypatch, clusters, regions, snippets):
+    """Show fewer clusters, regions and snippets on the page."""
+    for name, number in (("CLUSTERS", clusters), ("REGIONS", regions), ("SNIPPETS", snippets)):
+        monkeypatch.setattr(cluster_report, f"SHOWN_{name}", number)
+
+
+def test_the_page_shows_words_regions_and_sounds(clusters, tmp_path, monkeypatch):
+    show(monkeypatch, 2, 3, 2)
     pairs = Pairs()
     path = tmp_path / "clusters.html"
-    names = write_cluster_page(path, "clusters", clusters, collected(pairs), pairs, FRAME, PageSize(2, 3, 2))
+    names = write_cluster_page(path, "clusters", clusters, collected(pairs), pairs, FRAME)
     assert [entry.name for entry in names] == ["red", "cube"]
     page = path.read_text()
     assert page.count("data:image/jpeg") == 6
@@ -67,13 +75,14 @@ def test_the_page_shows_words_regions_and_sounds(clusters, tmp_path):
     assert "the red &lt;238&gt;" in page
 
 
-def test_without_sound_or_word_times(clusters, tmp_path):
+def test_without_sound_or_word_times(clusters, tmp_path, monkeypatch):
     path = tmp_path / "clusters.html"
     silent = Pairs(sound=False)
     write_cluster_page(path, "clusters", clusters, collected(silent), silent, FRAME)
     assert "<audio" not in path.read_text()
+    show(monkeypatch, 1, 1, 1)
     untimed = Pairs(timed=False)
-    names = write_cluster_page(path, "clusters", clusters, collected(untimed), untimed, FRAME, PageSize(1, 1, 1))
+    names = write_cluster_page(path, "clusters", clusters, collected(untimed), untimed, FRAME)
     assert [entry.name for entry in names] == ["cluster 1", "cluster 2"]
     assert path.read_text().count("<audio") == 1
 
