@@ -1,9 +1,10 @@
 """Training jobs: what is learned; the trainer says how.
 
-A room for each: speech_image (what systems 1 and 2 share: task, caption_encoder, impostors, encode_split, ranked,
-report, trained), words_by_drawing (system 1: task, generated_images, negatives, clustering, synthetic_captions; its
-experiments), resdavenet_vq (system 2: what the units of a trained speech model stand for, words that codes detect and
-phones that features tell apart), gan (progan, segmenter, dissection, progan_export), comparison (runs side by side).
+A room for each: speech_image (what systems 1 and 2 share: task, objective, images, caption_encoder, encode_split,
+ranked, report, trained), words_by_drawing (system 1: objective, generated_images, negatives, clustering,
+synthetic_captions; its experiments), resdavenet_vq (system 2: what the units of a trained speech model stand for, words
+that codes detect and phones that features tell apart), gan (progan, segmenter, dissection, progan_export), comparison
+(runs side by side).
 
 What jobs share: checks (errors of a planned training), results (where a measurement writes), published_export.
 """

@@ -51,6 +51,15 @@ def _few_pairs(size: int) -> Iterator[Problem]:
         yield "data.batch_size", f"found {size}, expected at least {FEWEST_PAIRS}: pairs are ranked among each other"
 
 
+def _check_channels(image_encoder: nn.Module, caption_encoder: nn.Module) -> None:
+    found, expected = caption_encoder.embedding_dim, image_encoder.embedding_dim
+    if found != expected:
+        raise UserError(
+            f"task: the image encoder's maps have {expected} channels, the caption encoder's {found}; set both "
+            "embedding_dim to the same number"
+        )
+
+
 def _channels(node: Node) -> int | None:
     """Return the channels of an encoder's maps where its node says them."""
     widths = node.get("layer_widths")
@@ -126,12 +135,7 @@ class SpeechImage:
         training = data.train_loader.dataset
         lengths = (data.target_length, data.evaluation_target_length)
         self.captions = Captions(speech_encoder, text_encoder, training, *lengths, device)
-        found, expected = self.captions.encoder.embedding_dim, image_encoder.embedding_dim
-        if found != expected:
-            raise UserError(
-                f"task: the image encoder's maps have {expected} channels, the caption encoder's {found}; set both "
-                "embedding_dim to the same number"
-            )
+        _check_channels(image_encoder, self.captions.encoder)
         self.modules: dict[str, nn.Module] = {"image": self.image_encoder, "speech": self.captions.encoder}
         self.objective = objective(
             parts=Parts(

@@ -9,14 +9,13 @@ Shape letters: B global batch, b batch of this rank, D embedding size, T frames,
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from config import Problem
-from config.limits import Weight
+from config.limits import Positive, Weight
 from engine.task import Step
 from losses import (
     draw_impostors,
@@ -141,7 +140,7 @@ class EditedOrHard:
         margin: Weight = 1.0,
         impostors: Impostors = "sampled",
         mining: Mining = "configured",
-        largest_loss: Annotated[float, Field(gt=0)] | None = 5.0,
+        largest_loss: Positive | None = 5.0,
     ) -> None:
         self.parts, self.margin, self.impostors, self.mining = parts, margin, impostors, mining
         self.largest_loss = largest_loss

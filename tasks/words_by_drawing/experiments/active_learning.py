@@ -10,15 +10,14 @@ alone. Published: surisdi/learning-by-drawing ``active_learning.py``; edits of o
 import logging
 import shutil
 from collections.abc import Iterator
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
-from pydantic import Field
 from torch import nn
 
-from config.limits import BatchSize, Seed, Weight
+from config.limits import BatchSize, Count, CountOrNone, Seed, Weight
 from datasets.spoken_captions.active_learning import ActivePair, write_active
 from engine.context import Context
 from engine.run_folder import RunSettings
@@ -60,11 +59,11 @@ def generate_active_learning(
     layer: str = "layer4",
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
     units: Literal["clusters", "random"] = "clusters",
-    pairs: Annotated[int, Field(ge=1)] = 3000,
+    pairs: Count = 3000,
     batch_size: BatchSize = 16,
     margin: Weight = 1.0,
-    max_retries: Annotated[int, Field(ge=0)] = 19,
-    border: Annotated[int, Field(ge=0)] = BORDER,
+    max_retries: CountOrNone = 19,
+    border: CountOrNone = BORDER,
     seed: Seed = 0,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:

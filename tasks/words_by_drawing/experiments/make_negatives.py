@@ -10,16 +10,15 @@ was stopped goes on when the same command is given again, see search_log.py.
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.errors import UserError
-from config.limits import BatchSize, Seed
+from config.limits import BatchSize, Count, Seed
 from engine.context import Context
 from engine.logs import progress
 from engine.run_folder import RunSettings
@@ -51,9 +50,9 @@ def make_negatives(
     context: Context,
     layer: str = "layer4",
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
-    images: Annotated[int, Field(ge=1)] | None = None,
-    negatives: Annotated[int, Field(ge=1)] = 4,
-    attempts: Annotated[int, Field(ge=1)] = 640,
+    images: Count | None = None,
+    negatives: Count = 4,
+    attempts: Count = 640,
     batch_size: BatchSize = 32,
     seed: Seed = 0,
     output: Path | None = None,

@@ -6,13 +6,11 @@ similarity that the model was trained with decides by default; the recalls of bo
 """
 
 from collections.abc import Iterator
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import nn
 
-from config.limits import Seed
+from config.limits import Count, Seed
 from datasets.world.scene.random_stream import Draws
 from engine.context import Context
 from engine.logs import progress
@@ -32,7 +30,7 @@ def one_against_one(
     context: Context,
     generator: nn.Module | None = None,
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
-    captions: Annotated[int, Field(ge=1)] | None = None,
+    captions: Count | None = None,
     seed: Seed = 0,
     score: Score = "similarity",
     run: RunSettings = RunSettings(),  # noqa: B008  never changed

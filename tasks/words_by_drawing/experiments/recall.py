@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from config.limits import Seed
+from config.limits import Chance, Count, CountOrNone, Seed
 from engine.context import Context
 from engine.logs import progress
 from engine.run_folder import RunSettings
@@ -42,12 +42,12 @@ def recall(
     layers: list[str],
     edits: Literal["random", "clusters"] = "random",
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
-    captions: Annotated[int, Field(ge=1)] | None = 200,
-    negatives: Annotated[int, Field(ge=1)] = 9,
+    captions: Count | None = 200,
+    negatives: Count = 9,
     probability: Annotated[float, Field(gt=0, le=1)] = 0.4,
-    probability_step: Annotated[float, Field(ge=0, le=1)] = 0.05,
-    max_retries: Annotated[int, Field(ge=0)] = 19,
-    border: Annotated[int, Field(ge=0)] = BORDER,
+    probability_step: Chance = 0.05,
+    max_retries: CountOrNone = 19,
+    border: CountOrNone = BORDER,
     seed: Seed = 0,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:

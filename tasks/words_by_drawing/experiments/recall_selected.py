@@ -12,13 +12,12 @@ was trained with decides by default; the recalls of both are in the metrics.
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from config.limits import Count
 from engine.context import Context
 from engine.logs import progress
 from engine.run_folder import RunSettings
@@ -47,7 +46,7 @@ def recall_selected(
     context: Context,
     layer: str = "layer4",
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
-    captions: Annotated[int, Field(ge=1)] | None = None,
+    captions: Count | None = None,
     score: Score = "similarity",
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:

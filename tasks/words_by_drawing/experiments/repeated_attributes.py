@@ -11,14 +11,14 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import nn
 
 from common.errors import UserError
+from config.limits import Count
 from datasets.audio.log_mel import check_usable, log_mel, read_log_mel
 from datasets.media_files import write_json
 from datasets.world.speech.synthesise import Synthesiser
@@ -46,10 +46,10 @@ def repeated_attributes(
     context: Context,
     generator: nn.Module | None = None,
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
-    images_each: Annotated[int, Field(ge=1)] = 500,
+    images_each: Count = 500,
     audio: Path | None = None,
     speech: Literal["synthetic", "amt"] = "synthetic",
-    voices: Annotated[int, Field(ge=1)] = 1,
+    voices: Count = 1,
     images: Path | None = None,
     limits: Limits = Limits(),  # noqa: B008  never changed
     run: RunSettings = RunSettings(),  # noqa: B008  never changed

@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from common.errors import UserError
+from config.limits import Count
 from datasets.audio.log_mel import FRAME_SECONDS
 from datasets.audio.read import SAMPLE_RATE
 from engine.context import Context
@@ -28,7 +29,7 @@ def videos(
     context: Context,
     generator: nn.Module | None = None,
     latents: LatentTable = LatentTable(),  # noqa: B008  never changed
-    count: Annotated[int, Field(ge=1)] | None = 20,
+    count: Count | None = 20,
     share: Annotated[float, Field(gt=0, le=1)] = 0.1,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
