@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import nn
 
-from config.limits import BatchSize, Count, CountOrNone, Seed, Weight
+from config.limits import BatchSize, Count, CountOrZero, Seed, Weight
 from datasets.spoken_captions.active_learning import ActivePair, write_active
 from engine.context import Context
 from engine.run_folder import RunSettings
@@ -62,8 +62,8 @@ def generate_active_learning(
     pairs: Count = 3000,
     batch_size: BatchSize = 16,
     margin: Weight = 1.0,
-    max_retries: CountOrNone = 19,
-    border: CountOrNone = BORDER,
+    max_retries: CountOrZero = 19,
+    border: CountOrZero = BORDER,
     seed: Seed = 0,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:

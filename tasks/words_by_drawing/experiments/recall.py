@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from config.limits import Chance, Count, CountOrNone, Seed
+from config.limits import Chance, Count, CountOrZero, Seed
 from engine.context import Context
 from engine.logs import progress
 from engine.run_folder import RunSettings
@@ -46,8 +46,8 @@ def recall(
     negatives: Count = 9,
     probability: Annotated[float, Field(gt=0, le=1)] = 0.4,
     probability_step: Chance = 0.05,
-    max_retries: CountOrNone = 19,
-    border: CountOrNone = BORDER,
+    max_retries: CountOrZero = 19,
+    border: CountOrZero = BORDER,
     seed: Seed = 0,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
