@@ -42,6 +42,7 @@ TORCH_OPTIM: dict[str, Any] = {
     "momentum": Annotated[float, Field(ge=0, le=1)],
     "betas": tuple[_Decay, _Decay],
     "rho": _Decay,
+    "eps": Annotated[float, Field(ge=0, le=1)],
     "lr_decay": Annotated[float, Field(ge=0)],
     "capturable": Literal[False],  # for CUDA graphs, which the trainer does not make
     "differentiable": Literal[False],

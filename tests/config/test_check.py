@@ -82,6 +82,7 @@ def test_a_good_config_is_completed_with_defaults(tmp_path):
         ("task.objective.losses.0.margin=-1", "greater than or equal to 0"),
         ("task.optimization.optimizer.lr=1e30", "less than or equal to 100"),
         ("task.optimization.optimizer.betas=[-0.5, 0.9]", r"betas\.0 \[command line\]: found -0\.5 "),
+        ("task.optimization.optimizer.eps=-1", r"optimizer\.eps \[command line\]: found -1 "),
         ("task.optimization.optimizer.capturable=true", "expected False"),
         ("task.optimization.optimizer={type: torch.optim.LBFGS}", "LBFGS cannot be used with these values"),
         ("task.optimization.optimizer={type: torch.optim.SparseAdam}", "SparseAdam cannot be used with these values"),
