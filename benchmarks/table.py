@@ -1,4 +1,4 @@
-"""What every benchmark shares: the command line, the clock and the table.
+"""Share the command line, the clock and the table among all benchmarks.
 
 On a CPU seconds are CPU time, of all threads and of processes that ended, and one thread is the default: other programs
 change it less than the time that passes. Two ways to do the same are timed in turns.
@@ -46,21 +46,13 @@ def devices() -> list[str]:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a benchmark.
+    """One line of a benchmark."""
 
-    Attributes:
-        name: what was done.
-        seconds: that it took, of the CPU or of a GPU.
-        baseline: what the straightforward way took in turns with it, in seconds; None if there is none.
-        limit: fraction of what the machine can do at most, 0-1; None if not known.
-        note: sizes, or what the baseline or the limit is.
-    """
-
-    name: str
-    seconds: float
-    baseline: float | None = None
-    limit: float | None = None
-    note: str = ""
+    name: str  # what was done
+    seconds: float  # that it took, of the CPU or of a GPU
+    baseline: float | None = None  # seconds of the straightforward way, in turns with it; None if there is none
+    limit: float | None = None  # fraction of what the machine can do at most, 0-1; None if not known
+    note: str = ""  # sizes, or what the baseline or the limit is
 
 
 def best_times(*ways: Callable[[], object], repeats: int = 3, device: str | torch.device = "cpu") -> list[float]:

@@ -25,19 +25,12 @@ OWN_CODES = 3  # of each word
 
 
 class Meetings(NamedTuple):
-    """The loop's counts.
+    """The loop's counts."""
 
-    Attributes:
-        frames: of each code.
-        hearing: frames of each code in which a word is spoken, by (code, word).
-        spoken: of each word.
-        holding: times that a word is spoken and holds a code, by (code, word).
-    """
-
-    frames: Counter
-    hearing: Counter
-    spoken: Counter
-    holding: Counter
+    frames: Counter  # of each code
+    hearing: Counter  # frames of each code in which a word is spoken, by (code, word)
+    spoken: Counter  # of each word
+    holding: Counter  # times that a word is spoken and holds a code, by (code, word)
 
 
 def synthetic(

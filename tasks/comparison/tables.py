@@ -23,21 +23,13 @@ DIRECTION = re.compile(r"[AI]_r(?P<k>\d+)")
 
 
 class Findings(NamedTuple):
-    """What is there of a comparison.
+    """The finished runs of a comparison and their figures, and what lacks."""
 
-    Attributes:
-        measured: the figures of all that is finished.
-        runs: trainings and tests that these are of.
-        lacking: the names of the tests that are not finished, by training and seed.
-        absent: figures that the table asks for and a finished run does not have, a sentence each.
-        chances: what chance reaches according to the runs themselves, by heading.
-    """
-
-    measured: list[Measured]
-    runs: list[Job]
-    lacking: dict[tuple[str, int], list[str]]
-    absent: list[str]
-    chances: dict[str, set[float]]
+    measured: list[Measured]  # the figures of all that is finished
+    runs: list[Job]  # trainings and tests that these are of
+    lacking: dict[tuple[str, int], list[str]]  # the names of the tests that are not finished, by training and seed
+    absent: list[str]  # figures that the table asks for and a finished run does not have, a sentence each
+    chances: dict[str, set[float]]  # what chance reaches according to the runs themselves, by heading
 
     def jobs(self) -> set[Job]:
         """Return what is finished, and what each was made from."""

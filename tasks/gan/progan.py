@@ -45,7 +45,7 @@ GRID = (6, 10)  # rows and columns of an image of samples
 
 @dataclass
 class Measure:
-    """How a generator is measured while it is trained.
+    """Measurement of a generator while it is trained.
 
     Attributes:
         features: what images are compared by.

@@ -35,7 +35,7 @@ class LayerError(UserError):
 
 @dataclass
 class SpeechSource:
-    """Where a trained speech encoder comes from; one of the two.
+    """Source of a trained speech encoder; one of the two.
 
     Attributes:
         run: a run folder of a speech-image or words-by-drawing task (its best weights), one of its checkpoint files, or
@@ -63,16 +63,11 @@ class SpeechModel:
     """A speech encoder in evaluation mode whose layers can be had; None has the log-mels alone.
 
     Weights with NaN or infinity, which a quantiser would hide, are a UserError.
-
-    Attributes:
-        speech: (B, 40, T), frames to SpeechMaps.
-        device: where it is.
-        name: what reports and messages call it.
     """
 
-    speech: nn.Module | None
-    device: torch.device
-    name: str
+    speech: nn.Module | None  # (B, 40, T), frames to SpeechMaps
+    device: torch.device  # where it is
+    name: str  # what reports and messages call it
 
     def __post_init__(self) -> None:
         self._poolings: dict[str, int] = {}

@@ -20,21 +20,13 @@ Encode = Callable[[dict[str, Any], SpokenCaptions], tuple[Tensor, SpeechMaps]]
 
 
 class Encoded(NamedTuple):
-    """Maps of a split, on the CPU, in the order of the dataset's rows.
+    """Maps of a split, on the CPU, in the order of the dataset's rows."""
 
-    Attributes:
-        image: (N, D, H, W).
-        speech: (N, D, T).
-        nframes: (N,) valid frames of T.
-        index: (N,) rows of the dataset.
-        pooling: input frames of 10 ms for each of the T frames; None where the T are words.
-    """
-
-    image: Tensor
-    speech: Tensor
-    nframes: Tensor
-    index: Tensor
-    pooling: int | None
+    image: Tensor  # (N, D, H, W)
+    speech: Tensor  # (N, D, T)
+    nframes: Tensor  # (N,) valid frames of T
+    index: Tensor  # (N,) rows of the dataset
+    pooling: int | None  # input frames of 10 ms for each of the T frames; None where the T are words
 
 
 @torch.no_grad()

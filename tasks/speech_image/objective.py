@@ -65,33 +65,19 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """What a task lends to its objective.
+    """The parts that a task lends to its objective."""
 
-    Attributes:
-        data: its splits.
-        images: where the images come from.
-        image_encoder: images (b, 3, H0, W0) to maps (b, D, H, W).
-        caption_encoder: the other encoder.
-        spoken: whether captions are spoken; else they are written.
-        similarity: how maps are compared.
-        encode: from a batch and its dataset to image maps and speech maps.
-        leave_out: whether other captions of the same image are left out of the impostors.
-        device: of all networks.
-        folder: of the run, or None.
-        dry_run: everything at a small size.
-    """
-
-    data: SpeechImageData
-    images: ImageSource
-    image_encoder: nn.Module
-    caption_encoder: nn.Module
-    spoken: bool
-    similarity: Similarity
-    encode: Encode
-    leave_out: bool
-    device: torch.device
-    folder: RunFolder | None
-    dry_run: bool
+    data: SpeechImageData  # its splits
+    images: ImageSource  # where the images come from
+    image_encoder: nn.Module  # images (b, 3, H0, W0) to maps (b, D, H, W)
+    caption_encoder: nn.Module  # the other encoder
+    spoken: bool  # whether captions are spoken; else they are written
+    similarity: Similarity  # how maps are compared
+    encode: Encode  # from a batch and its dataset to image maps and speech maps
+    leave_out: bool  # whether other captions of the same image are left out of the impostors
+    device: torch.device  # of all networks
+    folder: RunFolder | None  # of the run, or None
+    dry_run: bool  # everything at a small size
 
     def scores(self, image: Tensor, speech: SpeechMaps, batch: Batch, similarity: Similarity | None = None) -> Tensor:
         """Return the similarity (B, B) of all images and captions of the global batch, the pairs on the diagonal.

@@ -14,17 +14,11 @@ from tasks.speech_image.encode_split import Encoded
 
 
 class Ranked(NamedTuple):
-    """A retrieval among the captions and the different images of a split.
+    """A retrieval among the captions and the different images of a split."""
 
-    Attributes:
-        retrieval: ranks; every caption of an image is a right answer to it.
-        images: (M,) for each image the first row of the encoded split that shows it.
-        image_of: (N,) the image of each caption, 0 to M - 1.
-    """
-
-    retrieval: Retrieval
-    images: Tensor
-    image_of: Tensor
+    retrieval: Retrieval  # ranks; every caption of an image is a right answer to it
+    images: Tensor  # (M,) for each image the first row of the encoded split that shows it
+    image_of: Tensor  # (N,) the image of each caption, 0 to M - 1
 
     def what(self, split: str) -> str:
         """Return what was searched, such as ``500 test pairs`` or ``100 test captions of 20 images``."""

@@ -25,19 +25,12 @@ def ranked_layers(names: Iterable[str]) -> list[str]:
 
 
 class FoundClusters(NamedTuple):
-    """Clusters that were found, and what dissection found with them.
+    """Clusters that were found, and what dissection found with them."""
 
-    Attributes:
-        centroids: (K, D).
-        mean: (D,) of image features.
-        std: (D,) their standard deviation.
-        units: layer to (K, n) int64, units of each cluster, the best first.
-    """
-
-    centroids: Tensor
-    mean: Tensor
-    std: Tensor
-    units: dict[str, Tensor]
+    centroids: Tensor  # (K, D)
+    mean: Tensor  # (D,) of image features
+    std: Tensor  # (D,) their standard deviation
+    units: dict[str, Tensor]  # layer to (K, n) int64, units of each cluster, the best first
 
     @property
     def clusters(self) -> Clusters:

@@ -45,7 +45,7 @@ LATENT_SEED, THRESHOLD_SEED = 1, 2  # of the images that are dissected, and of t
 
 @dataclass
 class Clustering:
-    """When and how feature units are clustered and the generator is dissected.
+    """Choices of when and how feature units are clustered and the generator is dissected.
 
     Attributes:
         epochs_clustering: epochs from one clustering to the next; 10 as published.

@@ -34,18 +34,11 @@ BATCH = 16  # images generated together where some are kept: as quick as 32 on a
 
 
 class GeneratedBatch(NamedTuple):
-    """The images of a batch.
+    """The images of a batch: edited ones where captions were collected for them (active learning)."""
 
-    Attributes:
-        positives: what the generator makes of the latents.
-        images: (b, 3, R, R) what the captions are about: the same, but the edited image for captions that were
-            collected for one (active learning).
-        active: (b,) bool, where that is so.
-    """
-
-    positives: Positives
-    images: Tensor
-    active: Tensor
+    positives: Positives  # what the generator makes of the latents
+    images: Tensor  # (b, 3, R, R) that the captions describe
+    active: Tensor  # (b,) bool, where they are edited
 
 
 class GeneratedImages:

@@ -37,7 +37,7 @@ NOTES = ("change", "retries", "reached")
 
 @dataclass
 class NegativeConfig:
-    """How negatives are generated.
+    """Choices of how negatives are generated.
 
     Attributes:
         layers: of the generator, whose units are switched off.

@@ -26,7 +26,7 @@ PUBLISHED_FRAMES = 2048  # captions are padded to this length in the published e
 
 @dataclass
 class ModelSource:
-    """Where the trained encoders come from; give one of the two.
+    """Source of the trained encoders; give one of the two.
 
     Attributes:
         run: a run folder of a speech-image or words-by-drawing task (its best weights), or one of its checkpoint files.
@@ -39,23 +39,14 @@ class ModelSource:
 
 @dataclass
 class Trained:
-    """Both encoders in evaluation mode, and how their maps are compared.
+    """Both encoders in evaluation mode, and how their maps are compared."""
 
-    Attributes:
-        image: (I, 3, R, R) normalised to (I, D, H, W).
-        speech: (S, 40, T0), frames to SpeechMaps.
-        similarity: of maps.
-        target_length: frames that captions are padded to; longer ones stay as they are.
-        device: where both are.
-        name: what they are called in reports.
-    """
-
-    image: nn.Module
-    speech: nn.Module
-    similarity: Similarity
-    target_length: int | None
-    device: torch.device
-    name: str
+    image: nn.Module  # (I, 3, R, R) normalised to (I, D, H, W)
+    speech: nn.Module  # (S, 40, T0), frames to SpeechMaps
+    similarity: Similarity  # of maps
+    target_length: int | None  # frames that captions are padded to; longer ones stay as they are
+    device: torch.device  # where both are
+    name: str  # what they are called in reports
 
     def __post_init__(self) -> None:
         for module in (self.image, self.speech):

@@ -33,23 +33,14 @@ DRY_ROWS = 2
 
 @dataclass
 class Experiment:
-    """Weights, captions and images of an experiment, and the folder that its results go to.
+    """Weights, captions and images of an experiment, and the folder that its results go to."""
 
-    Attributes:
-        model: the trained encoders; None for jobs that need none.
-        dataset: the captions.
-        images: their images.
-        folder: the run.
-        context: the config.
-        device: where everything runs.
-    """
-
-    model: Trained | None
-    dataset: SpokenCaptions
-    images: Images
-    folder: RunFolder
-    context: Context
-    device: torch.device
+    model: Trained | None  # the trained encoders; None for jobs that need none
+    dataset: SpokenCaptions  # the captions
+    images: Images  # their images
+    folder: RunFolder  # the run
+    context: Context  # the config
+    device: torch.device  # where everything runs
 
     def image_u8(self, row: int) -> np.ndarray:
         """Return the image of a row, (R, R, 3) uint8."""

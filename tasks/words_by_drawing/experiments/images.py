@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class LatentTable:
-    """Which latents the captions' ids mean.
+    """The table of latents, whose rows the captions' ids name.
 
     Attributes:
         number: rows of the table; ids beyond are an error. None for as many as the captions need, at most 200,000.

@@ -16,19 +16,12 @@ OVERLAP = 0.3  # intersection over union from which two regions are the same thi
 
 
 class Change(NamedTuple):
-    """One attribute of one thing that differs.
+    """One attribute of one thing that differs."""
 
-    Attributes:
-        thing: its number in the first image.
-        kind: size, material, shape or colour.
-        before: its label there.
-        after: its label in the second image.
-    """
-
-    thing: int
-    kind: str
-    before: str
-    after: str
+    thing: int  # its number in the first image
+    kind: str  # size, material, shape or colour
+    before: str  # its label there
+    after: str  # its label in the second image
 
 
 def things(labels: Tensor) -> list[SeenObject]:
