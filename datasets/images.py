@@ -1,4 +1,4 @@
-"""Image files to what the image encoders take: decoded with PIL, cut and scaled with torchvision's v2 transforms.
+"""Image files to what the image encoders take: decoded with PIL, cut and scaled by datasets/crops.py.
 
 Published forms: wnhsu/ResDAVEnet-VQ trains on a random-resized crop of 224 and evaluates on 256 -> centre crop 224;
 surisdi/learning-by-drawing takes 128 -> centre crop 128 for both. Both normalise with ImageNet's mean and deviation.
@@ -6,7 +6,6 @@ surisdi/learning-by-drawing takes 128 -> centre crop 128 for both. Both normalis
 
 import io
 import re
-import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 from common.errors import UserError
 from config import Problem, check_values
 from config.limits import Resolution
+from datasets.crops import centre_crop, random_mirror, random_resized_crop, resize_shorter
 from datasets.file_names import not_there, shown_path
 from datasets.pixels import PixelError, is_blank, spread, to_rgb
 from models.imagenet import normalise
@@ -126,17 +126,6 @@ def _kind(source: Path | bytes | np.ndarray) -> tuple[str, str]:
     return what, remedy
 
 
-def transforms() -> types.ModuleType:
-    """Return torchvision's transforms.
-
-    The import takes seconds. A dataset calls this when it is made, so that loading processes inherit the module, and
-    configs are checked without it.
-    """
-    from torchvision.transforms import v2
-
-    return v2
-
-
 @dataclass(frozen=True)
 class ImageTransform:
     """Cuts and scales images.
@@ -165,12 +154,11 @@ class ImageTransform:
 
     def crop(self, image: Image.Image, train: bool) -> Image.Image:
         """Cut and scale RGB to ``size`` x ``size``; randomness (``train`` only) comes from torch's generator."""
-        v2 = transforms()
         if train and self.random_crop:
-            image = v2.RandomResizedCrop(self.size)(image)
+            image = random_resized_crop(image, self.size)
         else:
-            image = v2.functional.center_crop(v2.functional.resize(image, [self.resize]), [self.size])
-        return v2.RandomHorizontalFlip()(image) if train and self.flip else image
+            image = centre_crop(resize_shorter(image, self.resize), self.size)
+        return random_mirror(image) if train and self.flip else image
 
     def __call__(self, image: Image.Image, train: bool) -> Tensor:
         """Cut, scale and normalise RGB to (3, size, size) float32."""

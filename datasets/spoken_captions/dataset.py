@@ -26,7 +26,7 @@ from datasets.audio.windows import cut
 from datasets.digests import rows_digest
 from datasets.file_names import FileNames
 from datasets.image_ids import ImageIds
-from datasets.images import ImageTransform, transforms
+from datasets.images import ImageTransform
 from datasets.loading.rows import ManifestError, OnError, Sample, SampleError, unusable_row
 from datasets.spoken_captions.records import SpokenCaption
 
@@ -56,8 +56,6 @@ class SpokenCaptions(Dataset, ABC):
         self.records = records
         self.source, self.split = source, ""
         self.image = image
-        if image is not None:
-            transforms()
         self.train = train
         self.max_frames = max_frames
         self.random_window = train and window == "random"

@@ -18,9 +18,10 @@ from torch.utils.data import Dataset
 
 from common.errors import UserError
 from config.limits import Count, Resolution
+from datasets.crops import centre_crop, random_crop, random_mirror, resize_shorter
 from datasets.digests import rows_digest
 from datasets.image_ids import ImageIds
-from datasets.images import read_image, transforms
+from datasets.images import read_image
 from datasets.loading.rows import OnError, unusable_row
 from datasets.text_image.files import Split, read_split
 
@@ -69,7 +70,6 @@ class CaptionedImages(Dataset):
         self.content = read_split(folder, split, captions_per_image)
         self.source, self.split, self.on_error = self.content.source, "", on_error
         self.skipped: dict[int, str] = {}
-        transforms()
         self.train, self.resolutions, self.max_words = train, list(resolutions), max_words
         self.vocabulary = self.content.vocabulary
         self._image_ids = ImageIds(len(self), self._image_bytes)
@@ -137,15 +137,11 @@ class CaptionedImages(Dataset):
 
     def _images(self, index: int) -> dict[int, Tensor]:
         """Return the images by resolution."""
-        v2, largest = transforms(), self.resolutions[-1]
-        image = v2.functional.resize(self.stored_image(index), [int(largest * MARGIN)])
-        if self.train:
-            image = v2.RandomHorizontalFlip()(v2.RandomCrop(largest)(image))
-        else:
-            image = v2.functional.center_crop(image, [largest])
+        largest = self.resolutions[-1]
+        image = resize_shorter(self.stored_image(index), int(largest * MARGIN))
+        image = random_mirror(random_crop(image, largest)) if self.train else centre_crop(image, largest)
         scaled = (
-            image if resolution == largest else v2.functional.resize(image, [resolution])
-            for resolution in self.resolutions
+            image if resolution == largest else resize_shorter(image, resolution) for resolution in self.resolutions
         )
         return {resolution: _in_range(one) for resolution, one in zip(self.resolutions, scaled, strict=True)}
 
