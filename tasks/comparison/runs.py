@@ -59,7 +59,8 @@ class Job:
     @property
     def command(self) -> str:
         """The command for people, from the project's folder."""
-        return " ".join(["python run.py -f", self.file, *(_quoted(word) for word in self.settings)])
+        words = (word.replace(f"{config.PROJECT_ROOT}/", "") for word in self.settings)
+        return " ".join(["python run.py -f", self.file, *map(_quoted, words)])
 
     def values(self) -> dict[str, Any]:
         """Check the config and return it.

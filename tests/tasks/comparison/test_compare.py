@@ -156,6 +156,15 @@ def test_a_table_of_another_machine_that_is_none_is_reported(tmp_path, row, mess
         read_csv(tmp_path / "other.csv")
 
 
+def test_commands_name_what_lies_in_the_project_from_its_folder():
+    folder = config.PROJECT_ROOT / "runs" / "compared"
+    command = Plan(folder, ARGUMENTS["trainings"], ARGUMENTS["tests"]).test("recall", "regular", 3).command
+    assert command == (
+        "python run.py -f words_by_drawing/evaluate.yaml model.run=runs/compared/regular/seed_3 "
+        "run.folder=runs/compared/regular/seed_3/tests run.name=recall"
+    )
+
+
 def test_an_unfinished_comparison_says_what_it_lacks(calls, monkeypatch, tmp_path):
     """Another process has trained seed 3's warm-up and tested it, and is at its regular training."""
     compare(**ARGUMENTS | {"seeds": [0]}, context=context(), folder=tmp_path)
