@@ -7,13 +7,11 @@ are pooled, and the mean is over the four kinds, as in the published ``experimen
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
 from common.errors import UserError
 from config.limits import Weight
-from evaluation.report.parts.media import jpeg
 
 KINDS = {
     "colour": ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow"),
@@ -92,20 +90,3 @@ def attribute_table(
     metrics["mean"] = float(np.mean([metrics[kind] for kind in KINDS]))
     metrics |= {f"word {word}": value for _, word, value, _ in rows}
     return metrics | {"pairs": float(sum(row[3] for row in rows))}, rows
-
-
-def attributes_section(rows: list[list], examples: Mapping[str, Sequence[np.ndarray]]) -> str:
-    """Return HTML of the table, each word with its images (R, R, 3) uint8 of highest similarity, the best first."""
-    body = ""
-    for kind, word, value, pairs in rows:
-        images = "".join(f'<img src="{jpeg(image, 64)}" width="56" alt=""> ' for image in examples.get(word, ()))
-        shown = f"{100 * value:.1f} %" if pairs else "–"
-        body += (
-            f"<tr><td>{escape(kind)}</td><th scope='row'>{escape(word)}</th><td>{shown}</td><td>{pairs}</td>"
-            f"<td>{images}</td></tr>"
-        )
-    return (
-        '<p class="lead">How often an image with the attribute scores higher than one without; chance is 50 %.</p>'
-        '<div class="scroll"><table><thead><tr><th>kind</th><th>word</th><th>accuracy</th><th>pairs</th>'
-        f"<th>images of highest similarity</th></tr></thead><tbody>{body}</tbody></table></div>"
-    )

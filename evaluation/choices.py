@@ -7,15 +7,11 @@ one attribute changed, one against one. Public code: surisdi/learning-by-drawing
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import UserError
-from evaluation.report.parts.media import flac, jpeg
-
-THUMBNAIL = 160
 
 
 class ChoiceError(UserError, ValueError):
@@ -116,29 +112,6 @@ def write_choices(path: Path, choices: Sequence[Choice]) -> Path:
                 row += [*[""] * (width - len(row)), choice.other_rank + 1]
             writer.writerow(row)
     return path
-
-
-def choices_section(choices: Sequence[Choice]) -> str:
-    """Return HTML of the choices with images: the caption with its sound, and its candidates, the best first."""
-    return "".join(_card(choice) for choice in choices if choice.images)
-
-
-def _card(choice: Choice) -> str:
-    sound = f'<audio controls src="{flac(choice.waveform, 16000)}"></audio>' if choice.waveform is not None else ""
-    labels = ["its own image", *choice.labels, *[""] * len(choice.scores)]
-    items = "".join(
-        f'<li class="{"correct" if index == 0 else "other"}">'
-        f'<img src="{jpeg(choice.images[index], THUMBNAIL)}" alt="">'
-        f'<span class="text">{escape(labels[index])}</span><span class="score">{choice.scores[index]:.4g}</span></li>'
-        for index in np.argsort(-choice.scores, kind="stable")
-    )
-    grade = "hit" if choice.rank == 0 else "miss"
-    return (
-        f'<article class="choice"><p class="meta"><strong class="rank {grade}">rank {choice.rank + 1} of '
-        f"{len(choice.scores)}</strong> {escape(choice.name)}</p>"
-        f'<p class="caption" dir="auto">{escape(choice.text)}</p>'
-        f'{sound}<ol class="answers images">{items}</ol></article>'
-    )
 
 
 def best_and_worst(choices: Sequence[Choice], each: int = 4) -> list[Choice]:

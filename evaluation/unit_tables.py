@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from common.files import write_whole
-from evaluation.retrieval.tables import csv_text, rounded
+from evaluation.numbers import rounded
+from evaluation.retrieval.tables import csv_text
 from evaluation.word_detection.counts import Word
 from evaluation.word_detection.detect import WordDetection
 

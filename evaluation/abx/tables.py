@@ -1,19 +1,17 @@
-"""Tables of ABX errors: a row for each layer, as text, CSV, JSON and for the report."""
+"""Tables of ABX errors: a row for each layer, as text, CSV and JSON."""
 
 import json
 import math
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
 from common.files import write_whole
 from evaluation.abx.score import AbxResult, Distance, Speakers
-from evaluation.report.parts.plots import number
-from evaluation.retrieval.tables import csv_text, rounded
+from evaluation.numbers import number, rounded
+from evaluation.retrieval.tables import csv_text
 
 CHANCE = 0.5
-WORST = 12  # pairs of phones shown
 FIELDS = ("layer", "distance", "speakers", "error", "triplets", "items", "short_items", "frame_seconds", "bitrate")
 PAIR_FIELDS = ("layer", "distance", "speakers", "phone", "other", "error", "triplets")
 
@@ -43,7 +41,7 @@ class AbxRow(NamedTuple):
 
 def as_text(rows: Sequence[AbxRow]) -> str:
     """Return a line for each layer with its errors in percent."""
-    layers, measures, errors = _crossed(rows)
+    layers, measures, errors = crossed(rows)
     lines = [("ABX error, %", *measures, "bit/s")]
     for layer, rate in layers.items():
         cells = (f"{100 * errors[layer, name]:.2f}" if (layer, name) in errors else "–" for name in measures)
@@ -60,39 +58,11 @@ def as_text(rows: Sequence[AbxRow]) -> str:
     )
 
 
-def abx_section(rows: Sequence[AbxRow]) -> str:
-    """Return HTML of the errors of at least one row, and of the phones that are confused most."""
-    layers, measures, errors = _crossed(rows)
-    head = "".join(f"<th>{escape(name)}</th>" for name in measures)
-    body = ""
-    for layer, rate in layers.items():
-        cells = "".join(_cell(errors.get((layer, name))) for name in measures)
-        body += f'<tr><th scope="row">{escape(layer)}</th>{cells}<td>{number(rate)}</td></tr>'
-    html = (
-        '<p class="lead">How often a phone is nearer to another phone than to itself; the dark mark is chance, 50 %. '
-        "Within: all three of one speaker; across: the third of another.</p>"
-        f'<div class="scroll"><table><thead><tr><th>layer</th>{head}<th>bit/s</th></tr></thead>'
-        f"<tbody>{body}</tbody></table></div><details><summary>pairs of phones that are confused most</summary>"
-    )
-    for row in rows:
-        worst = sorted(row.result.pairs, key=lambda pair: -pair.error)[:WORST]
-        text = ", ".join(f"{pair.phone} – {pair.other} {100 * pair.error:.0f} %" for pair in worst)
-        html += f"<p><b>{escape(row.layer)}, {row.measure}</b>: {escape(text)}</p>"
-    return html + "</details>"
-
-
-def _crossed(rows: Sequence[AbxRow]) -> tuple[dict[str, float], list[str], dict[tuple[str, str], float]]:
+def crossed(rows: Sequence[AbxRow]) -> tuple[dict[str, float], list[str], dict[tuple[str, str], float]]:
     """Return bitrates by layer, the measures, and errors by both."""
     layers = {row.layer: row.bitrate for row in rows}
     measures = list(dict.fromkeys(row.measure for row in rows))
     return layers, measures, {(row.layer, row.measure): row.result.error for row in rows}
-
-
-def _cell(error: float | None) -> str:
-    if error is None:
-        return "<td>–</td>"
-    bar = f'<span class="bar"><b style="width:{100 * error:.2f}%"></b><i style="left:{100 * CHANCE:.0f}%"></i></span>'
-    return f'<td class="value">{100 * error:.2f} %{bar}</td>'
 
 
 def write_abx_tables(folder: Path, rows: Sequence[AbxRow]) -> None:

@@ -1,6 +1,6 @@
 """One page about clusters of feature units: their words, image regions and sounds to listen to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -61,6 +61,12 @@ def write_clusters_report(path: Path, title: str, cards: Sequence[ClusterCard], 
     body = f'<p class="lead">{escape(lead)}</p>' if lead else ""
     body += f'<section class="clusters">{"".join(shown)}</section>' if shown else '<p class="lead">No clusters.</p>'
     return write_page(path, document(title, body))
+
+
+def pages_section(lead: str, pages: Mapping[str, str]) -> str:
+    """Return HTML of a plain text ``lead`` and links to pages about clusters: titles by address."""
+    links = " · ".join(f'<a href="{escape(page)}">{escape(title)}</a>' for page, title in pages.items())
+    return f"<p>{escape(lead)}</p><p>Their image regions and pieces of speech: {links}</p>"
 
 
 def lit(image_u8: np.ndarray, mask: np.ndarray) -> np.ndarray:

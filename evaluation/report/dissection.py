@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from evaluation.numbers import number
 from evaluation.report.parts.media import jpeg, outline
 from evaluation.report.parts.page import document, write_page
-from evaluation.report.parts.plots import number
 
 EDGE = 96  # pixels of a thumbnail
 LIMIT_MB = 10.0

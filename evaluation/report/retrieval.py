@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from common.files import write_whole
+from evaluation.numbers import rounded
 from evaluation.report.parts.cards import card
 from evaluation.report.parts.content import Query, Report, Retrieved
 from evaluation.report.parts.curves import training_section
@@ -19,7 +20,6 @@ from evaluation.report.parts.left_out import left_out_text
 from evaluation.report.parts.media import LINE, SHADE
 from evaluation.report.parts.page import PARTS, document, write_page
 from evaluation.report.parts.tables import metrics_html, metrics_table
-from evaluation.retrieval.tables import rounded
 
 __all__ = [
     "Query",

@@ -46,6 +46,11 @@ def utterances_section(shown: Sequence[ShownUtterance]) -> str:
     )
 
 
+def no_utterances(reason: str) -> str:
+    """Return HTML of a plain sentence in place of utterances."""
+    return f'<p class="note">{escape(reason)}</p>'
+
+
 def figures_section(figures: Sequence[tuple[str, Path]]) -> str:
     """Return HTML of SVG figures with captions, side by side where there is room."""
     return f'<div class="figures">{_figures(figures)}</div>'

@@ -8,12 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from common.files import write_whole, written_whole
+from evaluation.numbers import rounded
 from evaluation.retrieval.recall import Retrieval, recall_metrics
-
-
-def rounded(value: float, digits: int = 6) -> float:
-    """Return a metric as readers want it: with so many significant ``digits``; a whole ``value`` stays as it is."""
-    return value if not math.isfinite(value) or value == int(value) else float(f"{value:.{digits}g}")
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence]) -> str:

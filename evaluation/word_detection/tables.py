@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.files import write_whole
-from evaluation.retrieval.tables import csv_text, rounded
+from evaluation.numbers import rounded
+from evaluation.retrieval.tables import csv_text
 from evaluation.word_detection.detect import Detector, WordDetection
 
 HEADER = ("rank", "word", "code", "f1", "precision", "recall", "count", "spoken")

@@ -37,8 +37,9 @@ from evaluation.abx.score import (
     needed_utterances,
     score,
 )
-from evaluation.abx.tables import AbxRow, abx_section, as_text, write_abx_tables
+from evaluation.abx.tables import AbxRow, as_text, write_abx_tables
 from evaluation.abx.zerospeech import Bitrate, read_features
+from evaluation.report.abx import abx_section
 from tasks.resdavenet_vq.abx_items import write_world_items
 from tasks.resdavenet_vq.extraction import extract
 from tasks.resdavenet_vq.layers import LOGMEL, SpeechModel, SpeechSource, load_speech

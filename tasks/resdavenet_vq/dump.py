@@ -27,7 +27,7 @@ from engine.context import Context
 from engine.logs import progress, say
 from evaluation.abx.items import AbxError
 from evaluation.abx.zerospeech import Bitrate, Submission, write_archive, write_features
-from evaluation.report.parts.plots import number
+from evaluation.numbers import number
 from tasks.resdavenet_vq.extraction import extract
 from tasks.resdavenet_vq.layers import SpeechSource, load_speech
 from tasks.resdavenet_vq.utterances import encoded_frames, sound_seconds, utterance_names

@@ -22,7 +22,7 @@ from datasets.spoken_captions.splits import Captions
 from engine.context import Context
 from engine.run_folder import RunSettings
 from evaluation.report.unit_plots import precision_recall, save, words_above
-from evaluation.report.units import codes_section, figures_section, utterances_section
+from evaluation.report.units import codes_section, figures_section, no_utterances, utterances_section
 from evaluation.word_detection.detect import Detecting, WordDetection
 from tasks.resdavenet_vq.examples import Utterances
 from tasks.resdavenet_vq.layers import SpeechSource, load_speech
@@ -36,7 +36,7 @@ from tasks.resdavenet_vq.word_detection import (
 from tasks.results import results_folder, write_results
 
 log = logging.getLogger(__name__)
-SILENT = '<p class="note">No sounds were found for this dataset.</p>'
+SILENT = "No sounds were found for this dataset."
 
 
 def unit_report(
@@ -154,7 +154,7 @@ def _examples(
 def _first_shown(examples: Utterances, count: int) -> str:
     """Return the first utterances, or a note where there is no sound."""
     shown = [examples.shown(row) for row in list(examples.words)[:count]]
-    return utterances_section([one for one in shown if one is not None]) if None not in shown else SILENT
+    return utterances_section([one for one in shown if one is not None]) if None not in shown else no_utterances(SILENT)
 
 
 def _with_word(examples: Utterances, word: str, occurrences: int) -> str:
@@ -162,4 +162,4 @@ def _with_word(examples: Utterances, word: str, occurrences: int) -> str:
     if found := examples.with_word(word, occurrences):
         return utterances_section(found)
     spoken = any(one[2].upper() == word.upper() for words in examples.words.values() for one in words)
-    return SILENT if spoken else '<p class="note">Not spoken in these utterances.</p>'
+    return no_utterances(SILENT if spoken else "Not spoken in these utterances.")

@@ -10,7 +10,6 @@ Shape letters: D feature units, h, w image map, R pixels high and wide.
 import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from common.files import write_whole
 from datasets.audio.log_mel import FRAME_SECONDS, HOP
 from datasets.audio.read import SAMPLE_RATE
 from datasets.spoken_captions.dataset import SpokenCaptions
-from evaluation.report.clusters import ClusterCard, Region, Snippet, write_clusters_report
+from evaluation.report.clusters import ClusterCard, Region, Snippet, pages_section, write_clusters_report
 from gan.clusters.clustering import Clusters, save_clusters
 from gan.clusters.datapoints import Datapoints
 from gan.clusters.names import ClusterName, Position, Words, name_clusters
@@ -103,14 +102,11 @@ def write_clusters(
 def clusters_section(run: Path, names: list[ClusterName]) -> tuple[str, str]:
     """Return heading and HTML of the section of a run's report that names its clusters and links to their pages."""
     clear = sorted((entry for entry in names if entry.words), key=lambda entry: -entry.words[0].count)
-    shown = ", ".join(escape(entry.name) for entry in clear[:SHOWN_NAMES]) or "none"
-    pages = [path.relative_to(run).as_posix() for path in sorted((run / "clusters").glob(f"*/{PAGE}"))]
-    links = " · ".join(f'<a href="{escape(page)}">{escape(page.split("/")[1].replace("_", " "))}</a>' for page in pages)
-    html = (
-        f"<p>{len(names)} clusters of feature units; a word stands out in {len(clear)}, most clearly: {shown}.</p>"
-        f"<p>Their image regions and pieces of speech: {links}</p>"
-    )
-    return "Clusters", html
+    shown = ", ".join(entry.name for entry in clear[:SHOWN_NAMES]) or "none"
+    lead = f"{len(names)} clusters of feature units; a word stands out in {len(clear)}, most clearly: {shown}."
+    paths = sorted((run / "clusters").glob(f"*/{PAGE}"))
+    pages = {path.relative_to(run).as_posix(): path.parent.name.replace("_", " ") for path in paths}
+    return "Clusters", pages_section(lead, pages)
 
 
 def write_cluster_page(

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from evaluation.choices import Choice, choices_section
+from evaluation.choices import Choice
+from evaluation.report.choices import choices_section
 from evaluation.report.clusters import lit
 from gan.editing.regenerate import Negatives
 from gan.images import encoder_input, to_uint8
@@ -16,9 +17,9 @@ from tasks.words_by_drawing.generated_images import GeneratedBatch, GeneratedIma
 EXAMPLES = 6
 TITLE = "Edited negatives"
 LEAD = (
-    "<p>The first validation captions with their own image and the one that training would put against it: dark "
+    "The first validation captions with their own image and the one that training would put against it: dark "
     "around the region of highest similarity, in which units of the generator are off. The better score comes "
-    "first.</p>"
+    "first."
 )
 
 
@@ -54,4 +55,4 @@ def edited_section(
         shown = [own, lit(other, negatives.masks[index].cpu().numpy())]
         score = torch.stack([one[index] for one in scores]).numpy()
         choices.append(Choice(record.uttid, record.text or "", score, [label], shown))
-    return [(TITLE, LEAD + choices_section(choices))]
+    return [(TITLE, choices_section(choices, LEAD))]

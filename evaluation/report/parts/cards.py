@@ -5,10 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from evaluation.numbers import number
 from evaluation.report.parts.content import Query, Retrieved
 from evaluation.report.parts.labels import WIDTHS, rows_of_words
 from evaluation.report.parts.media import LINE, LONGEST_SECONDS, flac, jpeg, normalised, overlay, sprite
-from evaluation.report.parts.plots import number, similarity_curve
+from evaluation.report.parts.plots import similarity_curve
 
 TIME_SPANS = 6
 STAGE, THUMBNAIL, SPAN_EDGE = 288, 96, 132  # longest edges in pixels

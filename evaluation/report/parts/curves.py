@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from evaluation.numbers import number
 from evaluation.report.parts.labels import curve_name
-from evaluation.report.parts.plots import line_chart, number
+from evaluation.report.parts.plots import line_chart
 
 CHARTS = 9  # charts that are not folded
 X_LABEL = "optimisation step"

@@ -6,21 +6,11 @@ from html import escape
 
 import numpy as np
 
+from evaluation.numbers import number
+
 WIDTH, HEIGHT = 320, 184
 LEFT, RIGHT, TOP, BOTTOM = 50, 14, 10, 38
 MOST_POINTS = 300
-
-
-def number(value: float) -> str:
-    """Format ``value`` for reading: three significant digits, thousands kept whole."""
-    if not math.isfinite(value):
-        return "—"
-    if value == round(value) and abs(value) < 1e6:
-        return f"{value:.0f}"
-    if abs(value) < 1e-3:
-        mantissa, exponent = f"{value:.2e}".split("e")
-        return f"{float(mantissa):g}e{int(exponent)}"
-    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def ticks(low: float, high: float, count: int = 4, whole: bool = False) -> list[float]:

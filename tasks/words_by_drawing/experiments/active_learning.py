@@ -21,7 +21,8 @@ from config.limits import BatchSize, Count, CountOrZero, Seed, Weight
 from datasets.spoken_captions.active_learning import ActivePair, write_active
 from engine.context import Context
 from engine.run_folder import RunSettings
-from evaluation.choices import Choice, choices_section
+from evaluation.choices import Choice
+from evaluation.report.choices import choices_section
 from gan.clusters.clustering import save_clusters
 from gan.editing.regenerate import generate
 from gan.editing.regions import BORDER, heat, resized_region

@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from evaluation.choices import Choice, best_and_worst, choice_metrics, choices_section, write_choices
+from evaluation.choices import Choice, best_and_worst, choice_metrics, write_choices
+from evaluation.report.choices import choices_section
 from gan.images import to_uint8
 from tasks.words_by_drawing.experiments.experiment import Experiment
 

@@ -22,7 +22,8 @@ from config.limits import BatchSize, Count, Seed
 from engine.context import Context
 from engine.logs import progress
 from engine.run_folder import RunSettings
-from evaluation.choices import Choice, choices_section
+from evaluation.choices import Choice
+from evaluation.report.choices import choices_section
 from gan.editing.regenerate import Positives, generate
 from gan.hooks import Edit, edited, layer_named
 from gan.images import to_uint8

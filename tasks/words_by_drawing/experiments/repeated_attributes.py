@@ -25,7 +25,8 @@ from datasets.world.speech.synthesise import Synthesiser
 from datasets.world.speech.voices import voice
 from engine.context import Context
 from engine.run_folder import RunSettings
-from evaluation.attributes import WORDS, Limits, attribute_table, attributes_section, presence
+from evaluation.attributes import WORDS, Limits, attribute_table, presence
+from evaluation.report.attributes import attributes_section
 from models.segmenter.labels import Segmenter, ready_segmenter
 from models.speech_maps import SpeechMaps
 from tasks.words_by_drawing.experiments.encoders import ModelSource, Trained
