@@ -28,9 +28,9 @@ from models.segmenter.labels import ATTRIBUTE_LABELS
 from models.segmenter.network import AttributeSegmenter
 from models.similarity import Similarity
 from published import holds_encoders, is_experiment, load_encoders, load_published
-from tasks.resdavenet_vq.layers import SpeechModel, SpeechSource, load_speech
-from tasks.speech_image.trained import run_config
-from tasks.words_by_drawing.experiments.encoders import ModelSource, Trained, load_model
+from tasks.resdavenet_vq.layers import SpeechModel, load_speech
+from tasks.speech_image.trained import ModelSource, run_config
+from tasks.words_by_drawing.experiments.encoders import Trained, load_model
 from tasks.words_by_drawing.experiments.images import from_u8
 
 SHIPPED = Path(__file__).parents[1] / "models" / "shipped"
@@ -177,11 +177,11 @@ def load_encoder(source: str | Path = "resdavenet_vq_world", device: str = "cpu"
     """
     path, on = Path(source), torch.device(device)
     if not path.exists() and (SHIPPED / f"{source}.json").is_file():
-        return SpeechEncoder(load_speech(SpeechSource(run=SHIPPED / f"{source}.json"), on))
+        return SpeechEncoder(load_speech(ModelSource(run=SHIPPED / f"{source}.json"), on))
     _check_there(path, [one.stem for one in SHIPPED.glob("resdavenet*.json")])
     if _is_published(path):
         return SpeechEncoder(SpeechModel(load_encoders(path).speech, on, path.name))
-    return SpeechEncoder(load_speech(SpeechSource(run=path), on))
+    return SpeechEncoder(load_speech(ModelSource(run=path), on))
 
 
 def load_pair(source: str | Path, image_size: int | None = None, device: str = "cpu") -> Pair:

@@ -8,6 +8,7 @@ RENAMED_CLASSES = {
     "datasets.world.attribute_images.AttributePictures": "datasets.world.attribute_images.AttributeImages",
     "datasets.world.attribute_images.LabelledPictures": "datasets.world.attribute_images.LabelledImages",
     "models.vector_quantizer.Quantizing": "models.vector_quantizer.CodebookConfig",
+    "tasks.resdavenet_vq.layers.SpeechSource": "tasks.speech_image.trained.ModelSource",
 }
 """Class or function by its former name, in its module of today."""
 

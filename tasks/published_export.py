@@ -9,7 +9,6 @@ What is written is read here too: ``published.load_published`` of it gives the v
 
 import logging
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal
 
 from torch import nn
@@ -17,13 +16,13 @@ from torch import nn
 import config
 from common.errors import UserError
 from engine.context import Context
-from engine.init_from import load_run, read_checkpoint
+from engine.init_from import read_checkpoint
 from gan.progan.generator import ProganGenerator
 from published.resdavenet_vq import experiment as resdavenet_vq
 from published.resdavenet_vq.options import options_of
 from published.words_by_drawing import davenet, progan
 from tasks.gan.progan_export import averaged_generator
-from tasks.speech_image.trained import build_encoder, run_config
+from tasks.speech_image.trained import load_run_encoders
 
 log = logging.getLogger(__name__)
 Layout = Literal["resdavenet_vq", "davenet"]
@@ -47,19 +46,17 @@ def encoders(layout: Layout, run: Path, output: Path, context: Context) -> None:
         UserError: there is no such run, its encoders are not the published networks, or ``output`` is there already.
     """
     _refuse_present(output)
-    values = run_config(run)
-    task = values["task"]
-    image, speech = (build_encoder(task, f"{name}_encoder", run) for name in ("image", "speech"))
-    state = load_run(run, SimpleNamespace(modules={"image": image, "speech": speech}))
-    _say_comparison(layout, task.get("similarity") or {})
+    found = load_run_encoders(run)
+    image, speech = found.modules["image"], found.modules["speech"]
+    _say_comparison(layout, found.values["task"].get("similarity") or {})
     if context.dry_run:
-        log.info("dry run: both encoders of step %d, nothing was written", state["step"])
+        log.info("dry run: both encoders of step %d, nothing was written", found.step)
         return
     if layout == "davenet":
-        davenet.save(image, speech, output, state.get("epoch", 0))
+        davenet.save(image, speech, output, found.epoch)
     else:
-        resdavenet_vq.save(image, speech, output, options_of(values))
-    log.info("wrote %s (step %d)", config.short(output), state["step"])
+        resdavenet_vq.save(image, speech, output, options_of(found.values))
+    log.info("wrote %s (step %d)", config.short(output), found.step)
 
 
 def _say_comparison(layout: Layout, similarity: dict[str, Any]) -> None:

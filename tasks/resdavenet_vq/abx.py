@@ -42,9 +42,10 @@ from evaluation.abx.zerospeech import Bitrate, read_features
 from evaluation.report.abx import abx_section
 from tasks.resdavenet_vq.abx_items import write_world_items
 from tasks.resdavenet_vq.extraction import extract
-from tasks.resdavenet_vq.layers import LOGMEL, SpeechModel, SpeechSource, load_speech
+from tasks.resdavenet_vq.layers import LOGMEL, SpeechModel, load_speech
 from tasks.resdavenet_vq.utterances import encoded_seconds, sound_seconds, utterance_names
 from tasks.results import results_folder, write_results
+from tasks.speech_image.trained import ModelSource
 
 log = logging.getLogger(__name__)
 COVERED = 0.7  # share of an utterance that its items reach, below which frame_seconds is doubted
@@ -63,7 +64,7 @@ def abx(
     data: Captions,
     context: Context,
     layers: Annotated[list[str], Field(min_length=1)],
-    model: SpeechSource | None = None,
+    model: ModelSource | None = None,
     items: Path | None = None,
     span: Span = "triphone",
     speakers: Annotated[list[Speakers], Field(min_length=1)] = ["within", "across"],  # noqa: B006  never changed

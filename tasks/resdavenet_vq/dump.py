@@ -29,8 +29,9 @@ from evaluation.abx.items import AbxError
 from evaluation.abx.zerospeech import Bitrate, Submission, write_archive, write_features
 from evaluation.numbers import number
 from tasks.resdavenet_vq.extraction import extract
-from tasks.resdavenet_vq.layers import SpeechSource, load_speech
+from tasks.resdavenet_vq.layers import load_speech
 from tasks.resdavenet_vq.utterances import encoded_frames, sound_seconds, utterance_names
+from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.synthetic_captions import weights_digest
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def dump(
     layer: str,
     output: Path,
     context: Context,
-    model: SpeechSource | None = None,
+    model: ModelSource | None = None,
     archive: Path | None = None,
     submission: Submission = Submission(),  # noqa: B008  never changed
     name_parts: PositiveInt = 1,

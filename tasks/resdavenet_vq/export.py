@@ -13,8 +13,8 @@ from engine.context import Context
 from engine.init_from import read_checkpoint
 from engine.run_folder import RunFolder
 from tasks.resdavenet_vq.encoder_file import NODE, save_encoder
-from tasks.resdavenet_vq.layers import SpeechSource, load_speech
-from tasks.speech_image.trained import run_config
+from tasks.resdavenet_vq.layers import load_speech
+from tasks.speech_image.trained import ModelSource, run_config
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def export(
     if output.suffix != ".json":
         raise UserError(f"output: found {output.name}; expected a name that ends in .json")
     values, (_, state) = run_config(run), read_checkpoint(run)
-    model = load_speech(SpeechSource(run=run), torch.device("cpu"))
+    model = load_speech(ModelSource(run=run), torch.device("cpu"))
     if context.dry_run:
         log.info("dry run: %d weights, nothing was written", sum(v.numel() for v in model.speech.state_dict().values()))
         return

@@ -14,14 +14,12 @@ from torch import Tensor, nn
 
 import config
 from common.errors import UserError
-from config import Problem, check_values
 from datasets.audio.log_mel import FRAME_SECONDS
-from engine.init_from import load_run
 from models.resdavenet import MEL_BINS, STAGES, ResDavenet
 from models.resdavenet_vq import ResDavenetVq
 from published import load_published
 from tasks.resdavenet_vq.encoder_file import load_encoder
-from tasks.speech_image.trained import build_encoder, run_config
+from tasks.speech_image.trained import ModelSource, load_run_encoders
 
 log = logging.getLogger(__name__)
 LOGMEL, OUTPUT = "logmel", "output"
@@ -31,31 +29,6 @@ Layer = tuple[Tensor, Tensor | None]
 
 class LayerError(UserError):
     """A layer that a model lacks, or codes of a layer that has none."""
-
-
-@dataclass
-class SpeechSource:
-    """Source of a trained speech encoder; one of the two.
-
-    Attributes:
-        run: a run folder of a speech-image or words-by-drawing task (its best weights), one of its checkpoint files, or
-            the ``.json`` of an exported encoder such as the one that comes with the project.
-        published: an experiment folder of wnhsu/ResDAVEnet-VQ (``args.pkl`` beside ``models/``), or its
-            ``models/audio_model.eN.pth``.
-    """
-
-    run: Path | None = None
-    published: Path | None = None
-
-    def __post_init__(self) -> None:
-        check_values(self)
-
-    @staticmethod
-    def validate(run: Path | None, published: Path | None) -> Iterator[Problem]:
-        """Yield the error of two sources, or none."""
-        if (run is None) == (published is None):
-            found = "none" if run is None else "both"
-            yield "run", f"found {found} of run and published; expected exactly one: a run folder, or an experiment"
 
 
 @dataclass
@@ -159,7 +132,7 @@ class SpeechModel:
         return FRAME_SECONDS * self.pooling(layer)
 
 
-def load_speech(source: SpeechSource | None, device: torch.device) -> SpeechModel:
+def load_speech(source: ModelSource | None, device: torch.device) -> SpeechModel:
     """Load a trained speech encoder; without a source its only layer is the log-mels.
 
     Weights that are missing, damaged or of another network are a UserError; so is a run of another project or of text.
@@ -173,11 +146,8 @@ def load_speech(source: SpeechSource | None, device: torch.device) -> SpeechMode
         model = SpeechModel(load_encoder(source.run), device, source.run.stem)
         log.info("speech encoder from %s", config.short(source.run))
         return model
-    values = run_config(source.run)
-    model = SpeechModel(build_encoder(values["task"], "speech_encoder", source.run), device, _name(source.run))
-    state = load_run(source.run, model)
-    log.info("speech encoder from %s (step %d)", config.short(source.run), state["step"])
-    return model
+    found = load_run_encoders(source.run, ["speech"])
+    return SpeechModel(found.modules["speech"], device, _name(source.run))
 
 
 def _name(path: Path) -> str:

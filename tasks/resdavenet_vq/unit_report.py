@@ -25,7 +25,7 @@ from evaluation.report.unit_plots import precision_recall, save, words_above
 from evaluation.report.units import codes_section, figures_section, no_utterances, utterances_section
 from evaluation.word_detection.detect import Detecting, WordDetection
 from tasks.resdavenet_vq.examples import Utterances
-from tasks.resdavenet_vq.layers import SpeechSource, load_speech
+from tasks.resdavenet_vq.layers import load_speech
 from tasks.resdavenet_vq.word_detection import (
     DRY_ROWS,
     BadAlignments,
@@ -34,13 +34,14 @@ from tasks.resdavenet_vq.word_detection import (
     usable_alignments,
 )
 from tasks.results import results_folder, write_results
+from tasks.speech_image.trained import ModelSource
 
 log = logging.getLogger(__name__)
 SILENT = "No sounds were found for this dataset."
 
 
 def unit_report(
-    models: dict[str, SpeechSource | None],
+    models: dict[str, ModelSource | None],
     data: Captions,
     context: Context,
     layers: list[str] | None = None,

@@ -27,8 +27,9 @@ from evaluation.word_detection.alignments import SLACK, alignment_error
 from evaluation.word_detection.detect import Detecting, WordDetection, chance_of_words, detect_words
 from evaluation.word_detection.tables import write_word_tables
 from tasks.resdavenet_vq.extraction import Utterance, extract_all
-from tasks.resdavenet_vq.layers import SpeechModel, SpeechSource, load_speech
+from tasks.resdavenet_vq.layers import SpeechModel, load_speech
 from tasks.results import results_folder, write_results
+from tasks.speech_image.trained import ModelSource
 
 log = logging.getLogger(__name__)
 BadAlignments = Literal["error", "skip", "keep"]
@@ -37,7 +38,7 @@ DRY_ROWS = 2
 
 
 def word_detection(
-    model: SpeechSource,
+    model: ModelSource,
     data: Captions,
     context: Context,
     layers: list[str] | None = None,

@@ -1,6 +1,8 @@
 """Read back what a run of a speech-image task, or a published program, trained: encoders and their description."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,15 +10,74 @@ from torch import Tensor, nn
 
 import config
 from common.errors import UserError
+from config import Problem, check_values
+from engine.init_from import load_run
 from models.similarity import Similarity
 from published import is_experiment, load_encoders
 from published.resdavenet_vq import experiment as resdavenet_vq
 
+log = logging.getLogger(__name__)
 TextEncoder = Annotated[Callable[..., nn.Module], config.Deferred("vocab_size")]
 
 
 class ModelError(UserError):
     """Weights for an experiment that are not there or are of another kind."""
+
+
+@dataclass
+class ModelSource:
+    """Source of trained encoders; one of the two.
+
+    Attributes:
+        run: a run folder of a speech-image or words-by-drawing task (its best weights), or one of its checkpoint files;
+            where the speech encoder alone is measured, also the ``.json`` of an exported encoder such as the one that
+            comes with the project.
+        published: for experiments of words by drawing a checkpoint of surisdi/learning-by-drawing
+            (``model_best_*.pth.tar``), or its folder; for measurements of ResDAVEnet-VQ an experiment folder of
+            wnhsu/ResDAVEnet-VQ (``args.pkl`` beside ``models/``), or its ``models/audio_model.eN.pth``.
+    """
+
+    run: Path | None = None
+    published: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_values(self)
+
+    @staticmethod
+    def validate(run: Path | None, published: Path | None) -> Iterator[Problem]:
+        """Yield the error of two sources, or none."""
+        if (run is None) == (published is None):
+            found = "none" if run is None else "both"
+            yield (
+                "run",
+                f"found {found} of run and published; expected exactly one: a run folder, or what a published "
+                "program saved",
+            )
+
+
+@dataclass
+class RunEncoders:
+    """Encoders of a training run with its weights, on the CPU."""
+
+    modules: dict[str, nn.Module]  # by the names that checkpoints use
+    values: dict[str, Any]  # the complete config of the run
+    step: int = 0  # of the checkpoint
+    epoch: int = 0  # of the checkpoint
+
+
+def load_run_encoders(run: Path, names: Sequence[str] = ("image", "speech")) -> RunEncoders:
+    """Load the encoders of these names from a run folder (its best weights) or a checkpoint file.
+
+    A ModelError: the run is none of this project or reads text. Another UserError: the weights are missing, damaged, or
+    of another network.
+    """
+    values = run_config(run)
+    modules = {name: build_encoder(values["task"], f"{name}_encoder", run) for name in names}
+    encoders = RunEncoders(modules, values)
+    state = load_run(run, encoders)
+    encoders.step, encoders.epoch = state["step"], state.get("epoch", 0)
+    log.info("weights from %s (step %d)", config.short(run), encoders.step)
+    return encoders
 
 
 def run_config(run: Path) -> dict[str, Any]:

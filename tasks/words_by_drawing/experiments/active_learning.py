@@ -30,10 +30,10 @@ from gan.hooks import layer_named
 from gan.images import to_uint8
 from losses import edited_negatives_each
 from models.matchmap import matchmaps
+from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.cluster_buffers import FoundClusters
 from tasks.words_by_drawing.cluster_report import FILE
 from tasks.words_by_drawing.clustering import CLUSTER_FOLDER
-from tasks.words_by_drawing.experiments.encoders import ModelSource
 from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, in_batches, opened, write_table
 from tasks.words_by_drawing.experiments.images import LatentTable
 from tasks.words_by_drawing.experiments.run_clusters import clusters_of_run

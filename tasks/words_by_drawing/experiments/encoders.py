@@ -3,38 +3,20 @@
 Shape letters: I images, S spoken captions, D embedding size, H, W image map, T frames, R pixels high and wide.
 """
 
-import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-import config
 from datasets.audio.log_mel import FRAME_SECONDS, PAD_DB
-from engine.init_from import load_run
 from gan.images import encoder_input
 from models.matchmap import matchmaps, max_of_mean
 from models.similarity import Similarity
 from models.speech_maps import SpeechMaps
 from published import load_published
-from tasks.speech_image.trained import ModelError, build_encoder, checked, run_config
+from tasks.speech_image.trained import ModelSource, checked, load_run_encoders
 
-log = logging.getLogger(__name__)
 PUBLISHED_FRAMES = 2048  # captions are padded to this length in the published evaluation
-
-
-@dataclass
-class ModelSource:
-    """Source of the trained encoders; give one of the two.
-
-    Attributes:
-        run: a run folder of a speech-image or words-by-drawing task (its best weights), or one of its checkpoint files.
-        published: a checkpoint of surisdi/learning-by-drawing (``model_best_*.pth.tar``), or its folder.
-    """
-
-    run: Path | None = None
-    published: Path | None = None
 
 
 @dataclass
@@ -100,21 +82,15 @@ class Trained:
 def load_model(source: ModelSource, device: torch.device) -> Trained:
     """Load the encoders of an experiment.
 
-    A ModelError: none or both sources are given, or the run is none of this project or reads text. Another UserError:
-    the weights are missing, damaged, or of another network.
+    A ModelError: the run is none of this project or reads text. Another UserError: the weights are missing, damaged, or
+    of another network.
     """
-    if (source.run is None) == (source.published is None):
-        raise ModelError("model: give exactly one of model.run (a run folder) and model.published (a .pth.tar file)")
     if source.published is not None:
         found = load_published("davenet", source.published)
         return Trained(found.image, found.speech, Similarity(), PUBLISHED_FRAMES, device, source.published.name)
-    values = run_config(source.run)
-    task = values["task"]
-    image, speech = (build_encoder(task, name, source.run) for name in ("image_encoder", "speech_encoder"))
+    found = load_run_encoders(source.run)
+    task, data = found.values["task"], found.values.get("data") or {}
     similarity = Similarity(**checked(task.get("similarity") or {}, Similarity, "task.similarity", source.run))
-    data = values.get("data") or {}
     target_length = data.get("evaluation_target_length") or data.get("target_length")
-    trained = Trained(image, speech, similarity, target_length, device, source.run.name)
-    state = load_run(source.run, trained)
-    log.info("weights from %s (step %d)", config.short(source.run), state["step"])
-    return trained
+    modules = found.modules
+    return Trained(modules["image"], modules["speech"], similarity, target_length, device, source.run.name)

@@ -18,7 +18,7 @@ from tasks.results import show_results
 from tasks.speech_image.encode_split import Encoded, encode_all
 from tasks.speech_image.ranked import rank_split
 from tasks.speech_image.report import write_retrieval_report
-from tasks.words_by_drawing.experiments.encoders import ModelSource
+from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.experiments.experiment import DataNode, opened
 from tasks.words_by_drawing.experiments.images import LatentTable
 

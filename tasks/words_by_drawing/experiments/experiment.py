@@ -24,7 +24,8 @@ from evaluation.report.retrieval import Query
 from gan.images import to_uint8
 from models.speech_maps import SpeechMaps
 from tasks.results import results_folder, write_results
-from tasks.words_by_drawing.experiments.encoders import ModelSource, Trained, load_model
+from tasks.speech_image.trained import ModelSource
+from tasks.words_by_drawing.experiments.encoders import Trained, load_model
 from tasks.words_by_drawing.experiments.images import Images, LatentTable, leave_out_edited
 
 DataNode = Annotated[Callable[..., SpokenCaptions], Deferred("train", "on_error")]

@@ -16,8 +16,8 @@ from engine.context import Context
 from engine.logs import progress
 from engine.run_folder import RunSettings
 from evaluation.choices import Choice
+from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.experiments.choice import Score, choose, finish_choices
-from tasks.words_by_drawing.experiments.encoders import ModelSource
 from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened
 from tasks.words_by_drawing.experiments.images import LatentTable, from_u8
 from tasks.words_by_drawing.experiments.negative_images import NegativeImages

@@ -24,8 +24,8 @@ from evaluation.choices import Choice
 from gan.editing.regenerate import Positives, generate
 from gan.editing.regions import BORDER, heat
 from gan.hooks import layer_named
+from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.experiments.choice import choose, finish_choices
-from tasks.words_by_drawing.experiments.encoders import ModelSource
 from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened
 from tasks.words_by_drawing.experiments.images import LatentTable
 from tasks.words_by_drawing.experiments.run_clusters import clusters_of_run

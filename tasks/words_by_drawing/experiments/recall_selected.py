@@ -26,8 +26,8 @@ from gan.editing.regenerate import generate
 from gan.hooks import Edit, edited, layer_named
 from models.segmenter.labels import Segmenter, ready_segmenter
 from published.words_by_drawing.negatives import Negative, NegativesError, read_negatives
+from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.experiments.choice import Score, choose, finish_choices
-from tasks.words_by_drawing.experiments.encoders import ModelSource
 from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened
 from tasks.words_by_drawing.experiments.images import LatentTable
 from tasks.words_by_drawing.experiments.provenance import check_origin

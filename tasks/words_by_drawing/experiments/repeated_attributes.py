@@ -29,7 +29,8 @@ from evaluation.attributes import WORDS, Limits, attribute_table, presence
 from evaluation.report.attributes import attributes_section
 from models.segmenter.labels import Segmenter, ready_segmenter
 from models.speech_maps import SpeechMaps
-from tasks.words_by_drawing.experiments.encoders import ModelSource, Trained
+from tasks.speech_image.trained import ModelSource
+from tasks.words_by_drawing.experiments.encoders import Trained
 from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, in_batches, opened, write_table
 from tasks.words_by_drawing.experiments.images import LatentTable
 

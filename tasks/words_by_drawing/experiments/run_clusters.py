@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from common.errors import UserError
 from engine.init_from import read_checkpoint
+from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.cluster_buffers import FoundClusters, ranked_layers, units_buffer
-from tasks.words_by_drawing.experiments.encoders import ModelSource
 
 
 def clusters_of_run(model: ModelSource, layers: Sequence[str]) -> FoundClusters:

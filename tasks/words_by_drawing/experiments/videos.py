@@ -15,7 +15,7 @@ from engine.logs import progress
 from engine.run_folder import RunSettings
 from evaluation.report.retrieval import Query
 from evaluation.report.video import frames, write_video
-from tasks.words_by_drawing.experiments.encoders import ModelSource
+from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened, write_table
 from tasks.words_by_drawing.experiments.images import LatentTable
 

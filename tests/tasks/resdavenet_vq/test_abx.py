@@ -17,8 +17,9 @@ from evaluation.abx.zerospeech import write_features
 from tasks.resdavenet_vq.abx import _texts, abx, score_folder
 from tasks.resdavenet_vq.abx_items import write_items
 from tasks.resdavenet_vq.extraction import extract_all
-from tasks.resdavenet_vq.layers import LayerError, SpeechSource, load_speech
+from tasks.resdavenet_vq.layers import LayerError, load_speech
 from tasks.resdavenet_vq.utterances import encoded_seconds, sound_seconds, utterance_names
+from tasks.speech_image.trained import ModelSource
 
 LAYERS = ["logmel", "conv2", "quant2", "quant3"]
 
@@ -37,7 +38,7 @@ def test_text_files_are_called_by_their_paths_and_where_that_is_clear_by_their_n
 
 @pytest.mark.usefixtures("_library")
 def test_layers_of_a_run_on_a_world(world, vq_run, context, monkeypatch):
-    abx(captions(world), context, LAYERS, SpeechSource(run=vq_run), run=context.settings)
+    abx(captions(world), context, LAYERS, ModelSource(run=vq_run), run=context.settings)
     with (context.folder / "abx.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["layer"], row["distance"], row["speakers"]) for row in rows] == [
@@ -75,7 +76,7 @@ def test_an_item_file_and_dumped_text_give_the_same(world, vq_run, context, tmp_
         captions(world),
         context,
         ["quant2"],
-        SpeechSource(run=vq_run),
+        ModelSource(run=vq_run),
         tmp_path / "world.item",
         **few,
         run=context.settings,
@@ -84,7 +85,7 @@ def test_an_item_file_and_dumped_text_give_the_same(world, vq_run, context, tmp_
     assert len(read_items(tmp_path / "world.item").rows) > first[0]["items"] > 10
     dataset = captions(world)(train=False, on_error="error")
     names = utterance_names(dataset)
-    model = load_speech(SpeechSource(run=vq_run), torch.device("cpu"))
+    model = load_speech(ModelSource(run=vq_run), torch.device("cpu"))
     for one in extract_all(model, dataset, ["quant2"], whole_frames=True):
         folder = tmp_path / "dumped" / ("one" if one.row % 2 else "two/below")
         write_features(folder / f"{names[one.row]}.txt", one.layers["quant2"].features)
@@ -131,7 +132,7 @@ def test_the_item_file_of_a_world(world, tmp_path):
 
 @pytest.mark.usefixtures("_library")
 def test_items_that_do_not_fit(world, vq_run, context, tmp_path, assets):
-    source, item = SpeechSource(run=vq_run), tmp_path / "bad.item"
+    source, item = ModelSource(run=vq_run), tmp_path / "bad.item"
     name = captions(world)(train=False, on_error="error").record(0).uttid
     for line, message in (
         (
@@ -160,7 +161,7 @@ def test_old_pythons_are_reported_before_anything_is_loaded(context, monkeypatch
     with pytest.raises(
         AbxError, match=r"needs Python 3.12 or newer, and this is 3.11.9: .*dump.yaml works with this one"
     ):
-        abx(None, context, ["quant2"], SpeechSource(run="nowhere"))
+        abx(None, context, ["quant2"], ModelSource(run="nowhere"))
     with pytest.raises(AbxError, match=r"needs Python 3.12"):
         score_folder("nowhere", "nowhere", 0.02, context)
 
@@ -169,7 +170,7 @@ def test_old_pythons_are_reported_before_anything_is_loaded(context, monkeypatch
 def test_a_dry_run_scores_nothing(world, vq_run, context, caplog):
     context.dry_run = True
     with caplog.at_level("INFO"):
-        abx(captions(world), context, ["quant3"], SpeechSource(run=vq_run), run=context.settings)
+        abx(captions(world), context, ["quant3"], ModelSource(run=vq_run), run=context.settings)
     assert "frames and channels {'quant3': (" in caplog.text
     assert not context.folder.exists()
 

@@ -18,7 +18,8 @@ from evaluation.abx.zerospeech import read_features
 from tasks.resdavenet_vq import dump as module
 from tasks.resdavenet_vq.dump import dump
 from tasks.resdavenet_vq.extraction import extract_all
-from tasks.resdavenet_vq.layers import LayerError, SpeechSource, load_speech
+from tasks.resdavenet_vq.layers import LayerError, load_speech
+from tasks.speech_image.trained import ModelSource
 
 
 @pytest.fixture
@@ -37,10 +38,10 @@ def node(folder, **how):
 
 def test_layout_values_and_summary(sounds, vq_run, context, tmp_path, capsys):
     output = tmp_path / "out" / "sub"
-    dump(node(sounds), "quant2", output, context, SpeechSource(run=vq_run))
+    dump(node(sounds), "quant2", output, context, ModelSource(run=vq_run))
     texts = sorted((output / "english" / "test").iterdir())
     assert [path.stem for path in texts] == sorted(path.stem for path in sounds.rglob("*.wav"))
-    model, dataset = load_speech(SpeechSource(run=vq_run), torch.device("cpu")), SoundFolder(sounds)
+    model, dataset = load_speech(ModelSource(run=vq_run), torch.device("cpu")), SoundFolder(sounds)
     counts = {}
     for path, one in zip(texts, extract_all(model, dataset, ["quant2"], whole_frames=True), strict=True):
         np.testing.assert_allclose(read_features(path), one.layers["quant2"].features, atol=5.1e-4)
@@ -60,7 +61,7 @@ def test_layout_values_and_summary(sounds, vq_run, context, tmp_path, capsys):
 
 
 def test_cut_sounds_are_as_long_as_what_was_encoded(sounds, vq_run, context, tmp_path):
-    dump(node(sounds, max_frames=50), "quant2", tmp_path / "out", context, SpeechSource(run=vq_run))
+    dump(node(sounds, max_frames=50), "quant2", tmp_path / "out", context, ModelSource(run=vq_run))
     summary = json.loads((tmp_path / "out" / "dump.json").read_text())["summary"]
     lengths = SoundFolder(sounds).lengths().clip(max=50)
     assert summary["sound_seconds"] == pytest.approx(lengths.sum() / 100, abs=0.01 * len(lengths))
@@ -69,7 +70,7 @@ def test_cut_sounds_are_as_long_as_what_was_encoded(sounds, vq_run, context, tmp
 
 def test_a_stopped_dump_goes_on(sounds, vq_run, context, tmp_path, monkeypatch):
     whole, halted = tmp_path / "whole", tmp_path / "halted"
-    dump(node(sounds), "conv3", whole, context, SpeechSource(run=vq_run))
+    dump(node(sounds), "conv3", whole, context, ModelSource(run=vq_run))
     written = []
 
     def write_two(path, features):
@@ -81,20 +82,20 @@ def test_a_stopped_dump_goes_on(sounds, vq_run, context, tmp_path, monkeypatch):
     module_write = module.write_features
     monkeypatch.setattr(module, "write_features", write_two)
     with pytest.raises(KeyboardInterrupt):
-        dump(node(sounds), "conv3", halted, context, SpeechSource(run=vq_run))
+        dump(node(sounds), "conv3", halted, context, ModelSource(run=vq_run))
     assert not halted.with_name("halted.zip").exists()
     monkeypatch.setattr(module, "write_features", module_write)
     before = {path: path.stat().st_mtime_ns for path in written}
-    dump(node(sounds), "conv3", halted, context, SpeechSource(run=vq_run))
+    dump(node(sounds), "conv3", halted, context, ModelSource(run=vq_run))
     assert before == {path: path.stat().st_mtime_ns for path in written}
     assert halted.with_name("halted.zip").read_bytes() == whole.with_name("whole.zip").read_bytes()
     packed = whole.with_name("whole.zip").read_bytes()
-    dump(node(sounds), "conv3", whole, context, SpeechSource(run=vq_run))
+    dump(node(sounds), "conv3", whole, context, ModelSource(run=vq_run))
     assert whole.with_name("whole.zip").read_bytes() == packed
 
 
 def test_other_features_are_refused(sounds, vq_run, context, tmp_path):
-    output, source = tmp_path / "out", SpeechSource(run=vq_run)
+    output, source = tmp_path / "out", ModelSource(run=vq_run)
     dump(node(sounds), "quant2", output, context, source)
     with pytest.raises(
         UserError, match=r"out holds other features: layer is quant2 there, conv2 asked for; give another"

@@ -13,7 +13,8 @@ from engine.checkpoint import CheckpointError
 from engine.init_from import read_checkpoint
 from models.weights import WeightsError
 from tasks.resdavenet_vq.export import export
-from tasks.resdavenet_vq.layers import SpeechSource, load_speech
+from tasks.resdavenet_vq.layers import load_speech
+from tasks.speech_image.trained import ModelSource
 
 CPU = torch.device("cpu")
 SHIPPED = config.PROJECT_ROOT / "models" / "shipped" / "resdavenet_vq_world.json"
@@ -33,7 +34,7 @@ def exported(vq_run, context, tmp_path):
 
 def test_features_and_codes_are_those_of_the_run(exported, vq_run):
     mel = (20 * torch.randn(1, 40, 64) - 40).clamp(-80, 0)
-    ours, theirs = (load_speech(SpeechSource(run=path), CPU) for path in (exported, vq_run))
+    ours, theirs = (load_speech(ModelSource(run=path), CPU) for path in (exported, vq_run))
     for name, (features, codes) in ours.encode(["conv1", "quant3"], mel).items():
         other, other_codes = theirs.encode([name], mel)[name]
         assert torch.equal(features, other)
@@ -62,7 +63,7 @@ def test_a_bad_description_is_refused(exported, content, message):
     if content is not None:
         exported.write_text(content)
     with pytest.raises(WeightsError, match=message):
-        load_speech(SpeechSource(run=exported), CPU)
+        load_speech(ModelSource(run=exported), CPU)
 
 
 def test_weights_of_another_shape_are_refused(exported):
@@ -70,10 +71,10 @@ def test_weights_of_another_shape_are_refused(exported):
     card["speech_encoder"]["codes"] = 13
     exported.write_text(json.dumps(card))
     with pytest.raises(WeightsError, match=r"mine.safetensors"):
-        load_speech(SpeechSource(run=exported), CPU)
+        load_speech(ModelSource(run=exported), CPU)
     exported.with_suffix(".safetensors").unlink()
     with pytest.raises(WeightsError, match=r"no weight file .*mine.safetensors"):
-        load_speech(SpeechSource(run=exported), CPU)
+        load_speech(ModelSource(run=exported), CPU)
 
 
 def test_a_card_that_describes_no_network_is_named(exported):
@@ -81,7 +82,7 @@ def test_a_card_that_describes_no_network_is_named(exported):
     card["speech_encoder"]["codes"] = "many"
     exported.write_text(json.dumps(card))
     with pytest.raises(WeightsError, match=r"mine.json describes no network: .*speech_encoder.codes: found 'many'"):
-        load_speech(SpeechSource(run=exported), CPU)
+        load_speech(ModelSource(run=exported), CPU)
 
 
 def test_an_exported_encoder_is_no_start_of_a_training(exported):
@@ -98,7 +99,7 @@ def test_other_names_and_lost_runs_are_refused(vq_run, context, tmp_path):
 
 
 def test_the_shipped_encoder_is_built_and_has_both_quantisers():
-    model = load_speech(SpeechSource(run=SHIPPED), CPU)
+    model = load_speech(ModelSource(run=SHIPPED), CPU)
     assert model.quantised() == ["quant2", "quant3"]
     assert json.loads(SHIPPED.read_text())["figures"]["training"]["n"] == 500
 

@@ -11,8 +11,8 @@ from datasets.loading.rows import SampleError
 from datasets.spoken_captions.readers import PlacesFiles, PlacesHDF5
 from datasets.spoken_captions.records import Records
 from tasks.resdavenet_vq.extraction import extract, extract_all
-from tasks.resdavenet_vq.layers import LayerError, SpeechModel, SpeechSource, load_speech
-from tasks.speech_image.trained import ModelError
+from tasks.resdavenet_vq.layers import LayerError, SpeechModel, load_speech
+from tasks.speech_image.trained import ModelError, ModelSource
 from tests.published.reference import resdavenet, resdavenet_folder
 from tests.tasks.resdavenet_vq.conftest import PLAIN, SMALL, write_run
 
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def model(vq_run):
-    return load_speech(SpeechSource(run=vq_run), CPU)
+    return load_speech(ModelSource(run=vq_run), CPU)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_layers_that_are_not_finite_name_the_utterance(model, places):
 
 
 def test_models_without_quantisers(tmp_path, places):
-    plain = load_speech(SpeechSource(run=write_run(tmp_path / "plain", PLAIN)), CPU)
+    plain = load_speech(ModelSource(run=write_run(tmp_path / "plain", PLAIN)), CPU)
     mel = places[0]["mel"]
     found = extract_all(plain, places, ["conv2", "conv5"], rows=[0])[0]
     for name, stage in (("conv2", 1), ("conv5", 4)):
@@ -123,7 +123,7 @@ def test_models_without_quantisers(tmp_path, places):
         np.testing.assert_allclose(found.layers[name].features, expected.detach().numpy(), rtol=1e-5, atol=1e-5)
     with pytest.raises(LayerError, match="plain has no quantisers, so its frames have no codes; expected a model"):
         extract_all(plain, places, ["conv3"], codes=True)
-    small = load_speech(SpeechSource(run=write_run(tmp_path / "small", SMALL)), CPU)
+    small = load_speech(ModelSource(run=write_run(tmp_path / "small", SMALL)), CPU)
     with pytest.raises(LayerError, match="found the layer 'quant3'; the layers of small are logmel, output"):
         extract_all(small, places, ["quant3"])
     found = extract_all(small, places, ["output"], rows=[0])[0].layers["output"]
@@ -162,7 +162,7 @@ def test_a_published_experiment(tmp_path, places):
     state = resdavenet_folder(tmp_path, image, "{}_model.e9", speech, VQ_turnon="0,1,0,0,0", VQ_sizes="7,7,7,7,7")
     mel = places[0]["mel"][None]
     for path in (tmp_path, tmp_path / "models" / "audio_model.e9.pth"):
-        model = load_speech(SpeechSource(published=path), CPU)
+        model = load_speech(ModelSource(published=path), CPU)
         assert model.quantised() == ["quant2"]
         found = extract_all(model, places, ["conv2", "quant2"], rows=[0])[0]
         stem = resdavenet(mel, state, [1], 5).squeeze(2)[0].t()
@@ -173,11 +173,11 @@ def test_a_published_experiment(tmp_path, places):
 
 def test_where_a_model_comes_from(tmp_path, vq_run):
     with pytest.raises(RefusedValues, match="found none of run and published"):
-        SpeechSource()
+        ModelSource()
     with pytest.raises(RefusedValues, match="found both of run and published"):
-        SpeechSource(run=tmp_path, published=tmp_path)
+        ModelSource(run=tmp_path, published=tmp_path)
     with pytest.raises(ModelError, match=r"There is no trained run at .*nowhere"):
-        load_speech(SpeechSource(run=tmp_path / "nowhere"), CPU)
-    best = load_speech(SpeechSource(run=vq_run / "checkpoints" / "best.pt"), CPU)
+        load_speech(ModelSource(run=tmp_path / "nowhere"), CPU)
+    best = load_speech(ModelSource(run=vq_run / "checkpoints" / "best.pt"), CPU)
     assert isinstance(best, SpeechModel)
     assert best.name == "vq/best.pt"

@@ -12,8 +12,8 @@ from datasets.spoken_captions.readers import PlacesFiles
 from datasets.world.build import ensure_world
 from datasets.world.settings import World
 from tasks.resdavenet_vq.examples import SAMPLE_RATE, Utterances, cut
-from tasks.resdavenet_vq.layers import SpeechSource
 from tasks.resdavenet_vq.unit_report import unit_report
+from tasks.speech_image.trained import ModelSource
 from tests.tasks.resdavenet_vq.conftest import write_run
 
 
@@ -33,7 +33,7 @@ def report(vq_run, data, context):
     """Make the report; returns its page."""
 
     def made(models=None, **how):
-        models = models or {"mine": SpeechSource(run=vq_run)}
+        models = models or {"mine": ModelSource(run=vq_run)}
         unit_report(models, data, context, bad_alignments="keep", run=context.settings, **how)
         return (context.folder / "report.html").read_text()
 
@@ -62,7 +62,7 @@ def test_words_codes_and_sounds_are_shown(report, context):
 
 def test_models_and_layers_meet_in_one_figure(report, context, vq_run, tmp_path):
     other = write_run(tmp_path / "other")
-    models = {"one": SpeechSource(run=vq_run), "gone": None, "two": SpeechSource(run=other)}
+    models = {"one": ModelSource(run=vq_run), "gone": None, "two": ModelSource(run=other)}
     report(models, layers=["quant3"], shown=0, codes=0)
     drawn = (context.folder / "figures" / "words_above.svg").read_text()
     assert re.findall(r">(\w+ quant\d)<", drawn) == ["one quant3", "two quant3"]
@@ -89,7 +89,7 @@ def test_phones_of_a_world_are_a_tier(tmp_path, vq_run, context):
     def node(train, on_error):
         return PlacesFiles(manifest, image=None, train=train, on_error=on_error)
 
-    unit_report({"mine": SpeechSource(run=vq_run)}, node, context, phones=True, shown=1, codes=0, run=context.settings)
+    unit_report({"mine": ModelSource(run=vq_run)}, node, context, phones=True, shown=1, codes=0, run=context.settings)
     drawn = next((context.folder / "figures").glob("row_0_0.00_*.svg")).read_text()
     phones = next(read_phones(manifest)).phones
     assert ">phones<" in drawn

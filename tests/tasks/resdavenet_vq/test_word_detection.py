@@ -12,8 +12,9 @@ from datasets.spoken_captions.readers import PlacesFiles, PlacesHDF5
 from datasets.spoken_captions.records import Records
 from evaluation.word_detection.detect import Detecting, chance_of_words, detect_words
 from tasks.resdavenet_vq.extraction import extract_all
-from tasks.resdavenet_vq.layers import LayerError, SpeechSource, load_speech
+from tasks.resdavenet_vq.layers import LayerError, load_speech
 from tasks.resdavenet_vq.word_detection import usable_alignments, word_detection
+from tasks.speech_image.trained import ModelSource
 
 HOW = Detecting(thresholds=(0.1, 0.5), often=1)
 
@@ -43,13 +44,13 @@ def change(record, alignment):
 
 
 def run_job(vq_run, data, context, **settings):
-    word_detection(SpeechSource(run=vq_run), data, context, how=HOW, run=context.settings, **settings)
+    word_detection(ModelSource(run=vq_run), data, context, how=HOW, run=context.settings, **settings)
     return json.loads((context.folder / "metrics.json").read_text())
 
 
 def test_every_quantised_layer_is_analysed(vq_run, data, context, places):
     found = run_job(vq_run, data(), context)
-    model = load_speech(SpeechSource(run=vq_run), "cpu")
+    model = load_speech(ModelSource(run=vq_run), "cpu")
     for layer in ("quant2", "quant3"):
         codes = [one.layers[layer].codes for one in extract_all(model, places, [layer], codes=True)]
         alignments = [places.record(row).alignment for row in range(4)]
@@ -159,7 +160,7 @@ def test_words_behind_the_cut_are_left_out(data):
 
 def test_a_dry_run_writes_nothing(vq_run, data, context):
     context.dry_run = True
-    word_detection(SpeechSource(run=vq_run), data(), context, run=context.settings)
+    word_detection(ModelSource(run=vq_run), data(), context, run=context.settings)
     assert not context.folder.exists()
 
 

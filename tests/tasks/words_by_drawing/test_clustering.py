@@ -17,10 +17,10 @@ from gan.clusters.clustering import ClusteringError, Clusters, save_clusters
 from gan.editing.regenerate import Positives, generate
 from gan.images import encoder_input
 from gan.latents import latents
+from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.cluster_buffers import ClusterBuffers, FoundClusters
 from tasks.words_by_drawing.cluster_report import DatasetPairs
 from tasks.words_by_drawing.clustering import DRY_PAIRS, DRY_SAMPLES, LATENT_SEED, Clustering, read_clusters
-from tasks.words_by_drawing.experiments.encoders import ModelSource
 from tasks.words_by_drawing.experiments.run_clusters import clusters_of_run
 from tasks.words_by_drawing.negatives import NegativeConfig
 from tests.tasks.words_by_drawing.drawing_data import (

@@ -10,10 +10,10 @@ from PIL import Image
 from common.errors import UserError
 from datasets.spoken_captions.active_learning import CELLS, read_active
 from engine import checkpoint
+from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.clustering import Clustering, read_clusters
 from tasks.words_by_drawing.experiments import active_learning
 from tasks.words_by_drawing.experiments.active_learning import generate_active_learning, outlined
-from tasks.words_by_drawing.experiments.encoders import ModelSource
 from tasks.words_by_drawing.experiments.images import Images, LatentTable
 from tests.tasks.words_by_drawing.drawing_data import images_of
 from tests.tasks.words_by_drawing.experiments.conftest import IMAGE, collect_captions, with_clusters, write_run

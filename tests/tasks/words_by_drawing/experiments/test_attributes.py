@@ -11,8 +11,8 @@ from common.errors import UserError
 from evaluation.attributes import WORDS, AttributePairsError, attribute_table, presence
 from models.segmenter.labels import ATTRIBUTE_CATEGORIES, ATTRIBUTE_LABELS
 from models.speech_maps import SpeechMaps
+from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.experiments import repeated_attributes as repeated_attributes_module
-from tasks.words_by_drawing.experiments.encoders import ModelSource
 from tasks.words_by_drawing.experiments.experiment import opened
 from tasks.words_by_drawing.experiments.repeated_attributes import _scores, repeated_attributes
 

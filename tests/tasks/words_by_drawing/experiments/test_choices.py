@@ -16,7 +16,8 @@ from gan.latents import LatentError
 from gan.progan.generator import ProganGenerator
 from models.segmenter.network import SmallSegmenter
 from published.words_by_drawing.negatives import Negative, NegativesError, read_negatives, write_negatives
-from tasks.words_by_drawing.experiments.encoders import ModelSource, load_model
+from tasks.speech_image.trained import ModelSource
+from tasks.words_by_drawing.experiments.encoders import load_model
 from tasks.words_by_drawing.experiments.evaluate import evaluate
 from tasks.words_by_drawing.experiments.images import LatentTable
 from tasks.words_by_drawing.experiments.make_negatives import Search, make_negatives, promising
@@ -311,7 +312,7 @@ def test_what_is_missing_is_said(trained_run, captions, context, generator):
     def attempt(source, node, **more):
         evaluate(source, node, context, run=context.settings, **more)
 
-    with pytest.raises(UserError, match="exactly one of"):
+    with pytest.raises(UserError, match="expected exactly one"):
         attempt(ModelSource(), captions(), generator=generator)
     with pytest.raises(UserError, match="There is no trained run at"):
         attempt(ModelSource(run=trained_run.parent / "other"), captions(), generator=generator)

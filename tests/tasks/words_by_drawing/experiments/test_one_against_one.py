@@ -13,7 +13,7 @@ from datasets.spoken_captions.readers import PlacesFiles
 from datasets.spoken_captions.records import SpokenCaption
 from datasets.world.build import ensure_world
 from datasets.world.settings import World
-from tasks.words_by_drawing.experiments.encoders import ModelSource
+from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.experiments.negative_images import (
     AlteredNegatives,
     RenderedNegatives,

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from evaluation.report.video import FPS, VideoError, even, frames, strongest_cells, write_video
-from tasks.words_by_drawing.experiments.encoders import ModelSource
+from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.experiments.videos import videos
 
 
