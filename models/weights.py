@@ -19,6 +19,7 @@ from common.text_files import TextError, read_text
 
 logger = logging.getLogger(__name__)
 LARGEST_CARD = 2**24  # bytes
+HASHED = 2**20  # bytes of each tensor that a digest looks at
 
 
 class WeightsError(UserError, ValueError):
@@ -162,3 +163,13 @@ def download_torchvision(url: str) -> dict[str, Tensor]:
 
 def _hash_prefix(target: Path) -> str:
     return target.stem.rsplit("-", 1)[-1]
+
+
+def weights_digest(network: Any) -> str:
+    """Digest the weights of a network, 16 hexadecimal digits; what is no network counts as one without weights."""
+    digest = hashlib.sha256()
+    if isinstance(network, nn.Module):
+        for key, value in network.state_dict().items():
+            digest.update(key.encode())
+            digest.update(value.cpu().numpy().tobytes()[:HASHED])
+    return digest.hexdigest()[:16]

@@ -12,7 +12,7 @@ from typing import Any
 
 import config
 from common.files import write_whole
-from tasks.words_by_drawing.synthetic_captions import weights_digest
+from models.weights import weights_digest
 
 FILE = "made_from.json"
 NETWORKS = ("generator", "segmenter")

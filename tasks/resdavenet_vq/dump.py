@@ -28,11 +28,11 @@ from engine.logs import progress, say
 from evaluation.abx.items import AbxError
 from evaluation.abx.zerospeech import Bitrate, Submission, write_archive, write_features
 from evaluation.numbers import number
+from models.weights import weights_digest
 from tasks.resdavenet_vq.extraction import extract
 from tasks.resdavenet_vq.layers import load_speech
 from tasks.resdavenet_vq.utterances import encoded_frames, sound_seconds, utterance_names
 from tasks.speech_image.trained import ModelSource
-from tasks.words_by_drawing.synthetic_captions import weights_digest
 
 log = logging.getLogger(__name__)
 STATE = "dump.json"

@@ -9,7 +9,6 @@ it; the id of a caption is the row of its latent. ``python run.py -f words_by_dr
 A killed build goes on where it was; the result is the same whatever the number of processes.
 """
 
-import hashlib
 import json
 import logging
 import shutil
@@ -20,13 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from common.errors import UserError
 from datasets.media_files import write_lines
 from datasets.sharded_build import build_once, is_complete, make_missing, read_state
 from datasets.world.export.records import SPLITS
 from datasets.world.speech.synthesise import SAMPLE_RATE, Synthesiser
+from models.weights import weights_digest
 from tasks.words_by_drawing.synthetic_shards import (
     SHARD,
     WORK,
@@ -42,7 +40,6 @@ FORMAT = 1
 STATE = "built.json"
 NOUNS = ("no built captions", "other captions", "captions.folder")
 DRY_IMAGES = 40
-HASHED = 2**20  # bytes of weights looked at
 
 
 def build(captions: SyntheticSet, generator: GeneratorNode, segmenter: SegmenterNode) -> None:
@@ -91,16 +88,6 @@ def ensure_built(
     build_once(path, {"settings": asked}, lambda: is_complete(path, asked, UserError, NOUNS), make)
     shutil.rmtree(captions.folder / WORK, ignore_errors=True)
     return captions.folder
-
-
-def weights_digest(network: Any) -> str:
-    """Digest the weights of a network, 16 hexadecimal digits; what is no network counts as one without weights."""
-    digest = hashlib.sha256()
-    if isinstance(network, nn.Module):
-        for key, value in network.state_dict().items():
-            digest.update(key.encode())
-            digest.update(value.cpu().numpy().tobytes()[:HASHED])
-    return digest.hexdigest()[:16]
 
 
 def _shards(captions: SyntheticSet) -> range:

@@ -29,6 +29,7 @@ from gan.hooks import Edit, edited, layer_named
 from gan.images import to_uint8
 from models.segmenter.labels import ATTRIBUTE_GROUPS, Segmenter, ready_segmenter
 from models.segmenter.objects import SeenObject
+from models.weights import weights_digest
 from published.words_by_drawing.negatives import Negative, write_negatives
 from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened, write_table
 from tasks.words_by_drawing.experiments.images import LatentTable
@@ -36,7 +37,6 @@ from tasks.words_by_drawing.experiments.provenance import write_origin
 from tasks.words_by_drawing.experiments.recall_selected import redraw_negatives, same_labels
 from tasks.words_by_drawing.experiments.scene_changes import Change, changes, things
 from tasks.words_by_drawing.experiments.search_log import Found, Searched
-from tasks.words_by_drawing.synthetic_captions import weights_digest
 
 log = logging.getLogger(__name__)
 LEAST_CONFIDENCE = 0.6  # share of a thing's pixels that must agree on each attribute, before and after

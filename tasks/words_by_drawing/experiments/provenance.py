@@ -15,9 +15,9 @@ from torch import nn
 
 from common.files import write_whole
 from models.segmenter.labels import Segmenter
+from models.weights import weights_digest
 from published.download import sha256_of
 from published.words_by_drawing.negatives import NegativesError
-from tasks.words_by_drawing.synthetic_captions import weights_digest
 
 log = logging.getLogger(__name__)
 COMPARED = ("layer", "generator", "segmenter")
