@@ -1,7 +1,6 @@
 """The cluster segmenter: where in an image clusters of feature units respond.
 
-Public code: surisdi/learning-by-drawing ``segmenter.py`` (ClusterSegmenter), with the same maps. Its
-``predict_single_class`` is right for two classes only; here for all.
+Public code: surisdi/learning-by-drawing ``segmenter.py`` (ClusterSegmenter), with the same maps.
 
 Shape letters: B images, D feature units, h, w image map, K clusters, R pixels high and wide.
 """
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan.clusters.clustering import ClusteringError, Clusters
-from models.segmenter.labels import check_images, check_label
+from models.segmenter.labels import check_images
 
 RESOLUTION, THRESHOLD, TINY = 64, 0.5, 1e-8
 
@@ -86,16 +85,3 @@ class ClusterSegmenter(nn.Module):
         ClusteringError where the clusters are another model's.
         """
         return self.scores(images, self.resolution) > self.threshold
-
-    def predict_single_class(self, images: Tensor, label: int) -> tuple[Tensor, Tensor]:
-        """Score one cluster, ``label`` of 0 to K-1, in images (B, 3, R, R) in [-1, 1], differentiably.
-
-        Returns scores (B, h, w) above the threshold that sum to one over each image (zeros where there are none), and
-        where they are, bool. Raises SegmentationError where there is no such cluster, and ClusteringError where the
-        clusters are another model's.
-        """
-        check_label(label, self.labels)
-        score = self.scores(images, None)[:, label]
-        there = score > self.threshold
-        score = score * there
-        return score / (score.sum((1, 2), keepdim=True) + TINY), there

@@ -116,9 +116,3 @@ def check_images(images: Tensor) -> None:
         raise SegmentationError(
             f"images of shape {tuple(images.shape)} and type {images.dtype}; expected (B, 3, R, R) floats in [-1, 1]"
         )
-
-
-def check_label(label: int, labels: list[str]) -> None:
-    """Raise a SegmentationError for a label outside 0..L-1."""
-    if not 0 <= label < len(labels):
-        raise SegmentationError(f"label {label}; expected 0 to {len(labels) - 1} ({labels[0]} ... {labels[-1]})")

@@ -20,13 +20,9 @@ from models.imagenet import MEAN, STD
 from models.segmenter.labels import (
     ATTRIBUTE_CATEGORIES,
     ATTRIBUTE_LABELS,
-    BACKGROUND,
-    FOREGROUND,
-    GROUPS,
     SegmentationError,
     attribute_labels,
     check_images,
-    check_label,
     label_maps,
 )
 
@@ -216,17 +212,3 @@ class AttributeSegmenter(nn.Module):
         Objects have one label of each attribute; "background" or "foreground" is everywhere.
         """
         return label_maps(attribute_labels(self(images).scores))
-
-    def predict_single_class(self, images: Tensor, label: int) -> tuple[Tensor, Tensor]:
-        """Score one label, 0-17, of images ``(B, 3, R, R)`` in [-1, 1], differentiably.
-
-        Return its probability within its group ``(B, H, W)``, times that of the foreground for an attribute, and where
-        the label is chosen, ``(B, H, W)`` bool.
-        """
-        check_label(label, self.labels)
-        scores = self(images).scores
-        shares = torch.cat([scores[:, group.channels].softmax(1) for group in GROUPS], 1)
-        share = shares[:, label]
-        if label < BACKGROUND:
-            share = share * shares[:, FOREGROUND]
-        return share, label_maps(attribute_labels(scores.detach()))[:, label]

@@ -30,7 +30,7 @@ from datasets.world.renders import Renders
 from engine.context import Context
 from engine.run_folder import RunFolder
 from engine.task import Example, Step
-from evaluation.generation.frechet import FeatureNetwork, FrechetDistance, features_of, frechet_distance, to_uint8
+from evaluation.frechet import FeatureNetwork, FrechetDistance, features_of, frechet_distance, to_uint8
 from gan.latents import latents
 from gan.progan.growing import GrowingGenerator, ProganDiscriminator, blend
 from gan.progan.objectives import Objective

@@ -18,7 +18,7 @@ from config.limits import Count
 from datasets.world.renders import Renders
 from engine.context import Context
 from engine.init_from import read_checkpoint
-from evaluation.generation.frechet import FeatureNetwork, FrechetDistance, features_of, frechet_distance, to_uint8
+from evaluation.frechet import FeatureNetwork, FrechetDistance, features_of, frechet_distance, to_uint8
 from gan import shipped
 from gan.latents import latents
 from gan.progan.generator import ProganGenerator

@@ -26,7 +26,7 @@ from engine.init_from import read_checkpoint
 from engine.optimization import Length, Optimization
 from engine.run_folder import RunFolder
 from engine.task import Example, Step
-from evaluation.generation.frechet import to_uint8
+from evaluation.frechet import to_uint8
 from evaluation.report.segmentation import Overlay, write_segmentation_report
 from evaluation.segmentation import LabelCounts
 from models.segmenter.file import save_segmenter

@@ -29,6 +29,7 @@ def test_the_table_leads_to_modules_that_are_there():
         ("tasks.words_by_drawing_experiments.recall.recall", "tasks.words_by_drawing.experiments.recall.recall"),
         ("gan.editing.EditedNegatives", None),  # never was there
         ("gan.progan.ProganGenerator", "gan.progan.generator.ProganGenerator"),
+        ("evaluation.generation.frechet.RandomFeatures", "evaluation.frechet.RandomFeatures"),
     ],
 )
 def test_what_moved_is_reported_with_its_name_of_today(former, now):

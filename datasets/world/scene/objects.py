@@ -7,7 +7,7 @@ Seen from the camera, x grows to the right and y grows away from the viewer, up 
 import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -101,13 +101,9 @@ class Scene:
             raise SceneError(f"a prefix of {count} objects was asked from a scene of {len(self.objects)}")
         return replace(self, objects=self.objects[:count])
 
-    def to_json(self) -> str:
-        """Return the scene as one line of JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"))
-
     @staticmethod
     def from_json(text: str) -> "Scene":
-        """Return the scene that `to_json` wrote; raise SceneError where the text is not JSON or not a scene."""
+        """Return the scene of the JSON of its fields; raise SceneError where the text is not JSON or not a scene."""
         try:
             raw = json.loads(text)
             return Scene(
@@ -117,7 +113,7 @@ class Scene:
                 fill=_vector(raw["fill"]),
             )
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise SceneError(f"not a scene: {error!r}; expected the JSON that Scene.to_json writes") from error
+            raise SceneError(f"not a scene: {error!r}; expected the JSON of a scene, as in scenes.jsonl") from error
 
 
 def _vector(values: Iterable[float]) -> Vector:

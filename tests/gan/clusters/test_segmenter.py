@@ -4,7 +4,7 @@ from torch import nn
 
 from gan.clusters.clustering import ClusteringError, Clusters
 from gan.clusters.segmenter import ClusterSegmenter, cluster_scores
-from models.segmenter.labels import SegmentationError, Segmenter
+from models.segmenter.labels import Segmenter
 
 
 @pytest.fixture
@@ -56,27 +56,11 @@ def test_maps_are_enlarged_before_the_threshold(segmenter):
     assert torch.equal(maps, large > 0.5)
 
 
-def test_single_classes_are_right_for_all(segmenter):
-    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(2)).requires_grad_()
-    scores = segmenter.scores(images, None)
-    for label in range(3):
-        share, there = segmenter.predict_single_class(images, label)
-        assert torch.equal(there, scores[:, label] > 0.5)
-        assert share.shape == (2, 8, 8)
-        for b in range(2):
-            expected = scores[b, label] * there[b] / (scores[b, label][there[b]].sum() + 1e-8)
-            assert torch.allclose(share[b], expected, atol=1e-6)
-    share.square().sum().backward()
-    assert images.grad is not None
-
-
 def test_bad_input(segmenter, clusters):
     with pytest.raises(ClusteringError, match="the clusters have 8 feature units, the model 16"):
         cluster_scores(torch.zeros(1, 16, 2, 2), clusters)
     with pytest.raises(ClusteringError, match=r"image features \(8, 2, 2\)"):
         cluster_scores(torch.zeros(8, 2, 2), clusters)
-    with pytest.raises(SegmentationError, match="label 3; expected 0 to 2"):
-        segmenter.predict_single_class(torch.zeros(1, 3, 32, 32), 3)
     with pytest.raises(ClusteringError, match="there is no cluster to segment by"):
         ClusterSegmenter(Encoder(), Clusters(torch.zeros(0, 8), torch.zeros(8), torch.ones(8)), lambda images: images)
     with pytest.raises(ClusteringError, match="2 names for 3 clusters"):

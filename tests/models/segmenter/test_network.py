@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from models.segmenter.file import load_segmenter, save_segmenter
-from models.segmenter.labels import GROUPS, SegmentationError, Segmenter, attribute_labels
+from models.segmenter.labels import SegmentationError, Segmenter, attribute_labels
 from models.segmenter.network import AttributeSegmenter, DilatedSegmenter, Scores, SmallSegmenter
 from models.weights import WeightsError
 
@@ -72,29 +72,11 @@ def test_maps_have_the_asked_size_and_values_beyond_are_clipped():
     assert segmenter.segment(-bright)[0, 16].all()
 
 
-def test_single_classes_are_right_for_all_labels(small):
-    images = samples()
-    maps = small.segment(images)
-    shares = []
-    for label in range(18):
-        share, there = small.predict_single_class(images, label)
-        assert torch.equal(there, maps[:, label])
-        shares.append(share)
-    shares = torch.stack(shares, 1)
-    for group in GROUPS[:4]:
-        assert torch.allclose(shares[:, group.channels].sum(1), shares[:, 17], atol=1e-6)
-    images.requires_grad_()
-    small.predict_single_class(images, 9)[0].sum().backward()
-    assert images.grad.abs().sum() > 0
-
-
 def test_bad_images(small):
     with pytest.raises(SegmentationError, match=r"images of shape \(3, 32, 32\)"):
         small.segment(torch.zeros(3, 32, 32))
     with pytest.raises(SegmentationError, match="expected at least 16 pixels high and wide"):
         small.segment(torch.zeros(1, 3, 8, 8))
-    with pytest.raises(SegmentationError, match="label -1"):
-        small.predict_single_class(samples(), -1)
     with pytest.raises(ValueError, match="positive widths"):
         SmallSegmenter(widths=(0, 1, 1))
 

@@ -20,7 +20,7 @@ from engine import checkpoint
 from engine.context import Context
 from engine.run_folder import RunFolder
 from engine.settings import EmaSettings, TrainerSettings
-from evaluation.generation.frechet import RandomFeatures
+from evaluation.frechet import RandomFeatures
 from gan import shipped
 from gan.progan.growing import GrowingGenerator, ProganDiscriminator
 from gan.progan.objectives import RelativisticR1R2, WassersteinPenalty

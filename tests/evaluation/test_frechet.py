@@ -5,8 +5,7 @@ import pytest
 import torch
 from scipy import linalg
 
-from evaluation.generation import inception
-from evaluation.generation.frechet import (
+from evaluation.frechet import (
     GenerationError,
     LabelFeatures,
     RandomFeatures,
@@ -118,40 +117,3 @@ def test_nothing_to_measure():
 def test_images_become_bytes():
     images = torch.tensor([-2.0, -1.0, 0.0, 0.999, 3.0])
     assert to_uint8(images).tolist() == [0, 0, 128, 255, 255]
-
-
-def test_inception_without_its_weights(tmp_path):
-    with pytest.raises(GenerationError, match=r"there is no .*missing\.pth: fetch https://github.com/toshas"):
-        inception.InceptionFeatures(tmp_path / "missing.pth")
-    foreign = tmp_path / "foreign.pth"
-    foreign.write_bytes(b"weights of something else")
-    with pytest.raises(GenerationError, match="is not the Inception network's weight file"):
-        inception.InceptionFeatures(foreign)
-
-
-@pytest.mark.slow
-def test_inception_features_with_given_weights(tmp_path, monkeypatch):
-    """The whole path with made-up weights of the right names and shapes, whose digest is not checked."""
-    module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
-    monkeypatch.setattr(inception, "_check_digest", str)
-    path = tmp_path / "weights.pth"
-    torch.save(untrained_weights(module, monkeypatch), path)
-    features = inception.InceptionFeatures(path)(samples(2, 30))
-    assert features.shape == (2, 2048)
-
-
-def untrained_weights(module, monkeypatch):
-    """The state dict that the network has before it loads one."""
-    states = []
-
-    class Untrained(module.FeatureExtractorInceptionV3):
-        def load_state_dict(self, state):
-            states.append(self.state_dict())
-
-    def nothing(*arguments, **keywords):
-        return {}
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "load_state_dict_from_url", nothing)
-        Untrained("inception", ["2048"])
-    return states[0]
