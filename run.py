@@ -86,7 +86,7 @@ def main(arguments: list[str], program: bool = False) -> int:
     if parsed.list is not None:
         return list_configs(parsed.list)
     try:
-        from engine.last_words import exit_code_at_the_end, exit_code_of
+        from engine.exit_codes import exit_code_at_the_end, exit_code_of
         from engine.run_config import run_config
     except ModuleNotFoundError as error:
         if error.name != "torch":

@@ -14,7 +14,7 @@ from benchmarks.table import Row, best_time, best_times, devices, options, print
 from evaluation.retrieval.recall import ranks, recall_metrics, recalls_from_matrix, retrieve
 from models.similarity import Similarity
 from tasks.speech_image.encode_split import Encoded
-from tasks.speech_image.ranked import rank_split
+from tasks.speech_image.rank_split import rank_split
 
 
 def loop(similarity: Tensor) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from common.room import needs_room
+from common.disk_space import needs_room
 
 TEMPORARY = ".tmp"  # how the hidden names end
 

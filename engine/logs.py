@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from common.disk_space import full_disk, needs_room
 from common.distributed import is_main
-from common.room import full_disk, needs_room
 from common.text_files import without_surrogates
 from engine import text_log
 from engine.run_folder import RunFolder

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import config
 from common import distributed
+from common.disk_space import NoRoomError, full_disk, no_room
 from common.errors import UserError
-from common.room import NoRoomError, full_disk, no_room
 from engine import signals as stop
 from engine.context import Context
 from engine.launch import planned_processes, relaunch

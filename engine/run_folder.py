@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import config
 from common import distributed
+from common.disk_space import needs_room
 from common.errors import UserError
 from common.files import sweep, write_whole
-from common.room import needs_room
 from config.load import LONGEST_NAME
 from engine import run_lock, text_log
 from engine.run_info import run_info

@@ -10,7 +10,7 @@ import config
 import main
 import run
 from common.errors import UserError
-from engine import last_words
+from engine import exit_codes
 from engine import signals as stop
 from engine.context import Context
 from tests.test_run import TINY
@@ -143,10 +143,10 @@ def test_a_signal_when_all_is_said_ends_at_once(monkeypatch, given):
     def late(_):
         raise KeyboardInterrupt(*given)
 
-    monkeypatch.setattr(last_words, "exit_code_of", late)
+    monkeypatch.setattr(exit_codes, "exit_code_of", late)
     monkeypatch.setattr(stop, "end_at_once", ended)
     with pytest.raises(SystemExit) as end:
-        last_words.exit_code_at_the_end(lambda: 0)
+        exit_codes.exit_code_at_the_end(lambda: 0)
     assert end.value.code == 128 + (given or (signal.SIGINT,))[0]
 
 

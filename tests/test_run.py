@@ -15,7 +15,7 @@ import torch
 
 import run as program
 from common import distributed
-from engine import checkpoint, last_words
+from engine import checkpoint, exit_codes
 
 ROOT = Path(__file__).resolve().parent.parent
 VERBS = ("Build", "Compare", "Evaluate", "Make", "Measure", "Rank", "Search", "Train", "Write")
@@ -147,14 +147,14 @@ def test_two_processes_learn_what_one_learns(tmp_path):
 
 
 def test_a_stop_is_reported_once_and_an_error_of_one_rank_too(monkeypatch, capsys):
-    monkeypatch.setattr(last_words, "SECOND_RANK_WAITS", 0.0)
+    monkeypatch.setattr(exit_codes, "SECOND_RANK_WAITS", 0.0)
     monkeypatch.setattr(distributed, "launched_by_torchrun", lambda: True)
     former = signal.getsignal(signal.SIGTERM)
     try:
         for rank, message in (("0", "stopped\nerror\n"), ("1", "error\n")):
             monkeypatch.setenv("RANK", rank)
-            last_words.say_last("stopped", stopped=True)
-            last_words.say_last("error")
+            exit_codes.say_last("stopped", stopped=True)
+            exit_codes.say_last("error")
             assert capsys.readouterr().err == message
     finally:
         signal.signal(signal.SIGTERM, former)

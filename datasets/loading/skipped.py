@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 from common import file_lock
+from common.disk_space import needs_room
 from common.files import write_whole
-from common.room import needs_room
 from common.text_files import is_whole_number
 
 HEADING = ("split", "row", "reason")

@@ -23,9 +23,9 @@ from datasets.audio.log_mel import check_usable_waveform, count_frames, read_log
 from datasets.audio.read import read_audio
 from datasets.audio.spec_augment import SpecAugment
 from datasets.audio.windows import window_start
+from datasets.decoded_cache import DecodedCache
 from datasets.digests import digest
 from datasets.images import ImageTransform, read_image
-from datasets.kept import Kept
 from datasets.loading.rows import ManifestError, OnError, Sample
 from datasets.spoken_captions.active_learning import split_name
 from datasets.spoken_captions.dataset import SpokenCaptions, Window
@@ -45,7 +45,7 @@ class _FromFiles(SpokenCaptions):
 
     def __init__(self, *args: Any, features: Literal["worker", "device"], megabytes: int | None) -> None:
         super().__init__(*args)
-        self.features, self.megabytes, self._kept = features, megabytes, Kept(megabytes)
+        self.features, self.megabytes, self._kept = features, megabytes, DecodedCache(megabytes)
         if features == "device" and self.spec_augment is not None:
             raise ValueError("spec_augment masks features in the worker; with features: device apply it in the task")
         if features == "device" and megabytes != 0:
@@ -190,7 +190,7 @@ class GanClevr(_FromFiles):
         kept = [record for record in self.records if not split_name(record.uttid)[1]]
         number = len(self.records) - len(kept)
         self.records = Records(kept)
-        self._kept = Kept(self.megabytes)  # the rows have other numbers now
+        self._kept = DecodedCache(self.megabytes)  # the rows have other numbers now
         self._image_ids = None
         return number
 

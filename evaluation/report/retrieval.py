@@ -16,7 +16,7 @@ from evaluation.numbers import rounded
 from evaluation.report.parts.cards import card
 from evaluation.report.parts.content import Query, Report, Retrieved
 from evaluation.report.parts.curves import training_section
-from evaluation.report.parts.left_out import left_out_text
+from evaluation.report.parts.left_out_samples import left_out_text
 from evaluation.report.parts.media import LINE, SHADE
 from evaluation.report.parts.page import PARTS, document, write_page
 from evaluation.report.parts.tables import metrics_html, metrics_table

@@ -35,7 +35,7 @@ from tasks.speech_image.caption_encoder import Captions
 from tasks.speech_image.encode_split import Encoded, encode_all
 from tasks.speech_image.images import FileImages, ImageSource
 from tasks.speech_image.objective import Objective, Parts
-from tasks.speech_image.ranked import Ranked, rank_split
+from tasks.speech_image.rank_split import Ranked, rank_split
 from tasks.speech_image.report import write_retrieval_report
 from tasks.speech_image.trained import encoder_nodes, published_weights
 

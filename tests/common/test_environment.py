@@ -4,7 +4,7 @@ import pytest
 
 import run
 from common import distributed
-from engine import last_words, run_config
+from engine import exit_codes, run_config
 
 RANK = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
 
@@ -28,7 +28,7 @@ def test_ranks_that_cannot_be(monkeypatch, capsys, environment, message):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(last_words, "SECOND_RANK_WAITS", 0)
+    monkeypatch.setattr(exit_codes, "SECOND_RANK_WAITS", 0)
     assert run.main(["-f", "quickstart.yaml", "--print-config"]) == 2
     found = capsys.readouterr().err
     assert message in found

@@ -30,6 +30,8 @@ def test_the_table_leads_to_modules_that_are_there():
         ("gan.editing.EditedNegatives", None),  # never was there
         ("gan.progan.ProganGenerator", "gan.progan.generator.ProganGenerator"),
         ("evaluation.generation.frechet.RandomFeatures", "evaluation.frechet.RandomFeatures"),
+        ("tasks.ranked.rank_split", "tasks.speech_image.rank_split.rank_split"),
+        ("tasks.speech_image.ranked.rank_split", "tasks.speech_image.rank_split.rank_split"),
     ],
 )
 def test_what_moved_is_reported_with_its_name_of_today(former, now):

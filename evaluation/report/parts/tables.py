@@ -6,7 +6,7 @@ from html import escape
 from typing import NamedTuple
 
 from evaluation.numbers import number
-from evaluation.report.parts.left_out import left_out_names, left_out_text
+from evaluation.report.parts.left_out_samples import left_out_names, left_out_text
 
 RECALL = re.compile(r"(?P<direction>[AI])_r(?P<k>\d+)")
 FIRST_WIDTH = 14  # letters of the first column of the terminal's table

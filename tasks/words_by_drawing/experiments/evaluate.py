@@ -16,7 +16,7 @@ from evaluation.report.retrieval import write_metrics
 from models.speech_maps import SpeechMaps
 from tasks.results import show_results
 from tasks.speech_image.encode_split import Encoded, encode_all
-from tasks.speech_image.ranked import rank_split
+from tasks.speech_image.rank_split import rank_split
 from tasks.speech_image.report import write_retrieval_report
 from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.experiments.experiment import DataNode, opened

@@ -17,7 +17,7 @@ from evaluation.numbers import number
 from evaluation.report import retrieval as report_module
 from evaluation.report.parts.cards import time_spans
 from evaluation.report.parts.labels import curve_name, rows_of_words
-from evaluation.report.parts.left_out import left_out_metrics, left_out_text
+from evaluation.report.parts.left_out_samples import left_out_metrics, left_out_text
 from evaluation.report.parts.media import flac, normalised, overlay, sprite
 from evaluation.report.parts.plots import line_chart, thinned, ticks
 from evaluation.report.parts.tables import metrics_html

@@ -10,7 +10,7 @@ Value = TypeVar("Value", Tensor, Image.Image)
 MB = 10**6
 
 
-class Kept:
+class DecodedCache:
     """Log-mels and images by name. Once the budget is full, what is in it stays, and the rest is made each time.
 
     Nothing is ever taken out to make room: in a shuffled epoch every row is as likely to be asked for as any other. A

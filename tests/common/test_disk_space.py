@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from common.disk_space import NoRoomError, full_disk
 from common.files import write_whole
 from common.parallel import locked
-from common.room import NoRoomError, full_disk
 from datasets.loading.skipped import SkippedFile, read_skipped
 from engine import checkpoint, run_lock
 from engine.run_folder import RunFolder

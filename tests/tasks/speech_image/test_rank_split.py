@@ -7,7 +7,7 @@ from evaluation.retrieval.recall import recall_metrics, retrieve
 from models.matchmap import similarity
 from models.similarity import Similarity
 from tasks.speech_image.encode_split import Encoded
-from tasks.speech_image.ranked import rank_split
+from tasks.speech_image.rank_split import rank_split
 
 CPU = torch.device("cpu")
 SEVERAL = torch.tensor([70, 10, 70, 30, 10, 10, 50])  # 4 images with 2, 3, 1 and 1 captions
