@@ -1,10 +1,10 @@
-"""A step without a trainer, for tests that call a task or an objective directly."""
+"""A step without a trainer and a task without a training, for tests that call one or the other directly."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass
@@ -33,3 +33,10 @@ class FakeStep:
 
     def show(self, name, image):
         self.shown[name] = image
+
+
+@dataclass
+class FakeTask:
+    """Modules by name, which is all that :mod:`engine.init_from` asks of a task."""
+
+    modules: dict[str, nn.Module]

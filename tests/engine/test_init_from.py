@@ -1,7 +1,5 @@
 """Starting from trained weights."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -10,6 +8,7 @@ from torch import nn
 from common.errors import UserError
 from engine import checkpoint
 from engine.init_from import InitFrom, load_run, read_checkpoint, start_from
+from tests.steps import FakeTask
 
 
 def save(path, module, averages=None):
@@ -17,7 +16,7 @@ def save(path, module, averages=None):
 
 
 def test_averaged_weights_win(tmp_path):
-    net, target = nn.Linear(2, 2), SimpleNamespace(modules={"net": nn.Linear(2, 2)})
+    net, target = nn.Linear(2, 2), FakeTask({"net": nn.Linear(2, 2)})
     averaged = {"n_averaged": torch.tensor(1), "module.weight": torch.ones(2, 2), "module.bias": torch.zeros(2)}
     save(tmp_path / "checkpoints" / "best.pt", net, {"net": averaged})
     start_from(InitFrom(tmp_path), target)
@@ -28,7 +27,7 @@ def test_misfits_are_listed_and_refused_unless_allowed(tmp_path):
     source = nn.ModuleDict({"a": nn.Linear(2, 2), "old": nn.Linear(1, 1)})
     target = nn.ModuleDict({"a": nn.Linear(2, 3), "new": nn.Linear(1, 1)})
     save(tmp_path / "c.pt", source)
-    task = SimpleNamespace(modules={"net": target})
+    task = FakeTask({"net": target})
     with pytest.raises(
         UserError, match=r"(?s)does not fit this model \(6 entries\).*new\.weight: missing.*allow_partial"
     ):
@@ -64,10 +63,10 @@ def test_what_is_no_weight_stays_with_the_run_that_found_it(tmp_path):
     save(tmp_path / "c.pt", counter)
     own = nn.Module()
     own.register_buffer("count", torch.tensor(0))
-    task = SimpleNamespace(modules={"net": own, "found": own})  # such a module need not be in the checkpoint either
+    task = FakeTask({"net": own, "found": own})  # such a module need not be in the checkpoint either
     start_from(InitFrom(tmp_path / "c.pt"), task)
     assert int(own.count) == 0
-    load_run(tmp_path / "c.pt", SimpleNamespace(modules={"net": own}))
+    load_run(tmp_path / "c.pt", FakeTask({"net": own}))
     assert int(own.count) == 5
 
 
@@ -75,7 +74,7 @@ def test_only_the_modules_that_are_named_get_weights(tmp_path):
     source = {name: nn.Linear(2, 2) for name in ("image", "speech")}
     state = {"step": 3, "modules": {name: module.state_dict() for name, module in source.items()}, "averages": {}}
     checkpoint.write(tmp_path / "c.pt", state)
-    task = SimpleNamespace(modules={"image": nn.Linear(2, 2), "speech": nn.Linear(2, 3), "rate": nn.ReLU()})
+    task = FakeTask({"image": nn.Linear(2, 2), "speech": nn.Linear(2, 3), "rate": nn.ReLU()})
     kept = task.modules["speech"].weight.clone()
     start_from(InitFrom(tmp_path / "c.pt", modules=["image"]), task)
     assert torch.equal(task.modules["image"].weight, source["image"].weight)
@@ -90,7 +89,7 @@ def test_files_of_other_programs_are_no_damaged_checkpoints(tmp_path, zipped):
     path = tmp_path / "model_best_x.pth.tar"
     content = {"model_state_dict": {"a": torch.ones(2)}, "best_eval": np.float64(0.5)}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    task = SimpleNamespace(modules={"net": nn.Linear(1, 2)})
+    task = FakeTask({"net": nn.Linear(1, 2)})
     with pytest.raises(
         checkpoint.ForeignCheckpointError, match=r"is no checkpoint of this project.*init_from of a speech"
     ):
@@ -125,7 +124,7 @@ def test_a_training_begins_with_other_parts_than_its_weights_have(tmp_path, capl
     caplog.set_level("INFO")
     path, source = tmp_path / "c.pt", Switched({"a": 2, "b": 2})
     save(path, source)
-    task = SimpleNamespace(modules={"net": Switched({"b": 2, "c": 2, "d": 3})})
+    task = FakeTask({"net": Switched({"b": 2, "c": 2, "d": 3})})
     own, begun = task.modules["net"], task.modules["net"].parts["c"].weight.clone()
     start_from(InitFrom(path), task)
     assert torch.equal(own.body.weight, source.body.weight)
@@ -140,14 +139,14 @@ def test_a_training_begins_with_other_parts_than_its_weights_have(tmp_path, capl
     with pytest.raises(
         UserError, match=r"\(1 entries\).*\n  net.parts.b.weight: shape \(1, 2\) in the checkpoint, \(1, 5"
     ):
-        start_from(InitFrom(path), SimpleNamespace(modules={"net": Switched({"b": 5})}))
+        start_from(InitFrom(path), FakeTask({"net": Switched({"b": 5})}))
 
 
 def test_what_is_skipped_is_listed_and_may_not_be_all(tmp_path, caplog):
     path, source = tmp_path / "c.pt", nn.ModuleList([nn.Linear(2, 2), nn.Linear(9, 9)])
     save(path, source)
     target = nn.ModuleList([nn.Linear(2, 2), nn.Linear(3, 3)])
-    start_from(InitFrom(path, allow_partial=True), SimpleNamespace(modules={"net": target}))
+    start_from(InitFrom(path, allow_partial=True), FakeTask({"net": target}))
     assert torch.equal(target[0].weight, source[0].weight)
     message = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert message == [
@@ -155,6 +154,6 @@ def test_what_is_skipped_is_listed_and_may_not_be_all(tmp_path, caplog):
         "  net.1.weight: shape (9, 9) in the checkpoint, (3, 3) in this model\n"
         "  net.1.bias: shape (9,) in the checkpoint, (3,) in this model"
     ]
-    other = SimpleNamespace(modules={"net": nn.ModuleList([nn.Linear(4, 4), nn.Linear(5, 5)])})
+    other = FakeTask({"net": nn.ModuleList([nn.Linear(4, 4), nn.Linear(5, 5)])})
     with pytest.raises(UserError, match=r"holds nothing that fits this model \(net\.0\.weight: shape \(2, 2\) in"):
         start_from(InitFrom(path, allow_partial=True), other)
