@@ -4,7 +4,7 @@ The first argument of a ranking loss is a similarity matrix (B, B): rows are que
 Every such loss is a mean over rows and goes one way, from rows to columns; the other way is the same loss of
 ``similarity.T``. System 1's losses go both ways at once, as published, and take image rows and speech columns. All
 return a scalar and raise a LossError if B is below 2 or a shape does not fit. Margins are in units of similarity.
-How maps become similarities is in models/matchmap.py.
+Similarities of maps are in models/matchmap.py.
 
 Sources: wnhsu/ResDAVEnet-VQ ``steps/util.py`` (sampled and semi-hard triplets, arXiv:1911.09602) and
 surisdi/learning-by-drawing ``losses.py`` (hard and edited negatives). AttnGAN's must match taoxugit/AttnGAN

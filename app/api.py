@@ -1,7 +1,7 @@
-"""Open the door to trained models: sound in, units or an embedding out; image in, map out; latent in, image out.
+"""Use trained models in a few calls: sound in, units or an embedding out; image in, map out; latent in, image out.
 
 Sound is a file or a waveform with its rate; an image is a file, a Pillow image or (H, W, 3) uint8; results are NumPy
-arrays. Everything that comes with the project is named without a path, everything else by its file or folder. What
+arrays. Models that come with the project are named without a path, all others by their file or folder. Input that
 cannot be used, or is damaged or of another kind, is a UserError.
 
 Shape letters: N samples, T frames, C channels, D embedding size, H, W height and width, B images, R pixels high and

@@ -9,8 +9,8 @@ enough, encode those, compute both losses, and update. The paper's networks with
 and captions of 1,024 frames, then the small encoders and the 64-pixel generator of words_by_drawing/base.yaml. The
 baseline has the same networks and goes through the images one after the other, as published: a matchmap taken to NumPy,
 a dilation in a loop, for each attempt two images of one latent (with clusters the original makes the positive again
-each time), and losses that compare pair by pair. How many attempts an image takes depends on trained weights; so it is
-given, and the same for both. The encoders cost both the same, and on a CPU the paper's are most of the step:
+each time), and losses that compare pair by pair. The number of attempts of an image depends on trained weights; so it
+is given, and the same for both. The encoders cost both the same, and on a CPU the paper's are most of the step:
 hence the rows of the negatives alone, from the maps of the encoders to the edited images.
 """
 

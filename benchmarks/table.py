@@ -1,7 +1,7 @@
-"""Share the command line, the clock and the table among all benchmarks.
+"""Parse the options of a benchmark, time its calls and print its table; for all benchmarks.
 
-On a CPU seconds are CPU time, of all threads and of processes that ended, and one thread is the default: other programs
-change it less than the time that passes. Two ways to do the same are timed in turns.
+On a CPU, seconds are CPU time of all threads and of ended child processes, because other programs change it less than
+wall time; one thread is the default. Two ways to do the same are timed in turns.
 """
 
 import argparse

@@ -104,10 +104,9 @@ def meet(timeout: timedelta) -> tuple[dist.Store, int, int, int]:
     """Meet the other ranks in an unused part of torchrun's store; return it, rank, world size and attempt (from 1).
 
     torchrun's agent keeps one key-value store for the whole job and gives it to every attempt (pytorch/pytorch issue
-    135712). What the ranks of a failed attempt wrote is still there when they are started again, such as the addresses
-    of processes that are dead, and ``init_process_group`` would connect to these. torchrun's own count of restarts does
-    not tell attempts apart: each node counts its own failures only. A rank that does not come in time ends in a
-    ``torch.distributed.DistError``.
+    135712). It still holds the entries of a failed attempt, such as addresses of dead processes, to which
+    ``init_process_group`` would connect. torchrun's own count of restarts does not tell attempts apart, because each
+    node counts its own failures only. A rank that does not come in time is a ``torch.distributed.DistError``.
     """
     store, rank, world = next(iter(dist.rendezvous("env://", timeout=timeout)))
     store.set_timeout(timeout)
@@ -117,7 +116,7 @@ def meet(timeout: timedelta) -> tuple[dist.Store, int, int, int]:
 
 
 def _join(board: dist.Store, rank: int) -> int:
-    """Say that this process is here and wait until rank 0 writes the attempt's number under its name."""
+    """Announce this process by a random name and return the attempt's number, which rank 0 writes under that name."""
     name = uuid.uuid4().hex  # a former process of the same rank had another
     board.set(str(rank), name)
     attempt = int(board.get(name))
@@ -126,7 +125,7 @@ def _join(board: dist.Store, rank: int) -> int:
 
 
 def _call(board: dist.Store, world: int, timeout: timedelta) -> int:
-    """Count a new attempt and write its number to whoever shows up, until all ranks of it have joined."""
+    """Count a new attempt and write its number under the name of each rank until all have joined; return the number."""
     attempt = board.add("attempts", 1)
     notified: dict[int, bytes] = {}  # at first perhaps the name of a dead process; the living one replaces it
     end = time.monotonic() + timeout.total_seconds()

@@ -15,8 +15,8 @@ TEMPORARY = ".tmp"  # how the hidden names end
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a hidden name to write to; the file gets its own name once it is complete and on disk.
 
-    Its folder is made if needed. What the file held before stays until then, also after a NoRoomError (the disk is
-    full); what a kill leaves behind is written over the next time or swept away.
+    Its folder is made if needed. The former content of the file stays until then, also after a NoRoomError (the disk is
+    full); a file that a kill leaves behind is written over the next time or swept away.
     """
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
     with needs_room(path.parent):

@@ -88,7 +88,7 @@ def in_processes(
 def _ends_cleanly() -> Iterator[None]:
     """Let SIGTERM end the workers first, and then this process as an exception does: semaphores are given back.
 
-    Where the program handles SIGTERM itself, or this is not its main thread, nothing changes.
+    Nothing changes if the program handles SIGTERM itself, or if this is not its main thread.
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield

@@ -182,8 +182,8 @@ def read_plain(path: Path, largest: int | None = None, may_grow: bool = True) ->
 class _Plainer:
     """Checks that everything is a plain value and puts real namespaces where the stand-in is.
 
-    What a file refers to again and again is looked at once and stays shared, but counts each time: whoever writes it
-    out, for a message for instance, writes all of it.
+    A value to which a file refers several times is looked at once and stays shared, but counts each time, because a
+    message that writes it out writes all of it.
     """
 
     def __init__(self, stand_in: type, most: float) -> None:

@@ -53,7 +53,7 @@ def check(config: Config) -> dict[str, Any]:
 def with_defaults(values: dict[str, Any], path: Path) -> dict[str, Any]:
     """Return a complete config that was written earlier with the defaults of keys that came later.
 
-    Where its values no longer are a valid config they are returned as they are.
+    Values that are no longer a valid config are returned as they are.
     """
     try:
         return check(Config(path, values))

@@ -1,7 +1,7 @@
 """Numbers with the limits that a reader of a config expects; for annotations of what configs name.
 
-Limits that belong to one class only stand in its own annotations. What has no upper limit there may be at most
-:data:`MOST`: no count or weight of a config is larger, and what is larger is a slip.
+Limits that belong to one class only stand in its own annotations. A number without an upper limit there may be at most
+:data:`MOST`: no count or weight of a config is larger, and a larger one is a slip.
 """
 
 from typing import Annotated, Any, Literal

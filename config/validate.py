@@ -2,7 +2,7 @@
 
 A limit of one value stands in its annotation: a type of config/limits.py, ``Annotated[int, Field(ge=1)]``, pydantic's
 ``PositiveInt``, or a rule of our own as ``AfterValidator``; of a list of nodes only that it is not empty,
-``Field(min_length=1)``. What one value alone cannot tell stands in a static method ``validate`` of the class::
+``Field(min_length=1)``. Limits of several values together stand in a static method ``validate`` of the class::
 
     @staticmethod
     def validate(min_objects: int, max_objects: int) -> Iterator[Problem]:
@@ -140,7 +140,7 @@ def _meant(annotation: Any, value: Any) -> str:
 def combination_errors(target: Callable[..., Any], values: dict[str, Any]) -> list[Problem]:
     """Return the combinations of its keywords that a class refuses by its static method ``validate``.
 
-    Where a keyword that ``validate`` looks at is not among ``values``, those without error, it is not asked.
+    ``values`` are those without error; ``validate`` is not called if a keyword that it takes is not among them.
     """
     return _asked(target, "validate", {name: values[name] for name in parameters(target) if name in values})
 

@@ -25,7 +25,7 @@ from datasets.pixels import PixelError, is_blank, spread, to_rgb
 from models.imagenet import normalise
 
 SMALLEST_EDGE = 2
-LARGEST = 2**27  # pixels; 400 MB as RGB. What a phone of 108 million takes is below
+LARGEST = 2**27  # pixels; 400 MB as RGB, more than an image of a phone of 108 million pixels
 DENSEST = 1000  # pixels that a byte of a file stands for at most, where there are more than UNSUSPICIOUS
 UNSUSPICIOUS = 2**24
 CONVERT = "convert it to JPEG or PNG"

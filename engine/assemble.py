@@ -38,7 +38,7 @@ def start(seed: int, deterministic: bool, cpu_threads: int | None) -> torch.devi
 def refuse_missing(data: Factory, prepare: Factory | None = None) -> None:
     """Raise one UserError for all files of the data that are missing, or are folders, each with its key path.
 
-    What the node ``prepare`` makes may be missing.
+    Files that the node ``prepare`` makes may be missing.
     """
     made = None if prepare is None else made_folder(prepare.arguments)
     messages = [

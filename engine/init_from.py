@@ -38,8 +38,8 @@ class InitFrom:
 class HasModules(Protocol):
     """Anything with modules by name.
 
-    Where it can read published files it has a method ``read_published(path)``, which returns their weights by the names
-    of modules, and where it can read published folders a method ``holds_published(folder)``, which recognises them.
+    To read published files it has a method ``read_published(path)``, which returns their weights by the names of
+    modules, and to read published folders a method ``holds_published(folder)``, which recognises them.
     """
 
     modules: dict[str, nn.Module]

@@ -32,7 +32,7 @@ def check_state(state: dict[str, Any], source: str) -> None:
 
 
 def _error(state: dict[str, Any]) -> str | None:
-    """Return the first value that cannot be."""
+    """Return a message about the first value that no training writes; None where there is none."""
     expected = {
         **dict.fromkeys(COUNTERS, ("a whole number from 0", _counts)),
         "seconds": ("a number from 0", lambda value: _number(value) and 0 <= value < math.inf),

@@ -1,4 +1,4 @@
-"""The folder of one run: what was asked, with what, by which code, and everything that came of it."""
+"""The folder of one run: its config, versions and code, and all its results."""
 
 import json
 import logging
@@ -28,15 +28,14 @@ REPORT_FILES = ("metrics.json", "report.html", "queries.csv", "queries.json", "r
 
 @dataclass
 class RunSettings:
-    """Place of a run on the disk, and its continuation.
+    """Folder of a run, and rules by which it goes on.
 
     Attributes:
         folder: the parent of all runs.
         name: the run's own folder below it; by default the config's name.
-        resume: ``auto`` continues what is there, ``never`` refuses a folder that holds a run, ``overwrite`` deletes
-            its checkpoints, logs and report first. Workers that torchrun starts again go on whatever this says.
-        changed_data: how a run goes on after its training set or generator changed: not at all (``refuse``), or
-            ``accept`` what is there now.
+        resume: ``auto`` goes on with a run that is there, ``never`` refuses a folder that holds a run, ``overwrite``
+            deletes its checkpoints, logs and report first. Workers that torchrun starts again go on whatever this says.
+        changed_data: ``refuse`` to go on after the training set or generator changed, or ``accept`` the change.
     """
 
     folder: Path = Path("runs")

@@ -35,7 +35,7 @@ def try_to_write(folder: Path) -> None:
 def hold(folder: Path) -> None:
     """Take the lock of a run folder until :func:`release` or the end of this process; again is harmless.
 
-    Where another process holds it, a UserError says which.
+    A UserError names the process that holds it, if another does.
     """
     path = folder.resolve() / NAME
     if path in _held:

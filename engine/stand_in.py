@@ -67,10 +67,10 @@ def dry_nodes(prepare: Factory | None, data: Factory, task: Factory, context: Co
 def rehearse(prepare: Factory, data: Factory, context: Context, attempt: Callable[[Nodes], Any]) -> None:
     """Try task and data on a stand-in before the real data are made; do nothing when they are there (on every rank).
 
-    The random state is the same afterwards. What only the real data show stays unknown until they are made: how many
-    rows there are, whether a split is empty, the words of a vocabulary and the weights of a network that depends on it.
-    Errors of ``attempt``, which builds what the run builds, name the real folder; what ``prepare`` refuses it says
-    itself when its turn comes.
+    The random state is the same afterwards. Some errors show only when the real data are made: those of the number of
+    rows, of an empty split, of the words of a vocabulary and of the weights of a network that depends on it. Errors of
+    ``attempt``, which builds the parts of the run, name the real folder; ``prepare`` reports its own errors later, when
+    it runs.
     """
     real = made_folder(prepare.arguments)
     if not distributed.any_rank(_is_missing(real, data)):

@@ -93,7 +93,7 @@ def choice_metrics(choices: Sequence[Choice], ks: Sequence[int], others: str | N
 def write_choices(path: Path, choices: Sequence[Choice]) -> Path:
     """Write one CSV row for each caption: name, text, rank (1 is best), and the score and label of every candidate.
 
-    Where the candidates have other scores, the last column is the rank by those.
+    If the candidates have other scores too, the last column is the rank by those.
     """
     most = max(len(choice.scores) for choice in choices)
     header = ["name", "text", "rank", "score"]

@@ -30,12 +30,12 @@ class MaskError(UserError):
 
 @dataclass(frozen=True)
 class Edit:
-    """What happens to one layer's output ``x`` (B, C, H, W): ``x*(1-mask) + value*mask``.
+    """Change of one layer's output ``x`` (B, C, H, W) to ``x*(1-mask) + value*mask``.
 
     Attributes:
         mask: Bool, or float in 0-1: (C,), (H, W), (C, H, W) or (B, C, H, W). In the last two an axis may have size one
             and then holds for the whole axis, so that (B, 1, H, W) is one region for each image.
-        value: What comes instead, in the same shapes (usually (C,) or (B, C, H, W)) or as one number; None is zero.
+        value: Replacement, in the same shapes (usually (C,) or (B, C, H, W)) or as one number; None is zero.
     """
 
     mask: Tensor

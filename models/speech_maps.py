@@ -31,7 +31,7 @@ def pooled_lengths(nframes: Tensor | None, frames_in: int, frames_out: int, batc
     """Return frame counts (B,) int64 after pooling: ``floor(nframes / round(T / T'))``, as in both published systems.
 
     They are at most T'; a caption shorter than one pooled frame gets 0 (the similarity functions take at least one
-    frame). Where ``nframes`` is None all frames are valid: T' for each of ``batch`` items, or None without ``batch``. A
+    frame). With ``nframes`` None all frames are valid: T' for each of ``batch`` items, or None without ``batch``. A
     padded length, T or T', below one is a ValueError.
     """
     if frames_in < 1 or frames_out < 1:

@@ -23,8 +23,7 @@ OUTPUT = PROJECT_ROOT / "docs" / "reference" / "config.md"
 TITLE = """# Every key of a config
 
 This page is written by `python scripts/config_reference.py` from the signatures and docstrings of what the configs of
-`config_files/` name; a test says when it is stale. How a config is put together:
-[write a config](../guides/configs.md).
+`config_files/` name; a test says when it is stale. The parts of a config: [write a config](../guides/configs.md).
 
 A key without a default must be given. "A node" is a mapping with `type` and the keys of that type.
 Types of `torch.optim` take the keywords of torch.

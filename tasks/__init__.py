@@ -1,4 +1,4 @@
-"""Training jobs: what is learned; the trainer says how.
+"""Training jobs: they define what is learned; the trainer runs them.
 
 A room for each: speech_image (what systems 1 and 2 share: task, objective, images, caption_encoder, encode_split,
 ranked, report, trained), words_by_drawing (system 1: objective, generated_images, negatives, clustering,
@@ -6,5 +6,5 @@ synthetic_captions; its experiments), resdavenet_vq (system 2: what the units of
 that codes detect and phones that features tell apart), gan (progan, segmenter, dissection, progan_export), comparison
 (runs side by side).
 
-What jobs share: checks (errors of a planned training), results (where a measurement writes), published_export.
+All jobs share checks (errors of a planned training), results (folders of measurements) and published_export.
 """

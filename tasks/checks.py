@@ -1,7 +1,7 @@
-"""Yield the errors of a planned training from its config's nodes, before anything is built.
+"""Yield the errors of a planned training from the nodes of its config, before anything is built.
 
-For every task; their ``validate_with_siblings`` (config/validate.py) yield from these. They look at the groups that
-stand beside the task in a training's config; where an entry has no such group, there is nothing to check.
+The ``validate_with_siblings`` (config/validate.py) of every task yields from these functions. They read the groups
+beside ``task`` in the config of a training; a group that is missing has no errors.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ def plan_errors(
     launch: Node | None,
     optimization: Node | None = None,
 ) -> Iterator[Problem]:
-    """Yield what stands against a training that a config plans; ``metrics`` are those that may choose ``best.pt``.
+    """Yield all errors of a planned training; ``metrics`` are the names that ``trainer.best_by`` may have.
 
     ``data.batch_size``, where there is one, is the size of the global batch.
     """

@@ -4,7 +4,7 @@
     python run.py -f words_by_drawing/export_published.yaml run=runs/NAME
     python run.py -f gan/export_published.yaml
 
-What is written is read here too: ``published.load_published`` of it gives the very same weights.
+``published.load_published`` reads these files too and gives the very same weights.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Sound files to mono float32 at one rate.
 
 The published systems read with librosa; here soundfile decodes (wav, flac, ogg, mp3) and soxr (hq) resamples, as
-librosa >= 0.10 does. What cannot be used is an error that names the file, never a silent zero.
+librosa >= 0.10 does. A file that cannot be used is an error that names it, never a silent zero.
 """
 
 import math

@@ -19,7 +19,7 @@ class SpecAugment:
         time_masks: Number of time masks.
         time_width: Their largest width in frames of 10 ms.
         time_share: No time mask is wider than this share of the caption (0-1).
-        value: What masked cells hold, in dB below the loudest; -80 is silence.
+        value: Value of masked cells, in dB below the loudest; -80 is silence.
     """
 
     freq_masks: Annotated[int, Field(ge=0, le=100)]

@@ -99,7 +99,7 @@ def preprocess(data: HDF5Pair) -> None:
     """Write the pair; where it is there, put in what was left out of it and can be used now.
 
     Args:
-        data: What to write and where.
+        data: The pair, with its manifest and folder.
 
     Raises:
         ManifestError: The manifest is wrong, or the folder holds the pair of another one.

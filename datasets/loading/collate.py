@@ -111,7 +111,7 @@ class Collate:
     def __call__(self, items: list[tuple[Batch | None, list[SampleError]]]) -> Batch:
         """Return one batch with ``failures`` and the number of samples ``lost``; nothing else if none could be used.
 
-        Where a loading process had no shared memory for it, ``no_memory`` says so instead.
+        If a loading process had no shared memory for it, ``no_memory`` says so instead.
         """
         samples = [sample for sample, _ in items if sample is not None]
         batch: Batch = {name: self._stacked(name, [s[name] for s in samples]) for name in (samples or [{}])[0]}

@@ -45,10 +45,10 @@ GRACE_SECONDS = 30  # a worker outlives a SIGTERM to the whole group so long: th
 class Loader:
     """Batches of a dataset, for one rank.
 
-    Where ``on_error`` is "skip", training puts another row where one is bad, the same whatever the number of ranks and
-    never one that is in the global batch already, so that no batch is smaller than the losses and the other ranks
-    expect, or holds a pair as its own negative; evaluation drops the row. Raises ValueError for sizes that do not fit
-    together, UserError for an empty dataset.
+    With ``on_error`` "skip", training replaces a bad row by another, the same for any number of ranks and never one
+    that is in the global batch already; so no batch is smaller than the losses and the other ranks expect, and none
+    holds a pair as its own negative. Evaluation drops the row. Raises ValueError for sizes that do not fit together,
+    UserError for an empty dataset.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Images with spoken captions: their lists, readers, words and batches. What configs name is offered here."""
+"""Images with spoken captions: their lists, readers, words and batches, by the names that configs use."""
 
 from datasets.spoken_captions.readers import GanClevr, PlacesFiles, PlacesHDF5
 from datasets.spoken_captions.sound_folder import SoundFolder

@@ -14,8 +14,8 @@ on ours. Row j is the same pair in every list, the pair with the largest loss fi
     cluster/          the clusters with which the units were chosen, where they were
     active.json       ours: layer, resolution, losses, and what they were made with
 
-What annotators then record describes the EDITED image. Their captions are added to the GAN-CLEVR folder of the
-training set below ``active/``, because the id of the latent already has a caption there:
+Annotators then record captions of the EDITED image. These are added to the GAN-CLEVR folder of the training set below
+``active/``, because the id of the latent already has a caption there:
 
     audio/active/<id>.wav    text/active/<id>.txt    and a line ``active/<id>`` in name_list_train.txt
 

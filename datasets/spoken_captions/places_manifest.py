@@ -115,8 +115,8 @@ def _bases_of(manifest: Path) -> list[Path]:
 def _find_path(named: Path, manifest: Path, inside: str = "") -> tuple[Path, bool]:
     """Return the absolute path that a list's path leads to, and whether anything is there.
 
-    ``inside`` is a file below the path by which the right folder is known. Where nothing is there, the path starts at
-    the list's own folder.
+    ``inside`` is a file below the path by which the right folder is known. If nothing is there, the path starts at the
+    list's own folder.
     """
     for base in [None] if named.is_absolute() else _bases_of(manifest):
         found = named if base is None else base / named

@@ -1,7 +1,7 @@
 """Pairs of an image and its spoken caption, from files, from HDF5, or in the GAN-CLEVR layout.
 
 The first two give the very same sample for the same manifest. Layouts: wnhsu/ResDAVEnet-VQ (JSON, HDF5 pair) and
-surisdi/learning-by-drawing (GAN-CLEVR). What a sample holds: datasets/spoken_captions/dataset.py.
+surisdi/learning-by-drawing (GAN-CLEVR). Keys of a sample: datasets/spoken_captions/dataset.py.
 """
 
 import os
@@ -84,16 +84,16 @@ class PlacesFiles(_FromFiles):
 
     Args:
         manifest: Places JSON.
-        image: How images are cut and scaled; None for samples without images.
-        train: Whether crops, windows and masks are random.
+        image: Cut and size of images; None for samples without images.
+        train: Take crops, windows and masks at random.
         max_frames: Longer captions are cut to this many frames of 10 ms; None keeps everything.
         window: Frames kept in training, the first or a random window; evaluation keeps the first.
         spec_augment: Masks drawn over training spectrograms.
-        on_error: What a loader does with a sample that cannot be decoded.
-        features: Where log-mels are computed: by the loading workers, or by the task on its device.
+        on_error: Action of a loader at a sample that cannot be decoded.
+        features: Log-mels are computed by the loading workers, or by the task on its device.
         keep_mb: Memory in MB, of every loading process, for log-mels (16 kB for each second of sound) and decoded
             images (4 bytes a pixel), so that a file is read and decoded once; samples are the same, windows, crops
-            and masks are drawn anew. What is beyond it is read each time. None keeps nothing.
+            and masks are drawn anew. Samples beyond this memory are read each time. None keeps nothing.
 
     Raises:
         ManifestError: The manifest does not fit its format or its files.
@@ -130,14 +130,14 @@ class GanClevr(_FromFiles):
 
     Args:
         folder: Holds ``name_list_<split>.txt``, ``audio/``, ``text/`` and ``images/``.
-        split: Which list.
-        image: How images are cut and scaled; None when the task renders them from the latent.
+        split: Name of the list.
+        image: Cut and size of images; None when the task generates them from the latent.
         train: As in :class:`PlacesFiles`; so are the rest.
         max_frames: Longer captions are cut.
         window: Frames kept in training.
         spec_augment: Masks drawn over training spectrograms.
-        on_error: What a loader does with a sample that cannot be decoded.
-        features: Where log-mels are computed.
+        on_error: Action of a loader at a sample that cannot be decoded.
+        features: Log-mels of the loading workers, or of the task's device.
         keep: Keep log-mels (16 kB for each second of sound) and images (4 bytes a pixel) in memory, so that each file
             is read once in every loading process.
         first: Take only so many captions, from the top of the list; None takes all.
@@ -202,12 +202,12 @@ class PlacesHDF5(SpokenCaptions):
 
     Args:
         manifest: JSON with ``audio_hdf5_path`` and ``image_hdf5_path``, with the rows of the manifest or without.
-        image: How images are cut and scaled; None for samples without images.
+        image: Cut and size of images; None for samples without images.
         train: As in :class:`PlacesFiles`; so are the rest.
         max_frames: Longer captions are cut.
         window: Frames kept in training.
         spec_augment: Masks drawn over training spectrograms.
-        on_error: What a loader does with a sample that cannot be decoded.
+        on_error: Action of a loader at a sample that cannot be decoded.
         texts: Places JSON with the rows, when ``manifest`` (as published) names only the pair.
 
     Raises:

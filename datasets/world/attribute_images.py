@@ -83,15 +83,15 @@ class SegmentationData:
         train_scenes: Number of training scenes.
         validation_scenes: Number of validation scenes.
         test_scenes: Number of scenes that the report is about.
-        view: How far the camera is; see `AttributeImages`.
+        view: Distance of the camera; see `AttributeImages`.
         min_objects: Smallest number of objects.
         max_objects: Largest number of objects.
         first_seed: Of the first scene; the next sets use the seeds after it.
-        artefacts: How strongly training images are made like imperfectly generated ones, 0 (not) to 1.
+        artefacts: Strength of artefacts of imperfect generators in training images, 0 (none) to 1.
         seed: Of order and artefacts.
         rank: Of this process.
         world_size: Number of processes.
-        pin_memory: Whether batches are copied to page-locked memory, which GPUs copy from faster.
+        pin_memory: Copy batches to page-locked memory, from which GPUs copy faster.
 
     Raises:
         SceneError: A number is impossible.

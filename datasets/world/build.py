@@ -33,7 +33,7 @@ def build(world: World) -> None:
     """Build a world and log its content.
 
     Args:
-        world: What to build and where.
+        world: The settings of the world, with its folder.
     """
     ensure_world(world)
     state = read_state(world.folder / _STATE, WorldError, f"delete {world.folder} and start again")
@@ -44,7 +44,7 @@ def ensure_world(world: World, dry_folder: Path | None = None) -> Path:
     """Build a world unless it is there already, which takes no time.
 
     Args:
-        world: What to build and where.
+        world: The settings of the world, with its folder.
         dry_folder: Build a few scenes there instead, for a dry run.
 
     Returns:

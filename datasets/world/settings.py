@@ -47,11 +47,11 @@ class World:
     """The settings of an embedded world; the same ones give the same bytes, whatever the number of workers.
 
     Args:
-        folder: Where it is written; each layout has a sub-folder of its name.
-        scenes: How many, all splits together.
+        folder: Folder of the world; each layout has a sub-folder of its name.
+        scenes: Number of scenes, all splits together.
         seed: Of the scenes, captions and voices.
         size: Height and width of the images, pixels. i-CLEVR's are 128 always, as published.
-        layouts: Which published layouts to write.
+        layouts: Published layouts that are written.
         captions_per_scene: Spoken captions of each scene, 1-10; GAN-CLEVR holds the first.
         caption_style: Content of captions: complete is all of every object, attributes the same without positions, full
             is every object, short one or two, mixed is the last two and counts.
@@ -59,9 +59,9 @@ class World:
         min_objects: Fewest objects of a scene.
         max_objects: Most objects of a scene.
         centred: Put the first object of each scene at the centre, as i-CLEVR does.
-        speakers: How many voices there are.
-        speech_variation: How much an utterance differs from its voice's usual pitch, liveliness and rate, as a share of
-            their range and of the rate: uniform between minus this and this. None: a voice always speaks alike.
+        speakers: Number of voices.
+        speech_variation: Largest difference of an utterance from its voice's usual pitch, liveliness and rate, as a
+            share of their range and of the rate, uniform in both directions. None: a voice always speaks alike.
         speech_noise: Lowest and highest signal-to-noise ratio of an utterance, dB: pink noise, as of a room, is added.
             None: silent rooms.
         audio_format: Of the Places layout; GAN-CLEVR's is wav always.

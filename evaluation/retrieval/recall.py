@@ -142,8 +142,8 @@ def recall_metrics(retrieval: Retrieval) -> dict[str, float]:
 
     These are ``A_r1``, ``A_r5``, ``A_r10``, ``I_r1``, ... (0-1), ``median_rank_A``, ``mean_rank_A``, ... (1 is best;
     the lower of two middle ranks), ``recall@1``, ``recall@5``, ``recall@10`` (mean of both ways), ``chance_recall@1``,
-    ... (those of a random order) and ``n`` (images). Where there are not as many spoken captions as images, their
-    number is ``n_captions``, and ``chance_A_r1``, ... are the two directions' chances.
+    ... (those of a random order) and ``n`` (images). If the number of spoken captions is another one, it is
+    ``n_captions``, and ``chance_A_r1``, ... are the two directions' chances.
     """
     metrics: dict[str, float] = {}
     both_ways = {"A": retrieval.speech, "I": retrieval.image}

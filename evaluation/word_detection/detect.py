@@ -4,7 +4,7 @@ The unit analysis of ResDAVEnet-VQ (arXiv:1911.09602; wnhsu/ResDAVEnet-VQ ``step
 code for a word is the share of the code's frames that hear the word, recall the share of the word's occurrences that
 hold the code, F1 their harmonic mean.
 
-Where the public code is odd it is followed only with ``published``: there a window without a word counts as the word
+Oddities of the public code are followed only with ``published``: there a window without a word counts as the word
 ``<SIL>``, which may be a high-precision word, and stop words stay among the words that are counted and averaged, with
 an F1 of 0. By default neither is a word. Ties are in the order of codes and words; the public code's depend on hashes.
 
@@ -218,9 +218,9 @@ def chance_of_words(
 ) -> WordDetection:
     """Measure codes that cannot know the words: each utterance is given those of the next one that has words.
 
-    How often codes and words come, how long they last and where in a sentence they stand stays nearly as it is, so that
-    a code has to be better than this to know a word. Codes of a shorter utterance begin again where they end, those of
-    a longer one are cut. Arguments are those of :func:`detect_words`; raises WordDetectionError where fewer than two
+    Counts of codes and words, their lengths and their positions in a sentence stay nearly as they are, so that a code
+    has to be better than this to know a word. Codes of a shorter utterance begin again where they end, those of a
+    longer one are cut. Arguments are those of :func:`detect_words`; raises WordDetectionError where fewer than two
     utterances have words.
     """
     aligned = [(own, words) for own, words in zip(codes, alignments, strict=True) if words and len(own)]

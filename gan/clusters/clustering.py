@@ -3,7 +3,7 @@
 "Learning Words by Drawing Images" (CVPR 2019), section 4.2; public code surisdi/learning-by-drawing ``clusterer.py``.
 For each pair the features of image and caption at the strongest cell of the matchmap are multiplied unit by unit. A
 unit is active in a pair where its product exceeds its own 0.99 quantile over all pairs; units are grouped by how much
-the sets of pairs they are active in overlap. What the original saves as "var" is the standard deviation.
+the sets of pairs they are active in overlap. The original's "var" is the standard deviation.
 
 Shape letters: B pairs of a batch, N pairs, D feature units, H, W image map, T frames, K clusters.
 """

@@ -71,8 +71,8 @@ def region(found: Heat, threshold: float = THRESHOLD, border: int = BORDER) -> T
 
     Args:
         found: of :func:`heat`.
-        threshold: share of the maximum; cells strictly above belong to the region. Where the maximum is not positive
-            the same distance below it counts, so that the region is still the strongest cells.
+        threshold: share of the maximum; cells strictly above belong to the region. If the maximum is not positive, the
+            same distance below it counts, so that the region is still the strongest cells.
         border: cells by which the connected cells are grown in all eight directions; 0: nothing below the threshold.
 
     Returns:

@@ -57,8 +57,8 @@ class WassersteinPenalty:
 class RelativisticR1R2:
     """Relativistic pairing with penalties at real and generated images (R3GAN: arXiv:2501.05441).
 
-    Where the non-saturating loss lets a small generator go round the modes (here: one colour after the other), this
-    one keeps them all.
+    With the non-saturating loss a small generator goes round the modes (here: one colour after the other); this loss
+    keeps them all.
 
     Attributes:
         gamma_per_pixel: the penalties gamma / 2 * E[|grad D|^2] have gamma = gamma_per_pixel * R^2, which weighs them

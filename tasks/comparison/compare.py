@@ -1,9 +1,8 @@
 """Trainings tested alike, over seeds, in one table: ``python run.py -f words_by_drawing/compare.yaml``, for one.
 
-For each seed every training, each from the weights of the one that it names as its start, then every test on each. What
-is finished is not done again, so the command goes on after a stop, and seeds can be shared out among processes
-(``seeds=[0]`` and ``seeds=[1,2]``); the table holds all runs in the folder that are finished and names those that are
-not.
+For each seed, all trainings run first, each from the weights of its ``start``, then every test on each training.
+Finished runs are not run again, so the command goes on after a stop, and seeds can be shared out among processes
+(``seeds=[0]`` and ``seeds=[1,2]``). The table holds the finished runs in the folder and names the others.
 """
 
 import logging
@@ -42,11 +41,11 @@ def compare(
 
     Args:
         seeds: of the trainings.
-        trainings: by name, in an order in which they can be run; null takes one away that a config names.
+        trainings: by name, each behind its ``start``; null takes one away that a config names.
         tests: by name; null as for trainings.
         context: given by run.py.
-        measures: what the table shows of the trainings' own ``metrics.json``, by heading.
-        negatives: makes the negatives of a test, at its ``output``; done once, when that file is missing.
+        measures: measures from the trainings' own ``metrics.json`` in the table, by heading.
+        negatives: config that makes the negatives of a test, at its ``output``; run once, when that file is missing.
         train_settings: ``key=value`` words for every training.
         test_settings: the same for every test, and for ``negatives``.
         folder: of all runs, and of ``comparison.md``, ``.csv`` and ``.json``.
@@ -80,9 +79,9 @@ def compare(
 
 
 def ensure_negatives(step: Step, folder: Path) -> None:
-    """Make the file of negatives unless it is there as asked for; a second process waits for the first.
+    """Make the file of negatives, the ``output`` of ``step``, unless it is finished; a second process waits.
 
-    The step's ``output`` is the file; one that no comparison in ``folder`` made is taken as it is.
+    A file that no comparison in ``folder`` made is taken as it is.
     """
     settings = (*step.settings, *run_settings(folder / "negatives"))
     job = Job(step.file, settings, folder / "negatives", replaced=True)

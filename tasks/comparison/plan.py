@@ -1,4 +1,4 @@
-"""List the runs of a comparison, from its configs: every training once a seed, every test on each."""
+"""List the runs of a comparison from its configs: each training once for each seed, each test on each training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,8 +27,8 @@ class Training(Step):
     """A config that is trained once a seed.
 
     Attributes:
-        start: the training of the same seed from whose weights it starts, one of those named before it; None for none
-            but what the config itself says.
+        start: name of an earlier training; it starts from that one's weights of the same seed. None: as its own config
+            says.
     """
 
     start: str | None = None
@@ -39,7 +39,7 @@ class Check(Step):
     """A test of trainings.
 
     Attributes:
-        columns: what the table shows of it, by heading.
+        columns: measures of it in the table, by heading.
         of: the trainings that are tested; None for all.
     """
 
@@ -49,9 +49,9 @@ class Check(Step):
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of a comparison, and what each is made from; values as :func:`~tasks.comparison.compare.compare`'s.
+    """The runs of a comparison; its values are arguments of :func:`~tasks.comparison.compare.compare`.
 
-    A name that cannot be a folder's, or of a training that there is not, is a UserError.
+    A name that no folder can have, or an unknown name of a training, is a UserError.
     """
 
     folder: Path
@@ -101,7 +101,7 @@ class Plan:
         return {name: step for name, step in self.tests.items() if step.of is None or training in step.of}
 
     def jobs(self, seeds: Sequence[int]) -> list[Job]:
-        """Return all runs of some ``seeds``, in the order in which they can be done."""
+        """Return all runs of ``seeds``, each behind the runs that it needs."""
         names = [(name, seed) for seed in seeds for name in self.trainings]
         tests = [self.test(test, name, seed) for name, seed in names for test in self.tests_of(name)]
         return [*(self.training(name, seed) for name, seed in names), *tests]
@@ -112,11 +112,11 @@ class Plan:
         return {head: column for part in parts for head, column in part.items()}
 
     def begun_seeds(self) -> list[int]:
-        """Return the seeds for which any training has begun, whoever did it."""
+        """Return the seeds that any training has a folder for."""
         found = {path.name for name in self.trainings for path in (self.folder / name).glob("seed_*")}
         return sorted(int(name.removeprefix("seed_")) for name in found if name.removeprefix("seed_").isdigit())
 
 
 def run_settings(folder: Path) -> list[str]:
-    """Return the words that make ``folder`` the run folder of a command."""
+    """Return the settings that make ``folder`` the run folder of a command."""
     return [f"run.folder={folder.parent}", f"run.name={folder.name}"]

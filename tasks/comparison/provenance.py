@@ -1,6 +1,6 @@
-"""What a run is made from, as digests: networks, the data set, stored negatives, and the weights of other runs.
+"""Digest the networks, the data set, the stored negatives and the weights of other runs that a run is made from.
 
-Beside a run that a comparison made lies ``made_from.json``: the digests, and whether the run came to its end with them.
+A comparison writes ``made_from.json`` into the folder of each of its runs: the digests, and whether the run ended.
 """
 
 import functools
@@ -21,17 +21,10 @@ MOST = 2**26  # bytes of a file that are looked at
 
 
 def digests(values: Mapping[str, Any], runs: Mapping[str, Path]) -> dict[str, str]:
-    """Digest what a run reads; what is not there is left out.
+    """Digest the files and networks that a run reads and that exist, by key path of its config or ``run NAME``.
 
-    Args:
-        values: the complete config.
-        runs: folders of the runs whose weights it starts from or tests, by name.
-
-    Returns:
-        Digests by key path of the config or ``run NAME``.
-
-    Raises:
-        UserError: the weights of a network are missing or damaged.
+    ``values`` is the complete config; ``runs`` are the folders of the runs whose weights it starts from or tests.
+    Missing or damaged weights of a network are a UserError.
     """
     found = {key: _network(json.dumps(node, sort_keys=True)) for key, node in _nodes(values)}
     for key in ("data", "negatives"):
@@ -46,19 +39,12 @@ def digests(values: Mapping[str, Any], runs: Mapping[str, Path]) -> dict[str, st
 
 
 def forget() -> None:
-    """Look at the networks anew the next time; until then each is read once."""
+    """Forget the digests of the networks, so that each is read anew."""
     _network.cache_clear()
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """Read the digests of a run, ``{"complete": ..., "digests": ...}``; None where there are none.
-
-    Args:
-        folder: of the run.
-
-    Returns:
-        What :func:`write` wrote.
-    """
+    """Read the digests of a run's folder, ``{"complete": ..., "digests": ...}``; None where there are none."""
     try:
         return json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -66,31 +52,17 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def write(folder: Path, found: Mapping[str, str], complete: bool) -> None:
-    """Write the digests of a run.
-
-    Args:
-        folder: of the run.
-        found: of :func:`digests`.
-        complete: whether the run came to its end.
-    """
+    """Write the digests of a run into its folder; ``complete`` says whether the run came to its end."""
     write_whole(folder / FILE, json.dumps({"complete": complete, "digests": dict(found)}, indent=1).encode())
 
 
 def changed(record: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
-    """Name what is another one now; what is missing on one side says nothing.
-
-    Args:
-        record: of :func:`read`.
-        now: of :func:`digests`.
-
-    Returns:
-        Key paths of the config, or ``run NAME``.
-    """
+    """Return the names whose digests in the ``record`` of a run and ``now`` differ; a missing one counts as equal."""
     return [key for key, digest in record["digests"].items() if now.get(key, digest) != digest]
 
 
 def _nodes(value: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the networks of a config that are read, not trained, by key path."""
+    """Yield key path and node of each network that a run only reads: generators and segmenters."""
     for name, item in value.items() if isinstance(value, dict) else ():
         path = f"{key}.{name}" if key else name
         if name in NETWORKS and isinstance(item, dict) and "type" in item:

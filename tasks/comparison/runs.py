@@ -1,8 +1,8 @@
-"""Runs of other configs, each in a process of its own and only once: what a comparison is made of.
+"""Run each config that a comparison needs, once and in a process of its own.
 
-A run is finished when its ``metrics.json`` is there and was made with the very settings asked for now, from the very
-networks, data and weights that are there now (provenance.py). Of an older run that did not note what it was made from,
-the settings decide, with a warning. Processes that want the same run wait for each other.
+A run is finished when its ``metrics.json`` was made with the present settings and from the present networks, data and
+weights (provenance.py). An older run without ``made_from.json`` is judged by its settings alone, with a warning.
+Processes that want the same run wait for each other.
 """
 
 import functools
@@ -42,7 +42,7 @@ class Job:
         settings: ``key=value`` words behind it.
         folder: the run folder that the settings name.
         needs: runs whose weights it is made from.
-        replaced: whether what was made with other settings is written over; else run.py refuses to, and says so.
+        replaced: whether a run with other settings is written over; else run.py refuses such a folder.
     """
 
     file: str
@@ -53,12 +53,12 @@ class Job:
 
     @property
     def metrics(self) -> Path:
-        """Where its figures are once it is finished."""
+        """Return the path of the figures of the finished run."""
         return self.folder / "metrics.json"
 
     @property
     def command(self) -> str:
-        """The command for people, from the project's folder."""
+        """Return the command as people type it in the project's folder."""
         words = (word.replace(f"{config.PROJECT_ROOT}/", "") for word in self.settings)
         return " ".join(["python run.py -f", self.file, *map(_quoted, words)])
 
@@ -71,9 +71,9 @@ class Job:
         return _values(self.file, self.settings)
 
     def rehearse(self) -> None:
-        """Try task and data of a training that has still to make its data, before anything takes time.
+        """Try task and data of a training whose data are not made yet, before anything takes time.
 
-        The weights that it starts from may be those of another training of the comparison, and are not looked at.
+        The weights that it starts from are not looked at: another training of the comparison may have to make them.
 
         Raises:
             UserError: task or data refuse their values; names the config.
@@ -88,7 +88,7 @@ class Job:
             raise UserError(f"{self.command}\n{error}") from error
 
     def digests(self) -> dict[str, str]:
-        """What it is made from, as far as it is there.
+        """Return the digests of the files that it is made from and that exist.
 
         Raises:
             UserError: the weights of a network are missing or damaged.
@@ -96,7 +96,7 @@ class Job:
         return made_from.digests(self.values(), {config.short(one.folder): one.folder for one in self.needs})
 
     def finished(self) -> bool:
-        """Whether there is nothing to do."""
+        """Return whether there is nothing to do."""
         path = self.folder / "config.yaml"
         if not self.metrics.is_file() or not path.is_file():
             return False
@@ -114,24 +114,24 @@ class Job:
         return record["complete"] and not self.changed()
 
     def changed(self) -> list[str]:
-        """Name what is another one now than when the run was made or begun."""
+        """Return the names of the files and networks that have changed since the run was begun."""
         record = made_from.read(self.folder)
         return [] if record is None else made_from.changed(record, self.digests())
 
     def _overtaken(self) -> bool:
-        """Whether a run without digests was made from one that has been made again, with digests."""
+        """Return whether a run that this one needs was made again, with digests, after this one ended."""
         known = [one.folder / made_from.FILE for one in self.needs]
         return any(self.metrics.stat().st_mtime < path.stat().st_mtime for path in known if path.is_file())
 
     def figures(self) -> dict[str, float]:
-        """The metrics of the finished run."""
+        """Return the metrics of the finished run."""
         return json.loads(self.metrics.read_text(encoding="utf-8"))
 
     def run(self) -> None:
-        """Run it unless it is finished; what was interrupted goes on, unless it was made from something else.
+        """Run it unless it is finished; an interrupted run goes on unless the files that it is made from have changed.
 
         Raises:
-            RunError: it failed; what it said stands above.
+            RunError: it failed; its own messages stand above.
         """
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(self.folder.parent / f".{self.folder.name}.lock"):
@@ -154,7 +154,7 @@ class Job:
             )
 
     def _anew(self) -> list[str]:
-        """The word that makes run.py begin anew, where going on would keep what was made from something else."""
+        """Return the setting that makes run.py begin anew, or none where the run may go on as it is."""
         other = self.changed()
         if other:
             log.info("%s is made again: %s changed", config.short(self.folder), ", ".join(other))
@@ -169,11 +169,7 @@ def _built_small(nodes: Nodes) -> None:
 
 
 def call(command: list[str]) -> int:
-    """Run a command and return its exit code; when this process is asked to stop, the command is asked once, and ends.
-
-    Args:
-        command: program and arguments.
-    """
+    """Run a command and return its exit code; an interrupt of this process ends the command by one SIGTERM."""
     child = subprocess.Popen(command, cwd=config.PROJECT_ROOT, process_group=0)
     try:
         return child.wait()
@@ -196,7 +192,7 @@ def forget() -> None:
 
 
 def _same(written: dict[str, Any], values: dict[str, Any]) -> bool:
-    """Whether two configs make the same; keys that came later count with their defaults."""
+    """Return whether two configs make the same result; keys that came later count with their defaults."""
     former, now = _asked(written), _asked(_as_written(values))
     if former == now or not _within(former, now):
         return former == now
@@ -208,14 +204,14 @@ def _as_written(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _within(former: Any, now: Any) -> bool:
-    """Whether all that ``former`` says stands in ``now`` too."""
+    """Return whether every value of ``former`` stands in ``now`` too."""
     if isinstance(former, dict) and isinstance(now, dict):
         return all(key in now and _within(value, now[key]) for key, value in former.items())
     return former == now
 
 
 def _asked(values: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what does not change the result: the description, and what was to be done with an earlier run."""
+    """Leave out the keys that do not change the result: ``description`` and ``run.resume``."""
     kept = {key: value for key, value in values.items() if key != "description"}
     if isinstance(kept.get("run"), dict):
         kept["run"] = {key: value for key, value in kept["run"].items() if key != "resume"}

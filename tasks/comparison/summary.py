@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from common.errors import UserError
 from common.text_files import read_text
 
-MANY, FEW = 100, 0.01  # from here on without decimals; below it with four of them
+MANY, FEW = 100, 0.01  # means from MANY on are written without decimals, those below FEW with four
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Column:
 
     Attributes:
         metric: its name in the ``metrics.json`` of a test or training.
-        chance: what chance reaches, where the runs' own figures do not say it; None where nobody knows.
-        best: which mean is the best, and bold; ``none`` where none is.
+        chance: value by chance, where the runs' own figures have none; None: unknown.
+        best: mean of a row that is bold; ``none``: no mean is.
     """
 
     metric: str
@@ -47,7 +47,7 @@ class Summary(NamedTuple):
 
 
 def summarise(measured: Sequence[Measured]) -> dict[str, dict[str, Summary]]:
-    """Put values together by training and column, in their order; of two of the same seed the last counts."""
+    """Summarise values by training and column, in the order they come; of two values of one seed the last counts."""
     values: dict[str, dict[str, dict[int, float]]] = {}
     for one in measured:
         values.setdefault(one.training, {}).setdefault(one.column, {})[one.seed] = one.value
@@ -67,7 +67,7 @@ def _summary(by_seed: Mapping[int, float]) -> Summary:
 def as_markdown(summaries: Mapping[str, Mapping[str, Summary]], columns: Mapping[str, Column]) -> str:
     """Write the table: a row for each measure, a column for each training, the best mean of each row in bold.
 
-    A mean that lacks seeds which others have says of how many it is, and is never the best.
+    A mean of fewer seeds than the table has names their number and is never bold.
     """
     seeds = len({seed for row in summaries.values() for cell in row.values() for seed in cell.values})
     lines = [["", *summaries, "chance"], ["---"] * (len(summaries) + 2)]
@@ -81,7 +81,7 @@ def as_markdown(summaries: Mapping[str, Mapping[str, Summary]], columns: Mapping
 
 
 def _best(means: Sequence[float], which: str) -> float:
-    """Return the best of some means; NaN where there is none, or nothing to compare."""
+    """Return the best of some means; NaN for fewer than two means or ``which`` none."""
     if which == "none" or len(means) < 2:
         return math.nan
     return max(means) if which == "highest" else min(means)
@@ -96,7 +96,7 @@ def _cell(summary: Summary, best: float, seeds: int) -> str:
 
 
 def as_csv(measured: Sequence[Measured]) -> str:
-    """Write every single value of ``measured``, a line each: training, seed, measure, value."""
+    """Write each value of ``measured`` as a line: training, seed, measure, value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Measured._fields)
@@ -105,7 +105,7 @@ def as_csv(measured: Sequence[Measured]) -> str:
 
 
 def read_csv(path: Path) -> list[Measured]:
-    """Read what :func:`as_csv` wrote, on another machine for instance; a UserError names the row that is none."""
+    """Read a file that :func:`as_csv` wrote; a UserError names the first row of another form."""
     if not path.is_file():
         raise UserError(f"{path} is not there; expected the comparison.csv of another machine")
     rows = list(csv.reader(io.StringIO(read_text(path))))

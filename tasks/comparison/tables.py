@@ -1,4 +1,4 @@
-"""Write the table of what is finished of a comparison: it names the runs that are not, and says where seeds lack."""
+"""Write the table of a comparison's finished runs; it also names the runs that are not finished."""
 
 import json
 import math
@@ -23,16 +23,16 @@ DIRECTION = re.compile(r"[AI]_r(?P<k>\d+)")
 
 
 class Findings(NamedTuple):
-    """The finished runs of a comparison and their figures, and what lacks."""
+    """The finished runs of a comparison with their figures, and the names of missing runs and figures."""
 
-    measured: list[Measured]  # the figures of all that is finished
-    runs: list[Job]  # trainings and tests that these are of
-    lacking: dict[tuple[str, int], list[str]]  # the names of the tests that are not finished, by training and seed
-    absent: list[str]  # figures that the table asks for and a finished run does not have, a sentence each
-    chances: dict[str, set[float]]  # what chance reaches according to the runs themselves, by heading
+    measured: list[Measured]  # figures of the finished runs
+    runs: list[Job]  # the finished trainings and tests
+    lacking: dict[tuple[str, int], list[str]]  # tests that are not finished, by training and seed
+    absent: list[str]  # figures that a finished run does not have although the table shows them, a sentence each
+    chances: dict[str, set[float]]  # figures by chance that the runs themselves give, by heading
 
     def jobs(self) -> set[Job]:
-        """Return what is finished, and what each was made from."""
+        """Return the finished runs and the runs that each was made from."""
         found, left = set(), list(self.runs)
         while left:
             job = left.pop()
@@ -42,7 +42,7 @@ class Findings(NamedTuple):
 
 
 def measure(plan: Plan) -> Findings:
-    """Look at the tests of ``plan`` for all seeds that were begun."""
+    """Collect the figures of the runs of ``plan`` for all seeds that were begun."""
     made_from.forget()
     found = Findings([], [], {}, [], {})
     for name in plan.trainings:
@@ -55,7 +55,7 @@ def measure(plan: Plan) -> Findings:
 
 
 def _take(found: Findings, job: Job, of: tuple[str, int], what: str, columns: Mapping[str, Column]) -> None:
-    """Add the figures of a run, or that it is not finished, or which figures it does not have."""
+    """Add the figures of a run to ``found``; without ``metrics.json`` its name, and the figures that it lacks."""
     if not job.finished():
         found.lacking.setdefault(of, []).append(what)
         return
@@ -71,7 +71,7 @@ def _take(found: Findings, job: Job, of: tuple[str, int], what: str, columns: Ma
 
 
 def _chance(metric: str, figures: Mapping[str, float]) -> float | None:
-    """Return the chance of a metric as a run measured it: of recalls, among its own images and captions."""
+    """Return the value that a metric reaches by chance, from a run's own figures; None where they lack it."""
     found = figures.get(f"chance_{metric}")
     if found is None and (match := DIRECTION.fullmatch(metric)):
         found = figures.get(f"chance_recall@{match['k']}")
@@ -79,7 +79,7 @@ def _chance(metric: str, figures: Mapping[str, float]) -> float | None:
 
 
 def _with_chances(columns: Mapping[str, Column], chances: Mapping[str, set[float]]) -> dict[str, Column]:
-    """Return the columns with the chance on which all runs agree, where they say it."""
+    """Return the columns with the runs' own chance in place of the config's, where all runs agree on it."""
     agreed = {head: values for head, values in chances.items() if len(values) == 1}
     return {head: replace(column, chance=min(agreed.get(head, {column.chance}))) for head, column in columns.items()}
 
@@ -87,8 +87,8 @@ def _with_chances(columns: Mapping[str, Column], chances: Mapping[str, set[float
 def write_tables(plan: Plan, folder: Path, page: Path | None = None, others: Sequence[Path] = ()) -> None:
     """Write ``comparison.md``, ``comparison.csv`` (every value) and ``comparison.json`` (with every command).
 
-    ``page`` of the documentation is renewed as well. Of a seed that ``others``, ``comparison.csv`` files of other
-    machines, measured too, the plan's own values count.
+    The same table replaces the one in ``page`` of the documentation. ``others`` are ``comparison.csv`` files of other
+    machines; where both measured a seed, the plan's own values count.
     """
     found = measure(plan)
     elsewhere = [one for path in others for one in read_csv(path) if one.training in plan.trainings]
@@ -129,7 +129,7 @@ def write_tables(plan: Plan, folder: Path, page: Path | None = None, others: Seq
 
 
 def renewed(page: str, table: str) -> str:
-    """Return a page with ``table`` between the comparison's marks, or at its end; all else, such as remarks, stays."""
+    """Return a page with ``table`` between the comparison's marks, or at its end; the rest of the page stays."""
     before, mark, rest = page.partition(BEGIN)
     after = rest.partition(END)[2] if mark else "\n"
     before = before if mark else before.rstrip("\n") + "\n\n"
@@ -137,19 +137,19 @@ def renewed(page: str, table: str) -> str:
 
 
 def _elsewhere(measured: Sequence[Measured], files: Sequence[Path]) -> str:
-    """Say which seeds other machines measured."""
+    """Return the sentence that names the seeds of other machines; empty without any."""
     seeds = sorted({one.seed for one in measured})
     names = ", ".join(map(config.short, files))
     return f"Measured elsewhere: the seeds {', '.join(map(str, seeds))} ({names}).\n" if seeds else ""
 
 
 def _missing(found: Findings) -> list[str]:
-    """Name what is not finished, a line for each training and seed."""
+    """Return a line for each training and seed that names its unfinished tests."""
     return [f"{name} with seed {seed}: {', '.join(tests)}" for (name, seed), tests in found.lacking.items()]
 
 
 def _left_empty(absent: list[str]) -> str:
-    """Name the figures that finished runs do not have."""
+    """Return the paragraph that names the figures that finished runs do not have; empty without any."""
     return f"Left empty, for the runs' metrics.json has no such figure:\n\n{_lines(absent)}\n" if absent else ""
 
 
@@ -158,7 +158,7 @@ def _lines(texts: list[str]) -> str:
 
 
 def _message(plan: Plan, seeds: list[int], missing: list[str]) -> str:
-    """Say over which seeds the means are, and where each training started."""
+    """Return the text above the table: its seeds, the start of each training, and the unfinished runs."""
     followers: dict[str, list[str]] = {}
     for name, step in plan.trainings.items():
         if step.start is not None:
@@ -175,7 +175,7 @@ def _message(plan: Plan, seeds: list[int], missing: list[str]) -> str:
 
 
 def _without_nan(value: Any) -> Any:
-    """Replace NaN by null, for JSON knows none: the standard deviation of one seed."""
+    """Replace NaN, the standard deviation of one seed, by None, since JSON has no NaN."""
     if isinstance(value, dict):
         return {str(key): _without_nan(item) for key, item in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value

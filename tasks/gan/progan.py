@@ -48,7 +48,7 @@ class Measure:
     """Measurement of a generator while it is trained.
 
     Attributes:
-        features: what images are compared by.
+        features: network whose features of generated and real images are compared.
         images: generated images, compared with as many real ones or all there are.
         batch_size: images generated at a time.
         samples: folder for an image of samples at every evaluation; None writes none.
@@ -61,7 +61,7 @@ class Measure:
 
 
 def tiled(images: Tensor, columns: int) -> np.ndarray:
-    """Lay images (N, 3, R, R) uint8 in full rows of ``columns``, (H, W, 3) uint8; what is left of them is left out."""
+    """Lay images (N, 3, R, R) uint8 in rows of ``columns``, (H, W, 3) uint8; an incomplete last row is left out."""
     rows, resolution = len(images) // columns, images.shape[-1]
     tiles = images[: rows * columns].unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2)
     return tiles.reshape(rows * resolution, columns * resolution, 3).numpy()

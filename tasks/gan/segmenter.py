@@ -41,8 +41,8 @@ def attribute_cross_entropy(scores: Tensor, numbers: Tensor) -> dict[str, Tensor
     """Return the cross-entropy of each group of labels by name, of logits (b, 18, H, W).
 
     ``numbers`` (b, 5, H, W) are true labels, counted from 1 in each group and 0 on the background. Each is the mean
-    over the pixels that have such a label: objects' pixels, or all for the ground. Where a batch shows no object the
-    attributes' losses are zero.
+    over the pixels that have such a label: objects' pixels, or all for the ground. The attributes' losses are zero for
+    a batch that shows no object.
     """
     found = {}
     for row, group in enumerate(ATTRIBUTE_GROUPS):

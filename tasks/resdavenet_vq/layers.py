@@ -33,9 +33,9 @@ class LayerError(UserError):
 
 @dataclass
 class SpeechModel:
-    """A speech encoder in evaluation mode whose layers can be had; None has the log-mels alone.
+    """A speech encoder in evaluation mode with its layers by name; without an encoder the log-mels are the only layer.
 
-    Weights with NaN or infinity, which a quantiser would hide, are a UserError.
+    Weights with NaN or infinity are a UserError: a quantiser would hide them.
     """
 
     speech: nn.Module | None  # (B, 40, T), frames to SpeechMaps

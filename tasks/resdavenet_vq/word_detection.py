@@ -134,9 +134,9 @@ def usable_alignments(
 ) -> tuple[Alignments, dict[str, float]]:
     """Return the words by row of the first ``most`` utterances, where they fit their sound, and counts of the others.
 
-    Of an utterance that the dataset cuts, the words behind the cut are left out, unless bad ones are kept too. Where
-    ``bad`` is ``error``, alignments that do not fit are a ManifestError that lists the first ten; no alignment at all
-    is a UserError.
+    Of an utterance that the dataset cuts, the words behind the cut are left out, unless bad ones are kept too. With
+    ``bad`` ``error``, alignments that do not fit are a ManifestError that lists the first ten; no alignment at all is a
+    UserError.
     """
     count = min(len(dataset), most or len(dataset))
     given = {row: words for row in range(count) if (words := dataset.record(row).alignment)}

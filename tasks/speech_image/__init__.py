@@ -1,4 +1,4 @@
-"""Find images by captions and captions by images, the job that systems 1 and 2 share. What configs name is here."""
+"""Find images by captions and captions by images, the job of systems 1 and 2, by the names that configs use."""
 
 from tasks.speech_image.objective import Ranking
 from tasks.speech_image.task import SpeechImage

@@ -33,8 +33,8 @@ class Encoded(NamedTuple):
 def encode_all(loader: Loader, encode: Encode, limit: int | None = None) -> Encoded:
     """Encode a split or its first ``limit`` batches, each rank its share: each row once, the same on every rank.
 
-    ``encode`` makes image maps (b, D, H, W) and speech maps (b, D, T) of a batch; a rank may have no rows. Where no row
-    can be used, or maps are not finite, a UserError names the row.
+    ``encode`` makes image maps (b, D, H, W) and speech maps (b, D, T) of a batch; a rank may have no rows. A UserError
+    names the row if none can be used, or if maps are not finite.
     """
     rows: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     pooling: int | None = None

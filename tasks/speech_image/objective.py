@@ -52,7 +52,7 @@ class Companion(Protocol):
 
 
 class Objective(Protocol):
-    """Computes the losses of a batch; its ``companion`` is what it brings along, None where it has no state."""
+    """Computes the losses of a batch; its ``companion`` holds its state, None where it has none."""
 
     companion: Companion | None
 
@@ -68,26 +68,26 @@ class Parts:
     """The parts that a task lends to its objective."""
 
     data: SpeechImageData  # its splits
-    images: ImageSource  # where the images come from
+    images: ImageSource  # gives the images of a batch
     image_encoder: nn.Module  # images (b, 3, H0, W0) to maps (b, D, H, W)
-    caption_encoder: nn.Module  # the other encoder
-    spoken: bool  # whether captions are spoken; else they are written
-    similarity: Similarity  # how maps are compared
+    caption_encoder: nn.Module  # spoken or written captions to SpeechMaps (b, D, T)
+    spoken: bool  # captions are spoken; else written
+    similarity: Similarity  # of image maps and speech maps
     encode: Encode  # from a batch and its dataset to image maps and speech maps
-    leave_out: bool  # whether other captions of the same image are left out of the impostors
+    leave_out: bool  # other captions of the same image are no impostors
     device: torch.device  # of all networks
     folder: RunFolder | None  # of the run, or None
-    dry_run: bool  # everything at a small size
+    dry_run: bool  # a short trial at a small size
 
     def scores(self, image: Tensor, speech: SpeechMaps, batch: Batch, similarity: Similarity | None = None) -> Tensor:
         """Return the similarity (B, B) of all images and captions of the global batch, the pairs on the diagonal.
 
-        Pairs that share an image have a score that no loss takes for an impostor, where they are left out.
+        With ``leave_out`` the scores of pairs that share an image are so low that no loss takes them for impostors.
         """
         return self.without_same_image((similarity or self.similarity).of_all_ranks(image, speech), batch)
 
     def without_same_image(self, scores: Tensor, batch: Batch) -> Tensor:
-        """Lower the scores (B, B) of pairs that share an image, where those are left out."""
+        """Lower the scores (B, B) of pairs that share an image with ``leave_out``; else return them as they are."""
         if not self.leave_out:
             return scores
         ids = self.images.image_ids(self.data.train_loader.dataset, batch["index"].tolist())
@@ -98,12 +98,12 @@ class Parts:
 class Start:
     """Another similarity in the losses of the first epochs; evaluation always uses the task's own.
 
-    From random weights MISA's best regions are chance, and encoders can first learn to make all similarities equal,
-    where the gradient is small for several epochs. SISA, which averages over all regions, leaves that start at once.
+    From random weights, the regions that MISA takes are chance, and encoders may first make all similarities equal;
+    gradients are then small for several epochs. SISA averages over all regions and leaves that start at once.
 
     Attributes:
-        epochs: how many.
-        similarity: of these epochs.
+        epochs: number of first epochs.
+        similarity: in the losses of these epochs.
     """
 
     epochs: Count
@@ -115,8 +115,8 @@ class Ranking:
 
     Args:
         losses: on the (B, B) similarity; each is used in both directions, and all are added up.
-        start: another similarity in the first epochs, as no published system has it; None for the task's from the
-            first step on.
+        start: another similarity in the losses of the first epochs (no published system has it); None: the task's from
+            the first step on.
         parts: given by the task.
     """
 

@@ -1,7 +1,7 @@
 """Cluster feature units while a task learns, and find which of the generator's units draw each: now and then anew.
 
 "Learning Words by Drawing Images" (CVPR 2019); published: surisdi/learning-by-drawing ``clusterer.py`` and
-``trainer.py`` (``optimize_neurons``). What was found lives in buffers of a module, so that checkpoints keep it.
+``trainer.py`` (``optimize_neurons``). Clusters and units live in buffers of a module, so that checkpoints keep them.
 
 Shape letters: K clusters, D embedding size, n ranked units of a layer.
 """

@@ -52,7 +52,7 @@ class GeneratedImages:
             need and at most 200,000, with the same rows.
         seed: of the table, 1 as published.
         kept: images that are kept once generated, on the device (50 kB each at 64 pixels); others are generated anew
-            each time. Where any are kept, all are generated in batches of one size, so that an image does not depend on
+            each time. With any kept, all are generated in batches of one size, so that an image does not depend on
             which others are there already: a resumed run, which begins with none, gets the very same ones.
 
     Raises:
@@ -207,8 +207,8 @@ class GeneratedImages:
 def _edited_cells(pair: ActivePair, size: tuple[int, int]) -> Tensor:
     """Return the region of an edit on a layer's grid, ``size`` bool.
 
-    A published folder has it at the image's resolution only. Where nothing would be left of it on the grid, the cell
-    that holds most of it is edited, or else the image of the caption would be that of its negative.
+    A published folder has it at the image's resolution only. If nothing would be left of it on the grid, the cell that
+    holds most of it is edited, or else the image of the caption would be that of its negative.
     """
     if pair.cells is not None:
         return torch.from_numpy(pair.cells) > 0.5

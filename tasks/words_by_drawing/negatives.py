@@ -1,7 +1,7 @@
 """Generate negatives: a batch's images, edited in the region of highest similarity with their captions.
 
-What is edited and until when is in gan/editing/strategies.py; here are the choices of a config, the maps that say
-where, and the clusters of feature units that say which units.
+gan/editing/strategies.py edits until an image has changed enough. This file holds the choices of a config, the maps
+that give the region, and the clusters of feature units that give the generator's units.
 
 Shape letters: B global batch, b pairs of this rank, D embedding size, H, W image map, T frames, R pixels high and wide.
 """
@@ -37,13 +37,13 @@ NOTES = ("change", "retries", "reached")
 
 @dataclass
 class NegativeConfig:
-    """Choices of how negatives are generated.
+    """Rules by which negatives are generated.
 
     Attributes:
         layers: of the generator, whose units are switched off.
         max_retries: attempts after the first until a negative has changed enough; with 19 cluster edits end as
             published, whose loops have no bound.
-        clustering: choose the units by clusters; None: at random.
+        clustering: clusters by which the units are chosen; None: units at random.
         active_learning: selection of edited images whose captions stand below ``active/`` in the data.
         border: cells around the connected region of the strongest cell that are edited too, in all eight directions;
             1 as the public code, 0 for nothing below the threshold.

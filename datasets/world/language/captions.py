@@ -105,12 +105,15 @@ def _phrases(scene: Scene, draws: Draws) -> list[tuple[int, str]]:
 
 
 def _attributes(scene: Scene, draws: Draws) -> str:
-    """A small red metal cube and a large blue rubber ball."""
+    """Name every object with all attributes: "a small red metal cube and a large blue rubber ball"."""
     return _everything(scene, draws, placed=False)
 
 
 def _everything(scene: Scene, draws: Draws, placed: bool = True) -> str:
-    """A small red metal cube on the left and a large blue rubber ball in the back; twins are counted, not placed."""
+    """Name every object with all attributes and its position: "a small red metal cube on the left and a ...".
+
+    Equal objects are counted and have no position.
+    """
     parts, numbers = [], []
     for index, position in draws.shuffled(list(enumerate(positions(scene)))):
         words = description(scene.objects[index], ATTRIBUTES)
@@ -123,19 +126,19 @@ def _everything(scene: Scene, draws: Draws, placed: bool = True) -> str:
 
 
 def _where(position: Position, draws: Draws) -> str:
-    """In the back on the left."""
+    """Return the words of a position: "in the back on the left"."""
     sides = [_SPOTS[side] for side in spot(position) if side]
     return " ".join(sides) or draws.pick(_MIDDLE)
 
 
 def _list(scene: Scene, draws: Draws) -> str:
-    """A red cube, two blue balls and a small cylinder."""
+    """List all objects: "a red cube, two blue balls and a small cylinder"."""
     phrases = _phrases(scene, draws)
     return _open(joined([phrase for _, phrase in phrases], draws), draws, plural=phrases[0][0] > 1)
 
 
 def _numbered_list(scene: Scene, draws: Draws) -> str:
-    """Three objects, a red cube and two blue balls."""
+    """List all objects behind their number: "three objects, a red cube and two blue balls"."""
     number = len(scene.objects)
     total = f"{NUMBERS[number]} {draws.pick(('object', 'thing'))}" + ("s" if number > 1 else "")
     text = joined([phrase for _, phrase in _phrases(scene, draws)], draws)
@@ -143,7 +146,7 @@ def _numbered_list(scene: Scene, draws: Draws) -> str:
 
 
 def _list_in_order(scene: Scene, draws: Draws) -> str | None:
-    """From left to right a red cube, a blue ball and a gray cylinder."""
+    """List all objects from left to right; None for a single one or if two are too close to tell their order."""
     order = sorted((position.x, index) for index, position in enumerate(positions(scene)))
     if len(order) < 2 or any(b[0] - a[0] < 0.05 for a, b in itertools.pairwise(order)):
         return None
@@ -153,7 +156,7 @@ def _list_in_order(scene: Scene, draws: Draws) -> str | None:
 
 
 def _list_and_relation(scene: Scene, draws: Draws) -> str | None:
-    """A red cube and a blue ball, the red cube is behind the blue ball."""
+    """List all objects and one relation: "a red cube and a blue ball, the red cube is behind the blue ball"."""
     claim = _definite_relation(scene, draws, draws.pick((" is", "")))
     if claim is None or len(scene.objects) > 4:
         return None
@@ -166,7 +169,7 @@ def _relation(scene: Scene, draws: Draws) -> Relation | None:
 
 
 def _definite_relation(scene: Scene, draws: Draws, verb: str = " is") -> str | None:
-    """The red cube is behind the blue ball."""
+    """Say a relation of two unique objects: "the red cube is behind the blue ball"; None where there is none."""
     relation = _relation(scene, draws)
     if relation is None:
         return None
@@ -177,19 +180,19 @@ def _definite_relation(scene: Scene, draws: Draws, verb: str = " is") -> str | N
 
 
 def _some_attributes(draws: Draws) -> tuple[str, ...]:
-    """Mostly colour and shape, seldom less, sometimes more."""
+    """Draw the attributes that a phrase names: mostly colour and shape, seldom less, sometimes more."""
     if draws.chance(0.15):
         return draws.pick((("colour",), ("shape",), ("size", "shape"), ("material", "shape"), ("size", "colour")))
     return ("colour", "shape", *_extras(draws))
 
 
 def _one(scene: Scene, draws: Draws) -> str:
-    """A red cube."""
+    """Name one object: "a red cube"."""
     return _open(counted(1, description(draws.pick(scene.objects), _some_attributes(draws)), draws), draws)
 
 
 def _two(scene: Scene, draws: Draws) -> str | None:
-    """A red cube and a blue ball."""
+    """Name two objects: "a red cube and a blue ball"; None where there are no two with different words."""
     if len(scene.objects) < 2:
         return None
     one, other = (description(item, _some_attributes(draws)) for item in draws.shuffled(scene.objects)[:2])
@@ -199,7 +202,7 @@ def _two(scene: Scene, draws: Draws) -> str | None:
 
 
 def _related(scene: Scene, draws: Draws) -> str | None:
-    """A red cube behind a blue ball."""
+    """Name two objects by a relation: "a red cube behind a blue ball"; None where there is none."""
     relation = _relation(scene, draws)
     if relation is None:
         return None
@@ -211,7 +214,7 @@ def _related(scene: Scene, draws: Draws) -> str | None:
 
 
 def _placed(scene: Scene, draws: Draws) -> str | None:
-    """A red cube on the left."""
+    """Name one object with its position: "a red cube on the left"."""
     index = draws.below(len(scene.objects))
     along, across = spot(positions(scene)[index])
     where = draws.pick([_SPOTS[side] for side in (along, across) if side] or _MIDDLE)
@@ -223,7 +226,7 @@ def _placed(scene: Scene, draws: Draws) -> str | None:
 
 
 def _number(scene: Scene, draws: Draws, most: int = 10) -> str | None:
-    """Three red things."""
+    """Count the objects with the same attributes: "three red things"; None for one or for more than ``most``."""
     names = draws.pick(
         (("colour", "shape"), ("colour", "shape"), ("shape",), ("colour",), ("size", "shape"), ATTRIBUTES)
     )
@@ -233,7 +236,7 @@ def _number(scene: Scene, draws: Draws, most: int = 10) -> str | None:
 
 
 def _pair(scene: Scene, draws: Draws) -> str | None:
-    """Two red things."""
+    """Count two objects with the same attributes: "two red things"; None for another number."""
     return _number(scene, draws, most=2)
 
 

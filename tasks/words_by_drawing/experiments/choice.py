@@ -52,7 +52,7 @@ def finish_choices(
 ) -> None:
     """Make every choice and write metrics.json, choices.csv and the report; without any a ChoiceError.
 
-    ``ks`` are those of recall@k. Where choices hold two scores, ``score`` decided; the other's recalls stand beside.
+    ``ks`` are those of recall@k. If choices hold two scores, ``score`` decided; the other's recalls stand beside.
     """
     made: list[Choice] = []
     for choice in choices:

@@ -21,14 +21,14 @@ PUBLISHED_FRAMES = 2048  # captions are padded to this length in the published e
 
 @dataclass
 class Trained:
-    """Both encoders in evaluation mode, and how their maps are compared."""
+    """Both encoders in evaluation mode, and the similarity of their maps."""
 
     image: nn.Module  # (I, 3, R, R) normalised to (I, D, H, W)
     speech: nn.Module  # (S, 40, T0), frames to SpeechMaps
     similarity: Similarity  # of maps
     target_length: int | None  # frames that captions are padded to; longer ones stay as they are
     device: torch.device  # where both are
-    name: str  # what they are called in reports
+    name: str  # their name in reports
 
     def __post_init__(self) -> None:
         for module in (self.image, self.speech):

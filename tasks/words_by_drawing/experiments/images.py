@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class LatentTable:
-    """The table of latents, whose rows the captions' ids name.
+    """The table of latents; a caption's id is the row of its image.
 
     Attributes:
         number: rows of the table; ids beyond are an error. None for as many as the captions need, at most 200,000.
@@ -40,11 +40,10 @@ class LatentTable:
 
 
 class Images:
-    """Images by row of a dataset: generated from latents that captions' names say, or without a generator from files.
+    """Images by row of a dataset: generated from the latents of the captions' ids, or without a generator from files.
 
-    A UserError: neither a generator nor images, a caption's name is no id, or it describes an edited image. A
-    LatentError: an id is no row of the table, or, without a number, beyond the published one, or the generator has no
-    ``latent_dim``.
+    Raises a UserError without generator and images, for a caption's name that is no id, and for a caption of an edited
+    image; a LatentError for an id that is no row of the table and for a generator without ``latent_dim``.
     """
 
     def __init__(

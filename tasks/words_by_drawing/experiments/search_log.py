@@ -1,7 +1,7 @@
 """Keep what a search of negatives has found so far, a line for each image, so that a stopped search goes on.
 
-The first line says what the search was made from; a file of another search, or of another layout, is begun anew. What
-is found for an image depends on nothing but that and the image's id, so nothing else needs to be kept.
+The first line says what the search was made from; a file of another search, or of another layout, is begun anew. The
+result for an image depends on nothing but that and the image's id, so nothing else needs to be kept.
 """
 
 import json
