@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from benchmarks.table import Row, best_times, devices, options, print_table
 from gan import shipped
-from gan.editing.regenerate import Positives, Proposal, generate, redraw_until
+from gan.editing.regenerate import Positives, Proposal, generate, regenerate_until
 from gan.editing.regions import THRESHOLD, heat, region
 from gan.hooks import Edit, edited
 from gan.images import encoder_input
@@ -95,7 +95,7 @@ def batched_negatives(job: Job, attempts: list[int], positives: Positives, image
         threshold = torch.where(attempt + 1 >= needed[rows], -1.0, 1e9)
         return Proposal(masks[rows], {LAYER: job.units[rows]}, rows, threshold)
 
-    return redraw_until(job.generator, positives, found, propose, THRESHOLD, max(attempts) - 1).images
+    return regenerate_until(job.generator, positives, found, propose, THRESHOLD, max(attempts) - 1).images
 
 
 def one_by_one(job: Job, attempts: list[int]) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.table import Row, best_times, options, print_table, timed
 from evaluation.word_detection.counts import SILENCE, Counts, Word, count_meetings
-from evaluation.word_detection.detect import Detecting, WordDetection
+from evaluation.word_detection.detect import DetectionRules, WordDetection
 
 HALFWIDTH = 0.04  # seconds
 OWN_CODES = 3  # of each word
@@ -125,7 +125,7 @@ def main() -> None:
         sys.exit("the two ways count differently")
     ways = (lambda: count_meetings(*given), lambda: loop(*given))
     fast, straight = best_times(*ways, repeats=sizes.repeats)
-    _, further = timed(lambda: WordDetection(counts, Detecting()).metrics())
+    _, further = timed(lambda: WordDetection(counts, DetectionRules()).metrics())
     note = (
         f"{sizes.utterances} utterances, {sum(map(len, codes)) / 1e6:.1f} M frames; baseline: as the public code counts"
     )

@@ -7,6 +7,7 @@ RENAMED_CLASSES = {
     "datasets.text_image.dataset.CaptionedPictures": "datasets.text_image.dataset.CaptionedImages",
     "datasets.world.attribute_images.AttributePictures": "datasets.world.attribute_images.AttributeImages",
     "datasets.world.attribute_images.LabelledPictures": "datasets.world.attribute_images.LabelledImages",
+    "evaluation.word_detection.detect.Detecting": "evaluation.word_detection.detect.DetectionRules",
     "models.vector_quantizer.Quantizing": "models.vector_quantizer.CodebookConfig",
     "tasks.resdavenet_vq.layers.SpeechSource": "tasks.speech_image.trained.ModelSource",
 }
@@ -25,6 +26,8 @@ RENAMED_KEYS = {
     "models.segmenter.network.AttributeSegmenter": _RESOLUTION,
     "models.vector_quantizer.VectorQuantizer": {"how": "config"},
     "tasks.gan.dissection.dissect": {"level_seed": "threshold_seed"},
+    "tasks.resdavenet_vq.unit_report.unit_report": {"how": "rules"},
+    "tasks.resdavenet_vq.word_detection.word_detection": {"how": "rules"},
     "tasks.speech_image.task.SpeechImage": {"same_picture": "same_image"},
     "tasks.words_by_drawing.experiments.make_negatives.make_negatives": {"pictures": "images"},
     "tasks.words_by_drawing.experiments.repeated_attributes.repeated_attributes": {"pictures_each": "images_each"},

@@ -97,7 +97,7 @@ def _csv(head: Cells, rows: Iterable[Cells]) -> str:
 
 def _precision_text(found: WordDetection, rows: list[Cells]) -> str:
     """Return the most precise words of each code, above the threshold with a star, and how many codes these are."""
-    least, lines = found.how.high_precision, []
+    least, lines = found.rules.high_precision, []
     for code, group in groupby(rows, key=lambda row: row[0]):
         words = [*group]
         best = ", ".join(f"{word} {100 * share:.1f} %" for _, word, share, *_ in words[:SHOWN])

@@ -70,7 +70,7 @@ def test_the_notebook_of_units_begins_as_its_report():
     assert own["MANIFEST"] == report["data"]["manifest"]
     words = [*STOP_WORDS, *own["MORE_STOP_WORDS"]]
     world = config.load("resdavenet_vq/word_detection_world.yaml", []).values
-    assert words == report["how"]["stop_words"] == world["how"]["stop_words"]
+    assert words == report["rules"]["stop_words"] == world["rules"]["stop_words"]
 
 
 def test_notebooks_are_kept_without_outputs():

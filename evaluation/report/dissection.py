@@ -1,4 +1,4 @@
-"""One page about a dissected generator: for each label the units that draw it, with the images where they are on."""
+"""One page about a dissected generator: the units that match each label, with images of their activations."""
 
 from dataclasses import dataclass, field
 from html import escape
@@ -52,17 +52,17 @@ class UnitView:
     iou: float  # intersection over union, 0-1
     threshold: float  # activation from which on it is on
     images: list[ExampleImage]  # those in which it is strongest
-    own: bool = False  # this label is the one that the unit draws, by the rule of the dissection
+    own: bool = False  # this label is the unit's best, by the rule of the dissection
 
 
 @dataclass
 class LabelView:
-    """Show a label and the units that draw it best, best first."""
+    """A label and the units that match it best, best first."""
 
     name: str
     category: str  # its kind
     share: float  # of all pixels, 0-1
-    drawn_by: int  # number of units that draw it clearly enough to count
+    drawn_by: int  # number of units that match it well enough to count
     units: list[UnitView]  # some of them
 
 
@@ -72,7 +72,7 @@ class LayerView:
 
     name: str
     units: int  # in all
-    interpretable: int  # units that draw a label
+    interpretable: int  # units that match a label well enough to count
     labels: list[LabelView] = field(default_factory=list)  # all that are shown
 
 
@@ -147,7 +147,7 @@ def _key() -> str:
 
 
 def _counts(layer: LayerView) -> str:
-    """Return bars of how many units draw each label."""
+    """Return bars with the number of units of each label."""
     drawn = sorted((view for view in layer.labels if view.drawn_by), key=lambda view: -view.drawn_by)
     if not drawn:
         return '<p class="lead">No unit of this layer draws a label clearly enough to count.</p>'

@@ -29,7 +29,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
-class Detecting:
+class DetectionRules:
     """Rules by which a code detects a word; the published settings by default, but for ``published`` itself.
 
     Attributes:
@@ -74,23 +74,23 @@ class WordDetection:
     0-1.
     """
 
-    def __init__(self, counts: Counts, how: Detecting = Detecting()) -> None:
-        self.counts, self.how = counts, how
+    def __init__(self, counts: Counts, rules: DetectionRules = DetectionRules()) -> None:
+        self.counts, self.rules = counts, rules
         stop = self._stop_words()
-        self.counted = (counts.spoken > 0) & (how.published | ~stop)
+        self.counted = (counts.spoken > 0) & (rules.published | ~stop)
         self.heard = (counts.hearing > 0) & ~stop[counts.word]
         self.precision = np.where(self.heard, counts.hearing / np.maximum(counts.frames[counts.code], 1), 0.0)
         self.recall = counts.holding / np.maximum(counts.spoken[counts.word], 1)
         both = self.precision + self.recall
         self.f1 = np.where(both > 0, 2 * self.precision * self.recall / np.where(both > 0, both, 1), 0.0)
-        self.detects = self.counted[counts.word] & (counts.holding >= how.min_occ)
+        self.detects = self.counted[counts.word] & (counts.holding >= rules.min_occ)
 
     def _stop_words(self) -> np.ndarray:
         """Return which words are stop words, (V,) bool."""
-        words, how = self.counts.words, self.how
-        if how.published:
-            return np.isin(words, how.stop_words)
-        stop = {SILENCE, "", *(word.upper() for word in how.stop_words)}
+        words, rules = self.counts.words, self.rules
+        if rules.published:
+            return np.isin(words, rules.stop_words)
+        stop = {SILENCE, "", *(word.upper() for word in rules.stop_words)}
         return np.array([word.upper() in stop for word in words])
 
     @cached_property
@@ -134,12 +134,12 @@ class WordDetection:
 
     def high_precision_words(self) -> list[str]:
         """Return the words that some code detects with a precision of at least ``high_precision``, in order."""
-        found = np.unique(self.counts.word[self.heard & (self.precision >= self.how.high_precision)])
+        found = np.unique(self.counts.word[self.heard & (self.precision >= self.rules.high_precision)])
         return [self.counts.words[word] for word in found]
 
     def high_precision_codes(self) -> int:
         """Count the codes that hear some word with a precision of at least ``high_precision``."""
-        return len(np.unique(self.counts.code[self.heard & (self.precision >= self.how.high_precision)]))
+        return len(np.unique(self.counts.code[self.heard & (self.precision >= self.rules.high_precision)]))
 
     def words_above(self, threshold: float) -> int:
         """Count the words whose best F1 is at least ``threshold``, 0-1."""
@@ -159,19 +159,19 @@ class WordDetection:
         at least so often, ``share_f1@<threshold>_of_them`` the share of these with so good a detector; ``codes`` that
         are used, ``codes_without_words`` that hear none; ``utterances`` and ``frames`` that were counted.
         """
-        counts, how, best = self.counts, self.how, self.best
-        f1, often = self.f1[best], counts.spoken[counts.word[best]] >= how.often
-        frequent, used = int((self.counted & (counts.spoken >= how.often)).sum()), int((counts.frames > 0).sum())
+        counts, rules, best = self.counts, self.rules, self.best
+        f1, often = self.f1[best], counts.spoken[counts.word[best]] >= rules.often
+        frequent, used = int((self.counted & (counts.spoken >= rules.often)).sum()), int((counts.frames > 0).sum())
         found: dict[str, float] = {"words": len(best)}
-        for threshold in how.thresholds:
+        for threshold in rules.thresholds:
             found[f"words_f1@{threshold:g}"] = self.words_above(threshold)
             found[f"detectors_f1@{threshold:g}"] = len(np.unique(counts.code[best][f1 >= threshold]))
-        found |= {f"top{how.top}_f1": self.mean_f1(how.top), "mean_f1": self.mean_f1()}
-        found[f"high_precision_words@{how.high_precision:g}"] = len(self.high_precision_words())
-        found[f"high_precision_codes@{how.high_precision:g}"] = self.high_precision_codes()
-        found[f"words_{how.often}_times"] = frequent
+        found |= {f"top{rules.top}_f1": self.mean_f1(rules.top), "mean_f1": self.mean_f1()}
+        found[f"high_precision_words@{rules.high_precision:g}"] = len(self.high_precision_words())
+        found[f"high_precision_codes@{rules.high_precision:g}"] = self.high_precision_codes()
+        found[f"words_{rules.often}_times"] = frequent
         if frequent:
-            for threshold in how.thresholds:
+            for threshold in rules.thresholds:
                 found[f"share_f1@{threshold:g}_of_them"] = int((often & (f1 >= threshold)).sum()) / frequent
         return found | {
             "codes": used,
@@ -185,7 +185,7 @@ def detect_words(
     codes: Sequence[np.ndarray],
     alignments: Sequence[Sequence[Word] | None],
     seconds: float,
-    how: Detecting = Detecting(),
+    rules: DetectionRules = DetectionRules(),
     checked: bool = True,
 ) -> WordDetection:
     """Measure every code as a detector of every word.
@@ -194,7 +194,7 @@ def detect_words(
         codes: (T',) of each utterance.
         alignments: (start, end, word) in seconds of each utterance; None or nothing leaves the utterance out.
         seconds: that each code covers; the first begins at 0.
-        how: the rules of counting.
+        rules: the rules of counting.
         checked: refuse codes that end before the last word does; otherwise a word without codes is never detected.
 
     Raises:
@@ -207,14 +207,14 @@ def detect_words(
                 f"utterance {row}: its {len(own)} codes of {seconds:g} s end at {len(own) * seconds:.2f} s, its last "
                 f"word {words[-1][2]!r} at {words[-1][1]:g} s; expected codes of the whole utterance"
             )
-    return WordDetection(count_meetings(codes, alignments, seconds, how.halfwidth), how)
+    return WordDetection(count_meetings(codes, alignments, seconds, rules.halfwidth), rules)
 
 
 def chance_of_words(
     codes: Sequence[np.ndarray],
     alignments: Sequence[Sequence[Word] | None],
     seconds: float,
-    how: Detecting = Detecting(),
+    rules: DetectionRules = DetectionRules(),
 ) -> WordDetection:
     """Measure codes that cannot know the words: each utterance is given those of the next one that has words.
 
@@ -230,4 +230,4 @@ def chance_of_words(
         )
     others = [aligned[(row + 1) % len(aligned)][0] for row in range(len(aligned))]
     swapped = [np.resize(other, len(own)) for other, (own, _) in zip(others, aligned, strict=True)]
-    return detect_words(swapped, [words for _, words in aligned], seconds, how, checked=False)
+    return detect_words(swapped, [words for _, words in aligned], seconds, rules, checked=False)

@@ -1,4 +1,4 @@
-"""Dissection: the labels that a generator's units draw, by intersection over union (arXiv:1811.10597, section 3.1).
+"""Dissection: the label of each unit of a generator, by intersection over union (arXiv:1811.10597, section 3.1).
 
 Any generator, any layers, any segmenter; every image is made and segmented once. Numbers are those of
 ``netdissect/dissection.py`` (CSAILVision/gandissect, and bundled with surisdi/learning-by-drawing), but quantiles are

@@ -93,7 +93,7 @@ def _unit(found: LayerDissection, number: int) -> dict[str, Any]:
 def _add_labels(
     units: list[dict[str, Any]], dissection: Dissection, layer: str, names: list[str], kinds: list[str], shift: int
 ) -> None:
-    """Add the label that each unit draws, its scores, and the counts of pixels behind them."""
+    """Add the label of each unit, its scores, and the counts of pixels behind them."""
     found = dissection.layers[layer]
     numbers, scores = best_labels(dissection, layer)
     categories = list(dict.fromkeys(kind for kind in dissection.categories if kind != NO_LABEL))

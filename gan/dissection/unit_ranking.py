@@ -74,7 +74,7 @@ def rank_units(
 
 
 def best_labels(dissection: Dissection, layer: str) -> tuple[Tensor, Tensor]:
-    """Return the label (U,) that each unit draws, and its intersection over union with it (U,).
+    """Return the best label (U,) of each unit, and its intersection over union with it (U,).
 
     It is that of the chosen threshold with the 'iqr' rule, else of the largest IoU.
     """

@@ -1,7 +1,7 @@
-"""Draw images again with units switched off inside regions, until each has changed enough: a batch at a time.
+"""Generate images again with units switched off inside regions, until each has changed enough: a batch at a time.
 
 The kinds of edits in strategies.py share this part. The published code (surisdi/learning-by-drawing ``trainer.py``)
-draws one image after the other and, for cluster edits, each of them twice; its loops have no bound.
+generates one image after the other and, for cluster edits, each of them twice; its loops have no bound.
 
 Shape letters: B pairs, C units of a layer, H, W image map, R pixels high and wide, r images still tried.
 """
@@ -31,7 +31,7 @@ class Positives(NamedTuple):
 
 
 class Negatives(NamedTuple):
-    """Edited images and how each came about."""
+    """Edited images, with the regions, units and attempts that made them."""
 
     images: Tensor  # (B, 3, R, R), about [-1, 1]
     masks: Tensor  # (B, H, W) bool, the region that was edited, on the grid of the image map
@@ -44,11 +44,11 @@ class Negatives(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """Keep one attempt for the images still tried."""
+    """One attempt for the images still tried."""
 
     masks: Tensor  # (r, H, W) bool, where units are switched off
     units: dict[str, Tensor]  # layer to (r, C) bool
-    clusters: Tensor  # (r,) int64, whose units they are, -1 for nobody's
+    clusters: Tensor  # (r,) int64, whose units they are, -1 for random units
     threshold: Tensor  # (r,) change that is enough
 
     def where(self, which: Tensor) -> "Proposal":
@@ -58,7 +58,7 @@ class Proposal(NamedTuple):
 
 
 def generate(model: nn.Module, latents: Tensor, layers: Sequence[str] = ()) -> Positives:
-    """Draw images from latents (B, latent_dim) on the generator's device, and note the sizes of the layers.
+    """Generate images from latents (B, latent_dim) on the generator's device, and note the sizes of the layers.
 
     They are in float32 whatever the precision of training, so that an id always means the same image. Raises
     gan.hooks.LayerNameError where the generator has no such layer; it lists those that there are.
@@ -68,10 +68,10 @@ def generate(model: nn.Module, latents: Tensor, layers: Sequence[str] = ()) -> P
     return Positives(latents, images, {name: tuple(outputs[name].shape[1:]) for name in layers})
 
 
-def redraw(
+def regenerate(
     model: nn.Module, positives: Positives, masks: Tensor, units: Mapping[str, Tensor], peaks: Tensor | None = None
 ) -> Tensor:
-    """Draw images with given units switched off in given regions, both in the layers' own resolution.
+    """Generate images with given units switched off in given regions, both in the layers' own resolution.
 
     Args:
         model: the generator.
@@ -100,7 +100,7 @@ def relative_change(positives: Tensor, negatives: Tensor, masks: Tensor) -> Tens
     return difference / (before * inside).flatten(1).norm(dim=1).clamp(min=1e-8)
 
 
-def redraw_until(
+def regenerate_until(
     model: nn.Module,
     positives: Positives,
     found: Heat,
@@ -109,7 +109,7 @@ def redraw_until(
     max_retries: int,
     border: int = BORDER,
 ) -> Negatives:
-    """Draw again the images that have not changed enough; an image that never does keeps its most changed attempt.
+    """Generate again the images that have not changed enough; one that never does keeps its most changed attempt.
 
     Args:
         model: the generator.
@@ -127,7 +127,7 @@ def redraw_until(
     for attempt in range(max_retries + 1):
         proposal = propose(attempt, rows)
         tried = Positives(positives.latents[rows], positives.images[rows], positives.shapes)
-        images = redraw(model, tried, proposal.masks, proposal.units, found.peaks[rows])
+        images = regenerate(model, tried, proposal.masks, proposal.units, found.peaks[rows])
         change = relative_change(tried.images, images, inside[rows])
         reached = change >= proposal.threshold
         taken = reached | (change > kept.change[rows])

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gan.editing.regenerate import EditingError, Negatives, Positives, Proposal, redraw_until
+from gan.editing.regenerate import EditingError, Negatives, Positives, Proposal, regenerate_until
 from gan.editing.regions import BORDER, THRESHOLD, Heat, region
 
 CHANGE_THRESHOLD = 0.95
@@ -91,7 +91,7 @@ def random_edits(
         chance.add_(probability_step * ~falls)
         return Proposal(masks[rows], units, nobody[rows], threshold[rows])
 
-    return redraw_until(model, positives, found, propose, THRESHOLD, max_retries, border)
+    return regenerate_until(model, positives, found, propose, THRESHOLD, max_retries, border)
 
 
 def cluster_edits(
@@ -143,7 +143,7 @@ def cluster_edits(
         )
         return Proposal(masks, chosen, clusters, threshold)
 
-    return redraw_until(model, positives, found, propose, THRESHOLD, max_retries, border)
+    return regenerate_until(model, positives, found, propose, THRESHOLD, max_retries, border)
 
 
 def cluster_similarities(features: Tensor, centroids: Tensor, mean: Tensor, std: Tensor) -> Tensor:

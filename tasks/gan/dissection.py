@@ -1,4 +1,4 @@
-"""Dissect a generator: find what each unit draws, as published for "Learning Words by Drawing Images" (CVPR 2019).
+"""Dissect a generator: find the label of each unit, as published for "Learning Words by Drawing Images" (CVPR 2019).
 
 ``python run.py -f words_by_drawing/dissect.yaml`` writes ``dissect.json`` (published layout), ``units.json`` (units of
 each label, best first, without the excluded ones), ``metrics.json`` and ``report.html``.
@@ -106,16 +106,19 @@ def dissect(
 
 
 def figures(found: Dissection) -> dict[str, float]:
-    """Return of each layer: units, those that draw a label, labels drawn, mean best IoU of the labels that occur."""
+    """Return numbers of each layer by name: units, units with a label, labels that have units, and mean best IoU.
+
+    The IoU is the mean over the labels that occur in the images.
+    """
     first = _first_label(found)
     occurring = found.label_counts[first:] > 0
     metrics: dict[str, float] = {}
     for name, layer in found.layers.items():
-        labels, drawing = _drawing(found, name)
+        labels, matched = _matched(found, name)
         metrics |= {
             f"{name}/units": len(labels),
-            f"{name}/units_that_draw_a_label": int(drawing.sum()),
-            f"{name}/labels_drawn": len(labels[drawing].unique()),
+            f"{name}/units_that_draw_a_label": int(matched.sum()),
+            f"{name}/labels_drawn": len(labels[matched].unique()),
             f"{name}/mean_best_iou": layer.iou[first:][occurring].amax(1).sum().item() / max(1, int(occurring.sum())),
         }
     return metrics
@@ -126,8 +129,8 @@ def _first_label(found: Dissection) -> int:
     return int(found.labels[0] == NO_LABEL)
 
 
-def _drawing(found: Dissection, layer: str) -> tuple[Tensor, Tensor]:
-    """Return the label of each unit, and whether it draws it clearly enough to count."""
+def _matched(found: Dissection, layer: str) -> tuple[Tensor, Tensor]:
+    """Return the best label (C,) of each unit, and whether (C,) bool the unit matches it well enough to count."""
     labels, scores = best_labels(found, layer)
     ratios = found.layers[layer].iqr.gather(0, labels[None])[0]
     return labels, (scores > IOU_THRESHOLD) & (ratios > IQR_THRESHOLD)
@@ -150,7 +153,7 @@ def _write(
     write_whole(folder.path / "units.json", (json.dumps(units) + "\n").encode())
     metrics = figures(found)
     write_metrics(folder.path, metrics)
-    title = f"{context.run_name}: which unit draws what"
+    title = f"{context.run_name}: units and their labels"
     write_dissection_report(folder.path / "report.html", title, views, info, context.config_text)
     say(metrics_table(metrics))
     for name in ("report.html", "dissect.json", "units.json", "metrics.json"):
@@ -160,12 +163,12 @@ def _write(
 def _layer_view(
     found: Dissection, collected: Samples, layer: str, ranked: Tensor, generator: nn.Module, table: Tensor
 ) -> LayerView:
-    labels, drawing = _drawing(found, layer)
+    labels, matched = _matched(found, layer)
     first = _first_label(found)
     wanted = [ranked[row, :UNITS_SHOWN].tolist() for row in range(len(ranked))]
     needed = sorted({n for units in wanted for u in units for n in found.layers[layer].top[u, :IMAGES_SHOWN].tolist()})
     images = _images_u8(generator, table, needed)
-    view = LayerView(layer, len(labels), int(drawing.sum()))
+    view = LayerView(layer, len(labels), int(matched.sum()))
     for row, units in enumerate(wanted):
         label = row + first
         members = [
@@ -176,7 +179,7 @@ def _layer_view(
                 found.labels[label],
                 found.categories[label],
                 found.label_counts[label].item() / (found.images * collected.maps.pixels),
-                int((drawing & (labels == label)).sum()),
+                int((matched & (labels == label)).sum()),
                 members,
             )
         )

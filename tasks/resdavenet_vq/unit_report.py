@@ -23,7 +23,7 @@ from engine.context import Context
 from engine.run_folder import RunSettings
 from evaluation.report.unit_plots import precision_recall, save, words_above
 from evaluation.report.units import codes_section, figures_section, no_utterances, utterances_section
-from evaluation.word_detection.detect import Detecting, WordDetection
+from evaluation.word_detection.detect import DetectionRules, WordDetection
 from tasks.resdavenet_vq.examples import Utterances
 from tasks.resdavenet_vq.layers import load_speech
 from tasks.resdavenet_vq.word_detection import (
@@ -46,7 +46,7 @@ def unit_report(
     context: Context,
     layers: list[str] | None = None,
     phones: bool = False,
-    how: Detecting = Detecting(),  # noqa: B008  never changed
+    rules: DetectionRules = DetectionRules(),  # noqa: B008  never changed
     utterances: PositiveInt | None = 2000,
     bad_alignments: BadAlignments = "error",
     on_error: OnError = "error",
@@ -67,7 +67,7 @@ def unit_report(
         context: given by run.py.
         layers: names of quantised layers such as ``quant3``, of each model; all that a model has when None.
         phones: whether phone times are shown, which only worlds of this project have.
-        how: what counts as a detection.
+        rules: rules by which a code detects a word.
         utterances: the first so many of the dataset are measured; None for all.
         bad_alignments: as in word detection.
         on_error: as in word detection.
@@ -102,7 +102,7 @@ def unit_report(
             name: encode_speech(model, dataset, layers or model.quantised(), words, batch_size, workers)
             for name, model in trained.items()
         }
-        found = {name: one.detected(how, bad_alignments != "keep") for name, one in coded.items()}
+        found = {name: one.detected(rules, bad_alignments != "keep") for name, one in coded.items()}
         log.info("drawing utterances and codes")
         figures = folder.path / "figures"
         name, first = next(iter(coded.items()))
@@ -110,7 +110,7 @@ def unit_report(
         sections = [
             (f"Utterances and their units ({name})", _first_shown(examples, shown)),
             *((f"“{word}”", _with_word(examples, word, occurrences)) for word in keywords),
-            ("Words that codes detect", figures_section(compared(found, how.top, figures))),
+            ("Words that codes detect", figures_section(compared(found, rules.top, figures))),
             *(
                 (f"Codes of {layer} ({name})", codes_section(examples.cards(layer, one, codes, snippets)))
                 for layer, one in found[name].items()

@@ -24,7 +24,7 @@ from engine.run_folder import RunSettings
 from evaluation.report.parts.words import words_section
 from evaluation.unit_tables import write_alignments, write_unit_tables
 from evaluation.word_detection.alignments import SLACK, alignment_error
-from evaluation.word_detection.detect import Detecting, WordDetection, chance_of_words, detect_words
+from evaluation.word_detection.detect import DetectionRules, WordDetection, chance_of_words, detect_words
 from evaluation.word_detection.tables import write_word_tables
 from tasks.resdavenet_vq.extraction import Utterance, extract_all
 from tasks.resdavenet_vq.layers import SpeechModel, load_speech
@@ -42,7 +42,7 @@ def word_detection(
     data: Captions,
     context: Context,
     layers: list[str] | None = None,
-    how: Detecting = Detecting(),  # noqa: B008  never changed
+    rules: DetectionRules = DetectionRules(),  # noqa: B008  never changed
     utterances: PositiveInt | None = 20000,
     bad_alignments: BadAlignments = "error",
     on_error: OnError = "error",
@@ -58,7 +58,7 @@ def word_detection(
         data: dataset of utterances with word alignments; without images it loads faster.
         context: given by run.py.
         layers: names of quantised layers such as ``quant3``; all of them when None.
-        how: what counts as a detection.
+        rules: rules by which a code detects a word.
         utterances: the first so many of the dataset, 20,000 as published; None for all.
         bad_alignments: what happens to words that overlap or run past the sound: ``error`` stops, ``skip`` leaves the
             utterance out, ``keep`` takes everything as it is, as the public code does.
@@ -84,8 +84,8 @@ def word_detection(
         metrics: dict[str, float] = {"utterances": len(coded.utterances), **left_out}
         if on_error == "skip":
             metrics["utterances_unreadable"] = len(alignments) - len(coded.utterances)
-        found = coded.detected(how, bad_alignments != "keep")
-        chance = {layer: chance_of_words(*coded.of(layer), how) for layer in wanted if len(coded.utterances) > 1}
+        found = coded.detected(rules, bad_alignments != "keep")
+        chance = {layer: chance_of_words(*coded.of(layer), rules) for layer in wanted if len(coded.utterances) > 1}
         names = [dataset.record(one.row).uttid for one in coded.utterances]
         for layer in wanted:
             write_word_tables(folder.path, layer, found[layer], show)
@@ -112,9 +112,9 @@ class CodedSpeech(NamedTuple):
         codes = [one.layers[layer].codes for one in self.utterances]
         return codes, [self.words[one.row] for one in self.utterances], self.model.seconds(layer)
 
-    def detected(self, how: Detecting, checked: bool) -> dict[str, WordDetection]:
+    def detected(self, rules: DetectionRules, checked: bool) -> dict[str, WordDetection]:
         """Hold the codes of every layer against the words; ``checked`` refuses words behind an utterance's codes."""
-        return {layer: detect_words(*self.of(layer), how, checked) for layer in self.layers}
+        return {layer: detect_words(*self.of(layer), rules, checked) for layer in self.layers}
 
 
 def encode_speech(

@@ -21,7 +21,7 @@ from datasets.digests import digest, rows_digest
 from datasets.spoken_captions.active_learning import ActivePair, ActivePairs, latent_ids, read_active, split_name
 from datasets.spoken_captions.dataset import SpokenCaptions
 from datasets.spoken_captions.splits import SpeechImageData
-from gan.editing.regenerate import Positives, generate, redraw
+from gan.editing.regenerate import Positives, generate, regenerate
 from gan.editing.regions import resized_region
 from gan.editing.strategies import units_off
 from gan.hooks import layer_named
@@ -184,7 +184,7 @@ class GeneratedImages:
         masks = torch.stack([_edited_cells(pair, tuple(size)) for pair in pairs]).to(self.device)
         units = torch.cat([units_off(torch.from_numpy(pair.units)[None], channels) for pair in pairs])
         chosen = Positives(positives.latents[active], positives.images[active], positives.shapes)
-        return redraw(self.generator, chosen, masks, {layer: units.to(self.device)})
+        return regenerate(self.generator, chosen, masks, {layer: units.to(self.device)})
 
     def _check_units(self, folder: Path) -> None:
         """Refuse a selection whose units or cells the layer has not: it was made with another generator."""

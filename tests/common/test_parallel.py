@@ -52,7 +52,7 @@ def test_a_worker_that_dies_is_reported(monkeypatch):
         list(in_processes(threads_and_square, [1, 2], 3, "data.workers"))
 
 
-def test_a_error_of_the_work_is_passed_on():
+def test_an_error_of_the_work_is_passed_on():
     with pytest.raises(TypeError, match="unsupported operand"):
         list(in_processes(threads_and_square, ["text"], 1, "workers"))
 

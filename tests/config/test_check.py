@@ -212,7 +212,7 @@ def test_every_config_of_the_project_is_valid():
         config.check(config.load(path))
 
 
-def test_a_error_of_a_whole_node_names_the_command_line_beside_the_file_below(tmp_path):
+def test_an_error_of_a_whole_node_names_the_command_line_beside_the_file_below(tmp_path):
     (tmp_path / "base.yaml").write_text(TRAIN, encoding="utf-8")
     child = "description: x\nextends: base.yaml\n"
     with pytest.raises(config.ConfigError, match=r"task\.image_encoder \[\S*base\.yaml, command line\]: SmallImage"):

@@ -57,6 +57,8 @@ def test_keys_of_a_saved_config_are_translated_at_any_depth():
 def test_keys_of_an_entry_are_translated():
     entry = "tasks.words_by_drawing.experiments.make_negatives.make_negatives"
     assert config.translated({"entry": entry, "pictures": 3}) == {"entry": entry, "images": 3}
+    entry = "tasks.resdavenet_vq.word_detection.word_detection"
+    assert config.translated({"entry": entry, "how": {"top": 3}}) == {"entry": entry, "rules": {"top": 3}}
 
 
 def test_the_same_word_elsewhere_is_left_alone():

@@ -69,7 +69,7 @@ def killed_at(moment, loop, monkeypatch):
 
 
 @pytest.mark.parametrize("settings", [{}, {"max_steps": 13}])
-def test_rows_and_weights_after_a_kill_at_any_moment_are_those_of_an_uninterrupted_run(tmp_path, monkeypatch, settings):
+def test_rows_and_weights_after_a_kill_at_any_step_are_those_of_an_uninterrupted_run(tmp_path, monkeypatch, settings):
     whole = make(tmp_path / "whole", **settings)
     whole.fit()
     expected = rows(whole.folder.path)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from evaluation.unit_tables import precision_rows, recall_rows, write_alignments, write_unit_tables
-from evaluation.word_detection.detect import Detecting, detect_words
+from evaluation.word_detection.detect import DetectionRules, detect_words
 from tests.parity.kinds.unit_analysis import detecting, words_of
 
 
@@ -75,7 +75,7 @@ def test_the_texts(tmp_path):
     """Code 1 hears RED in two of its three frames and BALL in one; code 0 hears a stop word alone."""
     codes = [np.array([0, 0, 1, 1, 1])]
     words = [[(0.0, 0.2, "THE"), (0.2, 0.4, "RED"), (0.4, 0.5, "BALL")]]
-    found = detect_words(codes, words, 0.1, Detecting(halfwidth=0.01, high_precision=0.5))
+    found = detect_words(codes, words, 0.1, DetectionRules(halfwidth=0.01, high_precision=0.5))
     write_unit_tables(tmp_path, "quant2", found, np.ones(4))
     assert (tmp_path / "precision_quant2.txt").read_text().splitlines() == [
         "*    1 (2 words, 3 times): RED 66.7 %, BALL 33.3 %",

@@ -33,18 +33,20 @@ def words_section(
 
 def _summary(found: WordDetection) -> str:
     """Return the numbers in one paragraph."""
-    metrics, how = found.metrics(), found.how
-    above = ", ".join(f"{metrics[f'words_f1@{t:g}']:.0f} with an F1 of at least {t:g}" for t in how.thresholds)
+    metrics, rules = found.metrics(), found.rules
+    above = ", ".join(f"{metrics[f'words_f1@{t:g}']:.0f} with an F1 of at least {t:g}" for t in rules.thresholds)
     best = (
-        f", that of the best {how.top} {100 * metrics[f'top{how.top}_f1']:.1f} %" if metrics["words"] > how.top else ""
+        f", that of the best {rules.top} {100 * metrics[f'top{rules.top}_f1']:.1f} %"
+        if metrics["words"] > rules.top
+        else ""
     )
     return (
         f"{metrics['words']:.0f} words are detected by a code, {above}. The mean F1 is "
         f"{100 * metrics['mean_f1']:.1f} %{best}. "
         f"{metrics['codes']:.0f} codes are used in {metrics['frames']:.0f} frames of "
         f"{metrics['utterances']:.0f} utterances; "
-        f"{metrics[f'high_precision_words@{how.high_precision:g}']:.0f} words are detected with a precision of at "
-        f"least {how.high_precision:g}. Count: how often the word is spoken and holds the code, of how often it "
+        f"{metrics[f'high_precision_words@{rules.high_precision:g}']:.0f} words are detected with a precision of at "
+        f"least {rules.high_precision:g}. Count: how often the word is spoken and holds the code, of how often it "
         "is spoken."
     )
 
@@ -53,7 +55,7 @@ def _by_chance(chance: WordDetection | None) -> str:
     """Return a sentence on the numbers that codes of other utterances reach."""
     if chance is None:
         return ""
-    metrics, thresholds = chance.metrics(), chance.how.thresholds
+    metrics, thresholds = chance.metrics(), chance.rules.thresholds
     above = ", ".join(f"{metrics[f'words_f1@{t:g}']:.0f} words with an F1 of at least {t:g}" for t in thresholds)
     return f" By chance, with the codes of another utterance: {above}, mean F1 {100 * metrics['mean_f1']:.1f} %."
 

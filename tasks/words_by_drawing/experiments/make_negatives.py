@@ -34,7 +34,7 @@ from published.words_by_drawing.negatives import Negative, write_negatives
 from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened, write_table
 from tasks.words_by_drawing.experiments.images import LatentTable
 from tasks.words_by_drawing.experiments.provenance import write_origin
-from tasks.words_by_drawing.experiments.recall_selected import redraw_negatives, same_labels
+from tasks.words_by_drawing.experiments.recall_selected import regenerate_negatives, same_labels
 from tasks.words_by_drawing.experiments.scene_changes import Change, changes, things
 from tasks.words_by_drawing.experiments.search_log import Found, Searched
 
@@ -214,7 +214,9 @@ def _finish(experiment: Experiment, search: Search, found: dict[int, list[Found]
 def _example(experiment: Experiment, search: Search, row: int, found: list[Found]) -> Choice:
     record, latent = experiment.dataset.record(row), experiment.images.latents_of([row])
     stored = [one.negative for one in found]
-    generated = redraw_negatives(search.generator, search.segmenter, latent, stored, search.layer, f"id {record.uttid}")
+    generated = regenerate_negatives(
+        search.generator, search.segmenter, latent, stored, search.layer, f"id {record.uttid}"
+    )
     labels = [f"{one.change.kind}: {one.change.before} to {one.change.after}" for one in found]
     return Choice(
         record.uttid, record.text, np.zeros(len(generated)), labels, [to_uint8(image).numpy() for image in generated]

@@ -96,7 +96,9 @@ def recall_selected(
             wanted = wanted[:2]
         for name in progress(wanted, len(wanted), "captions"):
             latent = experiment.images.latents_of([rows[name]])
-            candidates = redraw_negatives(generator, segmenter, latent, stored[name], layer, f"{negatives}: id {name}")
+            candidates = regenerate_negatives(
+                generator, segmenter, latent, stored[name], layer, f"{negatives}: id {name}"
+            )
             labels = reported_changes(segmenter, candidates)
             yield choose(experiment, rows[name], candidates, labels, score, padding=True)
 
@@ -107,7 +109,7 @@ def recall_selected(
 
 
 @torch.no_grad()
-def redraw_negatives(
+def regenerate_negatives(
     generator: nn.Module, segmenter: Segmenter, latent: Tensor, stored: list[Negative], layer: str, name: str
 ) -> Tensor:
     """Generate an image from its ``latent`` (1, latent_dim) and its K - 1 ``stored`` negatives: (K, 3, R, R).

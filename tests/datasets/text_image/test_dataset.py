@@ -208,7 +208,7 @@ def test_a_pickle_that_runs_code(birds):
 
 
 @pytest.mark.parametrize("resolutions", [(), (64, 32), (64, 64)])
-def test_sides_that_do_not_rise(assets, resolutions):
+def test_resolutions_that_do_not_rise(assets, resolutions):
     with pytest.raises(ValueError, match="expected rising resolutions in pixels"):
         CaptionedImages(assets / "formats" / "birds", "test", train=False, resolutions=resolutions)
 

@@ -208,7 +208,7 @@ def test_normalised_is_bounded_whatever_comes():
     assert (np.diff(averaged[0, 0]) >= 0).all()
 
 
-def test_overlay_keeps_the_colours_of_what_answers():
+def test_overlay_keeps_the_colours_of_the_activation():
     image = np.full((32, 32, 3), (200, 40, 120), np.uint8)
     heat = np.zeros((8, 8), np.float32)
     heat[:4, :4] = 1

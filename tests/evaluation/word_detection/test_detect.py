@@ -11,7 +11,7 @@ from benchmarks.word_detection import loop, same, synthetic
 from evaluation.report.parts.words import words_section
 from evaluation.word_detection.alignments import alignment_error
 from evaluation.word_detection.counts import SILENCE, WordDetectionError, count_meetings
-from evaluation.word_detection.detect import Detecting, chance_of_words, detect_words
+from evaluation.word_detection.detect import DetectionRules, chance_of_words, detect_words
 from evaluation.word_detection.segments import code_runs, frames_between
 from evaluation.word_detection.tables import as_csv, as_latex, as_text, code_rows, word_rows, write_word_tables
 
@@ -54,7 +54,7 @@ HALF = 0.1
 
 
 def test_by_hand():
-    found = detect_words(CODES, WORDS, 0.1, Detecting(halfwidth=HALF))
+    found = detect_words(CODES, WORDS, 0.1, DetectionRules(halfwidth=HALF))
     pairs = {(one.code, one.word): one for one in map(found.detector, range(len(found.f1)))}
     red = pairs[1, "RED"]
     assert (red.precision, red.recall, red.count, red.spoken) == (1.0, 0.5, 1, 2)
@@ -66,15 +66,15 @@ def test_by_hand():
     metrics = found.metrics()
     assert (metrics["words"], metrics["words_f1@0.5"], metrics["mean_f1"]) == (1, 1, pytest.approx(2 / 3))
     assert (metrics["codes"], metrics["frames"], metrics["utterances"]) == (3, 10, 1)
-    strict = detect_words(CODES, WORDS, 0.1, Detecting(halfwidth=HALF, thresholds=(0.6, 0.7), often=2)).metrics()
+    strict = detect_words(CODES, WORDS, 0.1, DetectionRules(halfwidth=HALF, thresholds=(0.6, 0.7), often=2)).metrics()
     assert (strict["words_f1@0.6"], strict["words_f1@0.7"]) == (1, 0)
     assert (strict["words_2_times"], strict["share_f1@0.6_of_them"], strict["share_f1@0.7_of_them"]) == (1, 1.0, 0.0)
 
 
 def test_stop_words_and_silence():
     """By default neither is a word; as published stop words are averaged with an F1 of 0, and silence is precise."""
-    ours = detect_words(CODES, WORDS, 0.1, Detecting(halfwidth=HALF, high_precision=0.3))
-    theirs = detect_words(CODES, WORDS, 0.1, Detecting(halfwidth=HALF, high_precision=0.3, published=True))
+    ours = detect_words(CODES, WORDS, 0.1, DetectionRules(halfwidth=HALF, high_precision=0.3))
+    theirs = detect_words(CODES, WORDS, 0.1, DetectionRules(halfwidth=HALF, high_precision=0.3, published=True))
     assert ours.high_precision_words() == ["RED"]
     assert theirs.high_precision_words() == [SILENCE, "RED"]
     assert [(one.word, one.f1) for one in theirs.words()] == [("RED", pytest.approx(2 / 3)), ("THE", 0.0)]
@@ -83,13 +83,13 @@ def test_stop_words_and_silence():
     assert theirs.mean_f1(1) == pytest.approx(2 / 3)
     small = [[(start, end, word.lower()) for start, end, word in WORDS[0]]]
     assert [one.word for one in detect_words(CODES, small, 0.1).words()] == ["red"]
-    assert len(detect_words(CODES, small, 0.1, Detecting(published=True)).words()) == 2
-    own = Detecting(halfwidth=HALF, stop_words=("RED",))
+    assert len(detect_words(CODES, small, 0.1, DetectionRules(published=True)).words()) == 2
+    own = DetectionRules(halfwidth=HALF, stop_words=("RED",))
     assert [one.word for one in detect_words(CODES, WORDS, 0.1, own).words()] == ["THE"]
 
 
 def test_words_that_a_code_holds_too_seldom_are_not_detected():
-    twice = Detecting(halfwidth=HALF, min_occ=2)
+    twice = DetectionRules(halfwidth=HALF, min_occ=2)
     found = detect_words(CODES, WORDS, 0.1, twice)
     assert found.words() == []
     assert math.isnan(found.mean_f1())
@@ -101,7 +101,7 @@ def test_ties_are_in_order_of_words_and_codes():
     codes = [np.array([3, 3, 2, 2]), np.array([1, 1, 0, 0])]
     words = [[(0.0, 0.2, "SUN"), (0.2, 0.4, "MOON")], [(0.0, 0.2, "SUN"), (0.2, 0.4, "MOON")]]
     for order in (1, -1):
-        found = detect_words(codes[::order], words, 0.1, Detecting(halfwidth=0.01))
+        found = detect_words(codes[::order], words, 0.1, DetectionRules(halfwidth=0.01))
         assert [(one.word, one.code) for one in found.words()] == [("MOON", 0), ("SUN", 1)]
         assert [(rank, one.code, one.word) for rank, one in code_rows(found)] == [
             (1, 0, "MOON"), (1, 1, "SUN"), (1, 2, "MOON"), (1, 3, "SUN"),
@@ -149,7 +149,7 @@ def test_alignments_that_do_not_fit(words, error):
 def test_chance_takes_the_codes_of_the_next_utterance():
     codes = [np.array([1, 1, 1, 1]), np.array([2, 2]), np.array([3, 3, 3])]
     alignments = [[(0.0, 0.4, "RED")], [(0.0, 0.2, "BLUE")], None]
-    found = chance_of_words(codes, alignments, 0.1, Detecting(halfwidth=0.05))
+    found = chance_of_words(codes, alignments, 0.1, DetectionRules(halfwidth=0.05))
     assert {(one.word, one.code, one.f1) for one in found.words()} == {("RED", 2, 1.0), ("BLUE", 1, 1.0)}
     with pytest.raises(WordDetectionError, match="1 utterances have words"):
         chance_of_words(codes[:1], alignments[:1], 0.1)
@@ -173,7 +173,7 @@ def test_segments():
 @pytest.fixture
 def found():
     words = [[(0.2, 0.4, "R&D_<1>"), (0.71, 0.89, "BLUE")]]
-    return detect_words(CODES, words, 0.1, Detecting(halfwidth=HALF))
+    return detect_words(CODES, words, 0.1, DetectionRules(halfwidth=HALF))
 
 
 def test_tables(found, tmp_path):

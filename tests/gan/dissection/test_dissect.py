@@ -12,7 +12,7 @@ from gan.dissection.thresholds import select_thresholds, selected_thresholds
 from gan.hooks import LayerNameError
 from gan.latents import latents
 from tests.gan.dissection.samples import samples_of
-from tests.gan.drawing import Finder, Painter
+from tests.gan.square_generator import Finder, Painter
 
 
 def straightforward(activations, maps, thresholds, categories):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gan.editing import strategies as editing
-from gan.editing.regenerate import EditingError, generate, redraw, relative_change
+from gan.editing.regenerate import EditingError, generate, regenerate, relative_change
 from gan.editing.regions import at_peaks, heat, region, resized_region
 from gan.editing.strategies import Share, cluster_edits, cluster_similarities, random_edits, units_off
 from gan.hooks import Edit, LayerNameError, MaskError, edited
@@ -85,7 +85,7 @@ def test_the_result_tells_how_each_image_was_made(model, pairs):
         random_edits(model, positives, found, seeded(), max_retries=3),
         cluster_edits(model, positives, found, similarities, units, seeded(), max_retries=3),
     ):
-        again = redraw(model, positives, result.masks, result.units)
+        again = regenerate(model, positives, result.masks, result.units)
         torch.testing.assert_close(result.images, again)
         inside = resized_region(result.measured, 16)
         torch.testing.assert_close(relative_change(positives.images, again, inside), result.change)
@@ -136,17 +136,17 @@ def test_retries_are_bounded_and_the_most_changed_attempt_is_kept(model, pairs, 
     assert (few.change > 0).all()
 
 
-def test_the_bar_of_random_edits_falls_sometimes(model, pairs, monkeypatch):
+def test_the_change_threshold_of_random_edits_falls_sometimes(model, pairs, monkeypatch):
     positives, found, *_ = pairs
     seen = []
-    original = editing.redraw_until
+    original = editing.regenerate_until
 
     def spy(model, positives, found, propose, *rest):
         rows = torch.arange(BATCH)
         seen.extend(propose(attempt, rows).threshold.clone() for attempt in range(200))
         return original(model, positives, found, propose, *rest)
 
-    monkeypatch.setattr(editing, "redraw_until", spy)
+    monkeypatch.setattr(editing, "regenerate_until", spy)
     random_edits(model, positives, found, seeded(), max_retries=199)
     thresholds = torch.stack(seen)
     assert (thresholds.diff(dim=0) <= 0).all()
@@ -220,7 +220,7 @@ def test_no_hook_is_left_behind(model, pairs):
     cluster_edits(model, positives, found, similarities, units, seeded())
     assert hooks() == 0
     with pytest.raises(MaskError):
-        redraw(model, positives, found.values > 0, {"layer3": torch.ones(BATCH, 4, dtype=torch.bool)})
+        regenerate(model, positives, found.values > 0, {"layer3": torch.ones(BATCH, 4, dtype=torch.bool)})
     assert hooks() == 0
     torch.testing.assert_close(model(positives.latents), positives.images)
 
@@ -276,7 +276,7 @@ def test_the_probability_of_units_rises_where_the_bar_does_not_fall(model, pairs
         seen.extend(propose(attempt, torch.arange(BATCH)) for attempt in range(9))
 
     monkeypatch.setattr(editing, "_Draws", Drawn)
-    monkeypatch.setattr(editing, "redraw_until", spy)
+    monkeypatch.setattr(editing, "regenerate_until", spy)
     random_edits(model, positives, found, seeded(), probability=0.4, probability_step=0.05)
     for row in range(BATCH):
         p, needed = 0.4, 0.95

@@ -97,7 +97,7 @@ def test_what_was_grown_is_exported_in_the_published_form(level):
     assert not torch.equal(plain(latents), model(latents, level))  # the weights are copies
 
 
-def test_fading_goes_from_the_doubled_lower_level_to_the_level_alone():
+def test_fading_goes_from_the_upsampled_lower_stage_to_the_stage_alone():
     model = GrowingGenerator(5, WIDTHS)
     latents = torch.randn(2, 5)
     coarse, fine = F.interpolate(model(latents, 1), scale_factor=2), model(latents, 2)

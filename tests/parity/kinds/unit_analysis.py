@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from datasets.spoken_captions.records import Word, parse_alignment
-from evaluation.word_detection.detect import Detecting, Detector, WordDetection, detect_words
+from evaluation.word_detection.detect import DetectionRules, Detector, WordDetection, detect_words
 from evaluation.word_detection.segments import code_runs, frames_between
 from tests.parity.case import Case
 from tests.parity.kinds import Groups
@@ -45,9 +45,9 @@ def groups(case: Case) -> Groups:
     return {"analysis": analysis}
 
 
-def detecting(hyper: dict[str, Any], min_occ: int | None = None) -> Detecting:
+def detecting(hyper: dict[str, Any], min_occ: int | None = None) -> DetectionRules:
     """The case's settings, with another ``min_occ`` where one is given."""
-    return Detecting(
+    return DetectionRules(
         published=True,
         halfwidth=hyper["code_halfwidth"],
         min_occ=hyper["min_occ"] if min_occ is None else min_occ,
@@ -60,8 +60,8 @@ def detecting(hyper: dict[str, Any], min_occ: int | None = None) -> Detecting:
 
 def numbers(found: WordDetection) -> dict[str, Any]:
     """The two numbers that the published analysis ends with."""
-    above = found.words_above(found.how.thresholds[0])
-    return {"count_high_f1_words": above, "topk_avg_f1_percent": 100 * found.mean_f1(found.how.top)}
+    above = found.words_above(found.rules.thresholds[0])
+    return {"count_high_f1_words": above, "topk_avg_f1_percent": 100 * found.mean_f1(found.rules.top)}
 
 
 def words_of(text: str | None) -> list[Word] | None:
@@ -84,7 +84,7 @@ def tables(found: WordDetection) -> dict[str, Any]:
     heard = [row for row, known in zip(rows, found.heard, strict=True) if known]
     hearing = dict(zip(((row.code, row.word) for row in rows), counts.hearing.tolist(), strict=True))
     held = [row for row in rows if row.count > 0]
-    enough = found.how.min_occ
+    enough = found.rules.min_occ
     codes = [str(code) for code in np.flatnonzero(counts.frames)]
     words = [word for word, spoken in zip(counts.words, counts.spoken, strict=True) if spoken]
 

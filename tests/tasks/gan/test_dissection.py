@@ -18,7 +18,7 @@ from models.segmenter.file import save_segmenter
 from models.segmenter.labels import SegmentationError
 from models.segmenter.network import AttributeSegmenter, SmallSegmenter
 from tasks.gan.dissection import dissect
-from tests.gan.drawing import Finder, Painter
+from tests.gan.square_generator import Finder, Painter
 from tests.parity.case import read_case
 
 ROOT = Path(__file__).parents[3]

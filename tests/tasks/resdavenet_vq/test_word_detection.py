@@ -10,13 +10,13 @@ from common.errors import UserError
 from datasets.loading.rows import ManifestError
 from datasets.spoken_captions.readers import PlacesFiles, PlacesHDF5
 from datasets.spoken_captions.records import Records
-from evaluation.word_detection.detect import Detecting, chance_of_words, detect_words
+from evaluation.word_detection.detect import DetectionRules, chance_of_words, detect_words
 from tasks.resdavenet_vq.extraction import extract_all
 from tasks.resdavenet_vq.layers import LayerError, load_speech
 from tasks.resdavenet_vq.word_detection import usable_alignments, word_detection
 from tasks.speech_image.trained import ModelSource
 
-HOW = Detecting(thresholds=(0.1, 0.5), often=1)
+RULES = DetectionRules(thresholds=(0.1, 0.5), often=1)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def change(record, alignment):
 
 
 def run_job(vq_run, data, context, **settings):
-    word_detection(ModelSource(run=vq_run), data, context, how=HOW, run=context.settings, **settings)
+    word_detection(ModelSource(run=vq_run), data, context, rules=RULES, run=context.settings, **settings)
     return json.loads((context.folder / "metrics.json").read_text())
 
 
@@ -54,10 +54,10 @@ def test_every_quantised_layer_is_analysed(vq_run, data, context, places):
     for layer in ("quant2", "quant3"):
         codes = [one.layers[layer].codes for one in extract_all(model, places, [layer], codes=True)]
         alignments = [places.record(row).alignment for row in range(4)]
-        expected = detect_words(codes, alignments, model.seconds(layer), HOW)
+        expected = detect_words(codes, alignments, model.seconds(layer), RULES)
         for name, value in expected.metrics().items():
             assert found[f"{layer}/{name}"] == pytest.approx(value, rel=1e-5), name
-        chance = chance_of_words(codes, alignments, model.seconds(layer), HOW)
+        chance = chance_of_words(codes, alignments, model.seconds(layer), RULES)
         assert found[f"{layer}/chance/mean_f1"] == pytest.approx(chance.mean_f1(), rel=1e-5)
         rows = (context.folder / f"words_{layer}.csv").read_text().splitlines()
         assert len(rows) == 1 + len(expected.words()) > 8

@@ -23,7 +23,7 @@ from tasks.words_by_drawing.cluster_report import DatasetPairs
 from tasks.words_by_drawing.clustering import DRY_PAIRS, DRY_SAMPLES, LATENT_SEED, Clustering, read_clusters
 from tasks.words_by_drawing.experiments.run_clusters import clusters_of_run
 from tasks.words_by_drawing.negatives import NegativeConfig
-from tests.tasks.words_by_drawing.drawing_data import (
+from tests.tasks.words_by_drawing.generated_data import (
     DIM,
     LATENT_DIM,
     images_of,

@@ -31,7 +31,7 @@ from tasks.words_by_drawing.clustering import Clustering
 from tasks.words_by_drawing.negatives import NegativeConfig
 from tests.ranks import on_two_ranks
 from tests.steps import FakeStep
-from tests.tasks.words_by_drawing.drawing_data import (
+from tests.tasks.words_by_drawing.generated_data import (
     DIM,
     LATENT_DIM,
     generated,

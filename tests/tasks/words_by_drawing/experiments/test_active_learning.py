@@ -1,4 +1,4 @@
-"""Selections for annotators: ranked by loss, redrawn from their own lists, by clusters or at random."""
+"""Selections for annotators: ranked by loss, regenerated from their own lists, by clusters or at random."""
 
 import json
 
@@ -15,8 +15,8 @@ from tasks.words_by_drawing.clustering import Clustering, read_clusters
 from tasks.words_by_drawing.experiments import active_learning
 from tasks.words_by_drawing.experiments.active_learning import generate_active_learning, outlined
 from tasks.words_by_drawing.experiments.images import Images, LatentTable
-from tests.tasks.words_by_drawing.drawing_data import images_of
 from tests.tasks.words_by_drawing.experiments.conftest import IMAGE, collect_captions, with_clusters, write_run
+from tests.tasks.words_by_drawing.generated_data import images_of
 
 
 def select(run, captions, context, generator, **more):

@@ -22,7 +22,7 @@ from tasks.words_by_drawing.experiments.evaluate import evaluate
 from tasks.words_by_drawing.experiments.images import LatentTable
 from tasks.words_by_drawing.experiments.make_negatives import Search, make_negatives, promising
 from tasks.words_by_drawing.experiments.recall import recall
-from tasks.words_by_drawing.experiments.recall_selected import recall_selected, redraw_negatives
+from tasks.words_by_drawing.experiments.recall_selected import recall_selected, regenerate_negatives
 from tasks.words_by_drawing.experiments.scene_changes import changes, reported_changes, things
 from tasks.words_by_drawing.negatives import one_cluster_each
 from tests.tasks.words_by_drawing.experiments.conftest import with_clusters
@@ -129,7 +129,7 @@ def test_made_negatives_change_one_attribute_and_are_used(trained_run, captions,
     assert made["pictures"] == len(stored) == 8 - made["left_out"]
     table = torch.from_numpy(np.random.RandomState(1).standard_normal(50002 * 8).reshape(-1, 8)).float()
     for name, rows in stored.items():
-        images = redraw_negatives(generator, segmenter, table[name : name + 1], rows, "layer4", str(name))
+        images = regenerate_negatives(generator, segmenter, table[name : name + 1], rows, "layer4", str(name))
         message = reported_changes(segmenter, images)
         assert all(text.startswith("colour: ") for text in message)
         assert len(message) == 1
@@ -230,7 +230,7 @@ def test_region_of_a_negative_is_what_has_the_labels_of_its_position(generator, 
     latent = torch.ones(1, 8)
     before = generate(generator, latent, ["layer8"]).images[0]
     rows = [Negative((0, 0), torch.ones(8))]
-    after = redraw_negatives(generator, segmenter, latent, rows, "layer8", "x")[1]
+    after = regenerate_negatives(generator, segmenter, latent, rows, "layer8", "x")[1]
     assert torch.equal(before[:, 2:-2, 2:-2], after[:, 2:-2, 2:-2])
     assert not torch.equal(before[:, :2], after[:, :2])
 
@@ -303,9 +303,11 @@ def test_published_forms_of_negatives(tmp_path):
 def test_negatives_of_another_generator(generator, segmenter):
     rows = [Negative((1, 1), torch.ones(5))]
     with pytest.raises(NegativesError, match="has 5 units, but layer4 of this generator has 12"):
-        redraw_negatives(generator, segmenter, torch.ones(1, 8), rows, "layer4", "id 3")
+        regenerate_negatives(generator, segmenter, torch.ones(1, 8), rows, "layer4", "id 3")
     with pytest.raises(NegativesError, match=r"position \(99, 1\) lies outside"):
-        redraw_negatives(generator, segmenter, torch.ones(1, 8), [Negative((99, 1), torch.ones(12))], "layer4", "id 3")
+        regenerate_negatives(
+            generator, segmenter, torch.ones(1, 8), [Negative((99, 1), torch.ones(12))], "layer4", "id 3"
+        )
 
 
 def test_what_is_missing_is_said(trained_run, captions, context, generator):
@@ -416,7 +418,7 @@ def test_the_published_score_of_stored_negatives(trained_run, captions, context,
     assert found["published"]["similarity_recall@1"] == found["similarity"]["recall@1"]
     table = torch.from_numpy(np.random.RandomState(1).standard_normal(50002 * 8).reshape(-1, 8)).float()
     for row, name in enumerate(stored):
-        images = redraw_negatives(generator, segmenter, table[name : name + 1], stored[name], "layer4", "")
+        images = regenerate_negatives(generator, segmenter, table[name : name + 1], stored[name], "layer4", "")
         sample = dataset[row]
         mel, frames = sample["mel"], sample["nframes"]
         speech = model.encode_speech(mel[None], torch.tensor([frames]))

@@ -1,4 +1,4 @@
-"""A tiny generator and segmenter whose dissection is known: unit k of "paint" draws a square, label k finds it."""
+"""A tiny generator and segmenter whose dissection is known: label k is that of unit k of "paint", a square."""
 
 import torch
 from torch import Tensor, nn
