@@ -1,4 +1,4 @@
-"""What must not be imported before the first answer of the command line: it takes seconds, and nobody waits for it."""
+"""Modules that must not be imported before the first answer of the command line: they take seconds."""
 
 import subprocess
 import sys

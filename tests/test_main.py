@@ -1,4 +1,4 @@
-"""What main does around training: which metrics a run folder shows, and when it refuses."""
+"""Metrics that main shows in a run folder, and runs that it refuses."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""What torchrun, a scheduler or a shell left in the environment: ranks that there cannot be are one sentence."""
+"""Leftovers of torchrun, a scheduler or a shell in the environment: ranks that there cannot be are one sentence."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a file from outside describes: networks of the project, nothing else, whatever it names."""
+"""Networks that a file from outside describes: those of the project, nothing else, whatever it names."""
 
 import json
 import time

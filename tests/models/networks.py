@@ -1,4 +1,4 @@
-"""What every network must do, for the tests of this folder."""
+"""Checks of every network, for the tests of this folder."""
 
 import torch
 from torch import Tensor, nn

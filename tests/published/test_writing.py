@@ -1,4 +1,4 @@
-"""What is written for the originals is what they would have written: entry by entry, and bit by bit when read back."""
+"""Files for the originals are those that they would have written: entry by entry, and bit by bit when read back."""
 
 import logging
 import pickle

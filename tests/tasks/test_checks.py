@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.config.test_combinations import errors_of
+from tests.config.test_validate import errors_of
 
 PLANNED = {
     "tasks.speech_image.SpeechImage": "expected a module of the task, image or speech",

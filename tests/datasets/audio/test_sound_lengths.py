@@ -1,4 +1,4 @@
-"""What is announced, counted and decoded agrees for every container, or the file is refused and named."""
+"""Announced, counted and decoded samples agree for every container, or the file is refused and named."""
 
 import contextlib
 import io

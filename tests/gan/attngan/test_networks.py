@@ -1,4 +1,4 @@
-"""AttnGAN's generator and discriminators: sides, masks, noise, bad sizes. What they compute is in the parity cases."""
+"""AttnGAN's generator and discriminators: resolutions, masks, noise, bad sizes. Values are in the parity cases."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def inputs(lengths=(5, 3)):
 @pytest.mark.parametrize(
     ("stages", "every_stage", "resolutions"), [(1, True, [64]), (2, True, [64, 128]), (2, False, [128])]
 )
-def test_sides(stages, every_stage, resolutions):
+def test_resolutions(stages, every_stage, resolutions):
     model = AttnganGenerator(**SMALL, stages=stages, every_stage=every_stage)
     generated = model(*inputs())
     assert model.resolutions == resolutions == [image.shape[-1] for image in generated.images]

@@ -1,4 +1,4 @@
-"""How each kind of case is run: one file per kind with ``groups(case)``, imported when needed.
+"""Each kind of case in a file of its own with ``groups(case)``, imported when needed.
 
 ``groups`` prepares what its groups share and returns, by name, functions that each make some outputs ``{name: array}``.
 """

@@ -1,4 +1,4 @@
-"""Where an image is edited: the region around the strongest cell of a matchmap, and its resized forms."""
+"""The edited region of an image: around the strongest cell of a matchmap, and its resized forms."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""What a finished run says of itself."""
+"""The numbers and names that a finished run says of itself."""
 
 import config
 from tasks.speech_image.trained import run_config

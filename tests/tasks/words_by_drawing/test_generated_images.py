@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.tasks.words_by_drawing.drawing_data import images_of, make_data, write_captions
+from tests.tasks.words_by_drawing.generated_data import images_of, make_data, write_captions
 
 IDS = list(range(40))
 

@@ -1,4 +1,4 @@
-"""How many processes a config is run by, on machines with any number of GPUs."""
+"""Number of processes that a config is run by, on machines with any number of GPUs."""
 
 import os
 import subprocess
