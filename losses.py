@@ -68,7 +68,7 @@ def hinge(positives: Tensor, impostors: Tensor, margin: float) -> Tensor:
     Args:
         positives: similarities of matching pairs (B,).
         impostors: similarities of mismatched pairs (B,).
-        margin: how much better a match must be, in units of similarity.
+        margin: amount by which a match must be better, in units of similarity.
     """
     return (impostors - positives + margin).relu().mean()
 
@@ -116,7 +116,7 @@ def sampled_triplet(similarity: Tensor, impostors: Tensor, margin: Weight = 1.0)
     Args:
         similarity: (B, B).
         impostors: column of each row's impostor (B,) int64, drawn by the task.
-        margin: how much better a match must be.
+        margin: amount by which a match must be better.
     """
     return hinge(_positives(similarity), _picked(similarity, impostors), margin)
 
@@ -128,7 +128,7 @@ def semi_hard_triplet(
 
     Args:
         similarity: (B, B).
-        margin: how much better a match must be.
+        margin: amount by which a match must be better.
         masking: ``published`` counts entries that are not eligible as similarity 0, so that a row whose eligible
             entries are all negative, or that has none, meets an impostor of score 0. ``proper`` leaves them out; a row
             without an eligible impostor adds 0.
@@ -148,7 +148,7 @@ def hard_triplet(similarity: Tensor, margin: Weight = 1.0) -> Tensor:
 
     Args:
         similarity: (B, B).
-        margin: how much better a match must be.
+        margin: amount by which a match must be better.
     """
     return sampled_triplet(similarity, hardest(similarity), margin)
 
@@ -158,7 +158,7 @@ def margin_triplet(similarity: Tensor, margin: Weight = 1.0) -> Tensor:
 
     Args:
         similarity: (B, B).
-        margin: how much better a match must be.
+        margin: amount by which a match must be better.
     """
     losses = (_others(similarity) - _positives(similarity)[:, None] + margin).relu()
     return losses.sum() / (len(losses) * (len(losses) - 1))
@@ -172,7 +172,7 @@ def masked_margin_softmax(similarity: Tensor, margin: Weight = 0.0, temperature:
 
     Args:
         similarity: (B, B).
-        margin: what is taken off the match before the softmax.
+        margin: amount subtracted from the match before the softmax.
         temperature: similarities are divided by it.
     """
     if temperature <= 0:
@@ -194,7 +194,7 @@ def sampled_margin_rank(
         similarity: (B, B), rows images, columns spoken captions.
         image_impostors: impostor image of each spoken caption (B,) int64.
         speech_impostors: impostor spoken caption of each image (B,) int64.
-        margin: how much better a match must be.
+        margin: amount by which a match must be better.
     """
     return sampled_triplet(similarity, speech_impostors, margin) + sampled_triplet(
         similarity.T, image_impostors, margin
@@ -206,7 +206,7 @@ def hard_negative(similarity: Tensor, margin: Weight = 1.0, mining: Tensor | Non
 
     Args:
         similarity: (B, B), rows images, columns spoken captions.
-        margin: how much better a match must be.
+        margin: amount by which a match must be better.
         mining: matrix (B, B) that chooses the impostors. None: ``similarity`` itself. As published it is the MISA
             matrix with the dot product, also where the loss uses cosine.
     """
@@ -223,7 +223,7 @@ def edited_negatives_each(positives: Tensor, edited: Tensor, margin: Weight = 1.
     Args:
         positives: similarity of each pair (B,), or the matrix (B, B) whose diagonal it is.
         edited: similarity of each spoken caption with the edited image of its pair (B,).
-        margin: how much better a match must be.
+        margin: amount by which a match must be better.
 
     Returns:
         Differences (B,).
@@ -243,7 +243,7 @@ def edited_negatives(positives: Tensor, edited: Tensor, margin: Weight = 1.0) ->
     Args:
         positives: similarity of each pair (B,), or the matrix (B, B) whose diagonal it is.
         edited: similarity of each spoken caption with the edited image of its pair (B,).
-        margin: how much better a match must be.
+        margin: amount by which a match must be better.
     """
     return edited_negatives_each(positives, edited, margin).relu().mean()
 
@@ -258,7 +258,7 @@ def edited_and_sampled(
         edited: similarity of each spoken caption with the edited image of its pair (B,).
         image_impostors: impostor image of each spoken caption (B,) int64.
         speech_impostors: impostor spoken caption of each image (B,) int64.
-        margin: how much better a match must be.
+        margin: amount by which a match must be better.
     """
     positives = _positives(similarity)
     sampled = margin + _picked(similarity.T, image_impostors) - positives
@@ -272,7 +272,7 @@ def edited_and_hard(similarity: Tensor, edited: Tensor, margin: Weight = 1.0, mi
     Args:
         similarity: (B, B), rows images, columns spoken captions.
         edited: similarity of each spoken caption with the edited image of its pair (B,).
-        margin: how much better a match must be.
+        margin: amount by which a match must be better.
         mining: matrix that chooses the impostors, see :func:`hard_negative`.
     """
     mining = similarity if mining is None else mining

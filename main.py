@@ -54,15 +54,15 @@ def train(
     """Train a task, evaluate its best weights, write the report.
 
     Args:
-        task: what is learned.
-        data: what it is learned from; handed to the task.
-        trainer: how it is trained.
+        task: the task that learns.
+        data: the data, handed to the task.
+        trainer: length and settings of the training.
         context: given by run.py.
         seed: of everything random.
         deterministic: ask torch for repeatable algorithms on GPUs.
         prepare: makes the data when they are not there yet.
         init_from: weights to start from.
-        run: where the run is written and whether it goes on.
+        run: folder of the run, and rules by which it goes on.
         launch: processes on this machine; read by run.py.
         cpu_threads: threads of torch on the CPU, its own choice when None; with one, a run repeats bit for bit.
     """
@@ -126,7 +126,7 @@ def evaluate(
         seed: of everything random.
         deterministic: ask torch for repeatable algorithms on GPUs.
         prepare: makes the data when they are not there yet.
-        run: where the report is written.
+        run: folder of the report.
         launch: processes on this machine; read by run.py.
         cpu_threads: threads of torch on the CPU, its own choice when None; with one, a run repeats bit for bit.
         trainer: as in training; a config that extends a training config keeps it. Nothing is trained.

@@ -72,7 +72,7 @@ class Trainer:
         config_text: the resolved config, kept in every checkpoint.
 
     Attributes:
-        at: how far it has come, see :class:`engine.training_state.Position`.
+        at: position that it has reached, see :class:`engine.training_state.Position`.
         logged: what the steps since the last row of the log said, by name; checkpoints keep it, so that the rows of a
             resumed run are those of an uninterrupted one.
         averages: moving averages of the modules' weights, by the modules' names.

@@ -173,7 +173,7 @@ def load_encoder(source: str | Path = "resdavenet_vq_world", device: str = "cpu"
     Args:
         source: the name of one that comes with the project, a run folder, the ``.json`` of an exported encoder, a
             published experiment of ResDAVEnet-VQ, or a published ``model_best_*.pth.tar`` or its folder.
-        device: where it runs.
+        device: its device.
     """
     path, on = Path(source), torch.device(device)
     if not path.exists() and (SHIPPED / f"{source}.json").is_file():
@@ -192,7 +192,7 @@ def load_pair(source: str | Path, image_size: int | None = None, device: str = "
             ResDAVEnet-VQ.
         image_size: pixels that images are cut and scaled to; None for that of the run's images from files, and for no
             scaling where the run's images were generated or the encoders are published.
-        device: where they run.
+        device: their device.
     """
     path = Path(source)
     _check_there(path, [])

@@ -48,7 +48,7 @@ def devices() -> list[str]:
 class Row:
     """One line of a benchmark."""
 
-    name: str  # what was done
+    name: str  # name of the measured work
     seconds: float  # that it took, of the CPU or of a GPU
     baseline: float | None = None  # seconds of the straightforward way, in turns with it; None if there is none
     limit: float | None = None  # fraction of what the machine can do at most, 0-1; None if not known

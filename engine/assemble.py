@@ -93,9 +93,9 @@ def build_task(
     Args:
         task: node.
         data: node.
-        settings: how long training is.
+        settings: length of the training.
         seed: of weights and data.
-        device: where the task runs.
+        device: device of the task.
         folder: where a task may leave files of its own while it trains; None where nothing is written.
         dry_run: whether a task should do at a small size what only has to be seen to work.
 

@@ -35,7 +35,7 @@ class CheckpointSettings:
     Attributes:
         every_epochs: write ``last.pt`` after every so many epochs.
         every_steps: write it also after every so many optimisation steps.
-        keep: how many numbered copies (``step_*.pt``) stay beside ``last.pt`` and ``best.pt``.
+        keep: numbered copies (``step_*.pt``) that stay beside ``last.pt`` and ``best.pt``.
         snapshot_every_epochs: keep the weights of epoch 0 (before training) and after every so many epochs, as
             ``snapshots/e0.pt`` and so on: for ``init_from`` and measurements, since a run goes on from ``last.pt``.
     """

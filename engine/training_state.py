@@ -47,7 +47,7 @@ class Position:
 class TrainingState:
     """Everything of a training that changes with it."""
 
-    at: Position  # how far it has come
+    at: Position  # position that it has reached
     task: Task  # its modules, optimisers and schedules
     averages: dict[str, AveragedModel]  # moving averages of the modules' weights
     updater: Updater  # its gradient scalers

@@ -66,7 +66,7 @@ class ResDavenetVq(ResDavenet):
         kernel: odd kernel size of the blocks, frames.
         jitter: probability that a frame gives way to its left neighbour, and as much for the right one.
         published_jitter: shifts of 0, 1 and 2 frames, as in the public code, instead of -1, 0 and 1.
-        codebook: how codebooks start and follow their frames.
+        codebook: rules by which codebooks start and follow their frames.
         freeze_batch_norm: keep the statistics of every batch norm.
 
     Raises:

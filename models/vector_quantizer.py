@@ -27,11 +27,11 @@ class CodebookConfig:
 
     Attributes:
         commitment_cost: weight of the squared distance between a frame and its code.
-        decay: what of the averages stays at an update.
+        decay: share of the averages that stays at an update.
         epsilon: added to every count, so that none becomes zero.
         init_std: standard deviation of the first codes.
         nonneg_init: no first code has a negative component; what is quantised follows a ReLU.
-        init_ema_mass: how many frames the first codes count for.
+        init_ema_mass: number of frames that the first codes count for.
         restart_below: codes whose average count falls below it start anew at frames of the batch; None as published:
             a code that nobody is near stays unused.
         kmeans_rounds: rounds of k-means that place the codes among the first training batch; 0 as published.

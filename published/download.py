@@ -52,9 +52,9 @@ def download(url: str, target: Path, checksum: str | None, attempts: int = 4, pa
 
     Args:
         url: http or https address.
-        target: where the file goes; folders are made.
+        target: path of the file; folders are made.
         checksum: expected SHA-256, or MD5 of 32 digits, in hexadecimal; None where nobody has published it.
-        attempts: how often a connection is tried.
+        attempts: most attempts of a connection.
         pause_s: wait before the second attempt, seconds; doubled for each further one.
 
     Raises:

@@ -53,7 +53,7 @@ class TrainingRows(Protocol):
 
     source: Path  # the file that lists the rows, for messages
     split: str  # its owner's name for it, "" until given
-    on_error: OnError  # what a loader does with a row that cannot be decoded
+    on_error: OnError  # action of a loader at a row that cannot be decoded
     skipped: dict[int, str]  # rows that it left out so far, and why
 
     def __len__(self) -> int: ...

@@ -17,10 +17,10 @@ class SoundFolder(SpokenCaptions):
     """All sound files of a folder and the folders below it, in alphabetical order; names are paths below the folder.
 
     Args:
-        folder: where they are.
+        folder: folder of the sounds.
         extension: which files are taken, without the point; upper and lower case count as the same.
         max_frames: longer sounds are cut to this many frames of 10 ms; None keeps everything.
-        on_error: what a loader does with a sound that cannot be decoded.
+        on_error: action of a loader at a sound that cannot be decoded.
 
     Raises:
         ManifestError: there is no such folder, or it holds no such file.

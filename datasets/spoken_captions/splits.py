@@ -88,7 +88,7 @@ class HeldOut(SpeechImageData):
         batch_size: pairs encoded at a time.
         workers: as in :class:`SpeechImageData`; so are the rest.
         target_length: frames that spectrograms are padded to.
-        on_error: what is done with a sample that cannot be decoded.
+        on_error: action at a sample that cannot be decoded.
         seed: given by main.
         rank: given by main.
         world_size: given by main.

@@ -40,7 +40,7 @@ class CaptionedImages(Dataset):
         resolutions: of the images, pixels, the largest last.
         captions_per_image: 10 of birds, 5 of COCO.
         max_words: of a caption; longer ones keep so many of their words, in order.
-        on_error: what a loader does with an image that cannot be decoded: stop, or skip, count and list it.
+        on_error: action of a loader at an image that cannot be decoded: stop, or skip, count and list it.
 
     Attributes:
         source: the file of the names, for messages.

@@ -46,7 +46,7 @@ class RenderSet:
     """A set of renders of near scenes (datasets/world/scene/near.py).
 
     Attributes:
-        folder: where it is written.
+        folder: folder of the renders.
         images: training images.
         validation: images held out for measuring.
         size: height and width, pixels.
@@ -94,7 +94,7 @@ def ensure_renders(renders: RenderSet, dry_folder: Path | None = None) -> Path:
     """Render a set unless it is there already; one that was interrupted goes on where it was.
 
     Args:
-        renders: what to render and where.
+        renders: the settings of the renders, with their folder.
         dry_folder: render a few images there instead, for a dry run.
 
     Returns:

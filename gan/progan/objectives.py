@@ -64,7 +64,7 @@ class RelativisticR1R2:
         gamma_per_pixel: the penalties gamma / 2 * E[|grad D|^2] have gamma = gamma_per_pixel * R^2, which weighs them
             alike at all resolutions: a coarse pixel stands for several fine ones, so gradients by it are larger.
         every: steps between two penalties, each counted as many times.
-        final_gamma_per_pixel: what it falls to, geometrically; a discriminator that is held back less sees finer
+        final_gamma_per_pixel: its last value, reached geometrically; a discriminator that is held back less sees finer
             differences, which only helps once the coarse ones are learned. None keeps it.
         fall: first and last optimisation step of the fall.
 

@@ -76,7 +76,7 @@ def fetch(
         server: another address with the same layout.
         checksums: SHA-256 by the file's name on the server, where known; files that are there already are compared too,
             an unpacked archive by the checksum that was noted when it was fetched.
-        attempts: how often a connection is tried.
+        attempts: most attempts of a connection.
         pause_s: wait before the second attempt, seconds; doubled for each further one.
 
     Raises:

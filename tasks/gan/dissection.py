@@ -69,7 +69,7 @@ def dissect(
         examples: images listed for each unit.
         batch_size: images at once.
         budget_mb: memory for activations; more goes to a temporary file.
-        run: where results go.
+        run: folder of the results.
 
     Raises:
         LayerNameError: the generator has no such layer, or units of one are excluded that is not dissected.

@@ -73,11 +73,11 @@ class Progan:
     Args:
         generator: see :class:`gan.progan.growing.GrowingGenerator`.
         discriminator: see :class:`gan.progan.growing.ProganDiscriminator`.
-        objective: what both minimise.
+        objective: losses of both networks.
         generator_optimizer: of the generator's parameters.
         discriminator_optimizer: of the discriminator's.
         phases: resolutions, and how many images each is trained with.
-        measure: how the generator is measured.
+        measure: measurement of the generator.
         steps_per_epoch: optimisation steps that count as an epoch, after which the trainer may evaluate.
         data: given by main.
         device: given by main.

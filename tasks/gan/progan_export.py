@@ -63,11 +63,11 @@ def export(
     Args:
         run_folder: of the training, or a checkpoint.
         data: folder of the renders it was trained on, whose validation split is compared with.
-        features: what images are compared by; each gives a figure.
+        features: networks whose features of images are compared; each gives a figure.
         context: given by run.py.
         images: generated images that are compared.
         name: of the files written.
-        folder: where they go.
+        folder: folder of these files.
         samples: file for an image of samples, none by default.
 
     Raises:

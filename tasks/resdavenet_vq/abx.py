@@ -88,13 +88,13 @@ def abx(
         span: of the items that are made, see ``resdavenet_vq/abx_items.yaml``.
         speakers: compare within speakers, across them, or both.
         distances: of frames, ``cosine`` (the angle) and ``kl`` (Kullback-Leibler).
-        comparing: which triplets, and how much memory.
-        name_parts: how many parts of a sound file's path make its name.
-        on_error: what happens to sounds that cannot be decoded: ``error`` stops; with ``skip`` items of them are an
+        comparing: choice of the triplets, and memory for them.
+        name_parts: parts of a sound file's path that make its name.
+        on_error: action at sounds that cannot be decoded: ``error`` stops; with ``skip`` items of them are an
             error.
         batch_size: utterances encoded at a time at most.
         workers: loading processes.
-        run: where everything is written.
+        run: folder of all results.
 
     Raises:
         UserError: this Python is too old for fastabx, weights, data or items are missing or do not fit each other, the
@@ -140,8 +140,8 @@ def score_folder(
         context: given by run.py.
         speakers: compare within speakers, across them, or both.
         distances: of frames.
-        comparing: which triplets, and how much memory.
-        run: where everything is written.
+        comparing: choice of the triplets, and memory for them.
+        run: folder of all results.
 
     Raises:
         AbxError: this Python is too old for fastabx, ``features`` is no folder or lacks a file, a file is damaged, an

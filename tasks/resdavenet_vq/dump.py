@@ -61,8 +61,8 @@ def dump(
         model: the trained speech encoder; None for ``logmel``.
         archive: the zip; ``<output>.zip`` when None.
         submission: what it says of itself, and the folders.
-        name_parts: how many parts of a sound file's path make its name, 1 as published.
-        on_error: what happens to sounds that cannot be decoded: ``error`` stops, ``skip`` leaves them out.
+        name_parts: parts of a sound file's path that make its name, 1 as published.
+        on_error: action at sounds that cannot be decoded: ``error`` stops, ``skip`` leaves them out.
         batch_size: sounds encoded at a time at most.
         workers: loading processes.
 

@@ -39,8 +39,8 @@ class SpeechModel:
     """
 
     speech: nn.Module | None  # (B, 40, T), frames to SpeechMaps
-    device: torch.device  # where it is
-    name: str  # what reports and messages call it
+    device: torch.device  # of the encoder
+    name: str  # its name in reports and messages
 
     def __post_init__(self) -> None:
         self._poolings: dict[str, int] = {}

@@ -78,7 +78,7 @@ def unit_report(
         occurrences: of each of them.
         codes: of each layer of the first model that are shown, those that detect words best.
         snippets: stretches of speech of each code.
-        run: where everything is written.
+        run: folder of all results.
 
     Raises:
         UserError: weights or data are missing or do not fit, a model lacks a layer or its codes, no utterance has an

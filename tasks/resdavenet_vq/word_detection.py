@@ -60,13 +60,13 @@ def word_detection(
         layers: names of quantised layers such as ``quant3``; all of them when None.
         rules: rules by which a code detects a word.
         utterances: the first so many of the dataset, 20,000 as published; None for all.
-        bad_alignments: what happens to words that overlap or run past the sound: ``error`` stops, ``skip`` leaves the
+        bad_alignments: action at words that overlap or run past the sound: ``error`` stops, ``skip`` leaves the
             utterance out, ``keep`` takes everything as it is, as the public code does.
-        on_error: what happens to sounds that cannot be decoded: ``error`` stops, ``skip`` leaves the utterance out.
+        on_error: action at sounds that cannot be decoded: ``error`` stops, ``skip`` leaves the utterance out.
         batch_size: utterances encoded at a time at most.
         workers: loading processes.
         show: rows of the tables in the report, in text and in LaTeX; CSV files have all.
-        run: where everything is written.
+        run: folder of all results.
 
     Raises:
         UserError: weights or data are missing or do not fit, the model lacks a layer or its codes, no utterance has an

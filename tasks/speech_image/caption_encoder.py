@@ -25,7 +25,7 @@ class Captions:
         training: its captions make the vocabulary.
         target_length: frames to which log-mels made here are padded in training; None: as many as the waveforms make.
         evaluation_target_length: the same in evaluation.
-        device: where the encoder runs.
+        device: device of the encoder.
     """
 
     def __init__(

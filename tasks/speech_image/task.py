@@ -71,14 +71,14 @@ class SpeechImage:
 
     Args:
         image_encoder: (b, 3, H0, W0) to (b, D, H, W).
-        objective: what is learned from a batch: :class:`tasks.speech_image.Ranking` or one of
+        objective: losses of a batch: :class:`tasks.speech_image.Ranking` or one of
             :mod:`tasks.words_by_drawing`.
         optimization: optimiser and schedule of both encoders' trainable parameters.
         speech_encoder: (b, 40, T0), frames to :class:`models.speech_maps.SpeechMaps`.
         text_encoder: instead of it, reads the captions as words: (b, L), words to SpeechMaps.
-        images: where the images come from, such as :class:`tasks.words_by_drawing.GeneratedImages`; None: the data
+        images: source of the images, such as :class:`tasks.words_by_drawing.GeneratedImages`; None: the data
             read them from files.
-        similarity: how maps are compared.
+        similarity: of image maps and speech maps.
         same_image: whether another caption of the same image in a batch counts as an impostor (as in the published
             systems, whose images have one caption each) or is left out. The same are those whose files have the same
             bytes, or that were drawn from the same latent. Evaluation always takes them for one.

@@ -47,7 +47,7 @@ class GeneratedImages:
     Args:
         generator: (B, latent_dim) to (B, 3, R, R); it is not trained.
         data: whose images will be asked for.
-        device: where the generator runs.
+        device: device of the generator.
         latents: rows of the table, 200,000 as published; a caption beyond is an error. None: as many as the captions
             need and at most 200,000, with the same rows.
         seed: of the table, 1 as published.

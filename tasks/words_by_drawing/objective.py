@@ -40,10 +40,9 @@ class Regular:
 
     Args:
         parts: given by the task.
-        margin: how much better a match must be, in units of similarity.
-        impostors: what a pair is compared with: one ``sampled`` impostor each way, as published, or ``all`` of the
-            batch by masked margin softmax, from which small encoders learn at once and which a sampled impostor makes
-            them forget.
+        margin: amount by which a match must be better, in units of similarity.
+        impostors: of a pair: one ``sampled`` impostor each way, as published, or ``all`` of the batch by masked margin
+            softmax, from which small encoders learn at once and which a sampled impostor makes them forget.
     """
 
     companion = None
@@ -62,10 +61,10 @@ class Hard:
 
     Args:
         parts: given by the task.
-        margin: how much better a match must be, in units of similarity.
+        margin: amount by which a match must be better, in units of similarity.
         impostors: of the regular part, see :class:`Regular`.
-        mining: what finds the hardest impostors: the ``configured`` similarity, or, as ``published``, MISA with the dot
-            product whatever the task's ``similarity`` says.
+        mining: similarity that finds the hardest impostors: the ``configured`` one, or, as ``published``, MISA with the
+            dot product whatever the task's ``similarity`` says.
     """
 
     companion = None
@@ -87,9 +86,9 @@ class Edited:
     """Ranks a pair above a sampled impostor and above its edited image (``loss_type`` negatives_edited).
 
     Args:
-        negatives: how images are edited.
+        negatives: rules by which images are edited.
         parts: given by the task; its images are generated.
-        margin: how much better a match must be, in units of similarity.
+        margin: amount by which a match must be better, in units of similarity.
         impostors: of the regular part, see :class:`Regular`.
     """
 
@@ -121,9 +120,9 @@ class EditedOrHard:
     The published ``loss_type`` negatives_both.
 
     Args:
-        negatives: how images are edited.
+        negatives: rules by which images are edited.
         parts: given by the task; its images are generated.
-        margin: how much better a match must be, in units of similarity.
+        margin: amount by which a match must be better, in units of similarity.
         impostors: of the regular part, see :class:`Regular`.
         mining: of the hardest impostors, see :class:`Hard`.
         largest_loss: at which each of the two sums of hinges is cut; there is no gradient beyond, as published. None:

@@ -46,7 +46,7 @@ def build(captions: SyntheticSet, generator: GeneratorNode, segmenter: Segmenter
     """Build a set of spoken captions of generated images and log what it holds.
 
     Args:
-        captions: what to build and where.
+        captions: the settings of the set, with its folder.
         generator: generates the images.
         segmenter: says what is in them.
 
@@ -64,7 +64,7 @@ def ensure_built(
     """Build a set unless it is there already, and return its folder.
 
     Args:
-        captions: what to build and where.
+        captions: the settings of the set, with its folder.
         generator: generates the images.
         segmenter: says what is in them.
         dry_folder: build a few captions there instead, for a dry run.

@@ -45,13 +45,13 @@ class SyntheticSet:
     """The settings of a set of spoken captions of generated images.
 
     Attributes:
-        folder: where it is written.
+        folder: folder of the set.
         candidates: latents that are looked at, from row 0 on; some of them are left out.
         seed: of captions and voices; the images follow from the latents alone.
         caption_style: complete names all attributes and the position of every object, full some of every object,
             short one or two objects, mixed is the last two and counts.
         splits: shares of train, val and test.
-        speakers: how many voices there are.
+        speakers: number of voices.
         least_confidence: images in which the segmenter's confidence in any attribute is below are left out; None for
             taking all.
         max_objects: images with more objects are left out.

@@ -76,15 +76,15 @@ def generate_active_learning(
         generator: generates the images and their negatives.
         context: given by run.py.
         layer: of the generator, whose units are switched off; the same in training before and after.
-        latents: which latents the captions' ids mean.
+        latents: table of latents whose rows the captions' ids name.
         units: chosen by the run's clusters as published, or at random.
-        pairs: how many are written, 3,000 as published.
+        pairs: number of pairs written, 3,000 as published.
         batch_size: pairs edited at a time.
         margin: of the loss; it moves all losses alike.
         max_retries: attempts after the first until an image has changed enough.
         border: cells around the connected region of the strongest cell that are edited too; 1 as published.
         seed: of the edits.
-        run: where the selection is written: the run folder is what ``task.objective.negatives.active_learning`` takes.
+        run: folder of the selection: the run folder is what ``task.objective.negatives.active_learning`` takes.
 
     Raises:
         UserError: weights, clusters, captions or the layer are missing or do not fit.

@@ -27,7 +27,7 @@ class Trained:
     speech: nn.Module  # (S, 40, T0), frames to SpeechMaps
     similarity: Similarity  # of maps
     target_length: int | None  # frames that captions are padded to; longer ones stay as they are
-    device: torch.device  # where both are
+    device: torch.device  # of both
     name: str  # their name in reports
 
     def __post_init__(self) -> None:

@@ -42,11 +42,11 @@ def evaluate(
         data: dataset of the held-out pairs.
         context: given by run.py.
         generator: generates the images; None to read files.
-        latents: which latents the captions' ids mean.
-        pairs: how many, 500 as published; None for all. The public code takes the last 500 of the first 504 of the
-            validation list: ``data.first`` and ``data.last``.
+        latents: table of latents whose rows the captions' ids name.
+        pairs: number of pairs, 500 as published; None for all. The public code takes the last 500 of the first 504 of
+            the validation list: ``data.first`` and ``data.last``.
         batch_size: pairs encoded at a time.
-        run: where the report is written.
+        run: folder of the report.
 
     Raises:
         UserError: weights, captions or images are missing or do not fit.

@@ -41,7 +41,7 @@ class Experiment:
     images: Images  # their images
     folder: RunFolder  # the run
     context: Context  # the config
-    device: torch.device  # where everything runs
+    device: torch.device  # of all networks
 
     def image_u8(self, row: int) -> np.ndarray:
         """Return the image of a row, (R, R, 3) uint8."""

@@ -67,14 +67,14 @@ def make_negatives(
         segmenter: says what changed.
         context: given by run.py.
         layer: of the generator, whose units are switched off.
-        latents: which latents the captions' ids mean.
-        images: how many are tried, all when None.
+        latents: table of latents whose rows the captions' ids name.
+        images: number of images tried, all when None.
         negatives: of each image, all different; 4 as published.
         attempts: edited images tried for each image before it is left out.
         batch_size: generated at a time.
         seed: of the edits.
         output: the file; ``negatives.pth.tar`` in the run folder when None.
-        run: where the report is written.
+        run: folder of the report.
 
     Raises:
         UserError: captions or layers are missing or do not fit, or no image has enough negatives.

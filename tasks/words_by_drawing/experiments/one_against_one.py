@@ -43,11 +43,11 @@ def one_against_one(
         negatives: gives the negatives of an image.
         context: given by run.py.
         generator: draws the captions' own images; None to read files.
-        latents: which latents the captions' ids mean.
-        captions: how many, all when None.
+        latents: table of latents whose rows the captions' ids name.
+        captions: number of captions, all when None.
         seed: of what is drawn.
-        score: what decides: the model's ``similarity``, or the ``published`` score; the other's recalls stand beside.
-        run: where the report is written.
+        score: it decides: the model's ``similarity``, or the ``published`` score; the other's recalls stand beside.
+        run: folder of the report.
 
     Raises:
         UserError: weights, captions or negatives are missing.

@@ -60,15 +60,15 @@ def recall(
         context: given by run.py.
         layers: of the generator, whose units are switched off.
         edits: with random units as published, or with those of the run's clusters.
-        latents: which latents the captions' ids mean.
-        captions: how many, 200 as published; None for all.
+        latents: table of latents whose rows the captions' ids name.
+        captions: number of captions, 200 as published; None for all.
         negatives: of each caption.
         probability: of each unit to be switched off at the first attempt, 0.4 as published; not for clusters.
         probability_step: by which it rises after an attempt, with probability 0.8; 0.05 as published.
         max_retries: attempts after the first until an image has changed enough.
         border: cells around the connected region of the strongest cell that are edited too; 1 as published.
         seed: of the edits.
-        run: where the report is written.
+        run: folder of the report.
 
     Raises:
         UserError: weights, captions or layers are missing or do not fit.

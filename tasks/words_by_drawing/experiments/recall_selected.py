@@ -60,10 +60,10 @@ def recall_selected(
         negatives: file in the published layout.
         context: given by run.py.
         layer: of the generator, that the file was made for; layer4 as published, whatever was edited in training.
-        latents: which latents the captions' ids mean.
-        captions: how many of the file's, all when None.
-        score: what decides: the model's ``similarity``, or the ``published`` score; the other's recalls stand beside.
-        run: where the report is written.
+        latents: table of latents whose rows the captions' ids name.
+        captions: number of captions of the file, all when None.
+        score: it decides: the model's ``similarity``, or the ``published`` score; the other's recalls stand beside.
+        run: folder of the report.
 
     Raises:
         UserError: weights, captions or negatives are missing or do not fit the generator.

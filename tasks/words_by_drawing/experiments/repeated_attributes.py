@@ -64,14 +64,14 @@ def repeated_attributes(
         segmenter: says which image shows what.
         context: given by run.py.
         generator: generates the images; None to read files.
-        latents: which latents the captions' ids mean.
+        latents: table of latents whose rows the captions' ids name.
         images_each: with a word, and without, 500 as published.
         audio: folder of the published recordings ``<WORD>_synthetic.wav`` and ``<WORD>_amt.wav``; None to synthesise.
         speech: which of the published recordings.
         voices: speakers who say each word when it is synthesised; scores are averaged over them.
         images: ``images.json`` of an earlier run, so that models are compared on the same images.
         limits: pixels from which an attribute is there, or absent.
-        run: where the report is written.
+        run: folder of the report.
 
     Raises:
         UserError: weights, images or recordings are missing, or too few images show an attribute.

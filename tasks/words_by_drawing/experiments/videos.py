@@ -40,10 +40,10 @@ def videos(
         data: dataset of the captions, with sound files.
         context: given by run.py.
         generator: generates the images; None to read files.
-        latents: which latents the captions' ids mean.
-        count: how many captions, all when None.
+        latents: table of latents whose rows the captions' ids name.
+        count: number of captions, all when None.
         share: of the matchmap that is coloured: the strongest cells that hold this part of its sum, 0.1 as published.
-        run: where the videos are written.
+        run: folder of the videos.
 
     Raises:
         UserError: weights, captions or images are missing, a caption has no sound, or a video cannot be written.
