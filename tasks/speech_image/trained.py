@@ -26,7 +26,7 @@ class ModelError(UserError):
 
 @dataclass
 class ModelSource:
-    """Source of trained encoders; one of the two.
+    """Source of trained encoders: exactly one of the two keys is given.
 
     Attributes:
         run: a run folder of a speech-image or words-by-drawing task (its best weights), or one of its checkpoint files;
