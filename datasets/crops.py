@@ -38,7 +38,7 @@ def random_crop(image: Image.Image, length: int) -> Image.Image:
 def random_resized_crop(image: Image.Image, length: int) -> Image.Image:
     """Cut 8 to 100 % of the area in a shape of 3:4 to 4:3, and scale it to ``length`` x ``length``.
 
-    Where ten draws do not fit into the image, the largest such rectangle in its middle is cut.
+    If ten draws do not fit into the image, the largest such rectangle in its middle is cut.
     """
     for _ in range(TRIES):
         area = image.width * image.height * torch.empty(1).uniform_(*SHARE).item()
