@@ -58,7 +58,7 @@ def _trained(case: Case, image: nn.Module, speech: ResDavenetVq) -> Arrays:
     margin = {"margin": hyper["margin"]}
     ranking = [Factory(loss, margin, "ranking") for loss in (losses.sampled_triplet, losses.semi_hard_triplet)]
     similarity = Similarity("pooled", "dot")
-    parts = SimpleNamespace(scores=lambda maps, captions, _batch: similarity.of_all_ranks(maps, captions))
+    parts = SimpleNamespace(scores=lambda maps, captions, *_: similarity.of_all_ranks(maps, captions))
     objective = Ranking(ranking, parts)
     found: dict[str, list] = {"loss": [], "commitment": [], "learning_rate": []}
     for step, drawn in enumerate(case.tensor("impostors")):
