@@ -1,6 +1,7 @@
 """The import rules that lint-imports cannot see (pyproject.toml has the others), and that nothing unsafe is read."""
 
 import ast
+import importlib
 import tomllib
 from pathlib import Path
 
@@ -116,3 +117,18 @@ def test_safe_reading_is_left_alone():
     safe = "import torch, numpy as np\ntorch.load(f, weights_only=True)\nnp.load(f, allow_pickle=False)\nnp.load(f)"
     assert not list(unsafe(safe))
     assert not list(unsafe("import pickle\nclass Mine(pickle.Unpickler): pass", restricted=True))
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("datasets.audio", "AudioError count_samples read_audio"),
+        ("datasets.features", "log_mel"),
+        ("datasets.images", "ImageError read_image"),
+        ("evaluation.abx_items", "read_items"),
+        ("evaluation.retrieval", "recall_metrics retrieve"),
+    ],
+)
+def test_names_that_scripts_outside_the_project_use(module, names):
+    offered = importlib.import_module(module)
+    assert [name for name in names.split() if not callable(getattr(offered, name, None))] == []
