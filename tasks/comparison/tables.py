@@ -123,7 +123,10 @@ def write_tables(plan: Plan, folder: Path, page: Path | None = None, others: Seq
     write_whole(folder / "comparison.json", json.dumps(_without_nan(content), indent=1).encode())
     if page is not None:
         former = page.read_text(encoding="utf-8") if page.is_file() else f"# {page.stem.replace('_', ' ')}\n"
-        write_whole(page, renewed(former, f"{text}\nWhat was run:\n\n{listed}").encode())
+        own = {job.command for job in plan.jobs(seeds[:1])}
+        first = "".join(f"    {command}\n" for command in commands if command in own)
+        head = f"What was run with seed {seeds[0]}; the other seeds alike:" if seeds else "What was run: nothing yet"
+        write_whole(page, renewed(former, f"{text}\n{head}\n\n{first}").encode())
     say(text)
     say(config.short(folder / "comparison.md"))
 

@@ -123,13 +123,19 @@ def test_what_a_later_training_refuses_is_reported_before_the_first_makes_data(m
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_page_of_the_documentation_has_the_same_table(calls, tmp_path):
+def test_a_page_of_the_documentation_has_the_same_table_and_the_commands_of_one_seed(calls, tmp_path):
     page = tmp_path / "results.md"
     page.write_text("# Results\n\nWhy it was asked.\n")
-    compare(**ARGUMENTS | {"seeds": [0]}, context=context(), folder=tmp_path / "runs", page=page)
-    table = (tmp_path / "runs" / "comparison.md").read_text().partition("\n\n")[2]
-    assert page.read_text().startswith("# Results\n\nWhy it was asked.\n\n<!-- written by")
-    assert table.strip() in page.read_text()
+    compare(**ARGUMENTS, context=context(), folder=tmp_path / "runs", page=page)
+    table, commands = (tmp_path / "runs" / "comparison.md").read_text().partition("\n\n")[2].split("What was run:")
+    text = page.read_text()
+    assert text.startswith("# Results\n\nWhy it was asked.\n\n<!-- written by")
+    assert table.strip() in text
+    assert "What was run with seed 0; the other seeds alike:" in text
+    of_the_first = [line for line in commands.splitlines() if "seed_0" in line]
+    assert [line.strip() for line in text.splitlines() if "python run.py" in line] == [
+        one.strip() for one in of_the_first
+    ]
 
 
 def test_seeds_of_another_machine_join_the_table(calls, tmp_path):
