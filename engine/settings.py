@@ -57,8 +57,8 @@ class TrainerSettings:
         epochs: passes over the training data.
         max_steps: stop after so many optimisation steps.
         max_minutes: stop after so many minutes, with waiting for data, evaluation and earlier parts of a resumed run.
-        precision: ``auto`` is bf16 on GPUs that have it and on CPUs with avx512_bf16, else fp32; the log says so.
-            ``bf16`` is many times slower on other CPUs.
+        precision: ``auto`` is bf16 on GPUs that have it, else fp32; ``bf16`` is quicker than that on CPUs with
+            avx512_bf16 (the log says so), and many times slower on others.
         compile: compile every module with ``torch.compile``.
         clip_norm: largest gradient norm of one optimiser.
         ema: moving averages of the weights.

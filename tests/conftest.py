@@ -47,12 +47,6 @@ def few_threads():
     torch.set_num_threads(min(2, torch.get_num_threads()))
 
 
-@pytest.fixture(autouse=True)
-def one_precision(monkeypatch):
-    """Let ``trainer.precision: auto`` be fp32 on every CPU; configs that tests run in another process say so."""
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-
-
 @pytest.fixture(scope="session")
 def assets() -> Path:
     """The folder of tests/assets/README.md."""

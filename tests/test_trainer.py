@@ -310,7 +310,7 @@ def test_precision_is_checked():
 @pytest.mark.parametrize(
     ("precision", "units", "found", "message"),
     [
-        ("auto", True, "bf16", "computing in bf16 on cpu (precision: auto; fp32 with trainer.precision=fp32)"),
+        ("auto", True, "fp32", "computing in fp32; this CPU has avx512_bf16, where trainer.precision=bf16 is 1.3"),
         ("auto", False, "fp32", ""),
         ("fp32", True, "fp32", ""),
         ("bf16", True, "bf16", "computing in bf16 on cpu"),
