@@ -92,7 +92,7 @@ def draw_impostors(n: int, generator: torch.Generator | None = None) -> Tensor:
     The draws come from ``generator``, on the CPU; from torch's own when None.
     """
     if n < 2:
-        raise LossError(f"An impostor needs at least 2 pairs, got {n}. Raise the batch size.")
+        raise LossError(f"An impostor needs at least 2 pairs, got {n}. Give more pairs, or raise the batch size.")
     draws = torch.randint(n - 1, (n,), generator=generator)
     return draws + (draws >= torch.arange(n))
 

@@ -89,9 +89,12 @@ def main(arguments: list[str], program: bool = False) -> int:
         from engine.exit_codes import exit_code_at_the_end, exit_code_of
         from engine.run_config import run_config
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        from pathlib import Path
+
+        lacking = (error.name or "").partition(".")[0]
+        if not lacking or Path(__file__).with_name(lacking).is_dir():
             raise
-        sys.exit(f"{sys.executable} has no torch: run scripts/quickstart.sh once, then source .venv/bin/activate")
+        sys.exit(f"{sys.executable} has no {lacking}: run scripts/quickstart.sh once, then source .venv/bin/activate")
     command = ["run.py", *arguments]
     ends = exit_code_at_the_end if program else exit_code_of
     return ends(lambda: run_config(parsed, command, refuse_configs_of_the_original))

@@ -300,7 +300,7 @@ class Trainer:
                 "trainer.best_by to one of them"
             )
         best = metrics[name] > self.at.best
-        log.info("step %d  validation  %s%s", self.at.step, shown, "  (best so far)" if best else "")
+        log.info("step %d  validation  %s%s", self.at.step, shown, f"  (best {name} so far)" if best else "")
         if best:
             self.at.best = metrics[name]
             self.saver.save_best(metrics)

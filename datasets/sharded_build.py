@@ -91,4 +91,5 @@ def make_missing(
             advance(count)
     seconds = max(time.monotonic() - start, 1e-9)
     if missing:
-        log.info("%d %s in %.1f s: %.1f a second with %d processes", made, what, seconds, made / seconds, workers)
+        helpers = f"{workers} processes" if workers > 1 else "1 process"
+        log.info("%d %s in %.1f s: %.1f a second with %s", made, what, seconds, made / seconds, helpers)

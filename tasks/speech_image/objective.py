@@ -5,6 +5,7 @@ of its own along (:class:`Companion`). Shape letters: B global batch, b batch of
 H, W image map.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple, Protocol
@@ -26,6 +27,7 @@ from models.speech_maps import SpeechMaps
 from tasks.speech_image.encode_split import Encode
 from tasks.speech_image.images import Batch, ImageSource
 
+log = logging.getLogger(__name__)
 RankingLoss = Annotated[Callable[..., Tensor], Deferred("similarity", "impostors")]
 
 
@@ -126,10 +128,14 @@ class Ranking:
         self, losses: Annotated[list[RankingLoss], Field(min_length=1)], parts: Parts, start: Start | None = None
     ) -> None:
         self.losses, self.parts, self.start = losses, parts, start
+        self._start_ended = False
 
     def __call__(self, image: Tensor, speech: SpeechMaps, batch: Batch, step: Step) -> Losses:
         """Return each loss in each direction; shapes as in :class:`Objective`."""
         first = self.start is not None and step.epoch < self.start.epochs
+        if self.start is not None and step.epoch == self.start.epochs and not self._start_ended:
+            log.info("from here on losses compare by %s, as evaluation does", self.parts.similarity.kind)
+            self._start_ended = True
         scores = self.parts.scores(image, speech, batch, self.start.similarity if first else None)
         values: dict[str, Tensor] = {}
         for direction, matrix in (("image_to_speech", scores), ("speech_to_image", scores.T)):
