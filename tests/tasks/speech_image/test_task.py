@@ -56,7 +56,8 @@ def test_the_loss_falls():
     assert sum(values[-5:]) < 0.2 * sum(values[:5]), values
 
 
-def test_the_first_epochs_may_compare_otherwise():
+def test_the_first_epochs_may_compare_otherwise(caplog):
+    caplog.set_level("INFO")
     task, _ = build(
         "data.batch_size=4", "task.objective.start={epochs: 2, similarity: {kind: SISA}}", "task.similarity.kind=SIMA"
     )
@@ -69,6 +70,7 @@ def test_the_first_epochs_may_compare_otherwise():
         for direction, matrix in (("image_to_speech", scores), ("speech_to_image", scores.T)):
             expected = losses.sampled_triplet(matrix, draw_impostors(4, drawn.generator))
             torch.testing.assert_close(found[f"sampled_triplet_{direction}"], expected)
+        assert ("from here on losses compare by SIMA" in caplog.text) == (epoch == 2)
     assert task.similarity.kind == "SIMA"  # of evaluation, in every epoch
 
 
