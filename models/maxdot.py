@@ -49,6 +49,10 @@ class _Plan:
 class _MeanOfMax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, pool: Tensor, lengths: Tensor, budget_mb: float, dtype: torch.dtype) -> Tensor:
+        """Return (S, I): for each run of ``rows`` (N, D), of ``lengths`` (S,), the mean of its best products with I pools.
+
+        ``pool`` is (I, P, D); products are of ``dtype``, in pieces of ``budget_mb`` MB.
+        """
         plan = _Plan(lengths, pool, budget_mb, dtype)
         low_rows, low_pool = rows.to(dtype), pool.to(dtype)
         result = rows.new_empty(len(lengths), len(pool), dtype=torch.promote_types(dtype, torch.float32))
@@ -75,6 +79,7 @@ class _MeanOfMax(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        """Return the gradients of rows and pool, along the best products; ``grad`` is (S, I)."""
         rows, pool, lengths, where = ctx.saved_tensors
         plan, exact = ctx.plan, grad.dtype
         low_rows, low_pool = rows.to(ctx.dtype), pool.to(ctx.dtype)

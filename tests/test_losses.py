@@ -18,7 +18,7 @@ def positive_part(value):
     return max(0.0, float(value))
 
 
-def close(actual, expected):
+def assert_near(actual, expected):
     torch.testing.assert_close(actual.detach().reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -32,8 +32,8 @@ def test_published_losses_of_a_matrix(published, name, way):
     else:
         loss = losses.semi_hard_triplet(rows, 0.2)
     loss.backward()
-    close(loss, published[f"{name}_{way}"])
-    close(scores.grad, published[f"{name}_{way}.grad_S"])
+    assert_near(loss, published[f"{name}_{way}"])
+    assert_near(scores.grad, published[f"{name}_{way}.grad_S"])
 
 
 @pytest.mark.parametrize("kind", ["MISA", "SISA", "SIMA"])
@@ -43,9 +43,9 @@ def test_published_sampled_margin_rank(published, kind):
     loss = losses.sampled_margin_rank(scores, published["impostor_image"], published["impostor_audio"], 0.2)
     loss.backward()
     name = f"wnhsu_sampled_margin_rank_{kind}"
-    close(loss, published[name])
-    close(image.grad, published[f"{name}.grad_image"])
-    close(speech.grad, published[f"{name}.grad_audio"])
+    assert_near(loss, published[name])
+    assert_near(image.grad, published[f"{name}.grad_image"])
+    assert_near(speech.grad, published[f"{name}.grad_audio"])
 
 
 def drawing_losses(published, image, speech, edited_image, measure, margin):
@@ -82,11 +82,11 @@ def test_published_drawing_losses(published, name, measure):
     loss = drawing_losses(published, image, speech.squeeze(2), edited_image, *MEASURES[measure])[name]()
     loss.backward()
     name = f"surisdi_{name}_{measure}"
-    close(loss, published[name])
-    close(image.grad, published[f"{name}.grad_image"])
-    close(speech.grad, published[f"{name}.grad_audio"])
+    assert_near(loss, published[name])
+    assert_near(image.grad, published[f"{name}.grad_image"])
+    assert_near(speech.grad, published[f"{name}.grad_audio"])
     if f"{name}.grad_negative" in published:
-        close(edited_image.grad, published[f"{name}.grad_negative"])
+        assert_near(edited_image.grad, published[f"{name}.grad_negative"])
     else:
         assert edited_image.grad is None
 
@@ -97,7 +97,7 @@ def test_published_vectorized_negatives(published, measure):
     speech, frames = published["audio_outputs"].squeeze(2), published["nframes"]
     positives = aligned_similarity(published["image_outputs"], speech, frames, measure=kind)
     edited = aligned_similarity(published["negative_outputs"], speech, frames, measure=kind)
-    close(losses.edited_negatives_each(positives, edited, margin), published[f"vectorized_negatives_{measure}"])
+    assert_near(losses.edited_negatives_each(positives, edited, margin), published[f"vectorized_negatives_{measure}"])
 
 
 def test_losses_against_loops():
