@@ -49,7 +49,7 @@ class _Plan:
 class _MeanOfMax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, pool: Tensor, lengths: Tensor, budget_mb: float, dtype: torch.dtype) -> Tensor:
-        """Return (S, I): for each run of ``rows`` (N, D), of ``lengths`` (S,), the mean of its best products with I pools.
+        """Return (S, I): for each run of ``rows`` (N, D), ``lengths`` (S,) long, its mean best product with I pools.
 
         ``pool`` is (I, P, D); products are of ``dtype``, in pieces of ``budget_mb`` MB.
         """
