@@ -300,6 +300,19 @@ def matching_losses(scores: Tensor, temperature: float = 0.1, classes: Tensor | 
     return F.cross_entropy(logits, own), F.cross_entropy(logits.T, own)
 
 
+def group_lasso(weight: Tensor) -> Tensor:
+    """Return |W|_{2,1} = sum_j sqrt(sum_i W_ij^2), the sum of the columns' norms: it takes whole inputs to zero.
+
+    Of a layer that reads one input per word, it silences words ("A Generative Adversarial Approach for Zero-Shot
+    Learning from Noisy Texts", arXiv:1712.01381; EthanZhu90/ZSL_GAN weighs it 1e-4). The gradient of a column that is 0
+    is 0, where the public code's is not a number.
+
+    Args:
+        weight: (R, V), a column for each input.
+    """
+    return torch.linalg.vector_norm(weight, dim=0).sum()
+
+
 # -- adversarial networks ---------------------------------------------------------------------------------------
 
 

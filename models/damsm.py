@@ -1,6 +1,9 @@
 """The encoders of the matching model of AttnGAN (DAMSM, arXiv:1711.10485 section 3.2): of captions and of images.
 
-Must match taoxugit/AttnGAN ``code/model.py`` (``RNN_ENCODER``, ``CNN_ENCODER``; parity kind ``damsm``).
+Must match taoxugit/AttnGAN ``code/model.py`` (``RNN_ENCODER``, ``CNN_ENCODER``; parity kind ``damsm``), and the
+``RNN_ENCODER`` of its variants with a noise-reducing layer between the word embeddings and the recurrent network
+(parity kind ``damsm_text``): GolemXlV/AttnGAN (500 to 256 numbers, then dropout) and
+AWin9/AttnGAN-additional-fc-layer (300 to 150, no dropout).
 
 Shape letters: B batch, L words, D embedding size, R resolution of an image.
 """
@@ -56,9 +59,11 @@ class CaptionEncoder(nn.Module):
     Args:
         vocab_size: words, the padding (0) included.
         embedding_dim: D, half of it each way.
-        word_dim: size of the word embeddings that are read.
-        dropout: share of the word embeddings' values dropped in training.
+        word_dim: size of the word embeddings.
+        dropout: share of the values that the network reads, dropped in training.
         cell: of the network.
+        reduced_dim: size to which a linear layer, without activation, reduces the word embeddings before dropout, so
+            that only what matters for the images is kept; None leaves it out, as in AttnGAN itself.
 
     Raises:
         EncoderInputError: D is odd.
@@ -71,6 +76,7 @@ class CaptionEncoder(nn.Module):
         word_dim: Width = 300,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
         cell: Literal["lstm", "gru"] = "lstm",
+        reduced_dim: Width | None = None,
     ) -> None:
         super().__init__()
         if embedding_dim % 2:
@@ -78,9 +84,10 @@ class CaptionEncoder(nn.Module):
         self.vocab_size, self.embedding_dim = vocab_size, embedding_dim
         self.embedding = nn.Embedding(vocab_size, word_dim)
         nn.init.uniform_(self.embedding.weight, -START, START)
+        self.reduce = None if reduced_dim is None else nn.Linear(word_dim, reduced_dim)
         self.drop = nn.Dropout(dropout)
         kind = {"lstm": nn.LSTM, "gru": nn.GRU}[cell]
-        self.rnn = kind(word_dim, embedding_dim // 2, batch_first=True, bidirectional=True)
+        self.rnn = kind(reduced_dim or word_dim, embedding_dim // 2, batch_first=True, bidirectional=True)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> EncodedText:
         """Encode captions, tokens (B, T) int64 of ``lengths`` (B,) words from 1 to T, in any order.
@@ -97,8 +104,10 @@ class CaptionEncoder(nn.Module):
                 f"tokens from {int(tokens.min())} to {int(tokens.max())}, expected 0 to {self.vocab_size - 1}: the "
                 "captions were numbered by another vocabulary"
             )
-        read = self.drop(self.embedding(tokens))
-        packed = pack_padded_sequence(read, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        read = self.embedding(tokens)
+        if self.reduce is not None:
+            read = self.reduce(read)
+        packed = pack_padded_sequence(self.drop(read), lengths.cpu(), batch_first=True, enforce_sorted=False)
         outputs, last = self.rnn(packed)
         words, _ = pad_packed_sequence(outputs, batch_first=True)
         states = last[0] if isinstance(last, tuple) else last

@@ -53,8 +53,8 @@ def load_published(kind: str, path: str | Path) -> Any:
             ``attngan`` (a generator's file, the DCGAN variant's too) gives a
             :class:`gan.attngan.generator.AttnganGenerator`, ``attngan_discriminators`` (the folder of ``netD0.pth``
             ..., or one such file) a list of :class:`gan.attngan.discriminators.AttnganDiscriminator`, and ``damsm``
-            (``text_encoderN.pth``, with ``image_encoderN.pth`` beside it, or their folder) a
-            :class:`published.attngan.PublishedDamsm`.
+            (``text_encoderN.pth``, with ``image_encoderN.pth`` beside it, or their folder; also of GolemXlV/AttnGAN and
+            AWin9/AttnGAN-additional-fc-layer) a :class:`published.attngan.PublishedDamsm`.
         path: The file or folder.
 
     Returns:

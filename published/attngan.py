@@ -1,6 +1,7 @@
 """AttnGAN of taoxugit/AttnGAN: generators, discriminators, and the encoders of its matching model.
 
-* ``text_encoder200.pth`` and ``image_encoder200.pth`` beside each other (COCO: 100);
+* ``text_encoder200.pth`` and ``image_encoder200.pth`` beside each other (COCO: 100), also with the noise-reducing layer
+  of GolemXlV/AttnGAN (``linear.*``) or AWin9/AttnGAN-additional-fc-layer (``rdc_text.*``);
 * ``bird_AttnGAN2.pth``, ``coco_AttnGAN2.pth``, ``bird_AttnDCGAN2.pth`` and the ``netG_epoch_N.pth`` of trainings;
 * ``netD0.pth`` ... of trainings.
 
@@ -22,7 +23,12 @@ from published.key_map import rename
 
 Rules = list[tuple[str, str]]
 TEXT, IMAGE = "text_encoder", "image_encoder"
-TEXT_RULES: Rules = [(r"encoder\.weight", "embedding.weight"), (r"(rnn\..+)", r"\1")]
+WITHOUT_DROPOUT = "rdc_text.weight"  # AWin9's name: that variant left dropout out
+TEXT_RULES: Rules = [
+    (r"encoder\.weight", "embedding.weight"),
+    (r"(?:linear|rdc_text)\.(\w+)", r"reduce.\1"),
+    (r"(rnn\..+)", r"\1"),
+]
 IMAGE_RULES: Rules = [
     (rf"({'|'.join(TRUNK)})(\..+)", r"trunk.\1\2"),
     (rf"({'|'.join(TOP)})(\..+)", r"top.\1\2"),
@@ -145,7 +151,8 @@ def _blocks(state: Mapping[str, Tensor]) -> set[str]:
 
 
 def _load_text(path: Path) -> CaptionEncoder:
-    own = rename(_read(path), TEXT_RULES, str(path))
+    state = _read(path)
+    own = rename(state, TEXT_RULES, str(path))
     words, inner = _entry(own, "embedding.weight", path), _entry(own, "rnn.weight_hh_l0", path)
     gates = inner.shape[0] // inner.shape[1]
     if gates not in (3, 4):
@@ -154,7 +161,9 @@ def _load_text(path: Path) -> CaptionEncoder:
         vocab_size=words.shape[0],
         embedding_dim=2 * inner.shape[1],
         word_dim=words.shape[1],
+        dropout=0.0 if WITHOUT_DROPOUT in state else 0.5,
         cell="lstm" if gates == 4 else "gru",
+        reduced_dim=len(_entry(own, "reduce.weight", path)) if "reduce.weight" in own else None,
     )
     load_strictly(model, own, str(path))
     return model.eval()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from losses import matching_losses
 from models.damsm import CaptionEncoder, EncoderInputError, ImageRegionEncoder
@@ -102,3 +103,25 @@ def test_every_weight_of_the_caption_encoder_learns(encoder):
     found = encoder(torch.arange(1, 20)[None], torch.tensor([19]))
     (found.words.square().mean() + found.sentences.square().mean()).backward()
     assert not [name for name, value in encoder.named_parameters() if value.grad is None or not value.grad.any()]
+
+
+def test_words_are_reduced_before_dropout():
+    torch.manual_seed(0)
+    model = CaptionEncoder(20, embedding_dim=8, word_dim=6, dropout=0.5, reduced_dim=3)
+    tokens, lengths = torch.randint(1, 20, (2, 4)), torch.tensor([4, 4])
+    torch.manual_seed(1)
+    found = model(tokens, lengths)
+    torch.manual_seed(1)
+    read = F.dropout(model.embedding(tokens) @ model.reduce.weight.T + model.reduce.bias, 0.5)
+    assert tuple(read.shape) == (2, 4, 3)
+    expected, (last, _) = model.rnn(read)
+    torch.testing.assert_close(found.words, expected.transpose(1, 2))
+    torch.testing.assert_close(found.sentences, torch.cat([last[0], last[1]], dim=1))
+
+
+def test_every_weight_of_a_reduced_encoder_learns():
+    torch.manual_seed(0)
+    model = CaptionEncoder(20, embedding_dim=8, word_dim=6, reduced_dim=3).eval()
+    found = model(torch.arange(1, 20)[None], torch.tensor([19]))
+    (found.words.square().mean() + found.sentences.square().mean()).backward()
+    assert not [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]

@@ -28,6 +28,8 @@ CASES = [
     "resdavenet_vq_training",
     "vq_ema_update",
     "damsm",
+    "damsm_linear",
+    "damsm_rdc_text",
     "attngan_b1",
     "attngan_b3",
     "attngan_dcgan",

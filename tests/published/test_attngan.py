@@ -18,6 +18,15 @@ def text_state(model):
     return {name.replace("embedding.weight", "encoder.weight"): value for name, value in model.state_dict().items()}
 
 
+def image_state(model):
+    names = [("trunk.", ""), ("top.", ""), ("region.", "emb_features."), ("image.", "emb_cnn_code.")]
+    state = {}
+    for name, value in model.state_dict().items():
+        ours, theirs = next((ours, theirs) for ours, theirs in names if name.startswith(ours))
+        state[theirs + name.removeprefix(ours)] = value
+    return state
+
+
 @pytest.mark.parametrize("kind", ["attngan", "attngan_discriminators", "damsm"])
 def test_a_file_that_is_missing(kind, tmp_path):
     with pytest.raises(WeightsError, match=r"There is no weight file .*text_encoder1.pth"):
@@ -80,11 +89,27 @@ def test_another_recurrent_network(tmp_path):
 
 def test_encoders_of_two_trainings(tmp_path):
     text, image = CaptionEncoder(9, embedding_dim=4, word_dim=3), ImageRegionEncoder(6)
-    names = [("trunk.", ""), ("top.", ""), ("region.", "emb_features."), ("image.", "emb_cnn_code.")]
-    state = {}
-    for name, value in image.state_dict().items():
-        ours, theirs = next((ours, theirs) for ours, theirs in names if name.startswith(ours))
-        state[theirs + name.removeprefix(ours)] = value
-    saved(tmp_path / "image_encoder7.pth", state)
+    saved(tmp_path / "image_encoder7.pth", image_state(image))
     with pytest.raises(WeightsError, match=r"embeddings of 4 numbers, .*image_encoder7.pth of 6; expected a pair"):
         load_published("damsm", saved(tmp_path / "text_encoder7.pth", text_state(text)))
+
+
+@pytest.mark.parametrize(("name", "dropout"), [("linear", 0.5), ("rdc_text", 0.0)])
+def test_a_noise_reducing_layer_of_any_size(name, dropout, tmp_path):
+    model = CaptionEncoder(9, embedding_dim=4, word_dim=7, reduced_dim=5)
+    state = {
+        entry.replace("reduce", name).replace("embedding.weight", "encoder.weight"): value
+        for entry, value in model.state_dict().items()
+    }
+    saved(tmp_path / "image_encoder7.pth", image_state(ImageRegionEncoder(4)))
+    found = load_published("damsm", saved(tmp_path / "text_encoder7.pth", state)).text
+    assert (found.reduce.in_features, found.reduce.out_features, found.drop.p) == (7, 5, dropout)
+    assert all(torch.equal(value, model.state_dict()[entry]) for entry, value in found.state_dict().items())
+
+
+def test_a_noise_reducing_layer_that_does_not_fit_the_words(tmp_path):
+    state = text_state(CaptionEncoder(9, embedding_dim=4, word_dim=7, reduced_dim=5))
+    state["linear.weight"], state["linear.bias"] = torch.zeros(5, 6), state.pop("reduce.bias")
+    del state["reduce.weight"]
+    with pytest.raises(WeightsError, match=r"reduce.weight"):
+        load_published("damsm", saved(tmp_path / "text_encoder7.pth", state))

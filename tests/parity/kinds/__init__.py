@@ -32,6 +32,7 @@ KINDS = (
     "attngan_dcgan",
     "attngan_discriminators",
     "losses_damsm",
+    "damsm_text",
 )
 Arrays = dict[str, np.ndarray]
 Groups = dict[str, Callable[[], Arrays]]
