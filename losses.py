@@ -414,7 +414,8 @@ def attngan_discriminator(
     Args:
         fitting: (B,) logits of real images with their sentences.
         made: (B,) of generated images with the sentences that they were drawn from.
-        wrong: (B - 1,) of real images with the sentence of the next pair, which must be of another image.
+        wrong: (W,) of real images with the sentence of another pair, which must be of another image; as published it is
+            the next one, W = B - 1.
         real: (B,) of real images alone; None, with ``fake``, in the DCGAN variant.
         fake: (B,) of generated images alone.
 
@@ -422,7 +423,7 @@ def attngan_discriminator(
         LossError: there is no wrong sentence, as in a batch of one.
     """
     if not len(wrong):
-        raise LossError("a discriminator compares with the sentence of the next pair; expected at least two pairs")
+        raise LossError("a discriminator compares with the sentence of another pair; expected at least two pairs")
     if real is None or fake is None:
         return _real(fitting) + (_fake(made) + _fake(wrong)) / 2
     return (_real(real) + _real(fitting)) / 2 + (_fake(fake) + _fake(made) + _fake(wrong)) / 3
@@ -449,3 +450,53 @@ def condition_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
         Kullback-Leibler divergence ().
     """
     return (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
+
+
+def wrong_sentences(classes: Tensor, pairing: Literal["another_class", "published"] = "another_class") -> Tensor:
+    """Return for each pair of a batch the row whose sentence does not fit its image, (B,) int64; -1 where none does.
+
+    Args:
+        classes: (B,) of the pairs.
+        pairing: ``another_class`` takes the next pair of another class, in a circle; ``published`` the next pair, which
+            may be of the same class, and none for the last (taoxugit/AttnGAN ``miscc/losses.py``).
+    """
+    count = len(classes)
+    rows = torch.arange(count, device=classes.device)
+    if pairing == "published":
+        return torch.where(rows + 1 < count, rows + 1, -1)
+    ahead = (rows[:, None] + rows[None, :]) % count  # row i: i, i + 1, ... in a circle
+    other = classes[ahead] != classes[:, None]
+    first = other.to(torch.uint8).argmax(dim=1)
+    return torch.where(other.any(dim=1), ahead[rows, first], -1)
+
+
+# -- one logit of image and sentence together, arXiv:2008.05865 (DF-GAN) -----------------------------------------
+
+
+def matching_hinge(fitting: Tensor, made: Tensor, wrong: Tensor) -> Tensor:
+    """Return the hinge loss of a discriminator with one logit: real and fitting above 1, all else below -1.
+
+    Args:
+        fitting: (B,) logits of real images with their sentences.
+        made: (B,) of generated images with the sentences that they were drawn from.
+        wrong: (W,) of real images with the sentences of other images; it counts as 0 where W is 0.
+    """
+    wrongly = (1 + wrong).relu().sum() / max(1, len(wrong))
+    return (1 - fitting).relu().mean() + ((1 + made).relu().mean() + wrongly) / 2
+
+
+def matching_penalty(
+    score: Callable[[Tensor, Tensor], Tensor], images: Tensor, sentences: Tensor, power: float = 6.0
+) -> Tensor:
+    """Return E[|grad D(x, s)|^power] at real images with their sentences, the gradient by both. DF-GAN, section 3.3.
+
+    Args:
+        score: images (B, 3, R, R) and sentences (B, D) to logits (B,).
+        images: (B, 3, R, R).
+        sentences: (B, D).
+        power: 6 as published.
+    """
+    points = [value.detach().requires_grad_() for value in (images, sentences)]
+    gradients = torch.autograd.grad(score(*points).sum(), points, create_graph=True)
+    joined = torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
+    return joined.norm(dim=1).pow(power).mean()

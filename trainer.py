@@ -92,7 +92,13 @@ class Trainer:
         self.settings = settings
         self.seed = seed
         self.folder = folder
-        self.updater = Updater(task.optimizers, pick_precision(settings.precision, device), device, settings.clip_norm)
+        self.updater = Updater(
+            task.optimizers,
+            pick_precision(settings.precision, device),
+            device,
+            settings.clip_norm,
+            [(task.modules[name], longest) for name, longest in settings.clip_modules.items()],
+        )
         replicas.broadcast_modules(task.modules.values())
         self.averages = start_averages(task.modules, settings.ema)
         self.at = Position()

@@ -61,6 +61,8 @@ class TrainerSettings:
             avx512_bf16 (the log says so), and many times slower on others.
         compile: compile every module with ``torch.compile``.
         clip_norm: largest gradient norm of one optimiser.
+        clip_modules: largest gradient norm of single modules of the task, by their names, such as ``{text: 0.25}``;
+            each is clipped by its own norm, before ``clip_norm``.
         ema: moving averages of the weights.
         best_by: metric of the evaluation that chooses ``best.pt``, the highest; the task's own choice when None.
         evaluate_every_epochs: epochs between two evaluations; the last epoch is always evaluated.
@@ -75,6 +77,7 @@ class TrainerSettings:
     precision: Precision = "auto"
     compile: bool = False
     clip_norm: PositiveFloat | None = None
+    clip_modules: dict[str, PositiveFloat] = field(default_factory=dict)
     ema: EmaSettings | None = None
     best_by: str | None = None
     evaluate_every_epochs: PositiveInt = 1

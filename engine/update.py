@@ -2,12 +2,12 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from common import distributed
@@ -30,16 +30,23 @@ class Updater:
     """Makes updates for several optimisers, each with its own gradient scaler.
 
     ``precision`` is resolved by :func:`pick_precision`; ``clip_norm`` is the largest total gradient norm of one
-    optimiser's parameters, None leaves gradients as they are.
+    optimiser's parameters, None leaves gradients as they are; ``clipped`` are modules with the largest gradient norm of
+    their parameters, which are clipped apart from all others.
     """
 
     def __init__(
-        self, optimizers: dict[str, Optimizer], precision: Precision, device: torch.device, clip_norm: float | None
+        self,
+        optimizers: dict[str, Optimizer],
+        precision: Precision,
+        device: torch.device,
+        clip_norm: float | None,
+        clipped: Sequence[tuple[nn.Module, float]] = (),
     ) -> None:
         self.optimizers = optimizers
         self.precision = precision
         self.device = device
         self.clip_norm = clip_norm
+        self.clipped = clipped
         self.scalers = {
             name: torch.amp.GradScaler(device.type, enabled=precision == "fp16") for name in self.optimizers
         }
@@ -83,13 +90,24 @@ class Updater:
             raise NonFiniteLoss(
                 f"the gradient of '{name}' has norm {norm.item()} (its loss is {loss.item():.6g}{_listed(parts)})"
             )
-        if self.clip_norm is not None:
-            torch.nn.utils.clip_grads_with_norm_(parameters, self.clip_norm, norm)
+        self._clip(parameters, norm)
         scaler.step(optimizer)
         scaler.update()
         if self.precision == "fp16" and scaler.get_scale() < 1e-4:
             raise NonFiniteLoss(f"the fp16 gradient of '{name}' stays infinite at every scale; use bf16 or fp32")
         return norm.item()
+
+    def _clip(self, parameters: list[Tensor], norm: Tensor) -> None:
+        """Shorten the gradients of an optimiser's ``parameters``, whose total norm is ``norm``, as far as is asked."""
+        updated = set(map(id, parameters))
+        for module, longest in self.clipped:
+            own = [parameter for parameter in module.parameters() if id(parameter) in updated]
+            if own:
+                torch.nn.utils.clip_grad_norm_(own, longest)
+        if self.clip_norm is not None:
+            if self.clipped:
+                norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.clip_norm, norm)
 
 
 def _listed(parts: dict[str, Tensor] | None) -> str:

@@ -27,7 +27,7 @@ def plan_errors(
     ``data.batch_size``, where there is one, is the size of the global batch.
     """
     yield from unshared_batch("data.batch_size", data.get("batch_size"), launch)
-    yield from unknown_averages(modules, trainer)
+    yield from unknown_modules(modules, trainer)
     yield from unknown_metric(metrics, trainer)
     yield from long_warm_up(optimization, trainer)
 
@@ -39,13 +39,15 @@ def unshared_batch(key_path: str, batch_size: int | None, launch: Node | None) -
         yield key_path, f"{message}, or another number in launch.processes (of torchrun, where that starts them)"
 
 
-def unknown_averages(modules: Sequence[str], trainer: Node | None) -> Iterator[Problem]:
-    """Yield the errors of names in ``trainer.ema.modules`` that are no networks of the task."""
-    names = ((trainer or {}).get("ema") or {}).get("modules") or []
-    for number, name in enumerate(names):
+def unknown_modules(modules: Sequence[str], trainer: Node | None) -> Iterator[Problem]:
+    """Yield the errors of modules that ``trainer.ema`` or ``trainer.clip_modules`` name and the task lacks."""
+    averaged = enumerate(((trainer or {}).get("ema") or {}).get("modules") or [])
+    named = [(f"trainer.ema.modules.{number}", name) for number, name in averaged]
+    named += [(f"trainer.clip_modules.{name}", name) for name in (trainer or {}).get("clip_modules") or {}]
+    for key_path, name in named:
         if name not in modules:
             message = f"found '{name}', expected a module of the task, {' or '.join(modules)}{closest(name, modules)}"
-            yield f"trainer.ema.modules.{number}", message
+            yield key_path, message
 
 
 def unknown_metric(metrics: Sequence[str], trainer: Node | None) -> Iterator[Problem]:

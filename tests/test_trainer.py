@@ -260,6 +260,29 @@ def test_an_update_reaches_only_its_own_parameters_and_clips():
     assert torch.allclose(a, torch.tensor([1 - 0.6, 1 - 0.8]), atol=1e-4)
 
 
+def test_a_module_is_clipped_by_its_own_norm_and_the_others_are_not():
+    text, image = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    for module in (text, image):
+        torch.nn.init.zeros_(module.weight)
+    optimizer = torch.optim.SGD([*text.parameters(), *image.parameters()], lr=1.0)
+    updater = Updater({"both": optimizer}, "fp32", CPU, clip_norm=None, clipped=[(text, 0.25)])
+    norm = updater("both", 3 * text.weight.sum() + 4 * image.weight.sum())
+    assert norm == pytest.approx(5)  # of both, before clipping
+    assert text.weight.item() == pytest.approx(-0.25)
+    assert image.weight.item() == pytest.approx(-4)
+
+
+def test_modules_are_clipped_before_the_whole():
+    text, image = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    for module in (text, image):
+        torch.nn.init.zeros_(module.weight)
+    optimizer = torch.optim.SGD([*text.parameters(), *image.parameters()], lr=1.0)
+    updater = Updater({"both": optimizer}, "fp32", CPU, clip_norm=1.0, clipped=[(text, 3.0)])
+    updater("both", 30 * text.weight.sum() + 4 * image.weight.sum())
+    assert text.weight.item() == pytest.approx(-0.6, rel=1e-5)  # 3 of a norm of 5
+    assert image.weight.item() == pytest.approx(-0.8, rel=1e-5)
+
+
 def test_a_gradient_that_is_not_finite_leaves_the_weights_alone():
     a = torch.nn.Parameter(torch.zeros(2))
     updater = Updater({"a": torch.optim.SGD([a], lr=1.0)}, "fp32", CPU, clip_norm=1.0)

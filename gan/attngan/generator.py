@@ -7,7 +7,7 @@ H, W height and width of a map, R of an image.
 """
 
 from itertools import pairwise
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -18,8 +18,7 @@ from common.errors import UserError
 from config.limits import Width
 from gan.attngan.attention import WordAttention
 
-FIRST_RESOLUTION = 4
-FIRST_DOUBLINGS = 4  # of the first stage: from 4 to 64 pixels
+FIRST_RESOLUTION = 4  # of the first map
 
 
 class AttnganError(UserError, ValueError):
@@ -77,20 +76,20 @@ class ConditioningAugmentation(nn.Module):
 
 
 class FirstStage(nn.Module):
-    """Make a map of 64 pixels from noise and condition, K + Z numbers.
+    """Make the first stage's map from noise and condition, K + Z numbers, in ``doublings`` steps.
 
-    The result has ``width`` channels, the first map 16 times as many.
+    The result has ``width`` channels, the first map of 4 x 4 twice as many for each doubling.
     """
 
-    def __init__(self, in_dim: int, width: int) -> None:
+    def __init__(self, in_dim: int, width: int, doublings: int) -> None:
         super().__init__()
-        widths = [width * 2**power for power in range(FIRST_DOUBLINGS, -1, -1)]
+        widths = [width * 2**power for power in range(doublings, -1, -1)]
         features = 2 * widths[0] * FIRST_RESOLUTION**2
         self.fc = nn.Sequential(nn.Linear(in_dim, features, bias=False), nn.BatchNorm1d(features), nn.GLU(dim=1))
         self.blocks = nn.Sequential(*(gated(a, b, upsample=True) for a, b in pairwise(widths)))
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Turn (B, K + Z) into (B, width, 64, 64)."""
+        """Turn (B, K + Z) into (B, width, H, W)."""
         return self.blocks(self.fc(codes).view(len(codes), -1, FIRST_RESOLUTION, FIRST_RESOLUTION))
 
 
@@ -119,6 +118,7 @@ class AttnganGenerator(nn.Module):
         noise_dim: Z.
         residuals: residual blocks of each later stage (R_NUM): 2 for birds, 3 for COCO, 0 in the DCGAN variant.
         stages: 1 to 3 as published, of 64, 128 and 256 pixels.
+        first_resolution: pixels of the first stage (BASE_SIZE), 64 as published; each later stage has twice as many.
         every_stage: each stage has an image; otherwise only the last, as in the DCGAN variant.
         mixed_masks: mask words as the public code does in batches (:class:`gan.attngan.attention.WordAttention`).
     """
@@ -133,11 +133,14 @@ class AttnganGenerator(nn.Module):
         stages: Annotated[int, Field(gt=0, le=6)] = 3,
         every_stage: bool = True,
         mixed_masks: bool = False,
+        first_resolution: Literal[8, 16, 32, 64, 128] = 64,
     ) -> None:
         super().__init__()
+        self.first_resolution = first_resolution
         self.noise_dim, self.condition_dim, self.embedding_dim = noise_dim, condition_dim, embedding_dim
         self.augmentation = ConditioningAugmentation(embedding_dim, condition_dim)
-        self.first = FirstStage(condition_dim + noise_dim, width)
+        doublings = (first_resolution // FIRST_RESOLUTION).bit_length() - 1
+        self.first = FirstStage(condition_dim + noise_dim, width, doublings)
         self.next = nn.ModuleList(
             NextStage(width, embedding_dim, residuals, mixed_masks) for _ in range(stages - 1)
         )  # fmt: skip
@@ -161,7 +164,7 @@ class AttnganGenerator(nn.Module):
     def resolutions(self) -> list[int]:
         """Return the height and width of the images in pixels, the smallest first."""
         stages = 1 + len(self.next)
-        return [FIRST_RESOLUTION * 2 ** (FIRST_DOUBLINGS + stage) for stage in range(stages - len(self.images), stages)]
+        return [self.first_resolution * 2**stage for stage in range(stages - len(self.images), stages)]
 
     def forward(
         self, noise: Tensor, sentences: Tensor, words: Tensor, padding: Tensor, variation: Tensor | None = None
@@ -179,7 +182,7 @@ class AttnganGenerator(nn.Module):
         Raises:
             AttnganError: a size does not fit, or a caption has no word.
         """
-        self._check(noise, sentences, words, padding, variation)
+        check_inputs(self, noise, sentences, words, padding, variation)
         mean, log_variance = self.augmentation(sentences)
         variation = torch.randn_like(mean) if variation is None else variation
         condition = mean + variation * (log_variance / 2).exp()
@@ -193,19 +196,21 @@ class AttnganGenerator(nn.Module):
         images = [head(one) for head, one in zip(self.images, own, strict=True)]
         return GeneratedBatch(images, attention, mean, log_variance)
 
-    def _check(
-        self, noise: Tensor, sentences: Tensor, words: Tensor, padding: Tensor, variation: Tensor | None
-    ) -> None:
-        """Refuse inputs of other sizes, and captions without words."""
-        if padding.dim() != 2 or padding.all(dim=1).any():
-            raise AttnganError(f"found padding {tuple(padding.shape)}, expected (B, L) with a word in each caption")
-        batch, length = padding.shape
-        if variation is not None and variation.shape != (batch, self.condition_dim):
-            raise AttnganError(f"found variation {tuple(variation.shape)}, expected ({batch}, {self.condition_dim})")
-        found = [tuple(one.shape) for one in (noise, sentences, words)]
-        expected = [(batch, self.noise_dim), (batch, self.embedding_dim), (batch, self.embedding_dim, length)]
-        if found != expected:
-            raise AttnganError(
-                f"found noise {found[0]}, sentences {found[1]} and words {found[2]} with padding ({batch}, {length}); "
-                f"expected {expected[0]}, {expected[1]} and {expected[2]}"
-            )
+
+def check_inputs(
+    generator: nn.Module, noise: Tensor, sentences: Tensor, words: Tensor, padding: Tensor, variation: Tensor | None
+) -> None:
+    """Raise an AttnganError for inputs of other sizes than a generator's, and captions without words."""
+    if padding.dim() != 2 or padding.all(dim=1).any():
+        raise AttnganError(f"found padding {tuple(padding.shape)}, expected (B, L) with a word in each caption")
+    batch, length = padding.shape
+    if variation is not None and variation.shape != (batch, generator.condition_dim):
+        raise AttnganError(f"found variation {tuple(variation.shape)}, expected ({batch}, {generator.condition_dim})")
+    found = [tuple(one.shape) for one in (noise, sentences, words)]
+    dim = generator.embedding_dim
+    expected = [(batch, generator.noise_dim), (batch, dim), (batch, dim, length)]
+    if found != expected:
+        raise AttnganError(
+            f"found noise {found[0]}, sentences {found[1]} and words {found[2]} with padding ({batch}, {length}); "
+            f"expected {expected[0]}, {expected[1]} and {expected[2]}"
+        )
