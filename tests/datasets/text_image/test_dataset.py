@@ -12,7 +12,8 @@ from common.errors import UserError
 from common.safe_load import UnsafePickleError
 from datasets.loading.rows import ManifestError, SampleError
 from datasets.text_image.dataset import CaptionedImages, around
-from datasets.text_image.files import read_split, read_vocabulary
+from datasets.text_image.files import read_split
+from datasets.text_image.published_files import read_published_vocabulary
 from datasets.text_image.vocabulary import Vocabulary, VocabularyError, words
 
 
@@ -57,13 +58,34 @@ def test_texts_give_the_published_numbers(assets, tmp_path, name, each, boxes):
     folder = shutil.copytree(assets / "formats" / name, tmp_path / name)
     published = {split: read_split(folder, split, each) for split in ("train", "test")}
     (folder / "captions.pickle").unlink()
-    assert sorted(read_vocabulary(folder, each).words) == sorted(published["train"].vocabulary.words)
+    assert sorted(read_published_vocabulary(folder, each).words) == sorted(published["train"].vocabulary.words)
     for split, expected in published.items():
         found = read_split(folder, split, each)
         assert found.names == expected.names
         assert (found.boxes is not None) == boxes
         decoded = [found.vocabulary.decode(found.captions[row]) for row in range(len(found.captions))]
         assert decoded == [expected.vocabulary.decode(expected.captions[row]) for row in range(len(expected.captions))]
+
+
+def test_a_split_that_captions_pickle_does_not_have(birds):
+    """As val of the world's birds: its names have a list, its captions are texts, its words those of the pickle."""
+    expected = read_split(birds, "test", 10)
+    shutil.copytree(birds / "test", birds / "val")
+    found = read_split(birds, "val")
+    assert found.names == expected.names
+    assert found.classes.tolist() == expected.classes.tolist()
+    assert [row.tolist() for row in found.captions] == [row.tolist() for row in expected.captions]
+    shutil.rmtree(birds / "val")
+    with pytest.raises(ManifestError, match=r"has no split val: its splits are CUB_200_2011, .*; expected val.json"):
+        read_split(birds, "val")
+
+
+def test_captions_of_a_published_image(assets):
+    data = CaptionedImages(assets / "formats" / "birds", "train", train=False)
+    assert [len(data.captions_of(row)) for row in range(len(data))] == [10] * len(data)
+    assert data.captions_of(1)[3].tolist() == data.content.captions[13].tolist()
+    assert data.text(1, 3) == data.vocabulary.decode(data.content.captions[13])
+    assert data.class_name(2) == "2"
 
 
 def test_classes(assets):
@@ -215,7 +237,7 @@ def test_resolutions_that_do_not_rise(assets, resolutions):
 
 def test_a_folder_without_lists(tmp_path):
     with pytest.raises(ManifestError, match=r"has neither captions\.pickle nor train/filenames\.pickle"):
-        read_vocabulary(tmp_path, 10)
+        read_published_vocabulary(tmp_path, 10)
 
 
 def test_names_of_windows_and_of_macos(assets, tmp_path):
