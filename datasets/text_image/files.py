@@ -14,8 +14,9 @@ from pydantic import AfterValidator
 
 from datasets.loading.rows import ManifestError
 from datasets.text_image.captions import CaptionedSplit
-from datasets.text_image.own_files import is_plain, read_own_split, splits_there
-from datasets.text_image.published_files import is_published, read_published_split
+from datasets.text_image.own_files import VOCABULARY, is_plain, read_own_split, splits_there
+from datasets.text_image.published_files import is_published, read_published_split, read_published_vocabulary
+from datasets.text_image.vocabulary import Vocabulary, read_vocabulary_file
 
 
 def _plain(name: str) -> str:
@@ -48,3 +49,14 @@ def read_split(folder: Path, split: SplitName, captions_per_image: int | None = 
         f"{folder} has no split {split}: {found}; expected {split}.json, a folder {split}/ of images with texts, or "
         f"AttnGAN's data, which have captions.pickle or {split}/filenames.pickle"
     )
+
+
+def read_vocabulary(source: Path, captions_per_image: int | None = None) -> Vocabulary:
+    """Read the words of a folder of data, or of its ``captions.pickle`` or ``vocabulary.json``.
+
+    ``captions_per_image`` matters where there are published texts alone. Raises as :func:`read_split`.
+    """
+    kept = source if source.suffix == ".json" else source / VOCABULARY
+    if kept.is_file() and not (source / "captions.pickle").is_file():
+        return read_vocabulary_file(kept)
+    return read_published_vocabulary(source, captions_per_image)

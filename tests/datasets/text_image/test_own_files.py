@@ -15,7 +15,7 @@ from common.errors import UserError
 from datasets.loading.rows import ManifestError, NoRowsError, SampleError
 from datasets.text_image import vocabulary as vocabulary_module
 from datasets.text_image.dataset import CaptionedImages
-from datasets.text_image.files import read_split
+from datasets.text_image.files import read_split, read_vocabulary
 from datasets.text_image.splits import CaptionedData
 from datasets.text_image.vocabulary import VocabularyError
 
@@ -197,6 +197,15 @@ def test_the_vocabulary_is_made_once(listed, caplog):
     assert images(listed, "train", train=False).vocabulary.words == ["<end>", *WORDS]
     (listed / "train.json").unlink()
     assert images(listed, "val", train=False).vocabulary.words == ["<end>", *WORDS]
+
+
+def test_the_vocabulary_alone(listed, assets):
+    images(listed, "train", train=False)
+    for source in (listed, listed / "vocabulary.json"):
+        assert read_vocabulary(source).words == ["<end>", *WORDS]
+    birds = assets / "formats" / "birds"
+    published = read_split(birds, "train").vocabulary.words
+    assert read_vocabulary(birds).words == read_vocabulary(birds / "captions.pickle").words == published
 
 
 def test_a_vocabulary_of_other_captions(listed):
