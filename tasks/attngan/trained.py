@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 import config
@@ -108,6 +109,10 @@ class Words(NamedTuple):
             row[: len(own)] = torch.tensor(own)
         return Tokens(numbers, lengths, unknown)
 
+    def left_out(self, caption: str) -> list[str]:
+        """Return the known words behind the first ``max_words``; raises as :meth:`tokens`."""
+        return [self.vocabulary.words[number] for number in self.vocabulary.encode(caption)[self.max_words :]]
+
     def read(self, tokens: Tensor) -> list[str]:
         """Return the words of one caption's ``tokens`` (L,), without padding."""
         return [self.vocabulary.words[number] for number in tokens.tolist() if number]
@@ -142,6 +147,49 @@ def describe(words: Words, nodes: Mapping[str, dict[str, Any]]) -> dict[str, Any
 def write_description(folder: Path, description: dict[str, Any]) -> None:
     """Write ``model.json`` into a run folder."""
     write_whole(folder / DESCRIPTION, (json.dumps(description, indent=1) + "\n").encode())
+
+
+def save_export(
+    path: Path,
+    networks: Mapping[str, nn.Module],
+    words: Words,
+    nodes: Mapping[str, dict[str, Any]],
+    about: Mapping[str, Any],
+) -> Path:
+    """Write networks as an export, which :func:`load` reads: ``NAME.json``, and ``NAME.safetensors`` beside it.
+
+    Args:
+        path: the ``.json``.
+        networks: by the names that :data:`TEXT`, :data:`IMAGE` and :data:`GENERATOR` give them.
+        words: that the text encoder reads.
+        nodes: of the same networks, complete, so that they can be built from them (:func:`node_of`).
+        about: further plain values for the card, such as ``steps``, ``seed``, ``config`` and ``metrics``.
+
+    Returns:
+        The file of the weights.
+
+    Raises:
+        TrainedError: ``path`` does not end in ``.json``, nodes and networks differ in their names, or ``about`` has an
+            entry of the description itself.
+    """
+    description = describe(words, nodes)
+    if path.suffix != ".json":
+        raise TrainedError(f"found {path.name} as the name of an export, expected one that ends in .json")
+    if networks.keys() != nodes.keys():
+        raise TrainedError(
+            f"found networks {', '.join(networks)} and nodes {', '.join(nodes)}, expected the same names"
+        )
+    if clash := sorted(description.keys() & about.keys()):
+        raise TrainedError(f"about names {', '.join(clash)}, which the description of the networks has: rename it")
+    state = {
+        f"{name}.{key}": value.detach().cpu().contiguous()
+        for name, network in networks.items()
+        for key, value in network.state_dict().items()
+    }
+    weights = path.with_suffix(".safetensors")
+    write_whole(weights, safetensors_bytes(state))
+    write_whole(path, (json.dumps({**about, **description}, indent=1) + "\n").encode())
+    return weights
 
 
 def load(source: TextImageSource, wanted: Sequence[str] = (TEXT, IMAGE)) -> Trained:
