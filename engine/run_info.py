@@ -16,7 +16,7 @@ import config
 def run_info(command: list[str], seed: int | None) -> dict[str, Any]:
     """Return command, start (UTC), commit, package versions and machine as plain values for ``info.jsonl``."""
     packages = {}
-    files = [config.PROJECT_ROOT / name for name in ("requirements.txt", "requirements-abx.txt")]
+    files = sorted(config.PROJECT_ROOT.glob("requirements*.txt"))
     for line in (line for file in files for line in file.read_text(encoding="utf-8").splitlines()):
         name = line.split("==")[0].strip()
         if "==" in line and not line.startswith("#"):

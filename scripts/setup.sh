@@ -1,5 +1,5 @@
 # Sourced by the other scripts: finds a Python, makes .venv, installs requirements.txt when it changed, and
-# requirements-abx.txt where that can be had.
+# requirements-abx.txt and requirements-metrics.txt where those can be had.
 # Afterwards $VENV_PYTHON is the interpreter of .venv and the shell stands in the project root.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -69,12 +69,17 @@ if ! cmp -s requirements.txt .venv/installed-requirements.txt; then
     cp requirements.txt .venv/installed-requirements.txt
 fi
 
-if ! cmp -s requirements-abx.txt .venv/installed-requirements-abx.txt; then
-    echo "installing what ABX scoring needs"
-    _install requirements-abx.txt || {
-        echo "warning: the packages of requirements-abx.txt could not be installed, see pip's message above: ABX scoring" >&2
-        echo "(resdavenet_vq/abx.yaml) will not work here, everything else does; to try again:" >&2
-        echo ".venv/bin/pip install -r requirements-abx.txt" >&2
+# Installs what not every machine can have, or needs. Arguments: the file, what it is for, what will not work without it.
+_install_extra() {
+    cmp -s "$1" ".venv/installed-$1" && return
+    echo "installing what $2 needs"
+    _install "$1" || {
+        echo "warning: the packages of $1 could not be installed, see pip's message above: $2" >&2
+        echo "($3) will not work here, everything else does; to try again:" >&2
+        echo ".venv/bin/pip install -r $1" >&2
     }
-    cp requirements-abx.txt .venv/installed-requirements-abx.txt
-fi
+    cp "$1" ".venv/installed-$1"
+}
+
+_install_extra requirements-abx.txt "ABX scoring" resdavenet_vq/abx.yaml
+_install_extra requirements-metrics.txt "comparing images by an ImageNet network" attngan/score.yaml

@@ -13,6 +13,7 @@ PYTHON = """#!/usr/bin/env bash
 [ "$1" = -m ] || exit 0
 [ -t 1 ] && echo "bar of pip for: $*"
 if [[ "$*" == *requirements-abx.txt ]]; then exit ${ABX_EXIT:-0}; fi
+if [[ "$*" == *requirements-metrics.txt ]]; then exit ${METRICS_EXIT:-0}; fi
 echo "Collecting torch==2.11.0 (from -r requirements.txt (line 1))"
 echo "  Downloading torch-2.11.0-cp312-cp312-manylinux_2_28_x86_64.whl.metadata (29 kB)"
 echo "  Downloading torch-2.11.0-cp312-cp312-manylinux_2_28_x86_64.whl (530.6 MB)"
@@ -30,6 +31,7 @@ def project(tmp_path):
     shutil.copy(SETUP, tmp_path / "scripts")
     (tmp_path / "requirements.txt").write_text("# two\ntorch==2.11.0\nrich==15.0.0\n")
     (tmp_path / "requirements-abx.txt").write_text("fastabx==0.9.0\n")
+    (tmp_path / "requirements-metrics.txt").write_text("efficientnet-lite-pytorch==0.1.0\n")
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(PYTHON)
@@ -51,6 +53,7 @@ def test_a_log_has_a_line_for_each_package_after_what_is_to_come(project):
         "  Using cached rich-15.0.0-py3-none-any.whl (243 kB)",
         "  unpacking all of them (a minute or two, torch is large)",
         "installing what ABX scoring needs",
+        "installing what comparing images by an ImageNet network needs",
         "ready",
     ]
 
@@ -71,11 +74,13 @@ def test_a_failure_of_pip_is_reported_and_tried_again(project):
     assert set_up(project).returncode == 0
 
 
-def test_without_the_packages_of_abx_the_rest_goes_on(project):
-    done = set_up(project, ABX_EXIT="1")
+@pytest.mark.parametrize(("extra", "config"), [("abx", "resdavenet_vq/abx.yaml"), ("metrics", "attngan/score.yaml")])
+def test_without_the_packages_of_an_extra_the_rest_goes_on(project, extra, config):
+    done = set_up(project, **{f"{extra.upper()}_EXIT": "1"})
     assert done.returncode == 0
     assert done.stdout.endswith("ready\n")
-    assert "warning: the packages of requirements-abx.txt could not be installed" in done.stderr
+    assert f"warning: the packages of requirements-{extra}.txt could not be installed" in done.stderr
+    assert f"({config}) will not work here" in done.stderr
     assert set_up(project).stdout == "ready\n"
 
 
