@@ -18,6 +18,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from common.errors import UserError
 from config.limits import Count, Width
+from models.image_encoders import Pretrained, trunk_weights
+from models.weights import load_strictly
 
 PADDING = 0  # the index of no word
 INPUT_RESOLUTION = 299  # pixels, of Inception v3
@@ -120,14 +122,31 @@ class ImageRegionEncoder(nn.Module):
     Args:
         embedding_dim: D.
         align_corners: scale images to 299 pixels as torch 0.3 did, in whose time the published weights were made.
+        pretrained: ``imagenet`` for torchvision's weights of Inception v3, the path of a file in torchvision's layout,
+            or None for a random start.
+        learns: ``projections`` trains the two projections alone, and Inception stays as it is, its batch norms too;
+            ``published`` lets their statistics drift, as in the public code, where Inception runs in training mode;
+            ``all`` trains everything.
 
     Attributes:
         trunk: Inception v3's layers up to the regions.
         top: its layers from there to the whole image.
+
+    Raises:
+        WeightsError: The weights cannot be fetched or do not fit.
     """
 
-    def __init__(self, embedding_dim: Width = 256, align_corners: bool = False) -> None:
-        from torchvision.models import inception_v3  # takes seconds, and text encoders stand in this file too
+    def __init__(
+        self,
+        embedding_dim: Width = 256,
+        align_corners: bool = False,
+        pretrained: Pretrained = None,
+        learns: Literal["projections", "published", "all"] = "projections",
+    ) -> None:
+        from torchvision.models import (  # takes seconds, and text encoders stand in this file too
+            Inception_V3_Weights,
+            inception_v3,
+        )
 
         super().__init__()
         inception = inception_v3(weights=None, aux_logits=False, transform_input=False, init_weights=False)
@@ -137,7 +156,24 @@ class ImageRegionEncoder(nn.Module):
         self.image = nn.Linear(2048, embedding_dim)
         for weight in (self.region.weight, self.image.weight):
             nn.init.uniform_(weight, -START, START)
-        self.embedding_dim, self.align_corners = embedding_dim, align_corners
+        self.embedding_dim, self.align_corners, self.learns = embedding_dim, align_corners, learns
+        if pretrained is not None:
+            url = Inception_V3_Weights.IMAGENET1K_V1.url
+            state = trunk_weights(pretrained, url, keep="", drop=("fc.", "AuxLogits."))
+            for part in (self.trunk, self.top):
+                own = {name: value for name, value in state.items() if name.partition(".")[0] in part}
+                load_strictly(part, own, str(pretrained))
+        if learns != "all":
+            self.trunk.requires_grad_(False)
+            self.top.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "ImageRegionEncoder":
+        """Set the training mode; Inception stays in evaluation mode where the projections alone learn."""
+        super().train(mode)
+        if self.learns == "projections":
+            self.trunk.eval()
+            self.top.eval()
+        return self
 
     def forward(self, images: Tensor) -> EncodedImages:
         """Encode images (B, 3, R, R) in [-1, 1]; other shapes end in an EncoderInputError."""

@@ -21,13 +21,17 @@ from models.weights import WeightsError, download_torchvision, load_strictly, re
 Pretrained = Literal["imagenet"] | Path | None
 
 
-def _trunk_weights(pretrained: Literal["imagenet"] | Path, url: str, keep: str, drop: str) -> dict[str, Tensor]:
+def trunk_weights(
+    pretrained: Literal["imagenet"] | Path, url: str, keep: str, drop: str | tuple[str, ...]
+) -> dict[str, Tensor]:
     """Return torchvision's weights of a trunk, without the classifier (names in ``drop*``) and the prefix ``keep``."""
     state = download_torchvision(url) if pretrained == "imagenet" else read_state_dict(Path(pretrained))
     return _without_classifier(state, keep, drop, str(pretrained))
 
 
-def _without_classifier(state: Mapping[str, Tensor], keep: str, drop: str, source: str) -> dict[str, Tensor]:
+def _without_classifier(
+    state: Mapping[str, Tensor], keep: str, drop: str | tuple[str, ...], source: str
+) -> dict[str, Tensor]:
     trunk = {name: value for name, value in state.items() if not name.startswith(drop)}
     strangers = [name for name in trunk if not name.startswith(keep)]
     if strangers:
@@ -61,7 +65,7 @@ class Vgg16Encoder(nn.Module):
                 nn.init.zeros_(layer.bias)
         self.embedder = nn.Conv2d(512, embedding_dim, 3, padding=1)
         if pretrained is not None:
-            state = _trunk_weights(pretrained, VGG16_Weights.IMAGENET1K_V1.url, keep="features.", drop="classifier.")
+            state = trunk_weights(pretrained, VGG16_Weights.IMAGENET1K_V1.url, keep="features.", drop="classifier.")
             load_strictly(self.trunk, state, str(pretrained))
         if freeze_trunk:
             self.trunk.requires_grad_(False)
@@ -102,7 +106,7 @@ class Resnet50Encoder(nn.Module):
         self.trunk = nn.Sequential(OrderedDict((n, m) for n, m in children if n not in ("avgpool", "fc")))
         self.embedder = nn.Conv2d(2048, embedding_dim, 1)
         if pretrained is not None:
-            state = _trunk_weights(pretrained, ResNet50_Weights.IMAGENET1K_V1.url, keep="", drop="fc.")
+            state = trunk_weights(pretrained, ResNet50_Weights.IMAGENET1K_V1.url, keep="", drop="fc.")
             load_strictly(self.trunk, state, str(pretrained))
         if freeze_trunk:
             self.trunk.requires_grad_(False)

@@ -224,7 +224,6 @@ def _load_published(files: PublishedFiles, wanted: Sequence[str]) -> Trained:
 def caption_encoder_node(encoder: CaptionEncoder) -> dict[str, Any]:
     """Return the node of a published text encoder, whose sizes are those of its weights."""
     cell = {nn.LSTM: "lstm", nn.GRU: "gru"}[type(encoder.rnn)]
-    reduced = getattr(encoder, "reduced_dim", None)
     return {
         "type": "models.damsm.CaptionEncoder",
         "vocab_size": encoder.vocab_size,
@@ -232,7 +231,7 @@ def caption_encoder_node(encoder: CaptionEncoder) -> dict[str, Any]:
         "word_dim": encoder.embedding.embedding_dim,
         "dropout": encoder.drop.p,
         "cell": cell,
-        **({} if reduced is None else {"reduced_dim": reduced}),
+        "reduced_dim": None if encoder.reduce is None else encoder.reduce.out_features,
     }
 
 
