@@ -12,6 +12,8 @@ from torch import Tensor
 
 from config.limits import Chance
 
+DRAWS = 7  # random numbers of an image
+
 
 @dataclass(frozen=True)
 class DiffAugment:
@@ -32,9 +34,8 @@ class DiffAugment:
     contrast: Chance = 0.0
     saturation: Chance = 0.0
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Change images (B, 3, R, R) in [-1, 1], each in its own way; random numbers come from ``generator`` (CPU)."""
-        draws = torch.rand(len(images), 7, generator=generator).to(images.device)
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Change images (B, 3, R, R) in [-1, 1], each as its ``draws`` (B, DRAWS), uniform in 0-1, say."""
         images = self._coloured(images, draws[:, :3])
         if self.translation:
             images = self._shifted(images, draws[:, 3:5])

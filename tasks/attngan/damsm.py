@@ -159,7 +159,9 @@ class Damsm:
         total = sum(values.values())
         step.update("encoders", total, parts=values)
         if step.wants_images:
-            step.show("attention", attention_sheet_of(self.data.train_loader.dataset, batch, matches.attention, 0))
+            dataset = self.data.train_loader.dataset
+            shown = batch[f"image_{dataset.resolutions[-1]}"][0], batch["tokens"][0], matches.attention[0, 0]
+            step.show("attention", attention_sheet_of(dataset, *shown))
         return {"loss": total, **values}
 
     def encode(self, batch: dict[str, Any]) -> tuple[EncodedText, EncodedImages]:

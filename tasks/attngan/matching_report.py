@@ -51,16 +51,19 @@ class Pairs(Protocol):
     losses: dict[str, float]
 
 
-def attention_sheet_of(dataset: CaptionedImages, batch: dict[str, Any], attention: Tensor, row: int) -> np.ndarray:
-    """Return a sheet of one image of a batch with the maps of its own caption's words, (H, W, 3) uint8.
+def attention_sheet_of(dataset: CaptionedImages, image: Tensor, tokens: Tensor, maps: Tensor) -> np.ndarray:
+    """Return a sheet of an image (3, R, R) in [-1, 1] with the map of each of its caption's words, (H, W, 3) uint8.
 
-    ``attention`` (B, B, L, H, W) has the weights of each image's regions for each caption's words.
+    ``tokens`` (L,) are padded with 0 and ``maps`` (L, H, W) are the words' weights.
     """
-    largest = dataset.resolutions[-1]
-    image = to_uint8(batch[f"image_{largest}"][row]).permute(1, 2, 0).cpu().numpy()
-    count = int(batch["ntokens"][row])
-    words = [dataset.vocabulary.words[number] for number in batch["tokens"][row, :count].tolist()]
-    return attention_sheet(image, attention[row, row, :count].detach().float().cpu().numpy(), words, best=None)
+    words = words_of(dataset, tokens)
+    shown = maps[: len(words)].detach().float().cpu().numpy()
+    return attention_sheet(to_uint8(image).permute(1, 2, 0).cpu().numpy(), shown, words)
+
+
+def words_of(dataset: CaptionedImages, tokens: Tensor) -> list[str]:
+    """Return the words of a caption's tokens (L,), without the padding."""
+    return [dataset.vocabulary.words[number] for number in tokens.tolist() if number]
 
 
 def write_matching_report(
@@ -144,8 +147,7 @@ def _attention(task: Encoder, dataset: CaptionedImages, row: int) -> tuple[np.nd
     batch = {name: value[None] for name, value in sample.items() if isinstance(value, Tensor)}
     text, image = task.encode(batch | {"ntokens": torch.tensor([sample["ntokens"]])})
     found = task.matching.alone(text, image, torch.zeros(1, device=task.device)).attention[0, 0]
-    words = [dataset.vocabulary.words[number] for number in sample["tokens"][: sample["ntokens"]].tolist()]
-    return found.permute(1, 2, 0).float().cpu().numpy(), words
+    return found.permute(1, 2, 0).float().cpu().numpy(), words_of(dataset, sample["tokens"])
 
 
 def _image(dataset: CaptionedImages, row: int) -> np.ndarray:
