@@ -110,7 +110,9 @@ class Damsm:
         self.batch_size, self.steps_per_epoch = loader.samples_per_step, loader.steps_per_epoch
         text = text_encoder(vocab_size=len(data.vocabulary))
         if hasattr(text, "fit"):
-            text.fit(data.vocabulary.words, loader.dataset.captions())
+            dataset = loader.dataset
+            captions = (caption for row in range(len(dataset)) for caption in dataset.captions_of(row))
+            text.fit(data.vocabulary.words, captions)
         if group_lasso and not hasattr(text, "reducing_weight"):
             raise UserError(
                 f"task.group_lasso is {group_lasso}, but {type(text).__name__} has no reducing layer over words; set "
@@ -221,7 +223,7 @@ class Damsm:
         for row in range(min(EXAMPLES, len(loader.dataset))):
             try:
                 image = np.asarray(loader.dataset.stored_image(row))
-                found.append(Example(image, None, self.data.vocabulary.decode(loader.dataset.caption(row).tolist())))
+                found.append(Example(image, None, loader.dataset.text(row)))
             except UserError as error:
                 loader.note(error)
         return found

@@ -133,7 +133,7 @@ def _query(direction: str, position: int, task: Encoder, dataset: CaptionedImage
         seconds=None,
         words=[(float(at), at + 1.0, word) for at, word in enumerate(words)],
         retrieved=[
-            Retrieved(_image(dataset, int(encoded.index[found])), _text(dataset, int(encoded.index[found])),
+            Retrieved(_image(dataset, int(encoded.index[found])), dataset.text(int(encoded.index[found])),
                       float(scores[found]), correct=found == position)
             for found in np.argsort(-scores, kind="stable")[:RESULTS].tolist()
         ],
@@ -152,7 +152,3 @@ def _attention(task: Encoder, dataset: CaptionedImages, row: int) -> tuple[np.nd
 
 def _image(dataset: CaptionedImages, row: int) -> np.ndarray:
     return to_uint8(dataset[row][f"image_{dataset.resolutions[-1]}"]).permute(1, 2, 0).numpy()
-
-
-def _text(dataset: CaptionedImages, row: int) -> str:
-    return dataset.vocabulary.decode(dataset.caption(row).tolist())

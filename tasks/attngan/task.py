@@ -344,7 +344,7 @@ class Attngan:
         for row in range(min(EXAMPLES, len(loader.dataset))):
             try:
                 image = np.asarray(loader.dataset.stored_image(row))
-                found.append(Example(image, None, self.data.vocabulary.decode(loader.dataset.caption(row).tolist())))
+                found.append(Example(image, None, loader.dataset.text(row)))
             except UserError as error:
                 loader.note(error)
         return found

@@ -1,0 +1,201 @@
+"""The matching model and the generator are trained through run.py, go on exactly, and are read back."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import config
+from common.errors import UserError
+from engine import checkpoint
+from engine.run_folder import RunFolder
+from run import main
+from tasks.attngan.trained import GENERATOR, IMAGE, TEXT, TextImageSource, TrainedError, load
+
+
+def run(values, folder, name, *overrides):
+    """Write a config and run it; return its run folder."""
+    path = folder / f"{name}.yaml"
+    path.write_text(config.dump(values))
+    code = main(["-f", str(path), f"run.folder={folder}", f"run.name={name}", *overrides])
+    assert code == 0
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def trained_damsm(damsm, runs):
+    """The run folder of a matching model, trained once."""
+    return runs / "damsm" if (runs / "damsm").exists() else run(damsm, runs, "damsm")
+
+
+def test_a_matching_model_learns_to_find_images(trained_damsm):
+    metrics = json.loads((trained_damsm / "metrics.json").read_text())
+    assert metrics["recall@1"] > 0.8  # 16 images, chance 1 / 16
+    assert metrics["chance_recall@1"] == pytest.approx(1 / 16)
+    curves = RunFolder(trained_damsm).curves()
+    assert curves["train/loss"][-1][1] < 0.6 * curves["train/loss"][0][1]
+    assert metrics["loss"] == pytest.approx(metrics["words"] + metrics["sentences"])
+    page = (trained_damsm / "report.html").read_text()
+    assert "the left is" in page
+    assert "best recall@10 of the validation split" in page
+
+
+def test_a_matching_model_is_read_back(trained_damsm):
+    found = load(TextImageSource(run=trained_damsm))
+    assert found.words.max_words == 6
+    tokens = found.words.tokens(["The LEFT is purple, blue!", "top"])
+    assert found.words.read(tokens.numbers[0]) == ["the", "left", "is", "blue"]
+    assert tokens.lengths.tolist() == [4, 1]
+    assert tokens.unknown == [["purple"], []]
+    text = found.networks[TEXT](tokens.numbers, tokens.lengths)
+    assert text.sentences.shape == (2, 32)
+    assert not any(network.training for network in found.networks.values())
+
+
+def test_sentences_by_weighed_counts_silence_words(damsm, tmp_path):
+    damsm["task"]["text_encoder"] = {
+        "type": "models.tfidf_captions.TfidfCaptionEncoder",
+        "embedding_dim": 32,
+        "word_dim": 16,
+        "reduced_dim": 16,
+    }
+    damsm["task"]["group_lasso"] = 0.01
+    folder = run(damsm, tmp_path, "tfidf", "trainer.epochs=1")
+    rows = (folder / "words.csv").read_text().splitlines()
+    assert rows[0] == "word,share_of_largest_norm,silenced"
+    assert {row.split(",")[0] for row in rows[1:]} >= {"red", "left", "side"}
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["kept_words"] + metrics["silenced_words"] == len(rows) - 1
+    assert "train/group_lasso" in RunFolder(folder).curves()
+    found = load(TextImageSource(run=folder), (TEXT,)).networks[TEXT]
+    assert found.idf.any()  # what was fitted is in the checkpoint
+
+
+def test_a_penalty_needs_a_layer_over_words(damsm, tmp_path, capsys):
+    damsm["task"]["group_lasso"] = 0.01
+    path = tmp_path / "x.yaml"
+    path.write_text(config.dump(damsm))
+    assert main(["-f", str(path), f"run.folder={tmp_path}"]) == 2
+    assert "CaptionEncoder has no reducing layer over words" in capsys.readouterr().err
+
+
+@pytest.fixture
+def with_damsm(attngan, trained_damsm):
+    attngan["task"]["damsm"] = {"run": str(trained_damsm)}
+    return attngan
+
+
+def test_a_generator_is_trained_and_read_back(with_damsm, runs, trained_damsm):
+    folder = run(with_damsm, runs, "attngan")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["images"] == 16
+    assert math.isfinite(metrics["frechet_distance"])
+    curves = RunFolder(folder).curves()
+    expected = {"pairs_16", "pairs_32", "mismatched_16", "words", "sentences", "divergence", "generator_16"}
+    assert {f"train/{name}" for name in expected} <= curves.keys()
+    (sheet,) = sorted((folder / "samples").glob("*.png"))[-1:]
+    assert np.asarray(Image.open(sheet)).shape == (64, 8 * 32, 3)
+    assert "generated" in (folder / "report.html").read_text()
+    found = load(TextImageSource(run=folder), (TEXT, GENERATOR))
+    damsm = load(TextImageSource(run=trained_damsm), (TEXT,))
+    own, theirs = found.networks[TEXT].state_dict(), damsm.networks[TEXT].state_dict()
+    assert all(torch.equal(own[name], theirs[name]) for name in theirs)  # frozen
+    state = checkpoint.read(folder / "checkpoints" / "best.pt")
+    live = state["modules"][GENERATOR]["images.1.0.weight"]
+    assert not torch.equal(found.networks[GENERATOR].images[1][0].weight, live)  # the averaged weights are read
+    tokens = found.words.tokens(["the left is red"])
+    text = found.networks[TEXT](tokens.numbers, tokens.lengths)
+    made = found.networks[GENERATOR](torch.zeros(1, 8), text.sentences, text.words, text.padding, torch.zeros(1, 8))
+    assert [image.shape[-1] for image in made.images] == [16, 32]
+    with pytest.raises(TrainedError, match="describes text, generator, expected image too"):
+        load(TextImageSource(run=folder), (TEXT, IMAGE))
+
+
+def test_a_training_goes_on_exactly(with_damsm, tmp_path):
+    with_damsm["trainer"]["checkpoint"] = {"every_steps": 3}
+    whole = run(with_damsm, tmp_path, "whole", "trainer.max_steps=6")
+    begun = run(with_damsm, tmp_path, "begun", "trainer.max_steps=3")
+    run(with_damsm, tmp_path, "begun", "trainer.max_steps=6")
+    states = [checkpoint.read(folder / "checkpoints" / "last.pt") for folder in (whole, begun)]
+    for part in ("modules", "averages"):
+        for name, weights in states[0][part].items():
+            for key, value in weights.items():
+                assert torch.equal(value, states[1][part][name][key]), (part, name, key)
+
+
+@pytest.mark.parametrize("objective", ["MatchingAware", "Published"])
+def test_a_rival_of_one_stage_is_the_same_task(with_damsm, objective, tmp_path):
+    task = with_damsm["task"]
+    task["objective"] = {"type": f"gan.attngan.objectives.{objective}"}
+    task["generator"] = {
+        "type": "gan.attngan.one_stage.OneStageGenerator",
+        "resolution": 32,
+        "width": 4,
+        "noise_dim": 8,
+    }
+    task["discriminators"] = task["discriminators"][1:]
+    task["matching"] = {"words": 0.0, "sentences": 0.0}
+    folder = run(with_damsm, tmp_path, "rival", "trainer.max_steps=2")
+    names = RunFolder(folder).curves().keys()
+    assert "train/words" not in names
+    assert "train/divergence" not in names
+    assert "train/generator_32" in names
+
+
+def refused(values, tmp_path, capsys, *overrides):
+    path = tmp_path / "refused.yaml"
+    path.write_text(config.dump(values))
+    assert main(["-f", str(path), f"run.folder={tmp_path}", *overrides]) == 2
+    return capsys.readouterr().err
+
+
+def test_parts_that_do_not_fit_are_refused(with_damsm, tmp_path, capsys):
+    task = with_damsm["task"]
+    message = refused(with_damsm, tmp_path, capsys, "task.generator.stages=1")
+    assert "task.discriminators are for images of [16, 32] pixels, the generator makes [16]" in message
+    message = refused(with_damsm, tmp_path, capsys, "data.train.resolutions=[32]")
+    assert "data.train has images of [32] pixels, the generator makes [16, 32]" in message
+    message = refused(with_damsm, tmp_path, capsys, "data.batch_size=1")
+    assert "data.batch_size: found 1, expected at least 2" in message
+    message = refused(with_damsm, tmp_path, capsys, "trainer.ema.modules=[discriminator_64]")
+    assert "expected a module of the task, generator or text or discriminator_16 or discriminator_32" in message
+    task["damsm"] = {"run": str(tmp_path)}
+    assert "there is no trained model of text and images" in refused(with_damsm, tmp_path, capsys)
+    task["damsm"] = {}
+    assert "found none of run and published; expected exactly one" in refused(with_damsm, tmp_path, capsys)
+
+
+def test_a_matching_model_of_other_words_is_refused(with_damsm, pictures, tmp_path, capsys):
+    rows = json.loads((pictures / "train.json").read_text())
+    for split in ("train", "validation", "test"):
+        own = [{**row, "image": str(pictures / row["image"])} for row in rows[:16]]
+        for row in own:
+            Image.open(row["image"]).save(tmp_path / row["image"].rsplit("/", 1)[1])
+            row["image"] = row["image"].rsplit("/", 1)[1]
+            row["captions"] = ["something else", "something new"]
+        (tmp_path / f"{split}.json").write_text(json.dumps(own))
+        with_damsm["data"][split]["folder"] = str(tmp_path)
+    message = refused(with_damsm, tmp_path, capsys)
+    assert "task.damsm reads 10 words with the padding, the data have 4" in message
+    assert "the first that differ are" in message
+
+
+def test_a_description_from_elsewhere_builds_networks_only(trained_damsm, tmp_path):
+    description = json.loads((trained_damsm / "model.json").read_text())
+    description["networks"]["text"] = {"type": "evaluation.report.parts.page.write_page", "path": "x", "page": "y"}
+    (tmp_path / "x.json").write_text(json.dumps(description))
+    (tmp_path / "x.safetensors").write_bytes(b"")
+    with pytest.raises(UserError):
+        load(TextImageSource(run=tmp_path / "x.json"), (TEXT,))
+    assert not (tmp_path / "x").exists()
+    (tmp_path / "y.json").write_text(json.dumps({"networks": [], "max_words": 3, "vocabulary": []}))
+    with pytest.raises(TrainedError, match="describes no model of text and images"):
+        load(TextImageSource(run=tmp_path / "y.json"), (TEXT,))
