@@ -57,11 +57,12 @@ def step_decay(
     warmup_steps: CountOrZero = 0,
     total_steps: int | None = None,
     first_epoch: Literal[0, 1] = 0,
+    least: Chance = 0.0,
 ) -> LambdaLR:
     """Multiply the learning rate by ``factor`` once every ``every_epochs`` epochs.
 
     As published: ×0.1 every ``lrdecay`` epochs (learning-by-drawing), ×0.95 every 3 epochs (ResDAVEnet-VQ, whose epochs
-    are numbered from 1).
+    are numbered from 1), ×0.98 every epoch while the rate is above a tenth of the first (AttnGAN's matching model).
 
     Args:
         optimizer: whose learning rates are scaled.
@@ -72,6 +73,7 @@ def step_decay(
         total_steps: optimisation steps of the run, where they are known.
         first_epoch: number of the first epoch; the rate drops where an epoch's number is a multiple of
             ``every_epochs``: with 0 after that many epochs, with 1 one epoch earlier, as in ResDAVEnet-VQ.
+        least: share of the first rate at or below which it does not drop any further.
 
     Returns:
         The schedule, to be stepped once per optimisation step.
@@ -82,9 +84,11 @@ def step_decay(
     if every_epochs < 1 or factor <= 0:
         raise ValueError(f"found every_epochs={every_epochs}, factor={factor}; expected at least 1 and above 0")
     _warn_of_long(warmup_steps, total_steps)
+    most_drops = math.ceil(math.log(least) / math.log(factor)) if 0 < least and factor < 1 else None
 
     def scale(step: int) -> float:
-        return _warm(step, warmup_steps) * factor ** ((step // steps_per_epoch + first_epoch) // every_epochs)
+        drops = (step // steps_per_epoch + first_epoch) // every_epochs
+        return _warm(step, warmup_steps) * factor ** (drops if most_drops is None else min(drops, most_drops))
 
     return LambdaLR(optimizer, scale)
 

@@ -63,7 +63,7 @@ class Published:
         real, fake = network(seen.real), network(seen.fake)
         rows, others = seen.mismatched()
         fitting, made = network.logits(real, seen.sentences), network.logits(fake, seen.sentences)
-        wrong = network.with_sentence(real[rows], seen.sentences[others])
+        wrong = network.logits(real[rows], seen.sentences[others]).fitting
         loss = losses.attngan_discriminator(fitting.fitting, made.fitting, wrong, fitting.alone, made.alone)
         return {"cross_entropy": loss}
 

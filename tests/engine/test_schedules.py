@@ -58,3 +58,14 @@ def test_a_warm_up_that_outlives_the_run_is_reported(caplog, make, keywords):
     rates(make, 4, warmup_steps=7, total_steps=4, **keywords)
     (message,) = caplog.messages
     assert "the run has 4 steps, so with warmup_steps=7 the learning rate only rises, to 50 % of what is set" in message
+
+
+def test_step_decay_stops_at_a_share_as_the_public_matching_model_does():
+    """``if lr > first / 10: lr *= 0.98`` after each epoch: 114 drops, the last of which goes below the tenth."""
+    rate, expected = 2.0, []
+    for _ in range(130):
+        expected.append(rate)
+        rate = rate * 0.98 if rate > 2.0 / 10 else rate
+    found = rates(step_decay, 130, steps_per_epoch=1, every_epochs=1, factor=0.98, least=0.1)
+    assert found == pytest.approx(expected)
+    assert found[-1] == pytest.approx(2 * 0.98**114)

@@ -77,7 +77,7 @@ def damsm(data):
             "image_encoder": {"type": "models.region_encoders.SmallRegionEncoder", "width": 8, "stages": 2},
             "optimization": {"optimizer": {"type": "torch.optim.Adam", "lr": 0.01}},
         },
-        "trainer": {"epochs": 12, "evaluate_every_epochs": 6, "clip_modules": {"text": 0.25}, "show_every_steps": 20},
+        "trainer": {"epochs": 25, "evaluate_every_epochs": 25, "clip_modules": {"text": 0.25}, "show_every_steps": 20},
     }
 
 

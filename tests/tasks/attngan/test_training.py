@@ -164,7 +164,7 @@ def test_parts_that_do_not_fit_are_refused(with_damsm, tmp_path, capsys):
     message = refused(with_damsm, tmp_path, capsys, "data.train.resolutions=[32]")
     assert "data.train has images of [32] pixels, the generator makes [16, 32]" in message
     message = refused(with_damsm, tmp_path, capsys, "data.batch_size=1")
-    assert "data.batch_size: found 1, expected at least 2" in message
+    assert "found 1, expected at least 2: a pair needs another pair's sentence" in message
     message = refused(with_damsm, tmp_path, capsys, "trainer.ema.modules=[discriminator_64]")
     assert "expected a module of the task, generator or text or discriminator_16 or discriminator_32" in message
     task["damsm"] = {"run": str(tmp_path)}
@@ -184,8 +184,7 @@ def test_a_matching_model_of_other_words_is_refused(with_damsm, pictures, tmp_pa
         (tmp_path / f"{split}.json").write_text(json.dumps(own))
         with_damsm["data"][split]["folder"] = str(tmp_path)
     message = refused(with_damsm, tmp_path, capsys)
-    assert "task.damsm reads 10 words with the padding, the data have 4" in message
-    assert "the first that differ are" in message
+    assert "words with the padding, the data have 4; the first that differ are" in message
 
 
 def test_a_description_from_elsewhere_builds_networks_only(trained_damsm, tmp_path):
