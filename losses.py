@@ -452,7 +452,7 @@ def condition_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
 
 
-def wrong_sentences(classes: Tensor, pairing: Literal["another_class", "published"] = "another_class") -> Tensor:
+def wrong_captions(classes: Tensor, pairing: Literal["another_class", "published"] = "another_class") -> Tensor:
     """Return for each pair of a batch the row whose sentence does not fit its image, (B,) int64; -1 where none does.
 
     Args:

@@ -84,7 +84,7 @@ def step_decay(
     if every_epochs < 1 or factor <= 0:
         raise ValueError(f"found every_epochs={every_epochs}, factor={factor}; expected at least 1 and above 0")
     _warn_of_long(warmup_steps, total_steps)
-    most_drops = math.ceil(math.log(least) / math.log(factor)) if 0 < least and factor < 1 else None
+    most_drops = math.ceil(math.log(least) / math.log(factor)) if least > 0 and factor < 1 else None
 
     def scale(step: int) -> float:
         drops = (step // steps_per_epoch + first_epoch) // every_epochs

@@ -211,7 +211,7 @@ class Attngan:
         classes = batch["class"].to(self.device)
         noise, variation = self._noise(len(classes), step)
         generated = self.generator(noise, text.sentences, text.words, text.padding, variation)
-        wrong = losses.wrong_sentences(classes, self.pairing)
+        wrong = losses.wrong_captions(classes, self.pairing)
         values: dict[str, Tensor | float] = {}
         for network, fake in zip(self.discriminators, generated.images, strict=True):
             name = f"discriminator_{network.resolution}"

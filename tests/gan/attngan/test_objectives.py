@@ -77,7 +77,7 @@ def test_the_published_losses_are_those_of_the_public_code():
     torch.manual_seed(0)
     images = [torch.randn(3, 3, 64, 64) for _ in range(2)]
     sentences = torch.randn(3, DIM)
-    seen = Seen(*images, sentences, losses.wrong_sentences(torch.arange(3), "published"))
+    seen = Seen(*images, sentences, losses.wrong_captions(torch.arange(3), "published"))
     parts = Published().discriminator(network, seen, 0)
 
     def mean_loss(logits, target):
@@ -92,11 +92,11 @@ def test_the_published_losses_are_those_of_the_public_code():
     torch.testing.assert_close(parts["cross_entropy"], expected)
 
 
-def test_wrong_sentences_are_of_another_class():
+def test_wrong_captions_are_of_another_class():
     classes = torch.tensor([7, 7, 5, 7])
-    assert losses.wrong_sentences(classes).tolist() == [2, 2, 3, 2]
-    assert losses.wrong_sentences(classes, "published").tolist() == [1, 2, 3, -1]
-    assert losses.wrong_sentences(torch.tensor([1, 1])).tolist() == [-1, -1]
+    assert losses.wrong_captions(classes).tolist() == [2, 2, 3, 2]
+    assert losses.wrong_captions(classes, "published").tolist() == [1, 2, 3, -1]
+    assert losses.wrong_captions(torch.tensor([1, 1])).tolist() == [-1, -1]
 
 
 def test_a_batch_of_one_class_has_no_mismatched_pairs():
