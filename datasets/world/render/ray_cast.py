@@ -26,12 +26,17 @@ class Rendering(NamedTuple):
 
 
 def render(
-    scenes: list[Scene], size: int | tuple[int, int] = 128, device: str = "cpu", antialias: int = 2
+    scenes: list[Scene],
+    size: int | tuple[int, int] = 128,
+    device: str = "cpu",
+    antialias: int = 2,
+    half_view: float = HALF_VIEW,
 ) -> Rendering:
     """Render B scenes of ``size``, or (height, width), in pixels; the height sees the same angle at any width.
 
-    ``antialias`` squared rays go through a pixel that lies on an edge; 1 means one ray for every pixel. The result
-    stays on ``device``. Raises SceneError where there is no scene, or size or antialias is not positive.
+    ``antialias`` squared rays go through a pixel that lies on an edge; 1 means one ray for every pixel. ``half_view``
+    is the tangent of half the angle that the height sees. The result stays on ``device``. Raises SceneError where there
+    is no scene, or size or antialias is not positive.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if min(height, width) < 1:
@@ -42,7 +47,7 @@ def render(
         raise SceneError("there is no scene to render; pass at least one")
     chunk = max(1, _RAYS["cpu" if torch.device(device).type == "cpu" else "cuda"] // (height * width))
     with torch.inference_mode():
-        parts = [_Frame(scenes[i : i + chunk], height, width, device) for i in range(0, len(scenes), chunk)]
+        parts = [_Frame(scenes[i : i + chunk], height, width, device, half_view) for i in range(0, len(scenes), chunk)]
         images = [part.trace(antialias) for part in parts]
     return Rendering(*(torch.cat(tensors) for tensors in zip(*images, strict=True)))
 
@@ -63,8 +68,9 @@ class _Frame:
     Pixels are numbered p = (b * H + row) * W + column.
     """
 
-    def __init__(self, scenes: list[Scene], height: int, width: int, device: str) -> None:
+    def __init__(self, scenes: list[Scene], height: int, width: int, device: str, half_view: float) -> None:
         self.shape = (len(scenes), height, width)
+        self.half_view = half_view
         self.slots = max(1, *(len(scene.objects) for scene in scenes))
         self.table = pack(scenes, self.slots, device)
         self.device = device
@@ -89,7 +95,7 @@ class _Frame:
     def _near(self, corners: Tensor) -> Tensor:
         """Return a mask (K, B * H * W) of the pixels that may see the hulls of corners (3, C, B, K)."""
         B, H, W = self.shape
-        x, y, depth = _to_image(self.table, corners, H, W)
+        x, y, depth = _to_image(self.table, corners, H, W, self.half_view)
         every = (depth < 0.1).any(0)[..., None]  # a corner beside or behind the camera has no position in the image
         column = torch.arange(W, device=self.device)
         row = torch.arange(H, device=self.device)
@@ -136,7 +142,7 @@ class _Frame:
     def _plane(self, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
         """Turn positions in the image (pixels) into those on the plane at depth 1: across and above the axis."""
         _, H, W = self.shape
-        return (column - 0.5 * W) * (2 * HALF_VIEW / H), (row - 0.5 * H) * (-2 * HALF_VIEW / H)
+        return (column - 0.5 * W) * (2 * self.half_view / H), (row - 0.5 * H) * (-2 * self.half_view / H)
 
     def _cast(self, rays: Rays, objects: Tensor, shadows: Tensor) -> tuple[Tensor, Tensor]:
         """Shade R rays that may meet the marked objects and shadows (K, R): colours (3, R) in 0-1, instances (R,)."""
@@ -169,11 +175,11 @@ def _shadow_corners(table: Table, slots: int) -> Tensor:
     return torch.cat((corners, key + fall * (corners - key)), 1)
 
 
-def _to_image(table: Table, points: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+def _to_image(table: Table, points: Tensor, height: int, width: int, half_view: float) -> tuple[Tensor, Tensor, Tensor]:
     """Project points (3, C, B, K): column, row and depth (C, B, K)."""
     away = points - table.eye[:, None, :, None]
     across, above, depth = ((axis[:, None, :, None] * away).sum(0) for axis in table.axes)
-    scale = height / (2 * HALF_VIEW * depth.clamp_min(0.1))
+    scale = height / (2 * half_view * depth.clamp_min(0.1))
     return 0.5 * width + across * scale, 0.5 * height - above * scale, depth
 
 
