@@ -94,8 +94,8 @@ class CaptionedWorld:
         max_objects: Most objects of a scene, at most 3.
         captions_per_image: Captions of each image, 1-10.
         caption_style: Content of captions: attributes is all of every object but its position, complete the same with
-            positions, full colour and shape of every object at least, short one or two objects, mixed is the last two
-            and counts.
+            positions, objects colour and shape of every object at least and no position, full the same with positions,
+            short one or two objects, mixed is the last two and counts.
         held_out: Pairs of colour and shape, such as red cube, that no image but those of ``composition`` shows.
         distractor_shares: Shares of distractors for each of which every split is written once more, as
             ``train_noise20`` for 0.2.

@@ -53,8 +53,9 @@ class World:
         size: Height and width of the images, pixels. i-CLEVR's are 128 always, as published.
         layouts: Published layouts that are written.
         captions_per_scene: Spoken captions of each scene, 1-10; GAN-CLEVR holds the first.
-        caption_style: Content of captions: complete is all of every object, attributes the same without positions, full
-            is every object, short one or two, mixed is the last two and counts.
+        caption_style: Content of captions: complete is all of every object, attributes the same without positions,
+            objects is every object with colour and shape at least and no position, full is every object, short one or
+            two, mixed is the last two and counts.
         splits: Shares of train, val and test; scenes are in one split only.
         min_objects: Fewest objects of a scene.
         max_objects: Most objects of a scene.

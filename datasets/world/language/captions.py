@@ -23,7 +23,7 @@ from datasets.world.scene.objects import Scene, SceneError
 from datasets.world.scene.random_stream import Draws
 from datasets.world.scene.relations import Position, Relation, positions, relations, spot
 
-Style = Literal["complete", "attributes", "full", "short", "mixed"]
+Style = Literal["complete", "attributes", "objects", "full", "short", "mixed"]
 
 _OPENERS = (  # before a singular, before a plural
     ("there is", "there are"),
@@ -53,10 +53,11 @@ def captions(scene: Scene, count: int, seed: int, style: Style = "mixed") -> lis
 
     The same scene, seed and style give the same captions, and a smaller count their beginning. The style "complete"
     names every object with all its attributes and says where it is; "attributes" does so without the positions, which
-    can make up for an attribute that nobody understood; "full" names every object with at least colour and shape;
-    "short" one or two objects; "mixed" is both of the last in turn by chance, and counts such as "three red things".
-    Texts are in lower case, without punctuation but commas and without digits. Raises SceneError where the scene is
-    empty, the style unknown, or there are not so many different captions.
+    can make up for an attribute that nobody understood; "objects" names every object with at least colour and shape and
+    no position; "full" does so and may say where they are; "short" names one or two objects; "mixed" is both of the
+    last in turn by chance, and counts such as "three red things". Texts are in lower case, without punctuation but
+    commas and without digits. Raises SceneError where the scene is empty, the style unknown, or there are not so many
+    different captions.
     """
     if style not in _FORMS:
         raise SceneError(f"style={style!r}; expected one of {', '.join(_FORMS)}")
@@ -245,6 +246,7 @@ _SHORT: tuple[Form, ...] = (_one, _two, _related, _related, _definite_relation, 
 _FORMS: dict[str, tuple[Form, ...]] = {
     "complete": (_everything,),
     "attributes": (_attributes,),
+    "objects": (_list, _numbered_list),
     "full": _FULL,
     "short": _SHORT,
     "mixed": (*_FULL, *_SHORT, _number),

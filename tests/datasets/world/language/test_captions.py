@@ -31,7 +31,7 @@ def scenes():
     return [sample_scene(seed) for seed in range(120)]
 
 
-@pytest.mark.parametrize("style", ["complete", "attributes", "full", "short", "mixed"])
+@pytest.mark.parametrize("style", ["complete", "attributes", "objects", "full", "short", "mixed"])
 def test_every_caption_is_true(scenes, style):
     for seed, scene in enumerate(scenes):
         for text in captions(scene, 8, seed, style):
@@ -104,6 +104,14 @@ def test_captions_of_attributes_name_all_of_them_and_no_place(scenes):
             assert all(len(phrase.wanted) == 4 and not phrase.bounds for phrase in phrases), text
 
 
+def test_captions_of_objects_name_all_of_them_by_colour_and_shape_and_no_place(scenes):
+    for seed, scene in enumerate(scenes):
+        for text in captions(scene, 4, seed, "objects"):
+            phrases = Reading(scene, text).mentioned
+            assert sum(phrase.number for phrase in phrases) == len(scene.objects), text
+            assert all({"colour", "shape"} <= set(phrase.wanted) and not phrase.bounds for phrase in phrases), text
+
+
 def test_short_captions_name_one_or_two_objects(scenes):
     for seed, scene in enumerate(scenes):
         for text in captions(scene, 5, seed, "short"):
@@ -113,7 +121,7 @@ def test_short_captions_name_one_or_two_objects(scenes):
 
 def test_captions_are_distinct_and_many():
     lonely = Scene((RED,), CAMERA)
-    for style in ("complete", "attributes", "full", "short", "mixed"):
+    for style in ("complete", "attributes", "objects", "full", "short", "mixed"):
         for seed in range(20):
             assert len(set(captions(lonely, 10, seed, style))) == 10
     texts = [text for seed in range(100) for text in captions(sample_scene(seed), 10, seed)]
@@ -215,7 +223,7 @@ def test_instructions_vary_with_the_seed_only_when_asked():
 
 def test_impossible_arguments_are_refused():
     scene = Scene((RED,), CAMERA)
-    with pytest.raises(SceneError, match="style='long'; expected one of complete, attributes, full, short, mixed"):
+    with pytest.raises(SceneError, match="style='long'; expected one of complete, attributes, objects, full, short, mixed"):
         captions(scene, 1, 0, "long")
     with pytest.raises(SceneError, match="empty scene has no captions"):
         captions(Scene(()), 1, 0)
