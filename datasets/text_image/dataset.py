@@ -256,7 +256,8 @@ def around(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
 
 def _in_range(image: Image.Image) -> Tensor:
     """Return pixels (3, R, R) in [-1, 1]."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(image.height, image.width, 3)
+    return pixels.permute(2, 0, 1).float().div_(127.5).sub_(1)
 
 
 def _shorter_edge(path: Path) -> float:
