@@ -223,7 +223,7 @@ def test_instructions_vary_with_the_seed_only_when_asked():
 
 def test_impossible_arguments_are_refused():
     scene = Scene((RED,), CAMERA)
-    with pytest.raises(SceneError, match="style='long'; expected one of complete, attributes, objects, full, short, mixed"):
+    with pytest.raises(SceneError, match="style='long'; expected one of complete, attributes, objects, full, short"):
         captions(scene, 1, 0, "long")
     with pytest.raises(SceneError, match="empty scene has no captions"):
         captions(Scene(()), 1, 0)
