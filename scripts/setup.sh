@@ -1,5 +1,5 @@
 # Sourced by the other scripts: finds a Python, makes .venv, installs requirements.txt when it changed, and
-# requirements-abx.txt and requirements-metrics.txt where those can be had.
+# the other requirements-*.txt where those can be had.
 # Afterwards $VENV_PYTHON is the interpreter of .venv and the shell stands in the project root.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -83,3 +83,4 @@ _install_extra() {
 
 _install_extra requirements-abx.txt "ABX scoring" resdavenet_vq/abx.yaml
 _install_extra requirements-metrics.txt "comparing images by an ImageNet network" attngan/score.yaml
+_install_extra requirements-browser.txt "testing the server's page in a browser" tests/tasks/attngan/serve
