@@ -8,6 +8,7 @@ Paths of a list are relative to its folder and stay below it. Images have as man
 name or a number; an image without one is a class of its own. Words that the vocabulary lacks are dropped.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -36,6 +37,7 @@ LARGEST = 2**30  # bytes of a list; one of a million captions has about 100 mill
 LONGEST = 10_000  # characters of a caption
 MOST_CLASS = 2**62  # of class numbers; those of names are above
 SHOWN = 60  # characters of a value in a message
+MOST_NAMED = 25  # splits in a message
 TEXT = ".txt"
 FORM = "a list of mappings with image, captions and perhaps class"
 
@@ -56,10 +58,16 @@ def is_plain(split: str) -> bool:
 
 
 def splits_there(folder: Path) -> list[str]:
-    """Return the names of what may be splits of a folder, at most ten."""
-    found = (path for path in sorted(folder.glob("*")) if path.is_dir() or path.suffix == ".json")
-    names = [path.name.removesuffix(".json") for path in found if path.name != VOCABULARY]
-    return [name for name in dict.fromkeys(names) if is_plain(name)][:10]
+    """Return the names of the lists of a folder, or of its folders where there is no list: what may be its splits."""
+    lists = [path.stem for path in sorted(folder.glob("*.json")) if path.name != VOCABULARY and _begins_list(path)]
+    names = lists or [path.name for path in sorted(folder.glob("*")) if path.is_dir()]
+    return [name for name in names if is_plain(name)][:MOST_NAMED]
+
+
+def _begins_list(path: Path) -> bool:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    return False
 
 
 def read_own_split(folder: Path, split: str, captions_per_image: int | None = None) -> CaptionedSplit:
