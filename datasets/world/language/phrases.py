@@ -1,5 +1,6 @@
 """Noun phrases: the names of an object, and the objects that a description fits."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from datasets.world.scene.objects import Scene, SceneObject
@@ -74,6 +75,14 @@ def unique(scene: Scene, index: int, draws: Draws) -> dict[str, str] | None:
         if len(fitting(scene, words)) == 1:
             return words
     return None
+
+
+def says(text: str, attribute: str, value: str) -> bool:
+    """Tell whether a caption has a word, singular or plural, for a value of one of `ATTRIBUTES`."""
+    material = {name: (*_FIRST[name], *_LAST[name]) for name in _FIRST}
+    named = {"size": _SIZE, "shape": _SHAPE, "material": material}.get(attribute, {}).get(value, (value,))
+    words = re.findall(r"\w+", text.lower())
+    return any(word in words or f"{word}s" in words for word in named)
 
 
 def joined(parts: list[str], draws: Draws) -> str:
