@@ -45,7 +45,7 @@ class ImageError(UserError):
     """An image that cannot be decoded, or shows nothing."""
 
 
-def read_image(source: Path | bytes | np.ndarray, name: str | None = None) -> Image.Image:
+def read_image(source: Path | bytes | np.ndarray, name: str | None = None, allow_blank: bool = False) -> Image.Image:
     """Decode an image, or its bytes as HDF5 holds them, to RGB as viewers show it: upright, and from black to white.
 
     Every mode of Pillow is converted, also grey of 16 and 32 bits and of floats (datasets/pixels.py says what is white
@@ -55,9 +55,10 @@ def read_image(source: Path | bytes | np.ndarray, name: str | None = None) -> Im
     what spans 3 of 255 levels at most, or up to 8 that are noise, such as a black frame of a camera; whatever shows an
     object of more than that is an image.
 
-    ``name`` is what an error calls the image. Raises ImageError where the file is missing, broken off or no image,
-    whatever its decoder says of it; has a height or width of one pixel, or so many pixels that it takes too much
-    memory; has no defined black and white; is blank.
+    ``name`` is what an error calls the image; ``allow_blank`` is for generated images, of which a blank one is a
+    result. Raises ImageError where the file is missing, broken off or no image, whatever its decoder says of it; has a
+    height or width of one pixel, or so many pixels that it takes too much memory; has no defined black and white; is
+    blank.
     """
     name = name or (shown_path(str(source)) if isinstance(source, Path) else "image in memory")
     if isinstance(source, Path) and (absent := not_there(source, "image")):
@@ -79,7 +80,7 @@ def read_image(source: Path | bytes | np.ndarray, name: str | None = None) -> Im
         raise ImageError(f"{name}: cannot be decoded as an image ({reason}); replace or remove it") from error
     if min(rgb.size) < SMALLEST_EDGE:
         raise ImageError(f"{name}: is {rgb.width}x{rgb.height} pixels, expected at least {SMALLEST_EDGE} a side")
-    if is_blank(rgb):
+    if not allow_blank and is_blank(rgb):
         levels = spread(rgb)
         alike = f"within {levels} of 255 levels" if levels else "equal"
         raise ImageError(

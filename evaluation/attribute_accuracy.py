@@ -81,14 +81,6 @@ def assign(found: Sequence[Attributes], wanted: Sequence[Attributes]) -> list[At
     return assigned
 
 
-def permuted(count: int, seed: int) -> np.ndarray:
-    """Draw an order (n,) of ``count`` indices, at least two, in which none is at its own position."""
-    order = np.random.default_rng(seed).permutation(count)
-    moved = np.empty(count, np.int64)
-    moved[order] = np.roll(order, 1)
-    return moved
-
-
 def _gain(wanted: Attributes, found: Attributes) -> float:
     return sum(_WEIGHTS[name] for name in ATTRIBUTES if name in wanted and wanted[name] == found.get(name))
 

@@ -102,11 +102,7 @@ def image_metrics(
     Raises:
         GenerationError: there are too few images, or features that are not finite.
     """
-    least = settings.neighbours + 1
-    if min(len(generated), len(real)) < max(least, 2):
-        raise GenerationError(
-            f"found {len(generated)} generated and {len(real)} real images; expected at least {max(least, 2)} of each"
-        )
+    check_enough_images(len(generated), len(real), settings)
     distance = frechet_distance(generated, real, network, resolution)
     few = (
         "; fewer images than features, so that it is too high by chance" if len(generated) <= generated.shape[1] else ""
@@ -117,6 +113,13 @@ def image_metrics(
     if isinstance(network, Classifier):
         figures["inception_score"] = _inception_score(network.logits(generated), settings, score_note)
     return ImageMetrics(figures, len(generated), len(real), resolution, network.name, network.resize, settings)
+
+
+def check_enough_images(generated: int, real: int, settings: MetricSettings) -> None:
+    """Raise GenerationError where there are too few images for the figures."""
+    least = max(settings.neighbours + 1, 2)
+    if min(generated, real) < least:
+        raise GenerationError(f"found {generated} generated and {real} real images; expected at least {least} of each")
 
 
 def _kid(generated: np.ndarray, real: np.ndarray, settings: MetricSettings) -> Figure:
@@ -132,6 +135,8 @@ def _kid(generated: np.ndarray, real: np.ndarray, settings: MetricSettings) -> F
         verbose=False,
     )
     mean, std = (found[f"kernel_inception_distance_{name}"] for name in ("mean", "std"))
+    if size == len(generated) == len(real):  # the draws are all the same
+        return Figure(mean, None, "lower", f"cubic kernel, unbiased, of all {size} images")
     return Figure(mean, std, "lower", f"cubic kernel, unbiased, {settings.kid_subsets} draws of {size} images")
 
 

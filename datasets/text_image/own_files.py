@@ -96,7 +96,7 @@ def read_own_split(folder: Path, split: str, captions_per_image: int | None = No
 
 def _read(folder: Path, split: str) -> OwnImages:
     listed = folder / f"{split}.json"
-    return _read_list(listed) if listed.is_file() else _read_folder(folder / split)
+    return read_list(listed) if listed.is_file() else read_folder(folder / split)
 
 
 def _training_words(folder: Path, split: str, found: OwnImages) -> Vocabulary:
@@ -156,7 +156,7 @@ def _class_number(one: str | int | None, row: int) -> int:
     return MOST_CLASS + int.from_bytes(blake2b(one.encode(errors="surrogatepass"), digest_size=8).digest()) % MOST_CLASS
 
 
-def _read_list(path: Path) -> OwnImages:
+def read_list(path: Path) -> OwnImages:
     """Read and check ``<split>.json``."""
     rows = _json(path)
     if not isinstance(rows, list):
@@ -240,7 +240,7 @@ def _caption_faults(captions: Any) -> Iterator[str]:
             yield f"has a caption {number}, {_shown(text)}, without a word of the letters a to z"
 
 
-def _read_folder(folder: Path) -> OwnImages:
+def read_folder(folder: Path) -> OwnImages:
     """Read and check a folder of images with a text beside each."""
     endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     names, texts, classes, problems, lonely = [], [], [], [], []
