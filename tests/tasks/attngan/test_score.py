@@ -22,9 +22,11 @@ from evaluation.image_metrics import MetricSettings, image_metrics
 from evaluation.r_precision import RPrecisionSettings
 from tasks.attngan import score as module
 from tasks.attngan.judge import Judge
+from tasks.attngan.sample import sample
 from tasks.attngan.samples import generated_samples, origin, read_objects, real_samples
 from tasks.attngan.score import score
 from tasks.attngan.trained import IMAGE, TEXT, TextImageSource, Words, load, save_export
+from tests.tasks.attngan.random_models import RESOLUTIONS, write_random_export
 
 IMAGES = 32
 SETTINGS = {"metrics": MetricSettings(kid_subsets=5), "r_precision": RPrecisionSettings(wrong=9, folds=4), "threads": 2}
@@ -205,6 +207,24 @@ def test_images_of_another_resolution_are_scaled_with_a_warning(copies, world, c
     assert "32 of 32 generated images are scaled to 32 pixels" in caplog.text
     (sets, *_) = json.loads((context.folder / "figures.json").read_text())["tables"]
     assert [row[3] for row in sets["rows"]] == ["0", "32"]
+
+
+def test_what_the_sampling_job_writes_is_scored_as_it_is(world, context, tmp_path, caplog):
+    """By a generator of random weights: the list, its names and its classes are understood, and it is worse."""
+
+    def small(train, on_error):
+        return dataset_of(world, train=train, on_error=on_error, resolutions=RESOLUTIONS[-1:])
+
+    source = TextImageSource(run=write_random_export(tmp_path / "random.json"))
+    sample(source, tmp_path / "samples", context, data=small, validation=True, every_caption=True)
+    caplog.clear()
+    network, scenes = RandomFeatures(width=8, size=32), world / "scenes" / "train.json"
+    metrics = measured(context, tmp_path / "samples" / "valid.json", small, features={"random": network}, scenes=scenes)
+    assert not caplog.records, "no image is scaled, every one has its caption"
+    assert metrics["recall/random"] < 0.5
+    assert metrics["objects_colour_and_shape/generated"] < 0.3 < 0.5 < metrics["objects_colour_and_shape/real_images"]
+    (sets, *_) = json.loads((context.folder / "figures.json").read_text())["tables"]
+    assert [row[1:3] for row in sets["rows"]] == [["32", sets["rows"][0][2]], ["64", sets["rows"][0][2]]]
 
 
 def test_texts_beside_images_are_their_captions(world, tmp_path):
