@@ -154,16 +154,15 @@ class Damsm:
     def train_step(self, batch: dict[str, Any], step: Step) -> dict[str, Tensor | float]:
         """Encode a batch and minimise the losses by words and by sentences."""
         text, image = self.encode(batch)
-        matches = self.matching(text, image, batch["class"].to(self.device))
-        values = dict(matches.losses)
+        values = self.matching(text, image, batch["class"].to(self.device))
         if self.group_lasso:
             values["group_lasso"] = self.group_lasso * losses.group_lasso(self.text.reducing_weight)
         total = sum(values.values())
         step.update("encoders", total, parts=values)
         if step.wants_images:
-            dataset = self.data.train_loader.dataset
-            shown = batch[f"image_{dataset.resolutions[-1]}"][0], batch["tokens"][0], matches.attention[0, 0]
-            step.show("attention", attention_sheet_of(dataset, *shown))
+            dataset, maps = self.data.train_loader.dataset, self.matching.attention(text, image)[0]
+            shown = batch[f"image_{dataset.resolutions[-1]}"][0]
+            step.show("attention", attention_sheet_of(dataset, shown, batch["tokens"][0], maps))
         return {"loss": total, **values}
 
     def encode(self, batch: dict[str, Any]) -> tuple[EncodedText, EncodedImages]:
@@ -196,7 +195,7 @@ class Damsm:
         rows, sums = [], defaultdict(float)
         for batch in progress(loader.batches(0), limit or loader.steps_per_epoch, "encoding"):
             text, image = self.encode(batch)
-            parts = self.matching.alone(text, image, batch["class"].to(self.device)).losses
+            parts = self.matching.alone(text, image, batch["class"].to(self.device))
             for name, value in (parts | {"loss": sum(parts.values())}).items():
                 sums[name] += float(value) * len(batch["index"])
             rows.append((text.sentences.float().cpu(), image.images.float().cpu(), batch["index"].cpu()))

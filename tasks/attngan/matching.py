@@ -4,7 +4,7 @@ Shape letters: B pairs of the global batch, b of this rank, L words, D embedding
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from torch import Tensor
 
@@ -12,14 +12,7 @@ from common.distributed import gather_padded, gather_rows
 from config.limits import Positive, Weight
 from losses import matching_losses
 from models.damsm import EncodedImages, EncodedText
-from models.word_region_similarity import sentence_scores, word_scores
-
-
-class Matches(NamedTuple):
-    """Losses () by name, and the attention (B, B, L, H, W) of each caption's words to each image's regions."""
-
-    losses: dict[str, Tensor]
-    attention: Tensor
+from models.word_region_similarity import attention, sentence_scores, word_scores
 
 
 @dataclass(frozen=True)
@@ -42,8 +35,8 @@ class Matching:
     sentences: Weight = 1.0
     same_class: Literal["left_out", "impostor"] = "left_out"
 
-    def __call__(self, text: EncodedText, image: EncodedImages, classes: Tensor) -> Matches:
-        """Return ``words`` and ``sentences``, each the sum of both directions; ``classes`` are (b,).
+    def __call__(self, text: EncodedText, image: EncodedImages, classes: Tensor) -> dict[str, Tensor]:
+        """Return the losses () ``words`` and ``sentences``, each the sum of both directions; ``classes`` are (b,).
 
         All ranks together give the losses of one process.
         """
@@ -51,11 +44,16 @@ class Matching:
         gathered_image = EncodedImages(gather_rows(image.regions), gather_rows(image.images))
         return self.alone(gathered_text, gathered_image, gather_rows(classes))
 
-    def alone(self, text: EncodedText, image: EncodedImages, classes: Tensor) -> Matches:
+    def alone(self, text: EncodedText, image: EncodedImages, classes: Tensor) -> dict[str, Tensor]:
         """Return the same of this rank's pairs alone."""
         own = classes if self.same_class == "left_out" else None
-        matched = word_scores(text.words, text.lengths, image.regions, self.gamma1, self.gamma2)
-        by_words = matching_losses(matched.scores, 1 / self.gamma3, own)
-        by_sentences = matching_losses(sentence_scores(text.sentences, image.images), 1 / self.gamma3, own)
-        losses = {"words": self.words * sum(by_words), "sentences": self.sentences * sum(by_sentences)}
-        return Matches(losses, matched.attention)
+        scores = {
+            "words": word_scores(text.words, text.lengths, image.regions, self.gamma1, self.gamma2),
+            "sentences": sentence_scores(text.sentences, image.images),
+        }
+        weights = {"words": self.words, "sentences": self.sentences}
+        return {name: weights[name] * sum(matching_losses(one, 1 / self.gamma3, own)) for name, one in scores.items()}
+
+    def attention(self, text: EncodedText, image: EncodedImages) -> Tensor:
+        """Return where the words of each caption attend in its own image, (B, L, H, W); 0 behind a caption's end."""
+        return attention(text.words, text.lengths, image.regions, self.gamma1)

@@ -146,7 +146,7 @@ def _attention(task: Encoder, dataset: CaptionedImages, row: int) -> tuple[np.nd
     sample = dataset[row]
     batch = {name: value[None] for name, value in sample.items() if isinstance(value, Tensor)}
     text, image = task.encode(batch | {"ntokens": torch.tensor([sample["ntokens"]])})
-    found = task.matching.alone(text, image, torch.zeros(1, device=task.device)).attention[0, 0]
+    found = task.matching.attention(text, image)[0]
     return found.permute(1, 2, 0).float().cpu().numpy(), words_of(dataset, sample["tokens"])
 
 

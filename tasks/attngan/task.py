@@ -236,10 +236,10 @@ class Attngan:
             parts[f"generator_{network.resolution}"] = self.objective.generator(network, seen)
         if self.judge is not None:
             self.judge.eval()
-            matches = self.matching(text, self.judge(generated.images[-1]), batch["class"].to(self.device))
-            parts |= matches.losses
+            judged = self.judge(generated.images[-1])
+            parts |= self.matching(text, judged, batch["class"].to(self.device))
             if step.wants_images:
-                self._show(generated, matches.attention, batch, step)
+                self._show(generated, self.matching.attention(text, judged)[0], batch, step)
         if self.divergence and generated.mean.shape[1]:
             parts["divergence"] = self.divergence * losses.condition_divergence(generated.mean, generated.log_variance)
         return parts
@@ -273,10 +273,10 @@ class Attngan:
     def _show(self, generated: GeneratedBatch, found: Tensor, batch: dict[str, Any], step: Step) -> None:
         """Show the first caption's image, where each stage attended to its words and where the matching model does.
 
-        ``found`` is the latter's attention (B, B, L, H, W).
+        ``found`` (L, H, W) is where the latter finds them.
         """
         dataset, image, tokens = self.data.train_loader.dataset, generated.images[-1][0].detach(), batch["tokens"][0]
-        step.show("words found in the generated image", attention_sheet_of(dataset, image, tokens, found[0, 0]))
+        step.show("words found in the generated image", attention_sheet_of(dataset, image, tokens, found))
         for stage, weights in enumerate(generated.attention, start=2):
             step.show(f"words attended to by stage {stage}", attention_sheet_of(dataset, image, tokens, weights[0]))
 

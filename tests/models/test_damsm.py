@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from losses import matching_losses
 from models.damsm import CaptionEncoder, EncoderInputError, ImageRegionEncoder
-from models.word_region_similarity import cosine, sentence_scores, word_scores
+from models.word_region_similarity import attention, cosine, region_context, sentence_scores, word_scores
 
 
 @pytest.fixture
@@ -55,19 +55,41 @@ def test_images_of_any_side():
     assert tuple(found.images.shape) == (1, 4)
 
 
-def test_scores_do_not_depend_on_the_batch():
+def test_scores_are_those_of_each_caption_and_image_alone():
     draws = torch.Generator().manual_seed(4)
-    words, regions = torch.randn(3, 6, 5, generator=draws), torch.randn(2, 6, 4, 3, generator=draws)
+    words = torch.randn(3, 6, 5, generator=draws, dtype=torch.float64, requires_grad=True)
+    regions = torch.randn(2, 6, 4, 3, generator=draws, dtype=torch.float64, requires_grad=True)
     lengths = torch.tensor([5, 1, 3])
+
+    def slowly(image, caption):
+        own = words[caption : caption + 1, :, : lengths[caption]]
+        context, _ = region_context(own, regions[image : image + 1], 4.0)
+        return (5.0 * cosine(context, own.transpose(1, 2))).logsumexp(dim=1)
+
     found = word_scores(words, lengths, regions)
-    assert tuple(found.scores.shape) == (2, 3)
-    assert tuple(found.attention.shape) == (2, 3, 5, 4, 3)
-    for image in range(2):
-        for caption, length in enumerate(lengths):
-            alone = word_scores(words[caption, None, :, :length], lengths[caption, None], regions[image, None])
-            torch.testing.assert_close(found.scores[image, caption], alone.scores[0, 0])
-    assert found.attention[:, 1, 1:].abs().sum() == 0
-    torch.testing.assert_close(found.attention[:, 2, :3].flatten(2).sum(dim=2), torch.ones(2, 3))
+    expected = torch.stack([torch.cat([slowly(image, caption) for caption in range(3)]) for image in range(2)])
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn(2, 3, generator=draws, dtype=torch.float64)
+    ours, theirs = (torch.autograd.grad((one * weights).sum(), (words, regions)) for one in (found, expected))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_words_attend_to_their_own_image():
+    draws = torch.Generator().manual_seed(4)
+    words, regions = torch.randn(2, 6, 5, generator=draws), torch.randn(2, 6, 4, 3, generator=draws)
+    found = attention(words, torch.tensor([5, 3]), regions)
+    assert tuple(found.shape) == (2, 5, 4, 3)
+    assert found[1, 3:].abs().sum() == 0
+    torch.testing.assert_close(found[1, :3].flatten(1).sum(dim=1), torch.ones(3))
+    torch.testing.assert_close(found[1, :3], attention(words[1:, :, :3], torch.tensor([3]), regions[1:])[0])
+
+
+def test_half_precision_is_scored_in_full():
+    words, regions = torch.randn(2, 6, 5), torch.randn(2, 6, 4, 3)
+    lengths = torch.tensor([5, 3])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = word_scores(words.bfloat16(), lengths, regions.bfloat16())
+    torch.testing.assert_close(found, word_scores(words.bfloat16().float(), lengths, regions.bfloat16().float()))
 
 
 def test_a_batch_of_one_has_losses():

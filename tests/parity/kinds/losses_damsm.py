@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gan.attngan.discriminators import Logits
 from losses import attngan_discriminator, attngan_generator, condition_divergence, matching_losses
-from models.word_region_similarity import region_context, sentence_scores, word_scores
+from models.word_region_similarity import attention, region_context, sentence_scores, word_scores
 from tests.parity.case import Case
 from tests.parity.kinds import Arrays, Groups
 
@@ -52,25 +52,22 @@ def groups(case: Case) -> Groups:
     """Attention, matching with and without classes, the divergence, both sides of the game."""
     gammas = [case.hyper[f"GAMMA{number}"] for number in (1, 2, 3)]
 
-    def attention() -> Arrays:
+    def context_of_words() -> Arrays:
         words, regions = leaf(case, "words_emb"), leaf(case, "img_features")
         context, weights = region_context(words, regions, gammas[0])
-        own = torch.arange(len(words))
-        context, weights = context[own, own].transpose(1, 2), weights[own, own]
         by_name = {"func_attention_grad_query": words, "func_attention_grad_context": regions}
-        return gradients((context * case.tensor("probe_context")).sum(), by_name) | {
-            "func_attention_context": context.detach().numpy(),
+        return gradients((context.transpose(1, 2) * case.tensor("probe_context")).sum(), by_name) | {
+            "func_attention_context": context.transpose(1, 2).detach().numpy(),
             "func_attention_attn": weights.detach().numpy(),
         }
 
     def matching(ending: str, classes: Tensor | None) -> Arrays:
         words, regions = leaf(case, "words_emb"), leaf(case, "img_features")
-        matched = word_scores(words, case.tensor("cap_lens"), regions, *gammas[:2])
-        both = matching_losses(matched.scores, 1 / gammas[2], classes)
+        lengths = case.tensor("cap_lens")
+        both = matching_losses(word_scores(words, lengths, regions, *gammas[:2]), 1 / gammas[2], classes)
         found = {f"words_loss{number}{ending}": loss.detach().numpy() for number, loss in enumerate(both)}
         found |= gradients(sum(both), {f"words_grad_words{ending}": words, f"words_grad_img{ending}": regions})
-        own = torch.arange(len(words))
-        found["words_att_maps"] = matched.attention[own, own].detach().numpy()
+        found["words_att_maps"] = attention(words, lengths, regions, gammas[0]).detach().numpy()
         sentences, images = leaf(case, "sent_emb"), leaf(case, "cnn_code")
         both = matching_losses(sentence_scores(sentences, images), 1 / gammas[2], classes)
         found |= {f"sent_loss{number}{ending}": loss.detach().numpy() for number, loss in enumerate(both)}
@@ -103,7 +100,7 @@ def groups(case: Case) -> Groups:
         regions = torch.einsum("bchw,nc->bnhw", fakes[1], case.tensor("stub_region"))
         codes = fakes[1].flatten(1) @ case.tensor("stub_code")
         scores = (
-            word_scores(words, case.tensor("cap_lens"), regions, *gammas[:2]).scores,
+            word_scores(words, case.tensor("cap_lens"), regions, *gammas[:2]),
             sentence_scores(sentences, codes),
         )
         for one in scores:
@@ -113,7 +110,7 @@ def groups(case: Case) -> Groups:
         return {"g_loss": loss.detach().numpy()} | gradients(loss, by_name)
 
     made: dict[str, Callable[[], Arrays]] = {
-        "attention": attention,
+        "attention": context_of_words,
         "matching": lambda: matching("", None),
         "matching by class": lambda: matching("_cls", case.tensor("class_ids")),
         "divergence": divergence,
