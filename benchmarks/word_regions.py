@@ -17,7 +17,7 @@ GAMMA1, GAMMA2 = 4.0, 5.0
 
 
 def loop_scores(words: Tensor, lengths: Tensor, regions: Tensor) -> Tensor:
-    """Score words (B, D, L) caption by caption as the public code does, repeated for each image (I, D, H, W): (I, B)."""
+    """Score words (B, D, L) against images (I, D, H, W) as the public code does, caption by caption: (I, B)."""
     context = regions.flatten(2)
     images, _, places = context.shape
     columns = []
