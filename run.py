@@ -17,6 +17,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C within the imports, which take seconds, ends without words
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override a value of the config")
     parsed = parser.parse_intermixed_args(arguments)
     if parsed.list is None and not parsed.file:
+        named = next((text for text in parsed.overrides if "=" not in text), None)
+        if named is not None:
+            parser.error(f"'{named}' is no key=value; to run that config, write -f {shlex.quote(named)}")
         parser.error("give a config with -f, or --list to see them")
     return parsed
 

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from config.build import Factory
 from config.errors import Errors
 from config.load import Config, join
 from config.renamed import renamed_keys
-from config.resolve import ENTRY_MODULES, closest, resolve_type, shortened, translated
+from config.resolve import ENTRY_MODULES, Suits, resolve_type, shortened, translated
 from config.signatures import ConfigError, Kind, Parameter, arms, describe, fits, kind_of, parameters, serves
 from config.validate import combination_errors, validate_with_siblings, value_errors
 
@@ -46,6 +47,7 @@ def check(config: Config) -> dict[str, Any]:
     else:
         completed |= _check_call(target, arguments, "", ENTRY_DEFERRED, errors)
     if errors.rows:
+        errors.look_elsewhere(completed)
         raise ConfigError(errors.message(config))
     return completed
 
@@ -63,19 +65,21 @@ def with_defaults(values: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _entry(dotted: Any, errors: Errors) -> Callable[..., Any] | None:
     """Return the function that an entry names, if it does something and returns nothing; None for all else."""
-    target = _target(dotted, "entry", errors)
-    if target is None:
-        return None
-    returns_nothing = inspect.isfunction(target) and target.__annotations__.get("return", 0) is None
-    if returns_nothing and target.__module__.split(".")[0] in ENTRY_MODULES:
+    target = _target(dotted, "entry", errors, _is_entry)
+    if target is None or _is_entry(target):
         return target
     errors.add("entry", f"found {dotted}, expected a function of {', '.join(ENTRY_MODULES)} that returns nothing")
     return None
 
 
-def _target(dotted: Any, key_path: str, errors: Errors) -> Callable[..., Any] | None:
+def _is_entry(target: Callable[..., Any]) -> bool:
+    returns_nothing = inspect.isfunction(target) and target.__annotations__.get("return", 0) is None
+    return returns_nothing and target.__module__.split(".")[0] in ENTRY_MODULES
+
+
+def _target(dotted: Any, key_path: str, errors: Errors, suits: Suits | None = None) -> Callable[..., Any] | None:
     try:
-        return resolve_type(dotted)
+        return resolve_type(dotted, suits)
     except ConfigError as error:
         errors.add(key_path, str(error))
         return None
@@ -95,8 +99,10 @@ def _check_call(
             errors.add(inner, f"is given by the program when {name} is built; remove it")
         elif key not in declared:
             now = renamed_keys(target).get(key)
-            takes = f"unknown key{closest(key, settable)} ({name} takes {', '.join(settable) or 'nothing'})"
-            errors.add(inner, takes if now is None else f"is now '{now}': write that")
+            if now is None:
+                errors.add_unknown(inner, value, settable, name)
+            else:
+                errors.add(inner, f"is now '{now}': write that")
             _check_unbound(value, inner, errors)
         else:
             completed[key] = _check_value(declared[key].annotation, value, inner, errors)
@@ -207,12 +213,13 @@ def _check_mapping(annotation: Any, value: dict[str, Any], key_path: str, errors
 
 def _check_node(kind: Kind | None, value: dict[str, Any], key_path: str, errors: Errors) -> Any:
     """Check a node where its owner expects ``kind``; None where the owner is not known."""
-    target = _target(value["type"], join(key_path, "type"), errors)
+    suits = None if kind is None else partial(serves, products=kind.products, offered=kind.offered)
+    target = _target(value["type"], join(key_path, "type"), errors, suits)
     arguments = {key: item for key, item in value.items() if key != "type"}
     if target is None:
         _check_unbound(arguments, key_path, errors)
         return value
-    if kind is not None and not serves(target, kind.products, kind.offered):
+    if kind is not None and not suits(target):
         expected = " or ".join(describe(product) for product in kind.products if product is not type(None))
         given = f" and takes {' or '.join(kind.offered)}" if kind.offered and fits(target, kind.products) else ""
         errors.add(join(key_path, "type"), f"found {value['type']}, expected what makes {expected}{given}")

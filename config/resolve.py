@@ -11,7 +11,7 @@ import pkgutil
 import re
 import types
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 
 from config.moved import composed, moved
@@ -35,6 +35,10 @@ ENTRY_MODULES = ("main", "tasks", "datasets")
 NAMES = ("type", "entry")  # keys whose values are dotted paths
 NAMES_SHOWN = 16
 VALUE_SHOWN = 120  # characters
+ROOT_LIKENESS, NAME_LIKENESS = 0.6, 0.5  # of a suggestion's first module, and of its other parts
+MODULE_LIKENESS = 0.8  # of a module in which nothing resembles the name
+Suits = Callable[[Callable[..., Any]], bool]
+"""Whether a class or function can stand where it is wanted."""
 _DOTTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}(\.[A-Za-z_][A-Za-z0-9_]{0,79}){1,9}")
 
 
@@ -49,14 +53,23 @@ def closest(name: str, names: Sequence[str], likeness: float = 0.5) -> str:
 
     ``likeness``, 0 to 1, is higher where names are many and may be near by chance.
     """
-    near = get_close_matches(name, names, n=1, cutoff=likeness)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    return did_you_mean(get_close_matches(name, names, n=1, cutoff=likeness))
 
 
-def resolve_type(dotted: str) -> Callable[..., Any]:
+def did_you_mean(names: Sequence[str], most: int = 1) -> str:
+    """Return ``"; did you mean 'x', 'y' or 'z'?"`` with ``most`` of ``names``, or nothing where there are none."""
+    if not names:
+        return ""
+    quoted = [f"'{name}'" for name in names[:most]]
+    listed = " or ".join(filter(None, [", ".join(quoted[:-1]), quoted[-1]]))
+    return f"; did you mean {listed}?" + (f" ({len(names) - most} more end so)" if len(names) > most else "")
+
+
+def resolve_type(dotted: str, suits: Suits | None = None) -> Callable[..., Any]:
     """Return the class or function that a dotted path such as ``torch.optim.Adam`` names.
 
-    A ConfigError says that it is not allowed, does not exist, or is no class or function of that module.
+    A ConfigError says that it is not allowed, does not exist, or is no class or function of that module; the path that
+    it suggests resolves and ``suits`` where it is wanted.
     """
     if dotted in ALLOWED_MODULES:
         raise ConfigError(_module_message(dotted))
@@ -64,8 +77,7 @@ def resolve_type(dotted: str) -> Callable[..., Any]:
         raise ConfigError(f"found {shortened(dotted)}, expected a dotted path such as models.davenet.DavenetSpeech")
     if not _allowed(dotted):
         raise ConfigError(
-            f"'{dotted}' is not on the allow-list: types come from {', '.join(ALLOWED_MODULES)}"
-            f"{closest(dotted.split('.')[0], ALLOWED_MODULES, likeness=0.6)}"
+            f"'{dotted}' is not on the allow-list: types come from {', '.join(ALLOWED_MODULES)}{_meant(dotted, suits)}"
         )
     module_name, _, name = dotted.rpartition(".")
     try:
@@ -73,14 +85,15 @@ def resolve_type(dotted: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the module is there, but one that it imports is missing
-        _refuse_moved(dotted)
-        raise ConfigError(f"'{dotted}': there is no module '{error.name}'{_near_module(module_name)}") from error
+        _refuse_moved(dotted, suits)
+        hint = _meant(dotted, suits) or _near_module(module_name)
+        raise ConfigError(f"'{dotted}': there is no module '{error.name}'{hint}") from error
     found = getattr(module, name, None)
     if name.startswith("_") or not (inspect.isclass(found) or inspect.isfunction(found)):
-        _refuse_moved(dotted)
+        _refuse_moved(dotted, suits)
         if hasattr(module, "__path__") and not name.startswith("_") and importlib.util.find_spec(dotted):
             raise ConfigError(_module_message(dotted))
-        raise ConfigError(f"'{dotted}' does not exist{closest(name, public_names(module)) or _offered(module)}")
+        raise ConfigError(f"'{dotted}' does not exist{_meant(dotted, suits) or _offered(module)}")
     if not _allowed(found.__module__ + "."):
         raise ConfigError(f"'{dotted}' is defined in {found.__module__}, which is not on the allow-list")
     if not _can_be_called(found):
@@ -88,11 +101,11 @@ def resolve_type(dotted: str) -> Callable[..., Any]:
     return found
 
 
-def _refuse_moved(dotted: str) -> None:
+def _refuse_moved(dotted: str, suits: Suits | None) -> None:
     """Say where that stands today which a path of another day names."""
     now = moved(dotted)
     if now is not None:
-        resolve_type(now)  # what never was there is reported with its nearest name
+        resolve_type(now, suits)  # what never was there is reported with its nearest name
         raise ConfigError(f"'{dotted}' is now '{now}': write that")
 
 
@@ -184,8 +197,40 @@ def _contents(module: types.ModuleType) -> tuple[bool, str]:
     return bool(own), ", ".join(f"{dotted}.{name}" for name in names[:NAMES_SHOWN]) + more
 
 
+def _meant(dotted: str, suits: Suits | None) -> str:
+    """Suggest the class or function whose path resembles ``dotted`` in each of its parts, and that ``suits``."""
+    parts = dotted.split(".")
+    heads = [(root, count) for root in ALLOWED_MODULES for count in {1, root.count(".") + 1}]
+    likeness = {(root, count): _likeness(root, ".".join(parts[:count])) for root, count in heads}
+    root, count = max(likeness, key=likeness.__getitem__)
+    found = _resembling(root, parts[count:], suits) if likeness[root, count] >= ROOT_LIKENESS else None
+    return did_you_mean([found] if found else [])
+
+
+def _likeness(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio()
+
+
+def _resembling(module_name: str, parts: Sequence[str], suits: Suits | None) -> str | None:
+    """Return the path below a module whose parts resemble ``parts``; None where nothing is near."""
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError:  # an optional package is not installed
+        return None
+    if len(parts) < 2:
+        offered = {name: getattr(module, name) for name in public_names(module)}
+        fitting = [name for name, value in offered.items() if _can_be_called(value) and (not suits or suits(value))]
+        names = {name.lower(): name for name in fitting}
+        near = get_close_matches(parts[0].lower(), names, n=1, cutoff=NAME_LIKENESS) if parts else []
+        return f"{module_name}.{names[near[0]]}" if near else None
+    modules = [found.name for found in pkgutil.iter_modules(getattr(module, "__path__", []))]
+    near = get_close_matches(parts[0], modules, n=3, cutoff=NAME_LIKENESS)
+    paths = (_resembling(f"{module_name}.{name}", parts[1:], suits) for name in near)
+    return next(filter(None, paths), None)
+
+
 def _near_module(module_name: str) -> str:
-    """Name the module files beside the missing one that resemble it."""
+    """Say what the module offers that resembles a missing one, or else what stands beside that."""
     parent_name, _, name = module_name.rpartition(".")
     try:
         parent = importlib.import_module(parent_name) if parent_name else None
@@ -193,7 +238,9 @@ def _near_module(module_name: str) -> str:
         return ""
     if parent is None or not hasattr(parent, "__path__"):
         return ""
-    return closest(name, [module.name for module in pkgutil.iter_modules(parent.__path__)])
+    modules = [module.name for module in pkgutil.iter_modules(parent.__path__)]
+    near = get_close_matches(name, modules, n=1, cutoff=MODULE_LIKENESS)
+    return _offered(importlib.import_module(f"{parent_name}.{near[0]}") if near else parent)
 
 
 def public_names(module: types.ModuleType) -> list[str]:

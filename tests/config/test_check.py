@@ -55,15 +55,21 @@ def test_a_good_config_is_completed_with_defaults(tmp_path):
         ("trainer.epochs=0", r"trainer\.epochs \[command line\]: found 0 \(int\), expected int, greater than 0"),
         ("trainer.precision=bf15", r"found 'bf15' \(str\), expected 'auto' or .*did you mean 'bf16'"),
         ("task.speech_encoder.widht=3", r"task\.speech_encoder\.widht.*did you mean 'width'"),
-        ("task.speech_encoder.type=models.small.SmallSpechEncoder", "did you mean 'SmallSpeechEncoder'"),
-        ("task.speech_encoder.type=models.smal.X", r"there is no module 'models\.smal'; did you mean 'small'"),
+        (
+            "task.speech_encoder.type=models.small.SmallSpechEncoder",
+            r"did you mean 'models\.small\.SmallSpeechEncoder'\?$",
+        ),
+        ("task.speech_encoder.type=models.smal.X", r"no module 'models\.smal'; models\.small has models\.small\.\w+, "),
         ("task.image_encoder=7", r"task\.image_encoder.*found 7"),
         ("task.optimization.optimizer.params=[]", "is given by the program"),
         ("task.optimization.optimizer=3", "expected a node {type: ...} that makes Optimizer"),
         ("task.objective.losses.0.marginn=3", r"task\.objective\.losses\.0\.marginn.*did you mean 'margin'"),
         ("task.optimization.optimizer.lr=-1", r"task\.optimization\.optimizer\.lr \[command line\]: found -1 "),
         ("task.objective.losses.0.type=losses.nonsense", r"does not exist; losses has losses\..*losses\.hard_triplet"),
-        ("task.objective.losses.0.type=loses.hard_triplet", r"types come from datasets, .*did you mean 'losses'"),
+        (
+            "task.objective.losses.0.type=loses.hard_triplet",
+            r"types come from datasets, .*did you mean 'losses\.hard_triplet'",
+        ),
         ("task.objective.losses.0.type=os.system", r"types come from datasets, [^;]*trainer$"),
         ("context=3", "is given by the program"),
         ("run.name=../x", r"run\.name.*expected the name of a folder below run\.folder"),
@@ -105,6 +111,73 @@ def test_a_good_config_is_completed_with_defaults(tmp_path):
 )
 def test_errors_are_named(tmp_path, override, message):
     with pytest.raises(config.ConfigError, match=message):
+        config.check(load(tmp_path, TRAIN, [override]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key_path", "meant"),
+    [
+        (["optimizer.lr=1"], "optimizer", "'task.optimization.optimizer.lr'?"),  # ends like all of it
+        (["task.optimizer.lr=1"], "task.optimizer", "'task.optimization.optimizer.lr'?"),
+        (["trainer.lr=1"], "trainer.lr", "'task.optimization.optimizer.lr'?"),
+        (["lr=1"], "lr", "'task.optimization.optimizer.lr'?"),
+        (["batch_size=8"], "batch_size", "'data.batch_size'?"),
+        (["train.batch_size=8"], "train", "'data.batch_size'?"),
+        (["optimizer.lr=1", "optimizer.eps=1"], "optimizer", "'task.optimization.optimizer'?"),
+        (["ema.decay=0.9"], "ema", "'trainer.ema'?"),  # null as yet, so that nothing ends like all of it
+        (["width=8"], "width", "'task.image_encoder.width' or 'task.speech_encoder.width'?"),
+        (
+            ["type=x"],
+            "type",
+            "'data.type', 'task.type' or 'data.train.type'? (6 more end so)",
+        ),  # the nearest to the top
+        (["batchsize=8"], "batchsize", "'data.batch_size'?"),
+        (["optimzer.x=8"], "optimzer", "'task.optimization.optimizer'?"),
+        (["trainer.epoch=8"], "trainer.epoch", "'epochs'?"),  # of its owner, which is nearer
+    ],
+)
+def test_an_unknown_key_is_looked_for_in_the_whole_config(tmp_path, overrides, key_path, meant):
+    with pytest.raises(config.ConfigError) as error:
+        config.check(load(tmp_path, TRAIN, overrides))
+    line = next(line for line in str(error.value).splitlines() if line.startswith(f"  {key_path} ["))
+    assert f": unknown key; did you mean {meant} (" in line
+
+
+@pytest.mark.parametrize(
+    "override", ["qqq=1", "task={type: tasks.nowhere.X, objective: {type: losses.hard_triplet, qqq: 1}}"]
+)
+def test_what_resembles_nothing_is_not_guessed_at_nor_found_at_itself(tmp_path, override):
+    """A node whose owner is unknown is kept as it is, with its unknown keys."""
+    with pytest.raises(config.ConfigError, match=r"qqq \[command line\]: unknown key \("):
+        config.check(load(tmp_path, TRAIN, [override]))
+
+
+@pytest.mark.parametrize(
+    ("key", "dotted", "meant"),
+    [
+        ("task.objective.losses.0.type", "losses.triplett", "losses.hard_triplet"),
+        ("task.objective.losses.0.type", "loses.hard_triplet", "losses.hard_triplet"),
+        ("task.optimization.optimizer.type", "optim.Adm", "torch.optim.Adam"),
+        ("task.optimization.optimizer.type", "torch.optm.Adamw", "torch.optim.AdamW"),
+        ("task.type", "tasks.speech_imag.SpeechImage", "tasks.speech_image.SpeechImage"),
+        (
+            "data.train.type",
+            "datasets.spoken_caption.readers.PlaceFiles",
+            "datasets.spoken_captions.readers.PlacesFiles",
+        ),
+        ("entry", "mian.train", "main.train"),
+    ],
+)
+def test_a_suggested_type_works_when_it_is_pasted(tmp_path, key, dotted, meant):
+    with pytest.raises(config.ConfigError, match=rf"did you mean '{meant}'\?$"):
+        config.check(load(tmp_path, TRAIN, [f"{key}={dotted}"]))
+    config.check(load(tmp_path, TRAIN, [f"{key}={meant}"]))
+
+
+def test_what_does_not_suit_its_place_is_not_suggested(tmp_path):
+    """An encoder's name is near, but an optimiser is wanted."""
+    override = "task.optimization.optimizer.type=models.small.SmallSpechEncoder"
+    with pytest.raises(config.ConfigError, match=r"Encoder' does not exist; models\.small has models\.small\."):
         config.check(load(tmp_path, TRAIN, [override]))
 
 

@@ -178,7 +178,7 @@ def test_a_module_in_the_place_of_a_class_is_reported_with_what_is_in_it(tmp_pat
             "task.type=tasks.speech_image.task.SpechImage",
             "task.type [command line]: 'tasks.speech_image.task.SpechImage' does",
         ),
-        ("entry=main.trian", "entry [command line]: 'main.trian' does not exist; did you mean 'train'?"),
+        ("entry=main.trian", "entry [command line]: 'main.trian' does not exist; did you mean 'main.train'?"),
         ("data.type=datasets.speech_imag.SpeechImageData", "data.type [command line]: 'datasets.speech_imag.SpeechIm"),
     ],
 )
@@ -213,7 +213,7 @@ def test_nodes_below_an_unknown_key_and_beside_an_unknown_encoder_are_checked(tm
     )
     lines = errors_of(tmp_path, task)
     for reported in (
-        "task.image_encoder.type [command line]: 'models.small.SmalImageEncoder' does not exist; did you mean 'SmallIm",
+        "task.image_encoder.type [command line]: 'models.small.SmalImageEncoder' does not exist; did you mean 'models.",
         "task.speech_encodr [command line]: unknown key; did you mean 'speech_encoder'?",
         "task.speech_encodr.widht [command line]: unknown key; did you mean 'width'?",
         "task.speech_encoder [command line]: found none of speech_encoder and text_encoder, expected exactly one",
