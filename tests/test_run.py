@@ -71,6 +71,25 @@ def test_dry_run_writes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["quickstart.yaml", "trainer.epochs=1"],
+            "'quickstart.yaml' is no key=value; to run that config, write -f quic",
+        ),
+        (["--dry-run", "my own.yaml"], "write -f 'my own.yaml'"),
+        (["trainer.epochs=1"], "give a config with -f, or --list to see them"),
+        ([], "give a config with -f, or --list to see them"),
+    ],
+)
+def test_a_config_without_its_option_is_recognised(arguments, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        program.parse_arguments(arguments)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
 def many_pairs(path, copies):
     """Write a manifest that lists the sample's four pairs ``copies`` times."""
     sample = ROOT / "tests" / "assets" / "formats" / "places"
