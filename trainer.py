@@ -271,8 +271,7 @@ class Trainer:
         values |= {f"speed/{name}": value for name, value in throughput.read().items()}
         run_log.scalars(self.at.step, epoch - 1, values)
         trained = {name.removeprefix("train/"): value for name, value in values.items() if name.startswith("train/")}
-        named = {name.replace("gradient_norm/", "|g| "): value for name, value in trained.items()}
-        losses = short_list(named, rest="in metrics.jsonl")
+        losses = short_list(trained, rest="in metrics.jsonl")
         log.info(
             "epoch %d/%d  step %d  %s  %.0f samples/s  (%.0f %% waiting for data)",
             epoch, self.settings.epochs, self.at.step, losses, values["speed/samples_per_second"],

@@ -42,6 +42,7 @@ def test_a_run_leaves_everything_and_a_second_one_is_harmless(tmp_path):
     for name in ("config.yaml", "info.jsonl", "metrics.json", "queries.csv", "report.html", "checkpoints/best.pt"):
         assert (folder / name).exists(), name
     assert "recall@10" in first.stderr
+    assert "  gradient_norm/encoders " in first.stderr  # as metrics.jsonl, TensorBoard and the dry run call it
     info = json.loads((folder / "info.jsonl").read_text().splitlines()[0])
     assert info["packages"]["torch"].startswith("2.11")
     assert info["seed"] == 1
