@@ -1,13 +1,13 @@
 """The exact phone times of a world's utterances: ``phones.jsonl`` beside the manifests of its Places layout."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from datasets.loading.rows import ManifestError
 from datasets.spoken_captions.places_manifest import read_places
-from datasets.spoken_captions.records import Word
+from datasets.spoken_captions.records import Word, rows_by_uttid
 
 PHONES = "phones.jsonl"
 
@@ -28,18 +28,18 @@ def phones_known(manifest: Path) -> bool:
 def read_phones(manifest: Path) -> Iterator[SpokenPhones]:
     """Yield the phones of every utterance of a manifest of a world's ``places`` folder, in its order.
 
-    Raises ManifestError where it cannot be read, or no phones are known of it or of one of its utterances.
+    Raises ManifestError where it cannot be read, names two utterances alike, or no phones are known of one.
     """
     records = read_places(manifest).records
     path = manifest.parent / PHONES
-    known = _lines(path, {record.uttid for record in records})
+    known = _lines(path, rows_by_uttid(records, manifest).keys())
     for record in records:
         if record.uttid not in known:
             raise ManifestError(f"{path} lacks the utterance {record.uttid} of {manifest.name}; build the world again")
         yield SpokenPhones(record.uttid, record.speaker, known[record.uttid])
 
 
-def _lines(path: Path, wanted: set[str]) -> dict[str, list[Word]]:
+def _lines(path: Path, wanted: Container[str]) -> dict[str, list[Word]]:
     """Read the phones of the utterances that are wanted."""
     found: dict[str, list[Word]] = {}
     number = 0

@@ -14,11 +14,14 @@ import json
 import logging
 from array import array
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from common.text_files import TextError, packed_as, read_text
 from datasets.file_names import DRIVE, FileNames, missing, shown_path
@@ -29,6 +32,7 @@ from datasets.spoken_captions.records import Fields, Records, check_alignment
 log = logging.getLogger(__name__)
 
 LONGEST = 60  # characters of a value that a message shows
+SHOWN = 3  # items of a list that a warning names
 QUOTES = "'\""
 FIELDS = ("uttid", "speaker", "asr_text", "wav", "image")
 NEEDED = ("wav", "image")
@@ -79,14 +83,16 @@ def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Ma
     ManifestError for no such file, no JSON, missing fields, wrong types, bad alignments or missing files: the first ten
     problems and the count. Rows, and of SpokenCOCO the captions of each, are counted from 0.
     """
-    records, problems, skipped, rows = Records(), [], [], _Rows()
+    records, problems, skipped, rows, hashes = Records(), [], [], _Rows(), array("q")
 
     def take(entries: list[Any]) -> None:
         for entry in entries:
             several = type(entry) is dict and _holds_captions(entry)
             rows.begin(len(records), several)
             for row in rows_of(entry) if several else (entry,):
-                records.add(_fields(len(records), row, problems, skipped))
+                fields = _fields(len(records), row, problems, skipped)
+                records.add(fields)
+                hashes.append(hash(fields[0]))
 
     content = _read_json(path, take)
     _check_rows(path, content, len(records), need)
@@ -103,6 +109,7 @@ def read_places(path: Path, need: Literal["files", "hdf5", "any"] = "any") -> Ma
     if need == "hdf5" and None in pair:
         messages.append("names no HDF5 pair (audio_hdf5_path, image_hdf5_path); run preprocess/hdf5.yaml to make one")
     report_problems(path, messages)
+    _say_repeated(path, records, hashes, rows.name)
     return Manifest(path, records, *pair)
 
 
@@ -182,6 +189,34 @@ def _say_skipped(path: Path, skipped: list[tuple[int, str]], name: Callable[[int
             "%s: text_alignment of %d rows holds tokens other than start__WORD__end, which are left out as in the "
             "public code; the first: %s in %s", path, len(skipped), _shown(token), name(row),
         )  # fmt: skip
+
+
+def _say_repeated(path: Path, records: Records, hashes: array, name: Callable[[int], str]) -> None:
+    """Log the uttids that several captions share, given the ``hashes`` of all uttids.
+
+    It is no error: the public code never reads them, so that published lists may repeat them, and training and
+    retrieval go by rows. What names a caption by its uttid alone refuses them (:func:`rows_by_uttid`).
+    """
+    ordered = np.sort(np.frombuffer(hashes, np.int64))
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    shared: dict[str, list[int]] = defaultdict(list)
+    for row in np.flatnonzero(np.isin(hashes, repeated)).tolist() if len(repeated) else ():
+        shared[records.fields(row)[0]].append(row)
+    shared = {uttid: found for uttid, found in shared.items() if uttid and len(found) > 1}
+    if not shared:
+        return
+    first = [f"{_shown(uttid)} ({_some(map(name, found))})" for uttid, found in shared.items()]
+    log.warning(
+        "%s: uttids that stand for several captions (%d): %s; they are used as they are, but tables that name captions "
+        "(queries.csv) cannot tell them apart: give each its own uttid", path, len(shared), _some(first),
+    )  # fmt: skip
+
+
+def _some(items: Iterable[str]) -> str:
+    """Name the first three of several."""
+    named = list(items)
+    more = len(named) - SHOWN
+    return " and ".join([*named[:SHOWN], f"{more} more"] if more > 0 else named)
 
 
 def located(records: Records, source: Path) -> tuple[Records, list[Problem]]:

@@ -4,11 +4,13 @@ import marshal
 import math
 import re
 from array import array
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.text_files import without_surrogates
+from datasets.loading.rows import report_problems
 
 Word = tuple[float, float, str]
 Fields = tuple[str, str, str, list[Word] | str | None, str | None, str | None]
@@ -86,6 +88,19 @@ def _writable(field: list[Word] | str | None) -> list[Word] | str | None:
     if isinstance(field, list):
         return [(start, end, without_surrogates(word)) for start, end, word in field]
     return field and without_surrogates(field)
+
+
+def rows_by_uttid(records: Sequence[SpokenCaption], source: Path) -> dict[str, int]:
+    """Return the rows of a list, ``source``, by their uttid, for what names captions by it alone.
+
+    A ManifestError names the uttids that stand for several rows, and these.
+    """
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row in range(len(records)):
+        rows[records[row].uttid].append(row)
+    shared = (f"uttid {uttid!r} stands for captions {found}" for uttid, found in rows.items() if len(found) > 1)
+    report_problems(source, shared, "captions are found by their uttid here: give each its own")
+    return {uttid: found[0] for uttid, found in rows.items()}
 
 
 PARTS = 3  # of a token: start, word, end

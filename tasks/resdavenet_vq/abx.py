@@ -221,9 +221,11 @@ def measure(triplets: Sequence[Triplets], stored: dict[str, Stored], distances: 
 
 
 def _rows_by_name(dataset: SpokenCaptions, parts: int) -> dict[str, int]:
-    """Return rows by their uttid, and by the names of their sound files, which count where both are names."""
-    uttids = {normalize("NFC", dataset.record(row).uttid): row for row in range(len(dataset))}
-    return uttids | {name: row for row, name in enumerate(utterance_names(dataset, parts))}
+    """Return rows by an uttid that only one has, and by the names of their sound files, which count before it."""
+    uttids = [_name(dataset.record(row).uttid) for row in range(len(dataset))]
+    times = Counter(uttids)
+    of_one = {uttid: row for row, uttid in enumerate(uttids) if times[uttid] == 1}
+    return of_one | {name: row for row, name in enumerate(utterance_names(dataset, parts))}
 
 
 def _items(path: Path | None, dataset: SpokenCaptions, folder: RunFolder, span: Span) -> Items:

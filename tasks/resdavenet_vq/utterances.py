@@ -23,9 +23,12 @@ def utterance_names(dataset: SpokenCaptions, parts: int = 1) -> list[str]:
         name = "_".join(path.with_suffix("").parts[-parts:]) if path else record.uttid.replace("/", "_")
         name = normalize("NFC", without_surrogates(name))  # as item files are read: macOS has decomposed names
         if name in rows:
+            way, remedy = f"{parts} of the parts of their paths", "give more of the path with name_parts"
+            if path is None:
+                way, remedy = "their uttid", "give each its own uttid"
             raise UserError(
-                f"rows {rows[name]} and {row} of {dataset.source} are both called {name!r} (by {parts} of the parts of "
-                "their paths); expected names that differ, give more of the path with name_parts"
+                f"rows {rows[name]} and {row} of {dataset.source} are both called {name!r} (by {way}); expected names "
+                f"that differ, {remedy}"
             )
         rows[name] = row
     return list(rows)

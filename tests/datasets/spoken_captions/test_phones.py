@@ -1,5 +1,7 @@
 """Phone times of a world's utterances, read from what every built world has."""
 
+import json
+
 import pytest
 
 from datasets.loading.rows import ManifestError
@@ -38,3 +40,15 @@ def test_phones_that_are_missing_or_damaged(world, tmp_path, assets):
     (tmp_path / "phones.jsonl").write_text("", encoding="utf-8")
     with pytest.raises(ManifestError, match=r"phones.jsonl lacks the utterance en-.* of test.json; build the world"):
         list(read_phones(copy))
+
+
+def test_utterances_of_one_name_are_refused(world, tmp_path):
+    """Phones are found by the uttid: the second utterance would be given those of the first."""
+    content = json.loads((world / "test.json").read_text(encoding="utf-8"))
+    content["data"][2]["uttid"] = content["data"][0]["uttid"]
+    (tmp_path / "test.json").write_text(json.dumps(content), encoding="utf-8")
+    (tmp_path / "phones.jsonl").write_bytes((world / "phones.jsonl").read_bytes())
+    with pytest.raises(
+        ManifestError, match=r"test\.json: 1 problem; .*\n  uttid 'en-.*' stands for captions \[0, 2\]$"
+    ):
+        list(read_phones(tmp_path / "test.json"))

@@ -532,6 +532,29 @@ def test_malformed_manifests_end_in_a_sentence(corpus):
     assert refused > 140
 
 
+def test_uttids_of_several_captions_are_named_and_read(corpus, caplog):
+    """Published lists may hold them: the public code goes by rows and never reads them."""
+    content = json.loads(corpus.read_text())
+    for row, uttid in ((3, "utt1"), (4, "utt0"), (5, "utt1"), (6, "utt1"), (7, ""), (8, "")):
+        content["data"][row]["uttid"] = uttid
+    corpus.write_text(json.dumps(content))
+    records = read_places(corpus, need="files").records
+    assert [record.audio_path.name for record in records] == [f"{row}.wav" for row in range(11)]
+    (message,) = (record.getMessage() for record in caplog.records)
+    assert f"{corpus}: uttids that stand for several captions (2): " in message
+    assert ": 'utt0' (row 0 and row 4) and 'utt1' (row 1 and row 3 and row 5 and 1 more); they are used as" in message
+    caplog.clear()
+    content["data"] = [{"image": f"{row}.png", "captions": content["data"][row : row + 2]} for row in (0, 3)]
+    corpus.write_text(json.dumps(content))
+    read_places(corpus)
+    assert "(2): 'utt0' (row 0, caption 0 and row 1, caption 1) and 'utt1' (row 0, caption 1 and row" in caplog.text
+
+
+def test_a_list_without_repeated_uttids_says_nothing(corpus, caplog):
+    read_places(corpus, need="files")
+    assert caplog.records == []
+
+
 def test_a_key_that_stands_twice(corpus):
     corpus.write_text('{"audio_base_path": "a", "audio_base_path": "b", "data": []}')
     with pytest.raises(ManifestError, match=r"is not JSON \(the key 'audio_base_path' stands twice\)"):

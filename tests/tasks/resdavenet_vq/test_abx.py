@@ -10,11 +10,12 @@ import torch
 
 from common.errors import UserError
 from datasets.spoken_captions.readers import PlacesFiles, PlacesHDF5
+from datasets.spoken_captions.records import Records
 from datasets.spoken_captions.sound_folder import SoundFolder
 from evaluation.abx.items import COLUMNS, AbxError, read_items
 from evaluation.abx.score import Comparing
 from evaluation.abx.zerospeech import write_features
-from tasks.resdavenet_vq.abx import _texts, abx, score_folder
+from tasks.resdavenet_vq.abx import _rows_by_name, _texts, abx, score_folder
 from tasks.resdavenet_vq.abx_items import write_items
 from tasks.resdavenet_vq.extraction import extract_all
 from tasks.resdavenet_vq.layers import LayerError, load_speech
@@ -195,3 +196,23 @@ def test_names_and_lengths(places, assets, tmp_path):
     with pytest.raises(UserError, match=r"rows 0 and 1 of .* are both called 'same' \(by 1 of the parts .* name_parts"):
         utterance_names(twice)
     assert utterance_names(twice, 2) == ["a_same", "b_same"]
+
+
+def test_an_uttid_of_several_utterances_names_none(places, assets):
+    """An item that names it would be measured on one of them, and nobody could tell on which."""
+    fields = [list(places.records.fields(row)) for row in range(4)]
+    fields[2][0] = fields[1][0]
+    places.records = Records()
+    for row in fields:
+        places.records.add(tuple(row))
+    rows = _rows_by_name(places, 1)
+    assert fields[1][0] not in rows
+    assert [rows[fields[row][0]] for row in (0, 3)] == [0, 3]
+    assert [rows[name] for name in utterance_names(places)] == [0, 1, 2, 3]
+    for row in fields:
+        row[4] = None  # features alone, without sound files
+    places.records = Records()
+    for row in fields:
+        places.records.add(tuple(row))
+    with pytest.raises(UserError, match=r"rows 1 and 2 of .* \(by their uttid\); .* give each its own uttid$"):
+        utterance_names(places)
