@@ -68,7 +68,12 @@ def write_report(path: Path, report: Report) -> Path:
     Queries come in both directions, the best first, then the worst. Once the page would exceed 10 MB, further queries
     go without sound, and then are left out with a note.
     """
-    body = metrics_html(report.metrics) + _sections(report) + training_section(report.curves) + _queries(report)
+    body = (
+        metrics_html(report.metrics)
+        + _sections(report)
+        + training_section(report.curves, report.marks)
+        + _queries(report)
+    )
     page = document(
         report.title,
         body,

@@ -113,7 +113,7 @@ def _labels(by_label: dict[str, float | None]) -> str:
     cells = "".join(f"<tr><th>{escape(name)}</th><td>{_share(value)}</td></tr>" for name, value in by_label.items())
     return (
         "<section><h3>Intersection over union of each label</h3><details><summary>all labels</summary>"
-        f"<table><tbody>{cells}</tbody></table></details></section>"
+        f'<div class="scroll"><table><tbody>{cells}</tbody></table></div></details></section>'
     )
 
 

@@ -76,8 +76,9 @@ def _card(card: CodeCard) -> str:
         for word in card.words[:WORDS]
     )
     head = "<tr><th>word</th><th>F1</th><th>precision</th><th>recall</th><th>occurrences</th></tr>"
-    table = f'<table class="detected">{head}{rows}</table>' if rows else '<p class="meta">detects no word</p>'
+    table = f'<div class="scroll"><table class="detected">{head}{rows}</table></div>'
+    detected = table if rows else '<p class="meta">detects no word</p>'
     return (
         f'<article class="cluster"><h2>{escape(card.layer)}, code {card.code}</h2>'
-        f'<p class="meta">{card.frames} frames</p>{table}{snippets_html(card.snippets)}</article>'
+        f'<p class="meta">{card.frames} frames</p>{detected}{snippets_html(card.snippets)}</article>'
     )

@@ -54,7 +54,10 @@ class Companion(Protocol):
 
 
 class Objective(Protocol):
-    """Computes the losses of a batch; its ``companion`` holds its state, None where it has none."""
+    """Computes the losses of a batch; its ``companion`` holds its state, None where it has none.
+
+    One whose losses change while it learns may have a method ``changes``, see :class:`Ranking`.
+    """
 
     companion: Companion | None
 
@@ -143,3 +146,10 @@ class Ranking:
             for loss in self.losses:
                 values[f"{loss.target.__name__}_{direction}"] = loss(similarity=matrix, impostors=impostors)
         return Losses(values, {})
+
+    def changes(self, steps_per_epoch: int) -> dict[int, str]:
+        """Return the steps after which the losses compare by another similarity, and which."""
+        if self.start is None:
+            return {}
+        before, after = self.start.similarity.kind, self.parts.similarity.kind
+        return {self.start.epochs * steps_per_epoch: f"{before} → {after}"}

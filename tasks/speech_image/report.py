@@ -39,11 +39,13 @@ def write_retrieval_report(
     image_of_row: ImageOfRow,
     sections: Sequence[tuple[str, str]] = (),
     left_out: Mapping[str, tuple[int, int]] | None = None,
+    changes: Mapping[int, str] | None = None,
 ) -> dict[str, float]:
     """Write ``queries.csv``, ``queries.json``, ``retrieval.json`` and ``report.html`` of a split; return the metrics.
 
     ``compare`` is the similarity, for the results of single queries; ``sections`` are heading and HTML of further
-    parts; ``left_out`` gives for each split the samples that could not be used, and the samples with them.
+    parts; ``left_out`` gives for each split the samples that could not be used, and the samples with them; ``changes``
+    are the steps of the training after which its losses change, and how.
     """
     names = [dataset.record(int(row)).uttid for row in encoded.index]
     images = [names[first] for first in ranked.images.tolist()]
@@ -60,6 +62,7 @@ def write_retrieval_report(
         curves={name: points for name, points in folder.curves().items() if name.startswith(CURVES)},
         queries=queries,
         sections=list(sections),
+        marks={"train/loss": dict(changes or {})},
         config_yaml=context.config_text,
         info={"config": context.name, **last_start(folder)},
     )

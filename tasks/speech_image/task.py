@@ -281,7 +281,8 @@ class SpeechImage:
         ranked = self.rank(split, encoded)
         log.info("evaluating on %s", ranked.what(split))
         left_out = self.data.left_out(merge_skipped(folder.path / SKIPPED, skipped), len(encoded.index))
+        changes = getattr(self.objective, "changes", lambda _: {})(self.steps_per_epoch)
         return write_retrieval_report(
             folder, context, loader.dataset, encoded, ranked, self.similarity, split, self.images.image_u8, sections,
-            left_out,
+            left_out, changes,
         )  # fmt: skip

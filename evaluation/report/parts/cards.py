@@ -2,17 +2,19 @@
 
 from html import escape
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from evaluation.numbers import number
 from evaluation.report.parts.content import Query, Retrieved
-from evaluation.report.parts.labels import WIDTHS, rows_of_words
+from evaluation.report.parts.labels import WIDTHS, function_words, grade, rows_of_words
 from evaluation.report.parts.media import LINE, LONGEST_SECONDS, flac, jpeg, normalised, overlay, sprite
 from evaluation.report.parts.plots import similarity_curve
 
 TIME_SPANS = 6
 STAGE, THUMBNAIL, SPAN_EDGE = 288, 96, 132  # longest edges in pixels
+LITTLE = "little"  # class of what says little of an image
 SHOWN = 5  # retrieved items; further ones are folded
 
 
@@ -24,12 +26,11 @@ def card(query: Query, total: int | None, with_sound: bool = True) -> str:
     asked = (
         "asked with the caption, looking for the image" if spoken else "asked with the image, looking for the caption"
     )
-    grade = "hit" if query.rank < 10 else "miss"
     rank = f"rank {query.rank + 1}" + (f" of {total}" if total else "")
     return (
         f'<article class="query"><div class="left">{_stage(query, heat)}'
         f"{_legend() if query.seconds is None else _player(query, heat, with_sound)}</div>"
-        f'<div class="right"><p class="meta"><strong class="rank {grade}">{rank}</strong> '
+        f'<div class="right"><p class="meta"><strong class="rank {grade(query.rank)}">{rank}</strong> '
         f'{asked}</p><p class="caption" dir="auto">{escape(query.text) or "<em>no written caption</em>"}</p>'
         f"{_cut(query)}{_timeline(query, words)}{_time_spans(query, heat, words)}{_answers(query.retrieved, spoken)}"
         f"</div></article>"
@@ -94,14 +95,16 @@ def _timeline(query: Query, words: list[tuple[float, float, str]]) -> str:
     if query.seconds is None:
         return ""
     seconds, best = query.seconds, normalised(query.matchmap, clip=0).max(axis=(0, 1))
-    shown = [word for word in words if word[0] < seconds]
+    little = function_words([word for _, _, word in words])
+    spoken = [pair for pair in zip(words, little, strict=True) if pair[0][0] < seconds]
+    shown = [word for word, _ in spoken]
     wide, narrow = (rows_of_words(shown, seconds, width) for width in WIDTHS)
     labels = "".join(
-        f'<span class="{_hidden(at.row, "wide")}{_hidden(slim.row, "narrow")}" style="--x:{at.left:.2f}%;'
-        f'--y:{at.row or 0};--slim-x:{slim.left:.2f}%;--slim-y:{slim.row or 0}" '
+        f'<span class="{_hidden(at.row, "wide")}{_hidden(slim.row, "narrow")}{LITTLE * says_little}" '
+        f'style="--x:{at.left:.2f}%;--y:{at.row or 0};--slim-x:{slim.left:.2f}%;--slim-y:{slim.row or 0}" '
         f'data-start="{start:.3f}" data-end="{end:.3f}" title="{start:.2f}–{end:.2f} s" dir="auto">'
         f"{escape(word)}</span>"
-        for (start, end, word), at, slim in zip(shown, wide, narrow, strict=True)
+        for ((start, end, word), says_little), at, slim in zip(spoken, wide, narrow, strict=True)
     )
     lines = (1 + max((position.row or 0 for position in positions), default=0) for positions in (wide, narrow))
     style = "--rows:{};--slim-rows:{}".format(*lines)
@@ -119,38 +122,50 @@ def _hidden(row: int | None, screen: str) -> str:
     return f"not-{screen} " if row is None else ""
 
 
-def time_spans(
-    heat: np.ndarray, words: list[tuple[float, float, str]], seconds: float
-) -> list[tuple[float, float, str, np.ndarray]]:
-    """Return up to six time spans of a caption of highest similarity: (start, end, label, mean map (h, w)).
+class TimeSpan(NamedTuple):
+    """A part of a caption, and the regions that respond to it."""
+
+    start: float  # seconds, or frames where there is no time
+    end: float
+    word: str  # "" without words
+    heat: np.ndarray  # mean map (h, w), 0-1
+    says_little: bool  # it is a function word
+
+
+def time_spans(heat: np.ndarray, words: list[tuple[float, float, str]], seconds: float) -> list[TimeSpan]:
+    """Return up to six time spans of a caption of highest similarity, in spoken order.
 
     With words, (start, end, word) in seconds, these are the ones for which one region stands out most from the whole
-    image (a word like "and" lights everything alike), in spoken order; without, equal parts. ``heat`` (h, w, t) is 0-1,
-    and ``seconds`` is the length of the t frames, or t where words are counted in frames.
+    image, function words such as "and" after all others; without, equal parts. ``heat`` (h, w, t) is 0-1, and
+    ``seconds`` is the length of the t frames, or t where words are counted in frames.
     """
     t = heat.shape[2]
-    spans = [(start, min(end, seconds), word) for start, end, word in words if start < seconds]
+    little = function_words([word for _, _, word in words])
+    spans = [(*word, flag) for word, flag in zip(words, little, strict=True) if word[0] < seconds]
     if not spans:
         edges = np.linspace(0, seconds, min(TIME_SPANS, t) + 1)
-        spans = [(float(a), float(b), "") for a, b in pairwise(edges)]
+        spans = [(float(a), float(b), "", False) for a, b in pairwise(edges)]
     found = []
-    for start, end, word in spans:
+    for start, end, word, says_little in spans:
         first = min(int(start / seconds * t), t - 1)
-        last = max(first + 1, round(end / seconds * t))
-        found.append((start, end, word, heat[:, :, first:last].mean(axis=2)))
-    strongest = sorted(found, key=lambda span: float(span[3].mean() - span[3].max()))[:TIME_SPANS]
-    return sorted(strongest, key=lambda span: span[0])
+        last = max(first + 1, round(min(end, seconds) / seconds * t))
+        found.append(TimeSpan(start, min(end, seconds), word, heat[:, :, first:last].mean(axis=2), says_little))
+    strongest = sorted(found, key=lambda span: (span.says_little, float(span.heat.mean() - span.heat.max())))
+    return sorted(strongest[:TIME_SPANS], key=lambda span: span.start)
 
 
 def _time_spans(query: Query, heat: np.ndarray, words: list[tuple[float, float, str]]) -> str:
     length = heat.shape[2] if query.seconds is None else query.seconds
     unit = "words" if query.seconds is None else "s"
+    spans = time_spans(heat, words, length)
     frames = "".join(
-        f'<figure><img src="{jpeg(overlay(query.image_u8, frame, SPAN_EDGE), SPAN_EDGE)}" alt="">'
-        f'<figcaption dir="auto">{escape(word) or f"{start:.1f}–{end:.1f} {unit}"}</figcaption></figure>'
-        for start, end, word, frame in time_spans(heat, words, length)
+        f'<figure class="{LITTLE * span.says_little}">'
+        f'<img src="{jpeg(overlay(query.image_u8, span.heat, SPAN_EDGE), SPAN_EDGE)}" alt="">'
+        f'<figcaption dir="auto">{escape(span.word) or f"{span.start:.1f}–{span.end:.1f} {unit}"}</figcaption></figure>'
+        for span in spans
     )
     label = "the words of highest similarity, and where" if words else "which region responds at which time"
+    label += "; function words are pale" if any(span.says_little for span in spans) else ""
     return f'<p class="label">{label}</p><div class="moments">{frames}</div>'
 
 

@@ -66,3 +66,4 @@ class Report:
     config_yaml: str = ""  # the resolved config
     info: dict[str, str] = field(default_factory=dict)  # when, command, commit, versions and the like, in order
     sections: list[tuple[str, str]] = field(default_factory=list)  # (heading, HTML) of further parts, escaped
+    marks: dict[str, dict[int, str]] = field(default_factory=dict)  # name of a curve -> step -> what changes after it

@@ -12,8 +12,13 @@ CHARTS = 9  # charts that are not folded
 X_LABEL = "optimisation step"
 
 
-def training_section(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Return HTML of the logged values of a run, (step, value) by names such as ``train/loss``; "" without curves."""
+def training_section(
+    curves: Mapping[str, Sequence[tuple[float, float]]], marks: Mapping[str, Mapping[int, str]] = {}
+) -> str:
+    """Return HTML of the logged values of a run, (step, value) by names such as ``train/loss``; "" without curves.
+
+    ``marks`` are, by the same names, the steps after which something changes, and what.
+    """
     if not curves:
         return ""
     charts, lines = [], []
@@ -21,7 +26,7 @@ def training_section(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str
         title, percent, rank = curve_name(logged)
         finite = [point for point in points if math.isfinite(point[1])]
         if len(finite) > 1:
-            charts.append(line_chart(title, points, X_LABEL, percent, rank))
+            charts.append(line_chart(title, points, X_LABEL, percent, rank, marks.get(logged, {})))
         else:
             lines.append(_line(title, finite, percent))
     html = "<section><h2>Training</h2>"

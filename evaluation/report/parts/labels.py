@@ -7,6 +7,15 @@ from typing import NamedTuple
 LETTER, CAPITAL, GAP = 7.0, 9.0, 6.0  # pixels of a letter at the size of the labels, and between two labels
 ROWS = 3
 WIDTHS = (560.0, 300.0)  # pixels of the time axis on a wide and on a narrow screen
+NEAR = 10  # ranks that are near: those of recall@10
+ARTICLES = frozenset({"a", "an", "the"})
+FUNCTION_WORDS = ARTICLES | frozenset({
+    "and", "or", "but", "of", "to", "in", "on", "at", "by", "for", "from", "with", "as", "that", "this", "these",
+    "those", "there", "here", "is", "are", "was", "were", "be", "been", "am", "has", "have", "had", "do", "does",
+    "can", "could", "will", "would", "may", "it", "its", "he", "she", "they", "we", "you", "i", "his", "her",
+    "their", "my", "our", "your",
+})  # fmt: skip
+PUNCTUATION = ".,;:!?\"'()"
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 RANKED = {"A": "the caption for an image", "I": "the image for a caption"}
 NAMES = {
@@ -45,6 +54,22 @@ def curve_name(logged: str) -> CurveName:
     if recall := re.fullmatch(r"([AI])_r(\d+)", rest):
         return CurveName(f"recall@{recall[2]} of {RANKED[recall[1]]} ({split})", percent)
     return CurveName(f"{split}: {_spaced(rest)}", percent)
+
+
+def grade(rank: int) -> str:
+    """Return the class of a ``rank`` from 0 on: the first is a hit, the next nine are near, all others missed."""
+    return "hit" if rank == 0 else "near" if rank < NEAR else "miss"
+
+
+def function_words(words: Sequence[str]) -> list[bool]:
+    """Return for each word of a caption whether it is an English function word, which says nothing of an image.
+
+    A caption without an English article, or with letters beyond ASCII, is taken to be in another language, in which
+    "was" or "at" may be a noun: none of its words is one.
+    """
+    bare = [word.strip(PUNCTUATION).lower() for word in words]
+    english = not ARTICLES.isdisjoint(bare) and all(map(str.isascii, bare))
+    return [english and word in FUNCTION_WORDS for word in bare]
 
 
 def _spaced(name: str) -> str:

@@ -1,7 +1,7 @@
 """Line drawings as inline SVG, coloured by the page's style sheet."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -39,6 +39,7 @@ def line_chart(
     x_label: str = "",
     percent: bool = False,
     rank: bool = False,
+    marks: Mapping[int, str] = {},
 ) -> str:
     """Return HTML of one curve with axes, or of a note when there is nothing to draw.
 
@@ -48,6 +49,7 @@ def line_chart(
         x_label: of the steps.
         percent: whether the values are shares, shown in percent; no axis ends beyond 100 %.
         rank: whether they are ranks from 1 on, whose axis has whole numbers.
+        marks: steps at which a vertical line stands, and what it is called; those that the axis lacks are left out.
     """
     kept = thinned([(x, 100 * y) for x, y in points] if percent else points)
     title, unit = escape(name), " %" if percent else ""
@@ -76,6 +78,7 @@ def line_chart(
     )
     middle = (LEFT + WIDTH - RIGHT) / 2
     grid += f'<text class="tick" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
+    grid += "".join(_mark(point_at(x, y_low)[0], label) for x, label in marks.items() if x_low < x < x_high)
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (point_at(*point) for point in kept))
     dots = "".join(
         f'<circle class="dot" cx="{point_at(x, y)[0]:.1f}" cy="{point_at(x, y)[1]:.1f}" '
@@ -88,6 +91,16 @@ def line_chart(
         f'<figure class="chart"><figcaption>{title} <span class="last">{last}</span></figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}, last value {last}">{grid}'
         f'<polyline class="curve" points="{path}"/>{dots}</svg></figure>'
+    )
+
+
+def _mark(x: float, label: str) -> str:
+    """Return a vertical line at ``x`` with its label at its foot, towards the middle of the chart."""
+    to_the_right = x < WIDTH / 2
+    return (
+        f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+        f'<text class="tick" x="{x + (5 if to_the_right else -5):.1f}" y="{HEIGHT - BOTTOM - 6}" '
+        f'text-anchor="{"start" if to_the_right else "end"}">{escape(label)}</text>'
     )
 
 

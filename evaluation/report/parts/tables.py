@@ -101,7 +101,7 @@ def metrics_html(metrics: dict[str, float]) -> str:
         html += (
             f'<p class="lead">{lead}The dark mark on a bar is chance.</p><div class="scroll"><table>'
             "<thead><tr><th></th>"
-            "<th>speech → image</th><th>image → speech</th><th>both</th><th>chance</th></tr></thead><tbody>"
+            "<th>speech&nbsp;→ image</th><th>image&nbsp;→ speech</th><th>both</th><th>chance</th></tr></thead><tbody>"
         )
         for row in rows:
             pairs = zip((row.image, row.speech), row.chances, strict=True)

@@ -16,7 +16,7 @@ from PIL import Image
 from evaluation.numbers import number
 from evaluation.report import retrieval as report_module
 from evaluation.report.parts.cards import time_spans
-from evaluation.report.parts.labels import curve_name, rows_of_words
+from evaluation.report.parts.labels import curve_name, function_words, rows_of_words
 from evaluation.report.parts.left_out_samples import left_out_metrics, left_out_text
 from evaluation.report.parts.media import flac, normalised, overlay, sprite
 from evaluation.report.parts.plots import line_chart, thinned, ticks
@@ -321,11 +321,76 @@ def test_moments_take_the_words_that_are_answered_most():
     for index in (1, 2, 4, 6, 8, 9):
         heat[0, 1, 10 * index : 10 * index + 10] = index / 10
     found = time_spans(heat, words, 1.0)
-    assert [word for _, _, word, _ in found] == ["w1", "w2", "w4", "w6", "w8", "w9"]
-    np.testing.assert_allclose(found[-1][3], [[0, 0.9], [0, 0]], atol=1e-6)
-    assert [label for _, _, label, _ in time_spans(heat, [], 1.0)] == [""] * 6
+    assert [span.word for span in found] == ["w1", "w2", "w4", "w6", "w8", "w9"]
+    np.testing.assert_allclose(found[-1].heat, [[0, 0.9], [0, 0]], atol=1e-6)
+    assert [span.word for span in time_spans(heat, [], 1.0)] == [""] * 6
     assert len(time_spans(heat[:, :, :2], [], 1.0)) == 2
-    assert time_spans(heat, [(3.0, 4.0, "late")], 1.0)[0][2] == ""
+    assert time_spans(heat, [(3.0, 4.0, "late")], 1.0)[0].word == ""
+
+
+def test_function_words_come_last_and_are_pale(tmp_path):
+    """ "a" and "with" stand out most, but six words say more."""
+    spoken = ["a", "ball", "with", "red", "blue", "green", "cube", "cone"]
+    words = [(k / 8, (k + 1) / 8, word) for k, word in enumerate(spoken)]
+    heat = np.zeros((2, 2, 80))
+    for k, word in enumerate(spoken):
+        heat[0, 1, 10 * k : 10 * k + 10] = 1.0 if word in ("a", "with") else 0.5
+    assert [span.word for span in time_spans(heat, words, 1.0)] == ["ball", "red", "blue", "green", "cube", "cone"]
+    few = time_spans(heat[:, :, :40], [(start * 2, end * 2, word) for start, end, word in words[:4]], 1.0)
+    assert [(span.word, span.says_little) for span in few] == [
+        ("a", True), ("ball", False), ("with", True), ("red", False),
+    ]  # fmt: skip
+    made = Report("t", queries=[query(words=[(0.0, 0.3, "A"), (0.3, 0.6, "red"), (0.6, 0.9, "Cube.")])])
+    html = write_report(tmp_path / "r.html", made).read_text(encoding="utf-8")
+    assert re.findall(r'<span class="([^"]*)" style[^>]*>([^<]*)<', html) == [
+        ("little", "A"),
+        ("", "red"),
+        ("", "Cube."),
+    ]
+    assert re.findall(r'<figure class="([^"]*)"><img[^>]*><figcaption dir="auto">([^<]*)<', html) == [
+        ("little", "A"), ("", "red"), ("", "Cube."),
+    ]  # fmt: skip
+    assert "; function words are pale" in html
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("The dog, is ON a mat", "The is ON a"),
+        ("dogs and cats", ""),  # no article: perhaps Danish, whose "and" is a duck
+        ("at ve was kedi", ""),  # "at" is a horse in Turkish
+        ("a h\u00e1z is nagy", ""),  # Hungarian has an article "a"
+        ("", ""),
+    ],
+)
+def test_words_of_other_languages_are_no_function_words(caption, expected):
+    words = caption.split()
+    assert [word for word, found in zip(words, function_words(words), strict=True) if found] == expected.split()
+
+
+@pytest.mark.parametrize(("rank", "shown"), [(0, "hit"), (1, "near"), (9, "near"), (10, "miss"), (39, "miss")])
+def test_only_the_first_rank_is_a_hit(tmp_path, rank, shown):
+    html = write_report(tmp_path / "r.html", Report("t", METRICS, queries=[query(rank=rank)])).read_text("utf-8")
+    assert f'<strong class="rank {shown}">rank {rank + 1} of 100</strong>' in html
+    assert f".rank.{shown} {{" in html
+
+
+def test_a_change_of_the_losses_is_a_line_in_their_chart(tmp_path):
+    """The axis goes from step 10 to 30 over 256 of 320 units, from 50 on: step 15 is at 114."""
+    curves = {"train/loss": [(10, 3.0), (20, 2.0), (30, 1.0)], "train/other": [(10, 3.0), (30, 1.0)]}
+    made = Report("t", curves=curves, marks={"train/loss": {15: "SISA → <MISA>", 30: "outside", 99: "outside"}})
+    html = write_report(tmp_path / "r.html", made).read_text(encoding="utf-8")
+    assert re.findall('<line class="mark" x1="([^"]*)" x2="([^"]*)"', html) == [("114.0", "114.0")]
+    assert re.findall('text-anchor="start">([^<]*)<', html) == ["SISA → &lt;MISA&gt;"]
+    assert "outside" not in html
+    late = line_chart("x", [(0, 1.0), (10, 2.0)], marks={8: "late"})
+    assert 'text-anchor="end">late<' in late  # on the side where there is room
+
+
+def test_wide_tables_scroll_in_their_own_box(tmp_path):
+    html = write_report(tmp_path / "r.html", Report("t", METRICS)).read_text(encoding="utf-8")
+    assert html.count("<table") == html.count('<div class="scroll"><table') == 2
+    assert ".scroll { overflow-x: auto; }" in html
 
 
 def test_charts_survive_odd_curves():

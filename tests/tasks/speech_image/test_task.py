@@ -72,6 +72,20 @@ def test_the_first_epochs_may_compare_otherwise(caplog):
             torch.testing.assert_close(found[f"sampled_triplet_{direction}"], expected)
         assert ("from here on losses compare by SIMA" in caplog.text) == (epoch == 2)
     assert task.similarity.kind == "SIMA"  # of evaluation, in every epoch
+    assert task.objective.changes(7) == {14: "SISA → SIMA"}
+
+
+def test_the_report_marks_where_the_losses_change(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    start = "task.objective.start={epochs: 2, similarity: {kind: SISA}}"
+    for name, override in (("marked", start), ("plain", "task.objective.start=null")):
+        task, values = build("data.batch_size=4", override, folder=folder)  # a step an epoch
+        folder.prepare(values, "overwrite", ["run.py"])
+        for step in range(1, 6):
+            folder.append({"step": step, "epoch": step - 1, "train/loss": 6.0 - step, "validation/recall@10": 0.5})
+        task.report(folder, Context("tiny", values, ["run.py"]))
+        page = (folder.path / "report.html").read_text(encoding="utf-8")
+        assert (page.count('class="mark"'), page.count("SISA → MISA")) == ((1, 1) if name == "marked" else (0, 0))
 
 
 def test_text_instead_of_speech():
