@@ -25,7 +25,7 @@ from evaluation.report.unit_plots import precision_recall, save, words_above
 from evaluation.report.units import codes_section, figures_section, no_utterances, utterances_section
 from evaluation.word_detection.detect import DetectionRules, WordDetection
 from tasks.resdavenet_vq.examples import Utterances
-from tasks.resdavenet_vq.layers import load_speech
+from tasks.resdavenet_vq.layers import SpeechModel, load_speech
 from tasks.resdavenet_vq.word_detection import (
     DRY_ROWS,
     BadAlignments,
@@ -38,6 +38,8 @@ from tasks.speech_image.trained import ModelSource
 
 log = logging.getLogger(__name__)
 SILENT = "No sounds were found for this dataset."
+Found = Mapping[str, Mapping[str, WordDetection]]
+"""Words that codes detect, by model and layer."""
 
 
 def unit_report(
@@ -84,19 +86,12 @@ def unit_report(
         UserError: weights or data are missing or do not fit, a model lacks a layer or its codes, no utterance has an
             alignment, or an alignment does not fit its sound.
     """
-    given = {name: source for name, source in models.items() if source is not None}
-    if not given:
-        raise UserError("models names no model; expected at least one, such as 'models={mine: {run: runs/NAME}}'")
-    trained = {name: load_speech(source, distributed.pick_device()) for name, source in given.items()}
-    for model in trained.values():
-        model.check(layers or [], codes=True)
+    trained = _models(models, layers or [])
     dataset = data(train=False, on_error=on_error)
     words, left_out = usable_alignments(dataset, utterances, bad_alignments)
     if context.dry_run:
         words = dict(list(words.items())[:DRY_ROWS])
-    if phones and not phones_known(dataset.source):
-        raise UserError(f"there are no phone times beside {dataset.source}, a world has them; set phones=false")
-    times = {one.uttid: one.phones for one in read_phones(dataset.source)} if phones else {}
+    times = _phones(dataset) if phones else {}
     with results_folder(context, run) as folder:
         coded = {
             name: encode_speech(model, dataset, layers or model.quantised(), words, batch_size, workers)
@@ -116,18 +111,40 @@ def unit_report(
                 for layer, one in found[name].items()
             ),
         ]
-        metrics = {
-            f"{name}/{layer}/{metric}": value
-            for name, of_model in found.items()
-            for layer, one in of_model.items()
-            for metric, value in one.metrics().items()
-        }
-        names = ", ".join(model.name for model in trained.values())
+        weights = ", ".join(model.name for model in trained.values())
         shown_sections = [(title, html) for title, html in sections if html]
-        write_results(folder, context, "units", left_out | metrics, shown_sections, weights=names)
+        write_results(folder, context, "units", left_out | _metrics(found), shown_sections, weights=weights)
 
 
-def compared(found: Mapping[str, Mapping[str, WordDetection]], top: int, folder: Path) -> list[tuple[str, Path]]:
+def _models(sources: Mapping[str, ModelSource | None], layers: list[str]) -> dict[str, SpeechModel]:
+    """Load the models that a config names, and see that each has the codes of the layers."""
+    given = {name: source for name, source in sources.items() if source is not None}
+    if not given:
+        raise UserError("models names no model; expected at least one, such as 'models={mine: {run: runs/NAME}}'")
+    trained = {name: load_speech(source, distributed.pick_device()) for name, source in given.items()}
+    for model in trained.values():
+        model.check(layers, codes=True)
+    return trained
+
+
+def _phones(dataset: SpokenCaptions) -> dict[str, list[Word]]:
+    """Return the phones of each utterance by its uttid."""
+    if not phones_known(dataset.source):
+        raise UserError(f"there are no phone times beside {dataset.source}, a world has them; set phones=false")
+    return {one.uttid: one.phones for one in read_phones(dataset.source)}
+
+
+def _metrics(found: Found) -> dict[str, float]:
+    """Return the metrics of word detection, called MODEL/LAYER/METRIC."""
+    return {
+        f"{name}/{layer}/{metric}": value
+        for name, of_model in found.items()
+        for layer, one in of_model.items()
+        for metric, value in one.metrics().items()
+    }
+
+
+def compared(found: Found, top: int, folder: Path) -> list[tuple[str, Path]]:
     """Draw the layers of all models in one figure each way; return what each figure shows, and its SVG file."""
     best = {
         f"{name} {layer}": [(word.f1, word.precision, word.recall) for word in one.words()]
