@@ -90,7 +90,7 @@ class FirstStage(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Turn (B, K + Z) into (B, width, H, W)."""
-        return self.blocks(self.fc(codes).view(len(codes), -1, FIRST_RESOLUTION, FIRST_RESOLUTION))
+        return self.blocks(self.fc(codes).view(codes.shape[0], -1, FIRST_RESOLUTION, FIRST_RESOLUTION))
 
 
 class NextStage(nn.Module):

@@ -106,8 +106,8 @@ class OneStageGenerator(nn.Module):
         """
         check_inputs(self, noise, sentences, words, padding, variation)
         condition = torch.cat((noise, sentences), dim=1)
-        maps = self.first(noise).view(len(noise), -1, FIRST_RESOLUTION, FIRST_RESOLUTION)
+        maps = self.first(noise).view(noise.shape[0], -1, FIRST_RESOLUTION, FIRST_RESOLUTION)
         for block in self.blocks:  # the first block works on 8 x 8
             maps = block(F.interpolate(maps, scale_factor=2.0), condition)
-        nothing = noise.new_zeros(len(noise), 0)
+        nothing = noise.new_zeros(noise.shape[0], 0)
         return GeneratedBatch([self.image(maps)], [], nothing, nothing)

@@ -1,0 +1,112 @@
+"""Networks as ONNX: they compute the same for any number of captions and words, or are not written."""
+
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import config
+from engine.context import Context
+from models.tfidf_captions import TfidfCaptionEncoder
+from tasks.attngan import export_onnx as module
+from tasks.attngan.export_onnx import OnnxError, export_onnx, masked
+from tasks.attngan.text_to_image import Draw, TextToImage
+from tasks.attngan.trained import GENERATOR, TEXT, TextImageSource
+from tests.tasks.attngan.random_models import KNOWN, nodes_of, write_random_export
+
+TOKENS = torch.tensor([[3, 1, 4, 1, 5], [9, 2, 0, 0, 0], [6, 0, 0, 0, 0], [5, 3, 5, 8, 0]])
+LENGTHS = torch.tensor([5, 2, 1, 4])
+
+
+@pytest.fixture
+def context():
+    return Context("attngan/export_onnx", {"entry": "tasks.attngan.export_onnx.export_onnx"}, ["run.py"])
+
+
+@pytest.mark.parametrize("own", [{}, {"cell": "gru"}, {"reduced_dim": 5}, {"cell": "gru", "reduced_dim": 3}])
+def test_masks_compute_what_packed_sequences_do(own):
+    torch.manual_seed(0)
+    encoder = config.build(nodes_of(**own)[TEXT]).eval()
+    expected = encoder(TOKENS, LENGTHS)
+    words, sentences, padding = masked(encoder)(TOKENS, LENGTHS)
+    torch.testing.assert_close(words, expected.words)
+    torch.testing.assert_close(sentences, expected.sentences)
+    assert torch.equal(padding, expected.padding)
+
+
+def test_weighed_word_counts_are_computed_too():
+    torch.manual_seed(0)
+    encoder = TfidfCaptionEncoder(len(KNOWN) + 1, embedding_dim=8, word_dim=6, reduced_dim=4).eval()
+    encoder.fit(["<end>", *KNOWN], [row[:length].numpy() for row, length in zip(TOKENS, LENGTHS, strict=True)])
+    expected = encoder(TOKENS, LENGTHS)
+    words, sentences, padding = masked(encoder)(TOKENS, LENGTHS)
+    torch.testing.assert_close(words, expected.words)
+    torch.testing.assert_close(sentences, expected.sentences)
+    assert torch.equal(padding, expected.padding)
+
+
+def test_encoders_of_other_classes_are_refused():
+    with pytest.raises(OnnxError, match="the text encoder is a Identity; expected one of CaptionEncoder, Tfidf"):
+        masked(torch.nn.Identity())
+
+
+ONE_STAGE = {
+    "type": "gan.attngan.one_stage.OneStageGenerator", "resolution": 16, "width": 2, "embedding_dim": 8, "noise_dim": 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs"),
+    [
+        (nodes_of(reduced_dim=4), ["image_8", "image_16", "image_32", "attention_1", "attention_2"]),
+        (nodes_of({"every_stage": False}, cell="gru"), ["image_32", "attention_1", "attention_2"]),
+        (nodes_of() | {GENERATOR: ONE_STAGE}, ["image_16"]),
+    ],
+    ids=["attngan", "dcgan", "one stage"],
+)
+def test_files_compute_the_same_images_without_torch(tmp_path, context, nodes, outputs):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra of requirements-onnx.txt")
+    source = TextImageSource(run=write_random_export(tmp_path / "model.json", nodes))
+    export_onnx(source, tmp_path / "onnx", context)
+    card = json.loads((tmp_path / "onnx" / "model.json").read_text())
+    assert card["files"]["netg.onnx"]["outputs"] == outputs
+    assert max(card["largest_differences"].values()) < 1e-4
+    caption, numbers = "a small red cube with", {word: number for number, word in enumerate(card["vocabulary"], 1)}
+    text, netg = (onnxruntime.InferenceSession(tmp_path / "onnx" / name) for name in card["files"])
+    tokens = np.array([[numbers[word] for word in caption.split()]])
+    words, sentences, padding = text.run(None, {"tokens": tokens, "lengths": np.array([tokens.shape[1]])})
+    model = TextToImage.of(source)
+    noise, variation = (part.numpy() for part in model.noise([Draw(caption, 3)]))
+    inputs = {"noise": noise, "variation": variation, "sentences": sentences, "words": words, "padding": padding}
+    found = netg.run(outputs, {one.name: inputs[one.name] for one in netg.get_inputs()})
+    (made,) = model.draw([Draw(caption, 3)])
+    for image, theirs in zip(made.images, found, strict=False):
+        np.testing.assert_allclose(image, ((theirs[0].transpose(1, 2, 0) + 1) * 127.5).clip(0, 255), atol=0.6)
+
+
+def test_files_that_compute_something_else_are_not_written(tmp_path, context, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="the extra of requirements-onnx.txt")
+    source = TextImageSource(run=write_random_export(tmp_path / "model.json"))
+    written = module._written
+
+    def wrong(graph, model):
+        model.text.embedding.weight[4] += 0.5
+        content = written(graph, model)
+        model.text.embedding.weight[4] -= 0.5
+        return content
+
+    monkeypatch.setattr(module, "_written", wrong)
+    message = r"text_encoder.onnx computes (words|sentences) otherwise: .* expected at most 0.0001; the export is not"
+    with pytest.raises(OnnxError, match=message):
+        export_onnx(source, tmp_path / "onnx", context)
+    assert not (tmp_path / "onnx").exists()
+
+
+def test_missing_packages_are_named(tmp_path, context, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    message = re.escape("pip install -r requirements-onnx.txt")
+    with pytest.raises(OnnxError, match=message):
+        export_onnx(TextImageSource(run=tmp_path / "model.json"), tmp_path, context)
