@@ -313,6 +313,24 @@ def group_lasso(weight: Tensor) -> Tensor:
     return torch.linalg.vector_norm(weight, dim=0).sum()
 
 
+def visual_pivot(features: Tensor, classes: Tensor, pivots: Tensor) -> Tensor:
+    """Return (1/C) sum_c |mean of the generated features of class c - pivot of c|, of arXiv:1712.01381.
+
+    Classes that the batch lacks count as 0, as in EthanZhu90/ZSL_GAN; the gradient at distance 0 is 0, where there it
+    is not a number.
+
+    Args:
+        features: (B, X) generated.
+        classes: (B,) int64 below C.
+        pivots: (C, X), the mean of each class's real features.
+    """
+    counts = classes.bincount(minlength=len(pivots))
+    sums = torch.zeros_like(pivots).index_add(0, classes, features.to(pivots.dtype))
+    there = counts > 0
+    means = sums[there] / counts[there, None]
+    return torch.linalg.vector_norm(means - pivots[there], dim=1).sum() / len(pivots)
+
+
 # -- adversarial networks ---------------------------------------------------------------------------------------
 
 
@@ -369,12 +387,12 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     """Two-sided penalty E[(|grad D(x)| - 1)^2] at points between real and generated images. arXiv:1704.00028.
 
     Args:
-        critic: images (B, 3, R, R) to logits.
-        real: (B, 3, R, R).
-        fake: (B, 3, R, R), its gradient is not followed.
+        critic: images (B, 3, R, R), or features (B, X), to logits.
+        real: (B, 3, R, R) or (B, X).
+        fake: the same shape, its gradient is not followed.
         mix: (B,) in 0-1, the share of the generated image at each point.
     """
-    points = torch.lerp(real, fake.detach(), mix.view(-1, 1, 1, 1)).requires_grad_()
+    points = torch.lerp(real, fake.detach(), mix.view(-1, *[1] * (real.dim() - 1))).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 

@@ -157,14 +157,24 @@ class TfidfCaptionEncoder(nn.Module):
             raise EncoderInputError(
                 f"found {len(words)} words with the padding, expected the {self.vocab_size} of vocab_size"
             )
-        norms = torch.linalg.vector_norm(self.reducing_weight.detach(), dim=0)
-        relative = (norms / norms.max().clamp(min=torch.finfo(norms.dtype).tiny)).cpu()
-        order = torch.argsort(relative, descending=True, stable=True).tolist()
-        by_word = {words[number]: float(relative[number]) for number in order if self.idf[number] > 0}
-        return WordNorms(
-            {word: share for word, share in by_word.items() if share > threshold},
-            {word: share for word, share in by_word.items() if share <= threshold},
-        )
+        used = torch.nonzero(self.idf)[:, 0].tolist()
+        return word_norms(self.reducing_weight[:, used], [words[number] for number in used], threshold)
+
+
+@torch.no_grad()
+def word_norms(weight: Tensor, words: Sequence[str], threshold: float) -> WordNorms:
+    """Return how much of each of ``words`` (V, all different) passes a reducing layer of ``weight`` (R, V).
+
+    Words whose column has at most the share ``threshold`` of the largest column's norm are silenced.
+    """
+    norms = torch.linalg.vector_norm(weight, dim=0)
+    relative = (norms / norms.max().clamp(min=torch.finfo(norms.dtype).tiny)).cpu()
+    order = torch.argsort(relative, descending=True, stable=True).tolist()
+    by_word = {words[number]: float(relative[number]) for number in order}
+    return WordNorms(
+        {word: share for word, share in by_word.items() if share > threshold},
+        {word: share for word, share in by_word.items() if share <= threshold},
+    )
 
 
 def stems(words: Sequence[str]) -> np.ndarray:

@@ -28,7 +28,10 @@ This page is written by `python scripts/config_reference.py` from the signatures
 A key without a default must be given. "A node" is a mapping with `type` and the keys of that type.
 Types of `torch.optim` take the keywords of torch.
 """
-TASKS = ("tasks.speech_image", "tasks.words_by_drawing.task", "tasks.gan.progan.", "tasks.gan.segmenter")
+TASKS = (
+    "tasks.speech_image", "tasks.words_by_drawing.task", "tasks.gan.progan.", "tasks.gan.segmenter",
+    "tasks.attngan.zero_shot",
+)  # fmt: skip
 DATA = ("datasets.", "tasks.words_by_drawing.synthetic_captions", "published.words_by_drawing.prepare")
 GROUPS = (  # heading, what the dotted path begins with
     ("Entries (`entry`)", ()),

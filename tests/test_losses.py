@@ -206,3 +206,25 @@ def test_errors_say_what_is_wrong():
         losses.semi_hard_triplet(torch.ones(3, 3), 1.0, "none")
     with pytest.raises(LossError, match="one similarity per pair"):
         losses.edited_negatives(torch.ones(3, 3), torch.ones(2))
+
+
+def test_the_visual_pivot_by_hand():
+    features = torch.tensor([[3.0, 0.0], [5.0, 0.0], [1.0, 1.0]], requires_grad=True)
+    pivots = torch.tensor([[1.0, 4.0], [7.0, 7.0], [1.0, 1.0]])
+    loss = losses.visual_pivot(features, torch.tensor([0, 0, 2]), pivots)
+    assert loss.item() == pytest.approx((math.hypot(4 - 1, 0 - 4) + 0) / 3)  # class 1 is not in the batch
+    loss.backward()
+    row = torch.tensor([3.0, -4.0]) / 5 / 2 / 3
+    torch.testing.assert_close(features.grad, torch.stack([row, row, torch.zeros(2)]))  # 0 where the mean is the pivot
+
+
+def test_the_gradient_penalty_of_features():
+    real, fake = torch.randn(4, 3), torch.randn(4, 3)
+    slope = torch.tensor([2.0, 2.0, 1.0])
+    found = losses.gradient_penalty(lambda features: features @ slope, real, fake, torch.rand(4))
+    assert found.item() == pytest.approx(4)
+    squared = losses.gradient_penalty(
+        lambda features: features.square().sum(1) / 2, real, fake, torch.tensor([0.25] * 4)
+    )
+    points = 0.75 * real + 0.25 * fake
+    assert_near(squared, (points.norm(dim=1) - 1).square().mean())

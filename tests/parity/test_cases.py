@@ -30,6 +30,7 @@ CASES = [
     "damsm",
     "damsm_linear",
     "damsm_rdc_text",
+    "zero_shot",
     "attngan_b1",
     "attngan_b3",
     "attngan_dcgan",

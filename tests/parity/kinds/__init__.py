@@ -33,6 +33,7 @@ KINDS = (
     "attngan_discriminators",
     "losses_damsm",
     "damsm_text",
+    "zero_shot",
 )
 Arrays = dict[str, np.ndarray]
 Groups = dict[str, Callable[[], Arrays]]
