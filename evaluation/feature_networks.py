@@ -78,7 +78,7 @@ class InceptionFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features (B, 2048) of images (B, 3, R, R) uint8."""
-        return self.network(images)[0]
+        return self.network(images.to(self.network.fc.weight.device))[0]
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return the classifier's logits (N, 1008) of features (N, 2048), without biases as inception scores are."""

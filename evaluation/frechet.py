@@ -89,6 +89,8 @@ class LabelFeatures:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return (B, L * cells^2) features of (B, 3, R, R) uint8."""
+        if isinstance(self.segmenter, nn.Module):
+            images = images.to(next(self.segmenter.parameters()).device)  # wherever those who ask have theirs
         maps = self.segmenter.segment(images.float().div(127.5).sub(1)).float()
         return F.adaptive_avg_pool2d(maps, self.cells).flatten(1)
 

@@ -100,20 +100,16 @@ def objects_table(accuracies: Mapping[str, AttributeAccuracy], protocol: str) ->
 
 
 def pictures_html(pictures: Sequence[Picture]) -> str:
-    """Return HTML of generated images, with the real ones that they are named for where there are any."""
+    """Return HTML of generated images, beside the real ones that they are named for where there are any."""
     real = any(one.real is not None for one in pictures)
-    notes = any(one.note for one in pictures)
-    head = ("caption", "generated", *(["real"] if real else []), *(["note"] if notes else []))
-    rows = (
-        [
-            escape(one.caption),
-            _tag(one.generated),
-            *([_tag(one.real)] if real else []),
-            *([escape(one.note)] if notes else []),
-        ]
-        for one in pictures
-    )
+    head = ("generated", *(["real"] if real else []), "caption")
+    rows = ([_tag(one.generated), *([_tag(one.real)] if real else []), _words(one)] for one in pictures)
     return _html(head, rows)
+
+
+def _words(one: Picture) -> str:
+    note = f'<br><small style="color:var(--soft)">{escape(one.note)}</small>' if one.note else ""
+    return f'<div style="white-space:normal">{escape(one.caption)}{note}</div>'
 
 
 def _html(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

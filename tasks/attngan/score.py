@@ -55,6 +55,7 @@ from tasks.results import results_folder, write_results
 log = logging.getLogger(__name__)
 FIGURES = "figures.json"
 SHOWN = 12  # images in the report
+SAID = ("size", "colour", "material", "shape")  # of an object that was found, in the order of words
 TRIED = 4  # images of each set in a dry run
 Images = Annotated[Callable[..., CaptionedImages], Deferred("train", "on_error")]
 
@@ -298,7 +299,7 @@ def _pictures(sets: Both, seen: Both) -> list[Picture]:
     for row in np.unique(np.linspace(0, len(made) - 1, min(SHOWN, len(made))).astype(int)).tolist():
         named = origin(made.names[row], rows)
         real = None if named is None else _shown(sets.real.read(rows[named])[0])
-        found = ", ".join(" ".join(item.values()) for item in objects[row]) if objects else ""
+        found = ", ".join(" ".join(item[name] for name in SAID) for item in objects[row]) if objects else ""
         note = f"found: {found or 'nothing'}" if objects else ""
         pictures.append(Picture(made.captions[row], _shown(made.read(row)[0]), real, note))
     return pictures

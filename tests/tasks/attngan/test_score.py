@@ -209,6 +209,19 @@ def test_images_of_another_resolution_are_scaled_with_a_warning(copies, world, c
     assert [row[3] for row in sets["rows"]] == ["0", "32"]
 
 
+def test_samples_of_the_published_birds(assets, tmp_path):
+    """Whose names have no ending, and whose captions are word numbers."""
+    real = CaptionedImages(assets / "formats" / "birds", "test", train=False, resolutions=[64])
+    for row, name in enumerate(real.content.names):
+        path = tmp_path / "valid" / "single" / f"{name}_s-1.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 64), (row, 0, 0)).save(path)
+    samples = generated_samples(tmp_path / "valid", real)
+    order = [real.content.names.index(name.removeprefix("single/").removesuffix("_s-1.png")) for name in samples.names]
+    assert samples.captions == [real.text(row) for row in order]
+    assert samples.classes.tolist() == real.content.classes[order].tolist()
+
+
 def test_what_the_sampling_job_writes_is_scored_as_it_is(world, context, tmp_path, caplog):
     """By a generator of random weights: the list, its names and its classes are understood, and it is worse."""
 
