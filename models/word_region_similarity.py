@@ -28,6 +28,12 @@ class Words(NamedTuple):
         total = values.new_zeros(len(values), self.captions, *values.shape[2:])
         return total.index_add_(1, self.caption, values)
 
+    def largest(self, values: Tensor) -> Tensor:
+        """Return the largest of (I, W, P) over the words of its caption, for each word."""
+        rows = self.caption[None, :, None].expand_as(values)
+        top = values.new_full((len(values), self.captions, values.shape[2]), -torch.inf)
+        return top.scatter_reduce_(1, rows, values, "amax")[:, self.caption]
+
 
 def packed(words: Tensor, lengths: Tensor) -> Words:
     """Leave the padding out of words (B, D, L) of ``lengths`` (B,)."""
@@ -86,7 +92,7 @@ def _cosines(words: Words, regions: Tensor, gamma1: float) -> Tensor:
     The product of a context sum(a v) with its word f is sum(a (f v)), of similarities that are there already.
     """
     similarity = words.vectors @ regions
-    chosen = (similarity - similarity.detach().amax(dim=1, keepdim=True)).exp()
+    chosen = (similarity - words.largest(similarity.detach())).exp()
     chosen = chosen / words.summed(chosen)[:, words.caption]  # over the words of a caption
     weights = (gamma1 * chosen).softmax(dim=2)
     norms = (weights @ regions.transpose(1, 2)).norm(dim=2) * words.vectors.norm(dim=1)

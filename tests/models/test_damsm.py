@@ -74,6 +74,16 @@ def test_scores_are_those_of_each_caption_and_image_alone():
     torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_large_similarities_of_one_caption_do_not_silence_another(scale):
+    """exp of their difference is 0 in float32 from 104 on."""
+    words = torch.tensor([[[scale, scale]], [[0.1, 0.2]]])  # (2, 1, 2)
+    regions = torch.tensor([1.0, 2.0]).view(1, 1, 1, 2)
+    found = word_scores(words, torch.tensor([2, 2]), regions)
+    assert found.isfinite().all()
+    torch.testing.assert_close(found[:, 1:], word_scores(words[1:], torch.tensor([2]), regions))
+
+
 def test_words_attend_to_their_own_image():
     draws = torch.Generator().manual_seed(4)
     words, regions = torch.randn(2, 6, 5, generator=draws), torch.randn(2, 6, 4, 3, generator=draws)
