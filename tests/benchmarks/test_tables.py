@@ -1,9 +1,11 @@
+import io
 import subprocess
 import sys
 import time
 
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks import __main__ as everything
 from benchmarks import (
@@ -11,6 +13,7 @@ from benchmarks import (
     logmel,
     manifest,
     retrieval,
+    serve,
     similarity,
     table,
     training,
@@ -18,6 +21,8 @@ from benchmarks import (
     word_detection,
     word_regions,
 )
+from tasks.attngan.text_to_image import TextToImage
+from tasks.attngan.trained import TextImageSource
 
 SMALL = ["--channels", "8", "--resolution", "2", "--frames", "3", "--repeats", "1"]
 
@@ -49,7 +54,7 @@ def test_a_benchmark_prints_its_table(module, arguments, expected, monkeypatch, 
 
 
 @pytest.mark.parametrize(
-    "module", [loading, logmel, manifest, retrieval, similarity, training, triplet, word_detection, word_regions]
+    "module", [loading, logmel, manifest, retrieval, serve, similarity, training, triplet, word_detection, word_regions]
 )
 def test_help_says_what_is_measured_and_every_default(module, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [module.__name__, "--help"])
@@ -60,6 +65,13 @@ def test_help_says_what_is_measured_and_every_default(module, monkeypatch, capsy
     assert module.__doc__.splitlines()[0] in printed
     assert f"python -m {module.__name__}" in printed
     assert printed.count("(default:") == printed.count("\n  --") >= 3
+
+
+def test_the_public_codes_way_makes_the_sheets_once_for_each_stage(tmp_path):
+    export = serve.write_model(tmp_path, width=2, stages=2, first_resolution=8)
+    model = TextToImage.of(TextImageSource(run=export))
+    sizes = [Image.open(io.BytesIO(file)).size for file in serve.published_way(model)]
+    assert sizes == [(8, 8), (5 * 256, 256), (16, 16), (5 * 256, 256)]
 
 
 def test_a_missing_baseline_is_reported(monkeypatch):

@@ -2,7 +2,15 @@
 
 from collections.abc import Callable
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 TEXT = CONTENT_TYPE_LATEST
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -19,6 +27,7 @@ class Counters:
 
     def __init__(self, queued: Callable[[], int], kept_bytes: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)  # its CPU seconds and memory, on Linux
         self._requests = Counter(
             "drawl_requests", "Requests by address and status.", ["path", "status"], registry=self._registry
         )

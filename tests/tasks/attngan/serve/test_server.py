@@ -1,5 +1,6 @@
 """The command that serves: a real server over a real socket, the page in a real browser, ports, the end."""
 
+import asyncio
 import functools
 import json
 import os
@@ -14,6 +15,7 @@ import urllib.request
 
 import pytest
 
+from benchmarks.serve import load
 from common.errors import UserError
 from config import PROJECT_ROOT
 from engine.context import Context
@@ -67,6 +69,15 @@ def test_ten_megabytes_get_their_sentence_over_a_socket(served):
         urllib.request.urlopen(request)
     assert caught.value.code == 413
     assert json.load(caught.value)["detail"] == "the body has more than the 65536 bytes that are read"
+
+
+def test_many_clients_at_once_all_get_their_images(served):
+    found = asyncio.run(load(served, "/api/v1.0/generate", clients=64, requests=2))
+    assert (found.requests, len(found.latencies), found.failures) == (128, 128, 0)
+    with urllib.request.urlopen(f"{served}/metrics") as reply:
+        text = reply.read().decode()
+    batches, images = (float(re.search(rf"^drawl_batch_images_{end} (.*)$", text, re.M)[1]) for end in ("count", "sum"))
+    assert images / batches > 2  # requests share batches
 
 
 @pytest.fixture(scope="module")
