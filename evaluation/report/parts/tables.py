@@ -46,7 +46,7 @@ def metrics_table(metrics: dict[str, float]) -> str:
         if len(what) > FIRST_WIDTH:
             lines.append(what)
             what = ""
-        lines.append(f"{what:{FIRST_WIDTH}}{'speech → image':>16}{'image → speech':>16}{'both':>10}{'chance':>10}")
+        lines.append(f"{what:{FIRST_WIDTH}}{'caption → image':>16}{'image → caption':>16}{'both':>10}{'chance':>10}")
     for row in rows:
         image, speech, both, chance = map(row.show, row[1:5])
         lines.append(f"{row.name:{FIRST_WIDTH}}{image:>16}{speech:>16}{both:>10}{chance:>10}")
@@ -101,7 +101,7 @@ def metrics_html(metrics: dict[str, float]) -> str:
         html += (
             f'<p class="lead">{lead}The dark mark on a bar is chance.</p><div class="scroll"><table>'
             "<thead><tr><th></th>"
-            "<th>speech&nbsp;→ image</th><th>image&nbsp;→ speech</th><th>both</th><th>chance</th></tr></thead><tbody>"
+            "<th>caption&nbsp;→ image</th><th>image&nbsp;→ caption</th><th>both</th><th>chance</th></tr></thead><tbody>"
         )
         for row in rows:
             pairs = zip((row.image, row.speech), row.chances, strict=True)

@@ -471,7 +471,7 @@ def test_best_and_worst():
 
 def test_metrics_table():
     lines = metrics_table(METRICS).splitlines()
-    assert lines[0].split() == ["100", "pairs", *["speech", "→", "image", "image", "→", "speech", "both", "chance"]]
+    assert lines[0].split() == ["100", "pairs", *["caption", "→", "image", "image", "→", "caption", "both", "chance"]]
     assert lines[1].split()[-2:] == ["2.0", "%"]
     assert lines[2].split()[-2:] == ["5.0", "%"]  # not among the metrics: 5 of 100
     assert lines[3].split() == ["recall@10", *["25.0", "%", "25.0", "%", "25.0", "%", "10.0", "%"]]
