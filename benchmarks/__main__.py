@@ -27,6 +27,7 @@ NAMES = (
     "dissection",
     "word_detection",
     "word_regions",
+    "text_to_image",
     "serve",
 )
 
