@@ -1,4 +1,4 @@
-"""Use trained models in a few calls: sound in, units or an embedding out; image in, map out; latent in, image out.
+"""Use trained models in a few calls: sound to units or an embedding, image to map, latent or caption to image.
 
 Sound is a file or a waveform with its rate; an image is a file, a Pillow image or (H, W, 3) uint8; results are NumPy
 arrays. Models that come with the project are named without a path, all others by their file or folder. Input that
@@ -28,6 +28,8 @@ from models.segmenter.labels import ATTRIBUTE_LABELS
 from models.segmenter.network import AttributeSegmenter
 from models.similarity import Similarity
 from published import holds_encoders, is_experiment, load_encoders, load_published
+from tasks.attngan.text_to_image import BATCH, TextToImage
+from tasks.attngan.trained import TextImageSource
 from tasks.resdavenet_vq.layers import SpeechModel, load_speech
 from tasks.speech_image.trained import ModelSource, run_config
 from tasks.words_by_drawing.experiments.encoders import Trained, load_model
@@ -222,6 +224,29 @@ def load_segmenter(source: str | Path = "segmenter_world") -> Segmenter:
     if not own.is_file():
         _check_there(Path(source), [one.stem for one in SHIPPED.glob("segmenter*.json")])
     return Segmenter(read_segmenter(own if own.is_file() else Path(source)))
+
+
+def load_text_to_image(
+    source: str | Path | TextImageSource = "attngan_world", device: str = "cpu", batch_size: int = BATCH
+) -> TextToImage:
+    """Load a text encoder and a generator of images from captions.
+
+    Args:
+        source: name of one that comes with the project, run folder or checkpoint of a training of AttnGAN, ``.json`` of
+            an export, or a source with published files.
+        device: of the networks.
+        batch_size: images generated at a time.
+
+    Returns:
+        The model, whose ``generate(captions, copies, seed)`` gives images of every stage with the attention of each
+        word.
+    """
+    if not isinstance(source, TextImageSource):
+        own = SHIPPED / f"{source}.json"
+        if not own.is_file():
+            _check_there(Path(source), [one.stem for one in SHIPPED.glob("attngan*.json")])
+        source = TextImageSource(run=own if own.is_file() else Path(source))
+    return TextToImage.of(source, device, batch_size)
 
 
 def _is_published(path: Path) -> bool:

@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 
 import config
-from app.api import ApiError, load_encoder, load_generator, load_pair, load_segmenter
+from app.api import ApiError, load_encoder, load_generator, load_pair, load_segmenter, load_text_to_image
 from common.errors import UserError
 from models.weights import WeightsError
 from published.resdavenet_vq import experiment
 from published.words_by_drawing import davenet
+from tests.tasks.attngan.random_models import write_random_export
 from tests.tasks.resdavenet_vq.conftest import SMALL, VQ, write_run
 
 RATE = 16000
@@ -141,7 +142,15 @@ def test_label_maps_name_what_is_in_an_image():
     assert "red" not in seen
 
 
-@pytest.mark.parametrize("load", [load_encoder, load_pair, load_generator, load_segmenter])
+def test_a_caption_gives_images_and_attention(tmp_path):
+    model = load_text_to_image(write_random_export(tmp_path / "model.json"))
+    first, second = model.generate(["a small red cube"], copies=2, seed=1)
+    assert [image.shape for image in first.images] == [(8, 8, 3), (16, 16, 3), (32, 32, 3)]
+    assert first.maps(1).shape == (4, 32, 32)
+    assert (first.images[-1] != second.images[-1]).any()
+
+
+@pytest.mark.parametrize("load", [load_encoder, load_pair, load_generator, load_segmenter, load_text_to_image])
 def test_a_model_that_does_not_exist_is_named(load, tmp_path):
     with pytest.raises(ApiError, match=r"there is no model .*nothing; expected the path"):
         load(tmp_path / "nothing")
