@@ -10,6 +10,7 @@ Shape letters: b pairs of this rank's batch, N of a split, L words, D embedding 
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
@@ -135,7 +136,12 @@ class Damsm:
         yield from plan_errors(Damsm.module_names, Damsm.metrics, data, trainer, launch, optimization)
 
     @staticmethod
-    def read_published(path: Any) -> dict[str, dict[str, Tensor]]:
+    def holds_published(folder: Path) -> bool:
+        """Tell a folder of ``text_encoderN.pth`` and ``image_encoderN.pth`` from a run folder here."""
+        return any(folder.glob("text_encoder*.pth"))
+
+    @staticmethod
+    def read_published(path: Path) -> dict[str, dict[str, Tensor]]:
         """Read ``text_encoderN.pth`` and ``image_encoderN.pth`` for ``init_from``: weights by module names."""
         encoders = load_damsm(path)
         return {TEXT: encoders.text.state_dict(), IMAGE: encoders.image.state_dict()}

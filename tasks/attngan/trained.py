@@ -26,7 +26,7 @@ from config import Factory, Problem, check_values
 from config.limits import Count
 from datasets.text_image.files import read_vocabulary
 from datasets.text_image.vocabulary import Vocabulary, VocabularyError, words
-from engine.init_from import read_checkpoint
+from engine.init_from import averaged_weights, read_checkpoint
 from models.damsm import CaptionEncoder
 from models.weights import build_for, read_card, read_state_dict, weights_digest
 from published import load_published
@@ -253,11 +253,8 @@ def _load_run(path: Path, wanted: Sequence[str]) -> Trained:
         )
     description = _description(read_card(card, "start the run again"), card)
     file, state = read_checkpoint(path)
-    parts = {}
-    for name in wanted:
-        averaged = state["averages"].get(name)
-        weights = averaged or state["modules"].get(name) or {}
-        parts[name] = {key.removeprefix("module."): v for key, v in weights.items() if key != "n_averaged"}
+    weights = averaged_weights(state)
+    parts = {name: weights.get(name, {}) for name in wanted}
     log.info("%s of %s, step %d", " and ".join(wanted), config.short(path), state["step"])
     return _assembled(description, parts, wanted, card, file, state["step"])
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.tasks.attngan.commands import run
+
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230), "white": (240, 240, 240)}
 PLACES = ("left", "right", "top", "bottom")
 
@@ -110,3 +112,22 @@ def attngan(data):
         },
         "trainer": {"epochs": 2, "ema": {"decay": 0.9, "modules": ["generator"]}, "show_every_steps": 4},
     }
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """A folder of runs that several tests read."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def trained_damsm(damsm, runs):
+    """The run folder of a matching model, trained once."""
+    return runs / "damsm" if (runs / "damsm").exists() else run(damsm, runs, "damsm")
+
+
+@pytest.fixture
+def with_damsm(attngan, trained_damsm):
+    """A config that trains a generator with that matching model."""
+    attngan["task"]["damsm"] = {"run": str(trained_damsm)}
+    return attngan

@@ -14,26 +14,7 @@ from engine import checkpoint
 from engine.run_folder import RunFolder
 from run import main
 from tasks.attngan.trained import GENERATOR, IMAGE, TEXT, TextImageSource, TrainedError, load
-
-
-def run(values, folder, name, *overrides):
-    """Write a config and run it; return its run folder."""
-    path = folder / f"{name}.yaml"
-    path.write_text(config.dump(values))
-    code = main(["-f", str(path), f"run.folder={folder}", f"run.name={name}", *overrides])
-    assert code == 0
-    return folder / name
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    return tmp_path_factory.mktemp("runs")
-
-
-@pytest.fixture
-def trained_damsm(damsm, runs):
-    """The run folder of a matching model, trained once."""
-    return runs / "damsm" if (runs / "damsm").exists() else run(damsm, runs, "damsm")
+from tests.tasks.attngan.commands import refused, run
 
 
 def test_a_matching_model_learns_to_find_images(trained_damsm):
@@ -81,16 +62,7 @@ def test_sentences_by_weighed_counts_silence_words(damsm, tmp_path):
 
 def test_a_penalty_needs_a_layer_over_words(damsm, tmp_path, capsys):
     damsm["task"]["group_lasso"] = 0.01
-    path = tmp_path / "x.yaml"
-    path.write_text(config.dump(damsm))
-    assert main(["-f", str(path), f"run.folder={tmp_path}"]) == 2
-    assert "CaptionEncoder has no reducing layer over words" in capsys.readouterr().err
-
-
-@pytest.fixture
-def with_damsm(attngan, trained_damsm):
-    attngan["task"]["damsm"] = {"run": str(trained_damsm)}
-    return attngan
+    assert "CaptionEncoder has no reducing layer over words" in refused(damsm, tmp_path, capsys)
 
 
 def test_a_generator_is_trained_and_read_back(with_damsm, runs, trained_damsm):
@@ -148,13 +120,6 @@ def test_a_rival_of_one_stage_is_the_same_task(with_damsm, objective, tmp_path):
     assert "train/words" not in names
     assert "train/divergence" not in names
     assert "train/generator_32" in names
-
-
-def refused(values, tmp_path, capsys, *overrides):
-    path = tmp_path / "refused.yaml"
-    path.write_text(config.dump(values))
-    assert main(["-f", str(path), f"run.folder={tmp_path}", *overrides]) == 2
-    return capsys.readouterr().err
 
 
 def test_parts_that_do_not_fit_are_refused(with_damsm, tmp_path, capsys):
