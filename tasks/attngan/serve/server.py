@@ -24,6 +24,7 @@ from tasks.attngan.text_to_image import TextToImage
 from tasks.attngan.trained import TextImageSource
 
 log = logging.getLogger(__name__)
+CLOSING_SECONDS = 10  # for answers under way when the server is stopped
 
 
 def serve(
@@ -70,7 +71,10 @@ def serve(
         found = listening.getsockname()
         context.after_stop = lambda: "the same command serves again"
         say(f"http://{found[0]}:{found[1]}/page (Ctrl-C ends it)")
-        settings = uvicorn.Config(app, log_config=None, log_level="warning", access_log=False, lifespan="on")
+        settings = uvicorn.Config(
+            app, log_config=None, log_level="warning", access_log=False, lifespan="on", ws="none",
+            timeout_graceful_shutdown=CLOSING_SECONDS,
+        )  # fmt: skip
         uvicorn.Server(settings).run(sockets=[listening])
 
 
