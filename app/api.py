@@ -28,7 +28,7 @@ from models.segmenter.labels import ATTRIBUTE_LABELS
 from models.segmenter.network import AttributeSegmenter
 from models.similarity import Similarity
 from published import holds_encoders, is_experiment, load_encoders, load_published
-from tasks.attngan.text_to_image import BATCH, TextToImage
+from tasks.attngan.sampling.text_to_image import BATCH, TextToImage
 from tasks.attngan.trained import TextImageSource
 from tasks.resdavenet_vq.layers import SpeechModel, load_speech
 from tasks.speech_image.trained import ModelSource, run_config

@@ -31,7 +31,7 @@ from scipy.ndimage import gaussian_filter
 import config
 from benchmarks.table import Row, options, print_table
 from datasets.text_image.vocabulary import Vocabulary
-from tasks.attngan.text_to_image import Draw, TextToImage
+from tasks.attngan.sampling.text_to_image import Draw, TextToImage
 from tasks.attngan.trained import GENERATOR, TEXT, TextImageSource, Words, save_export
 
 ROOT = Path(__file__).resolve().parents[1]

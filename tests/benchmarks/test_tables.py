@@ -21,7 +21,7 @@ from benchmarks import (
     word_detection,
     word_regions,
 )
-from tasks.attngan.text_to_image import TextToImage
+from tasks.attngan.sampling.text_to_image import TextToImage
 from tasks.attngan.trained import TextImageSource
 
 SMALL = ["--channels", "8", "--resolution", "2", "--frames", "3", "--repeats", "1"]

@@ -26,13 +26,13 @@ from common.text_files import without_surrogates
 from datasets.media_files import encode_image
 from evaluation.attention_sheet import best_words
 from evaluation.report.text_to_image import text_to_image_page
+from tasks.attngan.sampling.text_to_image import BEST, Draw, Generated, TextToImage
 from tasks.attngan.serve import messages
 from tasks.attngan.serve.counters import TEXT, Counters
 from tasks.attngan.serve.guard import Guard
 from tasks.attngan.serve.image_files import ImageFiles
 from tasks.attngan.serve.messages import Answer, BirdAnswer, BirdsAnswer, Captioned, Problem, Sizes, Wanted
 from tasks.attngan.serve.worker import BusyError, Worker
-from tasks.attngan.text_to_image import BEST, Draw, Generated, TextToImage
 
 log = logging.getLogger(__name__)
 VERSION = "Version 1"  # what the public code answers at /

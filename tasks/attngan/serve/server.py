@@ -18,9 +18,9 @@ from common.errors import UserError
 from config.limits import BatchSize, Count
 from engine.context import Context
 from engine.logs import say
+from tasks.attngan.sampling.text_to_image import TextToImage
 from tasks.attngan.serve.api import Server, build_app
 from tasks.attngan.serve.image_files import ImageFiles
-from tasks.attngan.text_to_image import TextToImage
 from tasks.attngan.trained import TextImageSource
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from common.errors import UserError
-from tasks.attngan.text_to_image import Draw, Generated, TextToImage
+from tasks.attngan.sampling.text_to_image import Draw, Generated, TextToImage
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import torch
 
 import config
 from datasets.text_image.vocabulary import Vocabulary
-from tasks.attngan.text_to_image import TextToImage
+from tasks.attngan.sampling.text_to_image import TextToImage
 from tasks.attngan.trained import GENERATOR, TEXT, TextImageSource, Words, load, save_export
 
 KNOWN = ["a", "the", "small", "large", "red", "green", "blue", "cube", "sphere", "bird", "with", "is", "and", "yellow"]

@@ -11,10 +11,10 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from common.disk_space import NoRoomError
+from tasks.attngan.sampling.text_to_image import Draw
 from tasks.attngan.serve import messages
 from tasks.attngan.serve.api import Server, build_app
 from tasks.attngan.serve.image_files import ImageFiles
-from tasks.attngan.text_to_image import Draw
 from tests.tasks.attngan.random_models import RESOLUTIONS, nodes_of, random_model
 
 BIRD, BIRDS, GENERATE = (f"/api/v1.0/{name}" for name in ("bird", "birds", "generate"))

@@ -6,8 +6,8 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from tasks.attngan.sampling.text_to_image import Draw
 from tasks.attngan.serve.worker import BusyError, Worker
-from tasks.attngan.text_to_image import Draw
 
 
 class Recorder:

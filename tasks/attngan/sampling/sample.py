@@ -36,7 +36,7 @@ from datasets.text_image.vocabulary import VocabularyError, write_vocabulary_fil
 from engine.context import Context
 from engine.logs import progress, say
 from models.weights import weights_digest
-from tasks.attngan.text_to_image import HALF, Draw, Generated, TextToImage
+from tasks.attngan.sampling.text_to_image import HALF, Draw, Generated, TextToImage
 from tasks.attngan.trained import TextImageSource, Words
 
 log = logging.getLogger(__name__)

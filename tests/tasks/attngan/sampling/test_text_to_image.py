@@ -9,7 +9,7 @@ import torch
 
 from datasets.text_image.vocabulary import VocabularyError
 from gan.attngan.generator import AttnganGenerator
-from tasks.attngan.text_to_image import Draw
+from tasks.attngan.sampling.text_to_image import Draw
 from tasks.attngan.trained import (
     GENERATOR,
     TEXT,

@@ -32,7 +32,7 @@ from engine.context import Context
 from engine.logs import say
 from models.damsm import CaptionEncoder
 from models.tfidf_captions import TfidfCaptionEncoder
-from tasks.attngan.text_to_image import TextToImage
+from tasks.attngan.sampling.text_to_image import TextToImage
 from tasks.attngan.trained import TextImageSource
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ import config
 from engine.context import Context
 from models.tfidf_captions import TfidfCaptionEncoder
 from tasks.attngan import export_onnx as module
-from tasks.attngan.export_onnx import OnnxError, export_onnx, masked
-from tasks.attngan.text_to_image import Draw, TextToImage
+from tasks.attngan.sampling.export_onnx import OnnxError, export_onnx, masked
+from tasks.attngan.sampling.text_to_image import Draw, TextToImage
 from tasks.attngan.trained import GENERATOR, TEXT, TextImageSource
 from tests.tasks.attngan.random_models import KNOWN, nodes_of, write_random_export
 
@@ -23,7 +23,7 @@ LENGTHS = torch.tensor([5, 2, 1, 4])
 
 @pytest.fixture
 def context():
-    return Context("attngan/export_onnx", {"entry": "tasks.attngan.export_onnx.export_onnx"}, ["run.py"])
+    return Context("attngan/export_onnx", {"entry": "tasks.attngan.sampling.export_onnx.export_onnx"}, ["run.py"])
 
 
 @pytest.mark.parametrize("own", [{}, {"cell": "gru"}, {"reduced_dim": 5}, {"cell": "gru", "reduced_dim": 3}])

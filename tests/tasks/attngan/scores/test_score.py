@@ -21,10 +21,10 @@ from evaluation.frechet import RandomFeatures, features_of
 from evaluation.image_metrics import MetricSettings, image_metrics
 from evaluation.r_precision import RPrecisionSettings
 from tasks.attngan import score as module
-from tasks.attngan.judge import Judge
-from tasks.attngan.sample import sample
-from tasks.attngan.samples import generated_samples, origin, read_objects, real_samples
-from tasks.attngan.score import score
+from tasks.attngan.sampling.sample import sample
+from tasks.attngan.scores.judge import Judge
+from tasks.attngan.scores.samples import generated_samples, origin, read_objects, real_samples
+from tasks.attngan.scores.score import score
 from tasks.attngan.trained import IMAGE, TEXT, TextImageSource, Words, load, save_export
 from tests.tasks.attngan.random_models import RESOLUTIONS, write_random_export
 

@@ -10,8 +10,8 @@ from PIL import Image
 from datasets.loading.rows import ManifestError
 from datasets.text_image.dataset import CaptionedImages
 from engine.context import Context
-from tasks.attngan.sample import SamplingError, sample
-from tasks.attngan.text_to_image import Draw, TextToImage
+from tasks.attngan.sampling.sample import SamplingError, sample
+from tasks.attngan.sampling.text_to_image import Draw, TextToImage
 from tasks.attngan.trained import TextImageSource
 from tests.tasks.attngan.random_models import RESOLUTIONS, write_random_export
 
@@ -23,7 +23,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture
 def context():
-    return Context("attngan/sample", {"entry": "tasks.attngan.sample.sample"}, ["run.py"])
+    return Context("attngan/sample", {"entry": "tasks.attngan.sampling.sample.sample"}, ["run.py"])
 
 
 @pytest.fixture(scope="module")

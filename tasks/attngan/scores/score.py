@@ -47,8 +47,8 @@ from evaluation.report.image_scores import (
 from models.segmenter.file import SHIPPED, load_segmenter
 from models.segmenter.network import AttributeSegmenter
 from models.segmenter.objects import describe
-from tasks.attngan.judge import Judge, load_judges
-from tasks.attngan.samples import Objects, Samples, generated_samples, origin, read_objects, real_samples
+from tasks.attngan.scores.judge import Judge, load_judges
+from tasks.attngan.scores.samples import Objects, Samples, generated_samples, origin, read_objects, real_samples
 from tasks.attngan.trained import TextImageSource
 from tasks.results import results_folder, write_results
 

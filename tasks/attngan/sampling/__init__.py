@@ -1,0 +1,1 @@
+"""Images from captions: in memory, in files, and as networks for other programs."""

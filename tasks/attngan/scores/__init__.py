@@ -1,0 +1,1 @@
+"""How well generated images fit their captions and resemble real ones."""
