@@ -11,7 +11,7 @@ import torch
 import config
 from engine.context import Context
 from models.tfidf_captions import TfidfCaptionEncoder
-from tasks.attngan import export_onnx as module
+from tasks.attngan.sampling import export_onnx as module
 from tasks.attngan.sampling.export_onnx import OnnxError, export_onnx, masked
 from tasks.attngan.sampling.text_to_image import Draw, TextToImage
 from tasks.attngan.trained import GENERATOR, TEXT, TextImageSource

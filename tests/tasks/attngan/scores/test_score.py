@@ -20,8 +20,8 @@ from engine.run_folder import RunSettings
 from evaluation.frechet import RandomFeatures, features_of
 from evaluation.image_metrics import MetricSettings, image_metrics
 from evaluation.r_precision import RPrecisionSettings
-from tasks.attngan import score as module
 from tasks.attngan.sampling.sample import sample
+from tasks.attngan.scores import score as module
 from tasks.attngan.scores.judge import Judge
 from tasks.attngan.scores.samples import generated_samples, origin, read_objects, real_samples
 from tasks.attngan.scores.score import score
