@@ -14,7 +14,7 @@ Logits of an adversarial loss are (B,), larger for images taken as real, or (B, 
 scalar, the mean over the batch and the sum over discriminators.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
@@ -359,6 +359,42 @@ def wasserstein_generator(fake: Tensor) -> Tensor:
         fake: (B,) or (B, discriminators) logits of generated images.
     """
     return -_mean(fake)
+
+
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Hinge loss E[max(0, 1 - D(real))] + E[max(0, 1 + D(fake))]. arXiv:1705.02894, of BigGAN (arXiv:1809.11096).
+
+    Args:
+        real: (B,) or (B, discriminators) logits of real images.
+        fake: the same of generated ones, of which there may be another number.
+    """
+    return _mean(F.relu(1 - real)) + _mean(F.relu(1 + fake))
+
+
+def hinge_generator(fake: Tensor) -> Tensor:
+    """Generator loss -E[D(fake)] that belongs to the hinge loss, the same as Wasserstein's.
+
+    Args:
+        fake: (B,) or (B, discriminators) logits of generated images.
+    """
+    return wasserstein_generator(fake)
+
+
+def orthogonal_regularisation(weights: Iterable[Tensor]) -> Tensor:
+    """Half the sum over weights of |W W^T o (1 - I)|^2: rows become orthogonal, of any norm.
+
+    It lets a generator bear truncation (arXiv:1809.11096, equation 3, whose public code has the half); weigh it by 1e-4
+    as published.
+
+    Args:
+        weights: two axes or more, of which all but the first are flattened; BigGAN leaves out the classes' embedding.
+    """
+    total = torch.zeros(())
+    for weight in weights:
+        matrix = weight.flatten(1)
+        products = matrix @ matrix.T
+        total = total.to(products) + (products - products.diagonal().diag()).square().sum() / 2
+    return total
 
 
 def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:

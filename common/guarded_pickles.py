@@ -108,7 +108,25 @@ class _Skimmer(GuardedUnpickler):
             if type(numel) is not int or numel < 0:
                 raise GrowingPickleError("a storage of no size")
             self.claims[str(key)] = numel * ITEM_BYTES.get(getattr(kind, "__name__", ""), 1)
+        if type(pid) is tuple and pid and pid[0] == "module":  # a network's class, which the older format names so
+            return _Stub
         return _Stub()
+
+
+def read_without_classes(path: Path) -> Any:
+    """Return the plain values of a torch file; whatever is of a class, tensors too, is an empty stub, and no code runs.
+
+    ``path`` has passed :func:`check_torch_file`.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl")
+            with archive.open(name) as file:
+                return _Skimmer(file).load()
+    with path.open("rb") as file:
+        for _ in range(3):  # a magic number, the format, the writer's machine
+            _Skimmer(file).load()
+        return _Skimmer(file).load()
 
 
 def check_torch_file(path: Path) -> None:

@@ -37,7 +37,7 @@ class BatchNorm(_BatchNorm):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), self.momentum)
         scaled = centred * torch.rsqrt(variance + self.eps).view(shape)
-        return torch.addcmul(self.bias.view(shape), scaled, self.weight.view(shape))
+        return torch.addcmul(self.bias.view(shape), scaled, self.weight.view(shape)) if self.affine else scaled
 
 
 def hold_batch_norm(module: nn.Module) -> None:

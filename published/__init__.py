@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from published import attngan
+from published import attngan, biggan
 from published.encoders import PublishedSpeechImage
 from published.resdavenet_vq import experiment as resdavenet_vq
 from published.words_by_drawing import clevr_segmenter, clusters, davenet, progan
@@ -25,6 +25,8 @@ __all__ = [
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "attngan": attngan.load_generator,
     "attngan_discriminators": attngan.load_discriminators,
+    "biggan": biggan.load_generator,
+    "biggan_discriminator": biggan.load_discriminator,
     "clevr_segmenter": clevr_segmenter.load,
     "clusters": clusters.load,
     "damsm": attngan.load_damsm,
@@ -54,7 +56,10 @@ def load_published(kind: str, path: str | Path) -> Any:
             :class:`gan.attngan.generator.AttnganGenerator`, ``attngan_discriminators`` (the folder of ``netD0.pth``
             ..., or one such file) a list of :class:`gan.attngan.discriminators.AttnganDiscriminator`, and ``damsm``
             (``text_encoderN.pth``, with ``image_encoderN.pth`` beside it, or their folder; also of GolemXlV/AttnGAN and
-            AWin9/AttnGAN-additional-fc-layer) a :class:`published.attngan.PublishedDamsm`.
+            AWin9/AttnGAN-additional-fc-layer) a :class:`published.attngan.PublishedDamsm`. Of ajbrock/BigGAN-PyTorch
+            and schwettmann/pretorched-x, ``biggan`` (``G_ema.pth``, or weights converted from TensorFlow Hub) gives a
+            :class:`gan.biggan.generator.BigganGenerator`, ``biggan_discriminator`` (``D.pth``) a
+            :class:`gan.biggan.discriminator.BigganDiscriminator`.
         path: The file or folder.
 
     Returns:

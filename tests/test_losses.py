@@ -228,3 +228,23 @@ def test_the_gradient_penalty_of_features():
     )
     points = 0.75 * real + 0.25 * fake
     assert_near(squared, (points.norm(dim=1) - 1).square().mean())
+
+
+def test_hinge_losses_of_adversarial_networks():
+    """By hand: real 2 and 0 cost 0 and 1; fake -2, 0 and 1 cost 0, 1 and 2."""
+    real, fake = torch.tensor([2.0, 0.0]), torch.tensor([-2.0, 0.0, 1.0])
+    assert losses.hinge_discriminator(real, fake).item() == pytest.approx(0.5 + 1)
+    assert losses.hinge_generator(fake).item() == pytest.approx(1 / 3)
+    two = torch.stack((fake, fake), dim=1)  # of two discriminators: the sum
+    assert losses.hinge_discriminator(two, two).item() == pytest.approx(2 * (4 / 3 + 1))
+
+
+def test_orthogonal_regularisation_has_the_published_gradient():
+    """The public code adds 2 (W W^T o (1 - I)) W to the gradient; orthogonal rows of any norm cost nothing."""
+    kernel = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    other = torch.diag(torch.tensor([3.0, 0.5]))
+    losses.orthogonal_regularisation([kernel, other]).backward()
+    rows = kernel.detach().flatten(1)
+    expected = 2 * (rows @ rows.T * (1 - torch.eye(4))) @ rows
+    torch.testing.assert_close(kernel.grad.flatten(1), expected)
+    assert losses.orthogonal_regularisation([other]) == 0

@@ -48,3 +48,11 @@ def test_alone_it_is_torchs_own():
     assert torch.equal(BatchNorm(3)(x), nn.BatchNorm2d(3)(x))
     with pytest.raises(ValueError, match="takes"):
         BatchNorm(3)(torch.randn(3))
+
+
+def test_without_weights_it_is_torchs_own_over_ranks_too(monkeypatch):
+    """Conditional batch norms scale by themselves; a world of two, of which the other is empty, stands for ranks."""
+    monkeypatch.setattr("common.distributed.world_size", lambda: 2)
+    monkeypatch.setattr("common.distributed.sum_over_ranks", lambda value: value)
+    x = torch.randn(ROWS, 3, 4, 4)
+    torch.testing.assert_close(BatchNorm(3, affine=False)(x), nn.BatchNorm2d(3, affine=False)(x), rtol=1e-4, atol=1e-5)

@@ -36,6 +36,9 @@ CASES = [
     "attngan_dcgan",
     "attngan_discriminators",
     "losses_damsm",
+    "biggan",
+    "biggan_discriminator",
+    "biggan_tf_hub",
 ]
 
 

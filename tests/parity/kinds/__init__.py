@@ -34,6 +34,9 @@ KINDS = (
     "losses_damsm",
     "damsm_text",
     "zero_shot",
+    "biggan",
+    "biggan_discriminator",
+    "biggan_tf_hub",
 )
 Arrays = dict[str, np.ndarray]
 Groups = dict[str, Callable[[], Arrays]]

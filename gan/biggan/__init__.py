@@ -1,0 +1,1 @@
+"""BigGAN: generator, discriminator, their layers, latents and standing statistics."""
