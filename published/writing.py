@@ -22,8 +22,8 @@ def expect_network(network: nn.Module, kind: type[nn.Module], what: str) -> None
         )
 
 
-def write_torch_file(path: Path, content: dict[str, Any]) -> None:
-    """Write tensors and plain values, in dicts, as a torch file in the format before 1.6, which every version reads."""
+def write_torch_file(path: Path, content: dict[str, Any] | Tensor) -> None:
+    """Write tensors, alone or with plain values in dicts, as a torch file of before 1.6, which every version reads."""
     with written_whole(path) as temporary, temporary.open("wb") as file:
         torch.save(_on_cpu(content), file, _use_new_zipfile_serialization=False)
 
