@@ -177,6 +177,12 @@ class ProganGenerator(nn.Module):
         image = self.output(maps)
         return F.hardtanh(image) if self.tanh else image
 
+    @torch.no_grad()
+    def latent_weights(self) -> dict[str, Tensor]:
+        """Return by layer the matrix (rows, latent_dim) that multiplies the latent, here of the first layer alone."""
+        conv = self.get_submodule("layer1").conv
+        return {"layer1": (conv.weight * conv.scale).movedim(1, 3).flatten(0, 2)}
+
 
 def sizes(model: ProganGenerator) -> dict[str, tuple[int, int]]:
     """Return channels and resolution in pixels of each layer's maps, by name, in the order of the layers."""

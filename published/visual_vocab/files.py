@@ -82,7 +82,7 @@ def load_concepts(scene: str, folder: Path | None = None) -> list[str]:
     """Load the published list of concepts of a scene, the most frequent first; it is fetched when it is not there.
 
     Args:
-        scene: ``cottage`` (508 words), ``kitchen`` (444), ``lake`` (478) or ``medina`` (459).
+        scene: ``cottage`` (508 words), ``kitchen`` (445), ``lake`` (479) or ``medina`` (460).
         folder: see :func:`data_folder`.
 
     Raises:

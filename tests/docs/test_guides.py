@@ -29,7 +29,15 @@ GUIDES = {  # and what they promise to leave
     "add_a_dataset": ["runs/from_csv/metrics.json"],
     "add_a_generator": [],
 }
-SYSTEMS = ("words_by_drawing", "resdavenet_vq", "attngan", "attngan_serve", "attngan_metrics", "attngan_zero_shot")
+SYSTEMS = (
+    "words_by_drawing",
+    "resdavenet_vq",
+    "attngan",
+    "attngan_serve",
+    "attngan_metrics",
+    "attngan_zero_shot",
+    "visual_vocab",
+)
 LONGEST = 20  # lines of a system's script
 
 
