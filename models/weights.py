@@ -94,14 +94,15 @@ def strip_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in state.items()}
 
 
-def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: str, assign: bool = False) -> None:
     """Load a state dict into a network; every entry must exist and fit, else a WeightsError lists the first few.
 
-    Only ``num_batches_tracked`` may be absent (torch < 0.4.1). ``source`` is named in messages.
+    Only ``num_batches_tracked`` may be absent (torch < 0.4.1). ``source`` is named in messages. With ``assign`` the
+    network keeps the tensors of ``state`` themselves, so that one without weights (device meta) can be filled.
     """
     _check_fit(module, state, source)
     own = module.state_dict()
-    module.load_state_dict({name: state.get(name, value) for name, value in own.items()}, strict=True)
+    module.load_state_dict({name: state.get(name, value) for name, value in own.items()}, strict=True, assign=assign)
 
 
 def build_for(make: Callable[[], nn.Module], state: Mapping[str, Tensor], source: str) -> nn.Module:

@@ -13,9 +13,9 @@ batches.
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,10 +24,11 @@ from common.guarded_pickles import read_without_classes
 from common.safe_load import TorchFileError, check_size
 from gan.biggan.discriminator import BigganDiscriminator
 from gan.biggan.generator import BigganGenerator
-from models.weights import WeightsError, build_for, read_state_dict, strip_prefix
+from models.weights import WeightsError, load_strictly, read_state_dict, strip_prefix
 from published.key_map import rename
 
 log = logging.getLogger(__name__)
+_Network = TypeVar("_Network", BigganGenerator, BigganDiscriminator)
 Rules = list[tuple[str, str]]
 TRAINED_EPS = {"BN_eps": 1e-5, "SN_eps": 1e-6}  # of the published trainings
 TF_HUB_EPS = {"BN_eps": 1e-4, "SN_eps": 1e-4}  # of the converter's get_config
@@ -147,12 +148,21 @@ def load_discriminator(path: Path) -> BigganDiscriminator:
     )
 
 
-def _filled(make: Any, own: dict[str, Tensor], path: Path) -> Any:
-    """Build the network and load its weights; ``sigma``, for logs only, may be absent."""
+def _filled(make: Callable[[], _Network], own: Mapping[str, Tensor], path: Path) -> _Network:
+    """Build the network without weights, whose orthogonal start takes long, and give it those of the file.
+
+    ``sigma``, for logs only, may be absent, and ``num_batches_tracked`` always is.
+    """
     with torch.device("meta"):
-        names = [name for name in make().state_dict() if name.endswith(".sigma")]
-    state = {name: torch.ones(1) for name in names} | own
-    return build_for(make, state, str(path)).eval()
+        network = make()
+    state = {}
+    for name, value in network.state_dict().items():
+        if name in own:
+            state[name] = own[name].to(value.dtype).contiguous()
+        elif name.endswith((".sigma", ".num_batches_tracked")):
+            state[name] = torch.ones(value.shape, dtype=value.dtype)
+    load_strictly(network, state | {name: own[name] for name in own if name not in state}, str(path), assign=True)
+    return network.eval()
 
 
 def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

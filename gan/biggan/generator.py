@@ -31,9 +31,6 @@ PUBLISHED_WIDTHS = {  # multiples of the width at 4, 8, 16 ... pixels
     256: (16, 16, 8, 8, 4, 2, 1),
     512: (16, 16, 8, 8, 4, 2, 1, 1),
 }
-PUBLISHED_LATENT_DIM = {128: 120, 256: 140, 512: 128}
-PUBLISHED_ATTENTION = {128: 64, 256: 128, 512: 64}
-"""Resolution in pixels of the attention of the ImageNet generators; those of Places365 at 256 have it at 64."""
 
 Widths = Annotated[list[Width], Field(min_length=2, max_length=12)]
 Epsilon = Annotated[float, Field(gt=0, le=1)]
@@ -113,7 +110,7 @@ class BigganGenerator(nn.Module):
             of 120 with 7 layers. Afterwards ``latent_dim`` is the number used.
         num_classes: classes of images; 1 for none.
         class_dim: E, which all layers share.
-        attention: resolutions in pixels of the layers that end with attention.
+        attention: resolutions in pixels of the layers that end with attention: 64, and 128 of ImageNet's at 256 pixels.
         hierarchical: each later layer sees its slot of the latent beside the class; otherwise the first one sees all.
         norm_eps: of the batch norms but the last; 1e-5 for Places365, 1e-4 for the weights from TensorFlow Hub.
         spectral_eps: of the spectral norms; 1e-6 for Places365, 1e-4 for the weights from TensorFlow Hub.

@@ -31,12 +31,15 @@ def saved(path, content, **kwargs):
 
 
 def test_weights_come_back_with_their_layout(generator, state, tmp_path):
-    loaded = load_published("biggan", saved(tmp_path / "G.pth", {f"module.{name}": one for name, one in state.items()}))
+    loaded = load_published(
+        "biggan", saved(tmp_path / "G.pth", {f"module.{name}": one.double() for name, one in state.items()})
+    )
     assert loaded.widths == [8, 8, 8]
     assert (loaded.latent_dim, loaded.num_classes, loaded.class_dim) == (12, 3, 5)
     latents = torch.randn(2, 12)
     assert torch.equal(OfClass(loaded, 1)(latents), OfClass(generator, 1)(latents))
     assert not loaded.training
+    assert all(weight.requires_grad and weight.device.type == "cpu" for weight in loaded.parameters())
 
 
 @pytest.mark.parametrize("zipped", [True, False])
