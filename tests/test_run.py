@@ -18,7 +18,7 @@ from common import distributed
 from engine import checkpoint, exit_codes
 
 ROOT = Path(__file__).resolve().parent.parent
-VERBS = ("Build", "Compare", "Evaluate", "Make", "Measure", "Rank", "Search", "Train", "Write")
+VERBS = ("Build", "Compare", "Evaluate", "Generate", "Make", "Measure", "Rank", "Search", "Serve", "Train", "Write")
 SPLITS = (("train", "train"), ("validation", "val"), ("test", "test"))
 TINY = str(ROOT / "tests" / "assets" / "configs" / "tiny.yaml")
 ENDLESS = ("trainer.epochs=100000", "task.optimization.optimizer.lr=1.0e-9")  # a run that has learned ends by itself
