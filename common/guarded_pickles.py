@@ -14,6 +14,7 @@ ITEM_BYTES = {
     "DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "LongStorage": 8, "IntStorage": 4,
     "ShortStorage": 2, "ComplexFloatStorage": 8, "ComplexDoubleStorage": 16,
 }  # fmt: skip
+ARCHIVE = b"PK\x03\x04"
 
 
 class GrowingPickleError(ValueError):
@@ -113,12 +114,18 @@ class _Skimmer(GuardedUnpickler):
         return _Stub()
 
 
+def is_archive(path: Path) -> bool:
+    """Tell a zip archive by its first bytes, as torch does; a pickle with an archive behind it is read as a pickle."""
+    with path.open("rb") as file:
+        return file.read(4) == ARCHIVE
+
+
 def read_without_classes(path: Path) -> Any:
     """Return the plain values of a torch file; whatever is of a class, tensors too, is an empty stub, and no code runs.
 
     ``path`` has passed :func:`check_torch_file`.
     """
-    if zipfile.is_zipfile(path):
+    if is_archive(path):
         with zipfile.ZipFile(path) as archive:
             name = next(name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl")
             with archive.open(name) as file:
@@ -136,7 +143,7 @@ def check_torch_file(path: Path) -> None:
     entries or the file, or its pickle would hang. A damaged file raises ValueError or any exception of zipfile and
     pickle.
     """
-    if zipfile.is_zipfile(path):
+    if is_archive(path):
         _check_archive(path)
         return
     with path.open("rb") as file:

@@ -134,8 +134,10 @@ class RunFolder:
         self.checkpoints.mkdir(exist_ok=True)
         write_whole(self.config, config.dump(values).encode())
         info = run_info(command, values.get("seed"))
-        with needs_room(self.path), (self.path / "info.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(info) + "\n")
+        path = self.path / "info.jsonl"
+        earlier = path.read_bytes() if path.exists() else b""
+        whole = earlier[: earlier.rfind(b"\n") + 1]  # a full disk may have cut the last row
+        write_whole(path, whole + json.dumps(info).encode() + b"\n")
 
     def after_stop(self, what: str = "training") -> str:
         """Return what the command does when it is given again after its ``training`` or ``evaluation`` stopped."""

@@ -47,6 +47,19 @@ def test_a_hash_without_end_is_refused(tmp_path, ends, read):
     at_once(read, path, "not a complete pickle|would take for ever")
 
 
+@pytest.mark.parametrize("read", [read_torch_values, checkpoint.read])
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_a_bomb_with_an_archive_behind_it_is_read_as_torch_reads_it(tmp_path, read, protocol):
+    path = tmp_path / "bomb.pth"
+    parts = [torch.serialization.MAGIC_NUMBER, torch.serialization.PROTOCOL_VERSION, {"little_endian": True}]
+    path.write_bytes(b"".join(pickle.dumps(part, protocol) for part in parts) + shared(60, HASHED["key"]))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x/data.pkl", pickle.dumps({}))
+        archive.writestr("x/version", "3\n")
+    assert zipfile.is_zipfile(path)
+    at_once(read, path, "not a complete|would take for ever|no checkpoint|holds")
+
+
 def test_settings_that_would_be_written_out_without_end(tmp_path):
     path = tmp_path / "args.pkl"
     path.write_bytes(shared(60, b"h\x3c."))

@@ -1,5 +1,6 @@
 """The run folder: what is kept, and when a run may go on."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ def test_longer_training_and_more_workers_may_go_on(tmp_path):
     values = VALUES | {"trainer": {"epochs": 9}, "data": {"workers": 4}}
     folder(tmp_path).prepare(values, "auto", ["run.py"])
     assert "epochs: 9" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_a_row_that_a_full_disk_cut_does_not_spoil_the_next(tmp_path):
+    made = folder(tmp_path)
+    info = made.path / "info.jsonl"
+    info.write_bytes(info.read_bytes() + b'{"started": "20')
+    folder(tmp_path)
+    assert [sorted(json.loads(line)) == sorted(run_info([], 1)) for line in info.read_text().splitlines()] == [True] * 2
 
 
 def test_a_run_that_a_damaged_file_stopped_may_go_on_without_it(tmp_path, caplog):
