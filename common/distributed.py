@@ -22,6 +22,7 @@ from common.text_files import is_whole_number
 TIMEOUT = timedelta(minutes=30)
 COUNTS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT", "MASTER_PORT")
 ADDRESS = ("MASTER_ADDR", "MASTER_PORT")
+MOST_PORT = 2**16 - 1
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 POLL_SECONDS = 0.1
 MEETING_POLL_SECONDS = 0.02
@@ -60,6 +61,9 @@ def check_environment() -> None:
             raise RankError(
                 f"the environment variable {name} is {text!r}, expected a whole number; unset it or correct it"
             )
+    port = int(os.environ.get("MASTER_PORT", 0))
+    if port > MOST_PORT:
+        raise RankError(f"the environment variable MASTER_PORT is {port}, expected a port of at most {MOST_PORT}")
     if not launched_by_torchrun():
         return
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])

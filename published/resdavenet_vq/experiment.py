@@ -52,6 +52,7 @@ CODEBOOK = {
     "nonneg_init": "nonneg_init",
     "init_ema_mass": "init_ema_mass",
 }
+MOST_WIDTH, MOST_BLOCKS = 2**16, 256  # of a layer or codebook; the published ones have at most 1024 and 2
 NEEDED = ("audio_model", "layer_widths", "layer_depths", "convsize", "VQ_turnon")
 
 
@@ -65,6 +66,9 @@ def _integers(args: Namespace, name: str, count: int, source: Path) -> tuple[int
         raise WeightsError(
             f"{source}: {name} is {text!r}, expected {count} integers{' with commas' if count > 1 else ''}."
         )
+    most = MOST_BLOCKS if name == "layer_depths" else MOST_WIDTH
+    if not all(0 <= value <= most for value in values):
+        raise WeightsError(f"{source}: {name} is {text!r}, expected integers from 0 to {most}.")
     return values
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import config
 from common.errors import UserError
+from common.text_files import TextError, read_text
 from config import Problem, check_values
 from engine.init_from import load_run
 from models.similarity import Similarity
@@ -89,7 +90,11 @@ def run_config(run: Path) -> dict[str, Any]:
             f"There is no trained run at {run}: expected a run folder with config.yaml and checkpoints/; train one "
             "first, or give one that exists."
         )
-    values = config.translated(config.parse_yaml(path.read_text(encoding="utf-8"), str(path)))
+    try:
+        values = config.parse_yaml(read_text(path), str(path))
+        values = config.translated(values) if isinstance(values, dict) else {}
+    except (TextError, TypeError) as error:
+        raise ModelError(f"{path} is no config of a run ({error}); give another run.") from error
     if not isinstance(values.get("task"), dict) or not values["task"].get("image_encoder"):
         raise ModelError(f"{path} is no config of a speech-image run: it has no task.image_encoder; give another run.")
     return values

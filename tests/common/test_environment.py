@@ -20,6 +20,7 @@ RANK = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
         (RANK, "no MASTER_ADDR and no MASTER_PORT"),
         ({**RANK, "MASTER_PORT": "29500"}, "no MASTER_ADDR,"),
         ({**RANK, "MASTER_ADDR": "localhost", "MASTER_PORT": "http"}, "MASTER_PORT is 'http'"),
+        ({"MASTER_PORT": "99999999"}, "MASTER_PORT is 99999999, expected a port of at most 65535"),
         ({**RANK, "RANK": "3", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}, "RANK=3 and WORLD_SIZE=1"),
     ],
 )

@@ -116,6 +116,11 @@ def test_files_that_do_not_fit(tmp_path, image_state):
     resdavenet_folder(tmp_path, image_state)
     models = tmp_path / "models"
 
+    for name, text in {"layer_widths": "6,8,8,12,100000000", "layer_depths": "2,100000000,2,2"}.items():
+        change_arguments(tmp_path, **{name: text})
+        with pytest.raises(WeightsError, match=f"{name} is '{text}', expected integers from 0 to"):
+            load_published("resdavenet_vq", tmp_path)
+        change_arguments(tmp_path, layer_widths="6,8,8,12,20", layer_depths="1,2,1,3")
     change_arguments(tmp_path, layer_widths="6,8,8,12")
     with pytest.raises(WeightsError, match=r"layer_widths is '6,8,8,12', expected 5 integers"):
         load_published("resdavenet_vq", tmp_path)
