@@ -14,7 +14,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
@@ -35,13 +34,13 @@ from evaluation.retrieval.recall import RECALLS, Retrieval, recall_metrics, retr
 from models.damsm import EncodedImages, EncodedText
 from models.word_region_similarity import cosine
 from published.attngan import load_damsm
+from tasks.attngan.examples import first_examples
 from tasks.attngan.matching import Matching
 from tasks.attngan.matching_report import attention_sheet_of, write_matching_report
 from tasks.attngan.trained import IMAGE, TEXT, Words, describe, node_of, write_description
 from tasks.checks import Node, plan_errors
 
 log = logging.getLogger(__name__)
-EXAMPLES = 3  # pairs in TensorBoard
 FEWEST_PAIRS = 2  # in a batch: a pair and an impostor
 SKIPPED = "skipped.csv"
 TextEncoder = Annotated[Callable[..., nn.Module], Deferred("vocab_size")]
@@ -224,14 +223,7 @@ class Damsm:
 
     def examples(self) -> list[Example]:
         """Return the first three validation pairs that can be read."""
-        loader, found = self.data.loaders["validation"], []
-        for row in range(min(EXAMPLES, len(loader.dataset))):
-            try:
-                image = np.asarray(loader.dataset.stored_image(row))
-                found.append(Example(image, None, loader.dataset.text(row)))
-            except UserError as error:
-                loader.note(error)
-        return found
+        return first_examples(self.data.loaders["validation"])
 
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
         """Evaluate the held-out split; write ``report.html``, ``queries.csv`` and, of silenced words, ``words.csv``."""

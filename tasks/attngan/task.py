@@ -39,6 +39,7 @@ from gan.attngan.objectives import Objective, Seen
 from gan.augment import DRAWS, DiffAugment
 from models.damsm import EncodedText
 from published import load_published
+from tasks.attngan.examples import first_examples
 from tasks.attngan.generated_report import captioned_grid, write_generated_report
 from tasks.attngan.matching import Matching
 from tasks.attngan.matching_report import attention_sheet_of
@@ -56,7 +57,6 @@ from tasks.attngan.trained import (
 from tasks.checks import Node, plan_errors
 
 log = logging.getLogger(__name__)
-EXAMPLES = 3  # pairs in TensorBoard
 SHOWN = 8  # captions in an image of samples
 SKIPPED = "skipped.csv"
 Network = Annotated[Callable[..., nn.Module], Deferred("embedding_dim")]
@@ -340,14 +340,7 @@ class Attngan:
 
     def examples(self) -> list[Example]:
         """Return the first three validation pairs that can be read."""
-        loader, found = self.data.loaders["validation"], []
-        for row in range(min(EXAMPLES, len(loader.dataset))):
-            try:
-                image = np.asarray(loader.dataset.stored_image(row))
-                found.append(Example(image, None, loader.dataset.text(row)))
-            except UserError as error:
-                loader.note(error)
-        return found
+        return first_examples(self.data.loaders["validation"])
 
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
         """Measure the generator on the held-out split and write ``report.html`` with captions and images."""
