@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 DESCRIPTION = "model.json"
 TEXT, IMAGE, GENERATOR = "text", "image", "generator"  # networks by the names that checkpoints and exports use
 PUBLISHED_WORDS = 18
+REMEDY = "write it with attngan/export.yaml, or give model.run=RUN_FOLDER of a training (attngan/world_attngan.yaml)"
 
 
 class TrainedError(UserError, ValueError):
@@ -236,7 +237,7 @@ def caption_encoder_node(encoder: CaptionEncoder) -> dict[str, Any]:
 
 
 def _load_export(path: Path, wanted: Sequence[str]) -> Trained:
-    description = _description(read_card(path, "restore it or export again"), path)
+    description = _description(read_card(path, REMEDY), path)
     weights = path.with_suffix(".safetensors")
     state = read_state_dict(weights)
     parts = {name: _below(state, name) for name in wanted}
