@@ -1,17 +1,28 @@
-"""Every loss that a task calls: of similarity matrices, and of the logits of adversarial networks.
+"""Every loss that a task calls.
 
-The first argument of a ranking loss is a similarity matrix (B, B): rows are queries, column i is the match of row i.
-Every such loss is a mean over rows and goes one way, from rows to columns; the other way is the same loss of
-``similarity.T``. System 1's losses go both ways at once, as published, and take image rows and speech columns. All
-return a scalar and raise a LossError if B is below 2 or a shape does not fit. Margins are in units of similarity.
-Similarities of maps are in models/matchmap.py.
+    ranking, one way        sampled_triplet, semi_hard_triplet, hard_triplet, margin_triplet, masked_margin_softmax
+    ranking, both ways      sampled_margin_rank, hard_negative (system 1)
+    ranking, edited images  edited_negatives, edited_negatives_each, edited_and_sampled, edited_and_hard (system 1)
+    their parts             hinge, hardest, draw_impostors, leave_out_same_image
+    captions and images     matching_losses (system 3)
+    adversarial             wasserstein_discriminator, wasserstein_generator, hinge_discriminator, hinge_generator,
+                            relativistic_discriminator, relativistic_generator
+    with sentences          attngan_discriminator, attngan_generator, condition_divergence, wrong_captions,
+                            matching_hinge (system 3)
+    gradient penalties      gradient_penalty, r1_penalty, matching_penalty
+    weights and features    orthogonal_regularisation, group_lasso, visual_pivot
+
+A ranking loss takes a similarity matrix (B, B): rows are queries, column i is the match of row i. It is a mean over
+rows and goes one way, from rows to columns; the other way is the same loss of ``similarity.T``. System 1's losses go
+both ways at once, as published, and take image rows and speech columns. All raise a LossError if B is below 2 or a
+shape does not fit. Margins are in units of similarity. Similarities of maps are in models/matchmap.py.
+
+Logits of an adversarial loss are (B,), larger for images taken as real, or (B, K) of K discriminators: the loss is the
+mean over the batch and the sum over discriminators.
 
 Sources: wnhsu/ResDAVEnet-VQ ``steps/util.py`` (sampled and semi-hard triplets, arXiv:1911.09602) and
 surisdi/learning-by-drawing ``losses.py`` (hard and edited negatives). AttnGAN's must match taoxugit/AttnGAN
 ``miscc/losses.py`` (parity kind ``losses_damsm``); its cross-entropies of probabilities are of logits here.
-
-Logits of an adversarial loss are (B,), larger for images taken as real, or (B, K) of K discriminators: the loss is a
-scalar, the mean over the batch and the sum over discriminators.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,7 +40,7 @@ class LossError(UserError, ValueError):
     """A batch on which a loss is not defined."""
 
 
-# -- what the losses are made of -------------------------------------------------------------------------------
+# -- parts of ranking losses ------------------------------------------------------------------------------------------
 
 
 def _positives(similarity: Tensor) -> Tensor:
@@ -107,7 +118,7 @@ def leave_out_same_image(scores: Tensor, images: Tensor) -> Tensor:
     return scores.masked_fill(shared, -1e4)
 
 
-# -- one way: from rows to columns -----------------------------------------------------------------------------
+# -- ranking, one way: from rows to columns ---------------------------------------------------------------------------
 
 
 def sampled_triplet(similarity: Tensor, impostors: Tensor, margin: Weight = 1.0) -> Tensor:
@@ -182,7 +193,7 @@ def masked_margin_softmax(similarity: Tensor, margin: Weight = 0.0, temperature:
     return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
-# -- both ways at once: system 1 -------------------------------------------------------------------------------
+# -- ranking, both ways at once: system 1 -----------------------------------------------------------------------------
 
 
 def sampled_margin_rank(
@@ -214,7 +225,7 @@ def hard_negative(similarity: Tensor, margin: Weight = 1.0, mining: Tensor | Non
     return sampled_margin_rank(similarity, hardest(mining.T), hardest(mining), margin)
 
 
-# -- against edited images: system 1 ---------------------------------------------------------------------------
+# -- ranking against edited images: system 1 --------------------------------------------------------------------------
 
 
 def edited_negatives_each(positives: Tensor, edited: Tensor, margin: Weight = 1.0) -> Tensor:
@@ -279,11 +290,11 @@ def edited_and_hard(similarity: Tensor, edited: Tensor, margin: Weight = 1.0, mi
     return edited_and_sampled(similarity, edited, hardest(mining.T), hardest(mining), margin)
 
 
-# -- words and regions, arXiv:1711.10485: of scores of models/word_region_similarity.py -------------------------
+# -- captions and images, of scores of models/word_region_similarity.py: system 3 -------------------------------------
 
 
 def matching_losses(scores: Tensor, temperature: float = 0.1, classes: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return how surely the own caption, and the own image, is picked among all of a batch.
+    """Return the cross-entropies of the own caption, and of the own image, among all of a batch.
 
     Args:
         scores: (B, B) of images and captions, matches on the diagonal.
@@ -300,38 +311,7 @@ def matching_losses(scores: Tensor, temperature: float = 0.1, classes: Tensor | 
     return F.cross_entropy(logits, own), F.cross_entropy(logits.T, own)
 
 
-def group_lasso(weight: Tensor) -> Tensor:
-    """Return |W|_{2,1} = sum_j sqrt(sum_i W_ij^2), the sum of the columns' norms: it takes whole inputs to zero.
-
-    Of a layer that reads one input per word, it silences words ("A Generative Adversarial Approach for Zero-Shot
-    Learning from Noisy Texts", arXiv:1712.01381; EthanZhu90/ZSL_GAN weighs it 1e-4). The gradient of a column that is 0
-    is 0, where the public code's is not a number.
-
-    Args:
-        weight: (R, V), a column for each input.
-    """
-    return torch.linalg.vector_norm(weight, dim=0).sum()
-
-
-def visual_pivot(features: Tensor, classes: Tensor, pivots: Tensor) -> Tensor:
-    """Return (1/C) sum_c |mean of the generated features of class c - pivot of c|, of arXiv:1712.01381.
-
-    Classes that the batch lacks count as 0, as in EthanZhu90/ZSL_GAN; the gradient at distance 0 is 0, where there it
-    is not a number.
-
-    Args:
-        features: (B, X) generated.
-        classes: (B,) int64 below C.
-        pivots: (C, X), the mean of each class's real features.
-    """
-    counts = classes.bincount(minlength=len(pivots))
-    sums = torch.zeros_like(pivots).index_add(0, classes, features.to(pivots.dtype))
-    there = counts > 0
-    means = sums[there] / counts[there, None]
-    return torch.linalg.vector_norm(means - pivots[there], dim=1).sum() / len(pivots)
-
-
-# -- adversarial networks ---------------------------------------------------------------------------------------
+# -- adversarial networks ---------------------------------------------------------------------------------------------
 
 
 def _mean(terms: Tensor) -> Tensor:
@@ -380,23 +360,6 @@ def hinge_generator(fake: Tensor) -> Tensor:
     return wasserstein_generator(fake)
 
 
-def orthogonal_regularisation(weights: Iterable[Tensor]) -> Tensor:
-    """Half the sum over weights of |W W^T o (1 - I)|^2: rows become orthogonal, of any norm.
-
-    It lets a generator bear truncation (arXiv:1809.11096, equation 3, whose public code has the half); weigh it by 1e-4
-    as published.
-
-    Args:
-        weights: two axes or more, of which all but the first are flattened; BigGAN leaves out the classes' embedding.
-    """
-    total = torch.zeros(())
-    for weight in weights:
-        matrix = weight.flatten(1)
-        products = matrix @ matrix.T
-        total = total.to(products) + (products - products.diagonal().diag()).square().sum() / 2
-    return total
-
-
 def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Pairwise logistic loss E[-log s(D(real_i) - D(fake_i))]: real images must score above generated ones.
 
@@ -419,35 +382,7 @@ def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
     return _mean(F.softplus(real - fake))
 
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """Two-sided penalty E[(|grad D(x)| - 1)^2] at points between real and generated images. arXiv:1704.00028.
-
-    Args:
-        critic: images (B, 3, R, R), or features (B, X), to logits.
-        real: (B, 3, R, R) or (B, X).
-        fake: the same shape, its gradient is not followed.
-        mix: (B,) in 0-1, the share of the generated image at each point.
-    """
-    points = torch.lerp(real, fake.detach(), mix.view(-1, *[1] * (real.dim() - 1))).requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
-
-
-def r1_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Mean squared gradient norm E[|grad D(x)|^2]; weigh it by gamma / 2. R1 takes real images, R2 generated ones.
-
-    arXiv:1801.04406, section 4.1.
-
-    Args:
-        critic: images (B, 3, R, R) to logits.
-        images: (B, 3, R, R).
-    """
-    points = images.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
-    return gradient.square().flatten(1).sum(dim=1).mean()
-
-
-# -- AttnGAN: a discriminator also sees sentences ---------------------------------------------------------------
+# -- adversarial networks that also see sentences: system 3 -----------------------------------------------------------
 
 
 def _real(logits: Tensor) -> Tensor:
@@ -467,7 +402,7 @@ def attngan_discriminator(
 
     Args:
         fitting: (B,) logits of real images with their sentences.
-        made: (B,) of generated images with the sentences that they were drawn from.
+        made: (B,) of generated images with the sentences that they were generated from.
         wrong: (W,) of real images with the sentence of another pair, which must be of another image; as published it is
             the next one, W = B - 1.
         real: (B,) of real images alone; None, with ``fake``, in the DCGAN variant.
@@ -484,7 +419,7 @@ def attngan_discriminator(
 
 
 def attngan_generator(made: Tensor, fake: Tensor | None = None) -> Tensor:
-    """Return what a generator loses where one discriminator tells its images.
+    """Return the generator's loss against one discriminator.
 
     Args:
         made: (B,) logits of generated images with their sentences.
@@ -524,19 +459,47 @@ def wrong_captions(classes: Tensor, pairing: Literal["another_class", "published
     return torch.where(other.any(dim=1), ahead[rows, first], -1)
 
 
-# -- one logit of image and sentence together, arXiv:2008.05865 (DF-GAN) -----------------------------------------
-
-
 def matching_hinge(fitting: Tensor, made: Tensor, wrong: Tensor) -> Tensor:
     """Return the hinge loss of a discriminator with one logit: real and fitting above 1, all else below -1.
 
     Args:
         fitting: (B,) logits of real images with their sentences.
-        made: (B,) of generated images with the sentences that they were drawn from.
+        made: (B,) of generated images with the sentences that they were generated from.
         wrong: (W,) of real images with the sentences of other images; it counts as 0 where W is 0.
     """
     wrongly = (1 + wrong).relu().sum() / max(1, len(wrong))
     return (1 - fitting).relu().mean() + ((1 + made).relu().mean() + wrongly) / 2
+
+
+# -- gradient penalties -----------------------------------------------------------------------------------------------
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    """Two-sided penalty E[(|grad D(x)| - 1)^2] at points between real and generated images. arXiv:1704.00028.
+
+    Args:
+        critic: images (B, 3, R, R), or features (B, X), to logits.
+        real: (B, 3, R, R) or (B, X).
+        fake: the same shape, its gradient is not followed.
+        mix: (B,) in 0-1, the share of the generated image at each point.
+    """
+    points = torch.lerp(real, fake.detach(), mix.view(-1, *[1] * (real.dim() - 1))).requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def r1_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Mean squared gradient norm E[|grad D(x)|^2]; weigh it by gamma / 2. R1 takes real images, R2 generated ones.
+
+    arXiv:1801.04406, section 4.1.
+
+    Args:
+        critic: images (B, 3, R, R) to logits.
+        images: (B, 3, R, R).
+    """
+    points = images.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    return gradient.square().flatten(1).sum(dim=1).mean()
 
 
 def matching_penalty(
@@ -554,3 +517,54 @@ def matching_penalty(
     gradients = torch.autograd.grad(score(*points).sum(), points, create_graph=True)
     joined = torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
     return joined.norm(dim=1).pow(power).mean()
+
+
+# -- weights and features ---------------------------------------------------------------------------------------------
+
+
+def orthogonal_regularisation(weights: Iterable[Tensor]) -> Tensor:
+    """Half the sum over weights of |W W^T o (1 - I)|^2: rows become orthogonal, of any norm.
+
+    It lets a generator bear truncation (arXiv:1809.11096, equation 3, whose public code has the half); weigh it by 1e-4
+    as published.
+
+    Args:
+        weights: two axes or more, of which all but the first are flattened; BigGAN leaves out the classes' embedding.
+    """
+    total = torch.zeros(())
+    for weight in weights:
+        matrix = weight.flatten(1)
+        products = matrix @ matrix.T
+        total = total.to(products) + (products - products.diagonal().diag()).square().sum() / 2
+    return total
+
+
+def group_lasso(weight: Tensor) -> Tensor:
+    """Return |W|_{2,1} = sum_j sqrt(sum_i W_ij^2), the sum of the columns' norms: it takes whole inputs to zero.
+
+    Of a layer that reads one input per word, it silences words ("A Generative Adversarial Approach for Zero-Shot
+    Learning from Noisy Texts", arXiv:1712.01381; EthanZhu90/ZSL_GAN weighs it 1e-4). The gradient of a column that is 0
+    is 0, where the public code's is not a number.
+
+    Args:
+        weight: (R, V), a column for each input.
+    """
+    return torch.linalg.vector_norm(weight, dim=0).sum()
+
+
+def visual_pivot(features: Tensor, classes: Tensor, pivots: Tensor) -> Tensor:
+    """Return (1/C) sum_c |mean of the generated features of class c - pivot of c|, of arXiv:1712.01381.
+
+    Classes that the batch lacks count as 0, as in EthanZhu90/ZSL_GAN; the gradient at distance 0 is 0, where there it
+    is not a number.
+
+    Args:
+        features: (B, X) generated.
+        classes: (B,) int64 below C.
+        pivots: (C, X), the mean of each class's real features.
+    """
+    counts = classes.bincount(minlength=len(pivots))
+    sums = torch.zeros_like(pivots).index_add(0, classes, features.to(pivots.dtype))
+    there = counts > 0
+    means = sums[there] / counts[there, None]
+    return torch.linalg.vector_norm(means - pivots[there], dim=1).sum() / len(pivots)

@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import pytest
@@ -8,6 +9,12 @@ from losses import LossError, draw_impostors
 from models.matchmap import aligned_similarity, similarity
 
 MEASURES = {"dot": ("dot", 0.2), "cos": ("cosine", 0.05)}
+
+
+def test_the_table_at_the_head_names_every_loss():
+    own = [name for name, value in vars(losses).items() if inspect.isfunction(value) and value.__module__ == "losses"]
+    words = losses.__doc__.replace(",", " ").split()
+    assert [name for name in own if not name.startswith("_") and name not in words] == []
 
 
 def matrix(n=6, seed=0):
