@@ -31,6 +31,10 @@ class Sound(NamedTuple):
     size: tuple[int, str] = NOWHERE  # byte at which the length itself stands, and its struct format
     frames: int = 0  # samples of each channel that the header counts besides; 0 where it does not
     block: int | None = 0  # bytes that divide a sound without a length, None: one sample of every channel; 0 elsewhere
+    form: bytes = b""  # the first four bytes of the file
+    closing: int = 0  # bytes behind the samples that end the file
+    ends: bool = False  # libsndfile stops where the header says; else it takes all bytes that follow for samples
+    coding: int = 0  # format tag of RIFF
 
 
 def of_header(head: bytes, size: int) -> Sound | None:
@@ -105,10 +109,14 @@ def _of_mat5(head: bytes, _size: int) -> Sound | None:
 def _of_voc(head: bytes, size: int) -> Sound | None:
     """Read Creative Voice: blocks, of which the first with samples counts."""
     (at,) = struct.unpack_from("<H", head, 20)
+    channels = 1
     while True:
         kind, length = head[at], int.from_bytes(head[at + 1 : at + 4], "little")
-        if kind == VOC_SOUND:
-            return _unwrapped(at + 6, length - 2, size)
+        if kind == VOC_SOUND:  # of 8 bits; others are packed, which libsndfile does not read
+            sound = _unwrapped(at + 6, length - 2, size)
+            return sound._replace(frames=sound.length // channels)
+        if kind == VOC_EXTENDED:
+            channels = head[at + 7] + 1
         if kind == VOC_NEW:
             length = size - 31 if length * 2 == size - 39 else length  # an old error of SoX
             sound = _unwrapped(at + 16, length - 12, size)
@@ -123,7 +131,7 @@ def _unwrapped(start: int, length: int, size: int) -> Sound:
     """Return samples of which a long file gives only those beyond 16 MiB; one byte behind them ends a file."""
     more = size - start - length
     length += more // VOC_LIMIT * VOC_LIMIT if more > 0 and more % VOC_LIMIT <= 1 else 0
-    return Sound(start, length, length <= 0)
+    return Sound(start, length, length <= 0, closing=1)
 
 
 def _of_wve(head: bytes, _size: int) -> Sound:

@@ -14,9 +14,16 @@ import soundfile
 
 from datasets.audio.mp3_frames import Endless, Recording, id3_size, is_header, recordings
 from datasets.audio.ogg_pages import links
-from datasets.audio.truncation import BrokenOff, behind_id3, check_whole, with_its_length
+from datasets.audio.truncation import (
+    BrokenOff,
+    behind_id3,
+    check_whole,
+    content_of,
+    find_sound,
+    mpeg_inside,
+    with_its_length,
+)
 
-LARGEST = 2 << 30  # bytes of a compressed file, which is read at once
 EDITED = 2  # frames of an mp3 that may be lacking: editors count differently
 WIDTHS = {
     "PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "DPCM_8": 1, "PCM_16": 2, "DPCM_16": 2, "PCM_24": 3, "PCM_32": 4,
@@ -62,28 +69,30 @@ def streams(path: Path, counting: bool = False) -> Iterator[Stream]:
         file.seek(behind_id3(file))
         # asked before libsndfile, which reads a resource fork that macOS left beside a file before it thinks of mp3
         # and whose decoder writes warnings of a wrong count to the console
-        known = list(recordings(_content(path))) if is_header(file.read(4)) else []
-    if known:
-        yield from _of_mp3(known)
+        known = list(recordings(content_of(path))) if is_header(file.read(4)) else []
+        sound = None if known else find_sound(file)
+    inside = mpeg_inside(path, sound) if sound else None
+    if known or inside is not None:
+        yield from _of_mp3(known or list(recordings(inside)))
         return
-    mended = with_its_length(path)
+    mended = with_its_length(path, sound) if sound else None
     stream = Stream(mended or path)
     if stream.format == "MP3":
         stream.close()
-        yield from _of_mp3(list(recordings(_content(path))))
+        yield from _of_mp3(list(recordings(content_of(path))))
     elif stream.format == "FLAC" and stream.length is not None and not counting:
         stream.close()
         yield Stream(_flac_of_any_length(path), stream.length)
     else:
-        if mended is None:
+        if mended is None and sound is not None:
             width = WIDTHS.get(stream.subtype)
-            check_whole(path, width and width * stream.channels, stream.frames)
+            check_whole(path, sound, width and width * stream.channels, stream.frames)
         yield stream
 
 
 def _of_ogg(path: Path) -> Iterator[Stream]:
     """Open the links of a chain."""
-    for content, missing in links(_content(path)):
+    for content, missing in links(content_of(path)):
         if missing:
             raise BrokenOff(missing)
         yield Stream(BytesIO(content))
@@ -99,7 +108,7 @@ def _of_mp3(known: list[Recording]) -> Iterator[Stream]:
 
 def _flac_of_any_length(path: Path) -> BytesIO:
     """Return a FLAC file without its number of samples, so that none is left out, and without a tag at its end."""
-    content = bytearray(_content(path))
+    content = bytearray(content_of(path))
     at = id3_size(bytes(content[:10]))
     if content[at : at + 4] == b"fLaC":  # STREAMINFO comes first, its last 36 bits before a checksum count the samples
         content[at + 21] &= 0xF0
@@ -107,11 +116,3 @@ def _flac_of_any_length(path: Path) -> BytesIO:
     if content[-ID3V1:].startswith(b"TAG"):
         del content[-ID3V1:]
     return BytesIO(content)
-
-
-def _content(path: Path) -> bytes:
-    """Read all of a compressed file."""
-    size = path.stat().st_size
-    if size > LARGEST:
-        raise OSError(f"it has {size} bytes, expected at most {LARGEST} of a compressed file")
-    return path.read_bytes()

@@ -82,6 +82,24 @@ def test_containers_without_a_length_say_so(tmp_path, container, caplog):
                 read(tmp_path, content[:-1], f"x.{container.lower()}")
 
 
+@pytest.mark.parametrize("container", [kind for kind in CONTAINERS if kind not in (*ENDLESS, "MP3", "OGG")])
+def test_what_lies_behind_the_sound_is_no_sound(tmp_path, container):
+    """Zeros of a disk's blocks, notes, rubbish: what the header announces is read, or the file is refused."""
+    name, cases = f"x.{container.lower()}", dict(written(container))
+    for case, content in cases.items():
+        if not case.endswith("FILE 1"):
+            continue
+        whole = read(tmp_path, content, name)
+        for behind in (bytes(4), bytes(5000), b"ANNO\0\0\0\4note"):
+            try:
+                found = read(tmp_path, content + behind, name)
+            except AudioError as error:
+                assert container not in ("W64", "SVX", "AU", "WAV", "AIFF", "CAF", "RF64"), f"{case}: {error}"
+                assert f"{name}: holds " in str(error) or f"{name}: cannot be decoded as sound" in str(error)
+                continue
+            np.testing.assert_array_equal(found, whole, case)
+
+
 def bytes_of(container, subtype, signal=SIGNAL):
     buffer = io.BytesIO()
     soundfile.write(buffer, signal, RATE, format=container, subtype=subtype)

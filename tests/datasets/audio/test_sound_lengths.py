@@ -148,6 +148,45 @@ def test_mp3_in_the_free_format(tmp_path):
     assert len(lengths(tmp_path, free, "x.mp3")) == len(frames) * FRAME
 
 
+def mp3_wav(content, size=None, tag=0x55):
+    """A wav that holds an mp3: 16 kHz in one channel, with the extra bytes of MPEGLAYER3WAVEFORMAT."""
+    kind = struct.pack("<HHIIHHHHIHHH", tag, 1, RATE, 4000, 1, 0, 12, 1, 2, 144, 1, 1393)
+    if tag == 0xFFFE:
+        kind = struct.pack("<HHIIHHHHIH", tag, 1, RATE, 4000, 1, 0, 22, 0, 4, 0x55) + bytes.fromhex(
+            "000000001000800000aa00389b71"
+        )
+    data = struct.pack("<I", len(content) if size is None else size) + content + bytes(len(content) % 2)
+    body = b"WAVEfmt " + struct.pack("<I", len(kind)) + kind + b"data" + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+@pytest.mark.parametrize("options", [VARIABLE, {"bitrate_mode": "CONSTANT"}])
+def test_mp3_within_a_wav_is_heard_as_outside(tmp_path, capfd, options):
+    content = encoded("MP3", **options)
+    bare = split_mp3(content)[1]
+    for inside, length in ((content, 48000), (bare, 86 * FRAME), (content + content, 96000)):
+        expected = lengths(tmp_path, inside, "x.mp3")
+        assert len(expected) == length
+        whole = mp3_wav(inside)
+        for wav in (
+            whole,
+            mp3_wav(inside, tag=0xFFFE),
+            whole + b"LIST\4\0\0\0INFO",
+            whole + bytes(5000),
+            mp3_wav(inside, 0),
+            mp3_wav(inside, 0xFFFFFFFF),
+        ):
+            np.testing.assert_array_equal(lengths(tmp_path, wav, "x.wav"), expected)
+    size = len(bare)
+    with pytest.raises(
+        AudioError, match=rf"x\.wav: breaks off, {size - 3000} of {size} bytes of sound are there; copy"
+    ):
+        lengths(tmp_path, mp3_wav(bare)[: -3000 - size % 2], "x.wav")
+    with pytest.raises(AudioError, match=r"x\.wav: holds no samples, expected at least one"):
+        lengths(tmp_path, mp3_wav(bytes(range(250)) * 9), "x.wav")
+    assert capfd.readouterr() == ("", ""), "its decoder's warnings"
+
+
 def test_mp2_whose_frames_differ_by_a_byte(tmp_path):
     """44.1 kHz at 64 kbit/s: 208 or 209 bytes, so that an estimate from the first is wrong; of noise."""
     draws, content = np.random.default_rng(0), b""
