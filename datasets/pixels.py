@@ -5,6 +5,9 @@ Few files give the value of white. Here it is what the file says (TIFF's BitsPer
 else 1 for floats up to 1, and for all others the largest value of the fewest of 8, 10, 12, 14 and 16 bits (or 24, 31
 and 32) that hold the brightest pixel. An image that stays below an eighth of that has no defined white: an error.
 Floats may lie a tenth of white above white and below black, as resampling makes them at sharp edges, and are clipped.
+Colours of which Pillow has cut 16 bits to 8, and that stay below a quarter of these as 14 bits do, are read again from
+PNG; in other files they are an error. FITS, and colours in JPEG 2000, are taken with 8 bits alone: Pillow reads other
+values of the former in the wrong order of bytes, and rounds white of the latter up beyond 255, which is black.
 """
 
 import functools
@@ -23,11 +26,17 @@ log = logging.getLogger(__name__)
 WIDE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of more than 8 bits
 WHITES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16, 24, 31, 32))
 DARKEST = 1 / 8  # of white: the brightest pixel of an image whose white is a guess
+CUT_DARKEST = 1 / 4  # of 16 bits: colours of 14 bits stay below
 OVERSHOOT = 0.1  # of white: a sharp edge that Lanczos' or a bicubic filter scaled overshoots by 0.07 to 0.09
 BLANK = 3  # of 255 levels: of noise of one level around one colour
 NOISE = 8  # of 255 levels, which such noise may span where a lossy code spreads it: JPEG of good quality makes 6
-COLOURS = {"LA": 1, "RGB": 3, "RGBA": 3}  # channels that are no transparency
-CUT_TO_8_BITS = re.compile(r";16[BLN]")  # Pillow's decoders that drop the lower byte
+COLOURS = {"L": 1, "LA": 1, "RGB": 3, "RGBX": 3, "RGBA": 3, "CMYK": 4}  # channels that are no transparency
+# Pillow's decoders that drop the lower byte: raw ones and of PNG and TIFF, of SGI plain and packed
+CUT_TO_8_BITS = re.compile(r";16[BLN]|'SGI16'|'sgi_rle', .*, 2\)")
+CODESTREAM = re.compile(
+    rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL
+)  # of JPEG 2000: the bits of its first channel, less one
+FITS_SCALE = re.compile(rb"(BZERO|BSCALE) *= *([-+.\dEeDd]+)")
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -62,6 +71,10 @@ def to_rgb(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
     gives the bytes of the file, and is called only where Pillow does not say enough. Raises PixelError where values
     have no defined black and white.
     """
+    if image.format == "FITS":
+        _check_fits(image, content())
+    if image.format == "JPEG2000" and image.mode not in WIDE:
+        _check_codestream(content())
     cut = image.mode in COLOURS and bool(CUT_TO_8_BITS.search(str(image.tile)))
     image.load()
     orientation = _orientation(image)
@@ -74,9 +87,27 @@ def to_rgb(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
     return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
 
 
+def _check_fits(image: Image.Image, content: bytes) -> None:
+    """Refuse FITS whose values Pillow does not read as they are meant."""
+    scale = {key: text.decode() for key, text in FITS_SCALE.findall(content[: image.tile[0].offset])}
+    zero, unit = scale.get(b"BZERO", "0"), scale.get(b"BSCALE", "1")
+    if image.mode != "L" or float(zero.replace("D", "E")) != 0 or float(unit.replace("D", "E")) != 1:
+        raise PixelError(
+            f"is FITS of mode {image.mode} with BZERO {zero} and BSCALE {unit}, expected 8 bits, 0 and 1; {SAVE_AGAIN}"
+        )
+
+
+def _check_codestream(content: bytes) -> None:
+    """Refuse colours in JPEG 2000 of more than 8 bits."""
+    found = CODESTREAM.search(content)
+    bits = (found[1][0] & 0x7F) + 1 if found else 8
+    if bits > 8:
+        raise PixelError(f"is JPEG 2000 with {bits} bits a channel, expected 8, for white would be black; {SAVE_AGAIN}")
+
+
 def _is_dark(image: Image.Image) -> bool:
-    """Return whether no colour of ``image`` comes near its white."""
-    return max(high for _, high in _extremes(image)[: COLOURS[image.mode]]) < 255 * DARKEST
+    """Return whether no colour of ``image``, of which 8 of 16 bits are left, comes near its white."""
+    return max(high for _, high in _extremes(image)[: COLOURS[image.mode]]) < 256 * CUT_DARKEST
 
 
 def is_blank(image: Image.Image) -> bool:
@@ -134,9 +165,9 @@ def _wide(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
 
 
 def _colours_of_16_bits(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
-    """Return RGB of a PNG of 16 bits a channel that Pillow spoils: nearly black, or with a transparent colour."""
+    """Return RGB of a PNG of 16 bits a channel that Pillow spoils: far too dark, or with a transparent colour."""
     if image.format != "PNG":
-        raise PixelError(f"has 16 bits a channel but is nearly black, so that its white is unknown; {SAVE_AGAIN}")
+        raise PixelError(f"has 16 bits a channel but uses less than 15 of them: its white is unknown; {SAVE_AGAIN}")
     from torchvision.io import ImageReadMode, decode_image  # takes seconds, for files that are rare
 
     data = torch.frombuffer(bytearray(content()), dtype=torch.uint8)

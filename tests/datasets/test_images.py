@@ -209,6 +209,8 @@ def test_colours_of_12_bits_in_16(tmp_path):
         png(colours * 16, 2),
     ):
         assert np.abs(np.asarray(read_image(content)) - expected).max() <= 1.5
+    fourteen = np.rint(colours / 4095 * 16383).astype(np.uint16)
+    assert np.abs(np.asarray(read_image(png(fourteen, 2))) - expected).max() <= 1.5
     grey = read_image(png(np.stack([twelve, solid[..., 0]], 2), 4))
     assert np.abs(np.asarray(grey) - GREY).max() <= 1
     for bright in (1, 16):  # a transparent colour lies on white, and Pillow does not find one of 16 bits
@@ -240,8 +242,126 @@ def tiff(values, **tags):
 def test_16_bits_a_colour_in_tiff():
     values = np.rint(RAMP * 4095).astype("<u2")[..., None].repeat(3, axis=2)
     assert np.abs(np.asarray(read_image(tiff(values * 16))) - GREY).max() <= 1
-    with pytest.raises(ImageError, match=r"image\[3\]: has 16 bits a channel but is nearly black.*save it with 8 bits"):
+    with pytest.raises(ImageError, match="has 16 bits a channel but uses less than 15 of them"):
+        read_image(tiff(values * 4))
+    with pytest.raises(
+        ImageError, match=r"image\[3\]: has 16 bits a channel but uses less than 15 .*save it with 8 bits"
+    ):
         read_image(tiff(values), "image[3]")
+
+
+def sgi(values, packed):
+    """An SGI image of values (H, W, C) of 16 bits, plain or run-length encoded (all of it literally)."""
+    height, width, channels = values.shape
+    planes = values[::-1].transpose(2, 0, 1).astype(">u2")
+    head = struct.pack(">HBBHHHHII", 474, packed, 2, 3 if channels > 1 else 2, width, height, channels, 0, 65535)
+    if not packed:
+        return head.ljust(512, b"\0") + planes.tobytes()
+    rows = [struct.pack(">H", 0x80 | width) + row.tobytes() + bytes(2) for row in planes.reshape(-1, width)]
+    starts = [512 + 8 * len(rows) + number * len(rows[0]) for number in range(len(rows))]
+    table = np.array([starts, [len(rows[0])] * len(rows)], ">u4")
+    return head.ljust(512, b"\0") + table.tobytes() + b"".join(rows)
+
+
+@pytest.mark.parametrize("packed", [0, 1])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_16_bits_a_value_in_sgi(packed, channels):
+    full = np.rint(RAMP * 65535)[..., None].repeat(channels, axis=2)
+    full[..., 3:] = 65535
+    assert np.abs(np.asarray(read_image(sgi(full, packed))) - GREY).max() <= 1
+    with pytest.raises(
+        ImageError, match=r"has 16 bits a channel but uses less than 15 of them: its white is unknown; save"
+    ):
+        read_image(sgi(full // 16, packed))
+
+
+def test_16_bits_of_ink_in_tiff():
+    """With 12 bits in 16 all of it is nearly white."""
+    ink = np.rint((1 - RAMP) * 65535).astype("<u2")
+    values = np.stack([0 * ink, 0 * ink, 0 * ink, ink], axis=2)
+    assert np.abs(np.asarray(read_image(tiff(values, t262=5))) - GREY).max() <= 1
+    with pytest.raises(ImageError, match=r"has 16 bits a channel but .* white is unknown; save it with 8 bits"):
+        read_image(tiff(values // 16, t262=5))
+
+
+def fits(values, **cards):
+    """A FITS image of values (H, W), whose rows go from below to above."""
+    kind = {"u1": 8, "i2": 16, "i4": 32, "f4": -32, "f8": -64}[values.dtype.str[1:]]
+    known = {"SIMPLE": "T", "BITPIX": kind, "NAXIS": 2, "NAXIS1": values.shape[1], "NAXIS2": values.shape[0]} | cards
+    head = "".join(f"{key:8}= {value:>20}".ljust(80) for key, value in known.items()) + "END".ljust(80)
+    data = values[::-1].tobytes()
+    return head.ljust(-(-len(head) // 2880) * 2880).encode() + data.ljust(-(-len(data) // 2880) * 2880, b"\0")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_colours_in_jpeg_2000_are_taken_with_8_bits_alone(tmp_path, mode):
+    """Pillow 13 makes 65535 >> 8 by rounding: 256, of which 0 is left."""
+    Image.fromarray(GREY.astype(np.uint8)).convert(mode).save(tmp_path / "a.jp2", irreversible=False)
+    assert np.abs(np.asarray(read_image(tmp_path / "a.jp2")) - GREY).max() == 0
+    content = bytearray((tmp_path / "a.jp2").read_bytes())
+    at = content.index(b"\xff\x4f\xff\x51") + 42
+    assert content[at] == 7
+    for bits in (12, 16):
+        content[at] = bits - 1
+        with pytest.raises(
+            ImageError, match=rf"is JPEG 2000 with {bits} bits a channel, expected 8, for white would be"
+        ):
+            read_image(bytes(content))
+
+
+def test_grey_of_16_bits_in_jpeg_2000(tmp_path):
+    for white in (65535, 4095):
+        Image.fromarray(np.rint(RAMP * white).astype(np.uint16)).save(tmp_path / "a.jp2", irreversible=False)
+        assert np.abs(np.asarray(read_image(tmp_path / "a.jp2")) - GREY).max() <= 1
+
+
+def test_fits_is_taken_with_8_bits_alone():
+    values = np.rint(RAMP * 255).astype(np.uint8)
+    for cards in ({}, {"BZERO": 0, "BSCALE": "1.0"}, {"BSCALE": "1.D0"}):
+        assert np.abs(np.asarray(read_image(fits(values, **cards))) - GREY).max() == 0
+    for odd, cards, message in (
+        ((RAMP * 65535 - 32768).astype(">i2"), {"BZERO": 32768}, "FITS of mode I;16 with BZERO 32768 and BSCALE 1"),
+        ((RAMP * 4095).astype(">i2"), {}, "FITS of mode I;16 with BZERO 0 and BSCALE 1"),
+        ((RAMP * 4095).astype(">i4"), {}, "FITS of mode I with"),
+        (RAMP.astype(">f4"), {}, "FITS of mode F with"),
+        (RAMP.astype(">f8"), {}, "FITS of mode F with"),
+        (values, {"BZERO": "-1.28E2"}, "FITS of mode L with BZERO -1.28E2 and BSCALE 1"),
+        (values, {"BSCALE": "0.5D0"}, "FITS of mode L with BZERO 0 and BSCALE 0.5D0"),
+    ):
+        with pytest.raises(ImageError, match=rf"is {message}.*, expected 8 bits, 0 and 1; save it with 8 bits"):
+            read_image(fits(odd, **cards))
+
+
+@pytest.mark.parametrize("largest", [255, 1023, 4095, 65535])
+@pytest.mark.parametrize("magic", ["P2", "P3", "P5", "P6"])
+def test_netpbm_says_its_white(magic, largest):
+    values = np.rint(RAMP * largest).astype(int)
+    values = values[..., None].repeat(3, axis=2) if magic in ("P3", "P6") else values
+    for bright in (1, 2):
+        part = values // bright
+        raw = part.astype(np.uint8 if largest < 256 else ">u2").tobytes()
+        data = " ".join(map(str, part.ravel())).encode() if magic in ("P2", "P3") else raw
+        found = np.asarray(read_image(f"{magic} 50 40 {largest}\n".encode() + data))
+        assert np.abs(found - GREY / bright).max() <= 1.5
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_floats_of_other_files(tmp_path, order):
+    """PFM, rows from below to above, and SPIDER, which Pillow writes."""
+    data = RAMP[::-1].astype(f"{order}f4").tobytes()
+    found = read_image(f"Pf\n50 40\n{-1.0 if order == '<' else 1.0}\n".encode() + data)
+    assert np.abs(np.asarray(found) - GREY).max() <= 1
+    Image.fromarray(RAMP.astype(np.float32)).save(tmp_path / "a.spi", format="SPIDER")
+    assert np.abs(np.asarray(read_image(tmp_path / "a.spi")) - GREY).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B", "I", "F"])
+@pytest.mark.filterwarnings("ignore:IM image format")
+def test_ifunc_files(tmp_path, mode):
+    for white in (255, 4095, 65535):
+        kind = {"F": np.float32, "I": np.int32, "I;16B": ">u2"}.get(mode, "<u2")
+        Image.frombytes(mode, (50, 40), np.rint(RAMP * white).astype(kind).tobytes()).save(tmp_path / "a.im")
+        assert np.abs(np.asarray(read_image(tmp_path / "a.im")) - GREY).max() <= 2
 
 
 def test_32_bits_without_sign():
