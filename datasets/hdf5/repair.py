@@ -17,7 +17,8 @@ import h5py
 from common.errors import UserError
 from common.files import write_whole, written_whole
 from datasets.hdf5.shards import read_outcome, values_of, widened
-from datasets.spoken_captions.hdf5_pair import AUDIO, IDENTITY, IMAGE
+from datasets.hdf5_files import created
+from datasets.spoken_captions.hdf5_pair import AUDIO, IDENTITY, IMAGE, opened
 
 
 def write_marker(marker: Path, source: dict[str, Any], rows: int, left_out: dict[int, str], shards: list[Path]) -> None:
@@ -43,10 +44,10 @@ def put_in(marker: Path, files: Sequence[Path], manifest: Path) -> dict[int, str
     fresh = [row in mended for row in range(content["rows"]) if row not in left_out]
     with ExitStack() as stack:
         for path in files:
-            with h5py.File(path, "r") as old:
+            with opened(path, (), manifest) as old:
                 if old.attrs.get(IDENTITY) == content[IDENTITY]:
                     continue  # renamed before a kill
-                with h5py.File(stack.enter_context(written_whole(path)), "w") as new:
+                with created(stack.enter_context(written_whole(path))) as new:
                     insert_rows(old, new, fresh, shards)
                     new.attrs[IDENTITY] = content[IDENTITY]
         manifest.unlink(missing_ok=True)  # while it is there the pair is complete, and the two are not renamed at once

@@ -21,8 +21,6 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-import h5py
-
 from common.errors import UserError
 from common.files import write_whole, written_whole
 from common.parallel import cores, in_processes, locked, progress
@@ -30,6 +28,7 @@ from config import check_values
 from config.limits import Frames, Workers
 from datasets.hdf5.repair import put_in, write_marker
 from datasets.hdf5.shards import can_be_mended, has_failures, read_outcome, write_audio, write_images, write_part
+from datasets.hdf5_files import created
 from datasets.loading.rows import ManifestError, OnError
 from datasets.spoken_captions.hdf5_pair import IDENTITY, manifest_of
 from datasets.spoken_captions.places_manifest import read_places
@@ -131,7 +130,8 @@ def preprocess(data: HDF5Pair) -> None:
 
 def _source(data: HDF5Pair) -> dict[str, Any]:
     """Return what the pair is a function of."""
-    digest = hashlib.sha256(data.manifest.read_bytes()).hexdigest()
+    with data.manifest.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"sha256": digest, "max_frames": data.max_frames, "compression": data.compression}
 
 
@@ -208,10 +208,10 @@ def _put_together(data: HDF5Pair, source: dict[str, Any], rows: int) -> Reasons:
         raise UserError(f"none of the {rows} rows could be decoded, the first: {failures[0]}")
     log.info("writing %s and %s", data.audio.name, data.image.name)
     identity = uuid4().hex
-    with written_whole(data.audio) as temporary, h5py.File(temporary, "w") as file:
+    with written_whole(data.audio) as temporary, created(temporary) as file:
         file.attrs[IDENTITY] = identity
         write_audio(file, paths, len(kept), data.max_frames, None if data.compression == "none" else data.compression)
-    with written_whole(data.image) as temporary, h5py.File(temporary, "w") as file:
+    with written_whole(data.image) as temporary, created(temporary) as file:
         file.attrs[IDENTITY] = identity
         write_images(file, paths, len(kept))
     left_out = dict(zip(sorted(set(range(rows)) - set(kept)), failures, strict=True))

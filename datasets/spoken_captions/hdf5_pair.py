@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from common.errors import UserError
+from datasets.hdf5_files import lock_remedy
 from datasets.loading.rows import ManifestError
 from datasets.spoken_captions.places_manifest import base_folder, rows_of
 
@@ -64,9 +65,9 @@ def opened(path: Path, names: tuple[str, ...], manifest: Path) -> h5py.File:
     try:
         file = h5py.File(path, "r")
     except UNREADABLE as error:
-        remedy = "; set HDF5_USE_FILE_LOCKING=FALSE where the file system has no locks" if "lock" in str(error) else ""
         raise ManifestError(
-            f"{path}: cannot be opened as HDF5 ({_reason(error)}); {manifest} names it, copy or make it again{remedy}"
+            f"{path}: cannot be opened as HDF5 ({_reason(error)}); {manifest} names it, copy or make it again"
+            f"{lock_remedy(error)}"
         ) from error
     try:
         for name in names:

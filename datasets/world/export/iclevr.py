@@ -14,6 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from datasets.hdf5_files import created
 from datasets.media_files import write_lines, write_media
 from datasets.world.export.records import KINDS, SPLITS, WORK, Media, Record, Records
 
@@ -37,7 +38,7 @@ def iclevr_finish(root: Path, records: Records) -> None:
     for split in SPLITS:
         names = [f"clevr_{split}.h5", f"clevr_obj_{split}.h5"]
         drafts = [root / f".{name}.tmp" for name in names]
-        with h5py.File(drafts[0], "w") as scenes, h5py.File(drafts[1], "w") as image_file:
+        with created(drafts[0]) as scenes, created(drafts[1]) as image_file:
             for record in records():
                 if record["split"] == split:
                     _add_scene(scenes, image_file, record, root)
