@@ -1,4 +1,4 @@
-"""Files that are either there in full or not at all, also after a power cut."""
+"""Files that are written in full or not at all, also after a power cut, and read at once within a bound of memory."""
 
 import contextlib
 import os
@@ -7,8 +7,41 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.disk_space import needs_room
+from common.errors import UserError
 
 TEMPORARY = ".tmp"  # how the hidden names end
+LARGEST = 2 << 30  # bytes of a file that is read at once
+PIECE = 1 << 24  # bytes
+
+
+class LargeFileError(UserError):
+    """A file that is larger than what memory should hold at once, such as a sparse one of terabytes."""
+
+
+def check_size(path: Path) -> None:
+    """Raise a LargeFileError for a file that is too large to be read at once, OSError where there is none."""
+    if (size := path.stat().st_size) > LARGEST:
+        raise LargeFileError(_too_large(path, str(size)))
+
+
+def read_at_once(path: Path) -> bytes:
+    """Read a whole file, or a pipe to its end; raise a LargeFileError beyond ``LARGEST`` bytes, OSError."""
+    check_size(path)
+    parts, size = [], 0
+    with path.open("rb") as file:
+        while part := file.read(PIECE):
+            parts.append(part)
+            size += len(part)
+            if size > LARGEST:  # a device has no size
+                raise LargeFileError(_too_large(path, f"more than {LARGEST}"))
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(path: Path, size: str) -> str:
+    return (
+        f"{path} has {size} bytes, expected at most {LARGEST} of a file that is read at once; give the file that was "
+        "meant, or a part of it"
+    )
 
 
 @contextmanager

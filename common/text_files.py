@@ -4,6 +4,7 @@ import codecs
 from pathlib import Path
 
 from common.errors import UserError
+from common.files import LargeFileError, read_at_once
 
 MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -26,11 +27,15 @@ class TextError(UserError):
 def read_text(path: Path) -> str:
     """Read a text file in any Unicode encoding, without byte order mark, all line ends as newlines.
 
-    A TextError says that the encoding is another, see :func:`decode_text`, or that no file can have such a name.
+    A TextError says that the encoding is another, see :func:`decode_text`, that the file is larger than what is read at
+    once, or that no file can have such a name.
     """
     if "\0" in str(path):
         raise TextError(f"the name {str(path)!r} holds a NUL character, which no file's has; correct it")
-    return decode_text(path.read_bytes(), str(path))
+    try:
+        return decode_text(read_at_once(path), str(path))
+    except LargeFileError as error:
+        raise TextError(str(error)) from error
 
 
 def decode_text(content: bytes, name: str) -> str:

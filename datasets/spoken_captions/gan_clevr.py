@@ -4,16 +4,23 @@
 A built set (words_by_drawing/build_synth.yaml) has speakers and word times too, in ``alignments.jsonl``.
 """
 
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 from common.text_files import read_text
 from datasets.loading.rows import ManifestError, report_problems
+from datasets.spoken_captions.json_rows import read_json_lines, shown
 from datasets.spoken_captions.places_manifest import Manifest, located
-from datasets.spoken_captions.records import Records, SpokenCaption
+from datasets.spoken_captions.records import Records, SpokenCaption, Word, check_words
 
 Split = Literal["train", "val", "test"]
+
+
+class _Details(NamedTuple):
+    """What ``alignments.jsonl`` knows of an id."""
+
+    speaker: str = ""
+    words: list[Word] | None = None
 
 
 def read_gan_clevr(
@@ -31,8 +38,8 @@ def read_gan_clevr(
     records = Records(
         SpokenCaption(
             uttid=name,
-            speaker=details.get(name, {}).get("speaker", ""),
-            alignment=details.get(name, {}).get("words"),
+            speaker=details.get(name, _Details()).speaker,
+            alignment=details.get(name, _Details()).words,
             text=read_text(path).strip() if (path := folder / "text" / f"{name}.txt").is_file() else "",
             audio_path=folder / "audio" / f"{name}.{audio_extension}",
             image_path=folder / "images" / f"{name}.{image_extension}" if images else None,
@@ -44,14 +51,17 @@ def read_gan_clevr(
     return Manifest(names, records)
 
 
-def _alignments(path: Path) -> dict[str, dict[str, Any]]:
+def _alignments(path: Path) -> dict[str, _Details]:
     """Read speaker and words by id; none where there is no such file, as in the published sets."""
+    found: dict[str, _Details] = {}
     if not path.is_file():
-        return {}
-    try:
-        rows = [json.loads(line) for line in read_text(path).split("\n") if line.strip()]
-        return {row["id"]: row for row in rows}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ManifestError(
-            f"{path}: is damaged ({error!r}); delete it (it is optional) or build the set again"
-        ) from error
+        return found
+    remedy = "delete the file (it is optional) or build the set again"
+    for name, row in read_json_lines(path, remedy):
+        for key in ("id", "speaker"):
+            if not isinstance(row.get(key, ""), str) or row.get("id") is None:
+                raise ManifestError(f"{name}: {key} is {shown(row.get(key))}, expected text; {remedy}")
+        words = row.get("words")
+        words = None if words is None else check_words(words, f"{name}: words", remedy)
+        found[row["id"]] = _Details(row.get("speaker", ""), words)
+    return found

@@ -1,20 +1,25 @@
-"""Reads a JSON mapping that holds one very long list: its rows are handed over in groups and not kept.
+"""Reads files of JSON rows that others wrote: a mapping that holds one very long list, and files of a mapping a line.
 
-A million rows as Python objects take several times the memory of the file. Here a piece of the file is parsed at a
-time, most rows of it by one call of the json module.
+A million rows as Python objects take several times the memory of the file. Of a mapping a piece is parsed at a time,
+most rows of it by one call of the json module; its rows are handed over in groups and not kept.
 """
 
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
+
+from common.files import check_size
+from common.text_files import read_text
+from datasets.loading.rows import ManifestError
 
 PIECE = 1 << 20  # characters
 Take = Callable[[list[Any]], object]
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"[-+.eE0-9]*")
+LONGEST = 60  # characters of a value that a message shows
 DIGITS = 4300  # of a whole number, which Python reads
 
 
@@ -35,8 +40,10 @@ def read_json_rows(path: Path, key: str, take: Take) -> Any:
     """Parse a JSON file (UTF-8, UTF-16 or UTF-32) whose mapping holds a list at ``key`` that may be very long.
 
     ``take`` is called with some of its rows at a time, in order, and the list is empty in what is returned. Raises
-    NumberError for a number of thousands of digits, ValueError with the position where it is no JSON, OSError.
+    NumberError for a number of thousands of digits, ValueError with the position where it is no JSON, OSError,
+    LargeFileError.
     """
+    check_size(path)
     with path.open("rb") as file:
         encoding = json.detect_encoding(file.read(4))
         file.seek(0)
@@ -46,6 +53,39 @@ def read_json_rows(path: Path, key: str, take: Take) -> Any:
         except json.JSONDecodeError:
             json.loads(path.read_bytes(), parse_int=_whole)  # says where in the whole file it is
             raise
+
+
+def read_json_lines(path: Path, remedy: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the mapping of each line that is not empty, behind what errors call the line: file and number.
+
+    A ManifestError names a line that is no mapping, and ends with the ``remedy``. Raises TextError, OSError.
+    """
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        name = f"{path}, line {number}"
+        try:
+            row = _DECODER.decode(line)
+        except NumberError as error:
+            raise ManifestError(f"{name}: {error}; {remedy}") from error
+        except RecursionError as error:
+            raise ManifestError(
+                f"{name}: holds lists or mappings nested too deeply to be read, expected a mapping; {remedy}"
+            ) from error
+        except ValueError as error:
+            raise ManifestError(f"{name}: is not JSON ({error}), expected a mapping; {remedy}") from error
+        if not isinstance(row, dict):
+            raise ManifestError(f"{name}: holds {shown(row)}, expected a mapping; {remedy}")
+        yield name, row
+
+
+def shown(value: Any) -> str:
+    """Return a value of JSON as a message shows it: the beginning of its JSON, without halves of characters."""
+    try:
+        text = repr(value) if isinstance(value, str) else json.dumps(value)  # both escape them
+    except RecursionError:
+        return "lists or mappings nested too deeply to be shown"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 class _Text:

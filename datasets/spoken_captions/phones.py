@@ -1,13 +1,13 @@
 """The exact phone times of a world's utterances: ``phones.jsonl`` beside the manifests of its Places layout."""
 
-import json
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from datasets.loading.rows import ManifestError
+from datasets.spoken_captions.json_rows import read_json_lines, shown
 from datasets.spoken_captions.places_manifest import read_places
-from datasets.spoken_captions.records import Word, rows_by_uttid
+from datasets.spoken_captions.records import Word, check_words, rows_by_uttid
 
 PHONES = "phones.jsonl"
 
@@ -42,21 +42,17 @@ def read_phones(manifest: Path) -> Iterator[SpokenPhones]:
 def _lines(path: Path, wanted: Container[str]) -> dict[str, list[Word]]:
     """Read the phones of the utterances that are wanted."""
     found: dict[str, list[Word]] = {}
-    number = 0
+    remedy = "build the world again"
     try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):  # noqa: B007  reported in the message
-                row = json.loads(line)
-                if row["uttid"] in wanted:
-                    found[row["uttid"]] = [(float(start), float(end), phone) for start, end, phone in row["phones"]]
+        for name, row in read_json_lines(path, remedy):
+            uttid = row.get("uttid")
+            if not isinstance(uttid, str):
+                raise ManifestError(f"{name}: uttid is {shown(uttid)}, expected text; {remedy}")
+            if uttid in wanted:
+                found[uttid] = check_words(row.get("phones"), f"{name}: phones", remedy)
     except FileNotFoundError as error:
         raise ManifestError(
             f"there is no {path}: phone times are known of embedded worlds alone (world/build.yaml writes them); "
             "other data need an item file"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ManifestError(
-            f"{path}, line {number}: expected an uttid and its phones, [start, end, phone] each ({error!r}); build the "
-            "world again"
         ) from error
     return found

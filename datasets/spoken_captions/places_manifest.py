@@ -10,7 +10,6 @@ above it, and in the working folder. Files are found, too, where a list has back
 the disk (file_names.py). The other published layout, GAN-CLEVR, is read in gan_clevr.py.
 """
 
-import json
 import logging
 from array import array
 from bisect import bisect_right
@@ -23,15 +22,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from common.files import LargeFileError
 from common.text_files import TextError, packed_as, read_text
 from datasets.file_names import DRIVE, FileNames, missing, shown_path
 from datasets.loading.rows import ManifestError, NoRowsError, report_problems
-from datasets.spoken_captions.json_rows import NumberError, Take, read_json_rows
+from datasets.spoken_captions.json_rows import NumberError, Take, read_json_rows, shown
 from datasets.spoken_captions.records import Fields, Records, check_alignment
 
 log = logging.getLogger(__name__)
 
-LONGEST = 60  # characters of a value that a message shows
 SHOWN = 3  # items of a list that a warning names
 QUOTES = "'\""
 FIELDS = ("uttid", "speaker", "asr_text", "wav", "image")
@@ -187,7 +186,7 @@ def _say_skipped(path: Path, skipped: list[tuple[int, str]], name: Callable[[int
         row, token = skipped[0]
         log.warning(
             "%s: text_alignment of %d rows holds tokens other than start__WORD__end, which are left out as in the "
-            "public code; the first: %s in %s", path, len(skipped), _shown(token), name(row),
+            "public code; the first: %s in %s", path, len(skipped), shown(token), name(row),
         )  # fmt: skip
 
 
@@ -205,7 +204,7 @@ def _say_repeated(path: Path, records: Records, hashes: array, name: Callable[[i
     shared = {uttid: found for uttid, found in shared.items() if uttid and len(found) > 1}
     if not shared:
         return
-    first = [f"{_shown(uttid)} ({_some(map(name, found))})" for uttid, found in shared.items()]
+    first = [f"{shown(uttid)} ({_some(map(name, found))})" for uttid, found in shared.items()]
     log.warning(
         "%s: uttids that stand for several captions (%d): %s; they are used as they are, but tables that name captions "
         "(queries.csv) cannot tell them apart: give each its own uttid", path, len(shared), _some(first),
@@ -268,6 +267,8 @@ def _read_json(path: Path, take: Take) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError as error:
         raise ManifestError(_encoding_of(path)) from error
+    except LargeFileError as error:
+        raise ManifestError(str(error)) from error
     except (NumberError, OSError, ValueError, RecursionError) as error:
         raise ManifestError(f"{shown_path(str(path))}: {_no_manifest(path, error)}") from error
     if not isinstance(content, dict):
@@ -276,7 +277,7 @@ def _read_json(path: Path, take: Take) -> dict[str, Any]:
     report_problems(
         path,
         [
-            f"{k} is {_shown(content[k])}, expected a path as text, without NUL characters"
+            f"{k} is {shown(content[k])}, expected a path as text, without NUL characters"
             for k in named
             if not isinstance(content[k], str) or "\0" in content[k]
         ],
@@ -336,7 +337,7 @@ def _check_rows(path: Path, content: dict[str, Any], rows: int, need: str) -> No
     data = content.get("data")
     if rows or (data is None and need != "files" and "audio_hdf5_path" in content):
         return
-    found = f"'data' = {_shown(data)}" if "data" in content else "no 'data'"
+    found = f"'data' = {shown(data)}" if "data" in content else "no 'data'"
     kind = NoRowsError if data == [] else ManifestError
     raise kind(f"{path}: has {found}, expected a list of rows with {', '.join(FIELDS)}")
 
@@ -370,10 +371,10 @@ def _completed(entry: dict[str, Any]) -> dict[str, Any]:
 def _error(entry: Any) -> str:
     """Say what is wrong with a row that cannot be used, as it follows the row's name."""
     if not isinstance(entry, dict):
-        return f": is {_shown(entry)}, expected a mapping with {', '.join(FIELDS)}"
-    name = f" ({_shown(entry['uttid']).strip(QUOTES)})" if "uttid" in entry else ""
+        return f": is {shown(entry)}, expected a mapping with {', '.join(FIELDS)}"
+    name = f" ({shown(entry['uttid']).strip(QUOTES)})" if "uttid" in entry else ""
     if "captions" in entry and "wav" not in entry:
-        return f"{name}: captions is {_shown(entry['captions'])}, expected a list of at least one, each {CAPTION}"
+        return f"{name}: captions is {shown(entry['captions'])}, expected a list of at least one, each {CAPTION}"
     lacking = [field for field in NEEDED if field not in entry]
     if lacking:
         return f"{name}: lacks {', '.join(lacking)}"
@@ -382,12 +383,12 @@ def _error(entry: Any) -> str:
     wrong += [] if isinstance(entry.get("text_alignment"), str | None) else ["text_alignment"]
     wrong += [field for field in NEEDED if entry[field] == ""]
     if wrong:
-        return f"{name}: {', '.join(f'{f} is {_shown(entry[f])}' for f in wrong)}, expected text"
+        return f"{name}: {', '.join(f'{f} is {shown(entry[f])}' for f in wrong)}, expected text"
     try:
         check_alignment(entry.get("text_alignment") or "")
     except ValueError as error:
         return f"{name}: {error}"
-    raise AssertionError(f"{_shown(entry)} was refused without an error")
+    raise AssertionError(f"{shown(entry)} was refused without an error")
 
 
 def _expanded(path: str) -> Path:
@@ -395,12 +396,4 @@ def _expanded(path: str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise ManifestError(
-            f"the path {_shown(path)} begins with the home folder of no user of this machine"
-        ) from error
-
-
-def _shown(value: Any) -> str:
-    """Return a value as a message shows it: the beginning of its JSON, without halves of characters."""
-    text = repr(value) if isinstance(value, str) else json.dumps(value)  # both escape them
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+        raise ManifestError(f"the path {shown(path)} begins with the home folder of no user of this machine") from error

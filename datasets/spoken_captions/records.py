@@ -8,9 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from common.text_files import without_surrogates
-from datasets.loading.rows import report_problems
+from datasets.loading.rows import ManifestError, report_problems
 
 Word = tuple[float, float, str]
 Fields = tuple[str, str, str, list[Word] | str | None, str | None, str | None]
@@ -103,8 +104,35 @@ def rows_by_uttid(records: Sequence[SpokenCaption], source: Path) -> dict[str, i
     return {uttid: found[0] for uttid, found in rows.items()}
 
 
+def check_words(value: Any, name: str, remedy: str) -> list[Word]:
+    """Return the words or phones of a caption, as JSON gives them, with their times in seconds as floats.
+
+    Raises ManifestError where they are no list of [start, end, text] with finite times; ``name`` begins the message,
+    ``remedy`` ends it.
+    """
+    if not isinstance(value, list):
+        raise ManifestError(f"{name} is no list, expected [start, end, text] each; {remedy}")
+    words = []
+    for number, entry in enumerate(value):
+        if isinstance(entry, list) and len(entry) == PARTS and isinstance(entry[2], str):
+            start, end = map(_seconds, entry[:2])
+            if math.isfinite(start) and math.isfinite(end):
+                words.append((start, end, entry[2]))
+                continue
+        raise ManifestError(f"{name}[{number}] is not [start, end, text] with finite times in seconds; {remedy}")
+    return words
+
+
+def _seconds(value: Any) -> float:
+    """Return a number of JSON as a float; NaN for what is none, and beyond the range of floats."""
+    try:
+        return float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:
+        return math.nan
+
+
 PARTS = 3  # of a token: start, word, end
-_PLAIN = re.compile(r"\s*(?:\d+(?:\.\d+)?__[^\s_]+__\d+(?:\.\d+)?(?:\s+|$))*")
+_PLAIN = re.compile(r"\s*(?:\d{1,9}(?:\.\d+)?__[^\s_]+__\d{1,9}(?:\.\d+)?(?:\s+|$))*")  # more digits may be infinite
 
 
 def check_alignment(text: str) -> str | None:

@@ -373,6 +373,34 @@ def test_alignments_have_finite_times(token):
         parse_alignment(f"0__B__1 {token}")
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (f'"0__A__{"9" * 400}"', "text_alignment holds '0__A__999.*', expected start__WORD__end tokens in seconds"),
+        ("5", "text_alignment is 5, expected text"),
+        ("[[1]]", r"text_alignment is \[\[1\]\], expected text"),
+        *((f"{'[' * depth}{']' * depth}", r"text_alignment is \[\[.*|nested too deeply") for depth in (500, 900, 3000)),
+        ("[" * 100_000 + "]" * 100_000, "holds lists or mappings nested too deeply to be read"),
+        ("9" * 5000, "holds a whole number of 5000 digits, expected at most 4300; correct it"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_odd_alignments_are_one_sentence(corpus, value, message):
+    content = json.loads(corpus.read_text())
+    content["data"][1]["text_alignment"] = "HERE"
+    corpus.write_text(json.dumps(content).replace('"HERE"', value))
+    with pytest.raises(ManifestError, match=message):
+        read_places(corpus, need="files")
+
+
+def test_a_manifest_of_terabytes_is_refused_by_its_size(corpus):
+    os.truncate(corpus, 4 << 40)
+    with pytest.raises(
+        ManifestError, match=r"train\.json has 4398046511104 bytes, expected at most 2147483648 of a file"
+    ):
+        read_places(corpus)
+
+
 def test_a_manifest_of_windows(corpus, caplog):
     content = json.loads(corpus.read_text())
     plain = read_places(corpus, need="files").records
