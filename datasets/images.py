@@ -17,6 +17,8 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from common.errors import UserError
+from common.files import LARGEST as LARGEST_FILE
+from common.files import LargeFileError, read_at_once
 from config import Problem, check_values
 from config.limits import Resolution
 from datasets.crops import centre_crop, random_mirror, random_resized_crop, resize_shorter
@@ -95,7 +97,9 @@ def read_image_bytes(path: Path) -> bytes:
     if absent := not_there(path, "image"):
         raise ImageError(f"{name}: {absent}")
     try:
-        return path.read_bytes()
+        return read_at_once(path)
+    except LargeFileError as error:
+        raise ImageError(f"{name}: {_too_large(path.stat().st_size)}") from error
     except OSError as error:
         raise ImageError(f"{name}: cannot be read ({error.strerror or error}); give one that can") from error
 
@@ -110,12 +114,19 @@ def _check_size(image: Image.Image, file: BinaryIO) -> None:
     at = file.tell()
     size = file.seek(0, io.SEEK_END)
     file.seek(at)
+    if size > LARGEST_FILE:
+        raise PixelError(_too_large(size))
     pixels = image.width * image.height
     largest = min(LARGEST, max(UNSUSPICIOUS, DENSEST * size))
     if pixels > largest:
         raise PixelError(
             f"is {image.width}x{image.height} pixels in {size} bytes, expected at most {largest} pixels; scale it down"
         )
+
+
+def _too_large(size: int) -> str:
+    """Return a message about a file that may be short but has a hole of terabytes."""
+    return f"has {size} bytes, expected at most {LARGEST_FILE} of an image; replace or remove it"
 
 
 def _kind(source: Path | bytes | np.ndarray) -> tuple[str, str]:

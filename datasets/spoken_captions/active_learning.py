@@ -37,7 +37,7 @@ import torch
 from common.errors import UserError
 from common.files import written_whole
 from common.safe_load import TorchFileError, read_torch_values
-from common.text_files import is_whole_number
+from common.text_files import TextError, is_whole_number, read_text
 from datasets.media_files import write_json
 
 PREFIX = "active/"
@@ -146,8 +146,8 @@ def _read_details(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        details = json.loads(path.read_bytes())
-    except ValueError as error:
+        details = json.loads(read_text(path))
+    except (ValueError, RecursionError, TextError) as error:
         raise ActiveLearningError(f"{path} is damaged ({error}); copy it again.") from error
     if not isinstance(details, dict) or not isinstance(details.get("layer"), str | None):
         raise ActiveLearningError(f"{path} holds {details!r:.60}, expected a mapping with the name of a layer.")

@@ -26,7 +26,7 @@ from datasets.audio.windows import cut
 from datasets.digests import rows_digest
 from datasets.file_names import FileNames
 from datasets.image_ids import ImageIds
-from datasets.images import ImageTransform
+from datasets.images import ImageError, ImageTransform, read_image_bytes
 from datasets.loading.rows import ManifestError, OnError, Sample, SampleError, unusable_row
 from datasets.spoken_captions.records import SpokenCaption
 
@@ -142,11 +142,10 @@ class SpokenCaptions(Dataset, ABC):
 
     def _image_bytes(self, index: int) -> bytes:
         """Read the content of a row's image file."""
-        path = self.record(index).image_path
         try:
-            return path.read_bytes()
-        except OSError as error:
-            raise self.unusable(index, UserError(f"{path}: cannot be read ({error.strerror})")) from error
+            return read_image_bytes(self.record(index).image_path)
+        except ImageError as error:
+            raise self.unusable(index, error) from error
 
     @abstractmethod
     def _image(self, index: int) -> Image.Image:

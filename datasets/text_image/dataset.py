@@ -25,7 +25,7 @@ from datasets.crops import centre_crop, random_crop, random_mirror, resize_short
 from datasets.decoded_cache import DecodedCache
 from datasets.digests import rows_digest
 from datasets.image_ids import ImageIds
-from datasets.images import read_image
+from datasets.images import ImageError, read_image, read_image_bytes
 from datasets.loading.rows import ManifestError, OnError, unusable_row
 from datasets.text_image.files import SplitName, read_split
 
@@ -179,11 +179,10 @@ class CaptionedImages(Dataset):
         return self._image_ids.of(rows)
 
     def _image_bytes(self, index: int) -> bytes:
-        path, name = self.content.path(index), self.content.names[index]
         try:
-            return path.read_bytes()
-        except OSError as error:
-            raise unusable_row(self, index, name, f"{path}: cannot be read ({error.strerror})") from error
+            return read_image_bytes(self.content.path(index))
+        except ImageError as error:
+            raise unusable_row(self, index, self.content.names[index], str(error)) from error
 
     def _images(self, index: int) -> dict[int, Tensor]:
         """Return the images by resolution."""

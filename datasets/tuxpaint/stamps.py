@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import UserError
+from common.files import read_at_once
 
 RECORDING = re.compile(
     r"(?P<stem>.+)_desc(?:_(?P<language>[a-z]{2,3}(?:_[A-Z]{2})?(?:@[a-z]+)?))?(?:\.ogg)?\.(?:ogg|wav)"
@@ -93,7 +94,7 @@ def read_texts(path: Path) -> dict[str, str]:
     """Return the written descriptions of one image by language from ``path``; none when the file is missing."""
     if not path.is_file():
         return {}
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    lines = read_at_once(path).decode("utf-8-sig", "replace").splitlines()
     texts = {"en": lines[0].strip()} if lines and lines[0].strip() else {}
     for line in lines[1:]:
         language, found, text = line.partition(".utf8=")
@@ -162,4 +163,5 @@ def split_groups(groups: list[list[Stamp]], seed: int, val: float, test: float) 
 
 def file_digest(path: Path) -> str:
     """Return the digest of the bytes of ``path``, by which shared recordings are recognised."""
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

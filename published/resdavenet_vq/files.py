@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from common.text_files import TextError, read_text
 from published.archives import DAMAGE, open_archive, unpack
 from published.download import DownloadError, download
 
@@ -83,8 +84,8 @@ def fetch_lists(
         path = folder / f"{name}.json"
         download(_address(server, LISTS[name]), path, None, attempts, pause_s)
         try:
-            content = json.loads(path.read_bytes())
-        except ValueError:
+            content = json.loads(read_text(path))
+        except (ValueError, RecursionError, TextError):
             content = None
         if not isinstance(content, dict) or "data" not in content:
             path.unlink()

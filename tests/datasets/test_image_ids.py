@@ -1,6 +1,7 @@
 """Rows that show the same image: one path in several spellings, copies under other names, HDF5 rows without paths."""
 
 import json
+import os
 import shutil
 
 import h5py
@@ -49,8 +50,22 @@ def test_paths_and_bytes(places):
 def test_an_image_that_is_gone_is_named(places):
     dataset = places(["a/class_0/gsun_00000000.jpg"])
     dataset.record(0).image_path.unlink()
-    with pytest.raises(SampleError, match=r"row 0 \(u0\) of .*gsun_00000000.jpg: cannot be read \(No such file"):
+    with pytest.raises(SampleError, match=r"row 0 \(u0\) of .*gsun_00000000.jpg: there is no such image"):
         dataset.image_ids([0])
+
+
+def test_an_image_file_of_terabytes_is_named(places, assets, tmp_path):
+    """A sparse one; every reader of the bytes of an image says the same."""
+    message = "jpg: has 4398046511104 bytes, expected at most 2147483648 of an image; replace or remove it"
+    dataset = places(["a/class_0/gsun_00000000.jpg"])
+    os.truncate(dataset.record(0).image_path, 4 << 40)
+    for read in (lambda: dataset.image_ids([0]), lambda: dataset[0]):
+        with pytest.raises(SampleError, match=rf"row 0 \(u0\) of .*gsun_00000000\.{message}"):
+            read()
+    captioned = CaptionedImages(shutil.copytree(assets / "formats" / "birds", tmp_path / "birds"), "train", train=False)
+    os.truncate(captioned.content.path(0), 4 << 40)
+    with pytest.raises(SampleError, match=rf"row 0 .*\.{message}"):
+        captioned.image_ids([0])
 
 
 def write_pair(folder, images):

@@ -544,6 +544,17 @@ def test_folders_and_huge_images_are_refused(tmp_path):
         read_image(tmp_path / "a.pgm")
 
 
+def test_an_image_file_with_a_hole_of_terabytes_is_refused_by_its_size(tmp_path):
+    path = tmp_path / "a.png"
+    example().save(path)
+    os.truncate(path, 4 << 40)
+    for read in (read_image, read_image_bytes):
+        with pytest.raises(
+            ImageError, match=r"a\.png: has 4398046511104 bytes, expected at most 2147483648 of an image; replace"
+        ):
+            read(path)
+
+
 def test_first_frame_counts(tmp_path):
     frames = [example(), example().transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
     for ending in ("tif", "png", "webp"):
