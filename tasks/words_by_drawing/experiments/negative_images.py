@@ -19,16 +19,17 @@ from pydantic import PositiveFloat, PositiveInt
 from scipy import ndimage
 
 from common.errors import UserError
-from common.text_files import read_text
 from datasets.image_edits import SCALE, CloneError, clone, fill, warp
 from datasets.images import read_image
 from datasets.media_files import encode_image
+from datasets.spoken_captions.json_rows import read_json_lines
 from datasets.spoken_captions.records import SpokenCaption
 from datasets.world.render.ray_cast import render
 from datasets.world.scene.objects import COLOURS, MATERIALS, SHAPES, SIZES, Scene, SceneObject, project
 from datasets.world.scene.random_stream import Draws
 
 CHOICES = {"colour": COLOURS, "shape": SHAPES, "material": MATERIALS, "size": SIZES}
+BUILD_AGAIN = "build the world again"
 Attribute = Literal["colour", "shape", "material", "size"]
 Stitchable = Literal["colour", "shape", "material"]
 
@@ -230,13 +231,14 @@ class _Scenes:
             raise UserError(f"negatives: {world} holds no scenes.jsonl; give the folder of a built world")
         self.world, self.texts = world, []
         self._by_name: dict[str, str] = {}
-        for line in filter(None, read_text(path).split("\n")):
-            record = json.loads(line)
-            text = json.dumps(_bare(record["scene"]))
+        for name, record in read_json_lines(path, BUILD_AGAIN):
+            try:
+                text = json.dumps(_bare(record["scene"]))
+                names = (str(int(record["id"])), *(item["uttid"] for item in record["spoken"]))
+                self._by_name |= dict.fromkeys(names, text)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise UserError(f"{name}: is no scene of a world ({error!r:.60}); {BUILD_AGAIN}") from error
             self.texts.append(text)
-            self._by_name |= dict.fromkeys(
-                (str(int(record["id"])), *(item["uttid"] for item in record["spoken"])), text
-            )
 
     def of(self, record: SpokenCaption) -> Scene:
         """Return the scene of a caption."""

@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from common.files import write_whole
+from common.text_files import TextError, read_text
 from models.segmenter.labels import Segmenter
 from models.weights import weights_digest
 from published.download import sha256_of
@@ -60,10 +61,10 @@ def check_origin(path: Path, layer: str, generator: nn.Module, segmenter: Segmen
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         if isinstance(content, dict) and {"sha256", *COMPARED} <= content.keys():
             return content
-    except ValueError:
+    except (ValueError, RecursionError, TextError):
         pass
     raise NegativesError(
         f"{path} does not say what the negatives beside it were made for ({', '.join(COMPARED)}): delete it to go on "

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from common.errors import UserError
+from common.text_files import read_text
 from config.limits import Count
 from datasets.audio.log_mel import check_usable, log_mel, read_log_mel
 from datasets.media_files import write_json
@@ -160,13 +161,13 @@ def _read_list(path: Path, experiment: Experiment) -> Listed:
     """Read ``images.json`` of an earlier run."""
     rows = {experiment.dataset.record(row).uttid: row for row in range(len(experiment.dataset))}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         named = {word: {side: list(content[word][side]) for side in ("with", "without")} for word in WORDS}
+        missing = [name for sides in named.values() for side in sides.values() for name in side if name not in rows]
     except FileNotFoundError as error:
         raise UserError(f"images: there is no file {path}; give images.json of an earlier run, or null") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"images: {path} is no list of an earlier run ({error!r}); give its images.json") from error
-    missing = [name for sides in named.values() for side in sides.values() for name in side if name not in rows]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"images: {path} is no list of an earlier run ({error!r:.60}); give its images.json") from error
     if missing:
         raise UserError(f"images: {path} names {missing[0]!r}, which this set lacks; give the list of the same set")
     return {w: {side: [rows[name] for name in names] for side, names in sides.items()} for w, sides in named.items()}

@@ -99,3 +99,19 @@ def test_stored_and_altered_negatives(tmp_path):
         stored(SpokenCaption("8"), rendered, 0)
     with pytest.raises(UserError, match="there is no folder"):
         StoredNegatives(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("5", "holds 5, expected a mapping"),
+        ("[" * 100_000 + "]" * 100_000, "holds lists or mappings nested too deeply to be read"),
+        ("{}", r"is no scene of a world \(KeyError\('scene'\)\)"),
+        ('{"scene": {"objects": [[1]]}}', r"is no scene of a world \(TypeError"),
+        ('{"scene": {"objects": []}, "id": "7", "spoken": 5}', r"is no scene of a world \(TypeError"),
+    ],
+)
+def test_scenes_that_are_none_are_one_sentence(tmp_path, line, message):
+    (tmp_path / "scenes.jsonl").write_text('{"scene": {"objects": []}, "id": "6", "spoken": []}\n' + line)
+    with pytest.raises(UserError, match=rf"scenes\.jsonl, line 2: {message}.*; build the world again"):
+        RenderedNegatives(tmp_path)

@@ -1,6 +1,7 @@
 """Repeated attributes: presence by pixels, pairing, the table, and the whole experiment on generated images."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,13 +9,35 @@ import soundfile
 import torch
 
 from common.errors import UserError
+from datasets.spoken_captions.records import Records, SpokenCaption
 from evaluation.attributes import WORDS, AttributePairsError, attribute_table, presence
 from models.segmenter.labels import ATTRIBUTE_CATEGORIES, ATTRIBUTE_LABELS
 from models.speech_maps import SpeechMaps
 from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.experiments import repeated_attributes as repeated_attributes_module
 from tasks.words_by_drawing.experiments.experiment import opened
-from tasks.words_by_drawing.experiments.repeated_attributes import _scores, repeated_attributes
+from tasks.words_by_drawing.experiments.repeated_attributes import _read_list, _scores, repeated_attributes
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[" * 100_000 + "]" * 100_000, r"is no list of an earlier run \(RecursionError"),
+        ("5", r"is no list of an earlier run \(TypeError"),
+        ("[[1]]", r"is no list of an earlier run \(TypeError"),
+        ("\ufeff" + json.dumps({word: {"with": [[1]], "without": []} for word in WORDS}), r"is no list .* \(TypeError"),
+        (
+            "\ufeff" + json.dumps({word: {"with": ["b"], "without": []} for word in WORDS}),
+            "names 'b', which this set la",
+        ),
+    ],
+)
+def test_a_list_that_is_none_is_one_sentence(tmp_path, content, message):
+    (tmp_path / "images.json").write_text(content, encoding="utf-8")
+    experiment = SimpleNamespace(dataset=Records([SpokenCaption("a")]))
+    experiment.dataset.record = experiment.dataset.__getitem__
+    with pytest.raises(UserError, match=rf"images: .*images\.json {message}"):
+        _read_list(tmp_path / "images.json", experiment)
 
 
 def test_presence_by_the_published_limits():
