@@ -6,10 +6,11 @@
     their parts             hinge, hardest, draw_impostors, leave_out_same_image
     captions and images     matching_losses (system 3)
     adversarial             wasserstein_discriminator, wasserstein_generator, hinge_discriminator, hinge_generator,
-                            relativistic_discriminator, relativistic_generator
+                            logistic_discriminator, logistic_generator, relativistic_discriminator,
+                            relativistic_generator
     with sentences          attngan_discriminator, attngan_generator, condition_divergence, wrong_captions,
                             matching_hinge (system 3)
-    gradient penalties      gradient_penalty, r1_penalty, matching_penalty
+    gradient penalties      gradient_penalty, r1_penalty, r1_penalty_each, matching_penalty
     weights and features    orthogonal_regularisation, group_lasso, visual_pivot
 
 A ranking loss takes a similarity matrix (B, B): rows are queries, column i is the match of row i. It is a mean over
@@ -33,7 +34,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from common.errors import UserError
-from config.limits import Positive, Weight
+from config.limits import Chance, Positive, Weight
 
 
 class LossError(UserError, ValueError):
@@ -341,14 +342,22 @@ def wasserstein_generator(fake: Tensor) -> Tensor:
     return -_mean(fake)
 
 
-def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+def hinge_discriminator(real: Tensor, fake: Tensor, wrong: Tensor | None = None, wrong_share: Chance = 0.5) -> Tensor:
     """Hinge loss E[max(0, 1 - D(real))] + E[max(0, 1 + D(fake))]. arXiv:1705.02894, of BigGAN (arXiv:1809.11096).
+
+    With mismatched pairs the second term is shared: (1 - w) E[max(0, 1 + D(fake))] + w E[max(0, 1 + D(wrong))], as in
+    GeNeVA-GAN and LatteGAN (parity kind ``geneva_losses``).
 
     Args:
         real: (B,) or (B, discriminators) logits of real images.
         fake: the same of generated ones, of which there may be another number.
+        wrong: of real images with an instruction that is not theirs.
+        wrong_share: w (``wrong_fake_ratio``).
     """
-    return _mean(F.relu(1 - real)) + _mean(F.relu(1 + fake))
+    made = _mean(F.relu(1 + fake))
+    if wrong is not None:
+        made = (1 - wrong_share) * made + wrong_share * _mean(F.relu(1 + wrong))
+    return _mean(F.relu(1 - real)) + made
 
 
 def hinge_generator(fake: Tensor) -> Tensor:
@@ -358,6 +367,25 @@ def hinge_generator(fake: Tensor) -> Tensor:
         fake: (B,) or (B, discriminators) logits of generated images.
     """
     return wasserstein_generator(fake)
+
+
+def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Cross-entropy E[-log s(D(real))] + E[-log(1 - s(D(fake)))]. arXiv:1406.2661; ``classical`` of GeNeVA-GAN.
+
+    Args:
+        real: (B,) or (B, discriminators) logits of real images.
+        fake: the same of generated ones.
+    """
+    return _mean(F.softplus(-real)) + _mean(F.softplus(fake))
+
+
+def logistic_generator(fake: Tensor) -> Tensor:
+    """Generator loss E[-log s(D(fake))] that belongs to the cross-entropy, in its form that does not saturate.
+
+    Args:
+        fake: (B,) or (B, discriminators) logits of generated images.
+    """
+    return _mean(F.softplus(-fake))
 
 
 def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -497,9 +525,14 @@ def r1_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         critic: images (B, 3, R, R) to logits.
         images: (B, 3, R, R).
     """
+    return r1_penalty_each(critic, images).mean()
+
+
+def r1_penalty_each(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Squared gradient norm |grad D(x)|^2 of each image (B,); arguments as of :func:`r1_penalty`."""
     points = images.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
-    return gradient.square().flatten(1).sum(dim=1).mean()
+    return gradient.square().flatten(1).sum(dim=1)
 
 
 def matching_penalty(
