@@ -10,6 +10,8 @@ from typing import Any
 from common.errors import UserError
 from published import attngan, biggan
 from published.encoders import PublishedSpeechImage
+from published.lattegan import localizer, text_encoders
+from published.lattegan import snapshot as lattegan
 from published.resdavenet_vq import experiment as resdavenet_vq
 from published.words_by_drawing import clevr_segmenter, clusters, davenet, progan
 
@@ -31,6 +33,9 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "clusters": clusters.load,
     "damsm": attngan.load_damsm,
     "davenet": davenet.load,
+    "geneva_localizer": localizer.load,
+    "lattegan": lattegan.load,
+    "lattegan_text": text_encoders.load,
     "progan": progan.load,
     "resdavenet_vq": resdavenet_vq.load,
 }
@@ -59,7 +64,13 @@ def load_published(kind: str, path: str | Path) -> Any:
             AWin9/AttnGAN-additional-fc-layer) a :class:`published.attngan.PublishedDamsm`. Of ajbrock/BigGAN-PyTorch
             and schwettmann/pretorched-x, ``biggan`` (``G_ema.pth``, or weights converted from TensorFlow Hub) gives a
             :class:`gan.biggan.generator.BigganGenerator`, ``biggan_discriminator`` (``D.pth``) a
-            :class:`gan.biggan.discriminator.BigganDiscriminator`.
+            :class:`gan.biggan.discriminator.BigganDiscriminator`. Of smatsumori/LatteGAN, ``lattegan``
+            (``model_e<epoch>_i<iteration>.pth`` of ``snapshots``) gives a
+            :class:`published.lattegan.snapshot.PublishedLattegan`, and ``lattegan_text``
+            (``{codraw,iclevr}_pretrain_models_epoch_N.pth``) an encoder of
+            :mod:`models.instruction_encoders`. Of Maluuba/GeNeVA, ``geneva_localizer``
+            (``codraw_inception_best_checkpoint.pth``, ``clevr_...``) gives a
+            :class:`models.object_localizer.ObjectLocalizer`.
         path: The file or folder.
 
     Returns:

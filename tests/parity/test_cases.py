@@ -39,6 +39,11 @@ CASES = [
     "biggan",
     "biggan_discriminator",
     "biggan_tf_hub",
+    "lattegan",
+    "lattegan_variants",
+    "geneva_localizer",
+    "tirg_text",
+    "geneva_losses",
 ]
 
 

@@ -37,6 +37,11 @@ KINDS = (
     "biggan",
     "biggan_discriminator",
     "biggan_tf_hub",
+    "lattegan",
+    "lattegan_variants",
+    "geneva_localizer",
+    "tirg_text",
+    "geneva_losses",
 )
 Arrays = dict[str, np.ndarray]
 Groups = dict[str, Callable[[], Arrays]]

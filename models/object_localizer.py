@@ -1,0 +1,161 @@
+"""Find objects in an image: is one of each class there, and where; for the scores of systems that draw turn by turn.
+
+Must match Maluuba/GeNeVA ``geneva/models/object_localizer.py`` (parity kind ``geneva_localizer``): no activation stands
+between the two linear layers of either head, and Inception's auxiliary head is used in evaluation too.
+
+Shape letters: B images, R height and width of an image, K classes, N coordinates, F size of the trunk's features, A of
+its earlier ones.
+"""
+
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from common.errors import UserError
+from config.limits import Width
+from models.batch_norm import BatchNorm
+from models.damsm import INPUT_RESOLUTION, TOP, TRUNK
+from models.image_encoders import Pretrained, trunk_weights
+from models.imagenet import MEAN, STD
+from models.weights import load_strictly
+
+INCEPTION_FEATURES = 512
+LEAST_RESOLUTION = 16  # pixels, of the small trunk
+
+
+class LocalizerInputError(UserError, ValueError):
+    """Images that a localiser cannot take."""
+
+
+class Readings(NamedTuple):
+    """What a localiser sees."""
+
+    logits: Tensor  # (B, K) that an object of each class is there
+    locations: Tensor  # (B, K, N): x, y and, of three, depth, as shares of the image's width, height and depth
+
+    @property
+    def probabilities(self) -> Tensor:
+        """(B, K) in 0-1."""
+        return self.logits.sigmoid()
+
+
+class InceptionTrunk(nn.Module):
+    """Inception v3 with two heads of 512 features: of its last maps, and of its auxiliary classifier's.
+
+    Args:
+        pretrained: ``imagenet`` for torchvision's weights, the path of a file in torchvision's layout, or None for
+            torchvision's random start.
+
+    Raises:
+        WeightsError: The weights cannot be fetched or do not fit.
+    """
+
+    features, earlier_features = INCEPTION_FEATURES, INCEPTION_FEATURES
+
+    def __init__(self, pretrained: Pretrained = None) -> None:
+        from torchvision.models import Inception_V3_Weights, inception_v3  # takes seconds
+
+        super().__init__()
+        inception = inception_v3(weights=None, aux_logits=True, transform_input=False, init_weights=False)
+        if pretrained is not None:
+            url = Inception_V3_Weights.IMAGENET1K_V1.url
+            load_strictly(inception, trunk_weights(pretrained, url, keep="", drop=()), str(pretrained))
+        self.trunk = nn.ModuleDict({name: inception.get_submodule(name) for name in TRUNK})
+        self.top = nn.ModuleDict({name: inception.get_submodule(name) for name in TOP})
+        self.auxiliary = inception.AuxLogits
+        self.auxiliary.fc = nn.Linear(self.auxiliary.fc.in_features, INCEPTION_FEATURES)
+        self.fc = nn.Linear(inception.fc.in_features, INCEPTION_FEATURES)
+        # values of 0-1 normalised as ImageNet's, and from there to [-1, 1], as torchvision's transform_input
+        self.register_buffer("scale", torch.tensor(STD).view(3, 1, 1) / 0.5, persistent=False)
+        self.register_buffer("shift", (torch.tensor(MEAN).view(3, 1, 1) - 0.5) / 0.5, persistent=False)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (B, 512) of both heads of images (B, 3, R, R) in 0-1, which are scaled to 299 pixels."""
+        if images.shape[-1] != INPUT_RESOLUTION:
+            images = F.interpolate(images, INPUT_RESOLUTION, mode="bilinear", antialias=True)
+        maps = images * self.scale + self.shift
+        for layer in self.trunk.values():
+            maps = layer(maps)
+        earlier = self.auxiliary(maps)
+        for layer in self.top.values():
+            maps = layer(maps)
+        return self.fc(F.dropout(maps.mean(dim=(2, 3)), training=self.training)), earlier
+
+
+class SmallTrunk(nn.Module):
+    """Convolutions that halve the resolution down to 4 pixels, for images of the embedded world on a CPU.
+
+    The features keep where they come from: the last maps are flattened, not averaged.
+
+    Args:
+        resolution: R, a power of two from 16 on; other images are scaled to it.
+        width: channels of the first layer; each later one has twice as many, 8 times at most.
+        features: F and A.
+    """
+
+    def __init__(
+        self,
+        resolution: Literal[16, 32, 64, 128] = 64,
+        width: Width = 24,
+        features: Width = 256,
+    ) -> None:
+        super().__init__()
+        self.resolution, self.features, self.earlier_features = resolution, features, features
+        layers: list[nn.Module] = []
+        channels, pixels = 3, resolution
+        while pixels > 4:
+            wider = min(width if channels == 3 else 2 * channels, 8 * width)
+            for stride, before in ((1, channels), (2, wider)):
+                layers += [
+                    nn.Conv2d(before, wider, 3, stride, padding=1, bias=False),
+                    BatchNorm(wider),
+                    nn.ReLU(),
+                ]
+            channels, pixels = wider, pixels // 2
+        self.convolutions = nn.Sequential(*layers)
+        self.last = nn.Sequential(nn.Flatten(), nn.Linear(16 * channels, features), BatchNorm(features), nn.ReLU())
+        self.earlier = nn.Sequential(nn.Flatten(), nn.Linear(16 * channels, features), BatchNorm(features), nn.ReLU())
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (B, F) and (B, A) of images (B, 3, R, R) in 0-1."""
+        if images.shape[-1] != self.resolution:
+            images = F.interpolate(images, self.resolution, mode="bilinear", antialias=True)
+        maps = self.convolutions(2 * images - 1)
+        return self.last(maps), self.earlier(maps)
+
+
+class ObjectLocalizer(nn.Module):
+    """Detect objects of K classes and say where they are.
+
+    Args:
+        num_objects: K: 24 of i-CLEVR, 58 of CoDraw.
+        num_coords: N: 2 of i-CLEVR (x, y), 3 of CoDraw (x, y, depth).
+        trunk: images to features.
+        hidden: sizes of the layers before detections and before locations.
+    """
+
+    def __init__(
+        self,
+        num_objects: Width = 24,
+        num_coords: Literal[2, 3] = 2,
+        trunk: InceptionTrunk | SmallTrunk | None = None,
+        hidden: Annotated[list[Width], Field(min_length=2, max_length=2)] | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_objects, self.num_coords = num_objects, num_coords
+        self.trunk = InceptionTrunk() if trunk is None else trunk
+        detects, locates = hidden or (256, 512)
+        both = self.trunk.features + self.trunk.earlier_features
+        self.detector = nn.Sequential(nn.Linear(self.trunk.features, detects), nn.Linear(detects, num_objects))
+        self.localizer = nn.Sequential(nn.Linear(both, locates), nn.Linear(locates, num_objects * num_coords))
+
+    def forward(self, images: Tensor) -> Readings:
+        """Read images (B, 3, R, R) RGB in 0-1; other shapes end in a LocalizerInputError."""
+        if images.dim() != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
+            raise LocalizerInputError(f"found images {tuple(images.shape)}, expected (B, 3, R, R) in 0-1")
+        features, earlier = self.trunk(images)
+        locations = self.localizer(torch.cat((features, earlier), dim=1))
+        return Readings(self.detector(features), locations.unflatten(1, (self.num_objects, self.num_coords)))

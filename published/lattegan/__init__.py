@@ -1,0 +1,1 @@
+"""Files of smatsumori/LatteGAN and Maluuba/GeNeVA: snapshots, text encoders, the localiser."""

@@ -1,0 +1,61 @@
+"""Localisers: the small one learns where something is; sizes and inputs that do not fit."""
+
+import pytest
+import torch
+
+from models.object_localizer import InceptionTrunk, LocalizerInputError, ObjectLocalizer, SmallTrunk
+
+
+@pytest.mark.parametrize("coords", [2, 3])
+def test_readings(coords):
+    torch.manual_seed(0)
+    model = ObjectLocalizer(5, coords, SmallTrunk(32, 4, 16), hidden=[8, 12])
+    images = torch.rand(3, 3, 32, 32)
+    readings = model(images)
+    assert readings.logits.shape == (3, 5)
+    assert readings.locations.shape == (3, 5, coords)
+    assert torch.equal(readings.probabilities, readings.logits.sigmoid())
+    (readings.logits.square().sum() + readings.locations.square().sum()).backward()
+    assert not [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
+    model.eval()
+    torch.testing.assert_close(model(images[:1]).logits, model(images).logits[:1], rtol=1e-4, atol=1e-5)
+    assert model(torch.rand(1, 3, 64, 64)).logits.shape == (1, 5)  # scaled to the trunk's resolution
+
+
+def test_the_small_one_learns_where_a_square_is():
+    torch.manual_seed(1)
+    model = ObjectLocalizer(1, 2, SmallTrunk(16, 4, 16), hidden=[8, 8])
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+
+    def batch():
+        images, places = torch.zeros(16, 3, 16, 16), torch.randint(0, 13, (16, 2))
+        for image, (x, y) in zip(images, places.tolist(), strict=True):
+            image[:, y : y + 4, x : x + 4] = 1
+        return images, (places + 2) / 16
+
+    for _ in range(30):
+        images, places = batch()
+        loss = (model(images).locations[:, 0] - places).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.04  # the variance of the places is 0.055
+
+
+def test_the_auxiliary_head_of_inception_counts_for_locations_alone():
+    torch.manual_seed(2)
+    model = ObjectLocalizer(4, 2, InceptionTrunk()).eval()
+    with torch.no_grad():
+        images = torch.rand(1, 3, 64, 64)
+        before = model(images)
+        model.trunk.auxiliary.fc.bias.add_(1.0)
+        after = model(images)
+    assert torch.equal(before.logits, after.logits)
+    assert not torch.equal(before.locations, after.locations)
+
+
+def test_images_that_do_not_fit():
+    model = ObjectLocalizer(2, 2, SmallTrunk(16, 4, 8))
+    for images in (torch.zeros(1, 1, 16, 16), torch.zeros(3, 16, 16), torch.zeros(1, 3, 16, 8)):
+        with pytest.raises(LocalizerInputError, match=r"expected \(B, 3, R, R\) in 0-1"):
+            model(images)
