@@ -30,7 +30,7 @@ from evaluation.abx.zerospeech import Bitrate, Submission, write_archive, write_
 from evaluation.numbers import number
 from models.weights import weights_digest
 from tasks.resdavenet_vq.extraction import extract
-from tasks.resdavenet_vq.layers import load_speech
+from tasks.resdavenet_vq.layers import SpeechModel, load_speech
 from tasks.resdavenet_vq.utterances import encoded_frames, sound_seconds, utterance_names
 from tasks.speech_image.trained import ModelSource
 
@@ -90,14 +90,8 @@ def dump(
         is_complete(output / STATE, made_from, AbxError, ("no features", "other features", "output"))
         if not (output / STATE).exists():
             _write_state(output, made_from)
-        missing = [row for row, name in enumerate(names) if not (texts / f"{name}.txt").is_file()]
-        if len(missing) < len(names):
-            log.info("%d of %d are there from an earlier call", len(names) - len(missing), len(names))
-        options = {"whole_frames": True, "rows": missing, "batch_size": batch_size, "workers": workers}
-        for one in extract(trained, dataset, [layer], **options) if missing else ():
-            write_features(texts / f"{names[one.row]}.txt", one.layers[layer].features)
+        files = _write_texts(trained, dataset, layer, [texts / f"{name}.txt" for name in names], batch_size, workers)
         write_whole(output / "metadata.yaml", submission.metadata().encode())
-        files = {row: path for row, name in enumerate(names) if (path := texts / f"{name}.txt").is_file()}
         summary = _summary(dataset, files) | {"model": trained.name, "seconds_per_frame": trained.seconds(layer)}
         _write_state(output, made_from, summary)
         packed = archive or output.with_name(f"{output.name}.zip")
@@ -106,6 +100,19 @@ def dump(
     rate = f"bitrate {number(summary['bitrate'])} bit/s: {summary['symbols']} symbols of {summary['entropy_bits']:.3f}"
     say(f"{rate} bits in {summary['sound_seconds']:.1f} s of sound")
     say(config.short(packed))
+
+
+def _write_texts(
+    model: SpeechModel, dataset: SpokenCaptions, layer: str, paths: list[Path], batch_size: int, workers: int
+) -> dict[int, Path]:
+    """Write the features of every row whose file is missing; return the files by row, without skipped sounds."""
+    missing = [row for row, path in enumerate(paths) if not path.is_file()]
+    if len(missing) < len(paths):
+        log.info("%d of %d are there from an earlier call", len(paths) - len(missing), len(paths))
+    options = {"whole_frames": True, "rows": missing, "batch_size": batch_size, "workers": workers}
+    for one in extract(model, dataset, [layer], **options) if missing else ():
+        write_features(paths[one.row], one.layers[layer].features)
+    return {row: path for row, path in enumerate(paths) if path.is_file()}
 
 
 def _write_state(output: Path, made_from: dict[str, Any], summary: dict[str, Any] | None = None) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from config.limits import Chance, Count, CountOrZero, Seed
 from engine.context import Context
@@ -81,22 +81,28 @@ def recall(
     def choices(experiment: Experiment) -> Iterator[Choice]:
         rows = experiment.rows(captions)
         for row in progress(rows, len(rows), "captions"):
-            positives = generate(generator, experiment.images.latents_of([row]), layers)
-            sample = experiment.dataset[row]
-            maps, _ = experiment.model.matchmap(positives.images[0], sample["mel"], sample["nframes"])
-            features = experiment.model.encode_images(positives.images).expand(negatives, -1, -1, -1)
-            repeated = Positives(
-                positives.latents.expand(negatives, -1),
-                positives.images.expand(negatives, -1, -1, -1),
-                positives.shapes,
-            )
-            found = heat(maps.to(experiment.device).expand(negatives, -1, -1, -1))
+            one = generate(generator, experiment.images.latents_of([row]), layers)
+            maps, features = _maps_and_features(experiment, row, one)
+            repeated = Positives(*(_repeated(values, negatives) for values in one[:2]), one.shapes)
+            found, features = heat(_repeated(maps, negatives)), _repeated(features, negatives)
             edited = edit(
                 generator, repeated, found, features, clusters, source, apart=True, probability=probability,
                 probability_step=probability_step, max_retries=max_retries, border=border,
             )  # fmt: skip
-            candidates = torch.cat([positives.images, edited.images])
+            candidates = torch.cat([one.images, edited.images])
             yield choose(experiment, row, candidates, [f"edited: changed by {change:.2f}" for change in edited.change])
 
     with opened(context, run, data, model, generator, latents, seed) as experiment:
         finish_choices(experiment, choices(experiment), f"1 image against {negatives} edited ones", KS)
+
+
+def _maps_and_features(experiment: Experiment, row: int, image: Positives) -> tuple[Tensor, Tensor]:
+    """Return the matchmap (1, H, W, T) of a caption and its one image, and the image's features (1, D, H, W)."""
+    sample = experiment.dataset[row]
+    maps, _ = experiment.model.matchmap(image.images[0], sample["mel"], sample["nframes"])
+    return maps.to(experiment.device)[None], experiment.model.encode_images(image.images)
+
+
+def _repeated(values: Tensor, count: int) -> Tensor:
+    """Repeat the only row ``count`` times, without a copy."""
+    return values.expand(count, *[-1] * (values.dim() - 1))

@@ -70,19 +70,7 @@ def recall_selected(
         NegativesError: there is no file of negatives, it has another layout, not as many negatives of each id, or was
             made for another layer, generator or segmenter.
     """
-    if not negatives.is_file():
-        raise NegativesError(
-            f"There is no file of negatives at {negatives}: make one with words_by_drawing/make_negatives.yaml, or "
-            "fetch the published one with scripts/download_data.sh negatives."
-        )
-    stored = read_negatives(negatives)
-    numbers = {len(rows): name for name, rows in stored.items()}
-    if len(numbers) > 1:
-        message = ", ".join(f"{number} for id {name}" for number, name in sorted(numbers.items()))
-        raise NegativesError(
-            f"{negatives} holds different numbers of negatives ({message}), so that there is no one chance; "
-            "keep as many of each id."
-        )
+    stored = _stored_negatives(negatives)
     layer_named(generator, layer)
     check_origin(negatives, layer, generator, segmenter)
 
@@ -106,6 +94,24 @@ def recall_selected(
         ready_segmenter(segmenter, experiment.device)
         title = "1 image against negatives with one attribute changed"
         finish_choices(experiment, choices(experiment), title, KS, score)
+
+
+def _stored_negatives(path: Path) -> dict[str, list[Negative]]:
+    """Read the negatives of each id, after checking that all have as many: recall@1 has one chance."""
+    if not path.is_file():
+        raise NegativesError(
+            f"There is no file of negatives at {path}: make one with words_by_drawing/make_negatives.yaml, or "
+            "fetch the published one with scripts/download_data.sh negatives."
+        )
+    stored = read_negatives(path)
+    numbers = {len(rows): name for name, rows in stored.items()}
+    if len(numbers) > 1:
+        message = ", ".join(f"{number} for id {name}" for number, name in sorted(numbers.items()))
+        raise NegativesError(
+            f"{path} holds different numbers of negatives ({message}), so that there is no one chance; "
+            "keep as many of each id."
+        )
+    return stored
 
 
 @torch.no_grad()
