@@ -1,9 +1,9 @@
 """Training jobs: they define what is learned; the trainer runs them.
 
 A room for each: speech_image (what systems 1 and 2 share: task, objective, images, caption_encoder, encode_split,
-ranked, report, trained), words_by_drawing (system 1: objective, generated_images, negatives, clustering,
+rank_split, report, trained), words_by_drawing (system 1: objective, generated_images, negatives, clustering,
 synthetic_captions; its experiments), resdavenet_vq (system 2: what the units of a trained speech model stand for, words
-that codes detect and phones that features tell apart), attngan (system 3: damsm, task, trained, export, zero_shot;
+that codes detect and phones that features distinguish), attngan (system 3: damsm, task, trained, export, zero_shot;
 rooms for sampling, scores and serve), gan (progan, segmenter, dissection, progan_export), comparison (runs side by
 side).
 
