@@ -1,7 +1,7 @@
 """Learn which images and captions match, by their words and as a whole: AttnGAN's matching model (DAMSM).
 
-"AttnGAN", arXiv:1711.10485 section 3.2 (taoxugit/AttnGAN ``pretrain_DAMSM.py``). Its text encoder tells a generator
-what to draw, and both encoders tell how well a generated image fits. ``python run.py -f attngan/damsm_world.yaml``
+"AttnGAN", arXiv:1711.10485 section 3.2 (taoxugit/AttnGAN ``pretrain_DAMSM.py``). Its text encoder conditions
+a generator, and both encoders measure how well a generated image fits. ``python run.py -f attngan/damsm/world.yaml``
 trains one on the embedded world in minutes.
 
 Shape letters: b pairs of this rank's batch, N of a split, L words, D embedding size, H, W regions.
@@ -136,7 +136,7 @@ class Damsm:
 
     @staticmethod
     def holds_published(folder: Path) -> bool:
-        """Tell a folder of ``text_encoderN.pth`` and ``image_encoderN.pth`` from a run folder here."""
+        """Distinguish a folder of ``text_encoderN.pth`` and ``image_encoderN.pth`` from a run folder here."""
         return any(folder.glob("text_encoder*.pth"))
 
     @staticmethod

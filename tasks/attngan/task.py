@@ -3,7 +3,7 @@
 "AttnGAN: Fine-Grained Text to Image Generation with Attentional Generative Adversarial Networks", arXiv:1711.10485
 (taoxugit/AttnGAN ``trainer.py``), its DCGAN variant, and rivals with other losses and networks in the same task. A
 matching model (:mod:`tasks.attngan.damsm`) reads the captions and judges how well the images fit.
-``python run.py -f attngan/world.yaml`` trains one on the embedded world.
+``python run.py -f attngan/world_attngan.yaml`` trains one on the embedded world.
 
 Shape letters: B pairs of the global batch, b of this rank, L words, D embedding size, K size of a condition, Z of the
 noise, R height and width of an image.
@@ -360,7 +360,7 @@ class Attngan:
 
     @staticmethod
     def holds_published(folder: Path) -> bool:
-        """Tell a folder of ``netG*.pth`` and ``netD0.pth`` ... from a run folder here."""
+        """Distinguish a folder of ``netG*.pth`` and ``netD0.pth`` ... from a run folder here."""
         return any(folder.glob("netG*.pth"))
 
     @staticmethod

@@ -77,6 +77,19 @@ def test_configs_that_a_page_names_exist(page):
     assert not missing
 
 
+def test_configs_that_code_and_configs_name_exist():
+    """Of what follows ``run.py -f`` in docstrings, comments and messages."""
+    sources = [*ROOT.glob("*.py"), *CONFIG_FOLDER.rglob("*.yaml")]
+    sources += [path for folder in FOLDERS.split("|") if folder != "tests" for path in (ROOT / folder).rglob("*.py")]
+    missing = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sources
+        for name in re.findall(r"run\.py -f ([\w/]+\.yaml)", path.read_text(encoding="utf-8"))
+        if not (CONFIG_FOLDER / name).is_file()
+    }
+    assert not missing
+
+
 def test_a_config_that_is_not_there_is_found():
     names = "`python run.py -f nowhere.yaml`, `config_files/gan/none.yaml`, extends: gone.yaml"
     assert list(configs_of(names)) == ["nowhere.yaml", "gan/none.yaml", "gone.yaml"]
@@ -129,6 +142,6 @@ def test_results_say_command_and_commit():
 
 
 def test_tables_of_edited_negatives_say_of_which_region_they_are():
-    for name in ("attributes", "places"):
+    for name in ("attributes", "positions"):
         page = read(f"docs/results/words_by_drawing_{name}.md")
         assert "with the published region" in page.partition("<!-- written by the comparison: begin -->")[0]
