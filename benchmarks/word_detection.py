@@ -95,7 +95,7 @@ def _words_by_frame(
 def same(counts: Counts, meetings: Meetings) -> bool:
     """Return whether the ``counts`` of the fast way are the ``meetings`` of the loop."""
     keys = [(code, counts.words[word]) for code, word in zip(counts.code.tolist(), counts.word.tolist(), strict=True)]
-    hearing = {key: count for key, count in zip(keys, counts.hearing.tolist(), strict=True) if count}
+    hearing = {key: count for key, count in zip(keys, counts.overlapping.tolist(), strict=True) if count}
     holding = {key: count for key, count in zip(keys, counts.holding.tolist(), strict=True) if count}
     frames = {code: count for code, count in enumerate(counts.frames.tolist()) if count}
     spoken = {word: count for word, count in zip(counts.words, counts.spoken.tolist(), strict=True) if count}

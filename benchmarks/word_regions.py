@@ -19,13 +19,13 @@ GAMMA1, GAMMA2 = 4.0, 5.0
 def loop_scores(words: Tensor, lengths: Tensor, regions: Tensor) -> Tensor:
     """Score words (B, D, L) against images (I, D, H, W) as the public code does, caption by caption: (I, B)."""
     context = regions.flatten(2)
-    images, _, places = context.shape
+    images, _, regions = context.shape
     columns = []
     for row, length in enumerate(lengths.tolist()):
         word = words[row, :, :length].unsqueeze(0).repeat(images, 1, 1)
         attention = torch.bmm(context.transpose(1, 2).contiguous(), word).view(-1, length).softmax(dim=1)
-        attention = attention.view(images, places, length).transpose(1, 2).contiguous().view(-1, places)
-        attention = (GAMMA1 * attention).softmax(dim=1).view(images, length, places).transpose(1, 2).contiguous()
+        attention = attention.view(images, regions, length).transpose(1, 2).contiguous().view(-1, regions)
+        attention = (GAMMA1 * attention).softmax(dim=1).view(images, length, regions).transpose(1, 2).contiguous()
         found = torch.bmm(context, attention).transpose(1, 2).contiguous().view(images * length, -1)
         cosines = cosine(word.transpose(1, 2).contiguous().view(images * length, -1), found).view(images, length)
         columns.append((GAMMA2 * cosines).exp().sum(dim=1).log())

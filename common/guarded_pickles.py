@@ -115,7 +115,7 @@ class _Skimmer(GuardedUnpickler):
 
 
 def is_archive(path: Path) -> bool:
-    """Tell a zip archive by its first bytes, as torch does; a pickle with an archive behind it is read as a pickle."""
+    """Recognise a zip archive by its first bytes, as torch does; with a pickle before it, it is none."""
     with path.open("rb") as file:
         return file.read(4) == ARCHIVE
 

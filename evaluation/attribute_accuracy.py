@@ -86,7 +86,7 @@ def _gain(wanted: Attributes, found: Attributes) -> float:
 
 
 def _agreements(wanted: Attributes, assigned: Attributes | None) -> dict[str, bool]:
-    """Tell of each attribute that is wanted whether it is right, and the same of those that count together."""
+    """Return for each attribute that is wanted whether it is right, and the same of those that count together."""
     right = {name: assigned is not None and assigned.get(name) == wanted[name] for name in ATTRIBUTES if name in wanted}
     if "colour" in right and "shape" in right:
         right["colour_and_shape"] = right["colour"] and right["shape"]

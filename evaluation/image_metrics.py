@@ -21,7 +21,7 @@ BIRDS_NOTE = "not comparable with 4.36: that used StackGAN's fine-tuned network"
 
 @runtime_checkable
 class Classifier(FeatureNetwork, Protocol):
-    """Network of features that also tells classes, which inception scores need."""
+    """Network of features that also classifies, which inception scores need."""
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return logits (N, K) of features (N, D)."""

@@ -73,7 +73,7 @@ class Pairs(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """A judge's R-precision of generated images, and of real ones, which show what it can tell."""
+    """A judge's R-precision of generated images, and of real ones, which show what it can distinguish."""
 
     generated: RPrecision
     real: RPrecision  # true pairs of real images and captions
@@ -81,7 +81,7 @@ class Verdict(NamedTuple):
 
     @property
     def able(self) -> bool:
-        """Return whether the judge tells true pairs from permuted ones; if not, its figures say nothing."""
+        """Return whether the judge distinguishes true pairs from permuted ones; if not, its figures say nothing."""
         both = (self.real, self.permuted)
         variance = sum(max(one.mean * (1 - one.mean), 1 / one.images) / one.images for one in both)
         return self.real.mean - self.permuted.mean > SIGMAS * variance**0.5

@@ -23,16 +23,16 @@ Cells = tuple[str | int | float, ...]
 
 
 def precision_rows(found: WordDetection) -> list[Cells]:
-    """Return code, word, precision (0-1), frames that hear the word, and frames of the code, of each pair in ``found``.
+    """Return code, word, precision (0-1), frames that overlap the word, and the code's frames, of each pair found.
 
     Rows are sorted by code, and within a code the most precise word comes first.
     """
     counts = found.counts
-    pairs = np.flatnonzero(found.heard)
-    order = pairs[np.lexsort((counts.word[pairs], -counts.hearing[pairs], counts.code[pairs]))]
+    pairs = np.flatnonzero(found.reported)
+    order = pairs[np.lexsort((counts.word[pairs], -counts.overlapping[pairs], counts.code[pairs]))]
     frames = counts.frames[counts.code[order]]
     words = [counts.words[word] for word in counts.word[order]]
-    columns = (counts.code[order], words, found.precision[order], counts.hearing[order], frames)
+    columns = (counts.code[order], words, found.precision[order], counts.overlapping[order], frames)
     return _rows(columns)
 
 
@@ -105,9 +105,10 @@ def _precision_text(found: WordDetection, rows: list[Cells]) -> str:
         lines.append(f"{star} {code:4d} ({len(words)} words, {times} times): {best}\n")
     metrics = found.metrics()
     high, without = (int(metrics[name]) for name in (f"high_precision_codes@{least:g}", "codes_without_words"))
-    share = f"{100 * high / max(metrics['codes'], 1):.1f} %"
-    lines.append(f"{high} of {metrics['codes']} codes ({share}) hear a word with a precision of at least {least:g}\n")
-    lines.append(f"{without} of {metrics['codes']} codes hear no word that is counted\n")
+    codes = metrics["codes"]
+    share = f"{100 * high / max(codes, 1):.1f} %"
+    lines.append(f"{high} of {codes} codes ({share}) overlap a word with a precision of at least {least:g}\n")
+    lines.append(f"{without} of {codes} codes overlap no word that is counted\n")
     return "".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Classes of images that were never trained on, told by generated features: accuracy, and the seen-unseen curve.
+"""Classes of images that were never trained on, recognised by generated features: accuracy, and the seen-unseen curve.
 
 A class without images is known by a document alone. A generator makes features of it; images are given the class of
 the generated features that are nearest by cosine. As EthanZhu90/ZSL_GAN ``train_CUB.py`` (arXiv:1712.01381) and, of the
@@ -148,9 +148,9 @@ def _right(
     best, answers = [], []
     for side in (~is_unseen, is_unseen):
         rows = np.flatnonzero(side)
-        place = similarity[:, rows].argmax(axis=1)
-        best.append(similarity[np.arange(len(features)), rows[place]])
-        answers.append(rows[place])
+        nearest = similarity[:, rows].argmax(axis=1)
+        best.append(similarity[np.arange(len(features)), rows[nearest]])
+        answers.append(rows[nearest])
     known, novel = best
     shifted = novel[:, None] + offsets
     to_unseen = (shifted > known[:, None]) | ((shifted == known[:, None]) & (answers[1] < answers[0])[:, None])

@@ -33,12 +33,12 @@ def latents(number: int, dim: int, seed: int = PUBLISHED_SEED) -> Tensor:
 def latent_dim_of(generator: nn.Module) -> int:
     """Return how many numbers a generator (B, latent_dim) to (B, 3, R, R) draws an image from, its ``latent_dim``.
 
-    Raises LatentError where it tells none, as networks that are no generators.
+    Raises LatentError where it has none, as networks that are no generators.
     """
     dim = getattr(generator, "latent_dim", None)
     if not isinstance(dim, int):
         raise LatentError(
-            f"{type(generator).__name__} has no latent_dim; expected a generator, which tells how many numbers it "
+            f"{type(generator).__name__} has no latent_dim; expected a generator, which says how many numbers it "
             "draws an image from: give one as generator, such as gan.shipped.load"
         )
     return dim

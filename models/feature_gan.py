@@ -71,7 +71,7 @@ class FeatureGenerator(nn.Module):
 
 
 class FeatureDiscriminator(nn.Module):
-    """Tells features of images from generated ones, and the seen classes from one another.
+    """Distinguishes features of images from generated ones, and the seen classes from one another.
 
     Args:
         classes: C, given by the task.

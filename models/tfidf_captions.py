@@ -8,7 +8,7 @@ The words themselves are still encoded by the recurrent network.
 
 n are the counts of a caption's stems, N the number of captions, df how many of them have the stem: what scikit-learn's
 TfidfVectorizer computes from stemmed words with its default settings. W is the reducing layer, without activation; with
-``losses.group_lasso`` of it in the loss, columns of words that tell nothing go to zero (parity with scikit-learn is a
+``losses.group_lasso`` of it in the loss, columns of words without information go to zero (parity with scikit-learn is a
 test).
 
 Shape letters: B batch, T tokens, V vocabulary, R reduced size, D embedding size.

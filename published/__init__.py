@@ -74,7 +74,7 @@ def load_published(kind: str, path: str | Path) -> Any:
         path: The file or folder.
 
     Returns:
-        The networks as the kind says, and what the files tell about them.
+        The networks as the kind says, and what the files say about them.
 
     Raises:
         UnknownKindError: There is no such kind.
@@ -86,12 +86,12 @@ def load_published(kind: str, path: str | Path) -> Any:
 
 
 def holds_encoders(folder: Path) -> bool:
-    """Tell a folder of published encoders, whole or not, which :func:`load_encoders` reads, from a run folder here."""
+    """Return whether a folder has published encoders, whole or not, which :func:`load_encoders` reads."""
     return is_experiment(folder) or any(any(folder.glob(pattern)) for pattern in davenet.CHECKPOINTS)
 
 
 def is_experiment(path: Path) -> bool:
-    """Tell whether ``args.pkl`` or a speech model lies where an experiment of wnhsu/ResDAVEnet-VQ has it.
+    """Return whether ``args.pkl`` or a speech model lies where an experiment of wnhsu/ResDAVEnet-VQ has it.
 
     ``path`` is its folder, whole or not, or a file in its ``models``.
     """

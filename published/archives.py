@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from published.download import CHUNK, DownloadError, unwritable
 
 # Errors of a damaged archive besides OSError: gzip, tarfile and zipfile let through those of zlib, lzma and of values,
-# and RuntimeError tells of a password or a packing that is unknown here.
+# and RuntimeError reports a password or a packing that is unknown here.
 DAMAGE = (
     tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, ValueError, OverflowError, RuntimeError,
 )  # fmt: skip

@@ -196,7 +196,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _entry(state: Mapping[str, Tensor], name: str, path: Path) -> Tensor:
-    """Return a weight that tells sizes, of two axes or more."""
+    """Return a weight whose sizes are needed, of two axes or more."""
     if name not in state or state[name].dim() < 2:
         raise WeightsError(f"{path} lacks {name} (by this project's names): it is a checkpoint of another kind.")
     return state[name]

@@ -1,7 +1,7 @@
 """BigGAN of ajbrock/BigGAN-PyTorch and schwettmann/pretorched-x: generators and discriminators.
 
 * ``G_ema.pth`` and ``G.pth`` of trainings, published as ``biggan256_G_ema_ch128_places365-*.pth`` and the like, with
-  the ``state_dict`` file beside them, whose ``config`` holds what weights do not tell (two epsilons);
+  the ``state_dict`` file beside them, whose ``config`` holds what weights do not say (two epsilons);
 * the same weights converted from TensorFlow Hub (``tfbiggan_256-*.pth``), which lack ``sv0``;
 * the converter's intermediate form (``GBlock.0.conv0.module.weight_bar``, ..., ``TFHub/biggan_v1.py``);
 * ``D.pth``.
@@ -120,7 +120,7 @@ def load_generator(path: Path) -> BigganGenerator:
 def load_discriminator(path: Path) -> BigganDiscriminator:
     """Load a discriminator, in evaluation mode on the CPU; its config as of :func:`load_generator`.
 
-    The resolution, where no ``state_dict`` file tells it, is that of the published table with as many blocks. Raises
+    The resolution, where no ``state_dict`` file says it, is that of the published table with as many blocks. Raises
     WeightsError as that function.
     """
     state = strip_prefix(read_state_dict(path))
@@ -274,7 +274,7 @@ def _config(path: Path, default: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _entry(state: Mapping[str, Tensor], name: str, path: Path) -> Tensor:
-    """Return a weight that tells sizes, of two axes or more."""
+    """Return a weight whose sizes are needed, of two axes or more."""
     if name not in state or state[name].dim() < 2:
         raise WeightsError(f"{path} lacks {name} (by this project's names): it is a checkpoint of another kind.")
     return state[name]

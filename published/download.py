@@ -144,7 +144,7 @@ def _fetch(url: str, part: Path) -> None:
     try:
         response = urlopen(request, timeout=TIMEOUT_S)  # noqa: S310
     except HTTPError as error:
-        if error.code == RANGE_REFUSED and have:  # nothing is left, or the file changed: the checksum tells
+        if error.code == RANGE_REFUSED and have:  # nothing is left, or the file changed: the checksum decides
             if error.headers.get("Content-Range", "").endswith(f"/{have}"):
                 return
             part.unlink()

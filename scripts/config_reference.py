@@ -30,7 +30,7 @@ Types of `torch.optim` take the keywords of torch.
 """
 TASKS = (
     "tasks.speech_image", "tasks.words_by_drawing.task", "tasks.gan.progan.", "tasks.gan.segmenter",
-    "tasks.attngan.zero_shot",
+    "tasks.attngan.damsm", "tasks.attngan.task", "tasks.attngan.zero_shot",
 )  # fmt: skip
 DATA = ("datasets.", "tasks.words_by_drawing.synthetic_captions", "published.words_by_drawing.prepare")
 GROUPS = (  # heading, what the dotted path begins with

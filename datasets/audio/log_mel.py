@@ -63,7 +63,7 @@ def check_usable(mel: Tensor, name: object) -> None:
     if low == high:
         raise FeatureError(
             f"{name}: holds only silence (all its log-mels are {low:g} dB: it is fainter than their floor, or nothing "
-            "is heard before it is cut), expected sound; record it again or remove it"
+            "sounds before it is cut), expected sound; record it again or remove it"
         )
 
 

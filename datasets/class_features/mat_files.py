@@ -111,14 +111,14 @@ def proposed_splits(folder: Path) -> FeatureSet:
     """
     features, labels = read_arrays(folder / "res101.mat", ["features", "labels"])
     names = ["att", "trainval_loc", "test_seen_loc", "test_unseen_loc"]
-    attributes, *places = read_arrays(folder / "att_splits.mat", names)
+    attributes, *positions = read_arrays(folder / "att_splits.mat", names)
     features, labels, attributes = features.T.astype(np.float32), labels.reshape(-1) - 1, attributes.T
     if len(labels) != len(features):
         raise ClassFeaturesError(f"{folder}/res101.mat has {len(features)} features and {len(labels)} labels.")
     _positions(labels + 1, len(attributes), f"{folder}/res101.mat: labels", several=True)
     train, seen, unseen = (
-        _positions(place, len(features), f"{folder}/att_splits.mat: {name}")
-        for place, name in zip(places, names[1:], strict=True)
+        _positions(rows, len(features), f"{folder}/att_splits.mat: {name}")
+        for rows, name in zip(positions, names[1:], strict=True)
     )
     known, novel = np.unique(labels[train]).astype(np.int64), np.unique(labels[unseen]).astype(np.int64)
     if np.intersect1d(known, novel).size or not np.isin(labels[seen], known).all():

@@ -167,8 +167,8 @@ def _texts(names: Sequence[str], number: int, max_objects: int, distractors: flo
     about = _scenes(dict.fromkeys(names, number), first, max_objects)
     others = count(OTHER_SEEDS + 100_000 * seed)
     texts = []
-    for place, name in enumerate(names):
-        draws = Draws(seed, place)
+    for index, name in enumerate(names):
+        draws = Draws(seed, index)
         sentences = [captions(scene, 1, draws.below(2**31))[0] for scene in about[name]]
         own = sum(len(sentence.split()) for sentence in sentences)
         foreign = 0

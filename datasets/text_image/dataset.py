@@ -260,7 +260,7 @@ def _in_range(image: Image.Image) -> Tensor:
 
 
 def _shorter_edge(path: Path) -> float:
-    """Return the shorter edge of an image in pixels; infinity where its file says none, as its row will tell."""
+    """Return the shorter edge of an image in pixels; infinity where its file says none, as its row will report."""
     with contextlib.suppress(Exception), Image.open(path) as image:  # decoders raise what they like
         return min(image.size)
     return float("inf")

@@ -88,7 +88,7 @@ class FrameFile:
         return first + start, first + max(start + 1, min(end, length))
 
     def is_short(self, item: Item) -> bool:
-        """Tell whether ``item`` holds the middle of no frame."""
+        """Return whether ``item`` holds the middle of no frame."""
         middle = (item.onset / self.seconds - HALF).to_integral_value(ROUND_CEILING) + HALF
         return middle * self.seconds > item.offset
 

@@ -49,7 +49,7 @@ class Items:
     lines: list[int]  # the number of each item's line, from 1
 
     def check(self, seconds: Mapping[str, float], source: str) -> None:
-        """Raise AbxError if an item names no utterance, or ends behind its end, which ``seconds`` tells by name."""
+        """Raise AbxError if an item names no utterance, or ends behind its end, which ``seconds`` says by name."""
         unknown = {item.file for item in self.rows} - seconds.keys()
         for item, line in zip(self.rows, self.lines, strict=True):
             if item.file in unknown:

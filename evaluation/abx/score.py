@@ -1,4 +1,4 @@
-"""ABX phone discrimination, scored by the library fastabx (arXiv:2505.02692): how well features tell phones apart.
+"""ABX phone discrimination, scored by the library fastabx (arXiv:2505.02692): how well features distinguish phones.
 
 A and X are two tokens of one phone, B one of another. The error is the share of triplets in which X is nearer to B than
 to A (ties count half); chance is one half. The three have the same neighbouring phones, and one speaker (``within``)

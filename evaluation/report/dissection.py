@@ -62,7 +62,7 @@ class LabelView:
     name: str
     category: str  # its kind
     share: float  # of all pixels, 0-1
-    drawn_by: int  # number of units that match it well enough to count
+    made_by: int  # number of units that match it well enough to count
     units: list[UnitView]  # some of them
 
 
@@ -118,13 +118,14 @@ def write_dissection_report(
 def _summary(layers: list[LayerView]) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escape(layer.name)}</th><td>{layer.units}</td><td>{layer.interpretable}</td>'
-        f"<td>{sum(view.drawn_by > 0 for view in layer.labels)} of {len(layer.labels)}</td><td>{_best(layer)}</td></tr>"
+        f"<td>{sum(view.made_by > 0 for view in layer.labels)} of {len(layer.labels)}</td><td>{_best(layer)}</td></tr>"
         for layer in layers
     )
     return (
-        '<section><h2>Layers</h2><p class="lead">A unit draws the label that it tells most about; it counts when their '
-        'intersection over union (IoU) and the information they share are large enough.</p><div class="scroll"><table>'
-        "<thead><tr><th></th><th>units</th><th>draw a label</th><th>labels drawn</th>"
+        '<section><h2>Layers</h2><p class="lead">A unit makes the label about which it carries most information; it '
+        "counts when their intersection over union (IoU) and the information they share are large enough.</p>"
+        '<div class="scroll"><table>'
+        "<thead><tr><th></th><th>units</th><th>make a label</th><th>labels made</th>"
         "<th>clearest unit</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div></section>"
     )
@@ -148,16 +149,16 @@ def _key() -> str:
 
 def _counts(layer: LayerView) -> str:
     """Return bars with the number of units of each label."""
-    drawn = sorted((view for view in layer.labels if view.drawn_by), key=lambda view: -view.drawn_by)
-    if not drawn:
-        return '<p class="lead">No unit of this layer draws a label clearly enough to count.</p>'
-    most = drawn[0].drawn_by
+    made = sorted((view for view in layer.labels if view.made_by), key=lambda view: -view.made_by)
+    if not made:
+        return '<p class="lead">No unit of this layer makes a label clearly enough to count.</p>'
+    most = made[0].made_by
     bars = "".join(
-        f'<span>{escape(view.name)}</span><b style="width:{100 * view.drawn_by / most:.1f}%"></b>'
-        f"<span>{view.drawn_by}</span>"
-        for view in drawn
+        f'<span>{escape(view.name)}</span><b style="width:{100 * view.made_by / most:.1f}%"></b>'
+        f"<span>{view.made_by}</span>"
+        for view in made
     )
-    return f'<h3>Units that draw each label</h3><div class="counts">{bars}</div><h3>Labels, the clearest first</h3>'
+    return f'<h3>Units that make each label</h3><div class="counts">{bars}</div><h3>Labels, the clearest first</h3>'
 
 
 def _label(view: LabelView, is_open: bool) -> str:
@@ -166,14 +167,14 @@ def _label(view: LabelView, is_open: bool) -> str:
     return (
         f'<details class="label"{" open" if is_open else ""}><summary><strong>{escape(view.name)}</strong>'
         f"<span>{escape(view.category)}</span><span>best IoU {best:.2f}</span>"
-        f"<span>{view.drawn_by} units draw it</span><span>{100 * view.share:.2g} % of the pixels</span></summary>"
+        f"<span>{view.made_by} units make it</span><span>{100 * view.share:.2g} % of the pixels</span></summary>"
         f'<div class="units">{units}</div></details>'
     )
 
 
 def _unit(unit: UnitView) -> str:
     images = "".join(f'<img src="{jpeg(thumbnail(sample), EDGE)}" alt="">' for sample in unit.images)
-    own = "" if unit.own else "<span>draws another label better</span>"
+    own = "" if unit.own else "<span>makes another label better</span>"
     return (
         f'<div class="unit"><p><strong>unit {unit.number}</strong><span>IoU {unit.iou:.3f}</span>'
         f'<span>on from {number(unit.threshold)}</span>{own}</p><div class="thumbs">{images}</div></div>'

@@ -22,7 +22,7 @@ NAMES = {
     "all": "all that is asked for",
     "number": "number of objects",
 }
-UNABLE = "cannot tell true pairs from permuted ones, so that it says nothing"
+UNABLE = "cannot distinguish true pairs from permuted ones, so that it says nothing"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Table:
         )
 
 
-class Picture(NamedTuple):
+class ShownImage(NamedTuple):
     """A generated image to look at."""
 
     caption: str
@@ -99,15 +99,15 @@ def objects_table(accuracies: Mapping[str, AttributeAccuracy], protocol: str) ->
     return Table("Objects that are there as asked for", protocol, ("right", *accuracies), rows)
 
 
-def pictures_html(pictures: Sequence[Picture]) -> str:
+def shown_images_html(images: Sequence[ShownImage]) -> str:
     """Return HTML of generated images, beside the real ones that they are named for where there are any."""
-    real = any(one.real is not None for one in pictures)
+    real = any(one.real is not None for one in images)
     head = ("generated", *(["real"] if real else []), "caption")
-    rows = ([_tag(one.generated), *([_tag(one.real)] if real else []), _words(one)] for one in pictures)
+    rows = ([_tag(one.generated), *([_tag(one.real)] if real else []), _words(one)] for one in images)
     return _html(head, rows)
 
 
-def _words(one: Picture) -> str:
+def _words(one: ShownImage) -> str:
     note = f'<br><small style="color:var(--soft)">{escape(one.note)}</small>' if one.note else ""
     return f'<div style="white-space:normal">{escape(one.caption)}{note}</div>'
 

@@ -3,7 +3,7 @@
   const DARK = 0.8; // opacity where a word has no weight
   const find = (name) => document.getElementById(name);
   const made = (kind, parent, text = "") => parent.appendChild(Object.assign(document.createElement(kind), { textContent: text }));
-  const own = (url) => new URL(url).pathname; // images come from this server, whatever address it is told to say
+  const own = (url) => new URL(url).pathname; // images come from this server, whatever address it gives
   let pinned = null, overlays = [];
 
   // Draw word number k of a sprite (the words' maps below each other): dark where the word has little weight.
@@ -63,10 +63,10 @@
       const row = made("div", box);
       row.className = "generated";
       image.stages.forEach((stage, number) => {
-        const figure = made("figure", row), frame = made("div", figure), picture = made("img", frame);
+        const figure = made("figure", row), frame = made("div", figure), image = made("img", frame);
         frame.className = "frame";
-        picture.src = own(stage.url);
-        picture.alt = `${answer.caption}, stage ${number + 1}`;
+        image.src = own(stage.url);
+        image.alt = `${answer.caption}, stage ${number + 1}`;
         made("figcaption", figure, `stage ${number + 1}: ${stage.resolution} pixels`);
         const attention = image.attention.findLast((one) => one.stage === number);
         if (!attention) return;

@@ -19,7 +19,7 @@ from common.errors import UserError
 WINDOW_SECONDS, HOP_SECONDS, FFT = 0.005, 0.002, 1024  # a wide band, which shows phones; as published
 RANGE_DB = 70.0  # below the loudest cell everything is white
 TIER_INCHES, TOP_INCHES, SPECTROGRAM_INCHES = 0.34, 0.15, 2.4
-CHARACTER_INCHES = 0.085  # of a label, to tell whether it fits
+CHARACTER_INCHES = 0.085  # of a label, to estimate whether it fits
 MARKERS, LINES = "osD^v", ("-", "--", ":", "-.")  # one for each round of colours
 COLOURS = ("#1f5fa8", "#b3401c", "#2a7d4f", "#7a4fa3", "#8a6d00", "#00798c")  # dark enough on white
 TOP_WORDS = 250

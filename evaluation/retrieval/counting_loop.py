@@ -23,7 +23,7 @@ class Share:
 
     ``before_rows`` (R,) are the wrong answers before the right one of each row, ``wrong_score`` (R,) the similarity of
     each row's best wrong answer, -inf without one, and ``wrong`` (R,) its index among the columns; ``before_columns``,
-    ``column_best`` and ``column_wrong`` (C,) are the same of the columns. ``finite`` tells whether no entry is NaN or
+    ``column_best`` and ``column_wrong`` (C,) are the same of the columns. ``finite`` says whether no entry is NaN or
     infinite. ``origin`` is the first row and column in the whole matrix.
     """
 

@@ -3,7 +3,7 @@
 As wnhsu/ResDAVEnet-VQ counts (``steps/unit_analysis.py``, ``steps/alignment.py``; arXiv:1911.09602), without its loops:
 each word covers an interval of frames, found for all words at once. Two kinds of meetings:
 
-- a frame of a code hears a word that overlaps the window of ``halfwidth`` around the frame's centre, for precision;
+- a frame of a code overlaps a word if the window of ``halfwidth`` around the frame's centre does, for precision;
 - a spoken word holds a code that one of its own frames has, for recall.
 
 Shape letters: U utterances, N frames of all, W spoken words of all, K codes, V different words, P pairs that meet.
@@ -36,7 +36,7 @@ class Counts:
     spoken: np.ndarray  # (V,) how often each word is spoken
     code: np.ndarray  # (P,) of each pair
     word: np.ndarray  # (P,) index of each pair's word
-    hearing: np.ndarray  # (P,) frames of the code that hear the word; those without a word hear :data:`SILENCE`
+    overlapping: np.ndarray  # (P,) frames of the code that overlap the word; those without a word count for SILENCE
     holding: np.ndarray  # (P,) times that the word is spoken and holds the code
     utterances: int  # with an alignment, which alone are counted
 
@@ -68,16 +68,16 @@ def count_meetings(
     frames = _Frames.of([one for one, _ in used], seconds)
     spoken, vocabulary = _Spoken.of([words for _, words in used])
     size = (int(frames.codes.max(initial=-1)) + 1, len(vocabulary))
-    hearing = _hearing(frames, spoken, halfwidth, size, vocabulary.index(SILENCE))
+    overlapping = _overlapping(frames, spoken, halfwidth, size, vocabulary.index(SILENCE))
     holding = _holding(frames, spoken, size)
-    pairs = _distinct(np.concatenate([hearing[0], holding[0]]))
+    pairs = _distinct(np.concatenate([overlapping[0], holding[0]]))
     return Counts(
         words=vocabulary,
         frames=np.bincount(frames.codes, minlength=size[0]),
         spoken=np.bincount(spoken.word, minlength=size[1]),
         code=pairs // size[1],
         word=pairs % size[1],
-        hearing=_looked_up(pairs, *hearing),
+        overlapping=_looked_up(pairs, *overlapping),
         holding=_looked_up(pairs, *holding),
         utterances=len(used),
     )
@@ -116,12 +116,12 @@ class _Spoken(NamedTuple):
         return cls(np.array(starts, dtype=float), np.array(ends, dtype=float), word, utterance), vocabulary
 
 
-def _hearing(
+def _overlapping(
     frames: _Frames, spoken: _Spoken, halfwidth: float, size: tuple[int, int], silence: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return pairs of a code and a word that its frames hear, and how many do."""
+    """Return pairs of a code and a word that its frames overlap, and how many do."""
     own, limit = frames.offsets[spoken.utterance], frames.lengths[spoken.utterance]
-    first, last = _heard(spoken, int(frames.lengths.max()), frames.seconds, halfwidth)
+    first, last = _overlapped(spoken, int(frames.lengths.max()), frames.seconds, halfwidth)
     first, last = own + np.minimum(first, limit), own + np.minimum(last, limit)
     first, order = _without_repeats(first, last, spoken)
     at, which = _expanded(first, last[order])
@@ -141,12 +141,12 @@ def _holding(frames: _Frames, spoken: _Spoken, size: tuple[int, int]) -> tuple[n
     return _pairs(held % size[0], spoken.word[held // size[0]], size)
 
 
-def _heard(spoken: _Spoken, longest: int, seconds: float, halfwidth: float) -> tuple[np.ndarray, np.ndarray]:
+def _overlapped(spoken: _Spoken, longest: int, seconds: float, halfwidth: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the frames (first, behind the last) whose windows each word overlaps, for utterances without an end.
 
-    A window hears the words from the first that ends at its start or later to the last that begins before its end. As
-    both only move forward, a word is heard from the first window that ends behind its start, and behind those of all
-    words before it, up to the last that does not start behind its end.
+    A window overlaps the words from the first that ends at its start or later to the last that begins before its end.
+    As both only move forward, a word is overlapped from the first window that ends behind its start, and behind those
+    of all words before it, up to the last that does not start behind its end.
     """
     centres = (np.arange(longest + 1) + 0.5) * seconds
     starts, ends = (_running_maximum(times, spoken.utterance) for times in (spoken.starts, spoken.ends))
@@ -166,7 +166,7 @@ def _running_maximum(values: np.ndarray, utterance: np.ndarray) -> np.ndarray:
 
 
 def _without_repeats(first: np.ndarray, last: np.ndarray, spoken: _Spoken) -> tuple[np.ndarray, np.ndarray]:
-    """Let a frame hear the same word once: begin where the interval of the same word before it ends.
+    """Let a frame overlap the same word once: begin where the interval of the same word before it ends.
 
     Returns the firsts and the order of the words that they are in.
     """

@@ -1,7 +1,7 @@
-"""Word detection by codes: how precisely the frames of a code tell that a word is spoken, and how many they find.
+"""Word detection by codes: how precisely the frames of a code show that a word is spoken, and how many they find.
 
 The unit analysis of ResDAVEnet-VQ (arXiv:1911.09602; wnhsu/ResDAVEnet-VQ ``steps/unit_analysis.py``). Precision of a
-code for a word is the share of the code's frames that hear the word, recall the share of the word's occurrences that
+code for a word is the share of the code's frames that overlap the word, recall the share of the word's occurrences that
 hold the code, F1 their harmonic mean.
 
 Oddities of the public code are followed only with ``published``: there a window without a word counts as the word
@@ -34,7 +34,7 @@ class DetectionRules:
 
     Attributes:
         published: follow the public code where it is odd (see the head of this file).
-        halfwidth: of the window around a frame's centre in which words are heard, seconds.
+        halfwidth: of the window around a frame's centre that a word must overlap, seconds.
         min_occ: a code detects a word that holds it at least so many times.
         thresholds: of the F1 of words that are counted.
         top: the mean F1 is also taken of so many words, the best.
@@ -59,7 +59,7 @@ class Detector(NamedTuple):
     code: int
     word: str
     f1: float
-    precision: float  # share of the code's frames that hear the word
+    precision: float  # share of the code's frames that overlap the word
     recall: float  # share of the word's occurrences that hold the code
     count: int  # occurrences that hold the code
     spoken: int  # occurrences
@@ -68,18 +68,18 @@ class Detector(NamedTuple):
 class WordDetection:
     """Measure every pair of a code and a word that meet.
 
-    ``counted`` (V,) bool are the words that are counted and averaged; ``heard`` (P,) bool the pairs whose precision is
-    reported: of the others the word is a stop word, or never heard; ``detects`` (P,) bool the pairs of counted words
-    that meet at least ``min_occ`` times; ``precision`` (0 where it is not reported), ``recall`` and ``f1`` are (P,),
-    0-1.
+    ``counted`` (V,) bool are the words that are counted and averaged; ``reported`` (P,) bool the pairs whose precision
+    is reported: of the others the word is a stop word, or overlaps no frame; ``detects`` (P,) bool the pairs of counted
+    words that meet at least ``min_occ`` times; ``precision`` (0 where it is not reported), ``recall`` and ``f1`` are
+    (P,), 0-1.
     """
 
     def __init__(self, counts: Counts, rules: DetectionRules = DetectionRules()) -> None:
         self.counts, self.rules = counts, rules
         stop = self._stop_words()
         self.counted = (counts.spoken > 0) & (rules.published | ~stop)
-        self.heard = (counts.hearing > 0) & ~stop[counts.word]
-        self.precision = np.where(self.heard, counts.hearing / np.maximum(counts.frames[counts.code], 1), 0.0)
+        self.reported = (counts.overlapping > 0) & ~stop[counts.word]
+        self.precision = np.where(self.reported, counts.overlapping / np.maximum(counts.frames[counts.code], 1), 0.0)
         self.recall = counts.holding / np.maximum(counts.spoken[counts.word], 1)
         both = self.precision + self.recall
         self.f1 = np.where(both > 0, 2 * self.precision * self.recall / np.where(both > 0, both, 1), 0.0)
@@ -111,7 +111,7 @@ class WordDetection:
 
         Words of equal F1 are in the order of words.
         """
-        found = np.flatnonzero(self.detects & self.heard & (self.f1 > 0))
+        found = np.flatnonzero(self.detects & self.reported & (self.f1 > 0))
         order = found[np.lexsort((-self.f1[found], self.counts.code[found]))]  # stable: pairs of a code are by word
         code = self.counts.code[order]
         position = np.arange(len(code)) - np.searchsorted(code, code)
@@ -134,12 +134,12 @@ class WordDetection:
 
     def high_precision_words(self) -> list[str]:
         """Return the words that some code detects with a precision of at least ``high_precision``, in order."""
-        found = np.unique(self.counts.word[self.heard & (self.precision >= self.rules.high_precision)])
+        found = np.unique(self.counts.word[self.reported & (self.precision >= self.rules.high_precision)])
         return [self.counts.words[word] for word in found]
 
     def high_precision_codes(self) -> int:
-        """Count the codes that hear some word with a precision of at least ``high_precision``."""
-        return len(np.unique(self.counts.code[self.heard & (self.precision >= self.rules.high_precision)]))
+        """Count the codes that overlap some word with a precision of at least ``high_precision``."""
+        return len(np.unique(self.counts.code[self.reported & (self.precision >= self.rules.high_precision)]))
 
     def words_above(self, threshold: float) -> int:
         """Count the words whose best F1 is at least ``threshold``, 0-1."""
@@ -157,7 +157,7 @@ class WordDetection:
         ``detectors_f1@<threshold>`` the different codes that these are, ``top<k>_f1`` and ``mean_f1`` (0-1),
         ``high_precision_words@<p>`` and ``high_precision_codes@<p>``; ``words_<n>_times`` are the counted words spoken
         at least so often, ``share_f1@<threshold>_of_them`` the share of these with so good a detector; ``codes`` that
-        are used, ``codes_without_words`` that hear none; ``utterances`` and ``frames`` that were counted.
+        are used, ``codes_without_words`` that overlap none; ``utterances`` and ``frames`` that were counted.
         """
         counts, rules, best = self.counts, self.rules, self.best
         f1, often = self.f1[best], counts.spoken[counts.word[best]] >= rules.often
@@ -175,7 +175,7 @@ class WordDetection:
                 found[f"share_f1@{threshold:g}_of_them"] = int((often & (f1 >= threshold)).sum()) / frequent
         return found | {
             "codes": used,
-            "codes_without_words": used - len(np.unique(counts.code[self.heard])),
+            "codes_without_words": used - len(np.unique(counts.code[self.reported])),
             "utterances": counts.utterances,
             "frames": int(counts.frames.sum()),
         }

@@ -151,7 +151,7 @@ class AttnganGenerator(nn.Module):
 
     @property
     def mixed_masks(self) -> bool:
-        """Tell whether all stages mask words as the public code does in batches; may be set."""
+        """Return whether all stages mask words as the public code does in batches; may be set."""
         return any(stage.attention.mixed_masks for stage in self.next)
 
     @mixed_masks.setter

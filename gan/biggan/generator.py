@@ -172,7 +172,7 @@ class BigganGenerator(nn.Module):
         return [first, *(torch.cat((embedded, slot), dim=1) for slot in others)]
 
     def forward(self, latents: Tensor, classes: Tensor) -> Tensor:
-        """Draw images (B, 3, R, R) in [-1, 1] from latents and classes as of :meth:`conditions`."""
+        """Generate images (B, 3, R, R) in [-1, 1] from latents and classes as of :meth:`conditions`."""
         first, *conditions = self.conditions(latents, classes)
         maps = self.layer0(first)
         for number, condition in enumerate(conditions, start=1):
@@ -243,7 +243,7 @@ class OfClass(nn.Module):
         self.training = generator.training
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Draw images (B, 3, R, R) in [-1, 1] from latents (B, latent_dim)."""
+        """Generate images (B, 3, R, R) in [-1, 1] from latents (B, latent_dim)."""
         table = torch.tensor(self.indices, device=latents.device)
         return self._generator[0](latents, table[torch.arange(len(latents), device=latents.device) % len(table)])
 

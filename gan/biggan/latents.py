@@ -30,7 +30,7 @@ def draw(
     nothing; here both are what they say.
 
     Args:
-        generator: which tells the sizes.
+        generator: which says the sizes.
         number: B.
         seed: of the draws.
         classes: one class for all; None draws them uniformly.

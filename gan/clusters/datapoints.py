@@ -48,7 +48,7 @@ class Datapoints:
 
     @property
     def full(self) -> bool:
-        """Tell whether nothing more is kept."""
+        """Return whether nothing more is kept."""
         return len(self.names) >= self.most
 
     @torch.no_grad()

@@ -22,7 +22,7 @@ class _Reached(Exception):
 
 
 def images_of(generator: nn.Module, latents: Tensor, classes: Tensor | None = None) -> Tensor:
-    """Draw images (B, 3, R, R) from latents (B, dim), and classes (B,) of generators that take them."""
+    """Generate images (B, 3, R, R) from latents (B, dim), and classes (B,) of generators that take them."""
     return generator(latents) if classes is None else generator(latents, classes)
 
 

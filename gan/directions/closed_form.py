@@ -33,16 +33,16 @@ class Sefa:
     layers: list[str] | None = None
 
     def find(self, generator: nn.Module, latents: Tensor, classes: Tensor | None = None, seed: int = 0) -> Directions:  # noqa: ARG002
-        """Decompose the weights; latents tell their size alone. Raises DirectionError where something does not fit."""
+        """Decompose the weights; only the size of latents counts. DirectionError: something does not fit."""
         check_inputs(generator, latents, classes)
         check_room(self.number, latents.shape[1])
-        tell = getattr(generator, "latent_weights", None)
-        if tell is None:
+        weights_of = getattr(generator, "latent_weights", None)
+        if weights_of is None:
             raise DirectionError(
-                f"{type(generator).__name__} does not tell by which weights its latent is multiplied; give it a method "
+                f"{type(generator).__name__} does not say by which weights its latent is multiplied; give it a method "
                 "latent_weights, as the Progressive GAN and BigGAN have, or take GANSpace"
             )
-        weights: Mapping[str, Tensor] = tell()
+        weights: Mapping[str, Tensor] = weights_of()
         names = list(weights) if self.layers is None else self.layers
         if unknown := [name for name in names if name not in weights]:
             raise DirectionError(f"the latent does not enter layer {unknown[0]!r}; choose among {', '.join(weights)}")

@@ -77,7 +77,7 @@ class RandomDirections:
     orthogonal: bool = False
 
     def find(self, generator: nn.Module, latents: Tensor, classes: Tensor | None = None, seed: int = 0) -> Directions:
-        """Draw them on the CPU from the seed; the latents tell their size alone."""
+        """Draw them on the CPU from the seed; of the latents only the size counts."""
         check_inputs(generator, latents, classes)
         drawn = torch.randn(self.number, latents.shape[1], generator=torch.Generator().manual_seed(seed))
         if self.orthogonal:

@@ -45,7 +45,7 @@ def collect(
     batch_size: int = 16,
     budget_mb: float = 4096,
 ) -> Samples:
-    """Draw and segment every latent once.
+    """Generate and segment every latent once.
 
     Args:
         generator: latents (B, D) -> images (B, 3, R, R) in [-1, 1]; it runs in evaluation mode on its own device.

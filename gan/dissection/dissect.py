@@ -76,7 +76,7 @@ def dissect_generator(
         latents: (N, D).
         layers: names of the generator's layers.
         threshold: a fraction of a layer's cells (0.005 as published), or 'iqr': of a hundred thresholds the one that
-            tells most about a label.
+            carries most information about a label.
         threshold_latents: (M, D), other images for choosing thresholds with 'iqr'; the same ones if None.
         no_label: whether "no label" takes part in choosing thresholds with 'iqr', as published. It suits clusters; for
             labels of which a pixel has one in each group it is always there.

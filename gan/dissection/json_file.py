@@ -55,7 +55,7 @@ def write_dissection(
 
 
 def layer_record(dissection: Dissection, layer: str, no_label_name: str = NO_LABEL) -> dict[str, Any]:
-    """Return everything about one layer as plain values: units, rankings and the labels that its units draw.
+    """Return everything about one layer as plain values: units, rankings and the labels that its units make.
 
     This is the record below ``layers`` of the published file.
     """
@@ -124,11 +124,11 @@ def _add_selection(units: list[dict[str, Any]], found: LayerDissection, names: l
 
 
 def _groups(units: list[dict[str, Any]], kinds: list[str]) -> list[dict[str, Any]]:
-    """Return the labels that interpretable units draw: by category, then those with most units."""
-    drawn = defaultdict(list)
+    """Return the labels that interpretable units make: by category, then those with most units."""
+    made = defaultdict(list)
     for unit in units:
         if unit["interp"]:
-            drawn[unit["iou_labelnum"]].append(unit)
+            made[unit["iou_labelnum"]].append(unit)
     order = list(dict.fromkeys(kinds))
 
     def order_of(members: list[dict[str, Any]]) -> tuple[float, ...]:
@@ -141,7 +141,7 @@ def _groups(units: list[dict[str, Any]], kinds: list[str]) -> list[dict[str, Any
             "units": [unit["unit"] for unit in members],
             "cat": members[0]["iou_cat"],
         }
-        for members in sorted(drawn.values(), key=order_of)
+        for members in sorted(made.values(), key=order_of)
     ]
 
 

@@ -69,7 +69,7 @@ class StreamingQuantiles:
 
     @property
     def exact(self) -> bool:
-        """Tell whether results are exact so far."""
+        """Return whether results are exact so far."""
         return self._bins is None
 
     def add(self, values: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Activation thresholds from which a unit counts as on: at a fixed quantile, or where it tells most about a label.
+"""Activation thresholds from which a unit counts as on: at a quantile, or where a unit informs most about a label.
 
 The 'iqr' rule is that of ``collect_iqr`` in ``netdissect/dissection.py`` (CSAILVision/gandissect), with exact quantiles
 instead of a randomised sketch. Shape letters: L labels, U units, F fractions, N images, P pixels of all images.

@@ -1,4 +1,4 @@
-"""Rankings of the units of a layer that draw a label best; units that only carry noise can be left out.
+"""Rankings of the units of a layer that make a label best; units that only carry noise can be left out.
 
 "Learning Words by Drawing Images" (CVPR 2019); published: surisdi/learning-by-drawing ``trainer.py``
 (``optimize_neurons``), where noise units are not removed: their positions name unit 0. Shape letters: L labels, U
@@ -59,7 +59,7 @@ def check_excluded(
 def rank_units(
     dissection: Dissection, excluded_units: Mapping[str, Sequence[int]] | None = None, as_published: bool = False
 ) -> dict[str, Tensor]:
-    """Return for each layer the units that draw each label best, by intersection over union.
+    """Return for each layer the units that make each label best, by intersection over union.
 
     Rankings are (K, n) int64, best first, one row for each of the segmenter's K labels: "no label" has none. Excluded
     units of a layer are left out, or unit 0 is put in their place ``as_published``. Raises as :func:`check_excluded`.

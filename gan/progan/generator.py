@@ -170,7 +170,7 @@ class ProganGenerator(nn.Module):
         return latents.reshape(len(latents), self.latent_dim, 1, 1)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Draw images (B, 3, R, R), roughly in [-1, 1], from latents (B, latent_dim), standard normal."""
+        """Generate images (B, 3, R, R), roughly in [-1, 1], from latents (B, latent_dim), standard normal."""
         maps = self.as_maps(latents)
         for name in self.layer_names:
             maps = self.get_submodule(name)(maps)

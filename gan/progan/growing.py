@@ -47,8 +47,8 @@ class GrowingGenerator(nn.Module):
         """Remember, with the weights, how far the generator has grown: the stage, and its share alpha of 0 to 1."""
         self.reached.copy_(torch.tensor([stage, alpha], dtype=torch.float64))
 
-    def draw(self, latents: Tensor) -> Tensor:
-        """Draw images (B, 3, R, R), roughly in [-1, 1], at the stage and alpha that were reached.
+    def generate(self, latents: Tensor) -> Tensor:
+        """Generate images (B, 3, R, R), roughly in [-1, 1], at the stage and alpha that were reached.
 
         Latents (B, latent_dim) are standard normal.
         """
@@ -59,7 +59,7 @@ class GrowingGenerator(nn.Module):
         return self.grown.output if stage == len(self.early_outputs) else self.early_outputs[stage]
 
     def forward(self, latents: Tensor, stage: int, alpha: float = 1.0) -> Tensor:
-        """Draw images (B, 3, R, R) of R = 4 * 2^stage pixels from latents (B, latent_dim).
+        """Generate images (B, 3, R, R) of R = 4 * 2^stage pixels from latents (B, latent_dim).
 
         ``alpha`` 1 is the stage alone, 0 the upsampled images of the one below.
         """
@@ -113,7 +113,7 @@ class DiscriminatorBlock(nn.Module):
 
 
 class ProganDiscriminator(nn.Module):
-    """Tells images of any trained resolution from generated ones.
+    """Distinguishes images of any trained resolution from generated ones.
 
     Args:
         widths: channels at 4, 8, 16 ... pixels.

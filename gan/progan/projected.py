@@ -1,6 +1,6 @@
 """A discriminator that also looks at images through a trained network (Projected GAN: arXiv:2111.01007).
 
-Features of a trained network (here the segmenter: shapes, colours, materials) tell a generator much earlier than raw
+Features of a trained network (here the segmenter: shapes, colours, materials) show a generator much earlier than raw
 pixels what its images lack. The frozen network gives maps at several resolutions; channels are mixed by fixed random
 weights, so that the discriminator cannot settle on a few of them (section 3.2); a small head for each resolution scores
 them. Unlike the paper the discriminator of pixels stays, because a generator can please a network with patterns that
@@ -45,7 +45,7 @@ class FeatureHead(nn.Module):
 
 
 class ProjectedDiscriminator(ProganDiscriminator):
-    """Tells images of any trained resolution from generated ones, by their pixels and by a segmenter's features.
+    """Distinguishes images of any trained resolution from generated ones, by pixels and a segmenter's features.
 
     Args:
         widths: channels of the discriminator of pixels at 4, 8, 16 ... pixels.

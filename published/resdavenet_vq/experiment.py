@@ -145,7 +145,7 @@ def describe(path: Path) -> dict[str, dict[str, Any]]:
     speech_file, _, args_file = _files(path)
     args = _read_args(args_file)
     with torch.device("meta"):
-        _build_speech(args, args_file)  # tells settings that no network has
+        _build_speech(args, args_file)  # finds settings that no network has
     speech = _speech_settings(args, args_file)
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in speech.items()}
     image = {"type": "models.image_encoders.Resnet50Encoder", "embedding_dim": speech["layer_widths"][-1]}
@@ -197,7 +197,7 @@ def save(image: nn.Module, speech: nn.Module, folder: Path, options: Mapping[str
 
     They evaluate it (``--mode eval --resume True --exp-dir``), analyse its units, train on from it (``--seed-dir``);
     what they need to resume a training of their own, the state of its optimiser, is not written. ``options`` are those
-    of the training by their published names, the public defaults where None; those that the weights tell (widths,
+    of the training by their published names, the public defaults where None; those that the weights show (widths,
     depths, kernel, quantisers and their codes) are read off them. Raises WeightsError where an encoder is of another
     network, which the public code does not have, or codes were never placed.
     """
@@ -240,7 +240,7 @@ def _weights_of(speech: ResDavenet) -> dict[str, Tensor]:
 
 
 def _arguments_of(speech: ResDavenet) -> dict[str, Any]:
-    """Return the published arguments that the network itself tells."""
+    """Return the published arguments that the network itself shows."""
     stages = list(speech.stages)
     widths = [stages[0][0].out_channels, *(stage[0].conv1.out_channels for stage in stages[1:])]
     arguments = {

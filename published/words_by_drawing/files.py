@@ -1,4 +1,4 @@
-"""Addresses and places of the published data and models of "Learning Words by Drawing Images" (CVPR 2019).
+"""Addresses and paths of the published data and models of "Learning Words by Drawing Images" (CVPR 2019).
 
 Addresses and folders are those of surisdi/learning-by-drawing (``download_data.sh``, ``experiments.py``,
 ``segmenter.py``, ``ablate/gantest.py`` and its README). No checksums were published: the SHA-256 of everything fetched

@@ -107,7 +107,7 @@ class Command:
 
 
 def is_of_the_original(values: Mapping[str, Any]) -> bool:
-    """Tell whether a YAML file with these values is one of the original's."""
+    """Return whether a YAML file with these values is one of the original's."""
     return "entry" not in values and isinstance(values.get("file"), str) and isinstance(values.get("args"), dict)
 
 

@@ -124,7 +124,7 @@ def _shape(own: Mapping[str, Tensor], source: str) -> tuple[int, list[int]]:
 
 
 def _check_output_name(state: Mapping[str, Tensor], resolution: int, source: str) -> None:
-    """Refuse a file whose output's name tells another resolution than its layers make."""
+    """Refuse a file whose output's name gives another resolution than its layers make."""
     for name in state:
         match = re.match(r"output_(\d+)x\d+\.", name)
         if match and int(match[1]) != resolution:

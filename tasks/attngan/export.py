@@ -19,7 +19,7 @@ from models.weights import weights_digest
 from tasks.attngan.trained import GENERATOR, IMAGE, TEXT, TextImageSource, TrainedError, load, save_export
 
 log = logging.getLogger(__name__)
-TOLD = ("description", "data", "prepare", "task", "trainer", "seed")  # of a run's config, on the card
+ON_CARD = ("description", "data", "prepare", "task", "trainer", "seed")  # of a run's config
 
 
 def export(
@@ -71,7 +71,7 @@ def _training(run: Path) -> dict[str, Any]:
         "steps": state["step"],
         "images_seen": state["step"] * values["data"]["batch_size"],
         "training_minutes": round(state["seconds"] / 60, 1),
-        "config": {key: values[key] for key in TOLD if key in values},
+        "config": {key: values[key] for key in ON_CARD if key in values},
         "metrics": _figures(metrics) if metrics.is_file() else None,
     }
 

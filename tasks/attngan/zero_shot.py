@@ -1,4 +1,4 @@
-"""Tell images of classes that were never trained on by a noisy document of each.
+"""Recognise images of classes that were never trained on by a noisy document of each.
 
 "A Generative Adversarial Approach for Zero-Shot Learning from Noisy Texts" (CVPR 2018, arXiv:1712.01381), the paper
 behind AttnGAN's noise-reducing text encoding (models/tfidf_captions.py). A generator makes image features of a class's
@@ -249,11 +249,11 @@ class ZeroShot:
             "chance": 1 / len(held.classes),
         }
         seen, seen_classes = (part[:most] for part in held.seen or content.train)
-        place = np.full(len(content.documents), -1)
-        place[rows] = np.arange(len(rows))
+        index = np.full(len(content.documents), -1)
+        index[rows] = np.arange(len(rows))
         is_unseen = rows >= content.seen_count
         curve = seen_unseen_curve(
-            seen, place[seen_classes], features, place[classes], generated.mean(axis=1), is_unseen
+            seen, index[seen_classes], features, index[classes], generated.mean(axis=1), is_unseen
         )
         metrics["area_under_curve"] = curve.area
         if held.seen is not None:

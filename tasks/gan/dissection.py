@@ -117,8 +117,8 @@ def figures(found: Dissection) -> dict[str, float]:
         labels, matched = _matched(found, name)
         metrics |= {
             f"{name}/units": len(labels),
-            f"{name}/units_that_draw_a_label": int(matched.sum()),
-            f"{name}/labels_drawn": len(labels[matched].unique()),
+            f"{name}/interpretable_units": int(matched.sum()),
+            f"{name}/labels_with_units": len(labels[matched].unique()),
             f"{name}/mean_best_iou": layer.iou[first:][occurring].amax(1).sum().item() / max(1, int(occurring.sum())),
         }
     return metrics

@@ -206,7 +206,7 @@ class Progan:
         """Yield ``number`` latents' images at full size, batches (n, 3, S, S) uint8; small ones are enlarged."""
         table = latents(number, self.generator.grown.latent_dim)
         for part in table.split(self.measure.batch_size):
-            images = self.generator.draw(part.to(self.device))
+            images = self.generator.generate(part.to(self.device))
             if images.shape[-1] != self.data.size:
                 images = F.interpolate(images, size=(self.data.size, self.data.size), mode="bilinear")
             yield to_uint8(images)

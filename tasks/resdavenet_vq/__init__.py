@@ -1,1 +1,1 @@
-"""Measure the units of trained speech models: words that codes detect, phones that features tell apart."""
+"""Measure the units of trained speech models: words that codes detect, phones that features distinguish."""

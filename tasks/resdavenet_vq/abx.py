@@ -1,4 +1,4 @@
-"""Measure how well the layers of a trained model tell phones apart: ``python run.py -f resdavenet_vq/abx.yaml``.
+"""Measure how well the layers of a trained model distinguish phones: ``python run.py -f resdavenet_vq/abx.yaml``.
 
 The ABX test of the ZeroSpeech challenges, as the paper of ResDAVEnet-VQ (arXiv:1911.09602) reports it for the layers of
 its models, scored in place by fastabx: all layers are encoded in one pass, and every layer and distance is measured on

@@ -81,7 +81,7 @@ class SpeechImage:
         similarity: of image maps and speech maps.
         same_image: whether another caption of the same image in a batch counts as an impostor (as in the published
             systems, whose images have one caption each) or is left out. The same are those whose files have the same
-            bytes, or that were drawn from the same latent. Evaluation always takes them for one.
+            bytes, or that were generated from the same latent. Evaluation always takes them for one.
         data: given by main.
         device: given by main.
         length: given by main.

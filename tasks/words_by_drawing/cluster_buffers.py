@@ -1,4 +1,4 @@
-"""Keep clusters of feature units and the generator's units that draw them in a module that checkpoints hold.
+"""Keep clusters of feature units and the generator's units that make them in a module that checkpoints hold.
 
 Shape letters: K clusters, D embedding size, n ranked units of a layer.
 """

@@ -32,26 +32,31 @@ SHOWN_NAMES = 12  # of clusters, in the run's report
 SHOWN_CLUSTERS, SHOWN_REGIONS, SHOWN_SNIPPETS = 60, 10, 5  # on the page: the best named, and of each
 SHOWN_THRESHOLD = 1.0  # of the scores, for regions on the page, as published
 AROUND_WORD, AROUND_FRAME = 0.08, 0.3  # seconds of sound before and after what is played
-Draw = Callable[[SpokenCaptions, int], Tensor]
+ImageOf = Callable[[SpokenCaptions, int], Tensor]
 
 
 class DatasetPairs:
-    """Tells the page about pairs of a dataset whose images are generated.
+    """Describes pairs of a dataset whose images are generated.
 
     Args:
         names: row of the dataset, as text, of each pair (``Datapoints.names``).
         dataset: the captions.
-        draw: from dataset and row to the image (3, R, R) in about [-1, 1].
+        image_of: from dataset and row to the image (3, R, R) in about [-1, 1].
         image_encoder: in evaluation mode.
         spoken: whether the captions are spoken; else sounds and word times are left out.
     """
 
     def __init__(
-        self, names: list[str], dataset: SpokenCaptions, draw: Draw, image_encoder: nn.Module, spoken: bool = True
+        self,
+        names: list[str],
+        dataset: SpokenCaptions,
+        image_of: ImageOf,
+        image_encoder: nn.Module,
+        spoken: bool = True,
     ) -> None:
         self.rows = [int(name) for name in names]
         self.dataset, self.image_encoder, self.spoken = dataset, image_encoder, spoken
-        self._generated = lru_cache(maxsize=256)(lambda row: draw(dataset, row))
+        self._generated = lru_cache(maxsize=256)(lambda row: image_of(dataset, row))
         self.longest = dataset.max_frames
 
     def image_u8(self, pair: int) -> np.ndarray:

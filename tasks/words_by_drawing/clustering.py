@@ -1,4 +1,4 @@
-"""Cluster feature units while a task learns, and find which of the generator's units draw each: now and then anew.
+"""Cluster feature units while a task learns, and find which of the generator's units make each: now and then anew.
 
 "Learning Words by Drawing Images" (CVPR 2019); published: surisdi/learning-by-drawing ``clusterer.py`` and
 ``trainer.py`` (``optimize_neurons``). Clusters and units live in buffers of a module, so that checkpoints keep them.
@@ -83,7 +83,7 @@ class Clustering:
 
 
 class DrawingClusters:
-    """Finds clusters of a task's feature units and the generator's units that draw them, when it is time.
+    """Finds clusters of a task's feature units and the generator's units that make them, when it is time.
 
     Raises a UserError about excluded units that the generator does not have, fewer feature units than clusters, or a
     file to load that holds none, and a ClusteringError about clusters to load of another model.

@@ -104,18 +104,18 @@ class GeneratedImages:
 
     def prepared(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Return a training batch with its ``generated`` images, a :class:`GeneratedBatch`."""
-        return {**batch, "generated": self.draw(batch)}
+        return {**batch, "generated": self.generate(batch)}
 
     def images(self, batch: Mapping[str, Any]) -> Tensor:
         """Return a batch's images (b, 3, R, R) normalised; generated unless they are there."""
-        generated = batch["generated"] if "generated" in batch else self.draw(batch)
+        generated = batch["generated"] if "generated" in batch else self.generate(batch)
         return encoder_input(generated.images)
 
     def shown(self, batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Return the first image of a prepared batch, (R, R, 3) uint8, by its published name."""
         return {"positive": to_uint8(batch["generated"].images[0]).numpy()}
 
-    def draw(self, batch: Mapping[str, Any]) -> GeneratedBatch:
+    def generate(self, batch: Mapping[str, Any]) -> GeneratedBatch:
         """Generate the images of a batch from its ``latent`` ids (b,); ``active`` (b,) bool says which were edited."""
         ids = batch["latent"]
         positives = self._positives(ids)
@@ -129,7 +129,7 @@ class GeneratedImages:
     def image(self, dataset: SpokenCaptions, row: int) -> Tensor:
         """Generate the image of one row of a dataset, (3, R, R) in about [-1, 1]."""
         name, active = split_name(dataset.record(row).uttid)
-        return self.draw({"latent": torch.tensor([int(name)]), "active": torch.tensor([active])}).images[0]
+        return self.generate({"latent": torch.tensor([int(name)]), "active": torch.tensor([active])}).images[0]
 
     def image_u8(self, dataset: SpokenCaptions, row: int) -> np.ndarray:
         """Generate the image of one row of a dataset, (R, R, 3) uint8."""

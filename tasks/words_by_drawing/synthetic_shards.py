@@ -126,7 +126,7 @@ class _Tools:
         return cls.made
 
     @torch.no_grad()
-    def draw(self, ids: range) -> tuple[Tensor, list[list[SeenObject]]]:
+    def generate(self, ids: range) -> tuple[Tensor, list[list[SeenObject]]]:
         """Generate images (B, 3, R, R) and say what is in them."""
         images = self.generator(self.latents[ids.start : ids.stop].to(self.device))
         if isinstance(self.segmenter, AttributeSegmenter):
@@ -138,7 +138,7 @@ def make_shard(settings: SyntheticSet, generator: GeneratorNode, segmenter: Segm
     """Make the captions of one shard (numbered from 0), write their files, return how many images it looked at."""
     ids = range(shard * SHARD, min((shard + 1) * SHARD, settings.candidates))
     tools = _Tools.get(settings, generator, segmenter)
-    images, seen = tools.draw(ids)
+    images, seen = tools.generate(ids)
     records = []
     for slot, name in enumerate(ids):
         record: dict[str, Any] = {"id": name}

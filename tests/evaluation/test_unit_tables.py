@@ -72,15 +72,15 @@ def test_the_files(case, found, tmp_path):
 
 
 def test_the_texts(tmp_path):
-    """Code 1 hears RED in two of its three frames and BALL in one; code 0 hears a stop word alone."""
+    """Code 1 overlaps RED in two of its three frames and BALL in one; code 0 overlaps a stop word alone."""
     codes = [np.array([0, 0, 1, 1, 1])]
     words = [[(0.0, 0.2, "THE"), (0.2, 0.4, "RED"), (0.4, 0.5, "BALL")]]
     found = detect_words(codes, words, 0.1, DetectionRules(halfwidth=0.01, high_precision=0.5))
     write_unit_tables(tmp_path, "quant2", found, np.ones(4))
     assert (tmp_path / "precision_quant2.txt").read_text().splitlines() == [
         "*    1 (2 words, 3 times): RED 66.7 %, BALL 33.3 %",
-        "1 of 2 codes (50.0 %) hear a word with a precision of at least 0.5",
-        "1 of 2 codes hear no word that is counted",
+        "1 of 2 codes (50.0 %) overlap a word with a precision of at least 0.5",
+        "1 of 2 codes overlap no word that is counted",
     ]
     assert (tmp_path / "recall_quant2.txt").read_text().splitlines() == [
         "BALL (1 times): 1 100.0 %",

@@ -78,7 +78,7 @@ def unique(scene: Scene, index: int, draws: Draws) -> dict[str, str] | None:
 
 
 def says(text: str, attribute: str, value: str) -> bool:
-    """Tell whether a caption has a word, singular or plural, for a value of one of `ATTRIBUTES`."""
+    """Return whether a caption has a word, singular or plural, for a value of one of `ATTRIBUTES`."""
     material = {name: (*_FIRST[name], *_LAST[name]) for name in _FIRST}
     named = {"size": _SIZE, "shape": _SHAPE, "material": material}.get(attribute, {}).get(value, (value,))
     words = re.findall(r"\w+", text.lower())

@@ -83,7 +83,7 @@ def _cut(query: Query) -> str:
         return ""
     lost = " ".join(word for start, _, word in query.words or [] if start >= query.seconds)
     return (
-        f'<p class="note cut">The caption is cut: the model hears the first {query.seconds:.1f} s of '
+        f'<p class="note cut">The caption is cut: the model reads the first {query.seconds:.1f} s of '
         f"{query.whole_seconds:.1f} s (max_frames)"
         + (f', not <q dir="auto">{escape(lost)}</q>' if lost else "")
         + ".</p>"

@@ -143,14 +143,14 @@ def _write_examples(
         return
     for folder, made in progress(zip(folders, model.draw(draws), strict=True), len(draws), "images"):
         stem = output / folder / f"{made.draw.copy}_s_{made.draw.index}"
-        for ending, image in _pictures(made):
+        for ending, image in _named_images(made):
             write_whole(stem.with_name(f"{stem.name}_{ending}.png"), encode_image(image, "png"))
     say(f"{len(draws)} images of {len(named)} captions, each in {len(model.resolutions)} stages")
     for name in asked:
         say(config.short(output / name))
 
 
-def _pictures(made: Generated) -> Iterator[tuple[str, np.ndarray]]:
+def _named_images(made: Generated) -> Iterator[tuple[str, np.ndarray]]:
     """Yield what is written of an image, by the ending of its name."""
     for stage, image in enumerate(made.images):
         yield f"g{stage}", image

@@ -37,12 +37,12 @@ from evaluation.image_metrics import BIRDS_NOTE, ImageMetrics, MetricSettings, c
 from evaluation.r_precision import Pairs, RPrecisionSettings, Verdict, check_enough, derangement, verdict
 from evaluation.report.image_scores import (
     UNABLE,
-    Picture,
+    ShownImage,
     Table,
     judges_table,
     metrics_table,
     objects_table,
-    pictures_html,
+    shown_images_html,
 )
 from models.segmenter.file import SHIPPED, load_segmenter
 from models.segmenter.network import AttributeSegmenter
@@ -114,10 +114,10 @@ def score(
             named for the real ones (``NAME_s-1.png``).
         real: dataset that they are compared with; its largest resolution is that of the comparison.
         context: given by run.py.
-        features: networks by whose features images are compared, by name; one that tells classes also gives an
+        features: networks by whose features images are compared, by name; one that classifies also gives an
             inception score. None of them leaves it out.
         metrics: numbers on which these figures depend.
-        judges: matching models that tell which caption fits an image, by name, such as ``same``, which trained the
+        judges: matching models that choose the caption of an image, by name, such as ``same``, which trained the
             generator, and ``independent``. None of them leaves it out.
         r_precision: numbers on which their figures depend.
         scenes: the objects that the real images show, such as ``scenes/test.json`` of a captioned world; generated
@@ -135,13 +135,13 @@ def score(
     sources = {name: source for name, source in (judges or {}).items() if source is not None}
     if not (networks or sources or scenes):
         raise UserError("features, judges and scenes are empty, so that there is nothing to measure; give one of them")
-    device = distributed.pick_device()
     dataset = real(train=False, on_error="error")
     sets = Both(real_samples(dataset), generated_samples(generated, dataset))
     if networks:
         check_enough_images(len(sets.generated), len(sets.real), metrics)
     for samples in sets if sources else ():
         check_enough(samples.classes, r_precision)
+    device = distributed.pick_device()
     asked = None if scenes is None else _asked(scenes, sets)
     looking = Looking(
         {name: _ready(network, device) for name, network in networks.items()},
@@ -153,28 +153,31 @@ def score(
         if context.dry_run:
             _try(looking, sets)
             return
-        seen = Both(
-            *(
-                look(looking, samples.batches(batch_size, threads), -(-len(samples) // batch_size), f"{name} images")
-                for name, samples in sets._asdict().items()
-            )
-        )
-        if seen.generated.scaled:
-            log.warning(
-                "%d of %d generated images are scaled to %d pixels: figures hold for what they look like then; "
-                "real.resolutions says the resolution of the comparison",
-                seen.generated.scaled, len(sets.generated), dataset.resolutions[-1],
-            )  # fmt: skip
+        seen = _look_at_both(looking, sets, batch_size, threads, dataset.resolutions[-1])
         note = BIRDS_NOTE if dataset.content.boxes is not None else ""
         scores = Scores(
             _metrics(looking.features, seen, dataset.resolutions[-1], metrics, note),
             {judge.name: _verdict(judge, sets, seen, r_precision) for judge in looking.judges},
             {} if asked is None else _objects(asked, seen, r_precision.seed),
         )
-        tables = _tables(scores, sets, seen, dataset)
-        _finish(
-            folder, context, scores, tables, _pictures(sets, seen), {one.name: one.digest for one in looking.judges}
-        )
+        digests = {judge.name: judge.digest for judge in looking.judges}
+        _finish(folder, context, scores, _tables(scores, sets, seen, dataset), _shown_images(sets, seen), digests)
+
+
+def _look_at_both(looking: Looking, sets: Both, batch_size: int, threads: int, resolution: int) -> Both:
+    """Show both sets of images to every network, and warn where generated ones are scaled to ``resolution``."""
+    seen = {}
+    for name, samples in sets._asdict().items():
+        batches = samples.batches(batch_size, threads)
+        seen[name] = look(looking, batches, -(-len(samples) // batch_size), f"{name} images")
+    scaled = seen["generated"].scaled
+    if scaled:
+        log.warning(
+            "%d of %d generated images are scaled to %d pixels: figures hold for what they look like then; "
+            "real.resolutions says the resolution of the comparison",
+            scaled, len(sets.generated), resolution,
+        )  # fmt: skip
+    return Both(**seen)
 
 
 @torch.inference_mode()
@@ -222,7 +225,7 @@ def _metrics(
 
 
 def _verdict(judge: Judge, sets: Both, seen: Both, settings: RPrecisionSettings) -> Verdict:
-    """Let one judge say how well generated and real images fit their captions, and warn where it cannot tell."""
+    """Let one judge say how well generated and real images fit their captions, and warn where it cannot."""
     real, generated = (
         Pairs(judge.sentences(samples.captions), one.embeddings[judge.name], samples.classes)
         for samples, one in zip(sets, seen, strict=True)
@@ -286,23 +289,23 @@ def _tables(scores: Scores, sets: Both, seen: Both, dataset: CaptionedImages) ->
     if scores.objects:
         generated = scores.objects["generated"]
         counted = ", ".join(f"{name} of {count}" for name, count in generated.asked.items() if name in ATTRIBUTES)
-        told = f"found by a segmenter in {generated.images} generated images, objects asked for with {counted}"
-        tables.append(objects_table(scores.objects, told))
+        protocol = f"found by a segmenter in {generated.images} generated images, objects asked for with {counted}"
+        tables.append(objects_table(scores.objects, protocol))
     return tables
 
 
-def _pictures(sets: Both, seen: Both) -> list[Picture]:
+def _shown_images(sets: Both, seen: Both) -> list[ShownImage]:
     """Return some generated images with the real ones that they are named for, and what was found in them."""
     rows = {name: row for row, name in enumerate(sets.real.names)}
     made, objects = sets.generated, seen.generated.objects
-    pictures = []
+    images = []
     for row in np.unique(np.linspace(0, len(made) - 1, min(SHOWN, len(made))).astype(int)).tolist():
         named = origin(made.names[row], rows)
         real = None if named is None else _shown(sets.real.read(rows[named])[0])
         found = ", ".join(" ".join(item[name] for name in SAID) for item in objects[row]) if objects else ""
         note = f"found: {found or 'nothing'}" if objects else ""
-        pictures.append(Picture(made.captions[row], _shown(made.read(row)[0]), real, note))
-    return pictures
+        images.append(ShownImage(made.captions[row], _shown(made.read(row)[0]), real, note))
+    return images
 
 
 def _shown(image: Tensor) -> np.ndarray:
@@ -314,7 +317,7 @@ def _finish(
     context: Context,
     scores: Scores,
     tables: Sequence[Table],
-    pictures: Sequence[Picture],
+    images: Sequence[ShownImage],
     weights: Mapping[str, str],
 ) -> None:
     """Write metrics.json, figures.json, in which each figure has its protocol, and report.html; print the tables."""
@@ -326,14 +329,14 @@ def _finish(
     }
     write_whole(folder.path / FIGURES, (json.dumps(figures, indent=1) + "\n").encode())
     sections = [(table.heading, table.html()) for table in tables]
-    sections.append(("Generated images", pictures_html(pictures)))
+    sections.append(("Generated images", shown_images_html(images)))
     write_results(folder, context, "generated images", flat(scores), sections)
     for table in tables:
         say(table.text())
 
 
 def flat(scores: Scores) -> dict[str, float]:
-    """Return every figure by name; those of a judge that cannot tell true pairs from permuted ones are left out."""
+    """Return every figure by name; without those of a judge that cannot distinguish true pairs from permuted ones."""
     metrics = {}
     for name, found in scores.metrics.items():
         for key, one in found.figures.items():

@@ -189,7 +189,7 @@ def _add_pages(app: FastAPI, server: Server, title: str) -> None:
 
     @app.get("/healthz")
     async def health() -> JSONResponse:
-        """Tell whether images can be generated: status 200 or 503."""
+        """Say whether images can be generated: status 200 or 503."""
         alive = server.worker.alive
         facts = {
             "status": "ok" if alive else "the thread that generates has ended; start the server again",

@@ -56,7 +56,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Tell whether images are being generated."""
+        """Return whether images are being generated."""
         return self._thread.is_alive()
 
     @property

@@ -42,7 +42,7 @@ def one_against_one(
         data: dataset of the held-out captions.
         negatives: gives the negatives of an image.
         context: given by run.py.
-        generator: draws the captions' own images; None to read files.
+        generator: makes the captions' own images; None to read files.
         latents: table of latents whose rows the captions' ids name.
         captions: number of captions, all when None.
         seed: of what is drawn.

@@ -56,7 +56,7 @@ def test_the_page_shows_layers_labels_and_units(layer, tmp_path):
     assert page.count("data:image/jpeg") == 3
     assert "unit 7: red, IoU 0.50" in page
     assert "1 of 2" in page
-    assert page.count("draws another label better") == 1
+    assert page.count("makes another label better") == 1
     assert "seed: 1" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert page.index("red</strong>") < page.index("&lt;b&gt;</strong>")
@@ -72,4 +72,4 @@ def test_labels_that_do_not_fit_are_left_out_and_reported(layer, tmp_path, monke
 
 def test_a_layer_in_which_nothing_was_found(tmp_path):
     page = write_dissection_report(tmp_path / "c.html", "t", [LayerView("layer1", 4, 0)]).read_text(encoding="utf-8")
-    assert "No unit of this layer draws a label" in page
+    assert "No unit of this layer makes a label" in page

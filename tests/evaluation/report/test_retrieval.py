@@ -286,10 +286,10 @@ def test_a_cut_caption_says_so(tmp_path):
     )
     path = write_report(tmp_path / "r.html", Report("t", queries=[one]))
     text = "".join(read(path).text)
-    assert "the model hears the first 1.0 s of 2.0 s (max_frames), not <cube>." in text
+    assert "the model reads the first 1.0 s of 2.0 s (max_frames), not <cube>." in text
     sound = re.search('src="(data:audio/flac[^"]*)"', path.read_text(encoding="utf-8"))[1]
     assert soundfile.info(decoded(sound)).frames == 16000
-    assert "hears the first" not in "".join(read(write_report(path, Report("t", queries=[query()]))).text)
+    assert "reads the first" not in "".join(read(write_report(path, Report("t", queries=[query()]))).text)
 
 
 def test_long_lists_fold_and_scores_have_a_name(tmp_path):

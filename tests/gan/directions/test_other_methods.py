@@ -113,5 +113,5 @@ def test_what_does_not_fit_is_named(biggan, method, message):
 def test_a_generator_that_tells_no_weights():
     plain = nn.Linear(5, 6).eval()
     plain.latent_dim = 5
-    with pytest.raises(DirectionError, match="Linear does not tell by which weights"):
+    with pytest.raises(DirectionError, match="Linear does not say by which weights"):
         Sefa(1).find(plain, torch.zeros(1, 5))

@@ -91,7 +91,7 @@ def test_what_was_grown_is_exported_in_the_published_form(level):
     assert plain.resolution == 4 * 2**level
     assert torch.equal(plain(latents), model(latents, level))
     model.reach(level, 1.0)
-    assert torch.equal(plain(latents), model.draw(latents))
+    assert torch.equal(plain(latents), model.generate(latents))
     with torch.no_grad():
         next(plain.parameters()).zero_()
     assert not torch.equal(plain(latents), model(latents, level))  # the weights are copies

@@ -81,8 +81,8 @@ def tables(found: WordDetection) -> dict[str, Any]:
     """Precision, recall and F1 of every pair that the published tables list, in the case's order."""
     counts = found.counts
     rows = [found.detector(pair) for pair in range(len(counts.code))]
-    heard = [row for row, known in zip(rows, found.heard, strict=True) if known]
-    hearing = dict(zip(((row.code, row.word) for row in rows), counts.hearing.tolist(), strict=True))
+    heard = [row for row, known in zip(rows, found.reported, strict=True) if known]
+    hearing = dict(zip(((row.code, row.word) for row in rows), counts.overlapping.tolist(), strict=True))
     held = [row for row in rows if row.count > 0]
     enough = found.rules.min_occ
     codes = [str(code) for code in np.flatnonzero(counts.frames)]

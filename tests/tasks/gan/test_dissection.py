@@ -58,7 +58,7 @@ def test_everything_that_was_found_is_written(tmp_path, context, threshold):
     assert record["quantile_threshold"] == threshold
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["paint/units"] == 4
-    assert metrics["paint/labels_drawn"] >= 2
+    assert metrics["paint/labels_with_units"] >= 2
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 4 * 3 * 4
     assert "blue" in page

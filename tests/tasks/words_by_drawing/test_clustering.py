@@ -69,7 +69,7 @@ def test_negatives_switch_off_units_of_clusters(folder, loss_type):
     batch = next(iter(task.batches(0, 0)))
     values = loop.train_step(batch)
     assert torch.isfinite(values["loss"])
-    generated = task.images.draw(batch)
+    generated = task.images.generate(batch)
     image, speech = task.encode(batch, task.data.train_loader.dataset)
     negatives = task.companion.negatives(image, speech, generated, torch.Generator().manual_seed(0))
     assert (negatives.clusters >= 0).all()
@@ -134,7 +134,7 @@ def test_without_clusters_units_are_random(folder, caplog):
     assert not task.companion.clusters.due(0)
     batch = next(iter(task.batches(0, 0)))
     image, speech = task.encode(batch, task.data.train_loader.dataset)
-    generated = task.images.draw(batch)
+    generated = task.images.generate(batch)
     assert isinstance(generated.positives, Positives)
     negatives = task.companion.negatives(image, speech, generated, torch.Generator().manual_seed(0))
     assert negatives.clusters.tolist() == [-1] * 6

@@ -398,8 +398,8 @@ def test_kept_images_are_those_that_are_generated(folder):
     kept.generator.register_forward_hook(lambda _module, given, _out: calls.append(len(given[0])))
     for ids in ([0, 1, 2], [2, 3, 0], [5, 4, 3], [3, 2, 1, 0]):
         batch = {"latent": torch.tensor(ids)}
-        torch.testing.assert_close(kept.draw(batch).images, anew.draw(batch).images)
-        assert kept.draw(batch).positives.shapes == anew.draw(batch).positives.shapes
+        torch.testing.assert_close(kept.generate(batch).images, anew.generate(batch).images)
+        assert kept.generate(batch).positives.shapes == anew.generate(batch).positives.shapes
         calls.append("next")
     assert calls == [
         16,
