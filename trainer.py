@@ -56,6 +56,9 @@ class _StepView:
     ) -> None:
         self.norms[f"gradient_norm/{name}"] = self.updater(name, loss, retain_graph, parts)
 
+    def accumulate(self, name: str, loss: Tensor, parts: dict[str, Tensor] | None = None) -> None:
+        self.updater.accumulate(name, loss, parts)
+
     def show(self, name: str, image: np.ndarray) -> None:
         self.images[name] = image
 
@@ -236,6 +239,8 @@ class Trainer:
                 raise UserError(f"torch.compile failed ({reason}); set trainer.compile: false") from error
             raise
         for name, average in self.averages.items():
+            if self.at.step < self.settings.ema.start_step:
+                average.n_averaged.zero_()  # so that the weights themselves are taken
             average.update_parameters(self.task.modules[name])
         for scheduler in self.task.schedulers.values():
             scheduler.step()

@@ -34,6 +34,11 @@ class Factory:
         taken = {name: value for name, value in offers.items() if name in self.declared}
         return build_call(self.target, self.arguments, self.key_path, taken)
 
+    def node(self, **given: Any) -> dict[str, Any]:
+        """Return the node as plain values, with the keywords that its owner gives when it builds it."""
+        taken = {name: value for name, value in given.items() if name in self.declared}
+        return {"type": f"{self.target.__module__}.{self.target.__qualname__}", **self.arguments, **taken}
+
     def takes(self, name: str) -> bool:
         """Return whether the target declares this keyword."""
         return name in self.declared

@@ -19,10 +19,12 @@ class EmaSettings:
     Attributes:
         decay: weight of the old average in each step, such as 0.999.
         modules: names of the modules to average; all by default.
+        start_step: optimisation step at which averaging begins; until then the averages are the weights themselves.
     """
 
     decay: Annotated[float, Field(gt=0, lt=1)]
     modules: list[str] | None = None
+    start_step: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         check_values(self)

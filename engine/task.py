@@ -29,6 +29,12 @@ class Step(Protocol):
         ``retain_graph`` keeps the graph for a further update.
         """
 
+    def accumulate(self, name: str, loss: Tensor, parts: dict[str, Tensor] | None = None) -> None:
+        """Add the gradients of a part of the loss, on images that memory has no room for at once, to the next update.
+
+        Losses of parts are divided by their number, so that their sum is that of all images.
+        """
+
     def show(self, name: str, image: np.ndarray) -> None:
         """Show an image (H, W, 3) uint8 under a heading in TensorBoard, where ``wants_images``."""
 

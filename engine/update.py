@@ -47,6 +47,7 @@ class Updater:
         self.device = device
         self.clip_norm = clip_norm
         self.clipped = clipped
+        self._pending: set[str] = set()  # optimisers whose gradients hold a part of the next update
         self.scalers = {
             name: torch.amp.GradScaler(device.type, enabled=precision == "fp16") for name in self.optimizers
         }
@@ -72,16 +73,8 @@ class Updater:
             NoGradient: the loss was computed from nothing that is trained.
         """
         optimizer, scaler = self.optimizers[name], self.scalers[name]
-        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
-        optimizer.zero_grad(set_to_none=True)
-        if distributed.any_rank(not math.isfinite(loss.item())):
-            raise NonFiniteLoss(f"the loss of '{name}' is {loss.item()}{_listed(parts)}")
-        if not loss.requires_grad or not parameters:
-            raise NoGradient(
-                f"the loss of '{name}' ({loss.item():.6g}{_listed(parts)}) depends on nothing that is trained; "
-                "expected trainable parameters on the way to it: look for frozen networks in the config"
-            )
-        scaler.scale(loss).backward(inputs=parameters, retain_graph=retain_graph)
+        parameters = self._backward(name, loss, retain_graph, parts)
+        self._pending.discard(name)
         replicas.average_gradients(parameters)
         scaler.unscale_(optimizer)
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -96,6 +89,30 @@ class Updater:
         if self.precision == "fp16" and scaler.get_scale() < 1e-4:
             raise NonFiniteLoss(f"the fp16 gradient of '{name}' stays infinite at every scale; use bf16 or fp32")
         return norm.item()
+
+    def accumulate(self, name: str, loss: Tensor, parts: dict[str, Tensor] | None = None) -> None:
+        """Add the gradients of a part of the loss to those of the next update of optimiser ``name``.
+
+        Args and errors are those of :meth:`__call__`.
+        """
+        self._backward(name, loss, False, parts)
+        self._pending.add(name)
+
+    def _backward(self, name: str, loss: Tensor, retain_graph: bool, parts: dict[str, Tensor] | None) -> list[Tensor]:
+        """Compute the gradients of an optimiser's parameters, on top of a pending part's; return the parameters."""
+        optimizer = self.optimizers[name]
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+        if name not in self._pending:
+            optimizer.zero_grad(set_to_none=True)
+        if distributed.any_rank(not math.isfinite(loss.item())):
+            raise NonFiniteLoss(f"the loss of '{name}' is {loss.item()}{_listed(parts)}")
+        if not loss.requires_grad or not parameters:
+            raise NoGradient(
+                f"the loss of '{name}' ({loss.item():.6g}{_listed(parts)}) depends on nothing that is trained; "
+                "expected trainable parameters on the way to it: look for frozen networks in the config"
+            )
+        self.scalers[name].scale(loss).backward(inputs=parameters, retain_graph=retain_graph)
+        return parameters
 
     def _clip(self, parameters: list[Tensor], norm: Tensor) -> None:
         """Shorten the gradients of an optimiser's ``parameters``, whose total norm is ``norm``, as far as is asked."""

@@ -108,7 +108,7 @@ def image_metrics(
         "; fewer images than features, so that it is too high by chance" if len(generated) <= generated.shape[1] else ""
     )
     figures = {"fid": Figure(distance.value, None, "lower", f"covariances of {generated.shape[1]} features{few}")}
-    figures["kid"] = _kid(generated, real, settings)
+    figures["kid"] = kernel_distance(generated, real, settings)
     figures |= _precision_recall(generated, real, settings)
     if isinstance(network, Classifier):
         figures["inception_score"] = _inception_score(network.logits(generated), settings, score_note)
@@ -122,7 +122,8 @@ def check_enough_images(generated: int, real: int, settings: MetricSettings) -> 
         raise GenerationError(f"found {generated} generated and {real} real images; expected at least {least} of each")
 
 
-def _kid(generated: np.ndarray, real: np.ndarray, settings: MetricSettings) -> Figure:
+def kernel_distance(generated: np.ndarray, real: np.ndarray, settings: MetricSettings) -> Figure:
+    """Return the KID of features (N, D) of generated images and (M, D) of real ones. arXiv:1801.01401."""
     from torch_fidelity.metric_kid import kid_features_to_metric  # torch-fidelity's import takes seconds
 
     size = min(settings.kid_subset_size, len(generated), len(real))

@@ -31,6 +31,9 @@ class FakeStep:
     def update(self, name, loss, retain_graph=False, parts=None):
         self.losses[name] = loss
 
+    def accumulate(self, name, loss, parts=None):
+        self.losses[name] = loss
+
     def show(self, name, image):
         self.shown[name] = image
 

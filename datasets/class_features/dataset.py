@@ -14,6 +14,7 @@ from common.errors import TooFewRowsError, UserError
 from config import Problem
 from config.limits import BatchSize, Seed
 from datasets.digests import rows_digest
+from datasets.loading.passes import Passes
 
 Scaling = Literal["deviation", "variance", "range", "none"]
 
@@ -151,14 +152,14 @@ class ClassFeatures:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
+        self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
         if len(content.train.classes) < world_size:
             raise TooFewRowsError(
                 f"{content.source}: {len(content.train.classes)} training images for {world_size} processes; expected "
                 "at least one each"
             )
         self.content = _scaled(content, scaling)
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        self.passes = Passes(len(self.content.train.classes), seed)
 
     @property
     def feature_dim(self) -> int:
@@ -177,16 +178,9 @@ class ClassFeatures:
         """
         share = self.batch_size // self.world_size
         first = number * self.batch_size + self.rank * share
-        rows = [self._row(position) for position in range(first, first + share)]
+        rows = self.passes.rows(first, share)
         features, classes = self.content.train
         return torch.from_numpy(features[rows]), torch.from_numpy(classes[rows])
-
-    def _row(self, position: int) -> int:
-        count = len(self.content.train.classes)
-        turn, slot = divmod(position, count)
-        if turn != self._order[0]:
-            self._order = turn, np.random.default_rng([self.seed, turn]).permutation(count)
-        return int(self._order[1][slot])
 
     def digests(self) -> dict[str, str]:
         """Return number and digest of the training images and of the documents."""

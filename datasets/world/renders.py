@@ -22,6 +22,7 @@ from common.errors import UserError
 from common.files import written_whole
 from config.limits import Count, CountOrZero, Resolution, Seed, Workers
 from datasets.digests import rows_digest
+from datasets.loading.passes import Passes
 from datasets.sharded_build import build_once, is_complete, make_missing, read_state
 from datasets.world.render.ray_cast import render
 from datasets.world.scene.near import near_scene
@@ -160,10 +161,10 @@ class Renders:
         state = read_state(folder / _STATE, RendersError, f"render again with prepare, or delete {folder}")
         if not state["complete"]:
             raise RendersError(f"{folder} holds an interrupted set of renders: start its preparation again")
-        self.folder, self.seed, self.rank, self.world_size = folder, seed, rank, world_size
+        self.folder, self.rank, self.world_size = folder, rank, world_size
         self.train, self.validation = (np.load(folder / f"{split}.npy", mmap_mode="r") for split in SPLITS)
         self.size = self.train.shape[1]
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+        self.passes = Passes(len(self.train), seed)
 
     def digests(self) -> dict[str, str]:
         """Return number and digest of the images, some of which are read, by split."""
@@ -180,14 +181,8 @@ class Renders:
         ranks.
         """
         share = count // self.world_size
-        rows = [self._row(first + self.rank * share + slot) for slot in range(share)]
+        rows = self.passes.rows(first + self.rank * share, share)
         return torch.from_numpy(self.train[rows]).permute(0, 3, 1, 2)
-
-    def _row(self, position: int) -> int:
-        turn, slot = divmod(position, len(self.train))
-        if turn != self._order[0]:
-            self._order = turn, np.random.default_rng([self.seed, turn]).permutation(len(self.train))
-        return int(self._order[1][slot])
 
     def validation_batches(self, size: int, limit: int | None = None) -> Iterator[Tensor]:
         """Yield the validation images in order, (n, 3, S, S) uint8, at most ``limit`` batches."""

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 import losses
 from config.limits import Count, Weight
 from gan.attngan.discriminators import Logits
+from gan.objectives import zero_centred_penalties
 
 Parts = dict[str, Tensor]
 
@@ -98,17 +99,13 @@ class RelativisticMatching:
         if len(rows):
             wrong = network.logits(real[rows], seen.sentences[others])
             parts["mismatched"] = self.mismatched * F.softplus(wrong.fitting - fitting.fitting[rows]).mean()
-        if step % self.every == 0:
-            weight = 0.5 * self.gamma_per_pixel * seen.real.shape[-1] ** 2 * self.every
 
-            def critic(images: Tensor) -> Tensor:
-                logits = network.logits(network(images), seen.sentences)
-                return logits.fitting if logits.alone is None else logits.fitting + logits.alone
+        def critic(images: Tensor) -> Tensor:
+            logits = network.logits(network(images), seen.sentences)
+            return logits.fitting if logits.alone is None else logits.fitting + logits.alone
 
-            with torch.autocast(seen.real.device.type, enabled=False):
-                parts["r1"] = weight * losses.r1_penalty(critic, seen.real.float())
-                parts["r2"] = weight * losses.r1_penalty(critic, seen.fake.float())
-        return parts
+        due = zero_centred_penalties(critic, seen.real, seen.fake, self.gamma_per_pixel, step, self.every)
+        return parts | due
 
     def generator(self, network: Discriminator, seen: Seen) -> Tensor:
         """Return the pairwise loss with the parts exchanged."""

@@ -216,38 +216,6 @@ class BigganGenerator(nn.Module):
         return self.classes(classes)
 
 
-class OfClass(nn.Module):
-    """A BigGAN generator of one class, called with latents alone, as generators without classes are.
-
-    Its layers, by the same names, are those of ``generator``, so edits and records of either act on both.
-
-    Args:
-        generator: of all classes.
-        index: of the class, or the indices of several, which the images of a batch take in turn.
-
-    Raises:
-        BigganError: the generator has no such class.
-    """
-
-    def __init__(self, generator: BigganGenerator, index: int | Sequence[int]) -> None:
-        super().__init__()
-        indices = [index] if isinstance(index, int) else list(index)
-        if not indices or not all(0 <= one < generator.num_classes for one in indices):
-            raise BigganError(f"found class {index}, expected 0 to {generator.num_classes - 1}")
-        for name, child in generator.named_children():
-            self.add_module(name, child)
-        self._generator = (generator,)  # in a tuple, so that torch does not count its layers twice
-        self.indices = indices
-        self.latent_dim, self.resolution = generator.latent_dim, generator.resolution
-        self.layer_names, self.latent_weights = generator.layer_names, generator.latent_weights
-        self.training = generator.training
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """Generate images (B, 3, R, R) in [-1, 1] from latents (B, latent_dim)."""
-        table = torch.tensor(self.indices, device=latents.device)
-        return self._generator[0](latents, table[torch.arange(len(latents), device=latents.device) % len(table)])
-
-
 def _check(widths: Sequence[int], resolutions: Sequence[int], attention: Sequence[int]) -> None:
     if len(widths) < 2 or min(widths) < 1:
         raise BigganError(f"found widths {list(widths)}, expected the channels at 4, 8 ... pixels, at least two")

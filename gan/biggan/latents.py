@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gan.biggan.generator import BigganGenerator
 from gan.biggan.layers import BigganError
+from gan.class_generators import ClassGenerator
 
 
 class Drawn(NamedTuple):
@@ -17,7 +17,7 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    generator: BigganGenerator,
+    generator: ClassGenerator,
     number: int,
     seed: int,
     classes: int | None = None,

@@ -4,7 +4,8 @@ An average of a generator's weights with the newest generator's statistics fits 
 too (``accumulate_standing_stats``), yet its released images use the newest ones.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,28 @@ from common.errors import UserError
 
 class StatisticsError(UserError, ValueError):
     """Standing statistics of nothing."""
+
+
+def _norms(network: nn.Module) -> list[_BatchNorm]:
+    return [module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+
+
+def has_statistics(network: nn.Module) -> bool:
+    """Return whether a network has batch norms with stored statistics."""
+    return bool(_norms(network))
+
+
+@contextmanager
+def kept_statistics(network: nn.Module) -> Iterator[None]:
+    """Bring the stored statistics of batch norms back at the block's end."""
+    norms = _norms(network)
+    stored = [[buffer.clone() for buffer in norm.buffers()] for norm in norms]
+    try:
+        yield
+    finally:
+        for norm, buffers in zip(norms, stored, strict=True):
+            for buffer, value in zip(norm.buffers(), buffers, strict=True):
+                buffer.copy_(value)
 
 
 @torch.no_grad()
@@ -34,7 +57,7 @@ def standing_statistics(generator: nn.Module, batches: Iterable[tuple[Tensor, ..
     Raises:
         StatisticsError: there are no batches, or no batch norms.
     """
-    norms = [module for module in generator.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    norms = _norms(generator)
     if not norms:
         raise StatisticsError(f"{type(generator).__name__} has no batch norm, so it needs no standing statistics")
     before = [(norm.training, norm.momentum) for norm in norms]

@@ -37,7 +37,7 @@ from published.attngan import load_damsm
 from tasks.attngan.examples import first_examples
 from tasks.attngan.matching import Matching
 from tasks.attngan.matching_report import attention_sheet_of, write_matching_report
-from tasks.attngan.trained import IMAGE, TEXT, Words, describe, node_of, write_description
+from tasks.attngan.trained import IMAGE, TEXT, Words, describe, write_description
 from tasks.checks import Node, plan_errors
 
 log = logging.getLogger(__name__)
@@ -245,10 +245,10 @@ def _few_pairs(size: int) -> Iterator[Problem]:
 
 def _nodes(text_encoder: Factory, image_encoder: Factory, text: nn.Module) -> dict[str, dict[str, Any]]:
     """Return the nodes of both encoders with the sizes that the data decide; weights are in the checkpoint."""
-    image = node_of(image_encoder, embedding_dim=text.embedding_dim)
+    image = image_encoder.node(embedding_dim=text.embedding_dim)
     if "pretrained" in image:
         image["pretrained"] = None
-    return {TEXT: node_of(text_encoder, vocab_size=text.vocab_size), IMAGE: image}
+    return {TEXT: text_encoder.node(vocab_size=text.vocab_size), IMAGE: image}
 
 
 def _cosines(images: Tensor, sentences: Tensor, _: None) -> Tensor:

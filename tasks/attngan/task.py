@@ -51,7 +51,6 @@ from tasks.attngan.trained import (
     TrainedError,
     describe,
     load,
-    node_of,
     write_description,
 )
 from tasks.checks import Node, plan_errors
@@ -153,7 +152,7 @@ class Attngan:
         for name, network in named.items():
             self.optimizers[name] = discriminator_optimizer(params=list(network.parameters()))
         self.schedulers: dict[str, Any] = {}
-        nodes = {TEXT: trained.description["networks"][TEXT], GENERATOR: node_of(generator, embedding_dim=size)}
+        nodes = {TEXT: trained.description["networks"][TEXT], GENERATOR: generator.node(embedding_dim=size)}
         self.description = describe(trained.words, nodes)
         self._real: dict[str, np.ndarray] = {}
 

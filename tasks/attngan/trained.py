@@ -22,7 +22,7 @@ from torch import Tensor, nn
 import config
 from common.errors import UserError
 from common.files import write_whole
-from config import Factory, Problem, check_values
+from config import Problem, check_values
 from config.limits import Count
 from datasets.text_image.files import read_vocabulary
 from datasets.text_image.vocabulary import Vocabulary, VocabularyError, words
@@ -133,13 +133,6 @@ class Trained(NamedTuple):
         return " ".join(weights_digest(network) for network in self.networks.values())
 
 
-def node_of(factory: Factory, **given: Any) -> dict[str, Any]:
-    """Return a node as plain values, with the keywords that its owner gave when it was built."""
-    target = factory.target
-    taken = {name: value for name, value in given.items() if factory.takes(name)}
-    return {"type": f"{target.__module__}.{target.__qualname__}", **factory.arguments, **taken}
-
-
 def describe(words: Words, nodes: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the description of networks, by their names, and of the words that they read."""
     return {"networks": dict(nodes), "max_words": words.max_words, "vocabulary": words.vocabulary.words[1:]}
@@ -163,7 +156,7 @@ def save_export(
         path: the ``.json``.
         networks: by the names that :data:`TEXT`, :data:`IMAGE` and :data:`GENERATOR` give them.
         words: that the text encoder reads.
-        nodes: of the same networks, complete, so that they can be built from them (:func:`node_of`).
+        nodes: of the same networks, complete, so that they can be built from them (:meth:`config.Factory.node`).
         about: further plain values for the card, such as ``steps``, ``seed``, ``config`` and ``metrics``.
 
     Returns:

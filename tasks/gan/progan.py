@@ -32,10 +32,11 @@ from engine.run_folder import RunFolder
 from engine.task import Example, Step
 from evaluation.frechet import FeatureNetwork, FrechetDistance, features_of, frechet_distance, to_uint8
 from gan.latents import latents
+from gan.objectives import Objective
 from gan.progan.growing import GrowingGenerator, ProganDiscriminator, blend
-from gan.progan.objectives import Objective
 from gan.progan.schedule import Growth, GrowthStep, Phase
 from tasks.checks import Node, plan_errors, unshared_batch
+from tasks.gan.sheets import tiled
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +59,6 @@ class Measure:
     images: Count = 2000
     batch_size: BatchSize = 50
     samples: Path | None = None
-
-
-def tiled(images: Tensor, columns: int) -> np.ndarray:
-    """Lay images (N, 3, R, R) uint8 in rows of ``columns``, (H, W, 3) uint8; an incomplete last row is left out."""
-    rows, resolution = len(images) // columns, images.shape[-1]
-    tiles = images[: rows * columns].unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2)
-    return tiles.reshape(rows * resolution, columns * resolution, 3).numpy()
 
 
 class Progan:

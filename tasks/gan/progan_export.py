@@ -24,7 +24,7 @@ from gan.latents import latents
 from gan.progan.generator import ProganGenerator
 from gan.progan.growing import GrowingGenerator
 from gan.progan.schedule import Growth, Phase
-from tasks.gan.progan import tiled
+from tasks.gan.sheets import tiled
 
 log = logging.getLogger(__name__)
 

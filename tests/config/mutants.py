@@ -28,7 +28,7 @@ OTHER_TYPES = [
     "torch.optim.lr_scheduler.MultiStepLR",
     "torch.optim.lr_scheduler.LRScheduler", "torch.optim.lr_scheduler.StepLR", "torch.optim.swa_utils.AveragedModel",
     "torch.optim.swa_utils.SWALR", "common.errors.UserError", "engine.signals.Stopped", "models.weights.WeightsError",
-    "engine.task.Task", "models.segmenter.labels.Segmenter", "gan.progan.objectives.Objective", "builtins.int",
+    "engine.task.Task", "models.segmenter.labels.Segmenter", "gan.objectives.Objective", "builtins.int",
     "main.main",
     "evaluation.report.parts.page.write_page", "engine.checkpoint.write", "torch.optim.adam.adam",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ GUIDES = {  # and what they promise to leave
     "python": [],
     "own_recordings": ["runs/own/report.html"],
     "own_captions": ["runs/own_captions/report.html", "own_images/vocabulary.json"],
+    "own_classes": ["runs/own_generator/samples.png", "runs/own_generator/metrics.json"],
     "places": ["runs/places_try/report.html", "hdf5/metadata.json"],
     "add_a_loss": ["runs/smooth/metrics.json"],
     "add_a_task": ["runs/mean_colour/metrics.json"],

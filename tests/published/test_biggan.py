@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from gan.biggan.discriminator import BigganDiscriminator
-from gan.biggan.generator import BigganGenerator, OfClass
+from gan.biggan.generator import BigganGenerator
+from gan.class_generators import OfClass
 from models.weights import WeightsError
 from published import load_published
 from published.biggan import DISCRIMINATOR_RULES, _generator_rules

@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from gan.biggan.generator import BigganGenerator, OfClass
+from gan.biggan.generator import BigganGenerator
 from gan.biggan.latents import draw
+from gan.class_generators import OfClass
 from gan.directions.activations import layer_output
 from gan.directions.closed_form import GanSpace, Sefa
 from gan.directions.contrastive import Contrastive, contrast

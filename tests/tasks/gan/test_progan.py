@@ -22,8 +22,8 @@ from engine.run_folder import RunFolder
 from engine.settings import EmaSettings, TrainerSettings
 from evaluation.frechet import RandomFeatures
 from gan import shipped
+from gan.objectives import RelativisticR1R2, WassersteinPenalty
 from gan.progan.growing import GrowingGenerator, ProganDiscriminator
-from gan.progan.objectives import RelativisticR1R2, WassersteinPenalty
 from gan.progan.schedule import Phase
 from tasks.gan.progan import Measure, Progan
 from tasks.gan.progan_export import export

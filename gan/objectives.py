@@ -1,4 +1,7 @@
-"""Losses of both players of a GAN, as objects that a config chooses."""
+"""Losses of both players of a GAN, as objects that a config chooses.
+
+A critic scores images; where images have classes or captions it knows those of the images that it is given.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,11 +11,15 @@ import torch
 from torch import Tensor
 
 import losses
+from common.errors import UserError
 from config.limits import Count, CountOrZero, Weight
-from gan.progan.generator import ProganError
 
 Critic = Callable[[Tensor], Tensor]
 Parts = dict[str, Tensor]
+
+
+class ObjectiveError(UserError, ValueError):
+    """An objective whose numbers do not fit each other."""
 
 
 class Objective(Protocol):
@@ -27,6 +34,41 @@ class Objective(Protocol):
 
     def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         """Return what the generator minimises, from the same images, ``fake`` with its graph."""
+
+
+def zero_centred_penalties(
+    critic: Critic, real: Tensor, fake: Tensor, gamma_per_pixel: float, step: int, every: int
+) -> Parts:
+    """Return the penalties gamma / 2 * E[|grad D|^2] at real (R1) and generated images (R2), where they are due.
+
+    Args:
+        critic: images (B, 3, R, R) to logits (B,).
+        real: (B, 3, R, R).
+        fake: the same, generated.
+        gamma_per_pixel: gamma / R^2, which weighs the penalties alike at all resolutions: a coarse pixel stands for
+            several fine ones, so gradients by it are larger.
+        step: optimisation steps done before.
+        every: steps between two penalties, each counted as many times.
+    """
+    if step % every:
+        return {}
+    weight = 0.5 * gamma_per_pixel * real.shape[-1] ** 2 * every
+    with torch.autocast(real.device.type, enabled=False):
+        pairs = (("r1", real), ("r2", fake))
+        return {name: weight * losses.r1_penalty(critic, images.float()) for name, images in pairs}
+
+
+@dataclass(frozen=True)
+class Hinge:
+    """The hinge loss of SAGAN and BigGAN (arXiv:1809.11096, section 2)."""
+
+    def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:  # noqa: ARG002
+        """Return the hinge loss."""
+        return {"hinge": losses.hinge_discriminator(critic(real), critic(fake))}
+
+    def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the negative mean logit."""
+        return losses.hinge_generator(critic(fake))
 
 
 @dataclass(frozen=True)
@@ -61,15 +103,14 @@ class RelativisticR1R2:
     keeps them all.
 
     Attributes:
-        gamma_per_pixel: the penalties gamma / 2 * E[|grad D|^2] have gamma = gamma_per_pixel * R^2, which weighs them
-            alike at all resolutions: a coarse pixel stands for several fine ones, so gradients by it are larger.
+        gamma_per_pixel: of :func:`zero_centred_penalties`.
         every: steps between two penalties, each counted as many times.
         final_gamma_per_pixel: its last value, reached geometrically; a discriminator that is held back less sees finer
             differences, which only helps once the coarse ones are learned. None keeps it.
         fall: first and last optimisation step of the fall.
 
     Raises:
-        ProganError: ``fall`` is not two steps, the first before the last.
+        ObjectiveError: ``fall`` is not two steps, the first before the last.
     """
 
     gamma_per_pixel: Weight
@@ -79,7 +120,7 @@ class RelativisticR1R2:
 
     def __post_init__(self) -> None:
         if not 0 <= self.fall[0] < self.fall[1]:
-            raise ProganError(
+            raise ObjectiveError(
                 f"fall: found {list(self.fall)}, expected two optimisation steps, the first before the last"
             )
 
@@ -94,12 +135,7 @@ class RelativisticR1R2:
     def discriminator(self, critic: Critic, real: Tensor, fake: Tensor, step: int, mix: Tensor) -> Parts:  # noqa: ARG002
         """Return the pairwise loss, and the penalties where they are due."""
         parts = {"pairs": losses.relativistic_discriminator(critic(real), critic(fake))}
-        if step % self.every == 0:
-            weight = 0.5 * self.gamma(step) * real.shape[-1] ** 2 * self.every
-            with torch.autocast(real.device.type, enabled=False):
-                parts["r1"] = weight * losses.r1_penalty(critic, real.float())
-                parts["r2"] = weight * losses.r1_penalty(critic, fake.float())
-        return parts
+        return parts | zero_centred_penalties(critic, real, fake, self.gamma(step), step, self.every)
 
     def generator(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         """Return the generator's pairwise loss."""

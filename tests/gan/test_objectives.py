@@ -4,8 +4,7 @@ import pytest
 import torch
 
 import losses as adversarial
-from gan.progan.generator import ProganError
-from gan.progan.objectives import RelativisticR1R2, WassersteinPenalty
+from gan.objectives import ObjectiveError, RelativisticR1R2, WassersteinPenalty
 
 SLOPE = torch.tensor([3.0, -4.0, 0.0]).view(1, 3, 1, 1)  # a linear critic's gradient, of norm 5
 
@@ -105,5 +104,5 @@ def test_the_relativistic_penalty_falls_geometrically(samples):
     real, fake = samples
     terms = objective.discriminator(linear, real, fake, 15, torch.rand(4))
     assert terms["r2"].item() == pytest.approx(0.5 * 0.01 * 25, rel=1e-5)
-    with pytest.raises(ProganError, match=r"fall: found \[5, 5\]"):
+    with pytest.raises(ObjectiveError, match=r"fall: found \[5, 5\]"):
         RelativisticR1R2(0.1, fall=(5, 5))
