@@ -1,6 +1,7 @@
 """Damaged sounds of every format: all that they announce is decoded, or one sentence names the file."""
 
 import io
+import struct
 from functools import cache
 
 import numpy as np
@@ -16,6 +17,7 @@ KINDS = (
     ("WAVEX", "PCM_16"), ("RF64", "PCM_16"), ("W64", "PCM_16"), ("AIFF", "PCM_16"), ("AIFF", "IMA_ADPCM"),
     ("CAF", "PCM_16"), ("CAF", "ALAC_16"), ("AU", "PCM_16"), ("NIST", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"),
     ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("VOC", "PCM_16"), ("SVX", "PCM_16"), ("PAF", "PCM_16"),
+    ("WAV", "MPEG_LAYER_III"), ("AU", "G721_32"), ("W64", "GSM610"),
 )  # fmt: skip
 
 
@@ -25,8 +27,17 @@ def whole(container, subtype):
     signal = 0.3 * np.sin(np.cumsum(np.linspace(0.05, 1, 2700))) + np.random.default_rng(0).normal(0, 0.05, 2700)
     signal = np.stack([signal, 0.5 * signal], 1) if container in ("WAVEX", "CAF", "FLAC") else signal
     buffer = io.BytesIO()
-    soundfile.write(buffer, signal, 8000, format=container, subtype=subtype)
-    return buffer.getvalue()
+    inside = (container, subtype) == ("WAV", "MPEG_LAYER_III")  # which libsndfile reads, and does not write
+    soundfile.write(buffer, signal, 8000, format="MP3" if inside else container, subtype=subtype)
+    return wav_of_mp3(buffer.getvalue()) if inside else buffer.getvalue()
+
+
+def wav_of_mp3(content):
+    """A wav around an mp3."""
+    kind = struct.pack("<HHIIHHHHIHHH", 0x55, 1, 8000, 4000, 1, 0, 12, 1, 2, 144, 1, 1393)
+    chunks = ((b"fmt ", kind), (b"data", content + bytes(len(content) % 2)))
+    body = b"WAVE" + b"".join(name + struct.pack("<I", len(part)) + part for name, part in chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 FLIPS = st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), max_size=6)
