@@ -14,6 +14,7 @@ from common.text_files import without_surrogates
 from datasets.loading.rows import ManifestError, report_problems
 
 Word = tuple[float, float, str]
+PARTS = 3  # of a word: start, end and itself
 Fields = tuple[str, str, str, list[Word] | str | None, str | None, str | None]
 
 
@@ -117,7 +118,7 @@ def check_words(value: Any, name: str, remedy: str) -> list[Word]:
         if isinstance(entry, list) and len(entry) == PARTS and isinstance(entry[2], str):
             start, end = map(_seconds, entry[:2])
             if math.isfinite(start) and math.isfinite(end):
-                words.append((start, end, entry[2]))
+                words.append((start, end, without_surrogates(entry[2])))
                 continue
         raise ManifestError(f"{name}[{number}] is not [start, end, text] with finite times in seconds; {remedy}")
     return words
@@ -131,7 +132,6 @@ def _seconds(value: Any) -> float:
         return math.nan
 
 
-PARTS = 3  # of a token: start, word, end
 _PLAIN = re.compile(r"\s*(?:\d{1,9}(?:\.\d+)?__[^\s_]+__\d{1,9}(?:\.\d+)?(?:\s+|$))*")  # more digits may be infinite
 
 

@@ -7,6 +7,7 @@ import pytest
 from datasets.loading.rows import ManifestError
 from datasets.spoken_captions.gan_clevr import read_gan_clevr
 from datasets.spoken_captions.phones import read_phones
+from datasets.spoken_captions.records import check_words
 from datasets.world.build import ensure_world
 from datasets.world.settings import World
 
@@ -91,6 +92,10 @@ def test_a_line_that_is_no_row_of_times_is_named(world, tmp_path, line):
     message = ODD_LINES[line].replace("KEY", "id").replace("TIMES", "words")
     with pytest.raises(ManifestError, match=rf"alignments\.jsonl, line 3: {message}.*; delete the file \(it is opt"):
         read_gan_clevr(tmp_path, "val", images=False)
+
+
+def test_halves_of_characters_can_be_written():
+    assert check_words([[0, 1, "a\ud83d"]], "words", "") == [(0.0, 1.0, "a\ufffd")]
 
 
 def test_utterances_of_one_name_are_refused(world, tmp_path):
