@@ -25,7 +25,7 @@ class ClassGenerator(Protocol):
     layer_names: list[str]
 
     def __call__(self, latents: Tensor, classes: Tensor) -> Tensor:
-        """Generate images (B, 3, R, R), about -1 to 1, from latents (B, D) and classes (B,) int64, or embeddings (B, E)."""
+        """Return images (B, 3, R, R), about -1 to 1, of latents (B, D) and classes (B,) int64, or embeddings (B, E)."""
 
 
 class _WithoutClasses(nn.Module):
