@@ -119,8 +119,8 @@ def test_tensorboard_shows_the_first_pair_of_a_step(folder, tmp_path, loss_type)
     if loss_type == "negatives_edited":
         edit = task.companion.negatives
         task.companion.negatives = lambda *given: made.append(edit(*given)) or made[-1]
-    draw = task.images.draw
-    task.images.draw = lambda batch: generated.append(draw(batch)) or generated[-1]
+    generate = task.images.generate
+    task.images.generate = lambda batch: generated.append(generate(batch)) or generated[-1]
     settings = TrainerSettings(epochs=2, show_every_steps=3, evaluate_every_epochs=2)
     run = RunFolder(tmp_path / "run", "auto")
     Trainer(task, settings, 0, torch.device("cpu"), run).fit()
