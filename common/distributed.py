@@ -7,7 +7,6 @@ engine/replicas.py keeps the copies of a model alike.
 import itertools
 import os
 import time
-import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -16,21 +15,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from common.errors import UserError
+from common.rank_meeting import MEETING_TIMEOUT, RankError, meet
 from common.text_files import is_whole_number
 
-TIMEOUT = timedelta(minutes=30)
+TIMEOUT = timedelta(minutes=30)  # of what ranks that have met do together
 COUNTS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT", "MASTER_PORT")
 ADDRESS = ("MASTER_ADDR", "MASTER_PORT")
 MOST_PORT = 2**16 - 1
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 POLL_SECONDS = 0.1
-MEETING_POLL_SECONDS = 0.02
 _turns = itertools.count()
-
-
-class RankError(UserError):
-    """The environment describes no rank."""
 
 
 def rank() -> int:
@@ -66,6 +60,8 @@ def check_environment() -> None:
         raise RankError(f"the environment variable MASTER_PORT is {port}, expected a port of at most {MOST_PORT}")
     if not launched_by_torchrun():
         return
+    if os.environ.get("MASTER_PORT") and port == 0:
+        raise RankError("the environment variable MASTER_PORT is 0, expected a port from 1 that all ranks know")
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if rank >= world:
         raise RankError(
@@ -98,51 +94,11 @@ def start(device: torch.device) -> None:
         torch.cuda.set_device(device)
     shared_gpu = device.type == "cuda" and int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > torch.cuda.device_count()
     backend = "gloo" if device.type == "cpu" or shared_gpu else "nccl"
-    store, own_rank, world, attempt = meet(TIMEOUT)
+    store, own_rank, world, attempt = meet(MEETING_TIMEOUT)
+    store.set_timeout(TIMEOUT)
     dist.init_process_group(backend, store=store, rank=own_rank, world_size=world, timeout=TIMEOUT)
     if any_rank(attempt > 1 or int(os.environ.get(RESTARTS, 0)) > 0):
         os.environ[RESTARTS] = str(max(attempt - 1, 1))
-
-
-def meet(timeout: timedelta) -> tuple[dist.Store, int, int, int]:
-    """Meet the other ranks in an unused part of torchrun's store; return it, rank, world size and attempt (from 1).
-
-    torchrun's agent keeps one key-value store for the whole job and gives it to every attempt (pytorch/pytorch issue
-    135712). It still holds the entries of a failed attempt, such as addresses of dead processes, to which
-    ``init_process_group`` would connect. torchrun's own count of restarts does not tell attempts apart, because each
-    node counts its own failures only. A rank that does not come in time is a ``torch.distributed.DistError``.
-    """
-    store, rank, world = next(iter(dist.rendezvous("env://", timeout=timeout)))
-    store.set_timeout(timeout)
-    board = dist.PrefixStore("drawl/meeting", store)
-    attempt = _call(board, world, timeout) if rank == 0 else _join(board, rank)
-    return dist.PrefixStore(f"drawl/attempt/{attempt}", store), rank, world, attempt
-
-
-def _join(board: dist.Store, rank: int) -> int:
-    """Announce this process by a random name and return the attempt's number, which rank 0 writes under that name."""
-    name = uuid.uuid4().hex  # a former process of the same rank had another
-    board.set(str(rank), name)
-    attempt = int(board.get(name))
-    board.add(f"joined/{attempt}", 1)
-    return attempt
-
-
-def _call(board: dist.Store, world: int, timeout: timedelta) -> int:
-    """Count a new attempt and write its number under the name of each rank until all have joined; return the number."""
-    attempt = board.add("attempts", 1)
-    notified: dict[int, bytes] = {}  # at first perhaps the name of a dead process; the living one replaces it
-    end = time.monotonic() + timeout.total_seconds()
-    while board.add(f"joined/{attempt}", 0) < world - 1:
-        for rank in range(1, world):
-            name = board.get(str(rank)) if board.check([str(rank)]) else None
-            if name is not None and notified.get(rank) != name:
-                board.set(name.decode(), str(attempt))
-                notified[rank] = name
-        if time.monotonic() > end:
-            raise dist.DistStoreError(f"only some of {world} ranks came within {timeout}; are all nodes running?")
-        time.sleep(MEETING_POLL_SECONDS)
-    return attempt
 
 
 def stop() -> None:
