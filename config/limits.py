@@ -4,6 +4,7 @@ Limits that belong to one class only stand in its own annotations. A number with
 :data:`MOST`: no count or weight of a config is larger, and a larger one is a slip.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -36,15 +37,92 @@ Weight = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 
 _Decay = Annotated[float, Field(ge=0, lt=1)]
+_Rate = Annotated[float, Field(ge=0, le=100)]
+_Rates = _Rate | Annotated[list[_Rate], Field(min_length=1)]
+_Factor = Annotated[float, Field(gt=0, le=10)]
+"""Of a learning rate; 0 and negative ones end or turn round the training."""
+_Share = Annotated[float, Field(gt=0, le=1)]
 TORCH_OPTIM: dict[str, Any] = {
-    "lr": Annotated[float, Field(ge=0, le=100)],
-    "weight_decay": Annotated[float, Field(ge=0, le=100)],
-    "momentum": Annotated[float, Field(ge=0, le=1)],
+    "lr": _Rate,
+    "weight_decay": _Rate,
+    "momentum": _Decay,
     "betas": tuple[_Decay, _Decay],
     "rho": _Decay,
     "eps": Annotated[float, Field(ge=0, le=1)],
+    "dampening": Chance,
+    "momentum_decay": Chance,
     "lr_decay": Annotated[float, Field(ge=0)],
+    "initial_accumulator_value": Weight,
+    "foreach": bool | None,
+    "fused": bool | None,
     "capturable": Literal[False],  # for CUDA graphs, which the trainer does not make
     "differentiable": Literal[False],
+    "Adafactor.eps": tuple[_Share | None, _Share],
+    "Adafactor.beta2_decay": Annotated[float, Field(ge=-1, le=0)],
+    "Adafactor.d": Annotated[float, Field(ge=1)],
+    "ASGD.lambd": Chance,
+    "ASGD.alpha": Chance,
+    "ASGD.t0": Weight,
+    "RMSprop.alpha": _Decay,
+    "Rprop.etas": tuple[Annotated[float, Field(gt=0, lt=1)], Annotated[float, Field(gt=1, le=10)]],
+    "Rprop.step_sizes": tuple[Annotated[float, Field(gt=0, le=100)], Annotated[float, Field(gt=0, le=100)]],
+    "last_epoch": Literal[-1],  # a resumed run restores its schedule itself
+    "gamma": _Factor,
+    "step_size": Count,
+    "milestones": Annotated[list[Count], Field(min_length=1)],
+    "total_iters": Count,
+    "factor": _Share,
+    "start_factor": _Share,
+    "end_factor": Chance,
+    "power": Annotated[float, Field(gt=0, le=100)],
+    "T_max": Count,
+    "T_0": Count,
+    "T_mult": Annotated[int, Field(ge=1, le=100)],
+    "eta_min": _Rate,
+    "base_lr": _Rates,
+    "max_lr": _Rates,
+    "swa_lr": _Rates,
+    "anneal_epochs": CountOrZero,
+    "anneal_strategy": Literal["cos", "linear"],
+    "step_size_up": Count,
+    "step_size_down": Count | None,
+    "scale_fn": type(None),
+    "base_momentum": _Decay,
+    "max_momentum": _Decay,
+    "epochs": Count | None,
+    "patience": CountOrZero,
+    "threshold": Weight,
+    "cooldown": CountOrZero,
+    "min_lr": _Rates,
+    "ns_steps": Annotated[int, Field(ge=1, le=100)],
+    "pct_start": Chance,
+    "div_factor": Positive,
+    "final_div_factor": Positive,
 }
-"""Annotations of keywords of ``torch.optim`` that torch checks in its constructors only, or not at all."""
+"""Annotations of keywords of ``torch.optim`` that torch checks in its constructors only, or not at all.
+
+A keyword that means another thing in one class stands behind that class's name.
+"""
+
+
+def of_torch_optim(class_name: str, keyword: str) -> Any:
+    """Return the annotation here of a keyword of a class of ``torch.optim``; None where torch's own is enough."""
+    return TORCH_OPTIM.get(f"{class_name}.{keyword}", TORCH_OPTIM.get(keyword))
+
+
+_ORDERED = (("base_lr", "max_lr"), ("base_momentum", "max_momentum"))
+
+
+def order_errors(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the errors of ranges among keywords of ``torch.optim`` whose lower end lies above the upper one."""
+    for low, high in _ORDERED:
+        pairs = zip(_each(values.get(low)), _each(values.get(high)), strict=False)
+        if any(one > other for one, other in pairs):
+            yield low, f"found {values[low]}, expected at most {high}, {values[high]}"
+    least, most = values.get("step_sizes", (0, 0))
+    if least > most:
+        yield "step_sizes", f"found {least}, {most}, expected the smallest step first"
+
+
+def _each(value: Any) -> list[float]:
+    return value if isinstance(value, list) else [] if value is None else [value]

@@ -1,16 +1,17 @@
 """Signatures of what a config names: keywords, annotations taken apart, limits in words."""
 
+import contextlib
 import dataclasses
 import inspect
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from common.errors import UserError
-from config.limits import TORCH_OPTIM
+from config.limits import of_torch_optim
 
 LIMITS = {
     "gt": "greater than",
@@ -78,8 +79,8 @@ def _parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
             continue
         default = made[parameter.name]() if parameter.name in made else parameter.default
         annotation = hints.get(parameter.name, Any)
-        if target.__module__.startswith("torch.optim."):
-            annotation = TORCH_OPTIM.get(parameter.name, annotation)
+        if f"{target.__module__}.".startswith("torch.optim."):
+            annotation = of_torch_optim(target.__name__, parameter.name) or annotation
         found[parameter.name] = Parameter(parameter.name, annotation, default)
     return found
 
@@ -87,10 +88,18 @@ def _parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
 @cache
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     """Return the annotations of a call by name, ``return`` among them."""
+    call = target.__init__ if inspect.isclass(target) else target
     try:
-        return get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
-    except NameError:  # a third-party signature whose annotations name things under TYPE_CHECKING
-        return {}
+        return get_type_hints(call, include_extras=True)
+    except NameError:  # a third-party signature, some of whose annotations name things under TYPE_CHECKING
+        return {name: hint for name, text in call.__annotations__.items() for hint in _hint(text, call.__globals__)}
+
+
+def _hint(text: Any, names: dict[str, Any]) -> Iterator[Any]:
+    """Yield one annotation, if the ``names`` of its module tell what it is."""
+    with contextlib.suppress(NameError):
+        one = types.SimpleNamespace(__annotations__={"one": text})
+        yield get_type_hints(one, names, include_extras=True)["one"]
 
 
 def arms(annotation: Any) -> list[Any]:

@@ -34,7 +34,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
 
-from config.limits import MOST
+from config.limits import MOST, order_errors
 from config.load import resolve_path
 from config.resolve import closest, shortened
 from config.signatures import ConfigError, Problem, arms, describe, kind_of, parameters, single_marks
@@ -74,6 +74,9 @@ def value_errors(annotation: Any, value: Any, key_path: str, strict: bool = True
         meant = _meant(annotation, value) if expected.startswith(describe(annotation)) else ""  # a rule says it itself
         yield key_path, f"found {found}, expected {expected}{meant}"
     elif kind_of(annotation).is_path(value):
+        if not str(value).strip():
+            yield key_path, f"found {shortened(value)}, expected the path of a file or folder"
+            return
         try:
             resolve_path(value)
         except ConfigError as unset:
@@ -140,8 +143,11 @@ def _meant(annotation: Any, value: Any) -> str:
 def combination_errors(target: Callable[..., Any], values: dict[str, Any]) -> list[Problem]:
     """Return the combinations of its keywords that a class refuses by its static method ``validate``.
 
-    ``values`` are those without error; ``validate`` is not called if a keyword that it takes is not among them.
+    ``values`` are those without error; ``validate`` is not called if a keyword that it takes is not among them. For
+    ``torch.optim``, whose classes have no such method, config/limits.py knows them.
     """
+    if f"{target.__module__}.".startswith("torch.optim."):
+        return list(order_errors(values))
     return _asked(target, "validate", {name: values[name] for name in parameters(target) if name in values})
 
 

@@ -1,14 +1,16 @@
 """One group of a config: an optimiser and its learning-rate schedule."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from config import Deferred
+from common.errors import UserError
+from config import Deferred, Problem, resolve_type
+from config.signatures import parameters
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,37 @@ class Optimization:
         None
     )
 
+    @staticmethod
+    def validate(optimizer: dict[str, Any], schedule: dict[str, Any] | None) -> Iterator[Problem]:
+        """Yield the errors of a schedule that cannot go with its optimiser."""
+        if not schedule or "type" not in optimizer:
+            return
+        own = parameters(resolve_type(optimizer["type"]))
+        if schedule.get("cycle_momentum") and not {"momentum", "betas"} & own.keys():
+            yield (
+                "schedule.cycle_momentum",
+                f"found true, expected false: {optimizer['type']} has neither momentum nor betas",
+            )
+        lowest, rate = schedule.get("eta_min", 0.0), optimizer.get("lr", own["lr"].default if "lr" in own else None)
+        if rate is not None and lowest > rate:
+            yield "schedule.eta_min", f"found {lowest}, expected at most the learning rate, {rate}"
+
     def start(
         self, modules: Iterable[nn.Module], steps_per_epoch: int, length: Length
     ) -> tuple[Optimizer, LRScheduler | None]:
-        """Make the optimiser of the modules' trainable parameters, and its schedule, None for a constant rate."""
+        """Make the optimiser of the modules' trainable parameters, and its schedule, None for a constant rate.
+
+        A UserError says that there is no such schedule for the length of the training.
+        """
         trainable = [p for module in modules for p in module.parameters() if p.requires_grad]
         optimizer = self.optimizer(params=trainable)
         if self.schedule is None:
             return optimizer, None
         total = length.steps(steps_per_epoch)
-        return optimizer, self.schedule(optimizer=optimizer, steps_per_epoch=steps_per_epoch, total_steps=total)
+        try:
+            return optimizer, self.schedule(optimizer=optimizer, steps_per_epoch=steps_per_epoch, total_steps=total)
+        except ArithmeticError as error:  # OneCycleLR whose rise is one step
+            raise UserError(
+                f"the schedule cannot be made for a training of {total} steps ({error}); train longer, or change the "
+                "schedule's shares"
+            ) from error

@@ -74,6 +74,8 @@ def test_a_good_config_is_completed_with_defaults(tmp_path):
         ("context=3", "is given by the program"),
         ("run.name=../x", r"run\.name.*expected the name of a folder below run\.folder"),
         ("run.name=/x", "expected the name of a folder below"),
+        ('run.folder=""', r"run\.folder \[command line\]: found '', expected the path of a file or folder"),
+        ('data.train.manifest=" "', r"data\.train\.manifest \[command line\]: found ' ', expected the path of a file"),
         ("run.name=q ", "expected the name of a folder below"),
         ("data.workers=100000", r"found 100000 \(int\), expected int, .*less than or equal to 256"),
         ("cpu_threads=100000", r"found 100000 \(int\), expected int, .*less than or equal to 512"),
