@@ -30,7 +30,8 @@ from engine.logs import progress
 from engine.optimization import Length, Optimization
 from engine.run_folder import RunFolder
 from engine.task import Example, Step
-from evaluation.retrieval.recall import RECALLS, Retrieval, recall_metrics, retrieve
+from evaluation.retrieval.different_images import Ranked, different_images
+from evaluation.retrieval.recall import RECALLS, recall_metrics, retrieve
 from models.damsm import EncodedImages, EncodedText
 from models.word_region_similarity import cosine
 from published.attngan import load_damsm
@@ -187,7 +188,7 @@ class Damsm:
         encoded = self.encode_split("validation", limit)
         metrics = None
         if distributed.is_main():
-            metrics = recall_metrics(self.rank("validation", encoded)) | encoded.losses
+            metrics = recall_metrics(self.rank("validation", encoded).retrieval) | encoded.losses
         return distributed.gather_objects(metrics)[0]
 
     @torch.no_grad()
@@ -216,10 +217,20 @@ class Damsm:
         total = {name: sum(found[name] for _, found in shares) / len(index) for name in shares[0][1]}
         return EncodedPairs(sentences[order], images[order], index[order], total)
 
-    def rank(self, split: str, encoded: EncodedPairs) -> Retrieval:
-        """Rank every caption of a split for every image and the other way round, by sentences and whole images."""
+    def rank(self, split: str, encoded: EncodedPairs) -> Ranked:
+        """Rank every caption of a split for every image and the other way round, by sentences and whole images.
+
+        Copies of an image are one candidate, and the captions of all of them are right.
+        """
         ids = torch.from_numpy(self.data.loaders[split].dataset.image_ids(encoded.index.tolist()))
-        return retrieve(encoded.images, encoded.sentences, similarity_fn=_cosines, image_ids=ids, speech_ids=ids)
+        images, image_of = different_images(ids)
+        labels = (torch.arange(len(images)), image_of) if len(images) < len(ids) else (None, None)
+        found = retrieve(encoded.images[images], encoded.sentences, None, _cosines, 512, *labels)
+        return Ranked(found, images, image_of)
+
+    def look_at_held_out(self) -> None:
+        """Read what evaluation and report will read, as far as that takes seconds; SampleError where it is broken."""
+        self.data.look_at_held_out()
 
     def examples(self) -> list[Example]:
         """Return the first three validation pairs that can be read."""
@@ -233,8 +244,8 @@ class Damsm:
         if not distributed.is_main():
             return {}
         left_out = self.data.left_out(merge_skipped(folder.path / SKIPPED, skipped), len(encoded.index))
-        dataset, ranks = self.data.loaders[split].dataset, self.rank(split, encoded)
-        return write_matching_report(folder, context, self, dataset, split, encoded, ranks, left_out)
+        dataset, ranked = self.data.loaders[split].dataset, self.rank(split, encoded)
+        return write_matching_report(folder, context, self, dataset, split, encoded, ranked, left_out)
 
 
 def _few_pairs(size: int) -> Iterator[Problem]:

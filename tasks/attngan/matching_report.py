@@ -18,7 +18,7 @@ from evaluation.attention_sheet import attention_sheet
 from evaluation.frechet import to_uint8
 from evaluation.report.parts.left_out_samples import left_out_metrics
 from evaluation.report.retrieval import Query, Report, Retrieved, best_and_worst, write_report
-from evaluation.retrieval.recall import Retrieval
+from evaluation.retrieval.different_images import Ranked
 from evaluation.retrieval.tables import csv_text, write_retrieval
 from models.damsm import EncodedImages, EncodedText
 from models.word_region_similarity import cosine
@@ -73,7 +73,7 @@ def write_matching_report(
     dataset: CaptionedImages,
     split: str,
     encoded: Pairs,
-    retrieval: Retrieval,
+    ranked: Ranked,
     left_out: Mapping[str, tuple[int, int]],
 ) -> dict[str, float]:
     """Write ``report.html``, the tables of the retrieval and, where words can be silenced, ``words.csv``.
@@ -81,16 +81,18 @@ def write_matching_report(
     Returns the metrics: retrieval, losses, samples that were left out and the number of silenced words.
     """
     names = [dataset.content.names[row] for row in encoded.index.tolist()]
-    metrics = write_retrieval(folder.path, retrieval, names, names) | encoded.losses | left_out_metrics(left_out)
+    images = [names[first] for first in ranked.images.tolist()]
+    retrieval = ranked.retrieval
+    metrics = write_retrieval(folder.path, retrieval, images, names) | encoded.losses | left_out_metrics(left_out)
     if hasattr(task.text, "silenced"):
         metrics |= _write_words(folder, task.text, dataset.vocabulary.words)
     queries = [
-        _query(direction, position, task, dataset, encoded, int(ranks.rank[position]))
+        _query(direction, position, task, dataset, encoded, ranked)
         for direction, ranks in (("speech_to_image", retrieval.image), ("image_to_speech", retrieval.speech))
         for position in best_and_worst(ranks.rank.numpy(), EXAMPLES)
     ]
     report = Report(
-        title=f"{context.run_name}: captions and images of {len(names)} pairs ({split})",
+        title=f"{context.run_name}: captions and images of {ranked.what(split)}",
         metrics=metrics,
         curves={name: points for name, points in folder.curves().items() if name.startswith(CURVES)},
         queries=queries,
@@ -115,16 +117,26 @@ def _write_words(folder: RunFolder, text: nn.Module, words: list[str]) -> dict[s
     return {"silenced_words": float(len(found.silenced)), "kept_words": float(len(found.kept))}
 
 
-def _query(direction: str, position: int, task: Encoder, dataset: CaptionedImages, encoded: Pairs, rank: int) -> Query:
-    """Collect one example: the true pair with where its words attend, and the first results."""
-    row = int(encoded.index[position])
-    maps, words = _attention(task, dataset, row)
+def _query(
+    direction: str, position: int, task: Encoder, dataset: CaptionedImages, encoded: Pairs, ranked: Ranked
+) -> Query:
+    """Collect one example: a right pair with where its words attend, and the first results."""
     given = direction == "speech_to_image"
-    query, others = (encoded.sentences, encoded.images) if given else (encoded.images, encoded.sentences)
-    scores = cosine(query[position][None], others).numpy()
+    found_ranks = ranked.retrieval.image if given else ranked.retrieval.speech
+    image = int(ranked.image_of[position]) if given else position
+    shown = position if given else int(ranked.images[image])  # row of the split whose image and caption are shown
+    row = int(encoded.index[shown])
+    maps, words = _attention(task, dataset, row)
+    # Of the caption with the images, or of the image with the captions; and the row and the image of each result.
+    query, others, rows, image_of = (
+        (encoded.sentences[shown], encoded.images[ranked.images], ranked.images, torch.arange(len(ranked.images)))
+        if given
+        else (encoded.images[shown], encoded.sentences, torch.arange(len(ranked.image_of)), ranked.image_of)
+    )
+    scores = cosine(query[None], others).numpy()
     return Query(
         direction=direction,
-        rank=rank,
+        rank=int(found_ranks.rank[position]),
         text=" ".join(words),
         image_u8=_image(dataset, row),
         waveform=None,
@@ -133,11 +145,15 @@ def _query(direction: str, position: int, task: Encoder, dataset: CaptionedImage
         seconds=None,
         words=[(float(at), at + 1.0, word) for at, word in enumerate(words)],
         retrieved=[
-            Retrieved(_image(dataset, int(encoded.index[found])), dataset.text(int(encoded.index[found])),
-                      float(scores[found]), correct=found == position)
+            Retrieved(
+                _image(dataset, int(encoded.index[rows[found]])),
+                dataset.text(int(encoded.index[rows[found]])),
+                float(scores[found]),
+                correct=int(image_of[found]) == image,
+            )
             for found in np.argsort(-scores, kind="stable")[:RESULTS].tolist()
         ],
-    )  # fmt: skip
+    )
 
 
 @torch.no_grad()

@@ -15,11 +15,11 @@ from engine.context import Context
 from engine.run_folder import RunFolder
 from evaluation.report.parts.left_out_samples import left_out_metrics
 from evaluation.report.retrieval import Query, Report, Retrieved, best_and_worst, write_report
+from evaluation.retrieval.different_images import Ranked
 from evaluation.retrieval.tables import write_retrieval
 from models.matchmap import matchmaps
 from tasks.results import last_start
 from tasks.speech_image.encode_split import Encoded
-from tasks.speech_image.rank_split import Ranked
 
 Compare = Callable[[Tensor, Tensor, Tensor], Tensor]
 ImageOfRow = Callable[[SpokenCaptions, int], np.ndarray]

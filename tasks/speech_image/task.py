@@ -26,6 +26,7 @@ from engine.context import Context
 from engine.optimization import Length, Optimization
 from engine.run_folder import RunFolder
 from engine.task import Example, Step
+from evaluation.retrieval.different_images import Ranked
 from evaluation.retrieval.recall import RECALLS, recall_metrics
 from models.similarity import Similarity
 from models.speech_maps import SpeechMaps
@@ -35,7 +36,7 @@ from tasks.speech_image.caption_encoder import Captions
 from tasks.speech_image.encode_split import Encoded, encode_all
 from tasks.speech_image.images import FileImages, ImageSource
 from tasks.speech_image.objective import Objective, Parts
-from tasks.speech_image.rank_split import Ranked, rank_split
+from tasks.speech_image.rank_split import rank_split
 from tasks.speech_image.report import write_retrieval_report
 from tasks.speech_image.trained import encoder_nodes, published_weights
 
@@ -254,6 +255,10 @@ class SpeechImage:
                     "task.same_image=left_out leaves them out"
                 )
         return found
+
+    def look_at_held_out(self) -> None:
+        """Read what evaluation and report will read, as far as that takes seconds; SampleError where it is broken."""
+        self.data.look_at_held_out()
 
     def examples(self) -> list[Example]:
         """Return the first three validation pairs that can be read; others are noted, as ``on_error`` says."""
