@@ -90,6 +90,8 @@ def train(
     if not loop.saver.resume(run.changed_data == "accept") and init_from is not None:
         start_from(init_from, built)
         loop.restart_averages()
+    if loop.at.step == 0:
+        _look_at_held_out(built)
     was_finished = loop.finished
     if not was_finished and distributed.is_main():
         folder.metrics.unlink(missing_ok=True)  # those of a shorter run; a kill before the report must not leave them
@@ -184,12 +186,17 @@ def _try_out(
     return loop
 
 
+def _look_at_held_out(task: Task) -> None:
+    getattr(task, "look_at_held_out", lambda: None)()
+
+
 def _dry_run(
     nodes: Nodes, settings: TrainerSettings, init_from: InitFrom | None, seed: int, device: torch.device
 ) -> None:
     """Make one optimisation step and evaluate one batch."""
     loop = _try_out(nodes, settings, init_from, seed, device)
     built = loop.task
+    _look_at_held_out(built)
     built.begin_epoch(0)
     for module in built.modules.values():
         module.train()

@@ -48,7 +48,11 @@ class Example(NamedTuple):
 
 
 class Task(Protocol):
-    """One training job: built parts, one step, one evaluation."""
+    """One training job: built parts, one step, one evaluation.
+
+    A task that evaluates on files has a method ``look_at_held_out()`` besides, which reads them before a training and
+    raises a UserError where one cannot be read.
+    """
 
     # every network, by name; checkpoints walk this dict. ``module_names`` of the class, where it has them, are the
     # names that there can be

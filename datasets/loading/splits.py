@@ -1,15 +1,21 @@
 """The splits of a job with their loaders, and the rows of them that could not be used: the base of ``data`` nodes."""
 
+import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from datasets.loading.loader import Loader
-from datasets.loading.rows import OnError, TrainingRows
+from datasets.loading.rows import OnError, SampleError, TrainingRows
 from datasets.loading.skipped import Skipped, SkippedFile
 
+log = logging.getLogger(__name__)
+LOOK_SECONDS = 10.0  # for the rows that are evaluated, before a training
 Split = Literal["validation", "test"]
 Node = Callable[..., TrainingRows]  # a dataset, ``train`` and ``on_error`` short of being built
 
@@ -48,6 +54,32 @@ class SplitLoaders:
     def report_split(self) -> Split:
         """The split that the final report is about."""
         return "test" if "test" in self.loaders else "validation"
+
+    def look_at_held_out(self, seconds: float = LOOK_SECONDS) -> None:
+        """Read rows of validation and test, so that a broken file ends a run before its training and not after it.
+
+        Each rank reads its share; where ``seconds`` do not allow all, as many as they do, spread over the split.
+        Nothing is read with ``on_error`` "skip", for which a broken file is no end.
+
+        Raises:
+            SampleError: a row cannot be used.
+        """
+        end = time.monotonic() + seconds
+        for split, loader in reversed(self.loaders.items()):
+            if loader.dataset.on_error == "skip":
+                continue
+            own = np.random.default_rng(0).permutation(len(loader.dataset))[loader.rank :: loader.world].tolist()
+            for looked_at, row in enumerate(own):
+                if time.monotonic() > end:
+                    log.info(
+                        "%s: of %d rows %d were looked at; a file of the others that cannot be read is found when they "
+                        "are evaluated", split, len(own), looked_at,
+                    )  # fmt: skip
+                    break
+                try:
+                    loader.dataset[row]
+                except SampleError as error:
+                    loader.note(error)
 
     def keep_skipped(self, path: Path) -> None:
         """List rows that cannot be used in ``skipped.csv`` of the run as they are found (on every rank)."""

@@ -337,6 +337,10 @@ class Attngan:
         sheet = captioned_grid(batch, images, self.generator.resolutions[-1], SHOWN)
         Image.fromarray(sheet).save(folder / f"samples_{len(list(folder.glob('*.png'))):04d}.png")
 
+    def look_at_held_out(self) -> None:
+        """Read what evaluation and report will read, as far as that takes seconds; SampleError where it is broken."""
+        self.data.look_at_held_out()
+
     def examples(self) -> list[Example]:
         """Return the first three validation pairs that can be read."""
         return first_examples(self.data.loaders["validation"])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -63,6 +64,19 @@ def test_sentences_by_weighed_counts_silence_words(damsm, tmp_path):
 def test_a_penalty_needs_a_layer_over_words(damsm, tmp_path, capsys):
     damsm["task"]["group_lasso"] = 0.01
     assert "CaptionEncoder has no reducing layer over words" in refused(damsm, tmp_path, capsys)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_broken_image_that_is_evaluated_is_found_before_the_training(damsm, pictures, tmp_path, capsys, split):
+    folder = shutil.copytree(pictures, tmp_path / "pictures")
+    path = folder / f"{split}_11.png"
+    path.write_bytes(path.read_bytes()[:60])
+    for node in ("train", "validation", "test"):
+        damsm["data"][node]["folder"] = str(folder)
+    message = refused(damsm, tmp_path, capsys)
+    assert f"row 11 ({split}_11.png) of the {split} split" in message
+    assert "data.on_error=skip" in message
+    assert not list(tmp_path.rglob("*.pt"))
 
 
 def test_a_generator_is_trained_and_read_back(with_damsm, runs, trained_damsm):
