@@ -5,7 +5,7 @@ import math
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,14 +92,15 @@ def _writable(field: list[Word] | str | None) -> list[Word] | str | None:
     return field and without_surrogates(field)
 
 
-def rows_by_uttid(records: Sequence[SpokenCaption], source: Path) -> dict[str, int]:
+def rows_by_uttid(records: Sequence[SpokenCaption], source: Path, name: Callable[[str], str] = str) -> dict[str, int]:
     """Return the rows of a list, ``source``, by their uttid, for what names captions by it alone.
 
-    A ManifestError names the uttids that stand for several rows, and these.
+    ``name`` makes a uttid what must differ, such as the name of a file. A ManifestError names the uttids that stand for
+    several rows, and these.
     """
     rows: dict[str, list[int]] = defaultdict(list)
     for row in range(len(records)):
-        rows[records[row].uttid].append(row)
+        rows[name(records[row].uttid)].append(row)
     shared = (f"uttid {uttid!r} stands for captions {found}" for uttid, found in rows.items() if len(found) > 1)
     report_problems(source, shared, "captions are found by their uttid here: give each its own")
     return {uttid: found[0] for uttid, found in rows.items()}

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from config.limits import Count, Seed
+from datasets.spoken_captions.records import rows_by_uttid
 from datasets.world.scene.random_stream import Draws
 from engine.context import Context
 from engine.logs import progress
@@ -20,7 +21,7 @@ from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.experiments.choice import Score, choose, finish_choices
 from tasks.words_by_drawing.experiments.experiment import DataNode, Experiment, opened
 from tasks.words_by_drawing.experiments.images import LatentTable, from_u8
-from tasks.words_by_drawing.experiments.negative_images import NegativeImages
+from tasks.words_by_drawing.experiments.negative_images import NegativeImages, StoredNegatives
 
 
 def one_against_one(
@@ -55,6 +56,8 @@ def one_against_one(
 
     def choices(experiment: Experiment) -> Iterator[Choice]:
         rows = experiment.rows(captions)
+        if isinstance(negatives, StoredNegatives):
+            rows_by_uttid([experiment.dataset.record(row) for row in rows], experiment.dataset.source)
         for row in progress(rows, len(rows), "captions"):
             own = experiment.images.images([row])[0].cpu()
             found = negatives(experiment.dataset.record(row), experiment.image_u8(row), seed * 1_000_003 + row)

@@ -22,6 +22,7 @@ from common.text_files import read_text
 from config.limits import Count
 from datasets.audio.log_mel import check_usable, log_mel, read_log_mel
 from datasets.media_files import write_json
+from datasets.spoken_captions.records import rows_by_uttid
 from datasets.world.speech.synthesise import Synthesiser
 from datasets.world.speech.voices import voice
 from engine.context import Context
@@ -75,9 +76,11 @@ def repeated_attributes(
         run: folder of the report.
 
     Raises:
-        UserError: weights, images or recordings are missing, or too few images show an attribute.
+        UserError: weights, images or recordings are missing, captions share a uttid, which names their images, or too
+            few images show an attribute.
     """
     with opened(context, run, data, model, generator, latents) as experiment:
+        rows_by_uttid(experiment.dataset.records, experiment.dataset.source)  # images.json names images by it
         ready_segmenter(segmenter, experiment.device)
         spoken = {word: list(_spoken(experiment.model, word, audio, speech, voices)) for word in WORDS}
         each = 4 if context.dry_run else images_each

@@ -10,6 +10,7 @@ from common.errors import UserError
 from config.limits import Count
 from datasets.audio.log_mel import FRAME_SECONDS
 from datasets.audio.read import SAMPLE_RATE
+from datasets.spoken_captions.records import rows_by_uttid
 from engine.context import Context
 from engine.logs import progress
 from engine.run_folder import RunSettings
@@ -46,15 +47,15 @@ def videos(
         run: folder of the videos.
 
     Raises:
-        UserError: weights, captions or images are missing, a caption has no sound, or a video cannot be written.
+        UserError: weights, captions or images are missing, captions share a uttid, which names their videos, a caption
+            has no sound, or a video cannot be written.
     """
     with opened(context, run, data, model, generator, latents) as experiment:
         rows = experiment.rows(count)
+        named = rows_by_uttid([experiment.dataset.record(row) for row in rows], experiment.dataset.source, _file_name)
         table, queries = [], []
-        for row in progress(rows, len(rows), "videos"):
+        for name, row in progress(named.items(), len(rows), "videos"):
             query = _query(experiment, row)
-            uttid = experiment.dataset.record(row).uttid
-            name = uttid.replace("/", "_").replace("\\", "_") + ".mp4"  # one word, without folders
             seconds = min(len(query.waveform) / SAMPLE_RATE, experiment.dataset[row]["nframes"] * FRAME_SECONDS)
             step = query.seconds / query.matchmap.shape[-1]
             images = frames(query.image_u8, query.matchmap, step, seconds, share)
@@ -66,6 +67,10 @@ def videos(
         log.info("%d videos in %s", len(table), experiment.folder.path / "videos")
         metrics = {"videos": float(len(table)), "seconds": sum(float(line[1]) for line in table)}
         experiment.finish(f"{len(table)} captions and where their images respond", metrics, queries=queries)
+
+
+def _file_name(uttid: str) -> str:
+    return uttid.replace("/", "_").replace("\\", "_") + ".mp4"  # one word, without folders
 
 
 def _query(experiment: Experiment, row: int) -> Query:

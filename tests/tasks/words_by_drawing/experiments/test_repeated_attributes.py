@@ -9,6 +9,7 @@ import soundfile
 import torch
 
 from common.errors import UserError
+from datasets.loading.rows import ManifestError
 from datasets.spoken_captions.records import Records, SpokenCaption
 from evaluation.attributes import WORDS, AttributePairsError, attribute_table, presence
 from models.segmenter.labels import ATTRIBUTE_CATEGORIES, ATTRIBUTE_LABELS
@@ -157,3 +158,13 @@ def test_a_image_s_score_is_the_mean_over_frames_of_the_best_cell(trained_run, c
     assert set(scores["red"]) == {0, 1, 2}
     assert not scores["blue"]
     torch.testing.assert_close(torch.tensor([scores["red"][row] for row in range(3)]), expected)
+
+
+def test_captions_that_share_a_uttid_are_refused(trained_run, captions, context, generator):
+    """images.json names images by it."""
+    with (captions.folder / "name_list_test.txt").open("a") as file:
+        file.write("9\n")
+    with pytest.raises(ManifestError, match=r"uttid '9' stands for captions \[1, 8\]"):
+        repeated_attributes(
+            ModelSource(run=trained_run), captions(), EverythingSegmenter(), context, generator, run=context.settings
+        )

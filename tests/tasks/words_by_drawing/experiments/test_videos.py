@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from datasets.loading.rows import ManifestError
 from evaluation.report.video import FPS, VideoError, even, frames, strongest_cells, write_video
 from tasks.speech_image.trained import ModelSource
 from tasks.words_by_drawing.experiments.videos import videos
@@ -81,3 +82,14 @@ def test_captions_become_videos(trained_run, captions, context):
     assert len(sound) / rate == pytest.approx(seconds, abs=0.08)
     assert (context.folder / "videos.csv").read_text().startswith("file,seconds,frames,text")
     assert "<audio" in (context.folder / "report.html").read_text()
+
+
+def test_captions_that_share_the_name_of_a_video_are_refused(trained_run, captions, context):
+    """It would hold the second of them alone."""
+    node = captions(True)
+    (captions.folder / "name_list_test.txt").write_text("7\n9\n7\n")
+    with pytest.raises(
+        ManifestError, match=r"found by their uttid here: .*\n  uttid '7\.mp4' stands for captions \[0, 2\]"
+    ):
+        videos(ModelSource(run=trained_run), node, context, run=context.settings)
+    assert not (context.folder / "videos").exists()
