@@ -24,7 +24,7 @@ from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
 from engine.signals import StopRequest
 from engine.task import Task
-from engine.training_state import Position, Saver, TrainingState
+from engine.training_state import Gradients, Position, Saver, TrainingState
 from engine.update import NoGradient, NonFiniteLoss, Updater, pick_precision
 
 log = logging.getLogger(__name__)
@@ -49,12 +49,15 @@ class _StepView:
     updater: Updater
     wants_images: bool = False
     norms: dict[str, float] = field(default_factory=dict)
+    moved: dict[str, bool] = field(default_factory=dict)
     images: dict[str, np.ndarray] = field(default_factory=dict)
 
     def update(
         self, name: str, loss: Tensor, retain_graph: bool = False, parts: dict[str, Tensor] | None = None
     ) -> None:
-        self.norms[f"gradient_norm/{name}"] = self.updater(name, loss, retain_graph, parts)
+        norm = self.updater(name, loss, retain_graph, parts)
+        self.norms[f"gradient_norm/{name}"] = norm
+        self.moved[name] = self.moved.get(name, False) or norm != 0
 
     def accumulate(self, name: str, loss: Tensor, parts: dict[str, Tensor] | None = None) -> None:
         self.updater.accumulate(name, loss, parts)
@@ -78,6 +81,7 @@ class Trainer:
         at: position that it has reached, see :class:`engine.training_state.Position`.
         logged: what the steps since the last row of the log said, by name; checkpoints keep it, so that the rows of a
             resumed run are those of an uninterrupted one.
+        gradients: whether each optimiser that was used so far still learns, by name; in checkpoints too.
         averages: moving averages of the modules' weights, by the modules' names.
         saver: writes checkpoints and goes on from them.
     """
@@ -106,11 +110,13 @@ class Trainer:
         self.averages = start_averages(task.modules, settings.ema)
         self.at = Position()
         self._shown: dict[str, np.ndarray] = {}  # images of the last step
-        self._without_gradient = 0  # the last steps, in this process, whose gradients were all 0
-        self._converged = False
+        self._said_idle: set[str] = set()  # optimisers without a gradient in the last epoch
         self.logged: dict[str, list[Tensor | float]] = {}
+        self.gradients: dict[str, Gradients] = {}
         self._since = time.perf_counter()
-        state = TrainingState(self.at, task, self.averages, self.updater, seed, config_text, self.logged)
+        state = TrainingState(
+            self.at, task, self.averages, self.updater, seed, config_text, self.logged, self.gradients
+        )
         self.saver = Saver(state, folder, settings.checkpoint)
         if settings.compile:
             for module in task.modules.values():
@@ -128,7 +134,7 @@ class Trainer:
         Raises:
             Stopped: a signal came; a checkpoint was written.
             NonFiniteLoss: names the step, the loss and the last good checkpoint.
-            NoGradient: no step of the first epoch, or of a training that is shorter, had a gradient.
+            NoGradient: of one optimiser no step of the first epoch, or of a training that is shorter, had a gradient.
         """
         metrics: dict[str, float] = {}
         run_log = RunLog(self.folder, first_step=self.folder.first_new_step if self.at.step and self.folder else 0)
@@ -154,7 +160,7 @@ class Trainer:
         """Return whether epochs or a budget are used up, or a training that has learned finds no gradient any more."""
         settings = self.settings
         out_of_steps = settings.max_steps is not None and self.at.step >= settings.max_steps
-        if self.at.epoch >= settings.epochs or out_of_steps or self._converged:
+        if self.at.epoch >= settings.epochs or out_of_steps or self._nothing_left:
             return True
         if settings.max_minutes is None:
             return False
@@ -198,25 +204,43 @@ class Trainer:
         self.logged.clear()
 
     def _look_for_gradient(self, epoch: int) -> None:
-        """End a training in which no step of a whole epoch, or of all that there were, had a gradient.
+        """End a training in which an optimiser had no gradient at any step of a whole epoch, or of all that there were.
 
-        One that has learned before ends as at the end of its epochs, with evaluation and report; an epoch of a few
-        steps must repeat then, since sampled impostors may all be worse by luck. One that never learned is a
-        NoGradient.
+        One that never learned is a NoGradient. When all have learned before, the training ends as at the end of its
+        epochs, with evaluation and report; an epoch of a few steps must repeat then, since sampled impostors may all be
+        worse by luck. One of several goes on with the others, which may give it a gradient again.
         """
-        idle, per_epoch = self._without_gradient, self.task.steps_per_epoch
-        if 0 < idle == self.at.step:
+        never = [name for name, found in self.gradients.items() if found.idle and not found.learned]
+        if never:
+            what = "" if len(never) == len(self.gradients) else f" of '{never[0]}'"
             raise NoGradient(
-                f"epoch {epoch}: the gradient was 0 at each of the {idle} steps so far, so nothing is learned; "
-                "expected a loss that tells the samples of a batch apart: look whether all are the same (one image for "
-                "all captions), the margin is 0 or too small, or fp16 rounds the gradient to 0"
+                f"epoch {epoch}: the gradient{what} was 0 at each of the {self.gradients[never[0]].idle} steps so far, "
+                "so nothing is learned; expected a loss that tells the samples of a batch apart: look whether all are "
+                "the same (one image for all captions), the margin is 0 or too small, or fp16 rounds the gradient to 0"
             )
-        if idle >= max(per_epoch, FEWEST_IDLE_STEPS):
+        if self._nothing_left:
             log.warning(
                 "epoch %d: the gradient was 0 at each of the last %d steps, so nothing is left to learn for this loss; "
-                "training ends here", epoch, idle,
+                "training ends here", epoch, min(found.idle for found in self.gradients.values()),
             )  # fmt: skip
-            self._converged = True
+            return
+        for name in self._idle():
+            if name not in self._said_idle:
+                log.warning(
+                    "epoch %d: the gradient of '%s' was 0 at each of its last %d steps; the others go on",
+                    epoch, name, self.gradients[name].idle,
+                )  # fmt: skip
+        self._said_idle = self._idle()
+
+    def _idle(self) -> set[str]:
+        """Return the optimisers that found no gradient for an epoch, and for more than a few steps."""
+        fewest = max(self.task.steps_per_epoch, FEWEST_IDLE_STEPS)
+        return {name for name, found in self.gradients.items() if found.idle >= fewest}
+
+    @property
+    def _nothing_left(self) -> bool:
+        """Return whether an epoch ended, before which no optimiser found a gradient any more."""
+        return self.at.batch == 0 and len(self._idle()) == len(self.gradients) > 0
 
     def train_step(self, batch: Any) -> dict[str, Tensor | float]:
         """Make one optimisation step and count it; return the task's values and ``gradient_norm/NAME`` of each.
@@ -242,16 +266,27 @@ class Trainer:
             if self.at.step < self.settings.ema.start_step:
                 average.n_averaged.zero_()  # so that the weights themselves are taken
             average.update_parameters(self.task.modules[name])
-        for scheduler in self.task.schedulers.values():
-            scheduler.step()
+        self._step_schedules()
         self._shown = step.images
-        moved = any(norm != 0 for norm in step.norms.values())
-        self._without_gradient = 0 if moved else self._without_gradient + 1
+        for name, moved in step.moved.items():
+            self.gradients.setdefault(name, Gradients()).count(moved)
         self.at.step += 1
         self.at.batch += 1
         return {name: value.detach() if isinstance(value, Tensor) else value for name, value in values.items()} | (
             step.norms
         )
+
+    def _step_schedules(self) -> None:
+        """Go on to the next learning rates; a schedule that ends before the training does is a UserError."""
+        for name, scheduler in self.task.schedulers.items():
+            try:
+                scheduler.step()
+            except ValueError as error:
+                raise UserError(
+                    f"the schedule of '{name}' has no learning rate after step {self.at.step + 1}: {error}; it was "
+                    "made for the length that the run had when it began: give another run.name=..., or a schedule that "
+                    "may be prolonged, such as engine.schedules.cosine"
+                ) from error
 
     def _images_due(self) -> bool:
         """Return whether TensorBoard shows images of the next step."""

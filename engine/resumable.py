@@ -49,6 +49,7 @@ def _error(state: dict[str, Any]) -> str | None:
         "history_rows": ("a whole number from 0", _counts),
         "logged": ("numbers by name", _series),
         "learns_from": ("text by name", _texts),
+        "gradients": ("learned and idle by name", _gradients),
     }.items():  # checkpoints of earlier versions have none of these
         if name in state and not fits(state[name]):
             return f"its {name} is {str(state[name])[:40]!r}, expected {words}"
@@ -76,6 +77,13 @@ def _series(value: Any) -> bool:
 
 def _texts(value: Any) -> bool:
     return isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values())
+
+
+def _gradients(value: Any) -> bool:
+    return _states(value) and all(
+        found.keys() == {"learned", "idle"} and isinstance(found["learned"], bool) and _counts(found["idle"])
+        for found in value.values()
+    )
 
 
 def check_data(former: Mapping[str, str], now: Mapping[str, str], source: str, accept: bool) -> None:

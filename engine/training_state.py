@@ -44,6 +44,18 @@ class Position:
 
 
 @dataclass
+class Gradients:
+    """Tells whether one optimiser still learns."""
+
+    learned: bool = False  # some step had a gradient
+    idle: int = 0  # its last steps, whose gradients were all 0
+
+    def count(self, moved: bool) -> None:
+        """Count one more step, with a gradient or without."""
+        self.learned, self.idle = self.learned or moved, 0 if moved else self.idle + 1
+
+
+@dataclass
 class TrainingState:
     """Everything of a training that changes with it."""
 
@@ -55,6 +67,7 @@ class TrainingState:
     config_text: str  # the resolved config, kept in every checkpoint
     # of the steps since the last row of the log, by name
     logged: dict[str, list[Tensor | float]] = field(default_factory=dict)
+    gradients: dict[str, Gradients] = field(default_factory=dict)  # by the optimisers' names
 
     def _parts(self) -> dict[str, dict[str, Any]]:
         """Return everything with a state of its own, by kind and name."""
@@ -77,6 +90,7 @@ class TrainingState:
         return {
             **asdict(self.at), "config": self.config_text, **parts, "random": random, "logged": logged,
             "learns_from": self.learns_from,
+            "gradients": {name: asdict(found) for name, found in self.gradients.items()},
         }  # fmt: skip
 
     @functools.cached_property
@@ -99,6 +113,10 @@ class TrainingState:
             setattr(self.at, name, state[name])
         self.logged.clear()
         self.logged.update(state.get("logged", {}))
+        # Checkpoints of earlier versions say nothing of gradients; their trainings are taken to have learned.
+        earlier = {name: {"learned": self.at.step > 0, "idle": 0} for name in self.task.optimizers}
+        self.gradients.clear()
+        self.gradients.update((name, Gradients(**found)) for name, found in state.get("gradients", earlier).items())
         for name, scheduler in self.task.schedulers.items():
             resumable.say_jump(name, scheduler)
         self._restore_random(state["random"], source)

@@ -415,10 +415,66 @@ def test_a_training_without_any_gradient_stops_after_an_epoch(tmp_path, settings
     assert not list(loop.folder.checkpoints.glob("*.pt"))
 
 
-def test_a_gradient_of_one_optimiser_is_enough(tmp_path):
-    task = Idle()
-    task.critic.weight.register_hook(lambda gradient: gradient + 1)
-    assert make(tmp_path / "run", task=task).fit()
+class OneIdle(ToyTask):
+    """The critic alone loses its gradient at a step."""
+
+    def __init__(self, from_step):
+        super().__init__()
+        self.from_step = from_step
+
+    def train_step(self, batch, step):
+        step.update("net", self.net(batch).square().mean())
+        loss = self.critic(batch[:, :1]).mean() * float(step.index < self.from_step)
+        step.update("critic", loss)
+        return {"loss": loss}
+
+
+def test_one_optimiser_of_several_that_never_learns_is_named(tmp_path):
+    with pytest.raises(NoGradient, match="the gradient of 'critic' was 0 at each of the 8 steps so far"):
+        make(tmp_path / "run", task=OneIdle(0)).fit()
+
+
+def test_one_optimiser_of_several_that_has_learned_may_rest(tmp_path, caplog):
+    loop = make(tmp_path / "run", epochs=5, task=OneIdle(3))
+    assert loop.fit()
+    assert loop.at.step == 40
+    assert caplog.text.count("the gradient of 'critic' was 0 at each of its last 21 steps; the others go on") == 1
+    assert "the others go on" in caplog.text
+    assert "training ends here" not in caplog.text
+
+
+def without_gradients(folder):
+    """Make a checkpoint one of the time before gradients were counted in it."""
+    state = checkpoint.read(folder.last)
+    del state["gradients"]
+    checkpoint.write(folder.last, state)
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_resumed_training_knows_whether_it_ever_had_a_gradient(tmp_path, earlier):
+    """A checkpoint that does not say so belongs to one that had."""
+    saving = CheckpointSettings(every_steps=3)
+    with pytest.raises(NoGradient):
+        make(tmp_path / "run", task=Idle(), checkpoint=saving).fit()
+    loop = make(tmp_path / "run", task=Idle(), checkpoint=saving, epochs=4)
+    if earlier:
+        without_gradients(loop.folder)
+    assert loop.saver.resume()
+    assert loop.at.step == 6
+    if earlier:
+        assert loop.fit()
+    else:
+        with pytest.raises(NoGradient, match="at each of the 8 steps so far"):
+            loop.fit()
+
+
+def test_a_training_that_ended_with_nothing_left_is_finished_when_it_is_resumed(tmp_path):
+    make(tmp_path / "run", epochs=10, task=Idle(from_step=8)).fit()
+    loop = make(tmp_path / "run", epochs=10, task=Idle(from_step=8))
+    assert not loop.finished
+    assert loop.saver.resume()
+    assert loop.finished
+    assert loop.at.step == 32
 
 
 @pytest.mark.parametrize(("last", "stopped"), [(1, 24), (8, 32), (9, 32), (61, 80)])
