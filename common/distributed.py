@@ -13,6 +13,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+# Its functions keep the group that there is when it is imported, as torch's compiler does in the first step: imported
+# later it would keep the group alive, whose threads then abort the process in the end of the interpreter.
+import torch.distributed.nn.functional  # noqa: F401
 from torch import Tensor
 
 from common.rank_meeting import MEETING_TIMEOUT, RankError, meet

@@ -1,10 +1,12 @@
 """Ranks that meet in a store which an earlier attempt has used, or do not meet."""
 
+import importlib
 import os
 import signal
 import socket
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import torch.distributed as dist
@@ -81,6 +83,25 @@ def test_restarts_are_known_where_torchrun_counts_none(agent, monkeypatch):
         distributed.stop()
         counts.append(os.environ[distributed.RESTARTS])
     assert counts == ["0", "1"]
+
+
+def threads():
+    return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds threads in /proc")
+def test_a_group_leaves_no_thread_behind(agent, monkeypatch):
+    """One that lives on in the end of the interpreter may abort the process: torch imports what keeps the group."""
+    set_rank(monkeypatch, 0, "localhost", agent.port)
+    for name, value in {"WORLD_SIZE": "1", "TORCHELASTIC_USE_AGENT_STORE": "True", distributed.RESTARTS: "0"}.items():
+        monkeypatch.setenv(name, value)
+    distributed.start(distributed.torch.device("cpu"))
+    importlib.import_module("torch.distributed.nn.functional")
+    distributed.any_rank(True)
+    dist.barrier()
+    assert "pt_gloo_runloop" in threads()
+    distributed.stop()
+    assert "pt_gloo_runloop" not in threads()
 
 
 def set_rank(monkeypatch, rank, host, port):
