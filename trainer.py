@@ -18,7 +18,7 @@ from torch import Tensor
 from common import distributed
 from common.errors import UserError
 from engine import replicas, seeding
-from engine.ema import averaged_weights, start_averages
+from engine.ema import SETTLE_EVERY, Average, averaged_weights, start_averages
 from engine.logs import RunLog, Throughput, compact, progress, short_list
 from engine.run_folder import RunFolder
 from engine.settings import TrainerSettings
@@ -47,6 +47,7 @@ class _StepView:
     epoch: int
     generator: torch.Generator
     updater: Updater
+    averages: Mapping[str, Average]
     wants_images: bool = False
     norms: dict[str, float] = field(default_factory=dict)
     moved: dict[str, bool] = field(default_factory=dict)
@@ -61,6 +62,10 @@ class _StepView:
 
     def accumulate(self, name: str, loss: Tensor, parts: dict[str, Tensor] | None = None) -> None:
         self.updater.accumulate(name, loss, parts)
+
+    def settle(self, name: str, *inputs: Any) -> None:
+        if name in self.averages and self.index % SETTLE_EVERY == 0:
+            self.averages[name].settle(*inputs)
 
     def show(self, name: str, image: np.ndarray) -> None:
         self.images[name] = image
@@ -107,7 +112,8 @@ class Trainer:
             [(task.modules[name], longest) for name, longest in settings.clip_modules.items()],
         )
         replicas.broadcast_modules(task.modules.values())
-        self.averages = start_averages(task.modules, settings.ema)
+        self.averages: dict[str, Average] = {}
+        self.restart_averages()
         self.at = Position()
         self._shown: dict[str, np.ndarray] = {}  # images of the last step
         self._said_idle: set[str] = set()  # optimisers without a gradient in the last epoch
@@ -124,7 +130,8 @@ class Trainer:
 
     def restart_averages(self) -> None:
         """Begin the moving averages at the present weights (after other weights were loaded)."""
-        self.averages.update(start_averages(self.task.modules, self.settings.ema))
+        settles = getattr(self.task, "settles", ())
+        self.averages.update(start_averages(self.task.modules, self.settings.ema, settles))
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -248,7 +255,7 @@ class Trainer:
         A NonFiniteLoss names the step, the loss and the last good checkpoint; a failing torch.compile is a UserError.
         """
         generator = seeding.step_generator(self.seed, self.at.step)
-        step = _StepView(self.at.step, self.at.epoch, generator, self.updater, self._images_due())
+        step = _StepView(self.at.step, self.at.epoch, generator, self.updater, self.averages, self._images_due())
         try:
             with self.updater.autocast():
                 values = self.task.train_step(batch, step)
@@ -326,7 +333,7 @@ class Trainer:
 
     def evaluate(self, limit: int | None = None) -> dict[str, float]:
         """Evaluate the task on ``limit`` batches or all, with averaged weights if any, in full precision."""
-        replicas.average_running_statistics(self.task.modules.values())
+        replicas.average_running_statistics([*self.task.modules.values(), *self.averages.values()])
         self._train_mode(False)
         with averaged_weights(self.task.modules, self.averages), torch.no_grad():
             return self.task.evaluate(limit)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -20,11 +20,15 @@ class EmaSettings:
         decay: weight of the old average in each step, such as 0.999.
         modules: names of the modules to average; all by default.
         start_step: optimisation step at which averaging begins; until then the averages are the weights themselves.
+        statistics: running means and variances of generators' batch norms. "own" are those of the averaged network
+            itself, taken on the inputs of every tenth step; "live" are copied from the trained one, as the public code
+            of AttnGAN and BigGAN has it, and fit the averaged weights badly.
     """
 
     decay: Annotated[float, Field(gt=0, lt=1)]
     modules: list[str] | None = None
     start_step: NonNegativeInt = 0
+    statistics: Literal["own", "live"] = "own"
 
     def __post_init__(self) -> None:
         check_values(self)

@@ -35,6 +35,12 @@ class Step(Protocol):
         Losses of parts are divided by their number, so that their sum is that of all images.
         """
 
+    def settle(self, name: str, *inputs: Any) -> None:
+        """Let the average of the module ``name``, where there is one, take statistics on its inputs of this step.
+
+        Only for modules that the task names in ``settles``; it does so every tenth step.
+        """
+
     def show(self, name: str, image: np.ndarray) -> None:
         """Show an image (H, W, 3) uint8 under a heading in TensorBoard, where ``wants_images``."""
 
@@ -58,6 +64,8 @@ class Task(Protocol):
     # names that there can be
     modules: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]  # by the name that ``step.update`` takes
+    # modules with batch norms that ``step.settle`` is called for; a task without any need not have it
+    settles: tuple[str, ...]
     schedulers: dict[str, LRScheduler]  # learning-rate schedules by name, stepped once per optimisation step
     # the key of ``evaluate``'s result that chooses ``best.pt`` unless ``trainer.best_by`` names another, larger is
     # better. ``metrics`` of the class, where it has them, are those that it may name

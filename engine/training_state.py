@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from common import distributed
 from common.errors import UserError
 from engine import checkpoint, replicas, resumable, seeding
+from engine.ema import Average
 from engine.run_folder import RunFolder
 from engine.settings import CheckpointSettings
 from engine.task import Task
@@ -61,7 +61,7 @@ class TrainingState:
 
     at: Position  # position that it has reached
     task: Task  # its modules, optimisers and schedules
-    averages: dict[str, AveragedModel]  # moving averages of the modules' weights
+    averages: dict[str, Average]  # moving averages of the modules' weights
     updater: Updater  # its gradient scalers
     seed: int  # of random states that a checkpoint does not hold
     config_text: str  # the resolved config, kept in every checkpoint
@@ -81,7 +81,7 @@ class TrainingState:
 
     def collect(self) -> dict[str, Any]:
         """Return what a checkpoint holds (call on every rank)."""
-        replicas.average_running_statistics(self.task.modules.values())
+        replicas.average_running_statistics([*self.task.modules.values(), *self.averages.values()])
         parts = {
             kind: {name: part.state_dict() for name, part in named.items()} for kind, named in self._parts().items()
         }

@@ -16,6 +16,7 @@ class FakeStep:
         index, epoch, wants_images: as of a Step.
         losses: what each optimiser was to minimise last.
         shown: images by name.
+        settled: inputs of modules, by name, for the statistics of their averages.
     """
 
     seed: int = 0
@@ -24,6 +25,7 @@ class FakeStep:
     wants_images: bool = False
     losses: dict[str, Tensor] = field(default_factory=dict)
     shown: dict[str, np.ndarray] = field(default_factory=dict)
+    settled: dict[str, tuple] = field(default_factory=dict)
 
     def __post_init__(self):
         self.generator = torch.Generator().manual_seed(self.seed)
@@ -33,6 +35,9 @@ class FakeStep:
 
     def accumulate(self, name, loss, parts=None):
         self.losses[name] = loss
+
+    def settle(self, name, *inputs):
+        self.settled[name] = inputs
 
     def show(self, name, image):
         self.shown[name] = image

@@ -105,6 +105,7 @@ class Attngan:
 
     metric = "negative_frechet_distance"
     metrics = (metric,)
+    settles = (GENERATOR,)
     shown_metrics = ("frechet_distance",)
 
     def __init__(
@@ -209,7 +210,9 @@ class Attngan:
         text = self.encode(batch)
         classes = batch["class"].to(self.device)
         noise, variation = self._noise(len(classes), step)
-        generated = self.generator(noise, text.sentences, text.words, text.padding, variation)
+        inputs = (noise, text.sentences, text.words, text.padding, variation)
+        generated = self.generator(*inputs)
+        step.settle(GENERATOR, *inputs)
         wrong = losses.wrong_captions(classes, self.pairing)
         values: dict[str, Tensor | float] = {}
         for network, fake in zip(self.discriminators, generated.images, strict=True):
