@@ -1,8 +1,6 @@
 """Training of generators of classes: every option moves, exact resume, two ranks, accumulation, and what it writes."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +23,9 @@ from gan.objectives import Hinge, RelativisticR1R2
 from gan.r3gan.discriminator import R3ganDiscriminator
 from gan.r3gan.generator import R3ganGenerator
 from tasks.gan.conditional import Accumulation, BetaRise, ConditionalGan, Measure
-from tests.conftest import ASSETS
 from tests.ranks import on_two_ranks
 from trainer import Trainer
 
-ROOT = Path(__file__).parents[3]
-CONFIG = ASSETS / "configs" / "r3gan_tiny.yaml"
 CPU = torch.device("cpu")
 R3GAN = {
     "generator": Factory(R3ganGenerator, {"widths": [8, 8], "latent_dim": 6, "class_dim": 4, "group_width": 8}, "g"),
@@ -231,23 +226,8 @@ def test_sheets_of_more_classes_than_rows_show_some():
     assert shown_classes(1000)[-1] == 999
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """The run folder of a training through the command line."""
-    runs = tmp_path_factory.mktemp("runs")
-    overrides = [
-        f"prepare.images.folder={runs}/data",
-        f"data.folder={runs}/data",
-        f"run.folder={runs}",
-        "run.name=tiny",
-    ]
-    command = [sys.executable, "run.py", "-f", str(CONFIG), *overrides]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    return runs / "tiny"
-
-
-def test_a_training_through_the_command_line(trained):
+def test_a_training_through_the_command_line(class_runs):
+    trained = class_runs / "generator"
     metrics = json.loads((trained / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["frechet_distance"] > 0
     assert Image.open(trained / "samples.png").size == (9 * 16, 3 * 16)
