@@ -415,6 +415,13 @@ def test_a_training_without_any_gradient_stops_after_an_epoch(tmp_path, settings
     assert not list(loop.folder.checkpoints.glob("*.pt"))
 
 
+def test_a_schedule_that_ends_before_the_training_is_one_sentence():
+    task = ToyTask()
+    task.schedulers = {"net": torch.optim.lr_scheduler.OneCycleLR(task.optimizers["net"], 0.1, total_steps=8)}
+    with pytest.raises(UserError, match=r"the schedule of 'net' has no learning rate after step 9: .*run\.name="):
+        make(task=task, epochs=2).fit()
+
+
 class OneIdle(ToyTask):
     """The critic alone loses its gradient at a step."""
 

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from common.errors import UserError
+from config import Factory
 from engine.optimization import Length, Optimization
 from engine.schedules import cosine
 
@@ -29,3 +31,14 @@ def test_frozen_parts_are_left_out_and_the_schedule_ends_with_the_training():
 
 def test_without_a_schedule_the_rate_is_constant():
     assert Optimization(torch.optim.Adam).start([nn.Linear(2, 2)], 5, Length(1))[1] is None
+
+
+def test_a_schedule_that_the_length_allows_no_rise_is_one_sentence():
+    """A tenth of ten steps is one step, over which torch divides by zero."""
+    factory = Factory(
+        torch.optim.lr_scheduler.OneCycleLR, {"max_lr": 0.1, "epochs": None, "pct_start": 0.1}, "schedule"
+    )
+    group = Optimization(torch.optim.Adam, factory)
+    with pytest.raises(UserError, match=r"the schedule cannot be made for a training of 10 steps .*division by zero"):
+        group.start([nn.Linear(2, 2)], 5, Length(2))
+    assert group.start([nn.Linear(2, 2)], 5, Length(20))[1] is not None
