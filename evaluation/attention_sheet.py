@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import gaussian_filter
 
 OPACITY = 180 / 255  # of a map over its image
 SMOOTHING = 20 / 256  # standard deviation, as a share of the image
@@ -65,6 +64,8 @@ def _above(maps: np.ndarray, threshold: float) -> np.ndarray:
 
 def _smoothed(one: np.ndarray, size: int) -> np.ndarray:
     """Smooth a map (H, W) and enlarge it to (size, size), which is faster than the other way round and looks alike."""
+    from scipy.ndimage import gaussian_filter  # here: its import takes a second, and a config check needs none of it
+
     smooth = gaussian_filter(one, SMOOTHING * len(one)).astype(np.float32)
     return np.asarray(Image.fromarray(smooth).resize((size, size), Image.Resampling.BILINEAR), dtype=np.float64)
 

@@ -28,6 +28,7 @@ COMPILER = ("torch._dynamo", "sympy")
         (["-f", "quickstart.yaml", "--print-config"], (*COMPILER, "torchvision", "torchaudio", "scipy", "tensorboard")),
         (["-f", "words_by_drawing/train_clusters.yaml", "--print-config"], (*COMPILER, "torchvision", "scipy")),
         (["-f", "resdavenet_vq/world_cpu_01100.yaml", "--print-config"], (*COMPILER, "torchvision", "scipy")),
+        (["-f", "attngan/world_attngan.yaml", "--print-config"], (*COMPILER, "torchvision", "scipy")),
     ],
     ids=lambda value: " ".join(value),
 )
