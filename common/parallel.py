@@ -1,5 +1,6 @@
 """Long data preparation on all cores: shards in worker processes that end with their parent, and a progress bar."""
 
+import ast
 import contextlib
 import logging
 import multiprocessing
@@ -115,11 +116,21 @@ def _refuse_while_imported() -> None:
 
 
 def _script_without_guard() -> str | None:
-    """Return the program's script where it never asks whether it is imported."""
+    """Return the program's script where it never compares its ``__name__`` with ``__main__``."""
     path = getattr(sys.modules["__main__"], "__file__", None)
-    if path is None or not Path(path).is_file():
+    try:
+        script = ast.parse(Path(path or "").read_bytes())
+    except (OSError, SyntaxError, ValueError):  # no script, or none in source, as of a zip
         return None
-    return None if "__name__" in Path(path).read_text(encoding="utf-8", errors="replace") else path
+    compared = [node for node in ast.walk(script) if isinstance(node, ast.Compare)]
+    return None if any(map(_asks_for_main, compared)) else path
+
+
+def _asks_for_main(comparison: ast.Compare) -> bool:
+    """Return whether a comparison is that of a guard, in whatever order."""
+    sides = [comparison.left, *comparison.comparators]
+    named = any(isinstance(side, ast.Name) and side.id == "__name__" for side in sides)
+    return named and any(isinstance(side, ast.Constant) and side.value == "__main__" for side in sides)
 
 
 @contextlib.contextmanager

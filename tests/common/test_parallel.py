@@ -85,6 +85,24 @@ def test_a_script_without_a_guard_is_reported_and_does_not_hang(tmp_path):
     assert 'below if __name__ == "__main__":' in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "guarded"),
+    [
+        ('if __name__ == "__main__":\n    pass\n', True),
+        ('if "__main__" == __name__ and 1:\n    pass\n', True),
+        ('if __name__ != "__main__":\n    raise SystemExit\n', True),
+        ("import logging\nlog = logging.getLogger(__name__)\n", False),
+        ('# if __name__ == "__main__":\nprint("__name__ == \'__main__\'")\n', False),
+        ("if __name__ == 'other':\n    pass\n", False),
+    ],
+)
+def test_a_guard_is_a_comparison_and_no_mention(tmp_path, monkeypatch, text, guarded):
+    script = tmp_path / "script.py"
+    script.write_text(text)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(script), raising=False)
+    assert parallel._script_without_guard() == (None if guarded else str(script))
+
+
 def test_a_terminated_program_ends_its_workers_and_leaves_nothing_behind(tmp_path):
     script = tmp_path / "prepare.py"
     script.write_text(
