@@ -1,6 +1,5 @@
 """Entries of run.py: train a task, or evaluate trained weights. Both leave a run folder."""
 
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +27,7 @@ from engine.run_folder import RunFolder, RunSettings
 from engine.settings import Launch, TrainerSettings
 from engine.stand_in import Nodes, dry_nodes, rehearse
 from engine.task import Task
-from evaluation.report.retrieval import left_out_text, metrics_table, write_metrics
+from evaluation.report.retrieval import has_metrics, left_out_text, metrics_table, read_metrics, write_metrics
 from trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -96,7 +95,7 @@ def train(
     if not was_finished and distributed.is_main():
         folder.metrics.unlink(missing_ok=True)  # those of a shorter run; a kill before the report must not leave them
     loop.fit()
-    if was_finished and folder.metrics.exists():
+    if was_finished and has_metrics(folder.metrics):
         log.info("%s is finished; nothing was trained (run.resume=overwrite starts it again)", folder.path)
     else:
         finish(built, loop, folder, context)
@@ -236,7 +235,7 @@ def show(folder: RunFolder) -> None:
     """Print the metrics table of a finished run and where everything is."""
     if not distributed.is_main():
         return
-    metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    metrics = read_metrics(folder.metrics)
     say(metrics_table(metrics))
     if text := left_out_text(metrics):
         say(f"{text} left out: {config.short(folder.path / 'skipped.csv')}")

@@ -1,7 +1,9 @@
 """Text files of other programs: every Unicode encoding is read, any other refused in a sentence that names it."""
 
 import codecs
+import json
 from pathlib import Path
+from typing import Any
 
 from common.errors import UserError
 from common.files import LargeFileError, read_at_once
@@ -57,6 +59,20 @@ def decode_text(content: bytes, name: str) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise TextError(f"{name} is no text: line {line} holds a zero byte; give the text file, in UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """Read plain values from a JSON file in any Unicode encoding; a TextError says what is wrong and the ``remedy``."""
+    return parse_json(read_text(path), str(path), remedy)
+
+
+def parse_json(content: str | bytes, name: str, remedy: str) -> Any:
+    """Return the plain values of JSON that messages call ``name``; errors as of :func:`read_json`."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).split(";")[0]
+        raise TextError(f"{name} is no whole JSON ({reason}): {remedy}") from error
 
 
 def packed_as(content: bytes) -> str | None:

@@ -46,6 +46,9 @@ def test_a_kill_before_the_report_leaves_no_metrics_of_the_shorter_run(tmp_path,
     call(tmp_path, "trainer.epochs=2")
     assert "nothing was trained" not in caplog.text
     assert json.loads(metrics.read_text())["n"] == 4
+    metrics.write_text("{cut")
+    call(tmp_path, "trainer.epochs=2")
+    assert "nothing was trained" not in caplog.text
     call(tmp_path, "trainer.epochs=2")
     assert "nothing was trained" in caplog.text
 

@@ -5,13 +5,17 @@ map, all inline: no network, no server, at most 10 MB, readable in light and dar
 """
 
 import json
+import logging
 import math
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from common.errors import UserError
 from common.files import write_whole
+from common.text_files import read_json
 from evaluation.numbers import rounded
 from evaluation.report.parts.cards import card
 from evaluation.report.parts.content import Query, Report, Retrieved
@@ -26,12 +30,15 @@ __all__ = [
     "Report",
     "Retrieved",
     "best_and_worst",
+    "has_metrics",
     "left_out_text",
     "metrics_table",
+    "read_metrics",
     "write_metrics",
     "write_report",
 ]
 
+log = logging.getLogger(__name__)
 LIMIT_MB = 10.0
 LETTERS = 160  # of a detail that are not folded
 SECTIONS = {
@@ -46,6 +53,36 @@ def write_metrics(folder: Path, metrics: dict[str, float]) -> Path:
     path = folder / "metrics.json"
     write_whole(path, (json.dumps(clean, indent=1) + "\n").encode())
     return path
+
+
+def read_metrics(path: Path) -> dict[str, float | None]:
+    """Read ``metrics.json``; None was not finite. A damaged file is a UserError, a missing one a FileNotFoundError."""
+    content = read_json(path, "delete it, and the command that made it makes it again")
+    try:
+        return {name: None if value is None else _number(value) for name, value in content.items()}
+    except (AttributeError, TypeError, OverflowError) as error:
+        raise UserError(
+            f"{path} holds {f'{content!r:.60}'}, expected a number for each name: delete it, and the command that made "
+            "it makes it again"
+        ) from error
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("no number")
+    return float(value)
+
+
+def has_metrics(path: Path) -> bool:
+    """Return whether there is a ``metrics.json`` that can be read; a damaged one is named in a warning."""
+    try:
+        read_metrics(path)
+    except FileNotFoundError:
+        return False
+    except UserError as error:
+        log.warning("%s", error)
+        return False
+    return True
 
 
 def best_and_worst(ranks: np.ndarray, each: int = 4) -> list[int]:

@@ -6,7 +6,6 @@ One file holds the text encoder, the generator (the average of its weights) and 
 that trained it, which judges images.
 """
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import config
 from common.errors import UserError
 from engine.context import Context
 from engine.init_from import read_checkpoint
+from evaluation.report.retrieval import read_metrics
 from models.weights import weights_digest
 from tasks.attngan.trained import GENERATOR, IMAGE, TEXT, TextImageSource, TrainedError, load, save_export
 
@@ -78,6 +78,6 @@ def _training(run: Path) -> dict[str, Any]:
 
 def _figures(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_metrics(path)
+    except OSError as error:
         raise UserError(f"{path} cannot be read as figures ({error}): measure again") from error

@@ -6,14 +6,17 @@ A comparison writes ``made_from.json`` into the folder of each of its runs: the 
 import functools
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import config
 from common.files import write_whole
+from common.text_files import TextError, read_json
 from models.weights import weights_digest
 
+log = logging.getLogger(__name__)
 FILE = "made_from.json"
 NETWORKS = ("generator", "segmenter")
 SETS = ("built.json", "alignments.jsonl", "name_list_train.txt", "name_list_val.txt", "name_list_test.txt")
@@ -44,11 +47,24 @@ def forget() -> None:
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """Read the digests of a run's folder, ``{"complete": ..., "digests": ...}``; None where there are none."""
+    """Read the digests of a run's folder, ``{"complete": ..., "digests": ...}``; None where there are none.
+
+    A damaged file counts as none, with a warning.
+    """
+    path = folder / FILE
     try:
-        return json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        record = read_json(path, "it is not regarded")
+    except FileNotFoundError:
         return None
+    except TextError as error:
+        log.warning("%s", error)
+        return None
+    digests = record.get("digests") if isinstance(record, dict) else None
+    texts = isinstance(digests, dict) and all(isinstance(digest, str) for digest in digests.values())
+    if not texts or not isinstance(record.get("complete"), bool):
+        log.warning("%s holds %s, expected complete and digests: it is not regarded", path, f"{record!r:.60}")
+        return None
+    return record
 
 
 def write(folder: Path, found: Mapping[str, str], complete: bool) -> None:

@@ -6,7 +6,6 @@ Processes that want the same run wait for each other.
 """
 
 import functools
-import json
 import logging
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from engine.assemble import build_task, without_schedule
 from engine.context import Context
 from engine.settings import TrainerSettings
 from engine.stand_in import Nodes, rehearse
+from evaluation.report.retrieval import has_metrics, read_metrics
 from tasks.comparison import provenance as made_from
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Job:
     def finished(self) -> bool:
         """Return whether there is nothing to do."""
         path = self.folder / "config.yaml"
-        if not self.metrics.is_file() or not path.is_file():
+        if not has_metrics(self.metrics) or not path.is_file():
             return False
         written = config.translated(config.parse_yaml(path.read_text(encoding="utf-8"), str(path)))
         if not _same(written, self.values()):
@@ -123,9 +123,9 @@ class Job:
         known = [one.folder / made_from.FILE for one in self.needs]
         return any(self.metrics.stat().st_mtime < path.stat().st_mtime for path in known if path.is_file())
 
-    def figures(self) -> dict[str, float]:
-        """Return the metrics of the finished run."""
-        return json.loads(self.metrics.read_text(encoding="utf-8"))
+    def figures(self) -> dict[str, float | None]:
+        """Return the metrics of the finished run; None was not finite."""
+        return read_metrics(self.metrics)
 
     def run(self) -> None:
         """Run it unless it is finished; an interrupted run goes on unless the files that it is made from have changed.

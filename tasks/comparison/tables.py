@@ -64,13 +64,13 @@ def _take(found: Findings, job: Job, of: tuple[str, int], what: str, columns: Ma
     for head, column in columns.items():
         if (chance := _chance(column.metric, figures)) is not None:
             found.chances.setdefault(head, set()).add(chance)
-        if column.metric in figures:
+        if figures.get(column.metric) is not None:
             found.measured.append(Measured(*of, head, figures[column.metric]))
         else:
             found.absent.append(f"{of[0]} with seed {of[1]}: {what} has no {column.metric}")
 
 
-def _chance(metric: str, figures: Mapping[str, float]) -> float | None:
+def _chance(metric: str, figures: Mapping[str, float | None]) -> float | None:
     """Return the value that a metric reaches by chance, from a run's own figures; None where they lack it."""
     found = figures.get(f"chance_{metric}")
     if found is None and (match := DIRECTION.fullmatch(metric)):

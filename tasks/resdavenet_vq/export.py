@@ -1,6 +1,5 @@
 """Write a trained speech encoder as two small files: ``python run.py -f resdavenet_vq/export.yaml``."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from common.errors import UserError
 from engine.context import Context
 from engine.init_from import read_checkpoint
 from engine.run_folder import RunFolder
+from evaluation.report.retrieval import read_metrics
 from tasks.resdavenet_vq.encoder_file import NODE, save_encoder
 from tasks.resdavenet_vq.layers import load_speech
 from tasks.speech_image.trained import ModelSource, run_config
@@ -58,11 +58,11 @@ def export(
     log.info("wrote %s (%.1f MB)", config.short(weights), weights.stat().st_size / 1e6)
 
 
-def _figures(folder: Path) -> dict[str, dict[str, float]]:
+def _figures(folder: Path) -> dict[str, dict[str, float | None]]:
     """Read what was measured of a run."""
     own = RunFolder(folder).metrics
     files = {"training": own} | {path.parent.name: path for path in sorted(folder.glob(f"tests/*/{own.name}"))}
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.is_file()}
+    return {name: read_metrics(path) for name, path in files.items() if path.is_file()}
 
 
 def _without_folder(node: Any) -> Any:

@@ -33,7 +33,7 @@ class Row(NamedTuple):
         return _percent(value) if self.name.startswith("recall") else number(value)
 
 
-def metrics_table(metrics: dict[str, float]) -> str:
+def metrics_table(metrics: dict[str, float | None]) -> str:
     """Return metrics as lines for the terminal: recall and median rank of both directions beside chance, then the rest.
 
     Names are ``A_r<k>`` (caption found for an image), ``I_r<k>`` (image found for a caption), ``median_rank_A``,
@@ -51,11 +51,11 @@ def metrics_table(metrics: dict[str, float]) -> str:
         image, speech, both, chance = map(row.show, row[1:5])
         lines.append(f"{row.name:{FIRST_WIDTH}}{image:>16}{speech:>16}{both:>10}{chance:>10}")
     width = max((len(name) for name in rest), default=0)
-    lines.extend(f"{name:{width}}  {number(value)}" for name, value in rest.items())
+    lines.extend(f"{name:{width}}  {number(math.nan if value is None else value)}" for name, value in rest.items())
     return "\n".join(lines)
 
 
-def _rows(metrics: dict[str, float]) -> tuple[list[Row], dict[str, float]]:
+def _rows(metrics: dict[str, float | None]) -> tuple[list[Row], dict[str, float | None]]:
     """Return rows of the retrieval table, and the metrics that are in no row and are no counts of what was left out."""
     n = metrics.get("n")
     several = "n_captions" in metrics

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from common.errors import UserError
 from evaluation.numbers import number
 from evaluation.report import retrieval as report_module
 from evaluation.report.parts.cards import time_spans
@@ -26,7 +27,9 @@ from evaluation.report.retrieval import (
     Report,
     Retrieved,
     best_and_worst,
+    has_metrics,
     metrics_table,
+    read_metrics,
     write_metrics,
     write_report,
 )
@@ -516,3 +519,30 @@ def test_metrics_file_is_readable_json(tmp_path):
 def test_wrong_contents_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         query(**changes)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is no whole JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[1]", r"holds \[1\], expected a number for each name: delete it"),
+        ('{"n": "x"}', "expected a number for each name"),
+        ('{"n": true}', "expected a number for each name"),
+        (f'{{"n": {"9" * 400}}}', "expected a number for each name"),
+    ],
+)
+def test_a_damaged_metrics_file_is_one_sentence(tmp_path, caplog, content, message):
+    path = tmp_path / "metrics.json"
+    assert not has_metrics(path)
+    path.write_text(content)
+    with pytest.raises(UserError, match=message):
+        read_metrics(path)
+    assert not has_metrics(path)
+    assert len(caplog.messages) == 1
+
+
+def test_what_was_not_finite_is_read_as_none_and_shown(tmp_path):
+    write_metrics(tmp_path, {"loss": math.inf, "n": 4})
+    assert read_metrics(tmp_path / "metrics.json") == {"loss": None, "n": 4}
+    assert "—" in metrics_table(read_metrics(tmp_path / "metrics.json"))
