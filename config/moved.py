@@ -230,13 +230,16 @@ def composed(node: dict[str, Any]) -> dict[str, Any]:
     if node.get("type") == TASK and "ranking" in node:
         rest = {key: value for key, value in node.items() if key != "ranking"}
         return rest | {"objective": {"type": "tasks.speech_image.Ranking", "losses": node["ranking"]}}
-    if node.get("type") not in FORMER_TASK or node.get("loss_type") not in OBJECTIVES:
+    loss_type = node.get("loss_type")
+    if node.get("type") not in FORMER_TASK or not isinstance(loss_type, str) or loss_type not in OBJECTIVES:
         return node
-    kind, keys = OBJECTIVES[node["loss_type"]]
+    kind, keys = OBJECTIVES[loss_type]
     given = node | {"negatives": node.get("editing")}
     objective = {"type": f"tasks.words_by_drawing.{kind}"} | {key: given[key] for key in keys if key in given}
     drawing = node.get("drawing")
-    images = None if drawing is None else {"type": "tasks.words_by_drawing.GeneratedImages"} | drawing
+    images = drawing  # null, or nonsense that the check refuses
+    if isinstance(drawing, dict):
+        images = {"type": "tasks.words_by_drawing.GeneratedImages"} | drawing
     own = {"loss_type", "editing", "drawing", *(key for _, keys in OBJECTIVES.values() for key in keys)}
     rest = {key: value for key, value in node.items() if key not in own}
     return rest | {"type": TASK, "objective": objective, "images": images}

@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 def read_state(path: Path, error: type[UserError], remedy: str) -> dict[str, Any]:
     """Read a folder's JSON, a mapping with at least ``settings`` and ``complete``; raise ``error`` with the remedy."""
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(state, dict) and {"settings", "complete"} <= state.keys():
+        state = json.loads(path.read_bytes())
+        if isinstance(state, dict) and isinstance(state.get("settings"), dict) and "complete" in state:
             return state
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         pass
     raise error(f"{path} is missing or cannot be read: {remedy}")
 

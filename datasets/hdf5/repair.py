@@ -16,9 +16,13 @@ import h5py
 
 from common.errors import UserError
 from common.files import write_whole, written_whole
+from common.text_files import parse_json
 from datasets.hdf5.shards import read_outcome, values_of, widened
 from datasets.hdf5_files import created
+from datasets.loading.rows import ManifestError
 from datasets.spoken_captions.hdf5_pair import AUDIO, IDENTITY, IMAGE, opened
+
+REMEDY = "delete that file, and the pair is made again, or give another data.folder"
 
 
 def write_marker(marker: Path, source: dict[str, Any], rows: int, left_out: dict[int, str], shards: list[Path]) -> None:
@@ -31,14 +35,35 @@ def write_marker(marker: Path, source: dict[str, Any], rows: int, left_out: dict
     write_whole(marker, json.dumps(content).encode())
 
 
+def read_state(path: Path) -> dict[str, Any]:
+    """Read the JSON of a pair, or a marker: a mapping; a ManifestError says that it is damaged."""
+    content = parse_json(path.read_bytes(), str(path), REMEDY)
+    if not isinstance(content, dict):
+        raise ManifestError(f"{path} holds {f'{content!r:.60}'}, expected the JSON that names a pair: {REMEDY}")
+    return content
+
+
+def reasons_in(content: dict[str, Any], path: Path) -> dict[int, str]:
+    """Return the rows left out that the JSON of a pair, read from ``path``, lists, and why."""
+    entries = content.get("left_out", [])
+    try:
+        if all(type(entry["row"]) is int and isinstance(entry["reason"], str) for entry in entries):
+            return {entry["row"]: entry["reason"] for entry in entries}
+    except (TypeError, KeyError):
+        pass
+    raise ManifestError(f"{path}: left_out is {f'{entries!r:.60}'}, expected rows with their reasons: {REMEDY}")
+
+
 def put_in(marker: Path, files: Sequence[Path], manifest: Path) -> dict[int, str]:
     """Put a marker's rows into those files of the pair that lack them yet; return the rows that stay out, and why.
 
     The JSON ``manifest`` that names the pair is deleted before the first file is replaced. Raises UserError where a
     file holds a dataset that is not of the pair; nothing is changed then.
     """
-    content = json.loads(marker.read_bytes())
-    left_out = {entry["row"]: entry["reason"] for entry in content["left_out"]}
+    content = read_state(marker)
+    left_out = reasons_in(content, marker)
+    if not {IDENTITY, "rows", "shards"} <= content.keys():
+        raise ManifestError(f"{marker} lacks {IDENTITY}, rows or shards: {REMEDY}")
     shards = [marker.with_name(name) for name in content["shards"]]
     mended = set(read_outcome(shards)[0])
     fresh = [row in mended for row in range(content["rows"]) if row not in left_out]

@@ -26,7 +26,7 @@ from common.files import write_whole, written_whole
 from common.parallel import cores, in_processes, locked, progress
 from config import check_values
 from config.limits import Frames, Workers
-from datasets.hdf5.repair import put_in, write_marker
+from datasets.hdf5.repair import put_in, read_state, reasons_in, write_marker
 from datasets.hdf5.shards import can_be_mended, has_failures, read_outcome, write_audio, write_images, write_part
 from datasets.hdf5_files import created
 from datasets.loading.rows import ManifestError, OnError
@@ -140,7 +140,7 @@ def _left_out(data: HDF5Pair, source: dict[str, Any], rows: int) -> Reasons | No
     path = data.json if data.json.exists() else data.marker
     if not path.exists():
         return None
-    content = json.loads(path.read_bytes())
+    content = read_state(path)
     found = content.get("made_from")
     if found != source:
         raise ManifestError(
@@ -149,9 +149,10 @@ def _left_out(data: HDF5Pair, source: dict[str, Any], rows: int) -> Reasons | No
         )
     if path == data.marker:
         return None
-    left_out = {entry["row"]: entry["reason"] for entry in content.get("left_out", ())}
-    if len(content["data"]) + len(left_out) != rows:
-        log.info("%s has %d of %d rows and does not say why: making it again", data.json, len(content["data"]), rows)
+    left_out, listed = reasons_in(content, path), content.get("data")
+    count = len(listed) if isinstance(listed, list) else 0
+    if count + len(left_out) != rows:
+        log.info("%s has %d of %d rows and does not say why: making it again", data.json, count, rows)
         return None
     return left_out
 
@@ -159,7 +160,7 @@ def _left_out(data: HDF5Pair, source: dict[str, Any], rows: int) -> Reasons | No
 def _start_parts(data: HDF5Pair, source: dict[str, Any]) -> None:
     """Keep the shards of an earlier run only if they are of the same job."""
     plan = data.parts / "plan.json"
-    if data.parts.exists() and not (plan.exists() and json.loads(plan.read_bytes()) == source):
+    if data.parts.exists() and not (plan.exists() and plan.read_bytes() == json.dumps(source).encode()):
         log.info("the manifest or the settings changed: starting over in %s", data.parts)
         shutil.rmtree(data.parts)
     data.parts.mkdir(exist_ok=True)

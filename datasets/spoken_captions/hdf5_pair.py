@@ -107,6 +107,10 @@ def _check_dataset(file: h5py.File, name: str) -> None:
         raise ManifestError(
             f"{file.filename}: {name} is a link that leads to no dataset ({_reason(error)}); make the file again"
         ) from error
+    if (other := tried(f"{file.filename}: {name}", lambda: dataset.file.filename)) != file.filename:
+        raise ManifestError(
+            f"{file.filename}: {name} is a link that leads into another file, {other}; expected the dataset itself"
+        )
     problem = tried(f"{file.filename}: {name}", lambda: next(_errors(dataset, FORMS[name]), None))
     if problem is not None:
         raise ManifestError(f"{file.filename}: {name} {problem}; make the file again")

@@ -27,6 +27,7 @@ from pydantic import AfterValidator, Field
 
 from common.errors import UserError
 from common.files import write_whole, written_whole
+from common.text_files import read_json
 from config import Problem, check_values
 from config.limits import Chance, Count, CountOrZero, Seed, Workers
 from datasets.media_files import ImageFormat, encode_image, write_media
@@ -233,7 +234,7 @@ def read_scenes(folder: Path, split: str) -> dict[str, list[Record]]:
     state = read_state(folder / _STATE, CaptionedWorldError, "build the world with world/captioned.yaml")
     if not state["complete"] or not path.is_file():
         raise CaptionedWorldError(f"{folder} holds no scenes of a split {split}, or not all; build it to its end")
-    return {row["image"]: row["objects"] for row in json.loads(path.read_text(encoding="utf-8"))}
+    return {row["image"]: row["objects"] for row in read_json(path, "build the world again")}
 
 
 def _make(world: CaptionedWorld) -> dict[str, Any]:
@@ -294,7 +295,7 @@ def _write_lists(world: CaptionedWorld, total: int) -> int:
             lists[path](row)
 
         for shard in range(-(-total // SHARD)):
-            for record in json.loads(_part(world, shard).read_text(encoding="utf-8")):
+            for record in read_json(_part(world, shard), "delete it, and it is made again"):
                 image, split = record["image"], record["split"]
                 for name, texts in record["captions"].items():
                     add(world.folder / f"{name}.json", {"image": image, "captions": texts, "class": record["class"]})

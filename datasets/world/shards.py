@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from common.files import write_whole
+from common.text_files import read_json
 from datasets.world.export.birds import CAPTIONS
 from datasets.world.export.layouts import GROUND_TRUTH, LAYOUTS
 from datasets.world.export.records import WORK, Media, Record, group
@@ -40,7 +41,7 @@ def shard_path(world: World, shard: int) -> Path:
 def read_records(world: World) -> Iterator[Record]:
     """Read the records of all scenes of ``world`` in order, one shard at a time."""
     for shard in range(shard_count(world)):
-        yield from json.loads(shard_path(world, shard).read_text(encoding="utf-8"))
+        yield from read_json(shard_path(world, shard), "delete it, and it is made again")
 
 
 def make_shard(world: World, shard: int) -> int:

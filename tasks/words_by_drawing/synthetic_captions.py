@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.text_files import read_json
 from datasets.media_files import write_lines
 from datasets.sharded_build import build_once, is_complete, make_missing, read_state
 from datasets.world.export.records import SPLITS
@@ -96,7 +97,7 @@ def _shards(captions: SyntheticSet) -> range:
 
 def _records(captions: SyntheticSet) -> Iterator[dict[str, Any]]:
     for shard in _shards(captions):
-        yield from json.loads(shard_path(captions, shard).read_text(encoding="utf-8"))
+        yield from read_json(shard_path(captions, shard), "delete it, and it is made again")
 
 
 def _finish(captions: SyntheticSet) -> dict[str, Any]:

@@ -141,3 +141,9 @@ def test_a_saved_task_has_the_parts_of_today(former, now):
     found = config.translated({"task": saved})
     assert found == {"task": {"type": "tasks.speech_image.SpeechImage", **ENCODERS, **now}}
     assert config.translated(found) == found
+
+
+@pytest.mark.parametrize("odd", [{"loss_type": [1]}, {"loss_type": {}}, {"loss_type": "regular", "drawing": 5}])
+def test_nonsense_in_a_saved_task_is_left_to_the_check(odd):
+    saved = {"type": "tasks.words_by_drawing.WordsByDrawing", **odd}
+    assert isinstance(config.translated({"task": saved})["task"], dict)

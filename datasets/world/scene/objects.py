@@ -112,7 +112,9 @@ class Scene:
                 key=_vector(raw["key"]),
                 fill=_vector(raw["fill"]),
             )
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except SceneError:
+            raise
+        except (ValueError, RecursionError, KeyError, TypeError, OverflowError) as error:
             raise SceneError(f"not a scene: {error!r}; expected the JSON of a scene, as in scenes.jsonl") from error
 
 

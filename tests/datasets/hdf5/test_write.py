@@ -16,6 +16,7 @@ import soundfile
 import torch
 from PIL import Image
 
+from common.errors import UserError
 from datasets.audio.log_mel import log_mel
 from datasets.audio.read import read_audio
 from datasets.hdf5 import write as hdf5
@@ -384,3 +385,31 @@ def test_a_pair_of_spoken_coco_and_of_windows(pair):
         )
     preprocess(replace(pair, on_error="skip"))
     assert len(PlacesHDF5(pair.json, None, train=False)) == 10
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", r"pair|is no whole JSON"),
+        ("[]", r"holds \[\], expected the JSON that names a pair: delete that file"),
+        ("5", r"holds 5, expected the JSON that names a pair"),
+        ("[" * 100_000, r"is no whole JSON \(it is nested too deeply\): delete that file"),
+        ("{}", "was made from None, asked for is"),
+        ({"left_out": [5]}, r"left_out is \[5\], expected rows with their reasons"),
+        ({"left_out": 7}, r"left_out is 7, expected rows"),
+    ],
+)
+def test_a_damaged_json_of_a_pair_is_one_sentence(pair, content, message):
+    if isinstance(content, dict):
+        content = json.dumps({"made_from": hdf5._source(pair), "data": []} | content)
+    pair.json.parent.mkdir()
+    pair.json.write_text(content)
+    with pytest.raises(UserError, match=message):
+        preprocess(pair)
+
+
+def test_a_json_of_a_pair_without_data_is_made_again(pair):
+    pair.json.parent.mkdir()
+    pair.json.write_text(json.dumps({"made_from": hdf5._source(pair)}))
+    preprocess(pair)
+    assert len(json.loads(pair.json.read_bytes())["data"]) == 11

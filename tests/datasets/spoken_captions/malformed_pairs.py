@@ -6,6 +6,7 @@ dataset and what the message must say. ``BYTES`` spoil a file as a whole, by its
 
 import io
 import os
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -154,6 +155,15 @@ def words(length):
     return np.array(["word"] * length, dtype=h5py.string_dtype())
 
 
+def into_another_file(file):
+    """Replace melspec by a link to what lies in a group that is a link into another file."""
+    with h5py.File(Path(file.filename).with_name("further.h5"), "w") as further:
+        file.copy("melspec", further.create_group("inside"), "melspec")
+    del file["melspec"]
+    file["group"] = h5py.ExternalLink("further.h5", "/inside")
+    file["melspec"] = h5py.SoftLink("/group/melspec")
+
+
 def references(file):
     """Replace lengths by references to objects."""
     target = file["melspec"].ref
@@ -201,6 +211,12 @@ MALFORMED = {
         linked("image", h5py.ExternalLink("pair_audio.h5", "/melspec")),
         "image",
         r"is a link into another file, pair_audio\.h5",
+    ),
+    "melspec is in a group of another file": (
+        "audio",
+        into_another_file,
+        "melspec",
+        r"is a link that leads into another file, .*further\.h5; expected the dataset itself",
     ),
     "lengths link into their own file": (
         "audio",
