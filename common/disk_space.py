@@ -11,6 +11,8 @@ from common.errors import UserError
 
 FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 HDF5_ERRNO = re.compile(r"errno = (\d+)")  # HDF5 has the system's error in its text only
+RUST_ERRNO = re.compile(r"\(os error (\d+)\)")  # so has safetensors
+SPARE = 2**20  # bytes; a file system may allocate as many at once
 
 
 class NoRoomError(UserError):
@@ -20,9 +22,25 @@ class NoRoomError(UserError):
 def full_disk(error: BaseException) -> str | None:
     """Return the system's words for a full disk, a used-up quota or a file-size limit; None for other errors."""
     number = error.errno if isinstance(error, OSError) else None
-    if number is None and isinstance(error, OSError | RuntimeError) and (found := HDF5_ERRNO.search(str(error))):
+    pattern = HDF5_ERRNO if isinstance(error, OSError | RuntimeError) else RUST_ERRNO
+    if number is None and (found := pattern.search(str(error))):
         number = int(found[1])
     return os.strerror(number) if number in FULL else None
+
+
+def lacks_room(file: Path) -> str | None:
+    """Return the system's words where a file, which may be spoilt, cannot grow by a MiB; None where it can.
+
+    Libraries that lose the system's error (torch, NumPy, Pillow, programs such as ffmpeg) are understood so.
+    """
+    try:
+        with file.open("ab") as more:
+            more.write(bytes(SPARE))
+            more.flush()
+            os.fsync(more.fileno())
+    except OSError as error:
+        return full_disk(error)
+    return None
 
 
 def no_room(where: Path | str, reason: str) -> NoRoomError:

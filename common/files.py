@@ -1,12 +1,17 @@
-"""Files that are written in full or not at all, also after a power cut, and read at once within a bound of memory."""
+"""Files that are written in full or not at all, also after a power cut, and read at once within a bound of memory.
+
+What a run, an export or a preparation leaves behind is written by the functions here. Where there is no room they end
+in one NoRoomError, whatever the library that writes raises, and leave the former file, or none.
+"""
 
 import contextlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from common.disk_space import needs_room
+from common import file_lock
+from common.disk_space import full_disk, lacks_room, needs_room, no_room
 from common.errors import UserError
 
 TEMPORARY = ".tmp"  # how the hidden names end
@@ -52,17 +57,40 @@ def written_whole(path: Path) -> Iterator[Path]:
     full); a file that a kill leaves behind is written over the next time or swept away.
     """
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
-    with needs_room(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with needs_room(path.parent), _made_folder(path.parent):
         try:
             yield temporary
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
-        except BaseException:
+        except BaseException as error:
+            reason = _no_room_for(temporary, error)
             temporary.unlink(missing_ok=True)
+            if reason is not None:
+                raise no_room(path.parent, reason) from error
             raise
         _sync_folder(path.parent)
+
+
+@contextmanager
+def _made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder; after an error take away what was made of it, as far as it is empty."""
+    made = [] if folder.is_dir() else [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for path in made:
+                path.rmdir()
+        raise
+
+
+def _no_room_for(temporary: Path, error: BaseException) -> str | None:
+    """Return the system's words where a library failed for want of room, with or without them; None for others."""
+    if not isinstance(error, Exception) or isinstance(error, UserError):
+        return None
+    return full_disk(error) or (lacks_room(temporary) if temporary.is_file() else None)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -85,3 +113,45 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all; its folder is made if needed."""
     with written_whole(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write files that belong together, such as weights and their card: none gets its name before all are complete."""
+    with ExitStack() as stack:
+        for path, content in contents.items():
+            stack.enter_context(written_whole(path)).write_bytes(content)
+
+
+def write_plainly(path: Path, content: bytes) -> None:
+    """Write one of very many files without waiting for the disk; where there is no room for it, it is deleted again."""
+    with needs_room(path.parent):
+        try:
+            try:
+                path.write_bytes(content)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+        except OSError as error:
+            if full_disk(error) is not None:
+                path.unlink(missing_ok=True)
+            raise
+
+
+def append_whole(path: Path, lines: bytes, heading: bytes = b"") -> None:
+    """Append lines to a file that several processes may write, all of them or, where there is no room, none.
+
+    A last line that a kill cut is taken out before. A file without any line gets the ``heading`` first.
+    """
+    with needs_room(path.parent), path.open("ab+", buffering=0) as file:
+        file_lock.take(file.fileno(), path.parent, wait=True)
+        size = file.seek(0, os.SEEK_END)
+        if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+            size = os.pread(file.fileno(), size, 0).rfind(b"\n") + 1
+            file.truncate(size)
+        rest = memoryview(lines if size else heading + lines)
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]  # a raw file may take a part of it where room ends
+        except OSError:
+            file.truncate(size)
+            raise

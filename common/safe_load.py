@@ -42,6 +42,13 @@ class TorchFileError(UserError, ValueError):
     """A torch file that is damaged, of another format, larger than it seems, or wants to run code."""
 
 
+def torch_bytes(content: Any, old: bool = False) -> bytes:
+    """Return plain values and tensors as a torch file, ``old`` as versions before 1.6 read it too."""
+    file = io.BytesIO()
+    torch.save(content, file, _use_new_zipfile_serialization=not old)
+    return file.getvalue()
+
+
 def read_torch_values(path: Path) -> Any:
     """Read a torch file (zip or the older format) on the CPU with ``weights_only=True``: tensors, arrays, plain values.
 

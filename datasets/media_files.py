@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from common.files import write_whole, written_whole
+from common.files import write_plainly, write_whole, written_whole
 
 ImageFormat = Literal["jpg", "png"]
 AudioFormat = Literal["wav", "flac"]
@@ -20,11 +20,7 @@ JPEG_QUALITY = 90
 
 def write_media(path: Path, content: bytes) -> None:
     """Write one of very many files, plainly: the shard that it belongs to vouches for it afterwards."""
-    try:
-        path.write_bytes(content)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    write_plainly(path, content)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -38,11 +34,11 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         file.writelines(f"{line}\n" for line in lines)
 
 
-def encode_image(image: np.ndarray, image_format: ImageFormat) -> bytes:
-    """Encode (H, W, 3) RGB or (H, W) grey uint8: jpg is quality 90 without colour subsampling, png is lossless."""
+def encode_image(image: np.ndarray, image_format: ImageFormat, quality: int = JPEG_QUALITY) -> bytes:
+    """Encode (H, W, 3) RGB or (H, W) grey uint8: jpg is of a quality and without colour subsampling, png lossless."""
     buffer = io.BytesIO()
     if image_format == "jpg":
-        Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+        Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)
     else:
         Image.fromarray(image).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

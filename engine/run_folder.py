@@ -10,9 +10,8 @@ from typing import Any, Literal
 
 import config
 from common import distributed
-from common.disk_space import needs_room
 from common.errors import UserError
-from common.files import sweep, write_whole
+from common.files import append_whole, sweep, write_whole
 from config.load import LONGEST_NAME
 from engine import run_lock, text_log
 from engine.run_info import run_info
@@ -23,6 +22,7 @@ log = logging.getLogger(__name__)
 # and on_error, so that a run which a damaged file stopped can go on without it.
 FREE_KEYS = ("trainer.epochs", "trainer.max_", "trainer.log_", "trainer.checkpoint", "run.", "launch.", "report")
 FREE_ENDINGS = ("on_error", "workers", "prefetch", "budget_mb", "cpu_threads")
+LARGEST = 2**63  # of a whole number in the history; a float holds no more than 309 digits
 REPORT_FILES = ("metrics.json", "report.html", "queries.csv", "queries.json", "retrieval.json", "skipped.csv")
 
 
@@ -183,12 +183,11 @@ class RunFolder:
         for key, old, new in changes:
             log.info("%s: %s was %r, is %r now", self.path.name, key, old, new)
         if changes:
-            self.config.with_name("config_former.yaml").write_bytes(self.config.read_bytes())
+            write_whole(self.config.with_name("config_former.yaml"), self.config.read_bytes())
 
     def append(self, row: dict[str, Any]) -> None:
         """Add one ``row``, values by name, to ``metrics.jsonl``."""
-        with needs_room(self.path), self.history.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_whole(self.history, f"{json.dumps(row)}\n".encode())
         self.rows += 1
 
     def read_history(self) -> list[dict[str, Any]]:
@@ -242,7 +241,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     fits = isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] >= 0
-    return row if fits else None
+    return row if fits and not any(isinstance(value, int) and abs(value) > LARGEST for value in row.values()) else None
 
 
 def _free(key: str) -> bool:

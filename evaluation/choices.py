@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
+from common.files import written_whole
 
 
 class ChoiceError(UserError, ValueError):
@@ -100,7 +101,7 @@ def write_choices(path: Path, choices: Sequence[Choice]) -> Path:
     header += [f"{what}_{number}" for number in range(1, most) for what in ("score", "label")]
     width = len(header)
     header += [] if choices[0].others is None else ["other_rank"]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         for choice in choices:

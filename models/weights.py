@@ -10,10 +10,12 @@ from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from common.disk_space import full_disk, no_room
 from common.errors import UserError
+from common.files import write_together
 from common.safe_load import TorchFileError, read_torch_values
 from common.text_files import TextError, read_text
 
@@ -85,6 +87,45 @@ def as_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
+def write_weights(path: Path, state: Mapping[str, Tensor], card: Mapping[str, Any] | None = None) -> None:
+    """Write tensors by name as safetensors, and a ``card`` of plain values as the ``.json`` beside: both or neither."""
+    contents = {path: save({name: value.detach().cpu().contiguous() for name, value in state.items()})}
+    if card is not None:
+        contents[path.with_suffix(".json")] = (json.dumps(card, indent=1) + "\n").encode()
+    write_together(contents)
+
+
+def real_values(value: Tensor, name: str) -> Tensor:
+    """Return a tensor of any real type, also a parameter, as plain float64; ``name`` is for messages."""
+    if value.is_complex() or not _is_plain(value):
+        raise WeightsError(f"{name} is {_kind(value)}, expected plain real numbers: fetch or make the file again.")
+    return value.detach().cpu().double()
+
+
+def sized(state: Mapping[str, Tensor], name: str, source: Path | str) -> Tensor:
+    """Return an entry that tells a network's sizes; a WeightsError where it is missing, or tells none.
+
+    It has two axes or more, none of size 0; ``source`` is named in messages.
+    """
+    if name not in state:
+        raise WeightsError(f"{source} lacks {name} (by this project's names): it is a checkpoint of another kind.")
+    shape = tuple(state[name].shape)
+    if len(shape) < 2 or 0 in shape:
+        raise WeightsError(
+            f"{source}: {name} has the shape {shape}, expected two axes or more, none of size 0: fetch the file again."
+        )
+    return state[name]
+
+
+def _is_plain(value: Tensor) -> bool:
+    return value.layout == torch.strided and not value.is_quantized
+
+
+def _kind(value: Tensor) -> str:
+    """Describe a tensor that is no plain array of real numbers."""
+    return "sparse" if value.layout != torch.strided else f"of the type {value.dtype}"
+
+
 def strip_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Remove DataParallel's prefix from all names; a WeightsError where only some have it."""
     prefix = "module."
@@ -127,9 +168,19 @@ def _check_fit(module: nn.Module, state: Mapping[str, Tensor], source: str) -> N
         for name, value in own.items()
         if name in state and state[name].shape != value.shape
     ]
+    odd = [
+        f"{name} is {_kind(state[name])}"
+        for name, value in own.items()
+        if name in state and ((state[name].is_complex() and not value.is_complex()) or not _is_plain(state[name]))
+    ]
     errors = [
         f"{len(names)} {what}: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
-        for what, names in (("missing", missing), ("unknown", unknown), ("of another shape", misfits))
+        for what, names in (
+            ("missing", missing),
+            ("unknown", unknown),
+            ("of another shape", misfits),
+            ("of another type", odd),
+        )
         if names
     ]
     if errors:
@@ -150,6 +201,8 @@ def download_torchvision(url: str) -> dict[str, Tensor]:
         try:
             torch.hub.download_url_to_file(url, str(target), hash_prefix=_hash_prefix(target), progress=False)
         except (URLError, OSError, RuntimeError) as error:
+            if (reason := full_disk(error)) is not None:
+                raise no_room(folder, reason) from error
             raise WeightsError(
                 f"Could not download {url} ({error}): fetch that file where there is network and place it at {target}."
             ) from error

@@ -18,8 +18,8 @@ from torch import Tensor
 from gan.attngan.discriminators import AttnganDiscriminator
 from gan.attngan.generator import AttnganGenerator
 from models.damsm import TOP, TRUNK, CaptionEncoder, ImageRegionEncoder
-from models.weights import WeightsError, load_strictly, read_state_dict, strip_prefix
-from published.key_map import rename
+from models.weights import WeightsError, load_strictly, read_state_dict, sized, strip_prefix
+from published.key_map import laid_out, rename
 
 Rules = list[tuple[str, str]]
 TEXT, IMAGE = "text_encoder", "image_encoder"
@@ -94,21 +94,23 @@ def load_generator(path: Path) -> AttnganGenerator:
     where the file is missing, damaged, of another kind, or does not fit.
     """
     state = _read(path)
-    own = {
-        name: value.flatten(2) if name.endswith("project.weight") else value  # 1 x 1 over words: of one axis here
-        for name, value in rename(state, GENERATOR_RULES, str(path)).items()
-    }
-    fc, heads = _entry(own, "augmentation.fc.weight", path), [name for name in own if name.startswith("images.")]
-    head = _entry(own, heads[0] if heads else "images.0.0.weight", path)
-    model = AttnganGenerator(
-        width=head.shape[1],
-        embedding_dim=fc.shape[1],
-        condition_dim=fc.shape[0] // 4,
-        noise_dim=_entry(own, "first.fc.0.weight", path).shape[1] - fc.shape[0] // 4,
-        residuals=_count(own, r"next\.0\.residual\.(\d+)\..+"),
-        stages=1 + _count(own, r"next\.(\d+)\..+"),
-        every_stage="img_net.img.0.weight" not in state,
-    )
+    with laid_out(path):
+        own = {
+            name: value.flatten(2) if name.endswith("project.weight") else value  # 1 x 1 over words: of one axis here
+            for name, value in rename(state, GENERATOR_RULES, str(path)).items()
+        }
+    fc, heads = sized(own, "augmentation.fc.weight", path), [name for name in own if name.startswith("images.")]
+    head = sized(own, heads[0] if heads else "images.0.0.weight", path)
+    with laid_out(path):
+        model = AttnganGenerator(
+            width=head.shape[1],
+            embedding_dim=fc.shape[1],
+            condition_dim=fc.shape[0] // 4,
+            noise_dim=sized(own, "first.fc.0.weight", path).shape[1] - fc.shape[0] // 4,
+            residuals=_count(own, r"next\.0\.residual\.(\d+)\..+"),
+            stages=1 + _count(own, r"next\.(\d+)\..+"),
+            every_stage="img_net.img.0.weight" not in state,
+        )
     load_strictly(model, own, str(path))
     return model.eval()
 
@@ -131,10 +133,11 @@ def _load_discriminator(path: Path) -> AttnganDiscriminator:
     if resolution is None:
         raise WeightsError(f"{path} has blocks {sorted(_blocks(state))}, expected those of 64, 128 or 256 pixels.")
     own = rename(state, [*_feature_rules(resolution), *SCORE_RULES], str(path))
-    first = _entry(own, "features.0.0.weight", path)
-    joint = _entry(own, "with_sentence.joint.0.weight", path)
+    first = sized(own, "features.0.0.weight", path)
+    joint = sized(own, "with_sentence.joint.0.weight", path)
     width = len(first)
-    model = AttnganDiscriminator(resolution, width, joint.shape[1] - 8 * width, "alone.logit.weight" in own)
+    with laid_out(path):
+        model = AttnganDiscriminator(resolution, width, joint.shape[1] - 8 * width, "alone.logit.weight" in own)
     load_strictly(model, own, str(path))
     return model.eval()
 
@@ -153,25 +156,27 @@ def _blocks(state: Mapping[str, Tensor]) -> set[str]:
 def _load_text(path: Path) -> CaptionEncoder:
     state = _read(path)
     own = rename(state, TEXT_RULES, str(path))
-    words, inner = _entry(own, "embedding.weight", path), _entry(own, "rnn.weight_hh_l0", path)
+    words, inner = sized(own, "embedding.weight", path), sized(own, "rnn.weight_hh_l0", path)
     gates = inner.shape[0] // inner.shape[1]
     if gates not in (3, 4):
         raise WeightsError(f"{path} has {gates} gates, expected 4 of an LSTM or 3 of a GRU.")
-    model = CaptionEncoder(
-        vocab_size=words.shape[0],
-        embedding_dim=2 * inner.shape[1],
-        word_dim=words.shape[1],
-        dropout=0.0 if WITHOUT_DROPOUT in state else 0.5,
-        cell="lstm" if gates == 4 else "gru",
-        reduced_dim=len(_entry(own, "reduce.weight", path)) if "reduce.weight" in own else None,
-    )
+    with laid_out(path):
+        model = CaptionEncoder(
+            vocab_size=words.shape[0],
+            embedding_dim=2 * inner.shape[1],
+            word_dim=words.shape[1],
+            dropout=0.0 if WITHOUT_DROPOUT in state else 0.5,
+            cell="lstm" if gates == 4 else "gru",
+            reduced_dim=len(sized(own, "reduce.weight", path)) if "reduce.weight" in own else None,
+        )
     load_strictly(model, own, str(path))
     return model.eval()
 
 
 def _load_image(path: Path) -> ImageRegionEncoder:
     own = rename(_read(path), IMAGE_RULES, str(path))
-    model = ImageRegionEncoder(len(_entry(own, "region.weight", path)))
+    with laid_out(path):
+        model = ImageRegionEncoder(len(sized(own, "region.weight", path)))
     load_strictly(model, own, str(path))
     return model.eval()
 
@@ -193,13 +198,6 @@ def _text_file(path: Path) -> Path:
 
 def _read(path: Path) -> dict[str, Tensor]:
     return strip_prefix(read_state_dict(path))
-
-
-def _entry(state: Mapping[str, Tensor], name: str, path: Path) -> Tensor:
-    """Return a weight whose sizes are needed, of two axes or more."""
-    if name not in state or state[name].dim() < 2:
-        raise WeightsError(f"{path} lacks {name} (by this project's names): it is a checkpoint of another kind.")
-    return state[name]
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:

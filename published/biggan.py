@@ -24,8 +24,8 @@ from common.guarded_pickles import read_without_classes
 from common.safe_load import TorchFileError, check_size
 from gan.biggan.discriminator import BigganDiscriminator
 from gan.biggan.generator import BigganGenerator
-from models.weights import WeightsError, load_strictly, read_state_dict, strip_prefix
-from published.key_map import rename
+from models.weights import WeightsError, load_strictly, read_state_dict, sized, strip_prefix
+from published.key_map import laid_out, rename
 
 log = logging.getLogger(__name__)
 _Network = TypeVar("_Network", BigganGenerator, BigganDiscriminator)
@@ -92,14 +92,15 @@ def load_generator(path: Path) -> BigganGenerator:
     that is not carried.
     """
     state = strip_prefix(read_state_dict(path))
-    state = from_tf_hub(state, str(path)) if "G_linear.module.weight_bar" in state else _plain(state)
+    with laid_out(path):
+        state = from_tf_hub(state, str(path)) if "G_linear.module.weight_bar" in state else _plain(state)
     from_hub = not any(name.endswith(".sv0") for name in state)
     config = _config(path, TF_HUB_EPS if from_hub else TRAINED_EPS)
     blocks = _count(state, r"blocks\.(\d+)\..+")
     own = rename(state, _generator_rules(blocks), str(path))
-    first, shared = _entry(own, "layer0.linear.weight", path), _entry(own, "classes.weight", path)
-    widths = [len(first) // 16, *(len(_entry(own, f"layer{n}.conv1.weight", path)) for n in range(1, blocks + 1))]
-    hierarchical = _entry(own, "layer1.norm1.gain.weight", path).shape[1] > shared.shape[1]
+    first, shared = sized(own, "layer0.linear.weight", path), sized(own, "classes.weight", path)
+    widths = [len(first) // 16, *(len(sized(own, f"layer{n}.conv1.weight", path)) for n in range(1, blocks + 1))]
+    hierarchical = sized(own, "layer1.norm1.gain.weight", path).shape[1] > shared.shape[1]
     attention = [4 * 2**n for n in range(1, blocks + 1) if f"layer{n}.attention.gamma" in own]
     return _filled(
         lambda: BigganGenerator(
@@ -127,8 +128,8 @@ def load_discriminator(path: Path) -> BigganDiscriminator:
     config = _config(path, TRAINED_EPS)
     own = rename(state, DISCRIMINATOR_RULES, str(path))
     blocks = _count(own, r"blocks\.(\d+)\..+")
-    kernels = [_entry(own, f"blocks.{n}.conv1.weight", path) for n in range(blocks)]
-    outer = [len(_entry(own, f"blocks.{n}.conv2.weight", path)) for n in range(blocks)]
+    kernels = [sized(own, f"blocks.{n}.conv1.weight", path) for n in range(blocks)]
+    outer = [len(sized(own, f"blocks.{n}.conv2.weight", path)) for n in range(blocks)]
     small = blocks == 4  # the table's 32 pixels: two blocks keep the resolution
     resolution = config.get("resolution", 32 if small else 4 * 2 ** (blocks - 1))
     halvings = 2 if small else blocks - 1
@@ -137,7 +138,7 @@ def load_discriminator(path: Path) -> BigganDiscriminator:
         lambda: BigganDiscriminator(
             resolution=resolution,
             widths=outer,
-            num_classes=len(_entry(own, "classes.weight", path)),
+            num_classes=len(sized(own, "classes.weight", path)),
             attention=attention,
             downsamples=halvings,
             wide=all(len(kernel) == width for kernel, width in zip(kernels, outer, strict=True)),
@@ -153,12 +154,13 @@ def _filled(make: Callable[[], _Network], own: Mapping[str, Tensor], path: Path)
 
     ``sigma``, for logs only, may be absent, and ``num_batches_tracked`` always is.
     """
-    with torch.device("meta"):
+    with laid_out(path), torch.device("meta"):
         network = make()
     state = {}
     for name, value in network.state_dict().items():
         if name in own:
-            state[name] = own[name].to(value.dtype).contiguous()
+            whole = own[name] if own[name].is_complex() else own[name].to(value.dtype)  # complex ones are refused below
+            state[name] = whole.contiguous()
         elif name.endswith((".sigma", ".num_batches_tracked")):
             state[name] = torch.ones(value.shape, dtype=value.dtype)
     load_strictly(network, state | {name: own[name] for name in own if name not in state}, str(path), assign=True)
@@ -271,13 +273,6 @@ def _config(path: Path, default: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(value, float | int) or not 0 < value <= 1:
             raise WeightsError(f"{files[0]} has {key} {value!r}, expected a number above 0, at most 1.")
     return {**default, **{key: config[key] for key in ("BN_eps", "SN_eps", "resolution") if key in config}}
-
-
-def _entry(state: Mapping[str, Tensor], name: str, path: Path) -> Tensor:
-    """Return a weight whose sizes are needed, of two axes or more."""
-    if name not in state or state[name].dim() < 2:
-        raise WeightsError(f"{path} lacks {name} (by this project's names): it is a checkpoint of another kind.")
-    return state[name]
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:

@@ -1,7 +1,9 @@
 """Key maps from published state dicts to this project's names."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from torch import Tensor
 
@@ -32,6 +34,19 @@ def rename(state: Mapping[str, Tensor], rules: Sequence[Rule], source: str) -> d
             f"{', ...' if len(unknown) > 4 else ''}. Is it a checkpoint of another kind?"
         )
     return renamed
+
+
+@contextmanager
+def laid_out(source: Path | str) -> Iterator[None]:
+    """Turn what torch raises while weights of ``source`` are laid in another form into a WeightsError."""
+    try:
+        yield
+    except (RuntimeError, IndexError) as error:
+        reason = str(error).split("\n")[0]
+        raise WeightsError(
+            f"{source}: a weight has another shape than its layout has ({reason}); fetch the file again, or give one "
+            "of the same kind."
+        ) from error
 
 
 def inverse(rules: Sequence[Rule]) -> list[Rule]:

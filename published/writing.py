@@ -1,12 +1,13 @@
 """Writes weights as the originals' programs read them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from common.files import written_whole
+from common.files import write_together
+from common.safe_load import torch_bytes
 from models.weights import WeightsError
 
 
@@ -22,10 +23,17 @@ def expect_network(network: nn.Module, kind: type[nn.Module], what: str) -> None
         )
 
 
+def write_torch_files(contents: Mapping[Path, dict[str, Any] | Tensor], others: Mapping[Path, bytes]) -> None:
+    """Write torch files of before 1.6, which every version reads, and ``others`` that belong to them: all or none.
+
+    Each holds tensors, alone or with plain values in dicts.
+    """
+    write_together({path: torch_bytes(_on_cpu(content), old=True) for path, content in contents.items()} | dict(others))
+
+
 def write_torch_file(path: Path, content: dict[str, Any] | Tensor) -> None:
-    """Write tensors, alone or with plain values in dicts, as a torch file of before 1.6, which every version reads."""
-    with written_whole(path) as temporary, temporary.open("wb") as file:
-        torch.save(_on_cpu(content), file, _use_new_zipfile_serialization=False)
+    """Write one such file."""
+    write_torch_files({path: content}, {})
 
 
 def _on_cpu(value: Any) -> Any:

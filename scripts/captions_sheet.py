@@ -7,6 +7,7 @@ are drawn once each, with the first noise: nothing is chosen.
 """
 
 import argparse
+import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from common.files import write_whole
 from datasets.text_image.dataset import CaptionedImages
 from tasks.attngan.sampling.text_to_image import TextToImage
 from tasks.attngan.trained import TextImageSource
@@ -52,8 +54,9 @@ def main() -> None:
     captions = captions_of(read.data, "test", 12) + captions_of(read.data, "composition", 4)
     model = TextToImage.of(TextImageSource(run=read.model))
     page = sheet([one.images[-1] for one in model.generate(captions)], captions)
-    read.output.parent.mkdir(parents=True, exist_ok=True)
-    page.save(read.output, optimize=True)
+    content = io.BytesIO()
+    page.save(content, "PNG", optimize=True)
+    write_whole(read.output, content.getvalue())
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from common.files import write_whole
 from config.check import ENTRY_DEFERRED
 from config.load import PROJECT_ROOT, list_configs, load, short
 from config.resolve import public_names, resolve_type
@@ -62,7 +63,7 @@ def main() -> None:
     if parser.parse_args().check:
         sys.exit(0 if OUTPUT.is_file() and OUTPUT.read_text(encoding="utf-8") == text else f"{short(OUTPUT)} is stale")
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    OUTPUT.write_text(text, encoding="utf-8")
+    write_whole(OUTPUT, text.encode())
     print(f"wrote {short(OUTPUT)}")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from common.files import write_whole
 from config.load import PROJECT_ROOT, short
 from config.schema import schema
 
@@ -19,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=PROJECT_ROOT / "config_files" / "schema.json")
     output = parser.parse_args().output
-    output.write_text(json.dumps(schema(), indent=1) + "\n", encoding="utf-8")
+    write_whole(output, f"{json.dumps(schema(), indent=1)}\n".encode())
     print(f"wrote {short(output.resolve())}")
 
 

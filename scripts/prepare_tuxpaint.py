@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from common.errors import UserError  # noqa: E402
 from datasets.tuxpaint.export import Prepared, prepare  # noqa: E402
 from datasets.tuxpaint.stamps import TuxPaintError  # noqa: E402 - needs the line above
 
@@ -112,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
                 unpack(deb, Path(scratch))
                 print("Checking every recording and drawing every image (about two minutes for all) ...", flush=True)
                 summary = prepare(Path(scratch), args.out, *choices)
-    except TuxPaintError as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         return 2
     print(describe(summary))

@@ -5,6 +5,7 @@ spoken caption; the units that the shipped speech encoder finds in that caption.
 """
 
 import argparse
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.api import Matchmap, load_encoder, load_generator, load_pair
 from common.errors import UserError
+from common.files import write_whole
 from config import PROJECT_ROOT
 from datasets.audio.log_mel import read_log_mel
 from datasets.spoken_captions.places_manifest import read_places
@@ -47,7 +49,9 @@ def main() -> None:
         figure = drawn(given.run, record)
     except UserError as error:
         sys.exit(f"error: {error}")
-    figure.savefig(given.output, dpi=100, pil_kwargs={"optimize": True})
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=100, pil_kwargs={"optimize": True})
+    write_whole(given.output, content.getvalue())
     print(f"wrote {given.output} ({given.output.stat().st_size} bytes)")
 
 

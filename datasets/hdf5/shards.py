@@ -4,7 +4,6 @@ A shard is an npz: ``mel`` (40, sum of frames) and ``frames``; ``image``, the by
 ``kept``, the manifest's rows that could be used; ``failures``, what was wrong with the others.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from common.errors import UserError
+from common.files import written_whole
 from datasets.audio.log_mel import check_usable, read_log_mel
 from datasets.audio.windows import cut
 from datasets.images import read_image, read_image_bytes
@@ -42,8 +42,7 @@ def write_part(
         mels.append(mel.numpy())
         contents.append(np.frombuffer(encoded, np.uint8))
         kept.append(row)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
+    with written_whole(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             mel=np.concatenate([np.zeros((BANDS, 0), np.float32), *mels], axis=1),
@@ -53,9 +52,6 @@ def write_part(
             kept=np.array(kept, np.int64),
             failures=np.array(failures, dtype=np.str_),
         )
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _read(row: int, record: SpokenCaption, max_frames: int, manifest: str) -> tuple[bytes, torch.Tensor]:

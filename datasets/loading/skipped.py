@@ -1,17 +1,14 @@
-"""The list of rows that could not be used, ``skipped.csv`` of a run: split, row and reason, one a line.
+"""The list of rows that could not be used, ``skipped.csv`` of a run: split, row and reason, each row in one line.
 
 A row is written as soon as it is found, so that a run that is stopped or killed leaves its list; the rows of earlier
-starts of the same run stay. Several processes may write the same file.
+starts of the same run stay. Several processes may write the same file. A damaged line spoils no other.
 """
 
 import csv
 import io
-import os
 from pathlib import Path
 
-from common import file_lock
-from common.disk_space import needs_room
-from common.files import write_whole
+from common.files import append_whole, write_whole
 from common.text_files import is_whole_number
 
 HEADING = ("split", "row", "reason")
@@ -34,20 +31,26 @@ class SkippedFile:
             return
         self._known.add((split, row))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with needs_room(self.path.parent), self.path.open("a", newline="", encoding="utf-8", errors=ESCAPED) as file:
-            file_lock.take(file.fileno(), self.path.parent, wait=True)
-            rows = [(split, row, reason)]
-            file.write(_lines(rows if os.fstat(file.fileno()).st_size else [HEADING, *rows]))
+        append_whole(self.path, _lines([(split, row, reason)]), _lines([HEADING]))
 
 
 def read_skipped(path: Path) -> list[Skipped]:
     """Return split, row and reason of every complete line of ``path``; nothing where there is no file."""
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            (line[0], int(line[1]), line[2]) for line in csv.reader(file) if len(line) == 3 and is_whole_number(line[1])
-        ]
+    lines = path.read_bytes().rpartition(b"\n")[0].splitlines()
+    rows = [_row(line.decode(errors="replace")) for line in lines]
+    return [row for row in rows if row is not None]
+
+
+def _row(line: str) -> Skipped | None:
+    """Return the row of a line, None where it has none; csv.reader would read on behind an open quote, or stop."""
+    split, _, rest = line.partition(",")
+    row, comma, reason = rest.partition(",")
+    if not comma or not is_whole_number(row):
+        return None
+    quoted = reason.startswith('"')
+    return split, int(row), reason[1:].removesuffix('"').replace('""', '"') if quoted else reason
 
 
 def merge_skipped(path: Path, rows: list[Skipped]) -> list[Skipped]:
@@ -58,11 +61,11 @@ def merge_skipped(path: Path, rows: list[Skipped]) -> list[Skipped]:
     reasons = {(split, row): reason for split, row, reason in [*read_skipped(path), *rows]}
     listed = [(*key, reason) for key, reason in sorted(reasons.items())]
     if listed:
-        write_whole(path, _lines([HEADING, *listed]).encode(errors=ESCAPED))
+        write_whole(path, _lines([HEADING, *listed]))
     return listed
 
 
-def _lines(rows: list[tuple]) -> str:
+def _lines(rows: list[tuple]) -> bytes:
     text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
+    csv.writer(text).writerows([" ".join(str(value).split()) for value in row] for row in rows)
+    return text.getvalue().encode(errors=ESCAPED)

@@ -32,13 +32,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from common.errors import UserError
-from common.files import written_whole
-from common.safe_load import TorchFileError, read_torch_values
+from common.files import write_together
+from common.safe_load import TorchFileError, read_torch_values, torch_bytes
 from common.text_files import TextError, is_whole_number, read_text
-from datasets.media_files import write_json
 
 PREFIX = "active/"
 UNITS, IDS, REGIONS, SHOWN = FILES = ("units.pth", "a_paths.pth", "a_hmaps.pth", "a_hmaps_eval.pth")
@@ -116,10 +114,11 @@ def write_active(folder: Path, pairs: list[ActivePair], layer: str, details: dic
         files[CELLS] = [np.asarray(pair.cells, np.float32) for pair in pairs]
     else:
         (folder / CELLS).unlink(missing_ok=True)
-    for name, rows in files.items():
-        with written_whole(folder / name) as temporary:
-            torch.save(rows, temporary)
-    write_json(folder / "active.json", {"layer": layer, "pairs": len(pairs), **details})
+    about = json.dumps({"layer": layer, "pairs": len(pairs), **details}, indent=1, ensure_ascii=False)
+    write_together(
+        {folder / name: torch_bytes(rows) for name, rows in files.items()}
+        | {folder / "active.json": f"{about}\n".encode()}
+    )
 
 
 def read_active(folder: Path) -> ActivePairs:
@@ -161,17 +160,25 @@ def _pair(folder: Path, row: tuple[Any, ...]) -> ActivePair:
         marks = np.asarray(units)
         if marks.size and marks.dtype.kind not in "iu":
             raise ValueError(f"{units!r:.60} are no unit numbers")
-        maps = [np.asarray(value, np.float32) for value in maps]
+        maps = [_map(value) for value in maps]
         pair = ActivePair(int(name), marks.astype(np.int64).ravel(), *maps)
-        for given in (pair.region, pair.cells):
-            if given is not None and (given.ndim != 2 or not given.size):
-                raise ValueError(f"a region has the shape {given.shape}")
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ActiveLearningError(
             f"{folder}: the entries of id {name} are no unit numbers and maps of rows and columns ({error}); "
             "make the selection again."
         ) from error
     return pair
+
+
+def _map(value: Any) -> np.ndarray:
+    """Return a region as (rows, columns) float32; a ValueError where it is none."""
+    given = np.asarray(value)
+    if given.dtype.kind not in "fiub" or given.ndim != 2 or not given.size:
+        raise ValueError(f"a region has the shape {given.shape} and the type {given.dtype}")
+    given = given.astype(np.float32)
+    if not ((given >= 0) & (given <= 1)).all():
+        raise ValueError("a region has values that are not from 0 to 1")
+    return given
 
 
 def _read_list(path: Path) -> list[Any]:

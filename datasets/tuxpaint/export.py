@@ -5,12 +5,13 @@ and mirrored copies as further images. The held-out splits hold each image once,
 two images with the same recording or the same English text, since no retrieval could distinguish those.
 """
 
+import io
 import json
 import random
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.files import write_plainly, write_whole
 from datasets.tuxpaint.media import UnusableImageError, check_recording, open_image
 from datasets.tuxpaint.stamps import (
     Stamp,
@@ -85,7 +86,7 @@ def prepare(
         summary.images[name] = len({pair.stamp.name for pair, _, _ in members})
         if name != "train":
             summary.words_seen[name] = sum(pair.stamp.texts.get("en") in seen for pair, _, _ in members)
-    (folder / "summary.json").write_text(json.dumps(vars(summary), indent=1, ensure_ascii=False), encoding="utf-8")
+    write_whole(folder / "summary.json", json.dumps(vars(summary), indent=1, ensure_ascii=False).encode())
     return summary
 
 
@@ -133,15 +134,15 @@ def _write_image(source: Path, name: str, folder: Path, size: int, summary: Prep
     except UnusableImageError as error:
         summary.skip(f"image: {error}", name)
         return None
-    target.parent.mkdir(parents=True, exist_ok=True)
-    image.save(target, quality=95)
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=95)
+    write_plainly(target, content.getvalue())
     return f"{name}.jpg"
 
 
 def _copy_recording(source: Path, name: str, folder: Path, language: str, summary: Prepared) -> str | None:
     target = folder / "audio" / f"{name}{source.suffix}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    write_plainly(target, source.read_bytes())
     seconds, error = check_recording(target)
     if error is not None:
         target.unlink()
@@ -200,4 +201,4 @@ def _write_manifest(path: Path, rows: list[tuple[Pair, str, str]]) -> None:
         for pair, language, image in rows
     ]
     manifest = {"image_base_path": "images/", "audio_base_path": "audio/", "data": data}
-    path.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_whole(path, json.dumps(manifest, indent=1, ensure_ascii=False).encode())

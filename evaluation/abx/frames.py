@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.disk_space import needs_room
 from evaluation.abx.items import AbxError, Item
 
 Distributions = Literal["shares", "softmax"]
@@ -52,7 +53,8 @@ class FrameFile:
             )
         if not np.isfinite(features).all():
             raise AbxError(f"{self.name} of {utterance} is not finite, so it cannot be compared; look at the model")
-        self._file.write(np.ascontiguousarray(features, dtype=np.float32).tobytes())
+        with needs_room(self.path.parent):
+            self._file.write(np.ascontiguousarray(features, dtype=np.float32).tobytes())
         self._positions[utterance] = (self._frames, len(features))
         self._frames += len(features)
         self.negative += float(-features.clip(max=0).sum(dtype=np.float64))
@@ -62,7 +64,8 @@ class FrameFile:
     def values(self) -> Tensor:
         """Return all frames (sum of T, C), read from disk where they are used; nothing can be added any more."""
         if self._values is None:
-            self._file.close()
+            with needs_room(self.path.parent):
+                self._file.close()
             mapped = np.memmap(self.path, np.float32, "c", shape=(self._frames, self.channels))
             self._values = torch.from_numpy(mapped)
         return self._values

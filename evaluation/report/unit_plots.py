@@ -4,6 +4,7 @@ After the figures of wnhsu/ResDAVEnet-VQ (``steps/plot.py``, ``run_evaluations.i
 without a display; :func:`save` writes them as PNG and SVG.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common.errors import UserError
+from common.files import write_together
 
 WINDOW_SECONDS, HOP_SECONDS, FFT = 0.005, 0.002, 1024  # a wide band, which shows phones; as published
 RANGE_DB = 70.0  # below the loudest cell everything is white
@@ -158,9 +160,10 @@ def words_above(models: Mapping[str, Sequence[float]], axes: Axes | None = None)
 
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Write a figure as PNG and SVG, ``stem`` with either ending; the same figure gives the same files."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    files = [io.BytesIO(), io.BytesIO()]
     with matplotlib.rc_context({"svg.hashsalt": "drawl", "svg.fonttype": "none"}):
-        figure.savefig(paths[0])
-        figure.savefig(paths[1], metadata={"Date": None})
+        figure.savefig(files[0], format="png")
+        figure.savefig(files[1], format="svg", metadata={"Date": None})
+    write_together({path: file.getvalue() for path, file in zip(paths, files, strict=True)})
     return paths

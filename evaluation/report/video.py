@@ -8,6 +8,8 @@ and image and sound are written by one call, so that they stay together.
 Shape letters: h, w cells, t frames of the matchmap, H, W pixels.
 """
 
+import contextlib
+import io
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,11 +20,12 @@ import soundfile
 from PIL import Image
 
 from common.errors import UserError
-from common.files import written_whole
+from common.files import write_whole, written_whole
 
 FPS = 25
 SHARE = 0.1  # of the matchmap's sum that the coloured cells hold
 OPACITY = 0.7
+QUALITY = "15"  # x264's constant rate factor, 0 is lossless
 LONGEST_EDGE = 480
 JET = ((0.0, (0, 0, 143)), (0.125, (0, 0, 255)), (0.375, (0, 255, 255)), (0.625, (255, 255, 0)), (0.875, (255, 0, 0)),
        (1.0, (128, 0, 0)))  # fmt: skip
@@ -117,26 +120,50 @@ def write_video(path: Path, images: list[np.ndarray], waveform: np.ndarray, samp
 
     Raises:
         VideoError: there is no frame, height or width is odd, or ffmpeg fails.
+        NoRoomError: the disk is full; no part of the video stays.
     """
     if not images or any(size % 2 for size in images[0].shape[:2]):
         found = images[0].shape if images else "no frame"
         raise VideoError(f"{path}: {found}; expected at least one frame (H, W, 3) with even height and width")
     length = round(len(images) / FPS * sample_rate)
     sound = np.pad(waveform[:length], (0, max(0, length - len(waveform))))
-    height, width = images[0].shape[:2]
-    with tempfile.TemporaryDirectory() as folder, written_whole(path) as part:
+    encoded = io.BytesIO()
+    soundfile.write(encoded, sound, sample_rate, format="WAV", subtype="PCM_16")
+    with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder) / "sound.wav"
-        soundfile.write(wav, sound, sample_rate, subtype="PCM_16")
-        writer = imageio_ffmpeg.write_frames(
-            str(part), (width, height), fps=FPS, codec="libx264", quality=7, macro_block_size=1,
-            audio_path=str(wav), audio_codec="aac", ffmpeg_log_level="error",
-            output_params=["-movflags", "+faststart", "-f", "mp4"],
-        )  # fmt: skip
+        write_whole(wav, encoded.getvalue())
         try:
-            writer.send(None)
-            for enlarged_image in images:
-                writer.send(np.ascontiguousarray(enlarged_image))
-            writer.close()
-        except (OSError, subprocess.SubprocessError, RuntimeError) as error:
+            with written_whole(path) as part:
+                _encode(part, images, wav)
+        except OSError as error:
             raise VideoError(f"{path}: ffmpeg could not write the video ({str(error).strip()[:200]})") from error
     return path
+
+
+def _encode(path: Path, images: list[np.ndarray], wav: Path) -> None:
+    """Let ffmpeg write frames and the sound of a file as an mp4; an OSError has its words where it fails.
+
+    imageio_ffmpeg.write_frames does not ask how ffmpeg ended: on a full disk a part of a video would pass for one.
+    """
+    height, width = images[0].shape[:2]
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error",
+        "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(FPS), "-i", "-", "-i", str(wav),
+        "-map", "0:v:0", "-map", "1:a:0", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", QUALITY, "-c:a", "aac",
+        "-movflags", "+faststart", "-f", "mp4", str(path),
+    ]  # fmt: skip
+    with tempfile.TemporaryFile() as words:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": words}
+        ffmpeg = subprocess.Popen(command, **pipes, process_group=0)  # Ctrl-C is for this program
+        try:
+            with contextlib.suppress(BrokenPipeError):  # it has ended; how is asked below
+                for image in images:
+                    ffmpeg.stdin.write(np.ascontiguousarray(image))
+                ffmpeg.stdin.close()
+            code = ffmpeg.wait()
+        finally:
+            ffmpeg.kill()
+            ffmpeg.wait()
+        if code != 0:
+            words.seek(0)
+            raise OSError(words.read().decode(errors="replace").strip() or f"it ended with {code}")

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from common.errors import UserError
-from models.weights import read_state_dict
+from models.weights import WeightsError, read_state_dict, real_values, write_weights
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +42,8 @@ class Clusters:
     std: Tensor  # (D,) float64 of the same
 
     def __post_init__(self) -> None:
-        dim = self.centroids.shape[-1]
-        if self.centroids.dim() != 2 or self.mean.shape != (dim,) or self.std.shape != (dim,):
+        shapes = [tuple(value.shape) for value in (self.centroids, self.mean, self.std)]
+        if len(shapes[0]) != 2 or not shapes[1] == shapes[2] == shapes[0][1:]:
             raise ClusteringError(
                 f"centroids {tuple(self.centroids.shape)}, mean {tuple(self.mean.shape)} and std "
                 f"{tuple(self.std.shape)}; expected (K, D), (D,) and (D,): the files are not of one clustering"
@@ -76,9 +75,7 @@ class Clusters:
 
 def save_clusters(clusters: Clusters, path: Path) -> Path:
     """Write clusters as safetensors, in float64; returns ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    names = ("centroids", "mean", "std")
-    save_file({name: getattr(clusters, name).detach().cpu().double().contiguous() for name in names}, path)
+    write_weights(path, {name: getattr(clusters, name).double() for name in ("centroids", "mean", "std")})
     return path
 
 
@@ -93,8 +90,8 @@ def load_clusters(path: Path, embedding_dim: int | None = None) -> Clusters:
     if set(state) != names:
         raise ClusteringError(f"{path} holds {', '.join(sorted(state)[:4])}; expected clusters: {', '.join(names)}")
     try:
-        clusters = Clusters(**{name: value.double() for name, value in state.items()})
-    except ClusteringError as error:
+        clusters = Clusters(**{name: real_values(value, name) for name, value in state.items()})
+    except (ClusteringError, WeightsError) as error:
         raise ClusteringError(f"{path}: {error}") from error
     if embedding_dim is not None:
         clusters.check(embedding_dim)

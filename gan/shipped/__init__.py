@@ -3,16 +3,14 @@
 ``tasks/gan/progan_export.py`` writes both from a training run.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from gan.progan.generator import ProganError, ProganGenerator
-from models.weights import build_for, read_card, read_state_dict
+from models.weights import build_for, read_card, read_state_dict, write_weights
 
 FOLDER = Path(__file__).parent
 MOST_WIDTH, MOST_STAGES = 2**13, 12  # of a card's generator, 8192 x 8192 pixels
@@ -74,12 +72,8 @@ def load(name: str = "progan_world", folder: Path = FOLDER) -> ProganGenerator:
 
 def save(model: ProganGenerator, name: str, made: Mapping[str, Any], folder: Path = FOLDER) -> Path:
     """Write a generator, and plain JSON on how it was made; returns the file of the weights."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
-    weights = {key: value.detach().cpu().to(torch.float32).contiguous() for key, value in model.state_dict().items()}
-    save_file(weights, path)
-    path.chmod(0o644)
+    weights = {key: value.to(torch.float32) for key, value in model.state_dict().items()}
     shape = {"latent_dim": model.latent_dim, "widths": model.widths, "resolution": model.resolution}
-    text = json.dumps({**shape, **made}, indent=1)
-    path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    write_weights(path, weights, {**shape, **made})
     return path

@@ -1,14 +1,12 @@
 """Attribute segmenters in files: weights as safetensors beside a JSON that says what they are and how made."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import nn
 
 from models.segmenter.network import AttributeSegmenter, DilatedSegmenter, SmallSegmenter
-from models.weights import WeightsError, build_for, read_card, read_state_dict
+from models.weights import WeightsError, build_for, read_card, read_state_dict, write_weights
 
 SHIPPED = Path(__file__).parents[1] / "shipped" / "segmenter_world.safetensors"
 NETWORKS: dict[str, type[nn.Module]] = {"SmallSegmenter": SmallSegmenter, "DilatedSegmenter": DilatedSegmenter}
@@ -25,8 +23,7 @@ def save_segmenter(segmenter: AttributeSegmenter, path: Path, about: dict[str, A
         raise WeightsError(f"the network is a {name}; segmenter files hold one of {', '.join(NETWORKS)}")
     sizes = {"widths": list(segmenter.network.widths)} if isinstance(segmenter.network, SmallSegmenter) else {}
     card = {"network": {"type": name, **sizes}, "side": segmenter.resolution, "labels": segmenter.labels, **about}
-    save_file({key: value.detach().cpu().contiguous() for key, value in segmenter.state_dict().items()}, path)
-    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_weights(path, segmenter.state_dict(), card)
     return path
 
 

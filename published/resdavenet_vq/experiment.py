@@ -16,17 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.files import write_whole
 from common.safe_load import read_namespace
 from models.image_encoders import Resnet50Encoder
 from models.resdavenet import STAGES, ResDavenet
 from models.resdavenet_vq import ResDavenetVq
 from models.vector_quantizer import CodebookConfig
-from models.weights import WeightsError, load_strictly, read_state_dict, strip_prefix
+from models.weights import WeightsError, load_strictly, read_state_dict, sized, strip_prefix
 from published.encoders import PublishedSpeechImage
 from published.key_map import convolutions_1d, convolutions_2d, inverse, rename
 from published.resdavenet_vq.options import OPTIONS
-from published.writing import expect_network, write_torch_file
+from published.writing import expect_network, write_torch_files
 
 logger = logging.getLogger(__name__)
 
@@ -185,9 +184,7 @@ def load(path: Path) -> PublishedSpeechImage:
     speech = _build_speech(args, args_file)
     load_strictly(speech, _speech_state(speech_file), f"{speech_file} (sizes from {args_file.name})")
     image_state = rename(strip_prefix(read_state_dict(image_file)), IMAGE_RULES, str(image_file))
-    if "embedder.weight" not in image_state:
-        raise WeightsError(f"{image_file} has no embedder.weight: it is not an image model of ResDAVEnet-VQ.")
-    image = Resnet50Encoder(embedding_dim=image_state["embedder.weight"].shape[0])
+    image = Resnet50Encoder(embedding_dim=len(sized(image_state, "embedder.weight", image_file)))
     load_strictly(image, image_state, str(image_file))
     return PublishedSpeechImage(image, speech, speech_file, {"args": vars(args)})
 
@@ -205,9 +202,11 @@ def save(image: nn.Module, speech: nn.Module, folder: Path, options: Mapping[str
     expect_network(speech, ResDavenet, "the speech encoder of ResDAVEnet-VQ")
     given = options if options is not None else {name: option.default for name, option in OPTIONS.items()}
     args = Namespace(**{**given, **_arguments_of(speech)})
-    for name, weights in (("audio", speech_entries(speech)), ("image", image_entries(image))):
-        write_torch_file(folder / "models" / f"best_{name}_model.pth", weights)
-    write_whole(folder / "args.pkl", pickle.dumps(args, protocol=2))
+    parts = {"audio": speech_entries(speech), "image": image_entries(image)}
+    write_torch_files(
+        {folder / "models" / f"best_{name}_model.pth": weights for name, weights in parts.items()},
+        {folder / "args.pkl": pickle.dumps(args, protocol=2)},
+    )
 
 
 def speech_entries(speech: ResDavenet) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gan.clusters.clustering import ClusteringError, Clusters
-from models.weights import read_torch_file
+from models.weights import read_torch_file, real_values
 
 NAMES = ("centroids", "mean", "var")
 
@@ -25,13 +25,17 @@ def load(path: Path, iteration: int = 0) -> Clusters:
     else:
         ending = path.name.split("_", 1)[-1]
         files = [path.with_name(f"{name}_{ending}") for name in NAMES]
-    centroids, mean, std = (_array(file) for file in files)
-    return Clusters(centroids, mean, std)
+    try:
+        return Clusters(*(_array(file) for file in files))
+    except ClusteringError as error:
+        where = "" if str(path) in str(error) else f"{path}: "
+        raise ClusteringError(f"{where}{error}") from error
 
 
 def _array(file: Path) -> torch.Tensor:
     content = read_torch_file(file)
-    values = content.numpy() if isinstance(content, torch.Tensor) else content
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
-        raise ClusteringError(f"{file} holds a {type(content).__name__}, expected an array of finite numbers")
-    return torch.from_numpy(values.astype(np.float64))
+    if isinstance(content, torch.Tensor):
+        return real_values(content, str(file))
+    if not isinstance(content, np.ndarray) or content.dtype.kind not in "fiu":
+        raise ClusteringError(f"{file} holds a {type(content).__name__}, expected an array of real numbers")
+    return torch.from_numpy(content.astype(np.float64))

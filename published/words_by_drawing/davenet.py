@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.davenet import HIDDEN, DavenetSpeech
 from models.image_encoders import Vgg16Encoder
-from models.weights import WeightsError, as_state_dict, load_strictly, read_torch_file, strip_prefix
+from models.weights import WeightsError, as_state_dict, load_strictly, read_torch_file, sized, strip_prefix
 from published.encoders import PublishedSpeechImage
 from published.key_map import convolutions_1d, convolutions_2d, inverse, rename
 from published.writing import expect_network, write_torch_file
@@ -77,7 +77,7 @@ def load(path: Path) -> PublishedSpeechImage:
         raise WeightsError(f"{file} holds {strangers[0]!r}, expected {IMAGE}* and {SPEECH}* only.")
 
     image_state = rename(_part(state, IMAGE, "30.weight", file), IMAGE_RULES, str(file))
-    image = Vgg16Encoder(embedding_dim=image_state["embedder.weight"].shape[0])
+    image = Vgg16Encoder(embedding_dim=len(sized(image_state, "embedder.weight", file)))
     load_strictly(image, image_state, f"{file} ({IMAGE}*)")
 
     speech_state = _part(state, SPEECH, "12.weight", file)
@@ -87,7 +87,7 @@ def load(path: Path) -> PublishedSpeechImage:
     last = f"{list(positions)[-1]}.weight"
     if last not in speech_state:
         raise WeightsError(f"{file} has no {SPEECH}{last}, which the {size} speech encoder ends with.")
-    speech = DavenetSpeech(size, embedding_dim=speech_state[last].shape[0])
+    speech = DavenetSpeech(size, embedding_dim=len(sized(speech_state, last, file)))
     load_strictly(speech, convolutions_1d(rename(speech_state, rules, str(file))), f"{file} ({SPEECH}*)")
 
     details = {name: content[name] for name in ("epoch", "best_eval", "recall_now") if name in content}

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.files import write_whole
 from common.text_files import read_text
 from gan.progan.generator import ProganGenerator
 from models.segmenter.network import AttributeSegmenter
@@ -176,6 +177,6 @@ def _note(path: Path, name: str) -> None:
     known = noted.read_text(encoding="utf-8").splitlines() if noted.is_file() else []
     kept = [line for line in known if not line.endswith(f"  {name}")]
     try:
-        noted.write_text("\n".join([*kept, f"{sha256_of(path)}  {name}"]) + "\n", encoding="utf-8")
+        write_whole(noted, ("\n".join([*kept, f"{sha256_of(path)}  {name}"]) + "\n").encode())
     except OSError as error:
         raise unwritable(noted, error) from error

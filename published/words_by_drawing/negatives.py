@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from common.errors import UserError
-from common.files import written_whole
+from common.files import write_whole
+from common.safe_load import torch_bytes
 from common.text_files import is_whole_number
-from models.weights import read_torch_file
+from models.weights import read_torch_file, real_values
 
 
 class NegativesError(UserError, ValueError):
@@ -56,13 +57,14 @@ def _negative(path: Path, name: Any, row: Any) -> Negative:
     try:
         position, units = row
         cell = tuple(int(value) for value in position)
-        marks = torch.as_tensor(units).float().flatten()
-    except (TypeError, ValueError, RuntimeError) as error:
+        whole = all(value == number for value, number in zip(position, cell, strict=True))
+        marks = real_values(torch.as_tensor(units), "units").float().flatten()
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise NegativesError(f"{path}: id {name} has {row!r:.60}, expected (position, units) ({error}).") from error
-    if len(cell) != 2 or min(cell) < 0 or not len(marks) or not ((marks == 0) | (marks == 1)).all():
+    if len(cell) != 2 or not whole or min(cell) < 0 or not len(marks) or not ((marks == 0) | (marks == 1)).all():
         raise NegativesError(
-            f"{path}: id {name} has position {cell} and {len(marks)} units, expected a row and a column of at least 0 "
-            "and units of 0 or 1."
+            f"{path}: id {name} has position {position!r:.60} and {len(marks)} units, expected a row and a column, "
+            "whole numbers from 0, and units of 0 or 1."
         )
     return Negative((cell[0], cell[1]), marks)
 
@@ -70,6 +72,5 @@ def _negative(path: Path, name: Any, row: Any) -> Negative:
 def write_negatives(path: Path, negatives: Mapping[int, Sequence[Negative]]) -> Path:
     """Write the negatives of each latent's id in the published layout, whole or not at all; returns ``path``."""
     content = {str(name): [(row.position, row.units.float().cpu()) for row in rows] for name, rows in negatives.items()}
-    with written_whole(path) as temporary:
-        torch.save(content, temporary)
+    write_whole(path, torch_bytes(content))
     return path

@@ -18,8 +18,8 @@ from pathlib import Path
 from torch import Tensor
 
 from gan.progan.generator import FIRST_RESOLUTION, ProganGenerator
-from models.weights import WeightsError, as_state_dict, load_strictly, read_torch_file, strip_prefix
-from published.key_map import rename
+from models.weights import WeightsError, as_state_dict, load_strictly, read_torch_file, sized, strip_prefix
+from published.key_map import laid_out, rename
 from published.writing import write_torch_file
 
 log = logging.getLogger(__name__)
@@ -53,11 +53,12 @@ def from_state_dict(state: Mapping[str, Tensor], source: str) -> ProganGenerator
     ``source`` is where they come from, for messages.
     """
     state = strip_prefix(state)
-    if any("/" in name for name in state):
-        own = _from_tensorflow(state, source)
-    else:
-        own = rename(_from_older(state), RULES, source)
-    model = ProganGenerator(*_shape(own, source))
+    with laid_out(source):
+        if any("/" in name for name in state):
+            own = _from_tensorflow(state, source)
+        else:
+            own = rename(_from_older(state), RULES, source)
+        model = ProganGenerator(*_shape(own, source))
     load_strictly(model, own, source)
     _check_output_name(state, model.resolution, source)
     return model.eval()
@@ -118,8 +119,8 @@ def _shape(own: Mapping[str, Tensor], source: str) -> tuple[int, list[int]]:
             "generator of the Progressive GAN, or not a whole one."
         )
     widths = []
-    while (weight := own.get(f"layer{2 * len(widths) + 1}.conv.weight")) is not None:
-        widths.append(weight.shape[0])
+    while (name := f"layer{2 * len(widths) + 1}.conv.weight") in own:
+        widths.append(len(sized(own, name, source)))
     return first.shape[1], widths
 
 

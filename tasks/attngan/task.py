@@ -17,7 +17,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -25,9 +24,11 @@ from torch.optim import Optimizer
 import losses
 from common import distributed
 from common.errors import UserError
+from common.files import write_whole
 from config import Deferred, Problem
 from config.limits import BatchSize, Count, Seed, Weight
 from datasets.loading.skipped import merge_skipped
+from datasets.media_files import encode_image
 from datasets.text_image.splits import CaptionedData
 from engine.context import Context
 from engine.logs import progress
@@ -335,10 +336,9 @@ class Attngan:
         return frechet_distance(np.concatenate(generated), features, network, largest).value
 
     def _write_samples(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         images, batch = next(iter(self.generate("validation", 1)))
         sheet = captioned_grid(batch, images, self.generator.resolutions[-1], SHOWN)
-        Image.fromarray(sheet).save(folder / f"samples_{len(list(folder.glob('*.png'))):04d}.png")
+        write_whole(folder / f"samples_{len(list(folder.glob('*.png'))):04d}.png", encode_image(sheet, "png"))
 
     def look_at_held_out(self) -> None:
         """Read what evaluation and report will read, as far as that takes seconds; SampleError where it is broken."""

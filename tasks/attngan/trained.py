@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 import config
@@ -28,7 +27,7 @@ from datasets.text_image.files import read_vocabulary
 from datasets.text_image.vocabulary import Vocabulary, VocabularyError, words
 from engine.init_from import averaged_weights, read_checkpoint
 from models.damsm import CaptionEncoder
-from models.weights import build_for, read_card, read_state_dict, weights_digest
+from models.weights import build_for, read_card, read_state_dict, weights_digest, write_weights
 from published import load_published
 
 log = logging.getLogger(__name__)
@@ -176,13 +175,10 @@ def save_export(
     if clash := sorted(description.keys() & about.keys()):
         raise TrainedError(f"about names {', '.join(clash)}, which the description of the networks has: rename it")
     state = {
-        f"{name}.{key}": value.detach().cpu().contiguous()
-        for name, network in networks.items()
-        for key, value in network.state_dict().items()
+        f"{name}.{key}": value for name, network in networks.items() for key, value in network.state_dict().items()
     }
     weights = path.with_suffix(".safetensors")
-    write_whole(weights, safetensors_bytes(state))
-    write_whole(path, (json.dumps({**about, **description}, indent=1) + "\n").encode())
+    write_weights(weights, state, {**about, **description})
     return weights
 
 

@@ -16,16 +16,17 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from pydantic import Field
 from torch import Tensor
 from torch.optim import Optimizer
 
 from common import distributed
 from common.errors import UserError
+from common.files import write_whole
 from config import Deferred, Problem
 from config.limits import BatchSize, Count
 from datasets.loading.batch_sizes import uneven_share
+from datasets.media_files import encode_image
 from datasets.world.renders import Renders
 from engine.context import Context
 from engine.run_folder import RunFolder
@@ -238,9 +239,8 @@ class Progan:
         }
 
     def _write_samples(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         number = len(list(folder.glob("samples_*.png")))
-        Image.fromarray(self.grid()).save(folder / f"samples_{number:04d}.png")
+        write_whole(folder / f"samples_{number:04d}.png", encode_image(self.grid(), "png"))
 
     def grid(self) -> np.ndarray:
         """Return samples over fixed latents and, below them, one row of real images, (H, W, 3) uint8."""
@@ -257,5 +257,5 @@ class Progan:
         """Measure the generator and write ``samples.png``: samples over fixed latents, the last row is real."""
         metrics = self.evaluate()
         if distributed.is_main():
-            Image.fromarray(self.grid()).save(folder.path / "samples.png")
+            write_whole(folder.path / "samples.png", encode_image(self.grid(), "png"))
         return metrics

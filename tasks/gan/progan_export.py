@@ -14,6 +14,7 @@ from PIL import Image
 
 import config
 from common.errors import UserError
+from common.files import written_whole
 from config.limits import Count
 from datasets.world.renders import Renders
 from engine.context import Context
@@ -96,8 +97,9 @@ def export(
     path = shipped.save(model, name, made, folder)
     log.info("wrote %s (%.1f MB)", path, path.stat().st_size / 1e6)
     if samples is not None:
-        samples.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(tiled(generated[:SHOWN], COLUMNS)).save(samples)
+        image = Image.fromarray(tiled(generated[:SHOWN], COLUMNS))
+        with written_whole(samples) as temporary, temporary.open("wb") as file:
+            image.save(file, Image.registered_extensions().get(samples.suffix.lower(), "PNG"))
 
 
 def history(state: dict[str, Any], values: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,15 +4,13 @@
 comes with the project.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import nn
 
 from common.errors import UserError
-from models.weights import WeightsError, build_for, read_card, read_state_dict
+from models.weights import WeightsError, build_for, read_card, read_state_dict, write_weights
 from tasks.speech_image.trained import build_encoder
 
 NODE = "speech_encoder"
@@ -39,9 +37,6 @@ def save_encoder(encoder: nn.Module, output: Path, about: dict[str, Any]) -> Pat
     ``about``, plain values in the ``.json`` beside it, says how it is built (a node ``speech_encoder``) and how it was
     made.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
     weights = output.with_suffix(".safetensors")
-    save_file({name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}, weights)
-    weights.chmod(0o644)
-    output.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_weights(weights, encoder.state_dict(), about)
     return weights

@@ -158,6 +158,12 @@ def test_lines_that_are_no_rows_are_left_out_and_only_those_of_the_checkpoint_ke
     assert "has 2 rows, but had 3 at step 2" in caplog.text
 
 
+def test_whole_numbers_of_hundreds_of_digits_are_no_rows(tmp_path):
+    run = RunFolder(tmp_path)
+    run.history.write_text(f'{{"step": 1, "loss": {"9" * 400}}}\n{{"step": {"9" * 400}}}\n{{"step": 2, "loss": 0.5}}\n')
+    assert run.curves() == {"loss": [(2, 0.5)]}
+
+
 def test_what_a_killed_save_left_is_swept_at_the_next_start(tmp_path):
     made = folder(tmp_path)
     left = [made.checkpoints / ".last.pt.tmp", made.checkpoints / ".previous.pt.tmp", made.path / ".report.html.tmp"]

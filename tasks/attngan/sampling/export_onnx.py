@@ -11,6 +11,7 @@ Shape letters: B captions, L words, V vocabulary, D size of embeddings, Z of the
 """
 
 import io
+import json
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
@@ -23,9 +24,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import config
-from common.files import write_whole
+from common.files import write_together
 from config.limits import Positive
-from datasets.media_files import write_json
 from engine.context import Context
 from engine.logs import say
 from tasks.attngan.sampling.onnx_networks import FlatGenerator, OnnxError, masked
@@ -76,10 +76,12 @@ def export_onnx(
     log.info("onnxruntime differs by at most %.1e, for captions x words of %s", max(worst.values()), sizes)
     if context.dry_run:
         return
+    card = json.dumps(_card(text_to_image, graphs, worst), indent=1, ensure_ascii=False)
+    write_together(
+        {output / name: content for name, content in contents.items()} | {output / CARD: f"{card}\n".encode()}
+    )
     for name, content in contents.items():
-        write_whole(output / name, content)
         say(f"{config.short(output / name)}  {len(content) / 1e6:.1f} MB")
-    write_json(output / CARD, _card(text_to_image, graphs, worst))
 
 
 def graphs_of(model: TextToImage) -> list[Graph]:

@@ -6,8 +6,8 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from common.disk_space import needs_room
 from common.errors import UserError
+from common.files import write_plainly
 
 NAME = re.compile(r"[0-9a-f]{32}\.png")
 
@@ -42,8 +42,7 @@ class ImageFiles:
     def add(self, content: bytes) -> str:
         """Write a file and return its name; the oldest ones go where there are too many bytes."""
         name = f"{secrets.token_hex(16)}.png"
-        with needs_room(self._folder):
-            (self._folder / name).write_bytes(content)
+        write_plainly(self._folder / name, content)
         with self._lock:
             self._sizes[name] = len(content)
             self.bytes += len(content)

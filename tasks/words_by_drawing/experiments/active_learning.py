@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from torch import nn
 
 from config.limits import BatchSize, Count, CountOrZero, Seed, Weight
+from datasets.media_files import encode_image, write_media
 from datasets.spoken_captions.active_learning import ActivePair, write_active
 from engine.context import Context
 from engine.run_folder import RunSettings
@@ -154,11 +155,9 @@ def _write(experiment: Experiment, chosen: list[Edited], layer: str, units: str,
     }
     write_active(folder, [edited.pair for edited in chosen], layer, details)
     for number, edited in enumerate(chosen):
-        outlined(edited.image, edited.pair.shown).save(
-            folder / "images" / f"{number}_hn.jpg", quality=95, subsampling=0
-        )
         grey = np.repeat((edited.pair.shown * 255).astype(np.uint8)[..., None], 3, axis=2)
-        Image.fromarray(grey).save(folder / "hm" / f"{number}_hn.jpg", quality=95, subsampling=0)
+        for name, image in (("images", np.asarray(outlined(edited.image, edited.pair.shown))), ("hm", grey)):
+            write_media(folder / name / f"{number}_hn.jpg", encode_image(image, "jpg", quality=95))
     names = [experiment.dataset.record(edited.row) for edited in chosen]
     table = [
         [number, edited.pair.latent, f"{edited.loss:.6g}", len(edited.pair.units), record.text]

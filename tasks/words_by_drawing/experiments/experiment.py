@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from common import distributed
+from common.files import written_whole
 from config import Deferred
 from datasets.audio.log_mel import PAD_DB
 from datasets.spoken_captions.dataset import SpokenCaptions
@@ -101,8 +102,8 @@ def in_batches(rows: Sequence[int], size: int, what: str) -> Iterator[Sequence[i
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV file; its folder exists."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    """Write a CSV file, whole or not at all."""
+    with written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)

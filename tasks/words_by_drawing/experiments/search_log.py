@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from common.errors import UserError
+from common.files import append_whole, write_whole
 from published.words_by_drawing.negatives import Negative
 from tasks.words_by_drawing.experiments.scene_changes import Change
 
@@ -39,15 +40,14 @@ class Searched:
         if lines and lines[0] == head:
             self.found = dict(_line(path, line) for line in lines[1:])
             log.info("%d images were searched before and are not searched again (%s)", len(self.found), path.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
         kept = [head, *lines[1:]] if self.found else [head]
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        write_whole(path, "".join(f"{line}\n" for line in kept).encode())
 
     def add(self, name: int, found: list[Found]) -> None:
         """Keep the negatives of the image of latent ``name``; none when the search gave up at once."""
         self.found[name] = found
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"id": name, "negatives": [_row(one) for one in found]}) + "\n")
+        row = {"id": name, "negatives": [_row(one) for one in found]}
+        append_whole(self.path, f"{json.dumps(row)}\n".encode())
 
     def remove(self) -> None:
         """Delete the file, once what was found is written where it is wanted."""
@@ -58,7 +58,7 @@ def _line(path: Path, line: str) -> tuple[int, list[Found]]:
     try:
         row = json.loads(line)
         return int(row["id"]), [_found(one) for one in row["negatives"]]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, RuntimeError, OverflowError) as error:
         raise UserError(f"{path} is damaged at {line!r:.60} ({error!r}); delete it to search again") from error
 
 

@@ -3,6 +3,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from gan.clusters.clustering import (
     ClusteringError,
@@ -16,6 +17,7 @@ from gan.clusters.clustering import (
 )
 from models.weights import WeightsError
 from published import load_published
+from published.words_by_drawing import clusters as published
 
 
 def planted(groups=((0, 3, 5, 9), (1, 2, 4, 6, 7)), units=12, pairs=400, seed=0):
@@ -162,3 +164,52 @@ def test_bad_published_files(tmp_path, capsys):
     (tmp_path / "mean_0.pth.tar").unlink()
     with pytest.raises(WeightsError, match=r"There is no weight file .*mean_0.pth.tar"):
         load_published("clusters", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("centroids", "message"),
+    [
+        (torch.tensor(1.0), r"c\.safetensors: centroids \(\), mean \(4,\) and std \(4,\); expected \(K, D\)"),
+        (
+            torch.ones(2, 4) * 1j,
+            r"c\.safetensors: centroids is of the type torch\.complex64, expected plain real numbers",
+        ),
+    ],
+)
+def test_files_of_other_shapes_and_types(tmp_path, centroids, message):
+    path = tmp_path / "c.safetensors"
+    save_file({"centroids": centroids, "mean": torch.ones(4), "std": torch.ones(4)}, path)
+    with pytest.raises(ClusteringError, match=message):
+        load_clusters(path)
+
+
+@pytest.mark.parametrize(
+    ("centroids", "message"),
+    [
+        (np.float64(1.0), r"centroids \(\), mean \(4,\)|holds a float64, expected an array"),
+        (torch.tensor(1.0), r"centroids \(\), mean \(4,\)"),
+        (torch.ones(2, 4) * 1j, r"centroids_0\.pth\.tar is of the type torch\.complex64"),
+        (torch.ones(2, 4).to_sparse(), r"centroids_0\.pth\.tar is sparse"),
+        (torch.full((2, 4), torch.nan), "centroids of the clusters are not finite"),
+        ("x", "holds a str, expected an array of real numbers"),
+    ],
+)
+def test_published_files_of_other_shapes_and_types(tmp_path, centroids, message):
+    contents = {"centroids": centroids, "mean": torch.ones(4), "var": torch.ones(4)}
+    for name, content in contents.items():
+        torch.save(content, tmp_path / f"{name}_0.pth.tar")
+    with pytest.raises((ClusteringError, WeightsError), match=message):
+        published.load(tmp_path)
+
+
+def test_published_tensors_of_every_real_type_are_read(tmp_path):
+    contents = {
+        "centroids": torch.nn.Parameter(torch.ones(2, 4)),
+        "mean": torch.ones(4).bfloat16(),
+        "var": torch.ones(4),
+    }
+    for name, content in contents.items():
+        torch.save(content, tmp_path / f"{name}_0.pth.tar")
+    found = published.load(tmp_path)
+    assert found.mean.dtype == found.centroids.dtype == torch.float64
+    assert not found.centroids.requires_grad

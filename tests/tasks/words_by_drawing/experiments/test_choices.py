@@ -270,6 +270,12 @@ def test_only_promising_edits_are_described():
         ({"1": []}, "expected a list of"),
         ({"1": [(3, torch.ones(4))]}, r"expected \(position, units\)"),
         ({"1": [((1, -2), torch.ones(4))]}, "expected a row and a column"),
+        (
+            {"1": [((1.0, float("inf")), torch.ones(4))]},
+            r"expected \(position, units\) \(cannot convert float infinity",
+        ),
+        ({"1": [((1.5, 2), torch.ones(4))]}, r"has position \(1\.5, 2\) .*whole numbers from 0"),
+        ({"1": [((1, 2), torch.ones(4) * 1j)]}, r"units is of the type torch\.complex64"),
         ({"1": [((1, 2), torch.full((4,), 0.5))]}, "units of 0 or 1"),
         ({"1": [((1, 2), torch.ones(4))], "2": [((1, 2), torch.ones(5))]}, r"\[4, 5\] units"),
         ({"1": [((1, 2), print)]}, "holds more than weights"),
