@@ -1,6 +1,10 @@
 """HDF5 files that are written, also where the file system has no locks."""
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 
@@ -15,13 +19,53 @@ def lock_remedy(error: Exception) -> str:
     return f"; {LOCKS}" if "lock" in str(error) else ""
 
 
-def created(path: Path) -> h5py.File:
-    """Make an HDF5 file that no other program knows yet, and so without a lock; the caller closes it.
+class _Keeping(io.FileIO):
+    """A file that keeps the first error of a write and takes no further ones: HDF5 crashes (SIGSEGV) on a full disk."""
 
-    Raises UserError where HDF5 cannot make it, unless the disk is full, which whoever writes whole files reports.
+    error: OSError | None = None
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "wb+")
+
+    def write(self, content: Any) -> int:
+        """Write all of ``content``, as far as there is room."""
+        rest = memoryview(content).cast("B")
+        size = rest.nbytes
+        try:
+            while rest and self.error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size, as far as there is room."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def readinto(self, buffer: Any) -> int:
+        """Read, zeros where something was not written."""
+        whole = memoryview(buffer).cast("B")
+        found = super().readinto(whole)
+        if self.error is None:
+            return found
+        whole[found:] = bytes(whole.nbytes - found)
+        return whole.nbytes
+
+
+@contextmanager
+def created(path: Path) -> Iterator[h5py.File]:
+    """Yield a new HDF5 file that no other program knows yet, and so without a lock.
+
+    Raises UserError where HDF5 cannot make it, and the system's OSError where the disk is full, which whoever writes
+    whole files reports.
     """
     try:
-        return h5py.File(path, "w", locking=False)
+        raw = _Keeping(path)
+        file = h5py.File(raw, "w", locking=False)
     except (OSError, RuntimeError) as error:
         if full_disk(error):
             raise
@@ -29,3 +73,9 @@ def created(path: Path) -> h5py.File:
         raise UserError(
             f"{path}: cannot be written as HDF5 ({reason}); give a folder that can be written to{lock_remedy(error)}"
         ) from error
+    try:
+        with raw, file:
+            yield file
+    finally:
+        if raw.error is not None:  # whatever HDF5 made of it
+            raise raw.error

@@ -4,11 +4,8 @@ import errno
 import fcntl
 import logging
 import os
-import resource
 import zipfile
-from contextlib import contextmanager
 
-import h5py
 import numpy as np
 import pytest
 import soundfile
@@ -20,6 +17,7 @@ from safetensors.torch import save_file
 from common.disk_space import NoRoomError, full_disk
 from common.files import write_whole, written_whole
 from common.parallel import locked
+from datasets.hdf5_files import created
 from datasets.loading.skipped import SkippedFile, read_skipped
 from datasets.media_files import write_media
 from datasets.spoken_captions.active_learning import ActivePair, write_active
@@ -38,17 +36,7 @@ from published.writing import write_torch_files
 from tasks.resdavenet_vq.encoder_file import save_encoder
 from tasks.words_by_drawing.experiments.experiment import write_table
 from tasks.words_by_drawing.experiments.search_log import Searched
-
-
-@contextmanager
-def file_limit(size):
-    """Let no file grow beyond ``size`` bytes, which fails as a full disk does (EFBIG)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+from tests.disk import file_limit
 
 
 def test_a_checkpoint_without_room_is_one_sentence_and_the_older_one_is_whole(tmp_path):
@@ -164,7 +152,7 @@ def _numpy(path):
 
 
 def _hdf5(path):
-    with h5py.File(path, "w") as file:
+    with created(path) as file:  # h5py.File(path, "w") itself ends the program by SIGSEGV
         file["x"] = np.random.default_rng(0).random(3000)
 
 
@@ -174,6 +162,7 @@ def _zip(path):
 
 
 LIBRARIES = {
+    "hdf5": _hdf5,
     "torch": lambda path: torch.save(torch.zeros(3000), path),
     "safetensors": lambda path: save_file({"x": torch.zeros(3000)}, path),
     "numpy": _numpy,

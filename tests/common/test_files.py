@@ -28,11 +28,11 @@ OTHER_WAYS = {
     ("common/files.py", "written_whole"),
     ("common/files.py", "write_plainly"),
     ("common/files.py", "append_whole"),
+    ("datasets/hdf5_files.py", "created"),  # what it is handed is whole
     ("common/parallel.py", "locked"),  # an empty file
     ("common/safe_load.py", "torch_bytes"),  # to memory, as the next eight
     ("datasets/media_files.py", "encode_image"),
     ("evaluation/report/parts/media.py", "sprite"),
-    ("datasets/world/export/iclevr.py", "iclevr_finish"),
     ("datasets/world/export/iclevr.py", "iclevr_media"),
     ("evaluation/feature_networks.py", "__init__"),
     ("evaluation/report/unit_plots.py", "save"),

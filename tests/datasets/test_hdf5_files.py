@@ -13,6 +13,7 @@ from datasets.loading.rows import ManifestError
 from datasets.spoken_captions.hdf5_pair import opened
 from datasets.world.export.iclevr import iclevr_finish
 from datasets.world.export.records import SPLITS, WORK
+from tests.disk import file_limit
 
 NO_LOCKS = "unable to lock file, errno = 37, error message = 'No locks available'"
 REMEDY = (
@@ -41,15 +42,14 @@ def test_a_file_is_written_without_a_lock(lockless, tmp_path):
     with created(tmp_path / "a.h5") as file:
         file["x"] = np.arange(3)
     lockless(always=True)
-    with pytest.raises(UserError, match=rf"a\.h5: cannot be written as HDF5 {REMEDY}"):
-        created(tmp_path / "a.h5")
+    with pytest.raises(UserError, match=rf"a\.h5: cannot be written as HDF5 {REMEDY}"), created(tmp_path / "a.h5"):
+        pass
 
 
 def test_an_error_that_is_not_of_locks_has_another_remedy(tmp_path, monkeypatch):
-    with pytest.raises(
-        UserError, match=r"a\.h5: cannot be written as HDF5 \(.*No such file .*folder that can be written to$"
-    ):
-        created(tmp_path / "gone" / "a.h5")
+    message = r"a\.h5: cannot be written as HDF5 \(.*No such file .*folder that can be written to$"
+    with pytest.raises(UserError, match=message), created(tmp_path / "gone" / "a.h5"):
+        pass
 
     def full(*_args, **_more):
         raise OSError(
@@ -57,8 +57,9 @@ def test_an_error_that_is_not_of_locks_has_another_remedy(tmp_path, monkeypatch)
         )
 
     monkeypatch.setattr(h5py, "File", full)
-    with pytest.raises(NoRoomError, match="no room in"), written_whole(tmp_path / "a.h5") as temporary:
-        created(temporary)
+    draft = written_whole(tmp_path / "a.h5")
+    with pytest.raises(NoRoomError, match="no room in"), draft as temporary, created(temporary):
+        pass
 
 
 def test_everything_that_writes_hdf5_says_so(lockless, corpus, tmp_path):
@@ -86,3 +87,18 @@ def test_rows_are_put_in_without_locks_or_with_the_remedy(lockless, corpus):
     lockless()
     with pytest.raises(ManifestError, match=rf"train_audio\.h5: cannot be opened as HDF5 {REMEDY}"):
         preprocess(pair)
+
+
+@pytest.mark.parametrize("limit", [0, 100, 2048, 8000, 20_000, 60_000])
+def test_a_file_without_room_is_one_sentence_whenever_room_ends(tmp_path, limit):
+    """HDF5 itself crashes there: data in one piece, in chunks and of variable length, kept and written at the end."""
+    noise = np.random.default_rng(0).integers(0, 256, (60, 2000), np.uint8)
+    refused = pytest.raises(NoRoomError, match=r"no room in .* \(File too large\)")
+    with file_limit(limit), refused, written_whole(tmp_path / "a.h5") as temporary, created(temporary) as file:
+        file.attrs["pair"] = "x" * 32
+        file["whole"] = noise[0]
+        pieces = file.create_dataset("pieces", noise.shape, np.uint8, chunks=(1, 2000), compression="gzip")
+        images = file.create_dataset("images", (60,), h5py.vlen_dtype(np.uint8))
+        for row, values in enumerate(noise):
+            pieces[row] = images[row] = values
+    assert list(tmp_path.iterdir()) == []

@@ -9,11 +9,13 @@ and colour share a slot, which then holds the later one, as in the published fil
 
 import io
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from common.files import written_whole
 from datasets.hdf5_files import created
 from datasets.media_files import write_lines, write_media
 from datasets.world.export.records import KINDS, SPLITS, WORK, Media, Record, Records
@@ -36,14 +38,14 @@ def iclevr_finish(root: Path, records: Records) -> None:
     """Write `clevr_{split}.h5`, `clevr_obj_{split}.h5` and `objects.txt`."""
     write_lines(root / "objects.txt", KINDS)
     for split in SPLITS:
-        names = [f"clevr_{split}.h5", f"clevr_obj_{split}.h5"]
-        drafts = [root / f".{name}.tmp" for name in names]
-        with created(drafts[0]) as scenes, created(drafts[1]) as image_file:
+        with ExitStack() as stack:
+            drafts = [
+                stack.enter_context(written_whole(root / f"{name}_{split}.h5")) for name in ("clevr", "clevr_obj")
+            ]
+            scenes, image_file = (stack.enter_context(created(draft)) for draft in drafts)
             for record in records():
                 if record["split"] == split:
                     _add_scene(scenes, image_file, record, root)
-        for draft, name in zip(drafts, names, strict=True):
-            draft.replace(root / name)
 
 
 def cumulate(kinds: list[int], positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
