@@ -97,8 +97,10 @@ def write_weights(path: Path, state: Mapping[str, Tensor], card: Mapping[str, An
 
 def real_values(value: Tensor, name: str) -> Tensor:
     """Return a tensor of any real type, also a parameter, as plain float64; ``name`` is for messages."""
-    if value.is_complex() or not _is_plain(value):
-        raise WeightsError(f"{name} is {_kind(value)}, expected plain real numbers: fetch or make the file again.")
+    if value.is_complex() or value.is_quantized:
+        raise WeightsError(
+            f"{name} is of the type {value.dtype}, expected plain real numbers: fetch or make the file again."
+        )
     return value.detach().cpu().double()
 
 
@@ -115,15 +117,6 @@ def sized(state: Mapping[str, Tensor], name: str, source: Path | str) -> Tensor:
             f"{source}: {name} has the shape {shape}, expected two axes or more, none of size 0: fetch the file again."
         )
     return state[name]
-
-
-def _is_plain(value: Tensor) -> bool:
-    return value.layout == torch.strided and not value.is_quantized
-
-
-def _kind(value: Tensor) -> str:
-    """Describe a tensor that is no plain array of real numbers."""
-    return "sparse" if value.layout != torch.strided else f"of the type {value.dtype}"
 
 
 def strip_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -169,9 +162,9 @@ def _check_fit(module: nn.Module, state: Mapping[str, Tensor], source: str) -> N
         if name in state and state[name].shape != value.shape
     ]
     odd = [
-        f"{name} is {_kind(state[name])}"
+        f"{name} is {state[name].dtype}"
         for name, value in own.items()
-        if name in state and ((state[name].is_complex() and not value.is_complex()) or not _is_plain(state[name]))
+        if name in state and (state[name].is_quantized or (state[name].is_complex() and not value.is_complex()))
     ]
     errors = [
         f"{len(names)} {what}: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"

@@ -189,7 +189,6 @@ def test_files_of_other_shapes_and_types(tmp_path, centroids, message):
         (np.float64(1.0), r"centroids \(\), mean \(4,\)|holds a float64, expected an array"),
         (torch.tensor(1.0), r"centroids \(\), mean \(4,\)"),
         (torch.ones(2, 4) * 1j, r"centroids_0\.pth\.tar is of the type torch\.complex64"),
-        (torch.ones(2, 4).to_sparse(), r"centroids_0\.pth\.tar is sparse"),
         (torch.full((2, 4), torch.nan), "centroids of the clusters are not finite"),
         ("x", "holds a str, expected an array of real numbers"),
     ],
