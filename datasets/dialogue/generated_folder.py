@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from common.errors import UserError
 from datasets.images import read_image
 from datasets.loading.rows import ManifestError, NoRowsError
+from datasets.media_files import encode_image, write_media
 
 TRUE = "_gt"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif")
@@ -39,11 +39,11 @@ def write_scene(folder: Path, scene_id: str, images: np.ndarray, truth: np.ndarr
     if not re.fullmatch(r"[\w.-]+", scene_id) or scene_id.startswith(".") or scene_id.endswith(TRUE):
         raise UserError(f"scene {scene_id!r} cannot name a folder: expected letters, digits, - and _")
     for name, turns in ((scene_id, images), (scene_id + TRUE, truth)):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)  # also of none
         for turn, image in enumerate(turns):
-            Image.fromarray(image).save(folder / name / f"{turn}.png")
+            write_media(folder / name / f"{turn}.png", encode_image(image, "png"))
     lines = "".join(f"{turn}: {text}\n" for turn, text in enumerate(texts))
-    (folder / f"{scene_id}.txt").write_text(lines, encoding="utf-8")
+    write_media(folder / f"{scene_id}.txt", lines.encode())
 
 
 def scenes(folder: Path) -> list[str]:

@@ -19,15 +19,16 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 import losses
 from common import distributed
 from common.errors import UserError
+from common.files import write_whole
 from config import Deferred, Problem
 from config.limits import BatchSize, Chance, Count, Seed, Weight
 from datasets.class_images.dataset import ClassBatch, ClassImages
+from datasets.media_files import encode_image
 from engine.context import Context
 from engine.optimization import Length, Optimization
 from engine.run_folder import RunFolder
@@ -369,9 +370,8 @@ class ConditionalGan:
         return class_sheet(self.generator, self.data, self.device, self.measure.seed)
 
     def _write_sheet(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         number = len(list(folder.glob("samples_*.png")))
-        Image.fromarray(self.sheet()).save(folder / f"samples_{number:04d}.png")
+        write_whole(folder / f"samples_{number:04d}.png", encode_image(self.sheet(), "png"))
 
     def examples(self) -> list[Example]:
         """Return three validation images with their classes."""
@@ -383,5 +383,5 @@ class ConditionalGan:
         with self.settled():
             if distributed.is_main():
                 found = self.distances()
-                Image.fromarray(self.sheet()).save(folder.path / "samples.png")
+                write_whole(folder.path / "samples.png", encode_image(self.sheet(), "png"))
         return distributed.gather_objects(found)[0]

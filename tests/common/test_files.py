@@ -29,6 +29,8 @@ OTHER_WAYS = {
     ("common/files.py", "write_plainly"),
     ("common/files.py", "append_whole"),
     ("datasets/hdf5_files.py", "created"),  # what it is handed is whole
+    ("datasets/dialogue/embeddings.py", "_draft"),  # this one and the next go on in what an earlier start wrote
+    ("datasets/dialogue/release_files.py", "__enter__"),
     ("common/parallel.py", "locked"),  # an empty file
     ("common/safe_load.py", "torch_bytes"),  # to memory, as the next eight
     ("datasets/media_files.py", "encode_image"),
