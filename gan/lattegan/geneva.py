@@ -66,7 +66,7 @@ class GenevaImageEncoder(nn.Module):
         layers: list[nn.Module] = []
         for before, after in pairwise((3, width, 2 * width, image_dim)):
             if blocks == "residual":
-                layers += [DownBlock(before, after, spectral=False), BatchNorm(after)]
+                layers += [DownBlock(before, after, spectral=False, shortcut=True), BatchNorm(after)]
             else:
                 layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.ReLU(), BatchNorm(after)]
         if blocks == "conv":
@@ -283,8 +283,10 @@ class GenevaDiscriminator(nn.Module):
         self.resolution, self.comparison, self.conditioning = resolution, comparison, conditioning
         self.state_dim, self.activation = state_dim, ACTIVATIONS[activation]
 
-        def down(channels: int, out_channels: int, **options: bool | nn.Module | None) -> DownBlock:
-            return DownBlock(channels, out_channels, spectral, activation=activation, **options)
+        def down(channels: int, out_channels: int, halve: bool = True, **options: bool | nn.Module | None) -> DownBlock:
+            return DownBlock(
+                channels, out_channels, spectral, halve=halve, activation=activation, shortcut=halve, **options
+            )
 
         self.each = nn.Sequential(down(3, width, first=True), down(width, 2 * width), down(2 * width, 4 * width))
         compared = 4 * width * (2 if comparison == "concat" else 1)

@@ -146,7 +146,8 @@ class UpBlock(nn.Module):
 class DownBlock(nn.Module):
     """Halve the resolution in a residual block, or keep it (``halve`` False).
 
-    The first block of a network, which sees an image, has no activation in front. ``shortcut`` as in :class:`UpBlock`.
+    The first block of a network, which sees an image, has no activation in front. ``shortcut`` and ``attention`` are as
+    in :class:`UpBlock`.
     """
 
     def __init__(
@@ -158,6 +159,7 @@ class DownBlock(nn.Module):
         first: bool = False,
         halve: bool = True,
         activation: Activation = "relu",
+        shortcut: bool | None = None,
         attention: nn.Module | None = None,
     ) -> None:
         super().__init__()
@@ -166,8 +168,8 @@ class DownBlock(nn.Module):
         self.norm2 = normalisation(out_channels, norm) if norm else nn.Identity()
         self.conv1 = convolution(channels, out_channels, 3, spectral)
         self.conv2 = convolution(out_channels, out_channels, 3, spectral)
-        changes = channels != out_channels
-        self.shortcut = convolution(channels, out_channels, 1, spectral) if changes else nn.Identity()
+        around = channels != out_channels if shortcut is None else shortcut
+        self.shortcut = convolution(channels, out_channels, 1, spectral) if around else nn.Identity()
         self.attention = attention or nn.Identity()
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -44,6 +44,7 @@ CASES = [
     "geneva_localizer",
     "tirg_text",
     "geneva_losses",
+    "geneva",
 ]
 
 

@@ -42,6 +42,7 @@ KINDS = (
     "geneva_localizer",
     "tirg_text",
     "geneva_losses",
+    "geneva",
 )
 Arrays = dict[str, np.ndarray]
 Groups = dict[str, Callable[[], Arrays]]

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from datasets.dialogue.records import DialogueFile
 from datasets.world.export.birds import tokens
 from datasets.world.export.iclevr import cumulate
 from datasets.world.export.layouts import GROUND_TRUTH, LAYOUTS
@@ -203,3 +204,14 @@ def test_ground_truth_has_a_line_and_a_mask_for_each_scene(world):
 
 def test_nothing_half_written_stays(world):
     assert [path for path in world.rglob("*") if re.search(r"tmp$", path.name)] == []
+
+
+def test_the_reader_of_dialogues_reads_the_worlds_iclevr(world):
+    file = DialogueFile(world / "iclevr" / "clevr_train.h5")
+    assert (file.corpus, file.names, file.classes) == ("iclevr", ["000000", "000002"], list(KINDS))
+    expected, found = make_media(0, 2).turns, file.dialogue(0)
+    assert np.array_equal(found.images, expected.images)
+    assert file.background[0, 0].tolist() == [10, 20, 30]
+    assert found.texts == ["add a cube red", "add a sphere gray"]
+    assert found.locations[1, 8].tolist() == pytest.approx((expected.positions[1, :2] / 128).tolist())
+    assert len(DialogueFile(world / "iclevr" / "clevr_obj_train.h5")) == 3
