@@ -11,6 +11,7 @@
     with sentences          attngan_discriminator, attngan_generator, condition_divergence, wrong_captions,
                             matching_hinge (system 3)
     gradient penalties      gradient_penalty, r1_penalty, r1_penalty_each, matching_penalty
+    objects in images       object_detection, object_location (system 5's localiser)
     weights and features    orthogonal_regularisation, group_lasso, visual_pivot
 
 A ranking loss takes a similarity matrix (B, B): rows are queries, column i is the match of row i. It is a mean over
@@ -533,6 +534,36 @@ def r1_penalty_each(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tenso
     points = images.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
     return gradient.square().flatten(1).sum(dim=1)
+
+
+def object_detection(
+    logits: Tensor, there: Tensor, class_weights: Tensor, positive_weight: Weight = 2.0, label: Chance = 0.9
+) -> Tensor:
+    """Cross-entropy of each class weighted, summed over classes; of GeNeVA's localiser (its ``WeightedBCE``).
+
+    Args:
+        logits: (B, K) that an object of each class is in the image.
+        there: (B, K) 0 and 1.
+        class_weights: (K,).
+        positive_weight: of the term of objects that are there, the other's is 1.
+        label: target of objects that are there, 0 of the others.
+    """
+    target = label * there
+    terms = positive_weight * target * F.softplus(-logits) + (1 - target) * F.softplus(logits)
+    return (terms.mean(dim=0) * class_weights).sum()
+
+
+def object_location(locations: Tensor, truth: Tensor, there: Tensor) -> Tensor:
+    """Squared error of the coordinates of objects that are there, summed over objects, the mean over B.
+
+    Maluuba/GeNeVA sums over the batch too and weighs the sum by 1e-4: with its 128 images that is 0.0128 of this.
+
+    Args:
+        locations: (B, K, C).
+        truth: (B, K, C).
+        there: (B, K) 0 and 1.
+    """
+    return ((locations - truth).square().sum(dim=2) * there).sum(dim=1).mean()
 
 
 def matching_penalty(

@@ -7,10 +7,13 @@ Shape letters: B images, R height and width of an image, K classes, N coordinate
 its earlier ones.
 """
 
-from typing import Annotated, Literal, NamedTuple
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,10 +23,9 @@ from models.batch_norm import BatchNorm
 from models.damsm import INPUT_RESOLUTION, TOP, TRUNK
 from models.image_encoders import Pretrained, trunk_weights
 from models.imagenet import MEAN, STD
-from models.weights import load_strictly
+from models.weights import WeightsError, build_for, load_strictly, read_card, read_state_dict
 
 INCEPTION_FEATURES = 512
-LEAST_RESOLUTION = 16  # pixels, of the small trunk
 
 
 class LocalizerInputError(UserError, ValueError):
@@ -103,7 +105,7 @@ class SmallTrunk(nn.Module):
         features: Width = 256,
     ) -> None:
         super().__init__()
-        self.resolution, self.features, self.earlier_features = resolution, features, features
+        self.resolution, self.width, self.features, self.earlier_features = resolution, width, features, features
         layers: list[nn.Module] = []
         channels, pixels = 3, resolution
         while pixels > 4:
@@ -147,7 +149,7 @@ class ObjectLocalizer(nn.Module):
         super().__init__()
         self.num_objects, self.num_coords = num_objects, num_coords
         self.trunk = InceptionTrunk() if trunk is None else trunk
-        detects, locates = hidden or (256, 512)
+        detects, locates = self.hidden = list(hidden or (256, 512))
         both = self.trunk.features + self.trunk.earlier_features
         self.detector = nn.Sequential(nn.Linear(self.trunk.features, detects), nn.Linear(detects, num_objects))
         self.localizer = nn.Sequential(nn.Linear(both, locates), nn.Linear(locates, num_objects * num_coords))
@@ -159,3 +161,49 @@ class ObjectLocalizer(nn.Module):
         features, earlier = self.trunk(images)
         locations = self.localizer(torch.cat((features, earlier), dim=1))
         return Readings(self.detector(features), locations.unflatten(1, (self.num_objects, self.num_coords)))
+
+
+def save_localizer(localizer: ObjectLocalizer, path: Path, classes: list[str], about: dict[str, Any]) -> Path:
+    """Write a localiser to ``path`` (``.safetensors``) and its card beside it (``.json``); return ``path``.
+
+    ``classes`` are the names of what it detects; ``about`` says how it was made, in plain values.
+    """
+    trunk = localizer.trunk
+    small = isinstance(trunk, SmallTrunk)
+    sizes = {"resolution": trunk.resolution, "width": trunk.width, "features": trunk.features} if small else {}
+    card = {
+        "trunk": {"type": type(trunk).__name__, **sizes},
+        "num_coords": localizer.num_coords,
+        "hidden": localizer.hidden,
+        "classes": classes,
+        **about,
+    }
+    save_file({name: value.detach().cpu().contiguous() for name, value in localizer.state_dict().items()}, path)
+    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def load_localizer(path: Path) -> ObjectLocalizer:
+    """Read a localiser, in evaluation mode on the CPU, that :func:`save_localizer` wrote.
+
+    Args:
+        path: the ``.safetensors`` file; its ``.json`` lies beside it.
+
+    Raises:
+        WeightsError: a file is missing, damaged, or of another kind.
+    """
+    path = Path(path)
+    state = read_state_dict(path)
+    card = read_card(path.with_suffix(".json"), "it says which network the weights beside it belong to")
+    try:
+        sizes = dict(card["trunk"])
+        make = {"SmallTrunk": SmallTrunk, "InceptionTrunk": InceptionTrunk}[sizes.pop("type")]
+        classes, coords, hidden = len(card["classes"]), int(card["num_coords"]), list(card["hidden"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path.with_suffix('.json')} does not describe a localiser: {error}.") from error
+    try:
+        return build_for(lambda: ObjectLocalizer(classes, coords, make(**sizes), hidden), state, str(path)).eval()
+    except WeightsError:
+        raise
+    except Exception as error:  # sizes may be of any kind
+        raise WeightsError(f"{path.with_suffix('.json')} describes a network that cannot be built: {error}.") from error

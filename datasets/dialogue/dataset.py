@@ -23,7 +23,7 @@ Resolution = Literal[32, 64, 128]
 TextReader = Callable[[str, str], dict[str, Tensor]]
 
 
-class _Rows(Dataset):
+class DialogueRows(Dataset):
     """What both datasets share: the file, the embeddings, images at their resolution, and a reader of texts."""
 
     def __init__(
@@ -58,7 +58,7 @@ class _Rows(Dataset):
         return torch.from_numpy(padded)
 
 
-class Turns(_Rows):
+class Turns(DialogueRows):
     """Single turns: the image before and after, what is there, and the instruction.
 
     A sample holds ``previous`` and ``image`` (3, R, R), ``objects`` (K,) and ``added`` (K,) float32 0 and 1,
@@ -137,7 +137,7 @@ class Turns(_Rows):
         return sample
 
 
-class Dialogues(_Rows):
+class Dialogues(DialogueRows):
     """Whole dialogues, padded to the longest of the file.
 
     A sample holds ``images`` (T, 3, R, R), ``nturns``, ``objects`` (T, K), ``added`` (T, K), ``locations`` (T, K, C),

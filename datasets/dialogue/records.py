@@ -160,6 +160,13 @@ class DialogueFile:
             return now, None
         return now, Dialogue(found.scene_id, found.images[:1], [], found.objects[:1], found.locations[:1])
 
+    def object_counts(self) -> np.ndarray:
+        """Return in how many images of the file an object of each class is, (K,) int64."""
+        counts = np.zeros(self.num_objects, np.int64)
+        for name in self.names:
+            counts += (self._opened()[name]["objects"][()].reshape(-1, self.num_objects) > 0).sum(axis=0)
+        return counts
+
     def history(self, texts: list[str]) -> str:
         """Return in one text what was said before, or what stands for it at the first turn."""
         return " ".join(texts) if texts else READY[self.corpus]

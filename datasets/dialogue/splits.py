@@ -8,11 +8,11 @@ from pydantic import Field
 from common.errors import UserError
 from config import Deferred
 from config.limits import BatchSize, Workers
-from datasets.dialogue.dataset import Dialogues, Turns
+from datasets.dialogue.dataset import DialogueRows
 from datasets.loading.rows import OnError
 from datasets.loading.splits import SplitLoaders
 
-Rows = Annotated[Callable[..., Turns | Dialogues], Deferred("train", "on_error")]
+Rows = Annotated[Callable[..., DialogueRows], Deferred("train", "on_error")]
 
 
 class DialogueData(SplitLoaders):
@@ -85,7 +85,7 @@ class DialogueData(SplitLoaders):
         return embeddings.text_dim
 
 
-def _sizes(dataset: Turns | Dialogues) -> tuple[int, int, int | None]:
+def _sizes(dataset: DialogueRows) -> tuple[int, int, int | None]:
     text_dim = None if dataset.embeddings is None else dataset.embeddings.text_dim
     return dataset.dialogues.num_objects, dataset.dialogues.num_coords, text_dim
 
