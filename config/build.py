@@ -7,7 +7,7 @@ from typing import Any, get_origin
 from common.errors import UserError
 from config.load import join, resolve_path
 from config.resolve import resolve_type
-from config.signatures import ConfigError, kind_of, parameters
+from config.signatures import ConfigError, kind_of, parameters, python_name
 
 
 class Factory:
@@ -95,7 +95,7 @@ def build_call(
     values = {
         key: _build_value(declared[key].annotation, value, join(key_path, key)) for key, value in arguments.items()
     }
-    values |= injected or {}
+    values = {python_name(key): value for key, value in (values | (injected or {})).items()}
     if own_errors:
         return target(**values)
     try:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import inspect
+import keyword
 import types
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -62,8 +63,16 @@ class Parameter:
 
 
 def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
-    """Return the keywords of a class or function by name, without ``*args`` and ``**kwargs``."""
+    """Return the keywords of a class or function by the names that YAML has, without ``*args`` and ``**kwargs``.
+
+    A parameter such as ``class_``, which Python cannot call ``class``, is ``class`` in YAML.
+    """
     return dict(_parameters(target))
+
+
+def python_name(key: str) -> str:
+    """Return the parameter that a key of YAML is: ``class_`` of ``class``."""
+    return f"{key}_" if keyword.iskeyword(key) else key
 
 
 @cache
@@ -81,7 +90,9 @@ def _parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
         annotation = hints.get(parameter.name, Any)
         if f"{target.__module__}.".startswith("torch.optim."):
             annotation = of_torch_optim(target.__name__, parameter.name) or annotation
-        found[parameter.name] = Parameter(parameter.name, annotation, default)
+        bare = parameter.name.removesuffix("_")
+        name = bare if python_name(bare) == parameter.name else parameter.name
+        found[name] = Parameter(name, annotation, default)
     return found
 
 

@@ -18,7 +18,7 @@ from common.files import write_whole
 from config.check import ENTRY_DEFERRED
 from config.load import PROJECT_ROOT, list_configs, load, short
 from config.resolve import public_names, resolve_type
-from config.signatures import describe, kind_of, parameters
+from config.signatures import describe, kind_of, parameters, python_name
 
 OUTPUT = PROJECT_ROOT / "docs" / "reference" / "config.md"
 TITLE = """# Every key of a config
@@ -31,7 +31,7 @@ Types of `torch.optim` take the keywords of torch.
 """
 TASKS = (
     "tasks.speech_image", "tasks.words_by_drawing.task", "tasks.gan.progan.", "tasks.gan.segmenter",
-    "tasks.attngan.damsm", "tasks.attngan.task", "tasks.attngan.zero_shot",
+    "tasks.attngan.damsm", "tasks.attngan.task", "tasks.attngan.zero_shot", "tasks.visual_vocab.judge.",
 )  # fmt: skip
 DATA = ("datasets.", "tasks.words_by_drawing.synthetic_captions", "published.words_by_drawing.prepare")
 GROUPS = (  # heading, what the dotted path begins with
@@ -146,11 +146,12 @@ def section(name: str, target: Callable[..., Any], offered: set[str], names: dic
     ``names`` are those of every type on the page, for links.
     """
     text = inspect.getdoc(target) or ""
-    meanings = meanings_of(target)
+    told = meanings_of(target)
+    meanings = {key: told.get(python_name(key), "") for key in parameters(target)}
     rows = [
-        f"| `{key}` | {_takes(parameter.annotation, names)} | {_default(parameter)} | {_cell(meanings.get(key, ''))} |"
+        f"| `{key}` | {_takes(parameter.annotation, names)} | {_default(parameter)} | {_cell(meanings[key])} |"
         for key, parameter in parameters(target).items()
-        if key not in offered and not meanings.get(key, "").startswith(("given by ", "Given by "))
+        if key not in offered and not meanings[key].startswith(("given by ", "Given by "))
     ]
     table = ["| key | takes | default | meaning |", "|---|---|---|---|", *rows] if rows else ["Takes no key."]
     return "\n".join([f"### {name}", "", _prose(text.split("\n\n")[0]), "", *table])

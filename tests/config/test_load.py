@@ -91,6 +91,8 @@ def test_unknown_names_suggest_the_nearest():
         config.find("quikstart")
     with pytest.raises(config.ConfigError, match=r"did you mean 'words_by_drawing/dissect\.yaml'"):
         config.find("disect.yaml")
+    with pytest.raises(config.ConfigError, match=r"did you mean 'visual_vocab/show\.yaml'"):
+        config.find("vocabulary/show.yaml")
     with pytest.raises(config.ConfigError, match=r"nor as a path \("):
         config.find("nothere.yaml")
 
