@@ -15,13 +15,11 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import Body, FastAPI, Request, Response, status
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from common.disk_space import NoRoomError
-from common.errors import UserError
 from common.text_files import without_surrogates
 from datasets.media_files import encode_image
 from evaluation.attention_sheet import best_words
@@ -29,10 +27,11 @@ from evaluation.report.text_to_image import text_to_image_page
 from tasks.attngan.sampling.text_to_image import BEST, Draw, Generated, TextToImage
 from tasks.attngan.serve import messages
 from tasks.attngan.serve.counters import TEXT, Counters
-from tasks.attngan.serve.guard import Guard
 from tasks.attngan.serve.image_files import ImageFiles
 from tasks.attngan.serve.messages import Answer, BirdAnswer, BirdsAnswer, Captioned, Problem, Sizes, Wanted
 from tasks.attngan.serve.worker import BusyError, Worker
+from tasks.serving.guard import Guard
+from tasks.serving.problems import add_problems
 
 log = logging.getLogger(__name__)
 VERSION = "Version 1"  # what the public code answers at /
@@ -128,7 +127,7 @@ def build_app(server: Server, title: str) -> FastAPI:
 
     app = FastAPI(title=title, version="1.0", lifespan=lifespan, docs_url=None, redoc_url=None)  # they load from afar
     app.add_middleware(Guard, largest=messages.LARGEST_BODY, counted=server.counters.request)
-    _add_errors(app)
+    add_problems(app, messages.EXAMPLE, messages.problem, {BusyError: 429, NoRoomError: 507})
     _add_pages(app, server, title)
     _add_images(app, server)
     return app
@@ -204,30 +203,3 @@ def _add_pages(app: FastAPI, server: Server, title: str) -> None:
     async def metrics() -> Response:
         """Return counts and times in Prometheus' text format."""
         return Response(server.counters.text(), media_type=TEXT)
-
-
-def _add_errors(app: FastAPI) -> None:
-    """Answer every error in one sentence, under ``detail``."""
-
-    @app.exception_handler(RequestValidationError)
-    async def unreadable(_: Request, error: RequestValidationError) -> JSONResponse:
-        number, sentence = messages.problem(error.errors())
-        return JSONResponse({"detail": without_surrogates(sentence)}, number)
-
-    @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        # this 400 is FastAPI's, about a body that is no UTF-8, or nested too deeply
-        unread = error.status_code == status.HTTP_400_BAD_REQUEST
-        sentence = f"the body cannot be read as JSON in UTF-8; {messages.EXAMPLE}" if unread else error.detail
-        return JSONResponse({"detail": sentence}, error.status_code, headers=error.headers)
-
-    @app.exception_handler(UserError)
-    async def unusable(_: Request, error: UserError) -> JSONResponse:
-        number = next((code for kind, code in ((BusyError, 429), (NoRoomError, 507)) if isinstance(error, kind)), 422)
-        headers = {"retry-after": "1"} if number == 429 else None
-        return JSONResponse({"detail": str(error)}, number, headers=headers)
-
-    @app.exception_handler(Exception)
-    async def failed(_: Request, error: Exception) -> JSONResponse:
-        sentence = f"the server failed ({type(error).__name__}); its log has the reason"
-        return JSONResponse({"detail": sentence}, 500)

@@ -5,26 +5,22 @@ a page at ``/page``, ``/healthz``, ``/metrics``, ``/openapi.json``.
 """
 
 import logging
-import socket
 from pathlib import Path
 from typing import Annotated
 
 import torch
-import uvicorn
 from pydantic import Field
 
 from common import distributed
-from common.errors import UserError
 from config.limits import BatchSize, Count
 from engine.context import Context
-from engine.logs import say
 from tasks.attngan.sampling.text_to_image import TextToImage
 from tasks.attngan.serve.api import Server, build_app
 from tasks.attngan.serve.image_files import ImageFiles
 from tasks.attngan.trained import TextImageSource
+from tasks.serving.listening import run_app
 
 log = logging.getLogger(__name__)
-CLOSING_SECONDS = 10  # for answers under way when the server is stopped
 
 
 def serve(
@@ -67,32 +63,10 @@ def serve(
         return
     files = ImageFiles(folder, folder_mb * 10**6)
     app = build_app(Server(text_to_image, files, queue, wait_ms / 1000, address), title)
-    with _listening(host, port) as listening:
-        found = listening.getsockname()
-        context.after_stop = lambda: "the same command serves again"
-        say(f"http://{found[0]}:{found[1]}/page (Ctrl-C ends it)")
-        settings = uvicorn.Config(
-            app, log_config=None, log_level="warning", access_log=False, lifespan="on", ws="none",
-            timeout_graceful_shutdown=CLOSING_SECONDS,
-        )  # fmt: skip
-        uvicorn.Server(settings).run(sockets=[listening])
+    run_app(app, host, port, context, "/page")
 
 
 def _name(model: TextImageSource) -> str:
     """Name a model for people: its run, its export, or its published file."""
     source = model.run or model.published.generator
     return source.parent.parent.name if source.suffix == ".pt" else source.stem
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens at an address."""
-    try:
-        family, kind, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listening = socket.socket(family, kind)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(found)
-    except OSError as error:
-        message = f"host {host}, port {port}: cannot be listened at ({error.strerror or error})"
-        raise UserError(f"{message}; give another port, or 0 for a free one") from error
-    listening.listen()
-    return listening

@@ -5,7 +5,6 @@ import functools
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -80,33 +79,10 @@ def test_many_clients_at_once_all_get_their_images(served):
     assert images > batches  # some requests shared one
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium of the system."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: requirements-browser.txt"
-    )
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("there is no chromium on this machine")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
-def page(browser, served):
-    """The page in a window that may reach nothing but the server; errors of its script fail the test."""
-    page, errors, elsewhere = browser.new_page(), [], []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda request: elsewhere.append(request.url) if not request.url.startswith(served) else None)
-    page.goto(f"{served}/page")
-    page.script_errors = errors
-    yield page
-    page.close()
-    assert [url for url in elsewhere if not url.startswith("data:")] == []
+def page(open_page, served):
+    """The page in a window that may reach nothing but the server."""
+    return open_page(served, "/page")
 
 
 def darkness(page, stage):
