@@ -109,13 +109,15 @@ def even(image: np.ndarray) -> np.ndarray:
     return np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
 
 
-def write_video(path: Path, images: list[np.ndarray], waveform: np.ndarray, sample_rate: int) -> Path:
+def write_video(
+    path: Path, images: list[np.ndarray], waveform: np.ndarray | None = None, sample_rate: int = 16_000
+) -> Path:
     """Write frames (H, W, 3) uint8 and sound to an mp4 that starts and ends with both; returns ``path``.
 
     Args:
         path: the ``.mp4`` file; its folder is made.
         images: frames of 25 a second with even height and width.
-        waveform: (n,) float in [-1, 1]; padded with silence or cut to the length of the frames.
+        waveform: (n,) float in [-1, 1]; padded with silence or cut to the length of the frames. None for no sound.
         sample_rate: Hz.
 
     Raises:
@@ -125,13 +127,14 @@ def write_video(path: Path, images: list[np.ndarray], waveform: np.ndarray, samp
     if not images or any(size % 2 for size in images[0].shape[:2]):
         found = images[0].shape if images else "no frame"
         raise VideoError(f"{path}: {found}; expected at least one frame (H, W, 3) with even height and width")
-    length = round(len(images) / FPS * sample_rate)
-    sound = np.pad(waveform[:length], (0, max(0, length - len(waveform))))
-    encoded = io.BytesIO()
-    soundfile.write(encoded, sound, sample_rate, format="WAV", subtype="PCM_16")
     with tempfile.TemporaryDirectory() as folder:
-        wav = Path(folder) / "sound.wav"
-        write_whole(wav, encoded.getvalue())
+        wav = None
+        if waveform is not None:
+            length, wav = round(len(images) / FPS * sample_rate), Path(folder) / "sound.wav"
+            sound = np.pad(waveform[:length], (0, max(0, length - len(waveform))))
+            encoded = io.BytesIO()
+            soundfile.write(encoded, sound, sample_rate, format="WAV", subtype="PCM_16")
+            write_whole(wav, encoded.getvalue())
         try:
             with written_whole(path) as part:
                 _encode(part, images, wav)
@@ -140,16 +143,17 @@ def write_video(path: Path, images: list[np.ndarray], waveform: np.ndarray, samp
     return path
 
 
-def _encode(path: Path, images: list[np.ndarray], wav: Path) -> None:
-    """Let ffmpeg write frames and the sound of a file as an mp4; an OSError has its words where it fails.
+def _encode(path: Path, images: list[np.ndarray], wav: Path | None) -> None:
+    """Let ffmpeg write frames and the sound of a file, if any, as an mp4; an OSError has its words where it fails.
 
     imageio_ffmpeg.write_frames does not ask how ffmpeg ended: on a full disk a part of a video would pass for one.
     """
     height, width = images[0].shape[:2]
+    sound = [] if wav is None else ["-i", str(wav), "-map", "1:a:0", "-c:a", "aac"]
     command = [
         imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error",
-        "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(FPS), "-i", "-", "-i", str(wav),
-        "-map", "0:v:0", "-map", "1:a:0", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", QUALITY, "-c:a", "aac",
+        "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(FPS), "-i", "-",
+        *sound[:2], "-map", "0:v:0", *sound[2:], "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", QUALITY,
         "-movflags", "+faststart", "-f", "mp4", str(path),
     ]  # fmt: skip
     with tempfile.TemporaryFile() as words:

@@ -105,6 +105,11 @@ class LayerSelective:
     shared: bool = False
     batch_size: BatchSize = 64
 
+    @property
+    def per_latent(self) -> bool:
+        """Return whether each latent has directions of its own, so that latents can be treated in parts."""
+        return not self.shared
+
     def find(self, generator: nn.Module, latents: Tensor, classes: Tensor | None = None, seed: int = 0) -> Directions:
         """Return G = Z sets (1 where they are shared) of K directions, ``per_layer`` for each layer.
 
