@@ -84,4 +84,5 @@ _install_extra() {
 _install_extra requirements-abx.txt "ABX scoring" resdavenet_vq/abx.yaml
 _install_extra requirements-metrics.txt "comparing images by an ImageNet network" attngan/score.yaml
 _install_extra requirements-onnx.txt "writing networks as ONNX" attngan/export_onnx.yaml
-_install_extra requirements-browser.txt "testing the server's page in a browser" tests/tasks/attngan/serve
+_install_extra requirements-browser.txt "testing the pages of servers in a browser" tests/tasks/attngan/serve
+_install_extra requirements-language.txt "words and agreement of annotations" visual_vocab/annotate.yaml

@@ -82,7 +82,8 @@ def distil(
         annotations: K, the texts about each direction, maybe none.
         penalty: one, or several of which cross-validation chooses.
         min_count: annotations that a word must appear in.
-        folds: parts of the directions, each held out once; all texts of a direction are in one part.
+        folds: parts of the directions, each held out once; all texts of a direction are in one part, also where it is
+            in several rows.
         seed: of the parts.
         words: splits a text; give one that also corrects spelling or takes lemmas.
 
@@ -108,8 +109,10 @@ def distil(
     features = torch.zeros(len(rows), len(kept), dtype=torch.float64)
     for row, (_, found) in enumerate(rows):
         features[row, [index[word] for word in found if word in index]] = 1
-    owners = torch.tensor([number for number, _ in rows])
-    targets = directions.detach().cpu().double()[owners]
+    directions = directions.detach().cpu()
+    same = torch.unique(directions, dim=0, return_inverse=True)[1]  # a direction shown in several scenes
+    numbers = torch.tensor([number for number, _ in rows])
+    owners, targets = same[numbers], directions.double()[numbers]
     errors = _held_out(features, targets, owners, penalties, folds, seed) if len(penalties) > 1 else {}
     best = min(errors, key=errors.__getitem__) if errors else penalties[0]
     vectors = ridge(features, targets, best).float()

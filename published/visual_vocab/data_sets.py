@@ -2,7 +2,7 @@
 
 A folder, or an archive, of ``ds.pth`` (K, D), one direction a row, whose number is the direction's id; ``metadata.csv``
 with a column ``d_id``, in which every id must appear; ``annotations.csv`` with the columns ``d_id`` and ``annotation``,
-any number of rows an id.
+any number of rows an id. A further column ``annotator`` of ours names who wrote it; the public code reads past it.
 """
 
 import csv
@@ -45,6 +45,13 @@ class AnnotatedDirection(NamedTuple):
     id: int
     direction: Tensor
     annotations: tuple[str, ...]
+
+
+class Annotation(NamedTuple):
+    """Keep a text and who wrote it, "" where that is not known."""
+
+    text: str
+    annotator: str = ""
 
 
 class DirectionsDataset:
@@ -107,6 +114,7 @@ class AnnotatedDirectionsDataset(DirectionsDataset):
 
     Attributes:
         annotations: by id, texts in the file's order; of an id without any, an empty tuple.
+        annotators: by id, who wrote each of them; "" where the file has no such column.
 
     Args:
         root: the folder.
@@ -118,24 +126,36 @@ class AnnotatedDirectionsDataset(DirectionsDataset):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        path = _there(root, ANNOTATIONS)
-        found: dict[int, list[str]] = {d_id: [] for d_id in range(len(self.ds))}
-        blank = 0
-        for d_id, row in _rows(path, ("d_id", "annotation")):
-            if d_id not in found:
-                raise VocabularyError(f"{path} annotates d_id {d_id}, but {DIRECTIONS} has 0 to {len(self.ds) - 1}")
-            text = row["annotation"].strip()
-            blank += not text
-            found[d_id] += [text] if text else []
-        if not any(found.values()):
-            raise VocabularyError(f"{path} holds no annotation; expected a text in its column 'annotation'")
-        if blank:
-            log.warning("%s: %d annotations are empty and were left out", path, blank)
-        self.annotations = {d_id: tuple(texts) for d_id, texts in found.items()}
+        found = read_annotations(_there(root, ANNOTATIONS), len(self.ds))
+        self.annotations = {d_id: tuple(one.text for one in found[d_id]) for d_id in range(len(self.ds))}
+        self.annotators = {d_id: tuple(one.annotator for one in found[d_id]) for d_id in range(len(self.ds))}
 
     def __getitem__(self, index: int) -> AnnotatedDirection:
         """Return the direction of that id with its annotations; raises IndexError where there is none."""
         return AnnotatedDirection(self._checked(index), self.ds[index], self.annotations[index])
+
+
+def read_annotations(path: Path, number: int) -> dict[int, list[Annotation]]:
+    """Read a CSV of annotations of directions 0 to ``number`` - 1; return those of each, in the file's order.
+
+    Raises:
+        VocabularyError: it is missing or no CSV in UTF-8, has other columns, holds no annotation, or is about others.
+    """
+    if not path.is_file():
+        raise VocabularyError(f"there is no {path}: give a CSV with the columns d_id, annotation")
+    found: dict[int, list[Annotation]] = {d_id: [] for d_id in range(number)}
+    blank = 0
+    for d_id, row in _rows(path, ("d_id", "annotation")):
+        if d_id not in found:
+            raise VocabularyError(f"{path} annotates d_id {d_id}, but {DIRECTIONS} has 0 to {number - 1}")
+        text = row["annotation"].strip()
+        blank += not text
+        found[d_id] += [Annotation(text, row.get("annotator", "").strip())] if text else []
+    if not any(found.values()):
+        raise VocabularyError(f"{path} holds no annotation; expected a text in its column 'annotation'")
+    if blank:
+        log.warning("%s: %d annotations are empty and were left out", path, blank)
+    return found
 
 
 def open_data_set(path: Path) -> AnnotatedDirectionsDataset:
@@ -159,7 +179,7 @@ def open_data_set(path: Path) -> AnnotatedDirectionsDataset:
 def save_data_set(
     root: Path,
     directions: Tensor,
-    annotations: Sequence[Sequence[str]],
+    annotations: Sequence[Sequence[str | Annotation]],
     metadata: Sequence[Mapping[str, str]] | None = None,
 ) -> None:
     """Write a data set in the published layout, which the public code reads too.
@@ -167,7 +187,7 @@ def save_data_set(
     Args:
         root: the folder, which is made.
         directions: (K, D).
-        annotations: K, the texts of each direction, maybe none.
+        annotations: K, the texts of each direction, maybe none; with who wrote them there is a column for it.
         metadata: K, further columns of each direction, the same for all; the ids are added.
 
     Raises:
@@ -184,8 +204,19 @@ def save_data_set(
     write_whole(
         root / METADATA, _csv([{"d_id": d_id, **row} for d_id, row in enumerate(rows)], ["d_id", *(rows or [{}])[0]])
     )
-    texts = [{"d_id": d_id, "annotation": text} for d_id, every in enumerate(annotations) for text in every]
-    write_whole(root / ANNOTATIONS, _csv(texts, ["d_id", "annotation"]))
+    write_annotations(root / ANNOTATIONS, annotations)
+
+
+def write_annotations(path: Path, annotations: Sequence[Sequence[str | Annotation]]) -> None:
+    """Write the texts of each direction as a CSV in the published layout, with a third column where there are names."""
+    texts = [
+        (d_id, one if isinstance(one, Annotation) else Annotation(one))
+        for d_id, every in enumerate(annotations)
+        for one in every
+    ]
+    columns = ["d_id", "annotation", *(["annotator"] if any(one.annotator for _, one in texts) else [])]
+    rows = [{"d_id": d_id, "annotation": one.text, "annotator": one.annotator} for d_id, one in texts]
+    write_whole(path, _csv([{name: row[name] for name in columns} for row in rows], columns))
 
 
 def _csv(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> bytes:

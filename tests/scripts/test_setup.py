@@ -25,7 +25,8 @@ EXTRAS = {  # what is said of each, and what does not work without it
     "abx": ("ABX scoring", "resdavenet_vq/abx.yaml"),
     "metrics": ("comparing images by an ImageNet network", "attngan/score.yaml"),
     "onnx": ("writing networks as ONNX", "attngan/export_onnx.yaml"),
-    "browser": ("testing the server's page in a browser", "tests/tasks/attngan/serve"),
+    "browser": ("testing the pages of servers in a browser", "tests/tasks/attngan/serve"),
+    "language": ("words and agreement of annotations", "visual_vocab/annotate.yaml"),
 }
 
 

@@ -1,0 +1,1 @@
+"""Pages of system 4: annotation.py records what people write about pairs of images, explorer.py moves images."""
