@@ -25,6 +25,7 @@ NAMES = (
     "training",
     "edited_negatives",
     "dissection",
+    "directions",
     "word_detection",
     "word_regions",
     "text_to_image",

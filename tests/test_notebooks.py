@@ -73,6 +73,17 @@ def test_the_notebook_of_units_begins_as_its_report():
     assert words == report["rules"]["stop_words"] == world["rules"]["stop_words"]
 
 
+def test_visual_vocab(tmp_path):
+    """At a small size: directions, what they change, words, one concept against a random step."""
+    values = {"DIRECTIONS": 24, "MIN_COUNT": 2, "LATENTS": 6, "CONCEPT": "red"}
+    outputs = run_notebook("visual_vocab.ipynb", NOTEBOOKS, tmp_path, **values)
+    printed = "".join(output.get("text", "") for output in outputs)
+    assert "of 24 pairs have a text" in printed
+    assert printed.count("red appears or grows in") == 2
+    shown = [kind for output in outputs for kind in output.get("data", {})]
+    assert shown.count("image/png") == 2
+
+
 def test_notebooks_are_kept_without_outputs():
     for path in NOTEBOOKS.glob("*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells
