@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from benchmarks.table import Row, best_times, devices, options, print_table
 from gan.biggan.generator import BigganGenerator
 from gan.biggan.latents import draw
+from gan.directions.directions import numbers_of
 from gan.directions.layer_selective import LayerSelective, Objective
 
 
@@ -45,7 +46,7 @@ def measure(widths: list[int], number: int, per_layer: int, steps: int, batch_si
     latents, classes = (one.to(device) for one in draw(generator, number, seed=0))
     layer, lr = "layer1", 0.01
     method = LayerSelective(layer, layer, per_layer=per_layer, steps=steps, lr=lr, batch_size=batch_size)
-    starts = torch.randn(number, per_layer, latents.shape[1], generator=torch.Generator().manual_seed(0)).to(device)
+    starts = torch.randn(number, per_layer, latents.shape[1], generator=numbers_of(0)).to(device)
     together, alone = best_times(
         lambda: method.find(generator, latents, classes, seed=0),
         lambda: one_at_a_time(generator, latents, classes, layer, starts, steps, lr),

@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_args, get_origin
 import numpy as np
 import torch
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
-from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 from pydantic_core import SchemaError
 from torch import Tensor
 
@@ -90,8 +90,8 @@ class _Schema:
         try:
             adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
             drawn = adapter.json_schema()
-        except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, SchemaError):
-            return self._nodes(annotation, ())
+        except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError, SchemaError):
+            return self._nodes(annotation, ())  # models of pydantic, too: they are made in code
         self.definitions |= drawn.pop("$defs", {})  # references are from the root
         return drawn
 

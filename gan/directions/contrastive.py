@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from config.limits import Count, Positive
 from gan.directions.activations import layer_output
-from gan.directions.directions import DirectionError, Directions, check_inputs
+from gan.directions.directions import DirectionError, Directions, check_inputs, numbers_of
 
 
 def contrast(effects: Tensor, temperature: float = 0.5) -> Tensor:
@@ -60,7 +60,7 @@ class Contrastive:
                 f"found {self.number} directions and {self.latents_per_step} of {len(latents)} latents a step; "
                 "expected at least two of each, and as many latents"
             )
-        source = torch.Generator().manual_seed(seed)
+        source = numbers_of(seed)
         parameter = nn.Parameter(torch.randn(self.number, latents.shape[1], generator=source).to(latents))
         optimizer = torch.optim.Adam([parameter], lr=self.lr)
         for _ in range(self.steps):

@@ -13,6 +13,8 @@ from common.errors import UserError
 from config.limits import Count
 from gan.latents import latent_dim_of
 
+SALT = 0x6469726563  # of the seeds of directions
+
 
 class DirectionError(UserError, ValueError):
     """Directions that cannot be found, or do not fit a generator."""
@@ -79,12 +81,20 @@ class RandomDirections:
     def find(self, generator: nn.Module, latents: Tensor, classes: Tensor | None = None, seed: int = 0) -> Directions:
         """Draw them on the CPU from the seed; of the latents only the size counts."""
         check_inputs(generator, latents, classes)
-        drawn = torch.randn(self.number, latents.shape[1], generator=torch.Generator().manual_seed(seed))
+        drawn = torch.randn(self.number, latents.shape[1], generator=numbers_of(seed))
         if self.orthogonal:
             check_room(self.number, latents.shape[1])
             drawn = orthonormal(drawn)
         vectors = torch.nn.functional.normalize(drawn, dim=1).to(latents)
         return Directions(vectors[None], [""] * self.number, torch.zeros(1, self.number))
+
+
+def numbers_of(seed: int) -> torch.Generator:
+    """Return random numbers that are others than those of latents drawn with the same seed.
+
+    Otherwise directions would be the latents themselves, and a step along them change next to nothing.
+    """
+    return torch.Generator().manual_seed((seed + SALT) % 2**63)
 
 
 def check_room(number: int, dim: int) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from config.limits import BatchSize, Count, CountOrZero, Positive, Weight
 from gan.directions.activations import Batches, images_of, layer_output
-from gan.directions.directions import DirectionError, Directions, check_inputs, check_room, orthonormal
+from gan.directions.directions import DirectionError, Directions, check_inputs, check_room, numbers_of, orthonormal
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class LayerSelective:
             self.per_layer * len(names) if self.within_layer else self.per_layer * (len(names) - 1) + 1,
             latents.shape[1],
         )
-        source, batches = torch.Generator().manual_seed(seed), Batches(self.batch_size)
+        source, batches = numbers_of(seed), Batches(self.batch_size)
         sets = 1 if self.shared else len(latents)
         vectors = latents.new_zeros(sets, 0, latents.shape[1])
         scores = []

@@ -9,6 +9,7 @@ Shape letters as in :mod:`gan.directions.directions`.
 """
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,6 +79,8 @@ def find(
     generator = generator.to(device).eval().requires_grad_(False)
     subjects = draw_subjects(generator, latents, seed, class_, std, truncation)
     with results_folder(context, run) as folder:
+        if run.resume == "overwrite":
+            shutil.rmtree(folder.path / PARTS, ignore_errors=True)
         alone = bool(getattr(method, "per_latent", False))
         if context.dry_run and alone:
             subjects = subjects.take(slice(0, TRIED))

@@ -6,7 +6,7 @@ from gan.biggan.generator import BigganGenerator
 from gan.biggan.latents import draw
 from gan.class_generators import OfClass
 from gan.directions.activations import Batches, layer_output
-from gan.directions.directions import DirectionError, RandomDirections, orthonormal, shifted
+from gan.directions.directions import DirectionError, RandomDirections, numbers_of, orthonormal, shifted
 from gan.directions.layer_selective import LayerSelective, Objective
 from gan.hooks import LayerNameError
 from gan.progan.generator import ProganGenerator
@@ -55,7 +55,7 @@ def test_all_at_once_is_as_one_after_the_other(biggan):
     latents, classes = draw(biggan, 2, seed=1)
     method = LayerSelective("layer1", "layer0", per_layer=2, steps=5, lr=0.05)
     found = method.find(biggan, latents, classes, seed=3)
-    source = torch.Generator().manual_seed(3)
+    source = numbers_of(3)
     starts = [torch.randn(2, 2, 24, generator=source) for _ in range(2)]
     for z in range(2):
         expected = torch.zeros(0, 24)

@@ -8,7 +8,7 @@ from gan.class_generators import OfClass
 from gan.directions.activations import layer_output
 from gan.directions.closed_form import GanSpace, Sefa
 from gan.directions.contrastive import Contrastive, contrast
-from gan.directions.directions import DirectionError
+from gan.directions.directions import DirectionError, RandomDirections
 from gan.progan.generator import ProganGenerator
 
 
@@ -116,3 +116,10 @@ def test_a_generator_that_tells_no_weights():
     plain.latent_dim = 5
     with pytest.raises(DirectionError, match="Linear does not say by which weights"):
         Sefa(1).find(plain, torch.zeros(1, 5))
+
+
+def test_directions_are_not_the_latents_of_the_same_seed(biggan):
+    latents, classes = draw(biggan, 3, seed=0)
+    found = RandomDirections(3).find(biggan, latents, classes, seed=0).vectors[0]
+    cosines = torch.nn.functional.cosine_similarity(found[:, None], latents[None], dim=2)
+    assert cosines.abs().max() < 0.9

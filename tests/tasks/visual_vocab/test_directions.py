@@ -70,6 +70,8 @@ def test_a_stopped_search_goes_on_with_the_parts_that_are_missing(generator_node
     before = parts[0].stat().st_mtime_ns
     assert find(tmp_path, generator_node, "layer_selective", "run.name=parts") == 0
     assert parts[0].stat().st_mtime_ns == before
+    assert find(tmp_path, generator_node, "layer_selective", "run.name=parts", "run.resume=overwrite") == 0
+    assert parts[0].stat().st_mtime_ns > before
     again, _ = load_directions(tmp_path / "parts" / "directions.safetensors")
     torch.testing.assert_close(again.directions.vectors, whole.directions.vectors, rtol=0, atol=0)
 
