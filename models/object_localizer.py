@@ -7,13 +7,11 @@ Shape letters: B images, R height and width of an image, K classes, N coordinate
 its earlier ones.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,7 +21,7 @@ from models.batch_norm import BatchNorm
 from models.damsm import INPUT_RESOLUTION, TOP, TRUNK
 from models.image_encoders import Pretrained, trunk_weights
 from models.imagenet import MEAN, STD
-from models.weights import WeightsError, build_for, load_strictly, read_card, read_state_dict
+from models.weights import WeightsError, build_for, load_strictly, read_card, read_state_dict, write_weights
 
 INCEPTION_FEATURES = 512
 
@@ -178,8 +176,7 @@ def save_localizer(localizer: ObjectLocalizer, path: Path, classes: list[str], a
         "classes": classes,
         **about,
     }
-    save_file({name: value.detach().cpu().contiguous() for name, value in localizer.state_dict().items()}, path)
-    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_weights(path, localizer.state_dict(), card)
     return path
 
 

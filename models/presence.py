@@ -4,18 +4,16 @@ It judges images independently of the segmenter: trained apart, without label ma
 high and wide, L labels.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from config.limits import Width
 from models.batch_norm import BatchNorm
 from models.segmenter.labels import ATTRIBUTE_CATEGORIES, ATTRIBUTE_LABELS, BACKGROUND, check_images
-from models.weights import WeightsError, build_for, read_card, read_state_dict
+from models.weights import WeightsError, build_for, read_card, read_state_dict, write_weights
 
 LABELS, CATEGORIES = ATTRIBUTE_LABELS[:BACKGROUND], ATTRIBUTE_CATEGORIES[:BACKGROUND]  # what only objects have
 DEPTH = 4
@@ -54,9 +52,8 @@ class PresenceClassifier(nn.Module):
 
 def save_classifier(classifier: PresenceClassifier, path: Path, about: dict[str, Any]) -> None:
     """Write a classifier to ``path`` (``.safetensors``) and a card beside it; ``about`` says how it was made."""
-    save_file({key: value.detach().cpu().contiguous() for key, value in classifier.state_dict().items()}, path)
     card = {"kind": "presence", "width": classifier.width, "labels": classifier.labels, **about}
-    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_weights(path, classifier.state_dict(), card)
 
 
 def load_classifier(path: Path) -> PresenceClassifier:

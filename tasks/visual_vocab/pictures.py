@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor, nn
 
+from common.files import write_whole
 from config.limits import CountOrZero
 from datasets.media_files import encode_image
 from evaluation.report.strips import STYLE, Animation, Strip, sheet, strips_html, write_animation
@@ -80,8 +81,7 @@ def write_pictures(folder: Path, strips: Sequence[Strip], journeys: Sequence[Str
     for name, rows in (("strips.png", strips), ("interpolations.png", journeys)):
         if rows:
             path = folder / FOLDER / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode_image(sheet([row.images for row in rows]), "png"))
+            write_whole(path, encode_image(sheet([row.images for row in rows]), "png"))
             written.append(path)
     return written
 

@@ -31,6 +31,7 @@ OTHER_WAYS = {
     ("datasets/hdf5_files.py", "created"),  # what it is handed is whole
     ("datasets/dialogue/embeddings.py", "_draft"),  # this one and the next go on in what an earlier start wrote
     ("datasets/dialogue/release_files.py", "__enter__"),
+    ("tasks/visual_vocab/serve/records.py", "add"),  # on disk before it returns; a half line goes at the next start
     ("common/parallel.py", "locked"),  # an empty file
     ("common/safe_load.py", "torch_bytes"),  # to memory, as the next eight
     ("datasets/media_files.py", "encode_image"),
