@@ -22,6 +22,7 @@ from engine.init_from import averaged_weights, read_checkpoint
 from gan import shipped
 from gan.biggan.latents import draw
 from gan.biggan.standing_statistics import has_statistics, standing_statistics
+from gan.class_generators import ClassInLatent
 from models.weights import build_for, read_card
 from published import load_published
 
@@ -90,8 +91,9 @@ def load_class_generator(source: GeneratorSource) -> TrainedNetwork:
     Raises ClassNetworkError where the source holds none, WeightsError where a file is damaged.
     """
     if source.shipped is not None:
-        network = shipped.load(source.shipped)
-        return TrainedNetwork(network, list(getattr(network, "class_names", [])), None)
+        if "network" in shipped.card(source.shipped):
+            return TrainedNetwork(*shipped.load_of_classes(source.shipped), None)
+        return TrainedNetwork(shipped.load(source.shipped), [], None)
     if source.published is not None:
         network = load_published("biggan", source.published)
         return TrainedNetwork(network, [str(number) for number in range(network.num_classes)], None)
@@ -136,3 +138,20 @@ def settle(network: nn.Module, seed: int = 0, batches: int = STANDING, size: int
         device = next(network.parameters()).device
         draws = (draw(network, size, seed + number, **how) for number in range(batches))
         standing_statistics(network, (tuple(one.to(device) for one in drawn) for drawn in draws))
+
+
+def with_class_in_latent(run: Path) -> nn.Module:
+    """Load the generator of a run folder for jobs that call generators with latents alone, such as dissections.
+
+    Args:
+        run: run folder or checkpoint of ``tasks.gan.conditional``.
+
+    Returns:
+        The generator, in evaluation mode on the CPU; see :class:`gan.class_generators.ClassInLatent`.
+
+    Raises:
+        ClassNetworkError: there is none.
+    """
+    network = load_network(run, GENERATOR).network
+    settle(network)
+    return ClassInLatent(network)
