@@ -1,1 +1,1 @@
-"""Train, dissect and export generators; train their segmenters."""
+"""Train, sample, measure, dissect and export generators; train their segmenters and classifiers."""

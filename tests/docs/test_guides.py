@@ -38,6 +38,7 @@ SYSTEMS = (
     "attngan_metrics",
     "attngan_zero_shot",
     "visual_vocab",
+    "class_generators",
 )
 LONGEST = 20  # lines of a system's script
 
