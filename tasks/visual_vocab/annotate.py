@@ -50,6 +50,7 @@ def annotate(
     imports: list[Path] = [],  # noqa: B006  never changed
     alpha: Alpha = 6.0,
     latents: Count = 8,
+    both_ways: bool = False,
     words: Words | None = None,
     language_models: list[Path] = [],  # noqa: B006  never changed
     seed: Seed = 0,
@@ -66,6 +67,7 @@ def annotate(
         imports: CSVs with the columns d_id and annotation, perhaps annotator, about the same rows.
         alpha: length of the step that is shown, in units of a unit vector.
         latents: at which each direction is shown that holds for all latents.
+        both_ways: show each pair against its direction, too, which is annotated as a direction of its own.
         words: splits texts for the overlap of annotators; small letters alone by default.
         language_models: folders of language models (transformers' layout) that compare texts, too.
         seed: of texts that chance would compare.
@@ -79,7 +81,7 @@ def annotate(
         raise UserError("annotator is null and imports is empty, so that nobody annotates; give one of them")
     device = distributed.pick_device()
     generator = generator.to(device).eval().requires_grad_(False)
-    pairs = ShownPairs(load_directions(directions)[0], latents, generator)
+    pairs = ShownPairs(load_directions(directions)[0], latents, generator, both_ways)
     models = {folder.name: language_model(folder) for folder in language_models}
     texts: list[list[Annotation]] = [[] for _ in range(len(pairs))]
     for path in imports:

@@ -1,7 +1,8 @@
 """Images before and after a step along a direction, in the order in which they are annotated.
 
 Row k * L + l is direction k at the l-th of its L latents where all latents share the directions, and row z * K + k is
-direction k of latent z where each has its own. Shape letters: B rows, D numbers in a latent, R pixels high and wide.
+direction k of latent z where each has its own. Both ways, the second half of the rows goes against the directions.
+Shape letters: B rows, D numbers in a latent, R pixels high and wide.
 """
 
 from collections.abc import Sequence
@@ -17,10 +18,11 @@ from gan.latents import latent_dim_of
 
 
 class Pair(NamedTuple):
-    """Name the latent and the direction of a row."""
+    """Name the latent and the direction of a row, and which way it goes: 1, or -1 against the direction."""
 
     latent: int
     direction: int
+    way: int = 1
 
 
 class ShownPairs:
@@ -30,12 +32,13 @@ class ShownPairs:
         found: directions.
         latents: L, at which each shared direction is shown; at most as many as there are.
         generator: whose images are shown.
+        both_ways: show each pair against its direction, too.
 
     Raises:
         DirectionError: the latents are another generator's, or there are fewer.
     """
 
-    def __init__(self, found: FoundDirections, latents: int, generator: nn.Module) -> None:
+    def __init__(self, found: FoundDirections, latents: int, generator: nn.Module, both_ways: bool = False) -> None:
         dim = latent_dim_of(generator)
         if found.latents.shape[1] != dim:
             raise DirectionError(
@@ -58,15 +61,16 @@ class ShownPairs:
             self.pairs = [Pair(z, k) for z in range(many) for k in range(number)]
         else:
             self.pairs = [Pair((k * latents + l) % many, k) for k in range(number) for l in range(latents)]  # noqa: E741
+        if both_ways:
+            self.pairs += [pair._replace(way=-1) for pair in self.pairs]
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def vectors(self, rows: Sequence[int]) -> Tensor:
-        """Return the directions (B, D) of rows."""
-        return torch.stack(
-            [self.found.directions.of(self.pairs[row].latent)[self.pairs[row].direction] for row in rows]
-        )
+        """Return the directions (B, D) of rows, as they are shown."""
+        pairs = [self.pairs[row] for row in rows]
+        return torch.stack([pair.way * self.found.directions.of(pair.latent)[pair.direction] for pair in pairs])
 
     def subjects(self, rows: Sequence[int]) -> Subjects:
         """Return latents and classes of rows."""
@@ -81,6 +85,7 @@ class ShownPairs:
         return {
             "latent": str(pair.latent),
             "direction": str(pair.direction),
+            "way": "along" if pair.way > 0 else "against",
             "layer": self.found.directions.layers[pair.direction],
             "alpha": f"{alpha:g}",
             "class": "" if classes is None else self.names[int(classes[pair.latent])],

@@ -23,7 +23,13 @@ def people(path, *rows):
 
 
 def annotate(folder, generator_node, directions_file, *overrides, **values):
-    asked = {"generator": generator_node, "directions": str(directions_file), "latents": 2, "annotator": None}
+    asked = {
+        "generator": generator_node,
+        "directions": str(directions_file),
+        "latents": 2,
+        "annotator": None,
+        "both_ways": False,
+    }
     return run_config(folder, "annotate", asked | values, *overrides)
 
 
@@ -42,6 +48,7 @@ def test_texts_of_people_become_a_data_set_with_their_agreement(generator_node, 
         "d_id": "3",
         "latent": "3",
         "direction": "1",
+        "way": "along",
         "layer": "layer1",
         "alpha": "6",
         "class": "",
@@ -72,6 +79,11 @@ def test_a_program_annotates_every_pair(small_generator, directions_file):
     moved = found.latents[:1] + 6 * found.directions.vectors[0, 2]
     torch.testing.assert_close(after[:1], small_generator(moved).detach())
     assert len(Dark().annotate(before, after)) == 2
+    both = ShownPairs(found, 2, small_generator, both_ways=True)
+    assert len(both) == 24
+    torch.testing.assert_close(both.vectors([13]), -both.vectors([1]))
+    against = found.latents[1:2] - 6 * found.directions.vectors[0, 0]
+    torch.testing.assert_close(both.images([13], 6.0)[1], small_generator(against).detach())
 
 
 def test_the_world_is_annotated_by_its_segmenter():
