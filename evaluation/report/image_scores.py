@@ -41,6 +41,11 @@ class Table:
         padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
         return "\n".join([f"{self.heading}: {self.protocol}", *(f"  {line.rstrip()}" for line in padded)])
 
+    def markdown(self) -> str:
+        """Return it as Markdown, without its heading."""
+        lines = [self.head, ["---"] * len(self.head), *self.rows]
+        return "\n".join([self.protocol, "", *(f"| {' | '.join(line)} |" for line in lines)])
+
     def html(self) -> str:
         """Return it as HTML, without its heading."""
         return f'<p class="lead">{escape(self.protocol)}</p>' + _html(

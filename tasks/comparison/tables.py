@@ -16,9 +16,10 @@ from tasks.comparison.budgets import as_footer, budget
 from tasks.comparison.plan import Plan
 from tasks.comparison.runs import Job
 from tasks.comparison.summary import Column, Measured, as_csv, as_markdown, read_csv, summarise
+from tasks.results_page import renew_page
 
 OWN = "the training itself"
-BEGIN, END = "<!-- written by the comparison: begin -->", "<!-- written by the comparison: end -->"
+WRITER = "the comparison"  # in marks of pages
 DIRECTION = re.compile(r"[AI]_r(?P<k>\d+)")
 
 
@@ -122,21 +123,12 @@ def write_tables(plan: Plan, folder: Path, page: Path | None = None, others: Seq
     }
     write_whole(folder / "comparison.json", json.dumps(_without_nan(content), indent=1).encode())
     if page is not None:
-        former = page.read_text(encoding="utf-8") if page.is_file() else f"# {page.stem.replace('_', ' ')}\n"
         own = {job.command for job in plan.jobs(seeds[:1])}
         first = "".join(f"    {command}\n" for command in commands if command in own)
         head = f"What was run with seed {seeds[0]}; the other seeds alike:" if seeds else "What was run: nothing yet"
-        write_whole(page, renewed(former, f"{text}\n{head}\n\n{first}").encode())
+        renew_page(page, f"{text}\n{head}\n\n{first}", WRITER)
     say(text)
     say(config.short(folder / "comparison.md"))
-
-
-def renewed(page: str, table: str) -> str:
-    """Return a page with ``table`` between the comparison's marks, or at its end; the rest of the page stays."""
-    before, mark, rest = page.partition(BEGIN)
-    after = rest.partition(END)[2] if mark else "\n"
-    before = before if mark else before.rstrip("\n") + "\n\n"
-    return f"{before}{BEGIN}\n\n{table.strip()}\n\n{END}{after}"
 
 
 def _elsewhere(measured: Sequence[Measured], files: Sequence[Path]) -> str:

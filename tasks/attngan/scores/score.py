@@ -51,6 +51,7 @@ from tasks.attngan.scores.judge import Judge, load_judges
 from tasks.attngan.scores.samples import Objects, Samples, generated_samples, origin, read_objects, real_samples
 from tasks.attngan.trained import TextImageSource
 from tasks.results import results_folder, write_results
+from tasks.results_page import renew_tables
 
 log = logging.getLogger(__name__)
 FIGURES = "figures.json"
@@ -105,6 +106,7 @@ def score(
     segmenter: Path = SHIPPED,
     batch_size: BatchSize = 32,
     threads: Threads = 4,
+    page: Path | None = None,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
     """Measure generated images and write metrics, their protocols and a report with some of the images.
@@ -125,6 +127,7 @@ def score(
         segmenter: weights (``.safetensors``) of the segmenter that finds objects; matters with ``scenes``.
         batch_size: images at a time.
         threads: that read images.
+        page: of the documentation, such as docs/results/NAME.md, in which the tables of this run are renewed as well.
         run: folder of all results.
 
     Raises:
@@ -161,7 +164,10 @@ def score(
             {} if asked is None else _objects(asked, seen, r_precision.seed),
         )
         digests = {judge.name: judge.digest for judge in looking.judges}
-        _finish(folder, context, scores, _tables(scores, sets, seen, dataset), _shown_images(sets, seen), digests)
+        tables = _tables(scores, sets, seen, dataset)
+        _finish(folder, context, scores, tables, _shown_images(sets, seen), digests)
+        if page is not None:
+            renew_tables(page, tables, context, folder)
 
 
 def _look_at_both(looking: Looking, sets: Both, batch_size: int, threads: int, resolution: int) -> Both:

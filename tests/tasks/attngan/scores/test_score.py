@@ -394,10 +394,14 @@ def test_from_the_command_line(copies, world, tmp_path, capsys):
         "-f", "attngan/score.yaml", f"generated={copies}", f"real.folder={world}", "real.split=train", "judges=null",
         f"scenes={world / 'scenes' / 'train.json'}", "features.efficientnet=null",
         "features.random={type: evaluation.frechet.RandomFeatures, width: 8}", f"run.folder={tmp_path}", "run.name=one",
+        f"page={tmp_path / 'page.md'}",
     ]  # fmt: skip
     assert run.main(words) == 0
     printed = capsys.readouterr().err
     assert "generated images are scaled" not in printed
     assert "Objects that are there as asked for: found by a segmenter in 32 generated images" in printed
     assert json.loads((tmp_path / "one" / "metrics.json").read_text())["recall/random"] == 1
+    page = (tmp_path / "page.md").read_text()
+    assert "### Objects that are there as asked for" in page
+    assert "Command: `python run.py -f attngan/score.yaml" in page
     assert run.main([*words, f"generated={tmp_path / 'nowhere'}"]) == 2
