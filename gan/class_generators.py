@@ -104,12 +104,12 @@ class ClassInLatent(_WithoutClasses):
 def largest_singular_values(network: nn.Module) -> dict[str, float]:
     """Return by name the largest singular value of each convolution, linear layer and embedding, as a matrix.
 
-    Of layers with spectral norm it is the estimate by which the weight is divided (``sigma`` of gan.biggan.layers). A
-    value that rises without end tells of a collapse to come (arXiv:1809.11096, section 4.1).
+    Frozen layers are left out. Of layers with spectral norm it is the estimate by which the weight is divided
+    (``sigma`` of gan.biggan.layers). A value that rises without end foretells collapse (arXiv:1809.11096, 4.1).
     """
     found = {}
     for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding) and module.weight.requires_grad:
             sigma = getattr(module, "sigma", None)
             value = torch.linalg.matrix_norm(module.weight.float().flatten(1), 2) if sigma is None else sigma
             found[name] = float(value)

@@ -254,7 +254,7 @@ class ConditionalGan:
                 step.accumulate(DISCRIMINATOR, loss, parts=terms)
                 continue
             if weight := self.orthogonal[DISCRIMINATOR]:
-                matrices = (one for one in self.discriminator.parameters() if one.dim() > 1)
+                matrices = (one for one in self.discriminator.parameters() if one.dim() > 1 and one.requires_grad)
                 terms["discriminator_orthogonal"] = weight * losses.orthogonal_regularisation(matrices)
                 loss = loss + terms["discriminator_orthogonal"]
             step.update(DISCRIMINATOR, loss, parts=terms)
