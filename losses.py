@@ -4,6 +4,7 @@
     ranking, both ways      sampled_margin_rank, hard_negative (system 1)
     ranking, edited images  edited_negatives, edited_negatives_each, edited_and_sampled, edited_and_hard (system 1)
     their parts             hinge, hardest, draw_impostors, leave_out_same_image
+    composed images         rolled_ranking (system 5)
     captions and images     matching_losses (system 3)
     adversarial             wasserstein_discriminator, wasserstein_generator, hinge_discriminator, hinge_generator,
                             logistic_discriminator, logistic_generator, relativistic_discriminator,
@@ -601,6 +602,34 @@ def orthogonal_regularisation(weights: Iterable[Tensor]) -> Tensor:
         products = matrix @ matrix.T
         total = total.to(products) + (products - products.diagonal().diag()).square().sum() / 2
     return total
+
+
+def rolled_ranking(made: Tensor, target: Tensor, margin: Weight = 0.3, others: int = 1) -> Tensor:
+    """Hinge of composed images against the next targets of the batch, and of targets against the next composed ones.
+
+    Similarities are cosines; row i meets rows i + 1 ... i + ``others``, both ways, each a mean. smatsumori/LatteGAN
+    ``src/modules/retrieval/model.py`` (``loss_type: ranking``).
+
+    Args:
+        made: (B, D) features composed of an image and an instruction.
+        target: (B, D) those of the image that it should become.
+        margin: of the hinge.
+        others: k, rows that each row meets.
+    """
+    if len(made) < 2:
+        raise LossError(
+            f"A ranking loss needs at least 2 pairs, got {len(made)}: there is no other. Raise the batch size."
+        )
+    fitting = F.cosine_similarity(made, target)
+    terms = [
+        F.relu(margin - fitting + other).mean()
+        for shift in range(1, others + 1)
+        for other in (
+            F.cosine_similarity(made, target.roll(-shift, 0)),
+            F.cosine_similarity(made.roll(-shift, 0), target),
+        )
+    ]
+    return torch.stack(terms).sum() / others
 
 
 def group_lasso(weight: Tensor) -> Tensor:

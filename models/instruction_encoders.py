@@ -48,6 +48,8 @@ class _Reader(nn.Module):
 class GruInstructionEncoder(nn.Module):
     """Read the previous turns, then the instruction from the state that they leave.
 
+    ``inputs`` are the names of what it takes in a sample (datasets.dialogue.texts.WordVectors).
+
     Args:
         word_dim: V, of the word vectors: 300 of the published GloVe file.
         text_dim: D, half of it each way.
@@ -55,6 +57,8 @@ class GruInstructionEncoder(nn.Module):
     Raises:
         InstructionError: D is odd.
     """
+
+    inputs = ("previous_vectors", "nprevious", "vectors", "nvectors")
 
     def __init__(self, word_dim: Width = 300, text_dim: Width = 512) -> None:
         super().__init__()
@@ -87,20 +91,21 @@ class GruInstructionEncoder(nn.Module):
 class BertInstructionEncoder(nn.Module):
     """Read the previous turns and the instruction as the two texts of a BERT.
 
+    ``inputs`` are the names of what it takes in a sample (datasets.dialogue.texts.WordPieces).
+
     Args:
-        folder: of a model of BERT's family as transformers saves it, ``bert-base-uncased`` for instance.
-        bert: given by code instead of ``folder``.
+        bert: folder of a model of BERT's family as transformers saves it, ``bert-base-uncased`` for instance; or such a
+            network, which starts at random.
 
     Raises:
         WeightsError: the folder holds no such model.
-        InstructionError: neither or both are given.
     """
 
-    def __init__(self, folder: Path | None = None, bert: Bert | None = None) -> None:
+    inputs = ("tokens", "mask", "types")
+
+    def __init__(self, bert: Bert | Path) -> None:
         super().__init__()
-        if (folder is None) == (bert is None):
-            raise InstructionError("expected the folder of a model of BERT's family, or such a network, and not both")
-        self.bert = load_bert(folder) if bert is None else bert
+        self.bert = bert if isinstance(bert, Bert) else load_bert(bert)
         self.text_dim = self.bert.width
 
     def forward(self, tokens: Tensor, mask: Tensor, types: Tensor) -> EncodedInstruction:

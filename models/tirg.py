@@ -240,7 +240,7 @@ class FrozenResnet18(nn.Module):
         WeightsError: The weights cannot be fetched or do not fit.
     """
 
-    def __init__(self, depth: Literal[3, 4, 5] = 4, pretrained: Pretrained = "imagenet") -> None:
+    def __init__(self, depth: Literal[3, 4, 5] = 4, pretrained: Pretrained = None) -> None:
         from torchvision.models import ResNet18_Weights, resnet18  # takes seconds
 
         super().__init__()

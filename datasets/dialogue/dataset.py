@@ -4,7 +4,7 @@ Images are (3, R, R) float32 in [-1, 1), pixels / 128 - 1 as LatteGAN has them. 
 dialogue, K classes of objects, C coordinates, S words of the longest instruction, D size of the text's embeddings.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +17,11 @@ from torch.utils.data import Dataset
 from common.errors import UserError
 from datasets.dialogue.embeddings import EmbeddingFile
 from datasets.dialogue.records import Dialogue, DialogueFile, in_range, scaled
+from datasets.dialogue.texts import WordPieces, WordVectors
 from datasets.loading.rows import OnError, unusable_row
 
 Resolution = Literal[32, 64, 128]
-TextReader = Callable[[str, str], dict[str, Tensor]]
+TextReader = WordVectors | WordPieces
 
 
 class DialogueRows(Dataset):

@@ -1,0 +1,106 @@
+"""Write the embeddings of every instruction, which LatteGAN draws from.
+
+``python run.py -f lattegan/embed.yaml`` writes ``{codraw,iclevr}_{train,valid,test}_embeddings_<name>.h5`` as
+smatsumori/LatteGAN's ``create_embs_from_model.py`` does; a run that was stopped goes on, files that are there stay. Of
+BERT the states of [CLS] and of the instruction with its [SEP] are kept, of the recurrent encoder those of the words.
+"""
+
+import logging
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import config
+from common import distributed
+from common.errors import UserError
+from common.parallel import progress
+from config.limits import Threads
+from datasets.dialogue.embeddings import EmbeddedTurns, embedding_name, write_embeddings
+from datasets.dialogue.records import DialogueFile
+from datasets.dialogue.texts import WordPieces, WordVectors
+from engine.context import Context
+from engine.init_from import load_run
+from models.instruction_encoders import BertInstructionEncoder, GruInstructionEncoder
+
+log = logging.getLogger(__name__)
+DRY = 2  # dialogues of a dry run
+
+
+class _Modules:
+    """What a run's weights are loaded into."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        self.modules = {"text": encoder}
+
+
+def embed(
+    encoder: GruInstructionEncoder | BertInstructionEncoder,
+    texts: WordVectors | WordPieces,
+    dialogues: dict[str, Path],
+    folder: Path,
+    name: str,
+    context: Context,
+    run: Path | None = None,
+    threads: Threads | None = None,
+) -> None:
+    """Write the embeddings of several files of dialogues.
+
+    Args:
+        encoder: of instructions; published.lattegan.text_encoders.load for a published one.
+        texts: reads them for it.
+        dialogues: HDF5 files by split: train, val, test.
+        folder: gets the files.
+        name: ends their names, ``exp95`` of the published one.
+        context: given by run.py.
+        run: run folder of tasks.lattegan.tirg.TirgTraining whose best weights the encoder gets; None keeps its own.
+        threads: of torch; all cores when None.
+
+    Raises:
+        UserError: the reader does not fit the encoder, a file does not fit its layout, or weights are missing.
+    """
+    if tuple(texts.names) != tuple(encoder.inputs):
+        raise UserError(
+            f"texts make {', '.join(texts.names)}, the encoder takes {', '.join(encoder.inputs)}: give those that fit"
+        )
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if run is not None:
+        load_run(run, _Modules(encoder))
+    encoder = encoder.to(distributed.pick_device()).eval()
+    files = {split: DialogueFile(path) for split, path in dialogues.items()}
+    for split, file in files.items():
+        path = folder / embedding_name(file.corpus, split, name)
+        if not file.has_words:
+            raise UserError(f"{file.path} has no instructions, expected a file of dialogues, not of single images")
+        if context.dry_run:
+            found = [embedded(encoder, texts, file, row) for row in range(min(DRY, len(file)))]
+            log.info("dry run: %s, %d dialogues embedded, D %d", path.name, len(found), found[0].sentences.shape[1])
+            continue
+        with progress(f"dialogues of {split}", len(file), 0) as advance:
+
+            def one(row: int, file: DialogueFile = file, advance=advance) -> EmbeddedTurns:  # noqa: ANN001
+                advance(1)
+                return embedded(encoder, texts, file, row)
+
+            written = write_embeddings(path, file, one)
+        log.info("%s: %d dialogues embedded", config.short(path), written)
+
+
+@torch.no_grad()
+def embedded(
+    encoder: GruInstructionEncoder | BertInstructionEncoder,
+    texts: WordVectors | WordPieces,
+    file: DialogueFile,
+    row: int,
+) -> EmbeddedTurns:
+    """Return the embeddings of the turns of one dialogue."""
+    said = file.dialogue(row).texts
+    turns = [texts(file.history(said[:turn]), text) for turn, text in enumerate(said)]
+    device = next(encoder.parameters()).device
+    found = encoder(*(torch.stack([turn[name] for turn in turns]).to(device) for name in encoder.inputs))
+    lengths = (~found.ignored).sum(dim=1).cpu()
+    words = torch.zeros(len(said), int(lengths.max()), found.memory.shape[2])
+    for turn, count in enumerate(lengths.tolist()):
+        words[turn, :count] = found.memory[turn][~found.ignored[turn]].cpu()
+    return EmbeddedTurns(found.sentences.cpu().numpy(), words.numpy(), lengths.numpy())
