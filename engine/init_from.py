@@ -21,9 +21,9 @@ class InitFrom:
     """Weights to start from.
 
     Attributes:
-        path: a run folder (its best checkpoint is taken, else its last), a ``.pt`` file, or a published file or folder
-            that the task reads (of both encoders of a speech-image task: ``model_best_*.pth.tar``, an experiment folder
-            of ResDAVEnet-VQ or its ``models/audio_model.eN.pth``).
+        path: a run folder (its best checkpoint is taken, else its last), a ``.pt`` file, the ``.json`` of an export
+            that the task reads (attngan/export.yaml), or a published file or folder (of both encoders of a speech-image
+            task: ``model_best_*.pth.tar``, an experiment folder of ResDAVEnet-VQ or its ``models/audio_model.eN.pth``).
         allow_partial: load the entries that fit and list the others; otherwise any misfit is an error. A training may
             begin with or without parts that can be switched, such as quantisers, either way; they are listed.
         modules: names of the task's modules that get these weights, such as ``[image]``; the others stay as they are
@@ -38,8 +38,9 @@ class InitFrom:
 class HasModules(Protocol):
     """Anything with modules by name.
 
-    To read published files it has a method ``read_published(path)``, which returns their weights by the names of
-    modules, and to read published folders a method ``holds_published(folder)``, which recognises them.
+    To read exports it has a method ``read_export(path)`` of a ``.json``, and to read published files a method
+    ``read_published(path)``; both return weights by the names of modules. ``holds_published(folder)`` recognises
+    published folders.
     """
 
     modules: dict[str, nn.Module]
@@ -107,12 +108,16 @@ def averaged_weights(state: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
 
 def refuse_without_weights(init_from: InitFrom, task: Any) -> None:
     """Raise a CheckpointError for a path where there is neither a checkpoint nor a published folder."""
-    if not _is_published_folder(init_from.path, task):
+    if not (_is_export(init_from.path, task) or _is_published_folder(init_from.path, task)):
         checkpoint_files(init_from.path)
 
 
 def _is_published_folder(path: Path, task: Any) -> bool:
     return path.is_dir() and hasattr(task, "holds_published") and task.holds_published(path)
+
+
+def _is_export(path: Path, task: Any) -> bool:
+    return path.suffix == ".json" and path.is_file() and hasattr(task, "read_export")
 
 
 def start_from(init_from: InitFrom, task: HasModules, training: bool = True) -> None:
@@ -130,6 +135,8 @@ def start_from(init_from: InitFrom, task: HasModules, training: bool = True) -> 
 
 def _read(path: Path, task: HasModules) -> tuple[Path, dict[str, dict[str, Tensor]], str]:
     """Return the file of a run's or published weights, tensors by module, and their age in words."""
+    if _is_export(path, task):
+        return path, task.read_export(path), "export"
     if _is_published_folder(path, task):
         return path, task.read_published(path), "published"
     try:

@@ -38,7 +38,7 @@ from published.attngan import load_damsm
 from tasks.attngan.examples import first_examples
 from tasks.attngan.matching import Matching
 from tasks.attngan.matching_report import attention_sheet_of, write_matching_report
-from tasks.attngan.trained import IMAGE, TEXT, Words, describe, write_description
+from tasks.attngan.trained import IMAGE, TEXT, Words, describe, export_weights, write_description
 from tasks.checks import Node, plan_errors
 
 log = logging.getLogger(__name__)
@@ -134,6 +134,8 @@ class Damsm:
         """Yield the errors of batches without impostors, and of a plan that cannot be."""
         yield from _few_pairs(data.get("batch_size", FEWEST_PAIRS))
         yield from plan_errors(Damsm.module_names, Damsm.metrics, data, trainer, launch, optimization)
+
+    read_export = staticmethod(export_weights)
 
     @staticmethod
     def holds_published(folder: Path) -> bool:

@@ -51,6 +51,7 @@ from tasks.attngan.trained import (
     TextImageSource,
     TrainedError,
     describe,
+    export_weights,
     load,
     write_description,
 )
@@ -155,6 +156,7 @@ class Attngan:
             self.optimizers[name] = discriminator_optimizer(params=list(network.parameters()))
         self.schedulers: dict[str, Any] = {}
         nodes = {TEXT: trained.description["networks"][TEXT], GENERATOR: generator.node(embedding_dim=size)}
+        nodes |= {name: made.node(embedding_dim=size) for name, made in zip(named, discriminators, strict=True)}
         self.description = describe(trained.words, nodes)
         self._real: dict[str, np.ndarray] = {}
 
@@ -363,6 +365,8 @@ class Attngan:
         return write_generated_report(folder, context, dataset, batch, images, largest, metrics, protocol, left_out)
 
     # -- published weights ---------------------------------------------------------------------------------------
+
+    read_export = staticmethod(export_weights)
 
     @staticmethod
     def holds_published(folder: Path) -> bool:

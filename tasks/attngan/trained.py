@@ -233,6 +233,16 @@ def _load_export(path: Path, wanted: Sequence[str]) -> Trained:
     return _assembled(description, parts, wanted, path, weights, description.get("steps"))
 
 
+def export_weights(path: Path) -> dict[str, dict[str, Tensor]]:
+    """Return the weights of an export, ``NAME.json``, by the names of its networks.
+
+    Raises:
+        UserError: card or weights are missing, damaged or describe no networks.
+    """
+    state = read_state_dict(path.with_suffix(".safetensors"))
+    return {name: _below(state, name) for name in _description(read_card(path, REMEDY), path)["networks"]}
+
+
 def _load_run(path: Path, wanted: Sequence[str]) -> Trained:
     folders = [path] if path.is_dir() else [path.parent, path.parent.parent]
     card = next((folder / DESCRIPTION for folder in folders if (folder / DESCRIPTION).is_file()), None)

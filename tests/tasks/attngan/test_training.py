@@ -202,3 +202,30 @@ def test_both_trainings_are_exported_as_one_file(with_damsm, runs, trained_damsm
         theirs = found.networks[name].state_dict()
         assert all(torch.equal(value, theirs[key]) for key, value in own.networks[name].state_dict().items())
     assert found.networks[IMAGE].embedding_dim == 32
+
+
+def test_a_training_starts_from_an_export_and_its_card_says_so(with_damsm, runs, trained_damsm, tmp_path):
+    generator = runs / "attngan" if (runs / "attngan").exists() else run(with_damsm, runs, "attngan")
+    export = {"entry": "tasks.attngan.export.export", "description": "x", "damsm": str(trained_damsm)}
+    (tmp_path / "export.yaml").write_text(
+        config.dump(export | {"output": str(tmp_path / "first.json"), "generator": str(generator)})
+    )
+    assert main(["-f", str(tmp_path / "export.yaml")]) == 0
+    for name in ("generator_optimizer", "discriminator_optimizer"):
+        with_damsm["task"][name]["lr"] = 0.0
+    with_damsm["init_from"] = {"path": str(tmp_path / "first.json")}
+    again = run(with_damsm, tmp_path, "again", "trainer.max_steps=1")
+    names = ("generator", "discriminator_16", "discriminator_32")
+    first = load(TextImageSource(run=tmp_path / "first.json"), names)
+    state = checkpoint.read(again / "checkpoints" / "last.pt")["modules"]
+    for name in names:
+        for key, value in first.networks[name].named_parameters():
+            assert torch.equal(value, state[name][key]), (name, key)
+    words = [f"damsm={tmp_path / 'first.json'}", f"generator={again}", f"output={tmp_path / 'second.json'}"]
+    assert main(["-f", str(tmp_path / "export.yaml"), *words]) == 0
+    trainings = json.loads((tmp_path / "second.json").read_text())["trainings"]
+    assert trainings["generator"]["images_seen"] == 16
+    assert trainings["generator"]["began_from"]["images_seen"] == 8 * 16
+    assert (
+        trainings["matching model"] == json.loads((tmp_path / "first.json").read_text())["trainings"]["matching model"]
+    )
