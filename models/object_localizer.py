@@ -43,26 +43,15 @@ class Readings(NamedTuple):
 
 
 class InceptionTrunk(nn.Module):
-    """Inception v3 with two heads of 512 features: of its last maps, and of its auxiliary classifier's.
-
-    Args:
-        pretrained: ``imagenet`` for torchvision's weights, the path of a file in torchvision's layout, or None for
-            torchvision's random start.
-
-    Raises:
-        WeightsError: The weights cannot be fetched or do not fit.
-    """
+    """Inception v3 with two heads of 512 features: of its last maps, and of its auxiliary classifier's."""
 
     features, earlier_features = INCEPTION_FEATURES, INCEPTION_FEATURES
 
-    def __init__(self, pretrained: Pretrained = None) -> None:
-        from torchvision.models import Inception_V3_Weights, inception_v3  # takes seconds
+    def __init__(self) -> None:
+        from torchvision.models import inception_v3  # takes seconds
 
         super().__init__()
         inception = inception_v3(weights=None, aux_logits=True, transform_input=False, init_weights=False)
-        if pretrained is not None:
-            url = Inception_V3_Weights.IMAGENET1K_V1.url
-            load_strictly(inception, trunk_weights(pretrained, url, keep="", drop=()), str(pretrained))
         self.trunk = nn.ModuleDict({name: inception.get_submodule(name) for name in TRUNK})
         self.top = nn.ModuleDict({name: inception.get_submodule(name) for name in TOP})
         self.auxiliary = inception.AuxLogits
@@ -71,6 +60,19 @@ class InceptionTrunk(nn.Module):
         # values of 0-1 normalised as ImageNet's, and from there to [-1, 1], as torchvision's transform_input
         self.register_buffer("scale", torch.tensor(STD).view(3, 1, 1) / 0.5, persistent=False)
         self.register_buffer("shift", (torch.tensor(MEAN).view(3, 1, 1) - 0.5) / 0.5, persistent=False)
+
+    def load_pretrained(self, pretrained: Literal["imagenet"] | Path) -> None:
+        """Load torchvision's weights, but for the last layers; errors as of :class:`ObjectLocalizer`."""
+        from torchvision.models import Inception_V3_Weights
+
+        url = Inception_V3_Weights.IMAGENET1K_V1.url
+        state = trunk_weights(pretrained, url, keep="", drop=("fc.", "AuxLogits.fc."))
+        for part, names in ((self.trunk, TRUNK), (self.top, TOP)):
+            own = {name: value for name, value in state.items() if name.partition(".")[0] in names}
+            load_strictly(part, own, str(pretrained))
+        last = {f"fc.{name}": value for name, value in self.auxiliary.fc.state_dict().items()}
+        auxiliary = {n.removeprefix("AuxLogits."): v for n, v in state.items() if n.startswith("AuxLogits.")}
+        load_strictly(self.auxiliary, auxiliary | last, str(pretrained))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return features (B, 512) of both heads of images (B, 3, R, R) in 0-1, which are scaled to 299 pixels."""
@@ -135,6 +137,12 @@ class ObjectLocalizer(nn.Module):
         num_coords: N: 2 of i-CLEVR (x, y), 3 of CoDraw (x, y, depth).
         trunk: images to features.
         hidden: sizes of the layers before detections and before locations.
+        pretrained: of Inception: ``imagenet`` for torchvision's weights, the path of a file in torchvision's layout, or
+            None for a random start.
+
+    Raises:
+        WeightsError: The weights cannot be fetched or do not fit.
+        LocalizerInputError: another trunk has no such weights.
     """
 
     def __init__(
@@ -143,10 +151,15 @@ class ObjectLocalizer(nn.Module):
         num_coords: Literal[2, 3] = 2,
         trunk: InceptionTrunk | SmallTrunk | None = None,
         hidden: Annotated[list[Width], Field(min_length=2, max_length=2)] | None = None,
+        pretrained: Pretrained = None,
     ) -> None:
         super().__init__()
         self.num_objects, self.num_coords = num_objects, num_coords
         self.trunk = InceptionTrunk() if trunk is None else trunk
+        if pretrained is not None:
+            if not isinstance(self.trunk, InceptionTrunk):
+                raise LocalizerInputError(f"pretrained weights are of Inception, found a {type(self.trunk).__name__}")
+            self.trunk.load_pretrained(pretrained)
         detects, locates = self.hidden = list(hidden or (256, 512))
         both = self.trunk.features + self.trunk.earlier_features
         self.detector = nn.Sequential(nn.Linear(self.trunk.features, detects), nn.Linear(detects, num_objects))

@@ -54,6 +54,23 @@ def test_the_auxiliary_head_of_inception_counts_for_locations_alone():
     assert not torch.equal(before.locations, after.locations)
 
 
+def test_weights_of_torchvisions_layout(tmp_path):
+    torch.manual_seed(3)
+    trunk = InceptionTrunk()
+    state = {**trunk.trunk.state_dict(), **trunk.top.state_dict(), "fc.weight": torch.zeros(1000, 2048)}
+    state |= {f"AuxLogits.{name}": value for name, value in trunk.auxiliary.state_dict().items()}
+    torch.save(state, tmp_path / "inception.pth")
+    model = ObjectLocalizer(2, 2, InceptionTrunk(), pretrained=tmp_path / "inception.pth")
+    for name in (
+        "trunk.Mixed_6e.branch1x1.conv.weight",
+        "top.Mixed_7c.branch1x1.bn.weight",
+        "auxiliary.conv1.conv.weight",
+    ):
+        assert torch.equal(model.trunk.state_dict()[name], trunk.state_dict()[name])
+    with pytest.raises(LocalizerInputError, match="pretrained weights are of Inception, found a SmallTrunk"):
+        ObjectLocalizer(2, 2, SmallTrunk(16, 4, 8), pretrained=tmp_path / "inception.pth")
+
+
 def test_images_that_do_not_fit():
     model = ObjectLocalizer(2, 2, SmallTrunk(16, 4, 8))
     for images in (torch.zeros(1, 1, 16, 16), torch.zeros(3, 16, 16), torch.zeros(1, 3, 16, 8)):
