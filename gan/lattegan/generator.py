@@ -1,4 +1,4 @@
-"""The generator of LatteGAN (arXiv:2112.14985): the next image of a dialogue from its instruction and the last image.
+"""The generator of LatteGAN (arXiv:2112.13985): the next image of a dialogue from its instruction and the last image.
 
 Must match smatsumori/LatteGAN ``src/modules/propv1`` (``image_encoder.py``, ``generator.py``; parity kind
 ``lattegan``). :class:`MultiScaleGenerator` is its variant with a gate at every resolution (TIDG). A condition that is

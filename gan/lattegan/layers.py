@@ -1,4 +1,4 @@
-"""Layers that the networks of LatteGAN (arXiv:2112.14985) and GeNeVA-GAN (arXiv:1811.09845) are made of.
+"""Layers that the networks of LatteGAN (arXiv:2112.13985) and GeNeVA-GAN (arXiv:1811.09845) are made of.
 
 Must match smatsumori/LatteGAN ``src/modules/propv1`` (``layers.py``, ``normalization.py``; parity kind ``lattegan``)
 and Maluuba/GeNeVA ``geneva/definitions``. A 1 x 1 convolution on the way around a block stands on the side with fewer

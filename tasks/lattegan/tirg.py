@@ -1,6 +1,6 @@
 """Train an encoder of instructions before anything is drawn: compose the last image's map and an instruction (TIRG).
 
-smatsumori/LatteGAN ``src/scripts/pretrain_tirg.py`` (arXiv:2112.14985, arXiv:1812.07119): a frozen network's map of
+smatsumori/LatteGAN ``src/scripts/pretrain_tirg.py`` (arXiv:2112.13985, arXiv:1812.07119): a frozen network's map of
 the next image is to be found. ``python run.py -f lattegan/tirg_iclevr.yaml`` has the published settings (exp095);
 embeddings of every instruction follow with ``lattegan/embed.yaml``. Differs from the public code: the validation turns
 choose the best weights, not the test turns; the head of the text's detection is trained too; the number of classes is
