@@ -36,4 +36,5 @@ def test_largest_singular_values():
     network[0].weight.data = torch.tensor([[3.0, 0.0], [0.0, -4.0]])
     network[2].weight.data = torch.tensor([3.0, 4.0]).view(2, 1, 1, 1)
     network[3].sigma.fill_(7.0)
+    network.add_module("frozen", nn.Linear(1, 1).requires_grad_(False))
     assert largest_singular_values(network) == pytest.approx({"0": 4.0, "2": 5.0, "3": 7.0})

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import losses as adversarial
-from gan.objectives import ObjectiveError, RelativisticR1R2, WassersteinPenalty
+from gan.objectives import Hinge, ObjectiveError, RelativisticR1R2, WassersteinPenalty
 
 SLOPE = torch.tensor([3.0, -4.0, 0.0]).view(1, 3, 1, 1)  # a linear critic's gradient, of norm 5
 
@@ -106,3 +106,11 @@ def test_the_relativistic_penalty_falls_geometrically(samples):
     assert terms["r2"].item() == pytest.approx(0.5 * 0.01 * 25, rel=1e-5)
     with pytest.raises(ObjectiveError, match=r"fall: found \[5, 5\]"):
         RelativisticR1R2(0.1, fall=(5, 5))
+
+
+def test_hinge():
+    """Scores 0.5 and 3 of real images, -2 and 0.5 of generated ones: (0.5 + 0) / 2 + (0 + 1.5) / 2, and -(-1.5) / 2."""
+    scores = {"real": torch.tensor([0.5, 3.0]), "fake": torch.tensor([-2.0, 0.5])}
+    parts = Hinge().discriminator(scores.get, "real", "fake", 0, torch.zeros(2))
+    assert float(parts["hinge"]) == pytest.approx(1.0)
+    assert float(Hinge().generator(scores.get, "real", "fake")) == pytest.approx(0.75)
