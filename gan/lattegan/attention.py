@@ -1,4 +1,4 @@
-"""Attention of several heads, and relations between the rows and columns of a map (arXiv:2112.13985 section 3).
+"""Attention of several heads, and relations between the rows and columns of a map (arXiv:2112.13985).
 
 Must match smatsumori/LatteGAN ``src/modules/propv1`` (``multihead_attention.py``, ``relational_network.py``; parity
 kind ``lattegan``).

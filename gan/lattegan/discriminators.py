@@ -1,4 +1,4 @@
-"""Discriminators of LatteGAN (arXiv:2112.13985 section 3.3): is an image what an instruction makes of the previous one?
+"""Discriminators of LatteGAN (arXiv:2112.13985): is an image what an instruction makes of the previous one?
 
 Must match smatsumori/LatteGAN ``src/modules/propv1`` (``discriminator.py``, ``stap_discriminator.py``,
 ``unet_discriminator.py``; parity kinds ``lattegan``, ``lattegan_parts``).

@@ -1,4 +1,4 @@
-"""Ways to bring the map of an instruction and the map of the previous image together (arXiv:2112.13985 section 3.2).
+"""Ways to bring the map of an instruction and the map of the previous image together (arXiv:2112.13985).
 
 :class:`Concat` stands them side by side, as GeNeVA-GAN does; :class:`Tirg` keeps the image where a gate is open and
 adds a residual where it is not (arXiv:1812.07119); :class:`TirgSpade`, the published choice, makes that residual from

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import losses
 from common import distributed
+from common.errors import UserError
 from config import Deferred, Problem
 from config.limits import Chance, Weight
 from datasets.dialogue.dataset import Turns
@@ -51,6 +52,9 @@ class LocalizerTraining:
         noise: images without objects for each training image (``noise-fraction``).
         empty: share of these that show the empty scene, the others are noise (``bg-fraction-within-noise``).
         folder: given by main; the run folder.
+
+    Raises:
+        UserError: the data have no empty scene to show.
     """
 
     metric = "f1"
@@ -78,13 +82,19 @@ class LocalizerTraining:
             data.train_loader.note_small_set()
         self.positive_weight, self.location_weight = positive_weight, location_weight
         self.noise, self.empty = noise, empty
+        dialogues = data.train_loader.dataset.dialogues
+        if noise * empty > 0 and dialogues.single:
+            raise UserError(
+                f"task.empty is {empty}, but data.train, {dialogues.path}, has single images and no background: give "
+                "the file of dialogues, or 0"
+            )
         loader = data.train_loader
         self.batch_size, self.steps_per_epoch = loader.samples_per_step, loader.steps_per_epoch
         self.modules: dict[str, nn.Module] = {"localizer": self.localizer}
         optimizer, schedule = optimization.start([self.localizer], self.steps_per_epoch, length)
         self.optimizers = {"localizer": optimizer}
         self.schedulers = {} if schedule is None else {"localizer": schedule}
-        self.class_weights = class_weights(loader.dataset.dialogues.object_counts()).to(device)
+        self.class_weights = class_weights(dialogues.object_counts()).to(device)
 
     @staticmethod
     def validate_with_siblings(

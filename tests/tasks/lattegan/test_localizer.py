@@ -25,7 +25,7 @@ def run(folder, data, *arguments):
     splits = [
         f"data.{split}.{key}={value}"
         for split, name in (("train", "train"), ("validation", "val"), ("test", "val"))
-        for key, value in (("path", data / f"clevr_obj_{name}.h5"), ("resolution", 32))
+        for key, value in (("path", data / f"clevr_{name}.h5"), ("resolution", 32))
     ]
     tiny = [
         *splits, "data.batch_size=8", "task.localizer.trunk.resolution=32", "task.localizer.trunk.width=6",
@@ -77,6 +77,14 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(trained, data, tmp_path):
         for folder in (trained, tmp_path / "lattegan" / "localizer_world")
     )
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_an_empty_scene_needs_a_background(data, tmp_path):
+    single = [f"data.{split}.path={data / 'clevr_obj_val.h5'}" for split in ("train", "validation", "test")]
+    done = run(tmp_path, data, *single)
+    assert done.returncode == 2
+    assert "task.empty is 0.5, but data.train, " in done.stderr
+    assert "has single images and no background: give the file of dialogues, or 0" in done.stderr
 
 
 def test_files_that_do_not_fit(trained, tmp_path):
