@@ -4,7 +4,8 @@ A room for each: speech_image (what systems 1 and 2 share: task, objective, imag
 rank_split, report, trained), words_by_drawing (system 1: objective, generated_images, negatives, clustering,
 synthetic_captions; its experiments), resdavenet_vq (system 2: what the units of a trained speech model stand for, words
 that codes detect and phones that features distinguish), attngan (system 3: damsm, task, trained, export, zero_shot;
-rooms for sampling, scores and serve), gan (progan, segmenter, dissection, progan_export; generators of classes:
+rooms for sampling, scores and serve), visual_vocab (system 4: directions, annotate, distil, evaluate, show, guided;
+pages in serve), serving (what servers share), gan (progan, segmenter, dissection, progan_export; generators of classes:
 conditional, classifier, class_networks, class_samples, class_scores, class_export), comparison (runs side by side).
 
 All jobs share checks (errors of a planned training), results (folders of measurements) and published_export.

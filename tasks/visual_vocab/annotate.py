@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from torch import nn
 
@@ -29,7 +30,13 @@ from evaluation.report.strips import STYLE, Strip, strips_html
 from gan.directions.distillation import Words, words_of
 from gan.directions.files import load_directions
 from gan.images import to_uint8
-from published.visual_vocab.data_sets import Annotation, read_annotations, save_data_set
+from published.visual_vocab.data_sets import (
+    DIRECTIONS,
+    Annotation,
+    DirectionsDataset,
+    read_annotations,
+    save_data_set,
+)
 from tasks.results import results_folder, write_results
 from tasks.visual_vocab.annotator import Annotator
 from tasks.visual_vocab.pairs import ShownPairs
@@ -85,7 +92,7 @@ def annotate(
     models = {folder.name: language_model(folder) for folder in language_models}
     texts: list[list[Annotation]] = [[] for _ in range(len(pairs))]
     for path in imports:
-        for row, found in read_annotations(path, len(pairs)).items():
+        for row, found in _imported(path, pairs).items():
             texts[row] += found
     kinds = [""] * len(pairs)
     with results_folder(context, run) as folder:
@@ -112,6 +119,29 @@ def annotate(
             sections.append(("Agreement", _agreement_html(agreement)))
         write_results(folder, context, "annotations", metrics, sections)
         say(config.short(folder.path / FOLDER))
+
+
+def _imported(path: Path, pairs: ShownPairs) -> dict[int, list[Annotation]]:
+    """Read annotations of a CSV; where it lies in a data set, its directions must be those of the same rows."""
+    found = read_annotations(path, len(pairs))
+    if (path.parent / DIRECTIONS).is_file():
+        there = DirectionsDataset(path.parent).ds
+        rows = [row for row, texts in found.items() if texts]
+        shown = pairs.vectors(rows)
+        other = next(
+            (
+                row
+                for row, vector in zip(rows, shown, strict=True)
+                if row >= len(there) or vector.shape != there[row].shape or not torch.allclose(vector, there[row])
+            ),
+            None,
+        )
+        if other is not None:
+            raise UserError(
+                f"{path}: d_id {other} is another direction there than here; give the directions that were annotated, "
+                "and latents and both_ways as they were"
+            )
+    return found
 
 
 def _annotate(

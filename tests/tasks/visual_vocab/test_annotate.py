@@ -151,3 +151,14 @@ def test_classes_of_directions_must_be_the_generators(directions_file):
     pairs = ShownPairs(found._replace(classes=torch.tensor([0, 1, 1, 0])), 2, generator)
     assert pairs.metadata(1, 6.0)["class"] == "1"
     assert pairs.images([0, 1], 6.0)[1].shape == (2, 3, 8, 8)
+
+
+def test_annotations_of_other_pairs_are_not_taken_for_these(generator_node, directions_file, tmp_path, capsys):
+    """The same directions at one latent each have other rows than at two."""
+    texts = people(tmp_path / "a.csv", (3, "more red", "Ada"))
+    assert annotate(tmp_path, generator_node, directions_file, imports=[str(texts)], latents=1) == 0
+    there = str(tmp_path / "annotate" / "data_set" / "annotations.csv")
+    again = ["run.name=again", "run.resume=overwrite"]
+    assert annotate(tmp_path, generator_node, directions_file, *again, imports=[there], latents=1) == 0
+    assert annotate(tmp_path, generator_node, directions_file, *again, imports=[there], latents=2) == 2
+    assert "d_id 3 is another direction there than here" in capsys.readouterr().err
