@@ -48,7 +48,11 @@ class Stage(nn.Module):
 
 
 class OutputLayer(nn.Module):
-    """Turn the last maps (B, C, H, W) into images (B, 3, R, R); each cell becomes ``patch`` x ``patch`` pixels."""
+    """Turn the last maps (B, C, H, W) into images (B, 3, R, R); each cell becomes ``patch`` x ``patch`` pixels.
+
+    All pixels of a cell begin with the same weights, so that there is no chequered pattern to unlearn
+    (arXiv:1707.02937).
+    """
 
     def __init__(self, channels: int, patch: int) -> None:
         super().__init__()
@@ -56,6 +60,8 @@ class OutputLayer(nn.Module):
         self.conv = nn.Conv2d(channels, 3 * patch**2, size, padding=size // 2)
         self.patch = patch
         draw_weights(self.conv)
+        with torch.no_grad():
+            self.conv.weight.copy_(self.conv.weight[:: patch**2].repeat_interleave(patch**2, dim=0))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Convolve and lay out."""

@@ -42,6 +42,13 @@ def test_shapes_and_gradients(patch, resolution):
         assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in network.parameters())
 
 
+def test_the_pixels_of_a_cell_begin_alike():
+    images = generator(patch=2)(torch.randn(2, 5), torch.tensor([0, 1])).detach()
+    coarse = images[..., ::2, ::2]
+    assert torch.equal(images, coarse.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3))
+    assert coarse.std() > 0.1
+
+
 def test_a_block_begins_as_identity_and_its_weights_fit_the_depth():
     """Fix-up: three layers in a branch and L blocks scale the weights by L^(-1/4); the last are 0."""
     torch.manual_seed(0)
