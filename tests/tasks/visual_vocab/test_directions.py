@@ -61,16 +61,21 @@ def test_every_method_writes_unit_vectors_with_a_card_and_images(method, generat
 
 
 def test_a_stopped_search_goes_on_with_the_parts_that_are_missing(generator_node, tmp_path, monkeypatch):
-    assert find(tmp_path, generator_node, "layer_selective", "run.name=whole") == 0
+    assert find(tmp_path, generator_node, "layer_selective", "pictures.latents=0", "run.name=whole") == 0
     whole, _ = load_directions(tmp_path / "whole" / "directions.safetensors")
-    assert find(tmp_path, generator_node, "layer_selective", "run.name=parts") == 0
+    assert find(tmp_path, generator_node, "layer_selective", "pictures.latents=0", "run.name=parts") == 0
     parts = sorted((tmp_path / "parts" / "parts").glob("*.safetensors"))
     assert len(parts) == 3  # of 2, 2 and 1 latents
     parts[1].unlink()
     before = parts[0].stat().st_mtime_ns
-    assert find(tmp_path, generator_node, "layer_selective", "run.name=parts") == 0
+    assert find(tmp_path, generator_node, "layer_selective", "pictures.latents=0", "run.name=parts") == 0
     assert parts[0].stat().st_mtime_ns == before
-    assert find(tmp_path, generator_node, "layer_selective", "run.name=parts", "run.resume=overwrite") == 0
+    assert (
+        find(
+            tmp_path, generator_node, "layer_selective", "pictures.latents=0", "run.name=parts", "run.resume=overwrite"
+        )
+        == 0
+    )
     assert parts[0].stat().st_mtime_ns > before
     again, _ = load_directions(tmp_path / "parts" / "directions.safetensors")
     torch.testing.assert_close(again.directions.vectors, whole.directions.vectors, rtol=0, atol=0)
