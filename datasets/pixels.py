@@ -1,13 +1,16 @@
 """Pixels of an opened image file as 8-bit RGB: the value of white, the ground under transparency, the orientation.
 
 Pillow clips or cuts values of more than 8 bits, so that images of 12 bits in 16, of 32 bits or of floats turn black.
-Few files give the value of white. Here it is what the file says (TIFF's BitsPerSample and MaxSampleValue, PNG's sBIT);
+Few files give the value of white. Here it is what the file says (TIFF's BitsPerSample and MaxSampleValue; of 16 bits
+those that PNG's sBIT counts, which stand at the top as PNG wants them, unless lower ones are used and these are not);
 else 1 for floats up to 1, and for all others the largest value of the fewest of 8, 10, 12, 14 and 16 bits (or 24, 31
 and 32) that hold the brightest pixel. An image that stays below an eighth of that has no defined white: an error.
 Floats may lie a tenth of white above white and below black, as resampling makes them at sharp edges, and are clipped.
 Colours of which Pillow has cut 16 bits to 8, and that stay below a quarter of these as 14 bits do, are read again from
 PNG; in other files they are an error. FITS, and colours in JPEG 2000, are taken with 8 bits alone: Pillow reads other
-values of the former in the wrong order of bytes, and rounds white of the latter up beyond 255, which is black.
+values of the former in the wrong order of bytes, and rounds white of the latter up beyond 255, which is black. Values
+of TIFF with a sign end at half of the range, and none may be below 0. JPEG 2000 itself has no orientation, and Pillow
+reads no EXIF in it: such an image stays as its pixels lie.
 """
 
 import functools
@@ -46,6 +49,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIGNED = 2  # of TIFF's SampleFormat
 BITS_PER_SAMPLE, PHOTOMETRIC, MAX_SAMPLE, SAMPLE_FORMAT = 258, 262, 281, 339  # tags of TIFF
 SAVE_AGAIN = "save it with 8 bits a channel, scaled from black to white"
 
@@ -80,6 +84,8 @@ def to_rgb(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
     orientation = _orientation(image)
     if image.mode in WIDE:
         rgb = _wide(image, content)
+    elif _is_signed(image):
+        rgb = _signed_8_bits(image)
     elif cut and (_is_dark(image) or isinstance(image.info.get("transparency"), tuple)):
         rgb = _colours_of_16_bits(image, content)
     else:
@@ -155,13 +161,24 @@ def _on_ground(image: Image.Image) -> Image.Image:
 
 def _wide(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
     """Return RGB of a grey image of more than 8 bits."""
-    values, scale = np.asarray(image), _scale(image, content)
+    values = np.asarray(image)
+    scale = _scale(image, values, content)
     if scale.unsigned:
         values = values.view(np.uint32)
     grey = _scaled(values, scale)
     if isinstance(clear := image.info.get("transparency"), int):
         grey[values == clear] = 255
     return Image.fromarray(grey).convert("RGB")
+
+
+def _is_signed(image: Image.Image) -> bool:
+    """Return whether an image of 8 bits is TIFF whose values have a sign, which Pillow does not heed."""
+    return _first(getattr(image, "tag_v2", {}).get(SAMPLE_FORMAT, 1)) == SIGNED
+
+
+def _signed_8_bits(image: Image.Image) -> Image.Image:
+    """Return RGB of values of 8 bits with a sign, which go up to 127."""
+    return Image.fromarray(_scaled(np.asarray(image).view(np.int8), Scale(largest=2**7 - 1))).convert("RGB")
 
 
 def _colours_of_16_bits(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
@@ -172,8 +189,9 @@ def _colours_of_16_bits(image: Image.Image, content: Callable[[], bytes]) -> Ima
 
     data = torch.frombuffer(bytearray(content()), dtype=torch.uint8)
     values = decode_image(data, mode=ImageReadMode.UNCHANGED).movedim(0, -1).numpy()
-    count = COLOURS[image.mode]
-    colours, alpha = _scaled(values[..., :count], _scale(image, content)), values[..., count:].astype(np.int64)
+    count = values.shape[-1] - (values.shape[-1] in (2, 4))  # Pillow opens grey and alpha as RGBA
+    shades = values[..., :count]
+    colours, alpha = _scaled(shades, _scale(image, shades, content)), values[..., count:].astype(np.int64)
     if isinstance(clear := image.info.get("transparency"), tuple):  # a colour that is transparent
         alpha = (values != np.array(clear)).any(axis=-1, keepdims=True).astype(np.int64)
     solid = next(white for white in (1, *WHITES) if alpha.max(initial=0) <= white)
@@ -181,11 +199,11 @@ def _colours_of_16_bits(image: Image.Image, content: Callable[[], bytes]) -> Ima
     return _on_ground(Image.fromarray(scaled))
 
 
-def _scale(image: Image.Image, content: Callable[[], bytes]) -> Scale:
+def _scale(image: Image.Image, values: np.ndarray, content: Callable[[], bytes]) -> Scale:
     """Read what the file says of black and white."""
     if image.format == "PNG":
         bits = significant_bits(content())
-        return Scale(white=2**bits - 1 if bits is not None and bits < 16 else None)
+        return Scale(white=None if bits is None else _white_of_png(values, bits))
     if image.format == "PPM" and image.mode == "I":
         return Scale(white=2**16 - 1)  # Pillow scales by the file's largest value
     tags = getattr(image, "tag_v2", {})
@@ -196,8 +214,18 @@ def _scale(image: Image.Image, content: Callable[[], bytes]) -> Scale:
         brightest=brightest if isinstance(brightest, int) else 0,
         inverted=_first(tags.get(PHOTOMETRIC, 1)) == 0,
         unsigned=bits == 32 and kind == 1,
-        largest=2**15 - 1 if bits == 16 and kind == 2 else WHITES[-1],
+        largest=2**15 - 1 if bits == 16 and kind == SIGNED else WHITES[-1],
     )
+
+
+def _white_of_png(values: np.ndarray, bits: int) -> int:
+    """Return the white of values of 16 bits of which a PNG says that ``bits`` are used.
+
+    PNG wants these at the top, the others repeated or 0; some writers leave them at the bottom.
+    """
+    low = (1 << max(0, 16 - bits)) - 1
+    at_bottom = 0 < bits < 16 and int(values.max()) < 1 << bits and bool(np.any(values & low))
+    return (1 << bits if at_bottom else 1 << 16) - 1
 
 
 def _first(value: object) -> object:
@@ -205,12 +233,13 @@ def _first(value: object) -> object:
 
 
 def significant_bits(content: bytes) -> int | None:
-    """Return the most bits that ``content``, a PNG, says its channels use (chunk sBIT); None where it does not say."""
+    """Return the most bits that ``content``, a PNG, says its colours use (chunk sBIT); None where it does not say."""
     at = 8
     while at + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, at)
         if kind == b"sBIT":
-            return max(content[at + 8 : at + 8 + length], default=None)
+            said = content[at + 8 : at + 8 + length]
+            return max(said[: length - (length in (2, 4))], default=None)  # the last is of alpha
         if kind == b"IDAT":
             return None
         at += 12 + length

@@ -226,6 +226,12 @@ def test_a_png_says_what_is_white():
     assert np.asarray(read_image(png(dim, 0))).max() == 255
     full = np.rint(RAMP * 65535).astype(np.uint16)  # as PNG wants it: 12 bits, spread over 16
     assert np.abs(np.asarray(read_image(png(full, 0, *said))) - GREY).max() <= 1
+    dark = np.rint(RAMP * 0.05 * 4095).astype(np.uint16) * 16  # as PNG wants it, too; below 12 bits by chance
+    assert np.abs(np.asarray(read_image(png(dark, 0, *said))) - GREY * 0.05).max() <= 1
+    assert np.abs(np.asarray(read_image(png(dark[..., None].repeat(3, 2), 2, *said))) - GREY * 0.05).max() <= 1
+    bottom = np.stack([dim, np.full(dim.shape, 65535)], axis=2)  # with alpha
+    assert np.asarray(read_image(png(bottom, 4, (b"sBIT", bytes([12, 16]))))).max() == 64
+    assert np.abs(np.asarray(read_image(png(full // 20, 0, (b"sBIT", bytes([16]))))) - GREY * 0.05).max() <= 1
 
 
 def tiff(values, **tags):
@@ -375,6 +381,13 @@ def test_signed_16_bits():
     values = (RAMP * (2**15 - 1)).astype("<i2")
     assert np.abs(np.asarray(read_image(tiff(values, t339=2))) - GREY).max() <= 1
     with pytest.raises(ImageError, match="holds values from -1 to 32766: which of them is black"):
+        read_image(tiff(values - 1, t339=2))
+
+
+def test_signed_8_bits():
+    values = (RAMP * 127).astype("i1")
+    assert np.abs(np.asarray(read_image(tiff(values, t339=2))) - GREY).max() <= 2
+    with pytest.raises(ImageError, match="holds values from -1 to 126: which of them is black"):
         read_image(tiff(values - 1, t339=2))
 
 
