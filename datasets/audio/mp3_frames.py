@@ -5,6 +5,8 @@ first bit rate; it stops there, whatever follows. So frames are counted here, on
 recording of a file (several may have been joined) is put together of its frames alone.
 """
 
+import re
+import struct
 from collections.abc import Iterator
 from functools import lru_cache
 from io import RawIOBase
@@ -21,6 +23,10 @@ KBITS = {  # by version (1, or 2 for the low rates) and layer
 }
 RATES = (44100, 48000, 32000)
 FREE = 6144  # bytes that a frame of the free format has at most
+TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
+NEXT = re.compile(rb"\xff|APETAGEX")  # where a frame or the end of a tag may be
+ID3V1, ENHANCED = 128, 227  # bytes of a tag, and of the longer one that may stand before it
+APE_HEAD = 1 << 29  # set at the head of an APE tag, not at its end
 DELAYS = 21  # bytes from an encoder's name to the samples that it put in front and behind, 12 bits each
 
 
@@ -39,6 +45,7 @@ class Frame(NamedTuple):
 
     content: bytes
     header: Header
+    lost: int = 0  # bytes in front of it that are neither a frame nor a tag
 
 
 class Recording(NamedTuple):
@@ -48,6 +55,7 @@ class Recording(NamedTuple):
     samples: int | None  # of each channel; None where an encoder's delays are taken off, which the decoder knows
     frames: int  # that are there
     announced: int | None  # frames that should be there; None where nothing says it
+    lost: int  # bytes between the frames that are neither a frame nor a tag
 
 
 class Endless(RawIOBase):
@@ -84,7 +92,8 @@ def recordings(content: bytes) -> Iterator[Recording]:
     """Yield the recordings of an mp3 in order, each with all of its frames; none without sound.
 
     A new one begins where an information frame stands, or where version, layer, rate or channels change. Everything
-    between frames (tags of all kinds, rubbish) is left out, and so is a last frame that is incomplete.
+    between frames (tags of all kinds, rubbish) is left out, the rubbish counted, and so is a last frame that is
+    incomplete.
     """
     frames = list(_frames(content))
     starts = [at for at, (before, frame) in enumerate(pairwise(frames), 1) if _begins(before, frame)]
@@ -100,9 +109,10 @@ def _recording(frames: list[Frame], name: bytes | None) -> Recording:
     count = len(frames) - (name is not None)
     sound = b"".join(frame.content for frame in frames[-count:])
     announced = None if name is None else _announced(frames[0], name)
+    lost = sum(frame.lost for frame in frames[1:])
     if announced is None or name == b"VBRI" or header.kind[1] != 3:
-        return Recording(sound, count * header.samples, count, announced)
-    return Recording(_counted(frames[0], count, announced, len(sound)) + sound, None, count, announced)
+        return Recording(sound, count * header.samples, count, announced, lost)
+    return Recording(_counted(frames[0], count, announced, len(sound)) + sound, None, count, announced, lost)
 
 
 def _begins(before: Frame, frame: Frame) -> bool:
@@ -145,24 +155,41 @@ def _counted(frame: Frame, count: int, announced: int, size: int) -> bytes:
 
 def _frames(content: bytes) -> Iterator[Frame]:
     """Yield the complete frames of an mp3; a first one, and one behind something else, only with others behind it."""
-    at, end, kind, free = 0, 0, None, 0
-    while 0 <= at <= len(content) - 4:
-        if content.startswith(b"ID3", at):
-            at += id3_size(content[at : at + 10]) or 1
+    at, end, kind, free, lost = 0, 0, None, 0, 0
+    while at <= len(content) - 4:
+        if content.startswith(TAGS, at):
+            size, before = _tag_size(content, at)
+            at, lost = at + size, max(0, lost - before)
             continue
         header = _header(content[at : at + 4])
         if header is not None and (at != end or header.kind != kind):
             free = _free_size(content, at, header) if header.free else 0
             header = header if _followed(content, at, header, free) else None
         if header is None:
-            at = content.find(b"\xff", at + 1)
+            found = NEXT.search(content, at + 1)
+            if found is None:
+                return
+            lost, at = lost + found.start() - at, found.start()
             continue
         end = at + header.size + (free if header.free else 0)
         if end > len(content) or end < at + 4:
             return
         kind = header.kind
-        yield Frame(content[at:end], header)
-        at = end
+        yield Frame(content[at:end], header, lost)
+        at, lost = end, 0
+
+
+def _tag_size(content: bytes, at: int) -> tuple[int, int]:
+    """Return the bytes of the tag that begins with one of ``TAGS``, at least 1, and those that belong to it before."""
+    if content.startswith(b"ID3", at):
+        return id3_size(content[at : at + 10]) or 1, 0
+    if content.startswith(b"TAG", at):
+        return ENHANCED if content.startswith(b"TAG+", at) else ID3V1, 0
+    if content.startswith(b"LYRICSBEGIN", at):
+        ends = [content.find(end, at) for end in (b"LYRICSEND", b"LYRICS200")]
+        return min((end + 9 - at for end in ends if end > 0), default=1), 0
+    size, _, flags = struct.unpack_from("<III", content[at + 12 : at + 24].ljust(12, b"\0"))
+    return (32 + size, 0) if flags & APE_HEAD else (32, max(0, size - 32))  # the size counts a tag's end, not its head
 
 
 def _followed(content: bytes, at: int, header: Header, free: int) -> bool:
@@ -170,7 +197,7 @@ def _followed(content: bytes, at: int, header: Header, free: int) -> bool:
     found: Header | None = header
     for _ in range(2):
         at += found.size + (free if found.free else 0)
-        if at == len(content) or content.startswith((b"TAG", b"ID3", b"APETAGEX"), at):
+        if at == len(content) or content.startswith(TAGS, at):
             return True
         found = _header(content[at : at + 4])
         if found is None or found.kind != header.kind or found.free != header.free:

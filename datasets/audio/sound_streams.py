@@ -12,7 +12,7 @@ from pathlib import Path
 
 import soundfile
 
-from datasets.audio.mp3_frames import Endless, Recording, id3_size, is_header, recordings
+from datasets.audio.mp3_frames import ID3V1, Endless, Recording, id3_size, is_header, recordings
 from datasets.audio.ogg_pages import links
 from datasets.audio.truncation import (
     BrokenOff,
@@ -24,12 +24,11 @@ from datasets.audio.truncation import (
     with_its_length,
 )
 
-EDITED = 2  # frames of an mp3 that may be lacking: editors count differently
+EDITED = 2  # frames of an mp3 that may be lacking: editors count differently, and cut within one
 WIDTHS = {
     "PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "DPCM_8": 1, "PCM_16": 2, "DPCM_16": 2, "PCM_24": 3, "PCM_32": 4,
     "FLOAT": 4, "DOUBLE": 8,
 }  # fmt: skip
-ID3V1 = 128  # bytes of a tag at the end
 
 
 class Stream(soundfile.SoundFile):
@@ -103,6 +102,8 @@ def _of_mp3(known: list[Recording]) -> Iterator[Stream]:
     for found in known:
         if found.announced is not None and found.frames + EDITED < found.announced:
             raise BrokenOff(f"{found.frames} of {found.announced} frames are there")
+        if found.announced is None and found.lost * found.frames > EDITED * len(found.content):
+            raise BrokenOff(f"{found.lost} of {found.lost + len(found.content)} bytes are no frames")
         yield Stream(BytesIO(found.content) if found.samples is None else Endless(found.content), found.samples)
 
 

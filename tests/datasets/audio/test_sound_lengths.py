@@ -97,8 +97,25 @@ def test_tags_and_rubbish_are_no_part_of_an_mp3(tmp_path):
     assert len(joined) == 96000
     bare = split_mp3(content)[1]
     frames = frames_of(bare)
-    between = b"".join(frames[:40]) + bytes(range(256)) * 20 + b"".join(frames[40:])
-    assert len(lengths(tmp_path, between, "x.mp3")) == len(frames) * FRAME
+    items = b"ITEM" * 500  # of an APE tag, with a head or an end
+    head, end = (b"APETAGEX" + struct.pack("<IIII", 2000, 2032, 1, flags) + bytes(8) for flags in (0xA0000000, 1 << 31))
+    lyrics = b"LYRICSBEGIN" + b"la " * 400 + b"001211LYRICS200"
+    for odd in (back + front, head + items + end, items + end + back, lyrics + back, bytes(range(64))):
+        between = b"".join(frames[:40]) + odd + b"".join(frames[40:])
+        assert len(lengths(tmp_path, between, "x.mp3")) == len(frames) * FRAME
+
+
+def test_an_mp3_that_is_damaged_in_the_middle_is_refused_without_a_count(tmp_path):
+    info, sound, _ = split_mp3(encoded("MP3", bitrate_mode="CONSTANT"))
+    first, quarter = len(sound) // 2, len(sound) // 4
+    damaged = sound[:first] + bytes(quarter) + sound[first + quarter :]
+    name = b"Xing" if b"Xing" in info else b"Info"
+    for content in (damaged, info.replace(name, bytes(4)) + damaged):
+        with pytest.raises(
+            AudioError, match=r"x\.mp3: breaks off, \d+ of \d+ bytes are no frames; copy the file again"
+        ):
+            lengths(tmp_path, content, "x.mp3")
+        assert count_samples(tmp_path / "x.mp3") == 0
 
 
 def test_wrong_counts_of_an_mp3(tmp_path):
