@@ -11,6 +11,7 @@ import stat
 from pathlib import Path, PureWindowsPath
 from unicodedata import normalize
 
+SHOWN = 400  # characters of a path in a message
 DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)|\\\\")
 
 
@@ -48,14 +49,20 @@ class FileNames:
         return None if name is None else os.path.join(folder, name)  # noqa: PTH118  text, for speed
 
     def _folder(self, path: str) -> str | None:
-        if os.path.isdir(path):  # noqa: PTH112
-            return path
-        above, name = os.path.split(path)
-        if not name or above == path:
-            return None
-        above = self._folder(above)
-        name = above and self._by_form(above, folders=True).get(normalize("NFC", name))
-        return os.path.join(above, name) if name else None  # noqa: PTH118
+        """Return the folder on the disk, from the innermost that has its very name on; a loop, for thousands may lack."""
+        names = []
+        while not os.path.isdir(path):  # noqa: PTH112
+            above, name = os.path.split(path)
+            if not name or above == path:
+                return None
+            names.append(name)
+            path = above
+        for name in reversed(names):
+            found = self._by_form(path, folders=True).get(normalize("NFC", name))
+            if not found:
+                return None
+            path = os.path.join(path, found)  # noqa: PTH118
+        return path
 
     def _by_form(self, folder: str, folders: bool) -> dict[str, str]:
         """Return the names on the disk by their composed form."""
@@ -68,13 +75,13 @@ class FileNames:
 def missing(path: str, given: str) -> str:
     """Return "<path> does not exist" with the probable reason; ``given`` is the list's name of the file."""
     if DRIVE.match(given):
-        relative = PureWindowsPath(given).name
+        relative = shown_path(PureWindowsPath(given).name)
         return (
-            f"{given} does not exist: it is a path of Windows, on a drive of another machine; name the folder in "
+            f"{shown_path(given)} does not exist: it is a path of Windows, on a drive of another machine; name the folder in "
             f"audio_base_path or image_base_path and the file by what follows, such as {relative}"
         )
     if "\0" in given:
-        return f"{given!r} holds a NUL character, which no file's name has"
+        return f"{shown_path(given)} holds a NUL character, which no file's name has"
     shown = shown_path(path)
     if "\\" in given:
         return f"{shown} does not exist, nor with slashes for its backslashes"
@@ -102,8 +109,9 @@ def not_there(path: Path, kind: str) -> str | None:
 
 
 def shown_path(path: str) -> str:
-    """Return ``path`` as a message shows it: in quotes and escaped where it holds line ends or the like."""
-    return path if path.isprintable() else repr(path)
+    """Return ``path`` as a message shows it: in quotes and escaped where it holds line ends, cut in its middle."""
+    path = path if path.isprintable() else repr(path)
+    return path if len(path) <= SHOWN else f"{path[: SHOWN // 2]}...{path[-SHOWN // 2 :]}"
 
 
 def _entries(folder: str, folders: bool) -> list[str]:

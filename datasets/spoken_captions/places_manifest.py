@@ -158,7 +158,7 @@ def _of_pair(path: Path, content: dict[str, Any], key: str, need: str) -> Path |
     above = "; its folder and those above it were looked into"
     working = f", and the working folder {bases[-1]}" if bases[-1] not in bases[0].parents else ""
     raise ManifestError(
-        f"{found}: there is no such file; {path} names it{'' if named.is_absolute() else above + working}"
+        f"{shown_path(str(found))}: there is no such file; {path} names it{'' if named.is_absolute() else above + working}"
     )
 
 
@@ -175,7 +175,7 @@ def _check_drives(path: Path, content: dict[str, Any], records: Records) -> None
 
 def _on_a_drive(path: Path, key: str, named: str) -> str:
     return (
-        f"{path}: {key} is {named}, a path of a Windows machine, whose drives are not here; correct it to where the "
+        f"{path}: {key} is {shown_path(named)}, a path of a Windows machine, whose drives are not here; correct it to where the "
         "files are on this machine (absolute, or relative to the manifest)"
     )
 
@@ -241,7 +241,7 @@ def located(records: Records, source: Path) -> tuple[Records, list[Problem]]:
             if files.find(str(path)):
                 renamed = True
             else:
-                problems.append((row, f" ({uttid}): {NEEDED[slot]} {missing(str(path), name)}"))
+                problems.append((row, f" ({shown_path(uttid)}): {NEEDED[slot]} {missing(str(path), name)}"))
     if files.backslashes:
         log.warning("%s: %d files are named with backslashes, which are read as slashes", source, files.backslashes)
     return (_as_on_disk(records, files) if renamed else records), problems

@@ -49,6 +49,15 @@ def test_what_is_not_there(tmp_path):
     assert files.backslashes == 0
 
 
+def test_thousands_of_folders_that_are_not_there(tmp_path):
+    made(tmp_path, f"{NFD}/b.wav")
+    files = FileNames()
+    for name in ("x/" * 1900, "x/" * 5000, "x\\" * 5000):
+        assert files.find(f"{tmp_path}/{NFC}/{name}b.wav") is None
+    said = missing("/data/" + "x/" * 5000 + "b.wav", "b.wav")
+    assert said.startswith("/data/x/x/") and said.endswith("/x/b.wav does not exist") and len(said) < 450
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
