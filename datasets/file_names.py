@@ -49,7 +49,7 @@ class FileNames:
         return None if name is None else os.path.join(folder, name)  # noqa: PTH118  text, for speed
 
     def _folder(self, path: str) -> str | None:
-        """Return the folder on the disk, from the innermost that has its very name on; a loop, for thousands may lack."""
+        """Return the folder on the disk, from the innermost that has its very name on."""
         names = []
         while not os.path.isdir(path):  # noqa: PTH112
             above, name = os.path.split(path)
@@ -77,8 +77,8 @@ def missing(path: str, given: str) -> str:
     if DRIVE.match(given):
         relative = shown_path(PureWindowsPath(given).name)
         return (
-            f"{shown_path(given)} does not exist: it is a path of Windows, on a drive of another machine; name the folder in "
-            f"audio_base_path or image_base_path and the file by what follows, such as {relative}"
+            f"{shown_path(given)} does not exist: it is a path of Windows, on a drive of another machine; name the "
+            f"folder in audio_base_path or image_base_path and the file by what follows, such as {relative}"
         )
     if "\0" in given:
         return f"{shown_path(given)} holds a NUL character, which no file's name has"

@@ -158,7 +158,8 @@ def _of_pair(path: Path, content: dict[str, Any], key: str, need: str) -> Path |
     above = "; its folder and those above it were looked into"
     working = f", and the working folder {bases[-1]}" if bases[-1] not in bases[0].parents else ""
     raise ManifestError(
-        f"{shown_path(str(found))}: there is no such file; {path} names it{'' if named.is_absolute() else above + working}"
+        f"{shown_path(str(found))}: there is no such file; {path} names it"
+        f"{'' if named.is_absolute() else above + working}"
     )
 
 
@@ -175,8 +176,8 @@ def _check_drives(path: Path, content: dict[str, Any], records: Records) -> None
 
 def _on_a_drive(path: Path, key: str, named: str) -> str:
     return (
-        f"{path}: {key} is {shown_path(named)}, a path of a Windows machine, whose drives are not here; correct it to where the "
-        "files are on this machine (absolute, or relative to the manifest)"
+        f"{path}: {key} is {shown_path(named)}, a path of a Windows machine, whose drives are not here; correct it to "
+        "where the files are on this machine (absolute, or relative to the manifest)"
     )
 
 
