@@ -9,33 +9,47 @@ Names of the hard split end in ``_hard``; NABirds' features of the easy one in `
 data, nothing of a file is run.
 """
 
-from collections.abc import Sequence
+import math
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import scipy.io
 import scipy.sparse
 
+from common.files import check_size
 from datasets.class_features.dataset import ClassFeaturesError, FeatureSet, HeldOut, Labelled
 from datasets.class_features.label_files import read_labels
 
 MOST_VALUES = 2**28  # of one array; the features of NABirds have about 90 million
+NO_NUMBERS = ("cell", "struct", "object", "char", "function", "opaque", "unknown")
+COMPRESSED, SPARSE = 15, 5  # an element's type, an array's class
+COMPLEX = 0x800  # flag of an array
+PIECE = 1 << 16  # bytes
+VERSION_5 = (b"\0\1IM", b"\1\0MI")  # at byte 124, in either order of bytes
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     """Read arrays of numbers from a MATLAB file up to version 7.2, in the order of ``names``.
 
     A ClassFeaturesError says that the file is missing, damaged, of version 7.3, or lacks one of the names; or that one
-    is no array of numbers, or too large.
+    is no array of numbers, too large, or unpacks to more than its shape needs.
     """
     if not path.is_file():
         raise ClassFeaturesError(f"There is no file {path}: expected a MATLAB file with {', '.join(names)} there.")
+    check_size(path)
     try:
-        shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
+        listed = scipy.io.whosmat(path)
+        shapes, kinds = {name: shape for name, shape, _ in listed}, {name: kind for name, _, kind in listed}
         missing = [name for name in names if name not in shapes]
-        if not missing and all(np.prod(shapes[name], dtype=float) <= MOST_VALUES for name in names):
+        if not missing:
+            _check_claims(path, names, shapes, kinds)
             content = scipy.io.loadmat(path, variable_names=list(names))
+    except ClassFeaturesError:
+        raise
     except NotImplementedError as error:
         raise ClassFeaturesError(
             f"{path} is of MATLAB's version 7.3, expected an older one: save it with -v7, or by scipy.io.savemat."
@@ -47,10 +61,65 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
         ) from error
     if missing:
         raise ClassFeaturesError(f"{path} has no {', '.join(missing)}; it holds {', '.join(shapes) or 'nothing'}.")
+    return [_numbers(content[name], f"{path}: {name}") for name in names]
+
+
+def _check_claims(path: Path, names: Sequence[str], shapes: dict[str, tuple[int, ...]], kinds: dict[str, str]) -> None:
+    """Refuse what is no array of numbers, or would take more memory than an array of its shape, before it is read."""
     for name in names:
+        if kinds[name] in NO_NUMBERS:
+            raise ClassFeaturesError(f"{path}: {name} is of the kind {kinds[name]}, expected an array of numbers.")
         if np.prod(shapes[name], dtype=float) > MOST_VALUES:
             raise ClassFeaturesError(f"{path}: {name} has shape {shapes[name]}, more than {MOST_VALUES} numbers.")
-    return [_numbers(content[name], f"{path}: {name}") for name in names]
+    with path.open("rb") as file:
+        head = file.read(128)
+        if head[124:] not in VERSION_5:  # version 4, which packs nothing
+            return
+        order = "<" if head[126:] == b"IM" else ">"
+        while len(tag := file.read(8)) == 8:
+            kind, size = struct.unpack(f"{order}II", tag)
+            end = file.tell() + size
+            if kind == COMPRESSED:
+                _check_packed(path, _unpacked(file, size), order, names)
+            file.seek(end)
+
+
+def _unpacked(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Yield the content of an element of ``size`` packed bytes, in pieces."""
+    unpacker, rest = zlib.decompressobj(), size
+    while rest > 0 and not unpacker.eof and (packed := file.read(min(PIECE, rest))):
+        rest -= len(packed)
+        while packed and not unpacker.eof:
+            yield unpacker.decompress(packed, PIECE)
+            packed = unpacker.unconsumed_tail
+
+
+def _check_packed(path: Path, pieces: Iterator[bytes], order: str, names: Sequence[str]) -> None:
+    """Refuse a packed array, one of ``names``, that unpacks to more than its own shape needs.
+
+    It begins with tag, flags, dimensions and name, the last two with tags (type and bytes; short ones in one word).
+    """
+    head = next(pieces, b"").ljust(40, b"\0")
+    flags, most = struct.unpack_from(f"{order}II", head, 16)
+    length = struct.unpack_from(f"{order}I", head, 28)[0]
+    shape = struct.unpack_from(f"{order}{length // 4}i", head, 32)
+    at = 32 + -(-length // 8) * 8
+    word, length = struct.unpack_from(f"{order}II", head, at)
+    start, length = (at + 4, word >> 16) if word >> 16 else (at + 8, length)
+    name = head[start : start + length].decode("latin-1")
+    if name not in names:
+        return
+    values, sparse = math.prod(shape), flags & 0xFF == SPARSE
+    needed = 12 * min(most, MOST_VALUES) + 4 * shape[-1] + 64 if sparse else 8 * values + 32
+    needed += start + length + (8 * (most if sparse else values) + 16 if flags & COMPLEX else 0)
+    found = len(head)
+    for piece in pieces:
+        found += len(piece)
+        if found > max(needed, 2 * PIECE):
+            raise ClassFeaturesError(
+                f"{path}: {name} of shape {shape} unpacks to more than {needed} bytes, expected fewer: it is damaged, "
+                "or made to fill memory. Fetch or copy it again."
+            )
 
 
 def _numbers(value: np.ndarray, name: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 import os
 import pickle
 import struct
+import zlib
 
 import h5py
 import numpy as np
@@ -174,6 +175,36 @@ def test_an_array_that_claims_too_much(tmp_path):
     path.write_bytes(content)
     with pytest.raises(ClassFeaturesError, match=r"PredicateMatrix has shape \(1073741824, 1073741824\), more than"):
         read_arrays(path, ["PredicateMatrix"])
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_a_packed_array_that_unpacks_to_more_than_its_shape(tmp_path, order):
+    """A 2 x 2 double whose data are 2 MB, or the same without a word of it in the tags."""
+    mark = b"MI"[:: -1 if order == "<" else 1]
+    for size in (32, 1 << 21):
+        body = struct.pack(f"{order}4I", 6, 8, 6, 0) + struct.pack(f"{order}4I", 5, 8, 2, 2)
+        body += struct.pack(f"{order}2I", 1, 15) + b"PredicateMatrix\0"
+        body += struct.pack(f"{order}2I", 9, size) + np.arange(4, dtype=f"{order}f8").tobytes().ljust(size, b"\0")
+        packed = zlib.compress(struct.pack(f"{order}2I", 14, len(body)) + body)
+        head = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack(f"{order}H", 0x100) + mark
+        (tmp_path / "a.mat").write_bytes(head + struct.pack(f"{order}2I", 15, len(packed)) + packed)
+        if size == 32:
+            assert read_arrays(tmp_path / "a.mat", ["PredicateMatrix"])[0].tolist() == [[0, 2], [1, 3]]
+            continue
+        with pytest.raises(
+            ClassFeaturesError, match=r"PredicateMatrix of shape \(2, 2\) unpacks to more than 127 bytes"
+        ):
+            read_arrays(tmp_path / "a.mat", ["PredicateMatrix"])
+
+
+def test_packed_arrays_of_every_kind_of_number(tmp_path):
+    path = tmp_path / "a.mat"
+    many = np.random.default_rng(0).normal(size=(300, 200))
+    sparse = scipy.sparse.random(400, 300, 0.3, random_state=0)
+    kinds = {"x": many, "y": many.astype(np.float32), "z": (9 * many).astype(np.int16), "longer_than_four": sparse}
+    scipy.io.savemat(path, kinds, do_compression=True)
+    for found, made in zip(read_arrays(path, list(kinds)), kinds.values(), strict=True):
+        assert np.array_equal(found, made.toarray() if scipy.sparse.issparse(made) else made)
 
 
 @pytest.mark.parametrize("protocol", range(2, 5))
