@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 COUNTERS = ("step", "epoch", "batch")
 KINDS = ("modules", "averages", "optimizers", "schedulers", "scalers")
-HELD_OUT = ("validation set", "test set")  # not learned from
+HELD_OUT = ("validation set", "test set", "files of the validation set", "files of the test set")  # not learned from
 JUMP = 1.02  # smallest ratio of two learning rates that is reported
 
 

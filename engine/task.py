@@ -93,8 +93,8 @@ class Task(Protocol):
     def learns_from(self) -> dict[str, str]:
         """Return number and digest of what is learned from, by name such as ``training set``.
 
-        Checkpoints keep it, so that a run does not go on with other data unasked; "validation set" and "test set" may
-        change. A task that draws its own data need not have this method.
+        Checkpoints keep it, so that a run does not go on with other data unasked; "validation set" and "test set" and
+        the files of these may change. A task that draws its own data need not have this method.
         """
 
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:

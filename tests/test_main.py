@@ -1,6 +1,7 @@
 """Metrics that main shows in a run folder, and runs that it refuses."""
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -158,3 +159,18 @@ def test_a_missing_checkpoint_is_reported_before_anything_is_built(tmp_path, mon
     monkeypatch.setattr(main, "build_task", killed)
     with pytest.raises(UserError, match=r"there is no checkpoint at .*nope; give a run folder"):
         call(tmp_path, f"entry={entry}", f"init_from.path={tmp_path}/nope")
+
+
+@pytest.mark.parametrize("name", ["audio/wavs/0/utterance_1000.wav", "images"])
+def test_a_file_replaced_by_another_of_its_name_is_refused(tmp_path, name):
+    """The manifest's rows are the same ones."""
+    corpus = tmp_path / "corpus"
+    shutil.copytree(config.PROJECT_ROOT / "tests/assets/formats/places", corpus)
+    given = [f"data.{split}.manifest={corpus}/metadata.json" for split in ("train", "validation")]
+    call(tmp_path, "trainer.epochs=1", *given)
+    files = sorted(path for path in [corpus / name, *(corpus / name).rglob("*")] if path.is_file())
+    files[0].write_bytes(files[1].read_bytes() if len(files) > 1 else files[0].read_bytes()[:-200] + bytes(200))
+    changed = r"other data than this config finds \(files of the training set: .*put back what was there"
+    with pytest.raises(UserError, match=changed):
+        call(tmp_path, "trainer.epochs=2", *given)
+    call(tmp_path, "trainer.epochs=2", "run.changed_data=accept", *given)

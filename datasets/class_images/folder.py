@@ -16,10 +16,11 @@ import numpy as np
 from PIL import Image
 
 from config.limits import Chance, Resolution, Workers
-from datasets.class_images.build import SPLITS, ClassImagesError, Part, ensure
+from datasets.class_images.build import SPLITS, STATE, ClassImagesError, Part, ensure
 from datasets.crops import centre_crop
-from datasets.digests import digest
+from datasets.digests import digest, files_digest
 from datasets.images import ImageError, read_image
+from datasets.sharded_build import read_state
 
 log = logging.getLogger(__name__)
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
@@ -72,7 +73,16 @@ def ensure_class_folder(images: ClassFolder, dry_folder: Path | None = None) -> 
     counts = {split: len(found) for split, found in rows.items()}
     names = digest(str(path) for split in SPLITS for path, _ in rows[split])
     settings = {"source": str(images.source), "size": images.size, "files": names}
+    if _knows_contents(folder / STATE):
+        settings["contents"] = files_digest(str(path) for split in SPLITS for path, _ in rows[split])
     return ensure(folder, settings, classes, counts, partial(_read, rows, images.size), workers)
+
+
+def _knows_contents(path: Path) -> bool:
+    """Return whether a folder's settings have its files' contents, or will have; earlier versions did not note them."""
+    if not path.is_file():
+        return True
+    return "contents" in read_state(path, ClassImagesError, f"delete {path.parent} and start again")["settings"]
 
 
 Row = tuple[Path, int]

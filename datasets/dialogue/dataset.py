@@ -49,6 +49,10 @@ class DialogueRows(Dataset):
         """Return number and digest of the dialogues."""
         return self.dialogues.digest()
 
+    def files(self) -> list[str]:
+        """Return the path of the one file."""
+        return [str(self.dialogues.path)]
+
     def _images(self, images: np.ndarray) -> Tensor:
         return in_range(scaled(images, self.resolution))
 

@@ -61,6 +61,12 @@ class TrainingRows(Protocol):
     def digest(self) -> str:
         """Return number and digest of the rows, in words."""
 
+    def files(self) -> Iterable[str] | None:
+        """Return the paths of the files that the rows are read from, in order; None where the digest has the content.
+
+        By them a resumed run finds out that a file was replaced by another of its name.
+        """
+
     def __getitem__(self, index: int) -> Sample:
         """Read one row; raise SampleError where it cannot be used."""
 

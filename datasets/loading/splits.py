@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from datasets.digests import files_digest
 from datasets.loading.loader import Loader
 from datasets.loading.rows import OnError, SampleError, TrainingRows
 from datasets.loading.skipped import Skipped, SkippedFile
@@ -93,9 +94,17 @@ class SplitLoaders:
         return [(split, row, reason) for split, loader in self._all.items() for row, reason in loader.skipped.items()]
 
     def digests(self) -> dict[str, str]:
-        """Return number and digest of the rows of each split, by names such as ``training set``."""
-        names = {"train": "training set", "validation": "validation set", "test": "test set"}
-        return {names[split]: loader.dataset.digest() for split, loader in self._all.items()}
+        """Return number and digest of the rows of each split, and of their files.
+
+        The names are such as ``training set`` and ``files of the training set``.
+        """
+        found = {}
+        for split, loader in self._all.items():
+            name = f"{'training' if split == 'train' else split} set"
+            found[name] = loader.dataset.digest()
+            if (paths := loader.dataset.files()) is not None:
+                found[f"files of the {name}"] = files_digest(paths)
+        return found
 
     def left_out(self, listed: list[Skipped], evaluated: int) -> dict[str, tuple[int, int]]:
         """Return how many samples were left out of how many, by split.

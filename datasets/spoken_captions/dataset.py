@@ -8,7 +8,7 @@ them.
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -28,7 +28,7 @@ from datasets.file_names import FileNames
 from datasets.image_ids import ImageIds
 from datasets.images import ImageError, ImageTransform, read_image_bytes
 from datasets.loading.rows import ManifestError, OnError, Sample, SampleError, unusable_row
-from datasets.spoken_captions.records import SpokenCaption
+from datasets.spoken_captions.records import Records, SpokenCaption
 
 Window = Literal["first", "random"]
 
@@ -135,6 +135,12 @@ class SpokenCaptions(Dataset, ABC):
             yield from (str(path or "").removeprefix(base) for path in (record.audio_path, record.image_path))
 
         return rows_digest((part for row in range(len(self)) for part in parts(row)), len(self))
+
+    def files(self) -> Iterable[str] | None:
+        """Return the paths of the sounds and, where images are read, of the images, in the order of the rows."""
+        records = self.records if isinstance(self.records, Records) else Records(self.records)
+        kinds = 1 if self.image is None else len(records.folders)
+        return (path for paths in records.paths() for path in paths[:kinds] if path is not None)
 
     def cut_at(self) -> int | None:
         """Return the frames that longer captions are cut to; None where none is cut."""

@@ -245,6 +245,9 @@ class PlacesHDF5(SpokenCaptions):
         """Return number and digest of the rows, and what distinguishes this pair of files from others."""
         return f"{super().digest()} in a pair with digest {self._state[1] or self._sampled()}"
 
+    def files(self) -> None:
+        """Return None: the digest has the content of the pair."""
+
     def _sampled(self) -> str:
         """Return a digest of all lengths and some rows, for published pairs, which have no identity."""
         audio, images = self._file("audio"), self._file("image")["image"]

@@ -2,6 +2,7 @@
 
 import marshal
 import math
+import os
 import re
 from array import array
 from collections import defaultdict
@@ -73,6 +74,11 @@ class Records(Sequence[SpokenCaption]):
         for end in self._ends[1:]:
             yield marshal.loads(packed[start:end])  # noqa: S302  as above
             start = end
+
+    def paths(self) -> Iterator[list[str | None]]:
+        """Yield the paths of sound and image of every caption, None for what it lacks."""
+        for *_, sound, image in self.all_fields():
+            yield [name and os.path.join(at, name) for at, name in zip(self.folders, (sound, image), strict=True)]  # noqa: PTH118
 
     def __len__(self) -> int:
         return len(self._ends) - 1

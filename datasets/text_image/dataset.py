@@ -7,7 +7,7 @@ resolution, a random square of it taken and mirrored in training. A sample is a 
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -105,6 +105,10 @@ class CaptionedImages(Dataset):
         """Return number and digest of the images' names and all their captions."""
         captions = (self.content.captions[i].tobytes() for i in range(len(self.content.captions)))
         return rows_digest(chain(self.content.names, captions), len(self))
+
+    def files(self) -> Iterable[str]:
+        """Return the paths of the images, in the order of the rows."""
+        return (str(self.content.path(row)) for row in range(len(self)))
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Read one sample; raise SampleError where its image cannot be used."""

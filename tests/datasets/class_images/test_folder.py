@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -96,3 +99,18 @@ def test_what_cannot_be_read(source, tmp_path):
         ClassImages(tmp_path / "x", 3, world_size=2)
     with pytest.raises(ClassImagesError, match="make the images with prepare"):
         ClassImages(tmp_path / "bare", 1)
+
+
+def test_a_file_replaced_by_another_of_its_name_is_refused(source, tmp_path):
+    """Arrays that are there already do not have it."""
+    shutil.copytree(source, tmp_path / "own")
+    images = ClassFolder(tmp_path / "own", tmp_path / "arrays", size=4, validation=0.2, workers=1)
+    ensure_class_folder(images)
+    state = tmp_path / "arrays" / "class_images.json"
+    shutil.copy(tmp_path / "own" / "red ones" / "0.png", tmp_path / "own" / "blue ones" / "0.png")
+    with pytest.raises(ClassImagesError, match=r"contents is 10 files of .* asked for; give another images\.folder"):
+        ensure_class_folder(images)
+    former = json.loads(state.read_text())
+    del former["settings"]["contents"]  # an earlier version made it
+    state.write_text(json.dumps(former))
+    ensure_class_folder(images)

@@ -13,6 +13,7 @@ class Numbers:
     """Twenty rows, of which one may be broken."""
 
     source = Path("numbers.txt")
+    listed = None
 
     def __init__(self, train, on_error, broken=None):
         self.train, self.on_error, self.broken = train, on_error, broken
@@ -26,6 +27,12 @@ class Numbers:
         if index == self.broken:
             raise unusable_row(self, index, "n.jpg", "n.jpg: the image breaks off")
         return {"index": index}
+
+    def digest(self):
+        return "20 rows"
+
+    def files(self):
+        return self.listed
 
 
 def splits(on_error="error", validation=None, test=None, rank=0, world=1):
@@ -72,3 +79,14 @@ def test_what_the_time_does_not_allow_is_said(caplog):
     data.look_at_held_out(seconds=-1)
     assert read(data) == {"validation": [], "test": []}
     assert "test: of 20 rows 0 were looked at; a file of the others that cannot be read is found when" in caplog.text
+
+
+def test_what_is_learned_from_is_the_rows_and_their_files(tmp_path):
+    data = splits()
+    rows = dict.fromkeys(["training set", "validation set", "test set"], "20 rows")
+    assert data.digests() == rows
+    (tmp_path / "a.jpg").write_bytes(b"12345")
+    data.train_loader.dataset.listed = [str(tmp_path / "a.jpg")]
+    found = data.digests()
+    assert found.pop("files of the training set").startswith("1 file of 5 bytes with digest ")
+    assert found == rows

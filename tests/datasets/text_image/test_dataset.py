@@ -88,6 +88,12 @@ def test_captions_of_a_published_image(assets):
     assert data.class_name(2) == "2"
 
 
+def test_the_files_of_the_rows_are_the_images(birds):
+    rows = CaptionedImages(birds, "train", train=True)
+    assert [*rows.files()] == [str(rows.content.path(row)) for row in range(len(rows))]
+    assert all(path.startswith(str(birds)) and path.endswith(".jpg") for path in rows.files())
+
+
 def test_classes(assets):
     assert read_split(assets / "formats" / "birds", "train", 10).classes.tolist()[:3] == [1, 1, 2]
     coco = read_split(assets / "formats" / "coco", "train", 5)
