@@ -5,9 +5,11 @@ import io
 import lzma
 import random
 import tarfile
+import zipfile
 
 import pytest
 
+from published import archives
 from published.archives import unpack
 from published.download import DownloadError
 from tests.published.serving import archive
@@ -85,3 +87,46 @@ def test_a_damaged_archive_never_becomes_a_finished_set(tmp_path, damaged, messa
     path.write_bytes(gzip.compress(unpacked_archive()[0]))
     unpack(path, tmp_path / "out")
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.wav", "b.wav"]
+
+
+def zeros(kind, size):
+    """An archive of two files of zeros, ``size`` bytes each."""
+    buffer = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+            for name in "ab":
+                file.writestr(f"top/{name}", bytes(size))
+        return buffer.getvalue()
+    with tarfile.open(fileobj=buffer, mode=f"w:{kind}") as tar:
+        for name in "ab":
+            info = tarfile.TarInfo(f"top/{name}")
+            info.size = size
+            tar.addfile(info, io.BytesIO(bytes(size)))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["zip", "gz", "xz"])
+def test_an_archive_that_would_fill_the_disk(tmp_path, monkeypatch, kind):
+    path = tmp_path / "a"
+    path.write_bytes(zeros(kind, 1 << 20))
+    size = len(path.read_bytes())
+    assert 200 * size < 2 << 20
+    unpack(path, tmp_path / "small")  # anything may have 64 MiB
+    monkeypatch.setattr(archives, "ALWAYS", 1000)
+    message = rf"has {size} bytes and its first [12] entries unpack to \d+, expected at most {100 * size}: .*yourself"
+    with pytest.raises(DownloadError, match=message):
+        unpack(path, tmp_path / "out")
+    monkeypatch.setattr(archives, "TIMES", 1 << 20)
+    monkeypatch.setattr(archives, "LARGEST", 1 << 20)
+    with pytest.raises(DownloadError, match=f"expected at most {1 << 20}"):
+        unpack(path, tmp_path / "out")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "small"]
+
+
+def test_a_record_about_an_entry_that_would_fill_memory(tmp_path):
+    info = tarfile.TarInfo("././@LongLink")
+    info.size, info.type = 3 << 20, tarfile.GNUTYPE_LONGNAME
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(3 << 20) + unpacked_archive()[0]))
+    with pytest.raises(DownloadError, match=f"a record about an entry has {3 << 20} bytes, expected at most"):
+        unpack(path, tmp_path / "out")
