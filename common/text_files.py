@@ -2,6 +2,7 @@
 
 import codecs
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
 PACKED = (
     (b"\x1f\x8b", "gzip"), (b"PK\3\4", "zip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")
 )  # fmt: skip
+SHOWN = 60  # characters of a mapping that a message shows
 LONGEST_NUMBER = 18  # digits; fits 64 bits
 SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
@@ -69,10 +71,26 @@ def read_json(path: Path, remedy: str) -> Any:
 def parse_json(content: str | bytes, name: str, remedy: str) -> Any:
     """Return the plain values of JSON that messages call ``name``; errors as of :func:`read_json`."""
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=keys_once)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).split(";")[0]
         raise TextError(f"{name} is no whole JSON ({reason}): {remedy}") from error
+
+
+def keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a mapping of JSON whose keys are all different, for the json module to call.
+
+    Of equal keys all but the last would be lost without a word. Raises ValueError with the key and the mapping.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        try:
+            text = json.dumps(found)
+        except RecursionError:
+            text = "a mapping nested too deeply to be shown"
+        raise ValueError(f"the key {twice!r} stands twice in {text if len(text) <= SHOWN else text[:SHOWN] + '...'}")
+    return found
 
 
 def packed_as(content: bytes) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from common.errors import UserError
-from common.text_files import TextError, read_text
+from common.text_files import TextError, keys_once, read_text
 from datasets.dialogue.records import SIZE, UNREADABLE, scaled
 from datasets.images import read_image
 
@@ -87,7 +87,7 @@ def store(group: h5py.Group, name: str, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file of the release; raise ReleaseError where it is missing or none."""
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path), object_pairs_hook=keys_once)
     except FileNotFoundError as error:
         raise ReleaseError(f"there is no {path}: expected the files of the raw release") from error
     except (ValueError, TextError, RecursionError) as error:

@@ -36,7 +36,7 @@ import numpy as np
 from common.errors import UserError
 from common.files import write_together
 from common.safe_load import TorchFileError, read_torch_values, torch_bytes
-from common.text_files import TextError, is_whole_number, read_text
+from common.text_files import TextError, is_whole_number, keys_once, read_text
 
 PREFIX = "active/"
 UNITS, IDS, REGIONS, SHOWN = FILES = ("units.pth", "a_paths.pth", "a_hmaps.pth", "a_hmaps_eval.pth")
@@ -145,7 +145,7 @@ def _read_details(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        details = json.loads(read_text(path))
+        details = json.loads(read_text(path), object_pairs_hook=keys_once)
     except (ValueError, RecursionError, TextError) as error:
         raise ActiveLearningError(f"{path} is damaged ({error}); copy it again.") from error
     if not isinstance(details, dict) or not isinstance(details.get("layer"), str | None):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from common.files import check_size
-from common.text_files import read_text
+from common.text_files import keys_once, read_text
 from datasets.loading.rows import ManifestError
 
 PIECE = 1 << 20  # characters
@@ -33,7 +33,7 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-_DECODER = json.JSONDecoder(parse_int=_whole)
+_DECODER = json.JSONDecoder(parse_int=_whole, object_pairs_hook=keys_once)
 
 
 def read_json_rows(path: Path, key: str, take: Take) -> Any:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from common.text_files import TextError, read_text, without_surrogates
+from common.text_files import TextError, keys_once, read_text, without_surrogates
 from datasets.file_names import DRIVE, FileNames, missing, shown_path
 from datasets.loading.rows import ManifestError, NoRowsError, report_problems
 from datasets.text_image.captions import CaptionedSplit, Captions, Texts, firsts_of
@@ -183,7 +183,7 @@ def _json(path: Path) -> Any:
     if size > LARGEST:
         raise ManifestError(f"{path} has {size} bytes, expected at most {LARGEST}; make two splits of it")
     try:
-        return json.loads(read_text(path), object_pairs_hook=_once)
+        return json.loads(read_text(path), object_pairs_hook=keys_once)
     except TextError as error:
         raise ManifestError(str(error)) from error
     except OSError as error:
@@ -192,15 +192,6 @@ def _json(path: Path) -> Any:
         raise ManifestError(f"{path} holds lists nested too deeply to be read, expected {FORM}") from error
     except ValueError as error:
         raise ManifestError(f"{path} is not JSON ({error}); expected {FORM}") from error
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a mapping of JSON whose keys are all different; of equal ones all but one would be lost."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {twice!r} stands twice in {_shown(found)}")
-    return found
 
 
 def _faults(row: Any) -> Iterator[str]:

@@ -5,7 +5,7 @@ import gzip
 
 import pytest
 
-from common.text_files import TextError, decode_text, read_text, without_surrogates
+from common.text_files import TextError, decode_text, parse_json, read_text, without_surrogates
 
 TEXT = "name: caf\u00e9 \U0001f600\n\u4e2d\u6587 word\n"
 
@@ -65,3 +65,8 @@ def test_what_is_no_text_file_at_all(tmp_path):
         read_text(tmp_path / "a.txt")
     with pytest.raises(TextError, match=r"the name '.*a\\x00\.txt' holds a NUL character"):
         read_text(tmp_path / "a\0.txt")
+
+
+def test_a_key_of_json_twice_is_refused():
+    with pytest.raises(TextError, match=r"no whole JSON \(the key 'a' stands twice in .*\): make it again"):
+        parse_json('{"b": {"a": 1, "a": 2}}', "card.json", "make it again")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from datasets.loading.rows import ManifestError
 from datasets.spoken_captions import json_rows
 from datasets.spoken_captions.json_rows import read_json_rows
 
@@ -99,3 +100,16 @@ def test_a_list_twice_is_refused(tmp_path):
     path.write_text('{"data": [1], "data": [2]}')
     with pytest.raises(ValueError, match="the key 'data' stands twice"):
         read(path)
+
+
+@pytest.mark.parametrize("piece", [7, json_rows.PIECE])
+def test_a_key_twice_in_a_row_is_refused(tmp_path, monkeypatch, piece):
+    """The last one would count, and nobody would know."""
+    monkeypatch.setattr(json_rows, "PIECE", piece)
+    path = tmp_path / "a.json"
+    path.write_text('{"data": [{"wav": "a"}, {"uttid": "b", "wav": "b", "captions": [{"wav": "c", "wav": "d"}]}]}')
+    with pytest.raises(ValueError, match=r"the key 'wav' stands twice in \{\"wav\": \"d\"\}"):
+        read(path)
+    path.write_text('{"wav": "a"}\n{"wav": "b", "wav": "c"}\n')
+    with pytest.raises(ManifestError, match=r"line 2: is not JSON \(the key 'wav' stands twice"):
+        list(json_rows.read_json_lines(path, "correct it"))
