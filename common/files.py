@@ -5,6 +5,7 @@ in one NoRoomError, whatever the library that writes raises, and leave the forme
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,14 @@ from common.errors import UserError
 
 TEMPORARY = ".tmp"  # how the hidden names end
 LARGEST = 2 << 30  # bytes of a file that is read at once
+NOT_SYNCHRONISED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""Errors of file systems that synchronise no files, or no folders."""
+FAILED = frozenset({errno.EIO, errno.ESTALE})  # of a disk or network drive, while it is written to
 PIECE = 1 << 24  # bytes
+
+
+class DiskError(UserError):
+    """A disk that failed while a file was written to it."""
 
 
 class LargeFileError(UserError):
@@ -61,13 +69,15 @@ def written_whole(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
+                put_on_disk(file.fileno(), path)
             temporary.replace(path)
         except BaseException as error:
             reason = _no_room_for(temporary, error)
             temporary.unlink(missing_ok=True)
             if reason is not None:
                 raise no_room(path.parent, reason) from error
+            if isinstance(error, OSError) and error.errno in FAILED:
+                raise _disk_failed(path, error) from error
             raise
         _sync_folder(path.parent)
 
@@ -93,14 +103,39 @@ def _no_room_for(temporary: Path, error: BaseException) -> str | None:
     return full_disk(error) or (lacks_room(temporary) if temporary.is_file() else None)
 
 
+def put_on_disk(handle: int, path: Path) -> None:
+    """Wait until what was written to an open file or folder, called ``path``, is on disk.
+
+    File systems that cannot do it (some of FUSE, SMB) are left alone. Raises DiskError where the disk failed, and
+    OSError for a full one.
+    """
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno in NOT_SYNCHRONISED:
+            return
+        if full_disk(error) is not None:
+            raise
+        raise _disk_failed(path, error) from error
+
+
+def _disk_failed(path: Path, error: OSError) -> DiskError:
+    return DiskError(
+        f"{path} could not be put on disk ({error.strerror or error}): check the disk or the network drive, then do it "
+        "again, or write to another folder"
+    )
+
+
 def _sync_folder(folder: Path) -> None:
-    """Put the new name on disk too, where the file system lets folders be synchronised (SMB and FUSE often do not)."""
-    with contextlib.suppress(OSError):
+    """Put the new name on disk too, where the file system lets folders be opened and synchronised."""
+    try:
         handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    except OSError:
+        return
+    try:
+        put_on_disk(handle, folder)
+    finally:
+        os.close(handle)
 
 
 def sweep(folder: Path) -> None:

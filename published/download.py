@@ -3,13 +3,13 @@
 import hashlib
 import http.client
 import logging
-import os
 import time
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from common.errors import UserError
+from common.files import put_on_disk
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +161,6 @@ def _fetch(url: str, part: Path) -> None:
             file.write(chunk)
             received += len(chunk)
         file.flush()
-        os.fsync(file.fileno())
+        put_on_disk(file.fileno(), part)
     if expected is not None and received < int(expected):
         raise ConnectionError(f"the connection ended after {received} of {expected} bytes")

@@ -3,13 +3,15 @@
 import ast
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from common import disk_space
+from common import disk_space, files
 from common.disk_space import NoRoomError
 from common.files import (
+    DiskError,
     LargeFileError,
     append_whole,
     read_at_once,
@@ -147,6 +149,50 @@ def test_room_is_asked_for_by_writing(tmp_path, monkeypatch):
     assert disk_space.lacks_room(path) is None
     monkeypatch.setattr(disk_space.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.EFBIG, "x")))
     assert disk_space.lacks_room(path) == "File too large"
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_that_synchronises_nothing_is_left_alone(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(files.os, "fsync", failing(number))
+    write_whole(tmp_path / "a", b"1")
+    assert (tmp_path / "a").read_bytes() == b"1"
+
+
+def failing(number, kind=None):
+    """Return a synchronisation that ends in an error of the system, of every open file or of one kind."""
+
+    def fsync(handle):
+        if kind is None or kind(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+
+    return fsync
+
+
+@pytest.mark.parametrize(("kind", "content"), [(stat.S_ISREG, b"before"), (stat.S_ISDIR, b"now")])
+def test_a_disk_that_fails_is_one_sentence(tmp_path, monkeypatch, kind, content):
+    """Before a file has its new content, or before its name is on disk."""
+    path = tmp_path / "a"
+    path.write_bytes(b"before")
+    monkeypatch.setattr(files.os, "fsync", failing(errno.EIO, kind))
+    named = path if kind is stat.S_ISREG else tmp_path
+    with pytest.raises(DiskError, match=rf"^{named} could not be put on disk \(Input/output error\): check the disk"):
+        write_whole(path, b"now")
+    assert path.read_bytes() == content
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_writing_to_a_disk_that_fails_is_one_sentence(tmp_path):
+    with (
+        pytest.raises(DiskError, match=r"could not be put on disk \(Stale file handle\)"),
+        written_whole(tmp_path / "a"),
+    ):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+
+def test_a_disk_that_is_full_when_it_is_synchronised_has_no_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.os, "fsync", failing(errno.EDQUOT))
+    with pytest.raises(NoRoomError, match="quota"):
+        write_whole(tmp_path / "a", b"1")
 
 
 def _writes(call: ast.Call) -> bool:

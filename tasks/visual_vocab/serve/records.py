@@ -2,14 +2,13 @@
 
 import csv
 import io
-import os
 import threading
 from collections import defaultdict
 from pathlib import Path
 
 from common.disk_space import needs_room
 from common.errors import UserError
-from common.files import write_whole
+from common.files import put_on_disk, write_whole
 from common.text_files import without_surrogates
 from published.visual_vocab.data_sets import VocabularyError, read_annotations
 
@@ -83,7 +82,7 @@ class Records:
             with needs_room(self.path.parent), self.path.open("ab") as file:
                 file.write(_line((str(row), text, annotator)))
                 file.flush()
-                os.fsync(file.fileno())
+                put_on_disk(file.fileno(), self.path)
             self._count(row, annotator)
 
     def _count(self, row: int, annotator: str) -> None:
