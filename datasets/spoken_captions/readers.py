@@ -34,6 +34,8 @@ from datasets.spoken_captions.hdf5_pair import AUDIO, IMAGE, check_pair, opened,
 from datasets.spoken_captions.places_manifest import read_places
 from datasets.spoken_captions.records import Records, SpokenCaption
 
+FARTHEST = 200  # dB of a log-mel, also without the loudest value taken off: power of 16-bit integers is 140
+NARROWEST = 1  # dB that log-mels above 0 span more than; powers of samples up to 1, taken for decibels, do not
 SAMPLED = 16  # rows of a published HDF5 pair that its digest reads
 
 
@@ -309,5 +311,11 @@ class PlacesHDF5(SpokenCaptions):
             raise UserError(
                 f"{name}: holds nothing but {mel.flat[0]:g}, silence or a recording that could not be decoded when the "
                 "file was made; make it again without that row"
+            )
+        low, high = float(mel.min()), float(mel.max())
+        if max(-low, high) > FARTHEST or (low >= 0 and high - low <= NARROWEST):
+            raise UserError(
+                f"{name}: holds values from {low:g} to {high:g}, expected log-mels in decibels, at most {FARTHEST} "
+                f"from 0 and more than {NARROWEST} apart; take 10 log10 of powers and make the file again"
             )
         return self._finished(torch.from_numpy(mel), name)

@@ -365,7 +365,7 @@ def test_a_row_of_its_own_may_have_captions_besides(corpus):
     assert len(read_places(corpus, need="files").records) == 11
 
 
-@pytest.mark.parametrize("token", ["nan__A__1", "0__A__inf", "1e999__A__2"])
+@pytest.mark.parametrize("token", ["nan__A__1", "0__A__inf", "1e999__A__2", "-1__A__2", "0.5__A__0.4", "0__A__1e300"])
 def test_alignments_have_finite_times(token):
     with pytest.raises(
         ValueError, match=rf"text_alignment holds '{token}', expected start__WORD__end tokens in seconds"
@@ -377,6 +377,12 @@ def test_alignments_have_finite_times(token):
     ("value", "message"),
     [
         (f'"0__A__{"9" * 400}"', "text_alignment holds '0__A__999.*', expected start__WORD__end tokens in seconds"),
+        (
+            '"0__A__1 1.5__B__1.4"',
+            r"row 1 \(utt1\): text_alignment holds '1.5__B__1.4', .*the end not before the start",
+        ),
+        ('"0__A__1 -1__B__0"', "text_alignment holds '-1__B__0', .* in seconds, from 0 on"),
+        ('"0__A__1e300"', "text_alignment holds '0__A__1e300', expected"),
         ("5", "text_alignment is 5, expected text"),
         ("[[1]]", r"text_alignment is \[\[1\]\], expected text"),
         *((f"{'[' * depth}{']' * depth}", r"text_alignment is \[\[.*|nested too deeply") for depth in (500, 900, 3000)),

@@ -234,6 +234,8 @@ def test_bad_hdf5_rows_are_named(pair, small):
         file["melspec_len"][1] = 0
         file["melspec"][2, 3, 4] = np.nan
         file["melspec_len"][4] = 257
+        file["melspec"][6, 3, 4] = 3e38
+        file["melspec"][7] = 10 ** (file["melspec"][7] / 10)  # power
         file["melspec"][5] = 0  # what the published writers leave where decoding failed
     with h5py.File(pair.with_name("train_image.h5"), "r+") as file:
         file["image"][3] = np.zeros(10, np.uint8)
@@ -244,6 +246,8 @@ def test_bad_hdf5_rows_are_named(pair, small):
         3: r"image\[3\]: cannot be decoded",
         4: r"melspec\[4\]: melspec_len is 257",
         5: r"melspec\[5\]: holds nothing but 0, silence or a recording that could not be decoded",
+        6: r"melspec\[6\]: holds values from -[0-9.]+ to 3e\+38, expected log-mels in decibels, at most 200",
+        7: r"melspec\[7\]: holds values from [0-9.e-]+ to 1, expected log-mels in decibels, .* take 10 log10 of powers",
     }.items():
         with pytest.raises(SampleError, match=rf"row {row} \(utt{row}\) of .*: .*{message}"):
             dataset[row]
