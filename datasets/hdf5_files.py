@@ -1,5 +1,6 @@
-"""HDF5 files that are written, also where the file system has no locks."""
+"""HDF5 files that are written, also where the file system has no locks, or has no room."""
 
+import contextlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +9,10 @@ from typing import Any
 
 import h5py
 
-from common.disk_space import full_disk
+from common.disk_space import full_disk, needs_room
 from common.errors import UserError
 
+RAW = "drawl_raw"  # the attribute of an open file that holds what it is written to
 LOCKS = "set HDF5_USE_FILE_LOCKING=FALSE where the file system has no locks"
 
 
@@ -24,8 +26,8 @@ class _Keeping(io.FileIO):
 
     error: OSError | None = None
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "wb+")
+    def __init__(self, path: Path, anew: bool = True) -> None:
+        super().__init__(path, "wb+" if anew else "rb+")
 
     def write(self, content: Any) -> int:
         """Write all of ``content``, as far as there is room."""
@@ -73,9 +75,54 @@ def created(path: Path) -> Iterator[h5py.File]:
         raise UserError(
             f"{path}: cannot be written as HDF5 ({reason}); give a folder that can be written to{lock_remedy(error)}"
         ) from error
+    with _kept(raw, file):
+        yield file
+
+
+@contextmanager
+def continued(path: Path) -> Iterator[h5py.File]:
+    """Yield a draft that an earlier run left, to be written on; or a new one where there is none, or a damaged one.
+
+    After each part :func:`flush` says whether it is on disk. Raises as :func:`created`, but a NoRoomError where the
+    disk is full; what is in the draft then may be torn, and it is deleted.
+    """
+    with needs_room(path.parent):
+        try:
+            with _found(path) or created(path) as file:
+                yield file
+        except OSError as error:
+            if full_disk(error):
+                path.unlink(missing_ok=True)
+            raise
+
+
+def flush(file: h5py.File) -> None:
+    """Put on disk what a file of :func:`continued` holds so far; raise the system's OSError where it has no room."""
+    file.flush()
+    raw = getattr(file, RAW)
+    if raw.error is not None:
+        raise raw.error
+
+
+def _found(path: Path) -> contextlib.AbstractContextManager[h5py.File] | None:
+    """Open a draft; None where there is none that can be read."""
+    if not path.is_file():
+        return None
+    raw = _Keeping(path, anew=False)
+    try:
+        return _kept(raw, h5py.File(raw, "r+", locking=False))
+    except Exception:  # h5py raises nearly anything on damaged files
+        raw.close()
+        return None
+
+
+@contextmanager
+def _kept(raw: _Keeping, file: h5py.File) -> Iterator[h5py.File]:
+    """Yield an open file and close it; raise the first error of a write, whatever HDF5 made of it."""
+    setattr(file, RAW, raw)
     try:
         with raw, file:
             yield file
     finally:
-        if raw.error is not None:  # whatever HDF5 made of it
+        if raw.error is not None:
             raise raw.error

@@ -5,7 +5,6 @@ dialogue's group ``turns_text_embedding`` (L, D) float32, ``turns_word_embedding
 ``turns_text_length`` (L,) int64.
 """
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from common.errors import UserError
 from datasets.dialogue.records import UNREADABLE, DialogueFile
+from datasets.hdf5_files import continued, flush
 from datasets.loading.rows import ManifestError
 
 SPLITS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
@@ -135,13 +135,17 @@ def write_embeddings(
 
     Returns:
         Number of dialogues that were embedded now; 0 where the file is there.
+
+    Raises:
+        NoRoomError: the disk is full; the next run begins anew.
+        UserError: the file cannot be written as HDF5.
     """
     if path.is_file():
         return 0
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.part")
     written = 0
-    with _draft(draft) as file:
+    with continued(draft) as file:
         for row in range(len(dialogues)) if rows is None else rows:
             name = dialogues.names[row]
             if name in file and file[name].attrs.get("complete", False):
@@ -153,21 +157,12 @@ def write_embeddings(
             for key, values in zip((SENTENCES, WORDS, LENGTHS), found, strict=True):
                 group.create_dataset(key, data=values)
             group.attrs["complete"] = True
-            file.flush()
+            flush(file)
             written += 1
         complete = all(name in file for name in dialogues.names)
     if complete:
         draft.replace(path)
     return written
-
-
-def _draft(path: Path) -> contextlib.AbstractContextManager[h5py.File]:
-    """Open what an earlier run wrote, or begin anew where it cannot be read."""
-    if path.is_file():
-        with contextlib.suppress(*UNREADABLE):
-            return h5py.File(path, "a")
-        path.unlink()
-    return h5py.File(path, "w")
 
 
 def _reason(error: Exception) -> str:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from common.errors import UserError
 from common.text_files import TextError, keys_once, read_text
-from datasets.dialogue.records import SIZE, UNREADABLE, scaled
+from datasets.dialogue.records import SIZE, scaled
+from datasets.hdf5_files import continued, flush
 from datasets.images import read_image
 
 TEXT = h5py.string_dtype()
@@ -35,31 +36,31 @@ class GroupWriter:
     def __init__(self, path: Path, head: Mapping[str, Any]) -> None:
         self.path, self.head = path, head
         self._draft = path.with_name(f".{path.name}.part")
+        self._open = contextlib.ExitStack()
         self._file: h5py.File | None = None
         self.complete, self.written = path.is_file(), 0
 
     def __enter__(self) -> "GroupWriter":
-        """Open what is there, or begin."""
+        """Open what is there, or begin; raise UserError where that cannot be written, NoRoomError on a full disk."""
         if self.complete:
             return self
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(*UNREADABLE):
-            self._file = h5py.File(self._draft, "r+") if self._draft.is_file() else None
-        if self._file is None:
-            self._file = h5py.File(self._draft, "w")
-        for name, value in self.head.items():
-            if name not in self._file:
-                store(self._file, name, value)
+        with contextlib.ExitStack() as stack:
+            self._file = stack.enter_context(continued(self._draft))
+            for name, value in self.head.items():
+                if name not in self._file:
+                    store(self._file, name, value)
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close; where nothing went wrong, the file is complete."""
+        """Close; where nothing went wrong, the file is complete. Raises NoRoomError on a full disk."""
         if self._file is None:
             return
-        self._file.close()
         self._file = None
+        self._open.__exit__(kind, error, trace)
         if kind is None:
             self._draft.replace(self.path)
 
@@ -74,7 +75,7 @@ class GroupWriter:
         for key, value in values.items():
             store(group, key, value)
         group.attrs["complete"] = True
-        self._file.flush()
+        flush(self._file)
         self.written += 1
 
 

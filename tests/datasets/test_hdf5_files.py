@@ -8,7 +8,7 @@ from common.disk_space import NoRoomError
 from common.errors import UserError
 from common.files import written_whole
 from datasets.hdf5.write import HDF5Pair, preprocess
-from datasets.hdf5_files import created
+from datasets.hdf5_files import continued, created, flush
 from datasets.loading.rows import ManifestError
 from datasets.spoken_captions.hdf5_pair import opened
 from datasets.world.export.iclevr import iclevr_finish
@@ -102,3 +102,37 @@ def test_a_file_without_room_is_one_sentence_whenever_room_ends(tmp_path, limit)
         for row, values in enumerate(noise):
             pieces[row] = images[row] = values
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", [0, 2048, 8000, 20_000, 60_000, None])
+def test_a_draft_is_written_on_until_room_ends(tmp_path, limit):
+    """HDF5 itself crashes there; a draft that may be torn is not gone on with."""
+    noise, draft = np.random.default_rng(0).integers(0, 256, (60, 2000), np.uint8), tmp_path / "draft"
+
+    def go_on(rows):
+        with continued(draft) as file:
+            for row in rows:
+                if str(row) not in file:
+                    file[str(row)] = noise[row]
+                    flush(file)
+            return sorted(map(int, file)), file["1"][:]
+
+    assert go_on(range(2))[0] == [0, 1]
+    if limit is not None:
+        with file_limit(limit), pytest.raises(NoRoomError, match=r"no room in .* \(File too large\)"):
+            go_on(range(60))
+        assert not draft.exists()
+    keys, first = go_on(range(1, 3))
+    assert keys == ([0, 1, 2] if limit is None else [1, 2])
+    assert np.array_equal(first, noise[1])
+
+
+def test_a_draft_that_is_no_hdf5_begins_anew(tmp_path):
+    (tmp_path / "draft").write_bytes(b"nothing")
+    with continued(tmp_path / "draft") as file:
+        assert list(file) == []
+        file["a"] = 1
+    with pytest.raises(KeyError), continued(tmp_path / "draft") as file:  # what is not of the disk keeps it
+        file["b"]
+    with continued(tmp_path / "draft") as file:
+        assert list(file) == ["a"]
