@@ -10,6 +10,7 @@ from typing import Any
 
 from config.build import Factory
 from config.errors import Errors
+from config.limits import unusable
 from config.load import Config, join
 from config.renamed import renamed_keys
 from config.resolve import ENTRY_MODULES, Suits, resolve_type, shortened, translated
@@ -223,6 +224,10 @@ def _check_node(kind: Kind | None, value: dict[str, Any], key_path: str, errors:
         expected = " or ".join(describe(product) for product in kind.products if product is not type(None))
         given = f" and takes {' or '.join(kind.offered)}" if kind.offered and fits(target, kind.products) else ""
         errors.add(join(key_path, "type"), f"found {value['type']}, expected what makes {expected}{given}")
+        _check_unbound(arguments, key_path, errors)
+        return value
+    if reason := unusable(target.__module__, target.__name__):
+        errors.add(join(key_path, "type"), f"found {value['type']}, which {reason}")
         _check_unbound(arguments, key_path, errors)
         return value
     offered = None if kind is None else kind.offered

@@ -39,8 +39,6 @@ Positive = Annotated[float, Field(gt=0)]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 _Rate = Annotated[float, Field(ge=0, le=100)]
 _Rates = _Rate | Annotated[list[_Rate], Field(min_length=1)]
-_Factor = Annotated[float, Field(gt=0, le=10)]
-"""Of a learning rate; 0 and negative ones end or turn round the training."""
 _Share = Annotated[float, Field(gt=0, le=1)]
 TORCH_OPTIM: dict[str, Any] = {
     "lr": _Rate,
@@ -67,7 +65,7 @@ TORCH_OPTIM: dict[str, Any] = {
     "Rprop.etas": tuple[Annotated[float, Field(gt=0, lt=1)], Annotated[float, Field(gt=1, le=10)]],
     "Rprop.step_sizes": tuple[Annotated[float, Field(gt=0, le=100)], Annotated[float, Field(gt=0, le=100)]],
     "last_epoch": Literal[-1],  # a resumed run restores its schedule itself
-    "gamma": _Factor,
+    "gamma": _Share,  # a learning rate that grows without end ends in NaN
     "step_size": Count,
     "milestones": Annotated[list[Count], Field(min_length=1)],
     "total_iters": Count,
@@ -95,7 +93,7 @@ TORCH_OPTIM: dict[str, Any] = {
     "cooldown": CountOrZero,
     "min_lr": _Rates,
     "ns_steps": Annotated[int, Field(ge=1, le=100)],
-    "pct_start": Chance,
+    "pct_start": Annotated[float, Field(ge=0, lt=1)],  # at 1 torch divides by zero, in the last step
     "div_factor": Positive,
     "final_div_factor": Positive,
 }
@@ -103,6 +101,32 @@ TORCH_OPTIM: dict[str, Any] = {
 
 A keyword that means another thing in one class stands behind that class's name.
 """
+
+
+_FACTORS = "takes a function, which no config holds; choose engine.schedules.constant, torch.optim.lr_scheduler.StepLR"
+_SEVERAL = (
+    "joins schedules that are made in code; choose engine.schedules.cosine with warmup_steps, or one schedule alone"
+)
+_DENSE = "choose torch.optim.AdamW or torch.optim.SGD"
+UNUSABLE = {
+    "LambdaLR": f"{_FACTORS} or MultiStepLR",
+    "MultiplicativeLR": f"{_FACTORS} or ExponentialLR",
+    "ReduceLROnPlateau": "waits for a metric, but schedules go on after every step; choose engine.schedules.cosine, "
+    "torch.optim.lr_scheduler.StepLR or MultiStepLR",
+    "SequentialLR": _SEVERAL,
+    "ChainedScheduler": _SEVERAL,
+    "LBFGS": f"computes the loss several times a step, which no task does; {_DENSE}",
+    "SparseAdam": f"is for sparse gradients, which no network here has; {_DENSE}",
+    "Muon": f"is for matrices alone, but networks have biases and convolutions too; {_DENSE}",
+    "Optimizer": f"is the base of all optimisers; {_DENSE}",
+    "LRScheduler": "is the base of all schedules; choose engine.schedules.cosine or torch.optim.lr_scheduler.StepLR",
+}
+"""Classes of ``torch.optim`` that no training here can use: why, and what to choose."""
+
+
+def unusable(module: str, class_name: str) -> str | None:
+    """Return why a class of a module of ``torch.optim`` cannot be used, and what to choose; None for the others."""
+    return UNUSABLE.get(class_name) if f"{module}.".startswith("torch.optim.") else None
 
 
 def of_torch_optim(class_name: str, keyword: str) -> Any:

@@ -45,6 +45,8 @@ def trial_error(target: Callable[..., Any], values: dict[str, Any], offered: tup
     stand_ins = tuple(name for name in STAND_INS if name in offered and name in declared)
     if not {name for name, parameter in declared.items() if parameter.required} <= {*values, *stand_ins}:
         return None
+    if not all(_is_whole(declared[key].annotation, value) for key, value in values.items()):
+        return None
     return _refusal(target, json.dumps(values), stand_ins)
 
 
@@ -133,6 +135,21 @@ def _builds_cheaply(value: Any) -> bool:
     if not isinstance(value, dict):
         return True
     return ("type" not in value or _is_cheap(resolve_type(value["type"]))) and all(map(_builds_cheaply, value.values()))
+
+
+def _is_whole(annotation: Any, value: Any) -> bool:
+    """Return whether a value has all that its calls need, of which a key with an error of its own was taken away."""
+    if not isinstance(value, dict):
+        return True
+    kind = kind_of(annotation)
+    target = resolve_type(value["type"]) if "type" in value else kind.group
+    if target is None:
+        return True
+    declared = parameters(target)
+    needed = {name for name, parameter in declared.items() if parameter.required} - {*kind.offered}
+    return needed <= value.keys() and all(
+        _is_whole(declared[key].annotation, item) for key, item in value.items() if key in declared
+    )
 
 
 def _is_cheap(target: Callable[..., Any]) -> bool:

@@ -1,9 +1,12 @@
 """One group of a config: an optimiser and its learning-rate schedule."""
 
+import logging
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -11,6 +14,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from common.errors import UserError
 from config import Deferred, Problem, resolve_type
 from config.signatures import parameters
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,35 @@ class Optimization:
         trainable = [p for module in modules for p in module.parameters() if p.requires_grad]
         optimizer = self.optimizer(params=trainable)
         if self.schedule is None:
+            _warn_of_no_rate(optimizer, None)
             return optimizer, None
         total = length.steps(steps_per_epoch)
+        given = {"steps_per_epoch": steps_per_epoch, "total_steps": total}
         try:
-            return optimizer, self.schedule(optimizer=optimizer, steps_per_epoch=steps_per_epoch, total_steps=total)
+            self._try_steps(given, total)
+            schedule = self.schedule(optimizer=optimizer, **given)
+            _warn_of_no_rate(optimizer, schedule)
+            return optimizer, schedule
         except ArithmeticError as error:  # OneCycleLR whose rise is one step
             raise UserError(
                 f"the schedule cannot be made for a training of {total} steps ({error}); train longer, or change the "
                 "schedule's shares"
             ) from error
+
+    def _try_steps(self, given: dict[str, int], total: int) -> None:
+        """Ask a schedule, of an optimiser of its own, for the first, a middle and the last step; raise what it does."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of steps left out
+            schedule = self.schedule(optimizer=self.optimizer(params=[nn.Parameter(torch.zeros(1))]), **given)
+            for step in (1, total // 2, total):
+                schedule.last_epoch = max(step, 1) - 1
+                schedule.step()
+
+
+def _warn_of_no_rate(optimizer: Optimizer, schedule: LRScheduler | None) -> None:
+    """Warn of an optimiser whose learning rate is 0 and stays so."""
+    rates = [
+        rate for group in optimizer.param_groups for rate in (group.get("initial_lr", group["lr"]), group.get("max_lr"))
+    ]
+    if not any([*rates, *getattr(schedule, "max_lrs", [])]):
+        log.warning("optimizer.lr is 0, so nothing is learned; give a learning rate such as 1.0e-3")

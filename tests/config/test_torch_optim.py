@@ -57,6 +57,7 @@ def check(tmp_path, optimizer="torch.optim.SGD, lr: 0.1, momentum: 0.9", schedul
             r"step_sizes: found 50, 1e-06, expected the smallest step first",
         ),
         ("torch.optim.Adafactor, eps: [null, -1]", r"eps\.1: found -1"),
+        ("torch.optim.Muon", r"type: found .*Muon, which is for matrices alone, .*choose torch\.optim\.AdamW"),
         ("torch.optim.Adafactor, beta2_decay: 0.5", r"beta2_decay: found 0\.5 .*less than or equal to 0"),
     ],
 )
@@ -95,6 +96,12 @@ def test_optimisers(tmp_path, optimizer, message):
         ("OneCycleLR, max_lr: -0.1", r"max_lr: found -0\.1"),
         ("OneCycleLR, max_lr: 0.1, div_factor: -25", r"div_factor: found -25"),
         ("OneCycleLR, max_lr: 0.1, pct_start: 7", r"pct_start: found 7"),
+        ("OneCycleLR, max_lr: 0.1, pct_start: 1.0", r"pct_start: found 1\.0 .*less than 1"),
+        ("ExponentialLR, gamma: 10", r"gamma: found 10 .*less than or equal to 1"),
+        ("LambdaLR", r"type: found .*LambdaLR, which takes a function, .*choose engine\.schedules\.constant"),
+        ("MultiplicativeLR", r"type: found .*takes a function, .* or ExponentialLR"),
+        ("ReduceLROnPlateau", r"type: found .*waits for a metric, .*choose engine\.schedules\.cosine"),
+        ("SequentialLR", r"type: found .*joins schedules that are made in code; choose"),
     ],
 )
 def test_schedules(tmp_path, schedule, message):

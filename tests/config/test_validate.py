@@ -307,3 +307,10 @@ def test_turn_on_codes_are_five_digits(tmp_path, code, found):
         f"task.speech_encoder.turn_on [command line]: found {found}, expected five digits of 0 and 1, for the first "
         "convolution and each of the four layers, such as '01100' for quantisers 2 and 3"
     ]
+
+
+def test_a_group_that_lacks_a_value_with_an_error_is_not_tried():
+    """Without its decay an average cannot be made, which would be a second error of the same value."""
+    with pytest.raises(config.ConfigError, match=r": 1 error\n  trainer\.ema\.decay .*found 0 ") as refused:
+        config.check(config.load(config.PROJECT_ROOT / "tests/assets/configs/tiny.yaml", ["trainer.ema={decay: 0}"]))
+    assert "missing" not in str(refused.value)

@@ -42,3 +42,35 @@ def test_a_schedule_that_the_length_allows_no_rise_is_one_sentence():
     with pytest.raises(UserError, match=r"the schedule cannot be made for a training of 10 steps .*division by zero"):
         group.start([nn.Linear(2, 2)], 5, Length(2))
     assert group.start([nn.Linear(2, 2)], 5, Length(20))[1] is not None
+
+
+def test_a_schedule_that_only_its_last_step_cannot_make_is_one_sentence():
+    """Torch divides by zero in the last step of a rise that ends the training."""
+    factory = Factory(
+        torch.optim.lr_scheduler.OneCycleLR, {"max_lr": 0.1, "epochs": None, "pct_start": 1.0}, "schedule"
+    )
+    with pytest.raises(UserError, match=r"cannot be made for a training of 10 steps .*division by zero"):
+        Optimization(torch.optim.Adam, factory).start([nn.Linear(2, 2)], 5, Length(2))
+
+
+def test_a_rate_of_zero_is_warned_of(caplog):
+    def no_rate(params):
+        return torch.optim.SGD(params, lr=0.0)
+
+    def cosine_of(rate):
+        group = Optimization(
+            lambda params: torch.optim.SGD(params, lr=rate), Factory(cosine, {"warmup_steps": 3}, "schedule")
+        )
+        group.start([nn.Linear(2, 2)], 5, Length(2))
+
+    def cycle(optimizer, **_):
+        return torch.optim.lr_scheduler.CyclicLR(optimizer, 0.0, 0.1, cycle_momentum=False)
+
+    cosine_of(0.1)
+    Optimization(no_rate, cycle).start([nn.Linear(2, 2)], 5, Length(2))
+    assert not caplog.records
+    Optimization(no_rate).start([nn.Linear(2, 2)], 5, Length(2))
+    cosine_of(0.0)
+    assert [record.message for record in caplog.records] == 2 * [
+        "optimizer.lr is 0, so nothing is learned; give a learning rate such as 1.0e-3"
+    ]
