@@ -9,11 +9,11 @@ import json
 import logging
 from pathlib import Path
 
-from PIL import Image
-
 import config
 from common.errors import UserError
+from common.files import write_whole
 from common.text_files import read_text
+from datasets.media_files import encode_image
 from engine.context import Context
 from engine.init_from import read_checkpoint
 from gan import shipped
@@ -42,7 +42,7 @@ def export(
         scores: ``metrics.json`` of gan/score_classes.yaml, kept with the generator; None keeps none.
         name: of the files written.
         folder: folder of these files.
-        samples: file for a sheet of 96 images, none of them chosen; None for none.
+        samples: file (PNG) for a sheet of 96 images, none of them chosen; None for none.
 
     Raises:
         UserError: there is no such training, or no such scores.
@@ -75,8 +75,7 @@ def export(
         each = -(-SHOWN // len(rows))
         classes = rows.repeat_interleave(each)[:SHOWN]
         images = drawn(trained.network, draw(trained.network, len(classes), seed=0).latents, classes, "cpu")
-        samples.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(tiled(images, COLUMNS)).save(samples)
+        write_whole(samples, encode_image(tiled(images, COLUMNS), "png"))
 
 
 def _scores(path: Path) -> dict[str, float]:
