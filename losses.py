@@ -11,7 +11,7 @@
                             relativistic_generator
     with sentences          attngan_discriminator, attngan_generator, condition_divergence, wrong_captions,
                             matching_hinge (system 3)
-    gradient penalties      gradient_penalty, r1_penalty, r1_penalty_each, matching_penalty
+    gradient penalties      gradient_penalty, r1_penalty, r1_penalty_each, squared_gradients, matching_penalty
     objects in images       object_detection, object_location (system 5's localiser)
     weights and features    orthogonal_regularisation, group_lasso, visual_pivot
 
@@ -533,7 +533,12 @@ def r1_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 def r1_penalty_each(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Squared gradient norm |grad D(x)|^2 of each image (B,); arguments as of :func:`r1_penalty`."""
     points = images.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    return squared_gradients(critic(points), points)
+
+
+def squared_gradients(logits: Tensor, images: Tensor) -> Tensor:
+    """Squared gradient norm (B,) of logits (B,) by the images (B, 3, R, R) that they were computed from."""
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.square().flatten(1).sum(dim=1)
 
 

@@ -1,0 +1,130 @@
+"""Draw whole dialogues turn by turn: each image is generated from the one generated before it.
+
+smatsumori/LatteGAN ``src/modules/propv1/model_scain.py``, ``predict_batch`` (arXiv:2112.13985). Differs from the public
+code: the averaged image encoder is used, in evaluation mode, the noise on an image is not kept in it, and dialogues
+that have ended are not drawn on.
+
+Shape letters: B dialogues, T turns of the longest, N candidates, S words, D size of the text's embeddings, R height and
+width of the images, Z size of the noise, K of a condition.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from config.limits import Count, Positive, Seed, Weight
+from gan.lattegan.discriminators import LatteganDiscriminator, UnetDiscriminator
+from gan.lattegan.generator import LatteganGenerator, MultiScaleGenerator
+from gan.lattegan.layers import Instructions, LatteganError
+
+
+@dataclass(frozen=True)
+class RollOuts:
+    """Drawing of dialogues.
+
+    Attributes:
+        candidates: N, whole dialogues that are drawn from other noise; the one whose last turn the discriminator scores
+            highest is kept (``num_parallel_search``).
+        truncation: noise beyond it is drawn again, in standard deviations; 2 as published, None for no bound.
+        image_noise: uniform noise up to this is added to the image before each turn; 1/64 as published.
+        seed: of the noise, which depends on this and the dialogue only.
+    """
+
+    candidates: Count = 1
+    truncation: Positive | None = 2.0
+    image_noise: Weight = 1 / 64
+    seed: Seed = 0
+
+
+class Networks(NamedTuple):
+    """What draws, and what chooses among candidates."""
+
+    image_encoder: nn.Module
+    generator: LatteganGenerator | MultiScaleGenerator
+    discriminator: LatteganDiscriminator | UnetDiscriminator
+
+
+class Drawn(NamedTuple):
+    """One drawn dialogue of L turns."""
+
+    images: Tensor  # (L, 3, R, R) in [-1, 1]
+    gates: Tensor | None  # (L, H, W) in 0-1, the mean over channels, high where nothing changes
+    scores: Tensor  # (L,) logits of the discriminator
+
+
+@torch.no_grad()
+def roll_out(
+    networks: Networks,
+    background: Tensor,
+    turns: Instructions,
+    nturns: Tensor,
+    draws: Sequence[torch.Generator],
+    settings: RollOuts,
+) -> list[Drawn]:
+    """Draw B dialogues.
+
+    Args:
+        networks: in evaluation mode.
+        background: (3, R, R) in [-1, 1], before the first turn.
+        turns: sentences (B, T, D), words (B, T, S, D) and lengths (B, T).
+        nturns: (B,), 1 to T.
+        draws: B generators of noise on the CPU, one for each dialogue.
+        settings: number of candidates and noise.
+
+    Returns:
+        The dialogues, each of its own length.
+
+    Raises:
+        LatteganError: a dialogue has no turn, or sizes do not fit.
+    """
+    lengths, device, count = nturns.tolist(), background.device, settings.candidates
+    if not lengths or min(lengths) < 1 or max(lengths) > turns.sentences.shape[1]:
+        raise LatteganError(f"found dialogues of {lengths} turns, expected 1 to {turns.sentences.shape[1]} each")
+    kept: list[list[tuple[Tensor, Tensor | None, Tensor]]] = [[] for _ in lengths]
+    images = background.expand(len(lengths), count, *background.shape)
+    for turn in range(max(lengths)):
+        rows = [row for row, length in enumerate(lengths) if length > turn]
+        before = torch.stack([kept[row][-1][0] if turn else images[row] for row in rows]).flatten(0, 1)
+        now = Instructions(*(part[rows, turn].repeat_interleave(count, dim=0) for part in turns))
+        noise = [_noise(draws[row], networks.generator, tuple(before.shape[1:]), settings) for row in rows]
+        of_images, latents, variation = (torch.cat(part).to(device) for part in zip(*noise, strict=True))
+        before = before + settings.image_noise * of_images
+        made = networks.generator(latents, now, networks.image_encoder(before), variation)
+        scores = networks.discriminator(before, made.images, now).fitting.unflatten(0, (-1, count))
+        gates = None if made.gate is None else made.gate.mean(dim=1).unflatten(0, (-1, count))
+        for at, (row, one) in enumerate(zip(rows, made.images.unflatten(0, (-1, count)), strict=True)):
+            kept[row].append((one, None if gates is None else gates[at], scores[at]))
+    return [_chosen(dialogue) for dialogue in kept]
+
+
+def _chosen(turns: list[tuple[Tensor, Tensor | None, Tensor]]) -> Drawn:
+    """Return the candidate whose last turn has the highest score."""
+    best = int(turns[-1][2].argmax())
+
+    def of(part: Callable[[tuple], Tensor]) -> Tensor:
+        return torch.stack([part(turn)[best] for turn in turns])
+
+    gates = None if turns[0][1] is None else of(lambda turn: turn[1])
+    return Drawn(of(lambda turn: turn[0]), gates, of(lambda turn: turn[2]))
+
+
+def _noise(
+    draws: torch.Generator, generator: LatteganGenerator | MultiScaleGenerator, shape: tuple[int, ...], how: RollOuts
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw noise on images (N, 3, R, R), latents (N, Z) and variations (N, K) of one dialogue's next turn."""
+    of_images = torch.rand(how.candidates, *shape, generator=draws)
+    latents = truncated_normal((how.candidates, generator.noise_dim), how.truncation, draws)
+    return of_images, latents, torch.randn(how.candidates, generator.condition_dim, generator=draws)
+
+
+def truncated_normal(shape: tuple[int, ...], bound: float | None, draws: torch.Generator) -> Tensor:
+    """Draw from the standard normal within ``bound`` standard deviations, by its inverse distribution function."""
+    if bound is None:
+        return torch.randn(shape, generator=draws)
+    most = math.erf(bound / math.sqrt(2))
+    uniform = torch.rand(shape, generator=draws, dtype=torch.float64) * 2 - 1
+    return (math.sqrt(2) * torch.erfinv(most * uniform)).float()
