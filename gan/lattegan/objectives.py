@@ -3,6 +3,7 @@
 Shape letters: B turns, R height and width of the images, K classes of objects.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
@@ -27,13 +28,14 @@ class SeenTurns(NamedTuple):
     added: Tensor  # (B, K) 0 and 1, the objects that the turn adds
 
 
+@dataclass(frozen=True)
 class LatteganHinge:
     """Hinge losses with wrong pairs, the turn's added objects, and a penalty on the gradient at real images.
 
     The discriminator learns added objects from real images, the generator from its own. Pixel logits, where there are
     some, have hinge losses without wrong pairs.
 
-    Args:
+    Attributes:
         wrong_share: share of wrong pairs in the term of what is not right, the rest is generated
             (``wrong_fake_ratio``).
         objects: weight of the cross-entropy of added objects (``aux_reg``).
@@ -41,10 +43,10 @@ class LatteganHinge:
         divergence: weight of the Kullback-Leibler divergence of the conditions (``cond_kl_reg``).
     """
 
-    def __init__(
-        self, wrong_share: Chance = 0.5, objects: Weight = 10.0, penalty: Weight = 10.0, divergence: Weight = 1.0
-    ) -> None:
-        self.wrong_share, self.objects, self.penalty, self.divergence = wrong_share, objects, penalty, divergence
+    wrong_share: Chance = 0.5
+    objects: Weight = 10.0
+    penalty: Weight = 10.0
+    divergence: Weight = 1.0
 
     def discriminator(self, network: Discriminator, turns: SeenTurns, fake: Tensor) -> dict[str, Tensor]:
         """Return the discriminator's terms by name; ``fake`` (B, 3, R, R) has no graph."""
