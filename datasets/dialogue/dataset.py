@@ -149,7 +149,16 @@ class Dialogues(DialogueRows):
     ``index``, with embeddings ``sentences`` (T, D), ``words`` (T, S, D) and ``nwords`` (T,), 1 in turns that are not
     there, and what the reader of texts makes of each turn, one more axis T in front.
 
-    Args: as of :class:`Turns`.
+    Args:
+        path: HDF5 of dialogues.
+        train: given by the data node.
+        embeddings: HDF5 of their instructions' embeddings.
+        resolution: R, pixels.
+        texts: turns what was said before and the instruction into tensors.
+        on_error: given by the data node.
+
+    Raises:
+        ManifestError: a file is missing or does not fit.
     """
 
     def __init__(

@@ -227,7 +227,14 @@ class LatteganDiscriminator(_Discriminator):
 class UnetDiscriminator(_Discriminator):
     """Score images given the previous ones and their instructions, and each pixel alone (arXiv:2002.12655).
 
-    Args: as of :class:`LatteganDiscriminator`; as published, it compares by the difference and matches sentences.
+    As published, it compares by the difference and matches sentences.
+
+    Args:
+        text_dim: D; given by the task.
+        num_objects: K; given by the task.
+        width: channels of the first block; later ones have up to 16 times as many.
+        resolution: R, in pixels.
+        spectral: with spectral norm (``discriminator_sn``).
     """
 
     def __init__(

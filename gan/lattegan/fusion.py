@@ -197,7 +197,20 @@ class Tirg(_Gated):
 class TirgSpade(_Gated):
     """Gate the image and add a residual that the image itself becomes where the gate's features normalise it.
 
-    Args: as of :class:`Tirg`; with ``relations`` they make the queries of the attention and nothing else.
+    Args:
+        image_dim: C; given by the generator.
+        text_dim: T; given by the generator.
+        word_dim: D; given by the generator.
+        positions: H and W; given by the generator.
+        norm: given by the generator.
+        spectral: given by the generator.
+        words: what the attention to words is for, as of :class:`Tirg` (``sta``).
+        relations: relate rows and columns of the image; they make the queries of the attention and nothing else
+            (``use_relnet``).
+        hidden: channels of what lies between.
+        heads: of the attention (``nhead``).
+        channel_gate: a gate for each channel instead of one for all (``multi_channel_gate``).
+        mask_residual: add the residual only where the gate is closed (``res_mask_post``).
 
     Raises:
         LatteganError: relations without attention, or sizes that cannot be divided.
