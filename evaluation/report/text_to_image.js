@@ -63,10 +63,10 @@
       const row = made("div", box);
       row.className = "generated";
       image.stages.forEach((stage, number) => {
-        const figure = made("figure", row), frame = made("div", figure), image = made("img", frame);
+        const figure = made("figure", row), frame = made("div", figure), shown = made("img", frame);
         frame.className = "frame";
-        image.src = own(stage.url);
-        image.alt = `${answer.caption}, stage ${number + 1}`;
+        shown.src = own(stage.url);
+        shown.alt = `${answer.caption}, stage ${number + 1}`;
         made("figcaption", figure, `stage ${number + 1}: ${stage.resolution} pixels`);
         const attention = image.attention.findLast((one) => one.stage === number);
         if (!attention) return;

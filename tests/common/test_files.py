@@ -31,6 +31,7 @@ OTHER_WAYS = {
     ("common/files.py", "write_plainly"),
     ("common/files.py", "append_whole"),
     ("datasets/hdf5_files.py", "created"),  # what it is handed is whole
+    ("datasets/hdf5_files.py", "_found"),  # deleted where a full disk tears it
     ("datasets/dialogue/embeddings.py", "_draft"),  # this one and the next go on in what an earlier start wrote
     ("datasets/dialogue/release_files.py", "__enter__"),
     ("tasks/visual_vocab/serve/records.py", "add"),  # on disk before it returns; a half line goes at the next start
