@@ -28,6 +28,15 @@ class EncodedInstruction(NamedTuple):
     memory: Tensor  # (B, L, D): of each word; of BERT also of the tokens before the instruction
     ignored: Tensor  # (B, L) bool, true where the memory holds no part of the instruction
 
+    @property
+    def words(self) -> tuple[Tensor, Tensor]:
+        """The instruction's part of the memory (B, S, D), zeros behind it, S of the longest; its lengths (B,)."""
+        lengths = (~self.ignored).sum(dim=1)
+        words = self.memory.new_zeros(len(self.memory), int(lengths.max()), self.memory.shape[2])
+        for row, count in enumerate(lengths.tolist()):
+            words[row, :count] = self.memory[row][~self.ignored[row]]
+        return words, lengths
+
 
 class _Reader(nn.Module):
     """Read word vectors both ways and normalise outputs and final states."""

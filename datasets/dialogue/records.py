@@ -17,6 +17,7 @@ CoDraw's pictures and dialogues (Kim et al., arXiv:1712.05558) are under CC BY-N
 import json
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -169,7 +170,7 @@ class DialogueFile:
 
     def history(self, texts: list[str]) -> str:
         """Return in one text what was said before, or what stands for it at the first turn."""
-        return " ".join(texts) if texts else READY[self.corpus]
+        return history(self.corpus, texts)
 
     def _read(self, row: int, turns: slice) -> Dialogue:
         name = self.names[row]
@@ -222,6 +223,11 @@ class DialogueFile:
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open file behind where this goes to another process."""
         return {**self.__dict__, "_file": None}
+
+
+def history(corpus: str, texts: Sequence[str]) -> str:
+    """Return in one text what was said before in a dialogue of ``codraw`` or ``iclevr``."""
+    return " ".join(texts) if texts else READY[corpus]
 
 
 def scaled(images: np.ndarray, size: int = SIZE) -> np.ndarray:

@@ -49,7 +49,7 @@ class Networks(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """One drawn dialogue of L turns."""
+    """L images: the turns of one dialogue, or one turn of several."""
 
     images: Tensor  # (L, 3, R, R) in [-1, 1]
     gates: Tensor | None  # (L, H, W) in 0-1, the mean over channels, high where nothing changes
@@ -81,24 +81,48 @@ def roll_out(
     Raises:
         LatteganError: a dialogue has no turn, or sizes do not fit.
     """
-    lengths, device, count = nturns.tolist(), background.device, settings.candidates
+    lengths, count = nturns.tolist(), settings.candidates
     if not lengths or min(lengths) < 1 or max(lengths) > turns.sentences.shape[1]:
         raise LatteganError(f"found dialogues of {lengths} turns, expected 1 to {turns.sentences.shape[1]} each")
     kept: list[list[tuple[Tensor, Tensor | None, Tensor]]] = [[] for _ in lengths]
-    images = background.expand(len(lengths), count, *background.shape)
+    start = background.expand(count, *background.shape)
     for turn in range(max(lengths)):
         rows = [row for row, length in enumerate(lengths) if length > turn]
-        before = torch.stack([kept[row][-1][0] if turn else images[row] for row in rows]).flatten(0, 1)
+        before = torch.stack([kept[row][-1][0] if turn else start for row in rows]).flatten(0, 1)
         now = Instructions(*(part[rows, turn].repeat_interleave(count, dim=0) for part in turns))
-        noise = [_noise(draws[row], networks.generator, tuple(before.shape[1:]), settings) for row in rows]
-        of_images, latents, variation = (torch.cat(part).to(device) for part in zip(*noise, strict=True))
-        before = before + settings.image_noise * of_images
-        made = networks.generator(latents, now, networks.image_encoder(before), variation)
-        scores = networks.discriminator(before, made.images, now).fitting.unflatten(0, (-1, count))
-        gates = None if made.gate is None else made.gate.mean(dim=1).unflatten(0, (-1, count))
-        for at, (row, one) in enumerate(zip(rows, made.images.unflatten(0, (-1, count)), strict=True)):
-            kept[row].append((one, None if gates is None else gates[at], scores[at]))
+        made = next_turn(networks, before, now, [draws[row] for row in rows], settings)
+        images, scores = (part.unflatten(0, (-1, count)) for part in (made.images, made.scores))
+        gates = None if made.gates is None else made.gates.unflatten(0, (-1, count))
+        for at, row in enumerate(rows):
+            kept[row].append((images[at], None if gates is None else gates[at], scores[at]))
     return [_chosen(dialogue) for dialogue in kept]
+
+
+@torch.no_grad()
+def next_turn(
+    networks: Networks, before: Tensor, now: Instructions, draws: Sequence[torch.Generator], settings: RollOuts
+) -> Drawn:
+    """Draw one more turn of B dialogues, N candidates of each.
+
+    Args:
+        networks: in evaluation mode.
+        before: (B N, 3, R, R) in [-1, 1], the candidates of a dialogue one behind the other.
+        now: instructions of B N.
+        draws: B generators of noise on the CPU, one for each dialogue.
+        settings: number of candidates and noise.
+
+    Returns:
+        Images, gates and scores of B N.
+
+    Raises:
+        LatteganError: sizes do not fit.
+    """
+    noise = [_noise(one, networks.generator, tuple(before.shape[1:]), settings) for one in draws]
+    of_images, latents, variation = (torch.cat(part).to(before.device) for part in zip(*noise, strict=True))
+    before = before + settings.image_noise * of_images
+    made = networks.generator(latents, now, networks.image_encoder(before), variation)
+    gates = None if made.gate is None else made.gate.mean(dim=1)
+    return Drawn(made.images, gates, networks.discriminator(before, made.images, now).fitting)
 
 
 def _chosen(turns: list[tuple[Tensor, Tensor | None, Tensor]]) -> Drawn:

@@ -99,8 +99,5 @@ def embedded(
     turns = [texts(file.history(said[:turn]), text) for turn, text in enumerate(said)]
     device = next(encoder.parameters()).device
     found = encoder(*(torch.stack([turn[name] for turn in turns]).to(device) for name in encoder.inputs))
-    lengths = (~found.ignored).sum(dim=1).cpu()
-    words = torch.zeros(len(said), int(lengths.max()), found.memory.shape[2])
-    for turn, count in enumerate(lengths.tolist()):
-        words[turn, :count] = found.memory[turn][~found.ignored[turn]].cpu()
-    return EmbeddedTurns(found.sentences.cpu().numpy(), words.numpy(), lengths.numpy())
+    words, lengths = found.words
+    return EmbeddedTurns(*(part.cpu().numpy() for part in (found.sentences, words, lengths)))
