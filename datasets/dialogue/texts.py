@@ -83,6 +83,19 @@ class WordVectors:
             "nvectors": torch.tensor(len(words)),
         }
 
+    @property
+    def longest(self) -> int:
+        """Words of an instruction that are read."""
+        return self.max_words
+
+    def knows(self, word: str) -> bool:
+        """Return whether a word has a vector of its own."""
+        return word in self._rows or word.lower() in self._rows
+
+    def count(self, text: str) -> int:
+        """Return the number of words."""
+        return len(text.split())
+
     def _padded(self, words: list[str], count: int) -> Tensor:
         padded = torch.zeros(count, self.word_dim)
         if words:
@@ -129,8 +142,8 @@ class WordPieces:
 
     def __call__(self, history: str, text: str) -> dict[str, Tensor]:
         """Read what was said before, and an instruction."""
-        first, second = self.pieces(history), self.pieces(text)[: self.max_tokens - 3]
-        room = self.max_tokens - 3 - len(second)
+        first, second = self.pieces(history), self.pieces(text)[: self.longest]
+        room = self.longest - len(second)
         first = first[max(len(first) - room, 0) :]
         tokens = [FIRST, *first, LAST, *second, LAST]
         rows = [self._rows[token] for token in tokens] + [self._rows[PADDING]] * (self.max_tokens - len(tokens))
@@ -139,6 +152,19 @@ class WordPieces:
         mask = np.zeros(self.max_tokens, np.int64)
         mask[: len(tokens)] = 1
         return {"tokens": torch.tensor(rows), "mask": torch.from_numpy(mask), "types": torch.from_numpy(types)}
+
+    @property
+    def longest(self) -> int:
+        """Pieces of an instruction that are read."""
+        return self.max_tokens - 3
+
+    def knows(self, word: str) -> bool:
+        """Return whether a word can be put together of known pieces."""
+        return UNKNOWN_PIECE not in self.pieces(word)
+
+    def count(self, text: str) -> int:
+        """Return the number of pieces."""
+        return len(self.pieces(text))
 
     def pieces(self, text: str) -> list[str]:
         """Cut a text into known pieces; those inside a word begin with ``##``."""

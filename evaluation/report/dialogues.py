@@ -1,4 +1,4 @@
-"""Dialogues that were drawn turn by turn, beside the true ones, as one image and as HTML.
+"""Dialogues that were drawn turn by turn, beside the true ones where these are known, as one image and as HTML.
 
 Shape letters: L turns, R height and width of the images, H, W of a gate.
 """
@@ -8,20 +8,22 @@ from html import escape
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from evaluation.report.parts.media import jpeg
 
-EDGE = 128  # pixels of an image in HTML
-GAP = 4  # pixels between dialogues
-WHITE = 255
+EDGE = 128  # pixels of an image in HTML, and the least in a sheet, where images are enlarged by whole numbers
+GAP = 4  # pixels between dialogues and between images
+LETTERS = 12  # pixels, height of a letter of an instruction
+LINES = 5  # of an instruction
+PAPER, INK = (255, 255, 255), (0, 0, 0)
 
 
 class DrawnDialogue(NamedTuple):
     """One dialogue of L turns."""
 
     texts: Sequence[str]
-    truth: np.ndarray  # (L, R, R, 3) uint8
+    truth: np.ndarray | None  # (L, R, R, 3) uint8; None where nobody knows it
     images: np.ndarray  # (L, R, R, 3) uint8
     gates: np.ndarray | None  # (L, H, W) in 0-1, high where nothing changes
 
@@ -37,14 +39,46 @@ def gate_images(dialogue: DrawnDialogue) -> np.ndarray | None:
 
 
 def dialogue_sheet(dialogues: Sequence[DrawnDialogue]) -> np.ndarray:
-    """Return rows of true images, generated ones and gates of each dialogue, a column a turn, (H, W, 3) uint8."""
-    blocks = []
-    for one in dialogues:
-        parts = [part for part in (one.truth, one.images, gate_images(one)) if part is not None]
-        blocks.append(np.concatenate([np.concatenate(list(part), axis=1) for part in parts]))
+    """Return a sheet (H, W, 3) uint8: of each dialogue its instructions, true images, generated ones and gates.
+
+    A column is a turn; rows that a dialogue does not have are left out.
+    """
+    blocks = [_block(one) for one in dialogues]
     width = max(block.shape[1] for block in blocks)
-    padded = [np.pad(block, ((0, GAP), (0, width - block.shape[1]), (0, 0)), constant_values=WHITE) for block in blocks]
+    padded = [np.pad(block, ((0, GAP), (0, width - block.shape[1]), (0, 0)), constant_values=255) for block in blocks]
     return np.concatenate(padded)[:-GAP]
+
+
+def _block(dialogue: DrawnDialogue) -> np.ndarray:
+    """Return the part of a sheet that shows one dialogue."""
+    parts = [part for part in (dialogue.truth, dialogue.images, gate_images(dialogue)) if part is not None]
+    scale = -(-EDGE // dialogue.images.shape[1])
+    rows = [_row([np.kron(image, np.ones((scale, scale, 1), np.uint8)) for image in part]) for part in parts]
+    size = dialogue.images.shape[1] * scale
+    return np.concatenate([_row([_written(text, size) for text in dialogue.texts]), *rows])
+
+
+def _row(images: Sequence[np.ndarray]) -> np.ndarray:
+    padded = [np.pad(image, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for image in images]
+    return np.concatenate(padded, axis=1)[:, :-GAP]
+
+
+def _written(text: str, width: int) -> np.ndarray:
+    """Write an instruction in a few lines, (H, ``width``, 3) uint8."""
+    image = Image.new("RGB", (width, LINES * (LETTERS + 2)), PAPER)
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(LETTERS)
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if pen.textlength(longer, font) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    if len(lines) > LINES:
+        lines[LINES - 1] += " ..."
+    for number, line in enumerate(lines[:LINES]):
+        pen.text((0, number * (LETTERS + 2)), line, INK, font)
+    return np.asarray(image)
 
 
 def dialogues_html(dialogues: Sequence[DrawnDialogue]) -> str:

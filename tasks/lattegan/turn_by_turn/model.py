@@ -1,0 +1,157 @@
+"""Everything that drawing needs of a training: three networks, what reads instructions, and the empty scene.
+
+Shape letters: R height and width of the images, D size of the embeddings.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+import config
+from common.errors import UserError
+from datasets.dialogue.records import DialogueFile, history, in_range, scaled
+from datasets.dialogue.texts import WordPieces, WordVectors
+from datasets.dialogue.typed import Typed, typed
+from engine.init_from import averaged_weights, load_run, read_checkpoint
+from gan.lattegan.rollout import Networks
+from models.instruction_encoders import BertInstructionEncoder, EncodedInstruction, GruInstructionEncoder
+from models.weights import build_for
+
+PARTS = Networks._fields
+
+
+class Reads(Protocol):
+    """What reads instructions, written or spoken ones (tasks/lattegan/listen.py has the latter)."""
+
+    encoder: nn.Module
+
+    def hear(self, said: Any) -> Any:
+        """Return what :meth:`encode` takes of one instruction; raise UserError for what is none."""
+
+    def encode(self, before: Sequence[Any], now: Any) -> EncodedInstruction:
+        """Encode an instruction given those before it; B is 1."""
+
+
+class Written:
+    """Read written instructions.
+
+    Args:
+        encoder: of instructions.
+        texts: reads them for it.
+        corpus: ``codraw`` or ``iclevr``, whose words and history they have.
+
+    Raises:
+        UserError: the reader does not fit the encoder.
+    """
+
+    def __init__(
+        self, encoder: GruInstructionEncoder | BertInstructionEncoder, texts: WordVectors | WordPieces, corpus: str
+    ) -> None:
+        if tuple(texts.names) != tuple(encoder.inputs):
+            raise UserError(
+                f"texts make {', '.join(texts.names)}, the encoder takes {', '.join(encoder.inputs)}: give those that "
+                "fit"
+            )
+        self.encoder, self.texts, self.corpus = encoder.eval(), texts, corpus
+
+    def hear(self, said: str) -> Typed:
+        """Return an instruction in the words of the data; raise TextReaderError for one that cannot be read."""
+        return typed(said, self.corpus, self.texts)
+
+    @torch.no_grad()
+    def encode(self, before: Sequence[Typed], now: Typed) -> EncodedInstruction:
+        """Encode an instruction given those before it; B is 1."""
+        found = self.texts(history(self.corpus, [one.text for one in before]), now.text)
+        device = next(self.encoder.parameters()).device
+        return self.encoder(*(found[name][None].to(device) for name in self.encoder.inputs))
+
+
+class DrawingModel(NamedTuple):
+    """A trained LatteGAN with what reads its instructions."""
+
+    networks: Networks  # in evaluation mode
+    reads: Reads
+    background: Tensor  # (3, R, R) in [-1, 1], the empty scene
+    name: str  # for people
+
+    @property
+    def written(self) -> bool:
+        """Whether instructions are written; spoken otherwise."""
+        return isinstance(self.reads, Written)
+
+
+def check_model(model: DrawingModel) -> DrawingModel:
+    """Return a model whose parts fit one another, in evaluation mode.
+
+    Raises UserError where they do not.
+    """
+    expected, found = model.networks.generator.text_dim, model.reads.encoder.text_dim
+    if found != expected:
+        raise UserError(
+            f"{model.name}: the encoder makes embeddings of {found} numbers, the generator was trained on {expected}: "
+            "give the encoder that its training's embeddings were made with"
+        )
+    size = model.networks.generator.resolution
+    if model.background.shape != (3, size, size):
+        raise UserError(
+            f"{model.name}: the empty scene is {tuple(model.background.shape)}, the generator's images {size} x {size}"
+        )
+    for network in model.networks:
+        network.eval().requires_grad_(False)
+    if hasattr(model.networks.generator, "mixed_masks"):
+        model.networks.generator.mixed_masks = False  # a candidate would depend on the others
+    return model
+
+
+def of_run(
+    run: Path,
+    encoder: GruInstructionEncoder | BertInstructionEncoder,
+    texts: WordVectors | WordPieces,
+    dialogues: Path,
+    text_run: Path | None = None,
+) -> DrawingModel:
+    """Read a training of LatteGAN (its best, averaged weights) and the text encoder that made its embeddings.
+
+    Args:
+        run: run folder of tasks.lattegan.task.Lattegan, or one of its checkpoints.
+        encoder: of instructions.
+        texts: reads them for it.
+        dialogues: HDF5 of dialogues, for the empty scene and the number of classes.
+        text_run: run folder of tasks.lattegan.tirg.TirgTraining whose best weights the encoder gets; None keeps its
+            own.
+
+    Raises:
+        UserError: a file is missing or damaged, or the parts do not fit one another.
+    """
+    if text_run is not None:
+        load_run(text_run, _Modules(encoder))
+    file = DialogueFile(dialogues)
+    path, state = read_checkpoint(run)
+    weights = averaged_weights(state)
+    task = config.translated(config.parse_yaml(state["config"], str(path))).get("task", {})
+    lacking = [name for name in PARTS if name not in weights or name not in task]
+    if lacking:
+        raise UserError(f"{path} holds no {', '.join(lacking)}: give a run of tasks.lattegan.task.Lattegan")
+    given = {"image_encoder": {}, "generator": {"text_dim": encoder.text_dim}}
+    given["discriminator"] = given["generator"] | {"num_objects": file.num_objects}
+
+    def built(name: str) -> nn.Module:
+        node = config.check_outside(task[name] | given[name], nn.Module, f"task.{name}")
+        return build_for(lambda: config.build(node, name), weights[name], str(path))
+
+    networks = Networks(*(built(name) for name in PARTS))
+    size = networks.generator.resolution
+    background = in_range(scaled(file.background[None], size))[0]
+    return check_model(
+        DrawingModel(networks, Written(encoder, texts, file.corpus), background, path.parent.parent.name)
+    )
+
+
+class _Modules:
+    """What a run's weights are loaded into."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        self.modules = {"text": encoder}

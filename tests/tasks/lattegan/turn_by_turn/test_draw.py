@@ -1,0 +1,138 @@
+"""The command: images of each turn from a list, a file and what is typed; errors say where and why."""
+
+import io
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from datasets.images import read_image
+from run import main
+from tasks.lattegan.turn_by_turn.draw import draw
+from tasks.lattegan.turn_by_turn.model import Written
+from tasks.lattegan.turn_by_turn.scene import Scene
+from tests.tasks.lattegan.small_models import write_run, write_vectors
+from tests.tasks.lattegan.worlds import write_squares
+
+FIRST, SECOND = "add a red cube", "add a blue sphere on the left of it"
+
+
+class Context:
+    """What run.py gives."""
+
+    dry_run = False
+    after_stop = None
+
+
+def image(path):
+    return np.asarray(read_image(path, allow_blank=True))
+
+
+def test_a_run_is_drawn_with_from_a_list(tmp_path):
+    write_squares(tmp_path, "val", 1, 0)
+    made = write_run(tmp_path / "run")
+    arguments = [
+        f"model.run={tmp_path / 'run'}", f"model.texts.path={write_vectors(tmp_path / 'vectors.txt')}",
+        f"model.dialogues={tmp_path / 'clevr_val.h5'}", "model.text_run=null", "model.encoder.word_dim=5",
+        "model.encoder.text_dim=8", f"output={tmp_path / 'out'}", f"instructions=[{FIRST}, {SECOND}]", "candidates=2",
+        "threads=1",
+    ]  # fmt: skip
+    assert main(["-f", "lattegan/draw.yaml", *arguments]) == 0
+    folder = tmp_path / "out" / "0001"
+    assert {path.name for path in folder.iterdir()} == {
+        "0.png", "0_candidate0.png", "0_candidate1.png", "1.png", "1_candidate0.png", "1_candidate1.png", "sheet.png"
+    }  # fmt: skip
+    assert (tmp_path / "out" / "0001.txt").read_text() == f"0: {FIRST}\n1: {SECOND}\n"
+    assert image(folder / "0.png").shape == (64, 64, 3)
+    assert image(folder / "0.png").std() > 0  # of the averaged weights: the others are 0
+    assert made.generator.resolution == 64
+
+
+def test_a_file_gives_what_a_scene_gives_and_nothing_is_written_over(model, tmp_path):
+    (tmp_path / "scene.txt").write_text(f"{FIRST}\n\n  {SECOND}, please\n")
+    for number in ("0001", "0002"):
+        draw(model, tmp_path / "out", Context(), file=tmp_path / "scene.txt", seed=3, threads=1)
+        scene = Scene(model, 3)
+        for turn, text in enumerate((FIRST, SECOND)):
+            assert np.array_equal(image(tmp_path / "out" / number / f"{turn}.png"), scene.say(text).image)
+
+
+def test_what_is_typed(model, tmp_path, monkeypatch, caplog, capsys):
+    lines = [
+        FIRST,
+        "elephants",
+        SECOND,
+        "undo",
+        "seed 7",
+        "seed x",
+        "choose 1",
+        "Undo",
+        "undo",
+        f"{SECOND} , dear",
+        "quit",
+        "no",
+    ]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+    context = Context()
+    draw(model, tmp_path, context, candidates=2, threads=1)
+    told = capsys.readouterr().err
+    for part in (
+        "seed 0; say what comes next",
+        "1: add a red cube  [candidate ",
+        "no word of 'elephants' is known",
+        "1 turns are left",
+        "seed 7 from the next turn on",
+        "found seed x, expected seed and a whole number",
+        "candidate 1 of the last turn",
+        "the scene is empty",
+        "not known, left out: dear",
+        "sheet.png",
+    ):
+        assert part in told, part
+    scene = Scene(model, 7)
+    assert np.array_equal(image(tmp_path / "0001" / "0.png"), scene.say(SECOND, 2).image)
+    assert not (tmp_path / "0001" / "1.png").exists()
+    assert "what was drawn is in" in context.after_stop()
+
+
+def test_nothing_typed_writes_nothing(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    draw(model, tmp_path, Context(), threads=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_writes_nothing(model, tmp_path, caplog):
+    context = Context()
+    context.dry_run = True
+    with caplog.at_level("INFO"):
+        draw(model, tmp_path / "out", context, instructions=[FIRST], candidates=3, threads=1)
+    assert "3 candidates of 64 pixels" in caplog.text
+    assert not (tmp_path / "out").exists()
+
+
+def test_errors(model, tmp_path):
+    def drawn(**given):
+        draw(model, tmp_path / "out", Context(), threads=1, **given)
+
+    with pytest.raises(UserError, match="instruction 2: no word of 'zzz' is known"):
+        drawn(instructions=[FIRST, "zzz"])
+    with pytest.raises(UserError, match="found both instructions and file"):
+        drawn(instructions=[FIRST], file=tmp_path / "x.txt")
+    with pytest.raises(UserError, match="instructions is empty"):
+        drawn(instructions=[])
+    with pytest.raises(UserError, match=r"there is no file .*x\.txt: expected a text file"):
+        drawn(file=tmp_path / "x.txt")
+    (tmp_path / "x.txt").write_text("\n \n")
+    with pytest.raises(UserError, match="holds no instruction, expected one a line"):
+        drawn(file=tmp_path / "x.txt")
+    (tmp_path / "x.txt").write_text(f"\n{FIRST}\n?\n")
+    with pytest.raises(UserError, match=r"x\.txt, line 3: found no word in '\?'"):
+        drawn(file=tmp_path / "x.txt")
+
+
+def test_a_reader_for_another_encoder(model):
+    class Pieces:
+        names = ("tokens", "mask", "types")
+
+    with pytest.raises(UserError, match="texts make tokens, mask, types, the encoder takes previous_vectors"):
+        Written(model.reads.encoder, Pieces(), "iclevr")
