@@ -5,7 +5,7 @@ code: the averaged image encoder is used, in evaluation mode, the noise on an im
 that have ended are not drawn on.
 
 Shape letters: B dialogues, T turns of the longest, N candidates, S words, D size of the text's embeddings, R height and
-width of the images, Z size of the noise, K of a condition.
+width of the images, Z size of the noise, K of a condition, Q of a dialogue's state.
 """
 
 import math
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from config.limits import Count, Positive, Seed, Weight
 from gan.lattegan.discriminators import LatteganDiscriminator, UnetDiscriminator
 from gan.lattegan.generator import LatteganGenerator, MultiScaleGenerator
+from gan.lattegan.geneva import GenevaDiscriminator, GenevaGenerator
 from gan.lattegan.layers import Instructions, LatteganError
 
 
@@ -44,8 +45,8 @@ class Networks(NamedTuple):
     """What draws, and what chooses among candidates."""
 
     image_encoder: nn.Module
-    generator: LatteganGenerator | MultiScaleGenerator
-    discriminator: LatteganDiscriminator | UnetDiscriminator
+    generator: LatteganGenerator | MultiScaleGenerator | GenevaGenerator
+    discriminator: LatteganDiscriminator | UnetDiscriminator | GenevaDiscriminator
 
 
 class Drawn(NamedTuple):
@@ -60,7 +61,7 @@ class Drawn(NamedTuple):
 def roll_out(
     networks: Networks,
     background: Tensor,
-    turns: Instructions,
+    turns: Instructions | Tensor,
     nturns: Tensor,
     draws: Sequence[torch.Generator],
     settings: RollOuts,
@@ -70,7 +71,7 @@ def roll_out(
     Args:
         networks: in evaluation mode.
         background: (3, R, R) in [-1, 1], before the first turn.
-        turns: sentences (B, T, D), words (B, T, S, D) and lengths (B, T).
+        turns: sentences (B, T, D), words (B, T, S, D) and lengths (B, T); or states (B, T, Q) of GeNeVA-GAN.
         nturns: (B,), 1 to T.
         draws: B generators of noise on the CPU, one for each dialogue.
         settings: number of candidates and noise.
@@ -82,14 +83,15 @@ def roll_out(
         LatteganError: a dialogue has no turn, or sizes do not fit.
     """
     lengths, count = nturns.tolist(), settings.candidates
-    if not lengths or min(lengths) < 1 or max(lengths) > turns.sentences.shape[1]:
-        raise LatteganError(f"found dialogues of {lengths} turns, expected 1 to {turns.sentences.shape[1]} each")
+    most = (turns if isinstance(turns, Tensor) else turns.sentences).shape[1]
+    if not lengths or min(lengths) < 1 or max(lengths) > most:
+        raise LatteganError(f"found dialogues of {lengths} turns, expected 1 to {most} each")
     kept: list[list[tuple[Tensor, Tensor | None, Tensor]]] = [[] for _ in lengths]
     start = background.expand(count, *background.shape)
     for turn in range(max(lengths)):
         rows = [row for row, length in enumerate(lengths) if length > turn]
         before = torch.stack([kept[row][-1][0] if turn else start for row in rows]).flatten(0, 1)
-        now = Instructions(*(part[rows, turn].repeat_interleave(count, dim=0) for part in turns))
+        now = _at(turns, rows, turn, count)
         made = next_turn(networks, before, now, [draws[row] for row in rows], settings)
         images, scores = (part.unflatten(0, (-1, count)) for part in (made.images, made.scores))
         gates = None if made.gates is None else made.gates.unflatten(0, (-1, count))
@@ -100,14 +102,18 @@ def roll_out(
 
 @torch.no_grad()
 def next_turn(
-    networks: Networks, before: Tensor, now: Instructions, draws: Sequence[torch.Generator], settings: RollOuts
+    networks: Networks,
+    before: Tensor,
+    now: Instructions | Tensor,
+    draws: Sequence[torch.Generator],
+    settings: RollOuts,
 ) -> Drawn:
     """Draw one more turn of B dialogues, N candidates of each.
 
     Args:
         networks: in evaluation mode.
         before: (B N, 3, R, R) in [-1, 1], the candidates of a dialogue one behind the other.
-        now: instructions of B N.
+        now: instructions of B N, or states (B N, Q).
         draws: B generators of noise on the CPU, one for each dialogue.
         settings: number of candidates and noise.
 
@@ -125,6 +131,13 @@ def next_turn(
     return Drawn(made.images, gates, networks.discriminator(before, made.images, now).fitting)
 
 
+def _at(turns: Instructions | Tensor, rows: list[int], turn: int, count: int) -> Instructions | Tensor:
+    """Return what is said in one turn of some dialogues, for each of ``count`` candidates."""
+    if isinstance(turns, Tensor):
+        return turns[rows, turn].repeat_interleave(count, dim=0)
+    return Instructions(*(part[rows, turn].repeat_interleave(count, dim=0) for part in turns))
+
+
 def _chosen(turns: list[tuple[Tensor, Tensor | None, Tensor]]) -> Drawn:
     """Return the candidate whose last turn has the highest score."""
     best = int(turns[-1][2].argmax())
@@ -137,7 +150,7 @@ def _chosen(turns: list[tuple[Tensor, Tensor | None, Tensor]]) -> Drawn:
 
 
 def _noise(
-    draws: torch.Generator, generator: LatteganGenerator | MultiScaleGenerator, shape: tuple[int, ...], how: RollOuts
+    draws: torch.Generator, generator: nn.Module, shape: tuple[int, ...], how: RollOuts
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw noise on images (N, 3, R, R), latents (N, Z) and variations (N, K) of one dialogue's next turn."""
     of_images = torch.rand(how.candidates, *shape, generator=draws)
