@@ -34,7 +34,7 @@ from gan.directions.files import ALL, load_vocabularies
 from gan.directions.subjects import Subjects, class_names, draw_images, draw_subjects
 from gan.latents import latent_dim_of
 from tasks.results import results_folder, write_results
-from tasks.visual_vocab.annotate import Alpha
+from tasks.visual_vocab.annotation.annotate import Alpha
 from tasks.visual_vocab.judges import ConceptJudge, class_by
 from tasks.visual_vocab.pictures import sections_of, strip_of
 

@@ -31,8 +31,8 @@ from tasks.results import results_folder
 from tasks.serving.guard import Guard
 from tasks.serving.listening import run_app
 from tasks.serving.problems import add_problems
-from tasks.visual_vocab.annotate import Alpha
-from tasks.visual_vocab.pairs import ShownPairs
+from tasks.visual_vocab.annotation.annotate import Alpha
+from tasks.visual_vocab.annotation.pairs import ShownPairs
 from tasks.visual_vocab.serve.records import Records, RecordsError
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from gan.directions.subjects import class_index, class_names, draw_subjects
 from gan.r3gan.generator import R3ganGenerator
 from tasks.gan.class_networks import GeneratorSource, TrainedNetwork
 from tasks.visual_vocab import generators
-from tasks.visual_vocab.pairs import ShownPairs
+from tasks.visual_vocab.annotation.pairs import ShownPairs
 
 
 @pytest.fixture(scope="module")

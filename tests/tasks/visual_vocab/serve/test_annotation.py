@@ -9,7 +9,7 @@ from engine.context import Context
 from engine.run_folder import RunSettings
 from gan.directions.files import load_directions
 from published.visual_vocab.data_sets import AnnotatedDirectionsDataset
-from tasks.visual_vocab.pairs import ShownPairs
+from tasks.visual_vocab.annotation.pairs import ShownPairs
 from tasks.visual_vocab.serve import annotation
 from tasks.visual_vocab.serve.annotation import annotate_page, build_app
 from tasks.visual_vocab.serve.records import Records

@@ -38,8 +38,8 @@ from published.visual_vocab.data_sets import (
     save_data_set,
 )
 from tasks.results import results_folder, write_results
-from tasks.visual_vocab.annotator import Annotator
-from tasks.visual_vocab.pairs import ShownPairs
+from tasks.visual_vocab.annotation.annotator import Annotator
+from tasks.visual_vocab.annotation.pairs import ShownPairs
 
 log = logging.getLogger(__name__)
 FOLDER = "data_set"

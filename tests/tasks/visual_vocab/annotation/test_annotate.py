@@ -10,8 +10,8 @@ from gan import shipped
 from gan.directions.directions import DirectionError
 from gan.directions.files import load_directions
 from published.visual_vocab.data_sets import AnnotatedDirectionsDataset
-from tasks.visual_vocab.annotator import WorldAnnotator
-from tasks.visual_vocab.pairs import ShownPairs
+from tasks.visual_vocab.annotation.annotator import WorldAnnotator
+from tasks.visual_vocab.annotation.pairs import ShownPairs
 from tests.tasks.visual_vocab.conftest import run_config
 
 

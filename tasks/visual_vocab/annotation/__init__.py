@@ -1,0 +1,1 @@
+"""Annotations of what directions change, by a program or by people."""
