@@ -88,6 +88,11 @@ class WordVectors:
         """Words of an instruction that are read."""
         return self.max_words
 
+    @property
+    def words(self) -> list[str]:
+        """The words that have a vector."""
+        return list(self._rows)
+
     def knows(self, word: str) -> bool:
         """Return whether a word has a vector of its own."""
         return word in self._rows or word.lower() in self._rows

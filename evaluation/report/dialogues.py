@@ -28,14 +28,17 @@ class DrawnDialogue(NamedTuple):
     gates: np.ndarray | None  # (L, H, W) in 0-1, high where nothing changes
 
 
+def gate_image(gate: np.ndarray, size: int) -> np.ndarray:
+    """Return a gate (H, W) in 0-1 as a grey image (size, size, 3) uint8."""
+    grey = Image.fromarray(np.clip(gate * 255, 0, 255).round().astype(np.uint8))
+    return np.asarray(grey.resize((size, size), Image.Resampling.NEAREST))[..., None].repeat(3, axis=-1)
+
+
 def gate_images(dialogue: DrawnDialogue) -> np.ndarray | None:
     """Return the gates as grey images (L, R, R, 3) uint8, None where there are none."""
     if dialogue.gates is None:
         return None
-    size = dialogue.images.shape[1:3]
-    grey = np.clip(dialogue.gates * 255, 0, 255).round().astype(np.uint8)
-    large = [np.asarray(Image.fromarray(one).resize((size[1], size[0]), Image.Resampling.NEAREST)) for one in grey]
-    return np.stack(large)[..., None].repeat(3, axis=-1)
+    return np.stack([gate_image(one, dialogue.images.shape[1]) for one in dialogue.gates])
 
 
 def dialogue_sheet(dialogues: Sequence[DrawnDialogue]) -> np.ndarray:

@@ -16,11 +16,13 @@ class Guard:
 
     Args:
         app: that answers.
-        largest: bytes of a body.
+        largest: bytes of a body, or what returns them for an address.
         counted: called with the address, the status and the seconds of each request.
     """
 
-    def __init__(self, app: ASGIApp, largest: int, counted: Callable[[str, int, float], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, largest: int | Callable[[str], int], counted: Callable[[str, int, float], None]
+    ) -> None:
         self._app, self._largest, self._counted = app, largest, counted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,13 +40,14 @@ class Guard:
             await send(message)
 
         try:
-            refusal, replayed = await self._read(receive)
+            largest = self._largest if isinstance(self._largest, int) else self._largest(scope["path"])
+            refusal, replayed = await self._read(receive, largest)
             await (refusal or self._app)(scope, replayed, counting)
         finally:
             route = scope.get("route")
             self._counted(getattr(route, "path", "other"), status, time.perf_counter() - start)
 
-    async def _read(self, receive: Receive) -> tuple[JSONResponse | None, Receive]:
+    async def _read(self, receive: Receive, largest: int) -> tuple[JSONResponse | None, Receive]:
         """Read a body; return the answer to one that cannot be taken, and what hands it on."""
         parts: list[bytes] = []
         size, last = 0, {"type": "http.request", "body": b"", "more_body": True}
@@ -54,12 +57,12 @@ class Guard:
                     last = await receive()
                     part = last.get("body", b"")
                     size += len(part)
-                    if size <= self._largest:
+                    if size <= largest:
                         parts.append(part)
         except TimeoutError:
             return _refusal(408, f"the body did not come within {BODY_SECONDS:g} s"), receive
-        if size > self._largest:
-            return _refusal(413, f"the body has more than the {self._largest} bytes that are read"), receive
+        if size > largest:
+            return _refusal(413, f"the body has more than the {largest} bytes that are read"), receive
         whole: list[Message] = [{"type": "http.request", "body": b"".join(parts), "more_body": False}]
         if last["type"] == "http.disconnect":
             whole = [last]

@@ -1,11 +1,17 @@
-"""A headless Chromium of the system, and pages that it opens."""
+"""A headless Chromium of the system, pages that it opens, and applications that listen in the test's process."""
 
 import shutil
+import socket
+import threading
 import time
+from contextlib import contextmanager
 
 import pytest
+import uvicorn
 
 PATIENCE = 30.0  # seconds; machines may be busy
+MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")  # one that beeps
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", *MICROPHONE]
 
 
 def eventually(page, expression):
@@ -26,7 +32,7 @@ def browser():
     if executable is None:
         pytest.skip("there is no chromium on this machine")
     with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        opened = started.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield opened
         opened.close()
 
@@ -53,3 +59,22 @@ def open_page(browser):
     for page, elsewhere in opened:
         page.close()
         assert [url for url in elsewhere if not url.startswith("data:")] == []
+
+
+@pytest.fixture
+def listening():
+    """A context manager that serves an application and gives its address."""
+
+    @contextmanager
+    def listening(app):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            free.listen()
+            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", lifespan="off"))
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [free]}, daemon=True)
+            thread.start()
+            yield f"http://127.0.0.1:{free.getsockname()[1]}"
+            server.should_exit = True
+            thread.join(20)
+
+    return listening

@@ -19,7 +19,7 @@ from gan.lattegan.layers import Instructions
 from gan.lattegan.rollout import RollOuts, next_turn
 from tasks.lattegan.turn_by_turn.model import DrawingModel
 
-MOST_TURNS = 50
+MOST_TURNS = 30
 MOST_CANDIDATES = 16
 
 
@@ -49,6 +49,12 @@ class Turn(NamedTuple):
         """The chosen candidate's gate (H, W)."""
         return None if self.gates is None else self.gates[self.chosen]
 
+    def alone(self) -> "Turn":
+        """Return the turn with the chosen candidate only."""
+        one = slice(self.chosen, self.chosen + 1)
+        gates = None if self.gates is None else self.gates[one].copy()
+        return self._replace(images=self.images[one].clone(), gates=gates, scores=self.scores[one], chosen=0)
+
 
 class Scene:
     """An open scene.
@@ -57,14 +63,22 @@ class Scene:
         model: draws; only one thread at a time may use it.
         seed: of the noise.
         settings: of the noise; the candidates of each turn are given with it.
+        keep: the candidates of earlier turns, which take memory.
 
     Attributes:
         turns: that were drawn and not undone.
         seed: of the next turns; may be set.
     """
 
-    def __init__(self, model: DrawingModel, seed: int = 0, settings: RollOuts = RollOuts()) -> None:  # noqa: B008
-        self.model, self.seed, self.turns = model, seed, []
+    def __init__(
+        self,
+        model: DrawingModel,
+        seed: int = 0,
+        settings: RollOuts = RollOuts(),  # noqa: B008  never changed
+        keep: bool = True,
+    ) -> None:
+        self.model, self.seed, self._keep = model, seed, keep
+        self.turns: list[Turn] = []
         self._settings = RollOuts(1, settings.truncation, settings.image_noise)
 
     @property
@@ -106,6 +120,8 @@ class Scene:
             int(scores.argmax()),
             self.seed,
         )
+        if self.turns and not self._keep:
+            self.turns[-1] = self.turns[-1].alone()
         self.turns.append(turn)
         return turn
 

@@ -1,0 +1,1 @@
+"""A server on which scenes are drawn turn by turn: server.py starts it, api.py has its addresses."""
