@@ -129,6 +129,49 @@ class SmallTrunk(nn.Module):
         return self.last(maps), self.earlier(maps)
 
 
+class PointsTrunk(nn.Module):
+    """Convolutions whose last maps say how much of something there is, and where (soft-argmax, arXiv:1509.06113).
+
+    An object counts the same wherever it stands, so fewer images teach it than :class:`SmallTrunk`. The features are
+    the maxima of the maps, the earlier ones the means of the positions, weighted by the softmax of each map.
+
+    Args:
+        resolution: R; other images are scaled to it.
+        width: channels of the first layer, twice as many in the second, four times in the others.
+        features: number of maps, of a quarter of the resolution.
+    """
+
+    def __init__(self, resolution: Literal[32, 64, 128] = 64, width: Width = 16, features: Width = 96) -> None:
+        super().__init__()
+        self.resolution, self.width, self.features, self.earlier_features = resolution, width, features, 2 * features
+        layers: list[nn.Module] = []
+        plan = ((3, 1, 1), (1, 2, 2), (2, 2, 1), (2, 4, 2), (4, 4, 1), (4, 4, 1))
+        for number, (before, after, stride) in enumerate(plan):
+            channels = 3 if not number else before * width
+            layers += [
+                nn.Conv2d(channels, after * width, 3, stride, padding=1, bias=False),
+                BatchNorm(after * width),
+                nn.ReLU(),
+            ]
+        self.convolutions = nn.Sequential(*layers)
+        self.points = nn.Conv2d(4 * width, features, 1)
+        self.sharpness = nn.Parameter(torch.ones(features, 1))
+        axis = (torch.arange(resolution // 4) + 0.5) / (resolution // 4)
+        self.register_buffer("places", torch.stack(torch.meshgrid(axis, axis, indexing="xy")).flatten(1), False)
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Return maps (B, F, R / 4, R / 4) of images (B, 3, R, R) in 0-1."""
+        if images.shape[-1] != self.resolution:
+            images = F.interpolate(images, self.resolution, mode="bilinear", antialias=True)
+        return self.points(self.convolutions(2 * images - 1))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return maxima (B, F) and positions (B, 2F) in 0-1 of images (B, 3, R, R) in 0-1."""
+        maps = self.maps(images).flatten(2)
+        weights = (maps * self.sharpness).softmax(dim=2)
+        return maps.amax(dim=2), (weights @ self.places.T.to(weights)).flatten(1)
+
+
 class ObjectLocalizer(nn.Module):
     """Detect objects of K classes and say where they are.
 
@@ -149,7 +192,7 @@ class ObjectLocalizer(nn.Module):
         self,
         num_objects: Width = 24,
         num_coords: Literal[2, 3] = 2,
-        trunk: InceptionTrunk | SmallTrunk | None = None,
+        trunk: InceptionTrunk | SmallTrunk | PointsTrunk | None = None,
         hidden: Annotated[list[Width], Field(min_length=2, max_length=2)] | None = None,
         pretrained: Pretrained = None,
     ) -> None:
@@ -180,7 +223,7 @@ def save_localizer(localizer: ObjectLocalizer, path: Path, classes: list[str], a
     ``classes`` are the names of what it detects; ``about`` says how it was made, in plain values.
     """
     trunk = localizer.trunk
-    small = isinstance(trunk, SmallTrunk)
+    small = isinstance(trunk, SmallTrunk | PointsTrunk)
     sizes = {"resolution": trunk.resolution, "width": trunk.width, "features": trunk.features} if small else {}
     card = {
         "trunk": {"type": type(trunk).__name__, **sizes},
@@ -207,7 +250,7 @@ def load_localizer(path: Path) -> ObjectLocalizer:
     card = read_card(path.with_suffix(".json"), "it says which network the weights beside it belong to")
     try:
         sizes = dict(card["trunk"])
-        make = {"SmallTrunk": SmallTrunk, "InceptionTrunk": InceptionTrunk}[sizes.pop("type")]
+        make = {kind.__name__: kind for kind in (SmallTrunk, PointsTrunk, InceptionTrunk)}[sizes.pop("type")]
         classes, coords, hidden = len(card["classes"]), int(card["num_coords"]), list(card["hidden"])
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path.with_suffix('.json')} does not describe a localiser: {error}.") from error

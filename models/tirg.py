@@ -17,6 +17,7 @@ from common.errors import UserError
 from config.limits import Count, Width
 from models.batch_norm import BatchNorm
 from models.image_encoders import Pretrained, trunk_weights
+from models.object_localizer import ObjectLocalizer, PointsTrunk
 from models.weights import load_strictly
 
 POSITIONS = 256  # of 16 x 16 at most
@@ -263,3 +264,31 @@ class FrozenResnet18(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return maps of images (B, 3, R, R) in [-1, 1], fed as published without ImageNet's normalisation."""
         return self.trunk(images)
+
+
+class LocalizerTrunk(nn.Module):
+    """The maps of a trained localiser, which stay as they are: where no ImageNet weights are at hand, or of a world.
+
+    Args:
+        localizer: with a PointsTrunk; models.object_localizer.load_localizer reads one.
+
+    Raises:
+        TirgError: it has another trunk.
+    """
+
+    def __init__(self, localizer: ObjectLocalizer) -> None:
+        super().__init__()
+        if not isinstance(localizer.trunk, PointsTrunk):
+            raise TirgError(f"the localiser has a {type(localizer.trunk).__name__}, expected one with a PointsTrunk")
+        self.trunk, self.channels = localizer.trunk.eval().requires_grad_(False), localizer.trunk.features
+
+    def train(self, mode: bool = True) -> "LocalizerTrunk":
+        """Set the training mode; the trunk stays in evaluation mode."""
+        super().train(mode)
+        self.trunk.eval()
+        return self
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Return maps (B, C, R / 8, R / 8) of images (B, 3, R, R) in [-1, 1]."""
+        return F.max_pool2d(self.trunk.maps((images + 1) / 2), 2)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from common.errors import UserError
+from config.limits import CountOrZero
 from datasets.dialogue.embeddings import EmbeddingFile
 from datasets.dialogue.records import Dialogue, DialogueFile, in_range, scaled
 from datasets.dialogue.texts import WordPieces, WordVectors
@@ -77,6 +78,7 @@ class Turns(DialogueRows):
         resolution: R, pixels.
         texts: turns what was said before and the instruction into tensors.
         on_error: given by the data node.
+        keep_mb: memory for dialogues, 10^6 bytes for each loading process; their images are decoded and scaled once.
 
     Raises:
         ManifestError: a file is missing or does not fit.
@@ -90,9 +92,12 @@ class Turns(DialogueRows):
         resolution: Resolution = 128,
         texts: TextReader | None = None,
         on_error: OnError = "error",
+        keep_mb: CountOrZero = 0,
     ) -> None:
         super().__init__(path, train, embeddings, resolution, texts, on_error)
         self._ends = np.array(list(accumulate(self.dialogues.lengths.tolist())), np.int64)
+        self._room = keep_mb * 10**6
+        self._kept: dict[int, Dialogue] = {}
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -110,11 +115,36 @@ class Turns(DialogueRows):
         now, _ = self.dialogues.turn(row, turn)
         return self.dialogues.history(now.texts[:-1]), now.texts[-1]
 
+    def _turn(self, row: int, turn: int) -> tuple[Dialogue, Dialogue | None]:
+        """Return a turn and the one before it, as ``DialogueFile.turn``, of a dialogue that is kept if there is room.
+
+        Images of dialogues that are kept have their resolution already.
+        """
+        found = self._kept.get(row)
+        if found is None and self._room <= 0:
+            return self.dialogues.turn(row, turn)
+        if found is None:
+            found = self.dialogues.dialogue(row)
+            found = found._replace(images=scaled(found.images, self.resolution))
+            self._kept[row] = found
+            self._room -= found.images.nbytes
+        turns = [
+            Dialogue(
+                found.scene_id,
+                found.images[at : at + 1],
+                found.texts[: at + 1],
+                found.objects[at : at + 1],
+                found.locations[at : at + 1],
+            )
+            for at in range(max(turn - 1, 0), turn + 1)
+        ]
+        return turns[-1], turns[0] if turn else None
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Read one turn; raise SampleError where it cannot be used."""
         row, turn = self.place(index)
         try:
-            now, before = self.dialogues.turn(row, turn)
+            now, before = self._turn(row, turn)
             found = None if self.embeddings is None else self.embeddings.of(row, turn)
         except UserError as error:
             raise unusable_row(self, index, f"{self.dialogues.names[row]}, turn {turn}", error) from error

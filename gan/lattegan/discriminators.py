@@ -165,17 +165,30 @@ class _Discriminator(nn.Module):
             linear(16 * width, 4 * width, spectral), nn.ReLU(), linear(4 * width, num_objects, spectral)
         )
 
-    def _features(self, previous: Tensor, images: Tensor) -> list[Tensor]:
-        """Return the maps of previous images and images, one behind the other (2B, C, H, W), the finest first."""
-        expected = (len(previous), 3, self.resolution, self.resolution)
-        if previous.shape != expected or images.shape != expected:
-            raise LatteganError(
-                f"found previous images {tuple(previous.shape)} and images {tuple(images.shape)}; expected {expected}"
-            )
-        maps = [torch.cat((previous, images))]
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return what is seen of images (B, 3, R, R) in [-1, 1]: maps (B, C, H, W), the finest first.
+
+        Raises LatteganError for images of another resolution.
+        """
+        expected = (len(images), 3, self.resolution, self.resolution)
+        if images.shape != expected:
+            raise LatteganError(f"found images {tuple(images.shape)}; expected {expected}")
+        maps = [images]
         for block in self.each:
             maps.append(block(maps[-1]))
         return maps[1:]
+
+    def forward(self, previous: Tensor, images: Tensor, instructions: Instructions) -> TurnLogits:
+        """Score images (B, 3, R, R) in [-1, 1], and what became of the previous ones.
+
+        Raises LatteganError where a size does not fit, or an instruction has no word.
+        """
+        if previous.shape != images.shape:
+            raise LatteganError(
+                f"found previous images {tuple(previous.shape)} and images {tuple(images.shape)}; expected the same"
+            )
+        parts = [one.chunk(2) for one in self.features(torch.cat((previous, images)))]
+        return self.compare([one[0] for one in parts], [one[1] for one in parts], instructions)
 
     def _heads(self, compared: Tensor, instructions: Instructions, pixels: Tensor | None) -> TurnLogits:
         """Return logits of what the two images have to do with each other (B, C, H, W)."""
@@ -214,12 +227,15 @@ class LatteganDiscriminator(_Discriminator):
         super().__init__(text_dim, num_objects, match, compared, width, resolution, spectral)
         self.comparison = comparison
 
-    def forward(self, previous: Tensor, images: Tensor, instructions: Instructions) -> TurnLogits:
-        """Score images (B, 3, R, R) in [-1, 1], and what became of the previous ones.
-
-        Raises LatteganError where a size does not fit, or an instruction has no word.
-        """
-        before, after = self._features(previous, images)[-1].chunk(2)
+    def compare(
+        self,
+        previous: list[Tensor],
+        images: list[Tensor],
+        instructions: Instructions,
+        pixels: bool = True,  # noqa: ARG002  of the other discriminator
+    ) -> TurnLogits:
+        """Score images by their features and those of the previous ones; see :meth:`UnetDiscriminator.compare`."""
+        before, after = previous[-1], images[-1]
         parts = {"subtract": (after - before,), "concat": (before, after), "all": (before, after, after - before)}
         return self._heads(torch.cat(parts[self.comparison], dim=1), instructions, None)
 
@@ -253,11 +269,17 @@ class UnetDiscriminator(_Discriminator):
         )
         self.pixel = nn.Sequential(nn.ReLU(), convolution(width, 1, 1, spectral))
 
-    def forward(self, previous: Tensor, images: Tensor, instructions: Instructions) -> TurnLogits:
-        """Score as :meth:`LatteganDiscriminator.forward`."""
-        features = self._features(previous, images)
-        before, after = features[-1].chunk(2)
-        maps = self.up[0](self.bottleneck(after))
-        for block, both in zip(self.up[1:], reversed(features), strict=True):
-            maps = block(torch.cat((maps, both.chunk(2)[1]), dim=1))
-        return self._heads(after - before, instructions, self.pixel(maps))
+    def compare(
+        self, previous: list[Tensor], images: list[Tensor], instructions: Instructions, pixels: bool = True
+    ) -> TurnLogits:
+        """Score images by their features and those of the previous ones, as :meth:`features` returns them.
+
+        Pairs that share an image need not look at it twice. Without ``pixels`` there are none of their logits.
+        """
+        maps = None
+        if pixels:
+            maps = self.up[0](self.bottleneck(images[-1]))
+            for block, finer in zip(self.up[1:], reversed(images), strict=True):
+                maps = block(torch.cat((maps, finer), dim=1))
+            maps = self.pixel(maps)
+        return self._heads(images[-1] - previous[-1], instructions, maps)

@@ -6,15 +6,17 @@ Shape letters: B turns, R height and width of the images, K classes of objects.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 import losses
-from config.limits import Chance, Weight
+from config.limits import Chance, Count, Weight
 from gan.lattegan.discriminators import LatteganDiscriminator, UnetDiscriminator
 from gan.lattegan.generator import GeneratedTurn
 from gan.lattegan.layers import Instructions
 
+STILL = 1 / 16  # of two images in [-1, 1]: where no channel differs by more, nothing changes (noise differs by 1/64)
 Discriminator = LatteganDiscriminator | UnetDiscriminator
 
 
@@ -41,19 +43,28 @@ class LatteganHinge:
         objects: weight of the cross-entropy of added objects (``aux_reg``).
         penalty: weight of E[|grad D(x)|^2] at real images (``gp_reg``).
         divergence: weight of the Kullback-Leibler divergence of the conditions (``cond_kl_reg``).
+        penalty_every: steps between two penalties, each counted as many times (lazy regularisation, arXiv:1912.04958);
+            1 as published.
+        unchanged: weight of the mean absolute difference between generated and previous images where the true image
+            does not change; 0 as published. A training of few images learns from it to keep what is there.
     """
 
     wrong_share: Chance = 0.5
     objects: Weight = 10.0
     penalty: Weight = 10.0
     divergence: Weight = 1.0
+    penalty_every: Count = 1
+    unchanged: Weight = 0.0
 
-    def discriminator(self, network: Discriminator, turns: SeenTurns, fake: Tensor) -> dict[str, Tensor]:
-        """Return the discriminator's terms by name; ``fake`` (B, 3, R, R) has no graph."""
-        real = turns.real.detach().requires_grad_(self.penalty > 0)
-        right = network(turns.previous, real, turns.instructions)
-        made = network(turns.previous, fake, turns.instructions)
-        wrong = network(turns.previous, turns.real, turns.wrong) if self.wrong_share else None
+    def discriminator(self, network: Discriminator, turns: SeenTurns, fake: Tensor, step: int = 0) -> dict[str, Tensor]:
+        """Return the discriminator's terms by name; ``fake`` (B, 3, R, R) has no graph, ``step`` counts from 0."""
+        due = self.penalty > 0 and step % self.penalty_every == 0
+        real = turns.real.detach().requires_grad_(due)
+        seen = network.features(real)
+        before, after = _halves(network.features(torch.cat((turns.previous, fake))))
+        right = network.compare(before, seen, turns.instructions)
+        made = network.compare(before, after, turns.instructions)
+        wrong = network.compare(before, seen, turns.wrong, pixels=False) if self.wrong_share else None
         parts = {
             "hinge": losses.hinge_discriminator(
                 right.fitting, made.fitting, None if wrong is None else wrong.fitting, self.wrong_share
@@ -63,13 +74,16 @@ class LatteganHinge:
             parts["pixels"] = losses.hinge_discriminator(right.pixels.flatten(), made.pixels.flatten())
         if self.objects:
             parts["objects"] = self.objects * F.binary_cross_entropy_with_logits(right.objects, turns.added)
-        if self.penalty:
-            parts["penalty"] = self.penalty * losses.squared_gradients(right.fitting, real).mean()
+        if due:
+            penalty = losses.squared_gradients(right.fitting, real).mean()
+            parts["penalty"] = self.penalty * self.penalty_every * penalty
         return parts
 
     def generator(self, network: Discriminator, turns: SeenTurns, made: GeneratedTurn) -> dict[str, Tensor]:
         """Return the generator's terms by name."""
-        seen = network(turns.previous, made.images, turns.instructions)
+        with torch.no_grad():
+            before = network.features(turns.previous)
+        seen = network.compare(before, network.features(made.images), turns.instructions)
         parts = {"hinge": losses.hinge_generator(seen.fitting)}
         if seen.pixels is not None:
             parts["pixels"] = losses.hinge_generator(seen.pixels.flatten())
@@ -77,4 +91,13 @@ class LatteganHinge:
             parts["objects"] = self.objects * F.binary_cross_entropy_with_logits(seen.objects, turns.added)
         if self.divergence:
             parts["divergence"] = self.divergence * losses.condition_divergence(made.mean, made.log_variance)
+        if self.unchanged:
+            still = (turns.real - turns.previous).abs().amax(dim=1, keepdim=True) < STILL
+            parts["unchanged"] = self.unchanged * ((made.images - turns.previous).abs() * still).mean()
         return parts
+
+
+def _halves(features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the features of the first and of the second half of some images."""
+    parts = [one.chunk(2) for one in features]
+    return [one[0] for one in parts], [one[1] for one in parts]

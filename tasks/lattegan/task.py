@@ -32,6 +32,7 @@ from models.object_localizer import ObjectLocalizer
 from tasks.checks import Node, plan_errors
 from tasks.lattegan.drawing import METRICS, SHOWN, DialogueDrawing, DrawnRow
 
+LAYOUT = torch.channels_last  # a sixth quicker on a CPU
 IMAGE, GENERATOR, DISCRIMINATOR = "image_encoder", "generator", "discriminator"
 Optimise = Annotated[Callable[..., Optimizer], Deferred("params")]
 Generator = Annotated[Callable[..., nn.Module], Deferred("text_dim")]
@@ -82,9 +83,9 @@ class Lattegan:
         self.objective, self.image_noise = objective, image_noise
         text_dim = data.text_dim
         self.networks = Networks(
-            image_encoder.to(device),
-            generator(text_dim=text_dim).to(device),
-            discriminator(text_dim=text_dim, num_objects=data.num_objects).to(device),
+            image_encoder.to(device, memory_format=LAYOUT),
+            generator(text_dim=text_dim).to(device, memory_format=LAYOUT),
+            discriminator(text_dim=text_dim, num_objects=data.num_objects).to(device, memory_format=LAYOUT),
         )
         self.drawing = DialogueDrawing(data, self.networks, self._told, rollouts, device, localizer, folder, Turns)
         loader = data.train_loader
@@ -128,7 +129,7 @@ class Lattegan:
         made = self.networks.generator(noise, turns.instructions, maps, variation)
         step.settle(IMAGE, turns.previous)
         step.settle(GENERATOR, noise, turns.instructions, maps, variation)
-        parts = self.objective.discriminator(self.networks.discriminator, turns, made.images.detach())
+        parts = self.objective.discriminator(self.networks.discriminator, turns, made.images.detach(), step.index)
         step.update(DISCRIMINATOR, sum(parts.values()), parts=parts)
         values: dict[str, Tensor | float] = {f"discriminator_{name}": value for name, value in parts.items()}
         parts = self.objective.generator(self.networks.discriminator, turns, made)
@@ -141,7 +142,9 @@ class Lattegan:
     def _turns(self, batch: dict[str, Any], step: Step) -> SeenTurns:
         """Return the turns of a batch with noise on both images, and the instruction before each, in a circle."""
         previous, real = (
-            images + self.image_noise * self._draw(len(images), tuple(images.shape[1:]), step, torch.rand)
+            (images + self.image_noise * self._draw(len(images), tuple(images.shape[1:]), step, torch.rand)).contiguous(
+                memory_format=LAYOUT
+            )
             for images in (batch[name].to(self.device) for name in ("previous", "image"))
         )
         own = Instructions(*(batch[name].to(self.device) for name in ("sentence", "words", "nwords")))

@@ -33,7 +33,7 @@ from engine.run_folder import RunFolder
 from engine.task import Example, Step
 from evaluation.report.retrieval import Report, write_report
 from models.instruction_encoders import BertInstructionEncoder, GruInstructionEncoder
-from models.tirg import Composed, FrozenResnet18
+from models.tirg import Composed, FrozenResnet18, LocalizerTrunk
 from tasks.checks import Node, plan_errors
 from tasks.results import last_start
 
@@ -87,7 +87,7 @@ class TirgTraining:
         self,
         encoder: GruInstructionEncoder | BertInstructionEncoder,
         network: Network,
-        trunk: FrozenResnet18,
+        trunk: FrozenResnet18 | LocalizerTrunk,
         optimizer: Annotated[Callable[..., Optimizer], Deferred("params")],
         data: DialogueData,
         device: torch.device,

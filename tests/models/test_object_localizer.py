@@ -3,13 +3,22 @@
 import pytest
 import torch
 
-from models.object_localizer import InceptionTrunk, LocalizerInputError, ObjectLocalizer, SmallTrunk
+from models.object_localizer import (
+    InceptionTrunk,
+    LocalizerInputError,
+    ObjectLocalizer,
+    PointsTrunk,
+    SmallTrunk,
+    load_localizer,
+    save_localizer,
+)
 
 
+@pytest.mark.parametrize("trunk", [SmallTrunk, PointsTrunk])
 @pytest.mark.parametrize("coords", [2, 3])
-def test_readings(coords):
+def test_readings(coords, trunk):
     torch.manual_seed(0)
-    model = ObjectLocalizer(5, coords, SmallTrunk(32, 4, 16), hidden=[8, 12])
+    model = ObjectLocalizer(5, coords, trunk(32, 4, 16), hidden=[8, 12])
     images = torch.rand(3, 3, 32, 32)
     readings = model(images)
     assert readings.logits.shape == (3, 5)
@@ -40,6 +49,24 @@ def test_the_small_one_learns_where_a_square_is():
         loss.backward()
         optimizer.step()
     assert loss < 0.04  # the variance of the places is 0.055
+
+
+def test_points_are_where_the_maps_are_high():
+    trunk = PointsTrunk(32, 4, 2)
+    maps = torch.full((1, 2, 8, 8), -50.0)
+    maps[0, 0, 2, 5], maps[0, 1, 7, 0] = 30.0, 40.0
+    trunk.maps = lambda _: maps
+    most, points = trunk(torch.zeros(1, 3, 32, 32))
+    assert most.tolist() == [[30.0, 40.0]]
+    torch.testing.assert_close(points, torch.tensor([[5.5, 2.5, 0.5, 7.5]]) / 8)
+
+
+def test_a_localiser_of_points_is_read_back(tmp_path):
+    torch.manual_seed(4)
+    model = ObjectLocalizer(3, 2, PointsTrunk(32, 4, 6), hidden=[8, 8]).eval()
+    read = load_localizer(save_localizer(model, tmp_path / "localizer.safetensors", ["a", "b", "c"], {}))
+    images = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(read(images).locations, model(images).locations)
 
 
 def test_the_auxiliary_head_of_inception_counts_for_locations_alone():

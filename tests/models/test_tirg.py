@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from models.tirg import FrozenResnet18, Tirg, TirgError, TirgSpade
+from models.object_localizer import ObjectLocalizer, PointsTrunk, SmallTrunk
+from models.tirg import FrozenResnet18, LocalizerTrunk, Tirg, TirgError, TirgSpade
 
 IMAGE, TEXT, HIDDEN = 6, 8, 10
 OPTIONS = {
@@ -85,3 +86,16 @@ def test_the_trunk_stays_as_it_is(depth, channels, size):
     assert maps.shape == (1, channels, size, size)
     assert not maps.requires_grad
     assert torch.equal(trunk.trunk[1].running_mean, before)
+
+
+def test_the_maps_of_a_localiser_stay_as_they_are():
+    torch.manual_seed(5)
+    localizer = ObjectLocalizer(3, 2, PointsTrunk(32, 4, 6), hidden=[8, 8])
+    trunk = LocalizerTrunk(localizer).train()
+    images = torch.rand(2, 3, 32, 32)
+    maps = trunk(2 * images - 1)
+    assert maps.shape == (2, trunk.channels, 4, 4)
+    assert not [name for name, value in trunk.named_parameters() if value.requires_grad]
+    torch.testing.assert_close(maps.amax(dim=(2, 3)), localizer.trunk(images)[0])
+    with pytest.raises(TirgError, match="has a SmallTrunk, expected one with a PointsTrunk"):
+        LocalizerTrunk(ObjectLocalizer(3, 2, SmallTrunk(32, 4, 6)))

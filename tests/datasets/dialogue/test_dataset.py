@@ -53,6 +53,16 @@ def test_turns(paths, names):
     assert turns.text(row - 1)[0] == file.history([])
 
 
+@pytest.mark.parametrize("keep_mb", [0, 1])  # no room, or room for some dialogues
+def test_turns_of_kept_dialogues_are_the_same(paths, keep_mb):
+    path, embeddings = paths[ICLEVR]
+    plain, kept = (Turns(path, True, embeddings, 64, keep_mb=size) for size in (0, keep_mb))
+    for row in [*range(len(plain)), 0, 1]:
+        one, other = plain[row], kept[row]
+        assert one.keys() == other.keys()
+        assert all(torch.equal(torch.as_tensor(value), torch.as_tensor(other[key])) for key, value in one.items())
+
+
 @pytest.mark.parametrize("names", [CODRAW, ICLEVR])
 def test_dialogues_are_padded_to_the_longest(paths, names):
     path, embeddings = paths[names]

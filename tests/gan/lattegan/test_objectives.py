@@ -12,10 +12,19 @@ from gan.lattegan.objectives import LatteganHinge, SeenTurns
 PIXELS = torch.linspace(-1, 1, 2 * 3 * 4 * 4).reshape(2, 3, 4, 4)
 
 
-def network(previous, images, instructions):
+class Sums:
     """Logits: half the sum of the image, and the sentence; the gradient is 1/2 at each of 48 values."""
-    fitting = 0.5 * (images - previous).sum(dim=(1, 2, 3)) + instructions.sentences[:, 0]
-    return TurnLogits(fitting, images.mean(dim=1, keepdim=True), images[:, :, 0, 0])
+
+    def features(self, images):
+        return [images]
+
+    def compare(self, previous, images, instructions, pixels=True):
+        (before,), (after,) = previous, images
+        fitting = 0.5 * (after - before).sum(dim=(1, 2, 3)) + instructions.sentences[:, 0]
+        return TurnLogits(fitting, after.mean(dim=1, keepdim=True) if pixels else None, after[:, :, 0, 0])
+
+
+network = Sums()
 
 
 def turns():
@@ -55,3 +64,19 @@ def test_the_generators_terms():
 def test_what_is_weighed_by_zero_is_left_out():
     parts = LatteganHinge(wrong_share=0.0, objects=0.0, penalty=0.0).discriminator(network, turns(), -PIXELS)
     assert parts.keys() == {"hinge", "pixels"}
+
+
+def test_penalties_that_are_not_due_are_left_out_and_count_as_many_times_where_they_are():
+    objective = LatteganHinge(penalty=2.0, penalty_every=4)
+    assert "penalty" not in objective.discriminator(network, turns(), -PIXELS, step=3)
+    assert objective.discriminator(network, turns(), -PIXELS, step=8)["penalty"].item() == pytest.approx(8 * 12)
+
+
+def test_what_does_not_change_is_kept():
+    seen = turns()
+    real = seen.previous.clone()
+    real[:, :, 0] = 0.5  # the first of four rows changes
+    made = GeneratedTurn(torch.full_like(real, 0.25), None, torch.ones(2, 3), torch.zeros(2, 3))
+    parts = LatteganHinge(unchanged=4.0).generator(network, seen._replace(real=real), made)
+    assert parts["unchanged"].item() == pytest.approx(4 * 0.25 * 3 / 4)
+    assert "unchanged" not in LatteganHinge().generator(network, seen, made)
