@@ -17,12 +17,11 @@ from torch.utils.data import Dataset
 from common.errors import UserError
 from config.limits import CountOrZero
 from datasets.dialogue.embeddings import EmbeddingFile
+from datasets.dialogue.readers import InstructionReader, read_turn
 from datasets.dialogue.records import Dialogue, DialogueFile, in_range, scaled
-from datasets.dialogue.texts import WordPieces, WordVectors
 from datasets.loading.rows import OnError, unusable_row
 
 Resolution = Literal[32, 64, 128]
-TextReader = WordVectors | WordPieces
 
 
 class DialogueRows(Dataset):
@@ -34,7 +33,7 @@ class DialogueRows(Dataset):
         train: bool,
         embeddings: Path | None,
         resolution: int,
-        texts: TextReader | None,
+        texts: InstructionReader | None,
         on_error: OnError,
     ) -> None:
         self.dialogues = DialogueFile(path)
@@ -57,6 +56,11 @@ class DialogueRows(Dataset):
     def _images(self, images: np.ndarray) -> Tensor:
         return in_range(scaled(images, self.resolution))
 
+    def _instruction(self, said: Sequence[str], speaker: int | None) -> dict[str, Tensor]:
+        """Read the last instruction of ``said``; in training, None draws the voice of spoken ones."""
+        split = self.split or ("train" if self.train else "validation")
+        return read_turn(self.texts, self.dialogues, said, split, speaker)
+
     def _padded(self, values: np.ndarray, count: int) -> Tensor:
         """Return values (L, ...) with zeros behind them, (count, ...)."""
         padded = np.zeros((count, *values.shape[1:]), values.dtype)
@@ -76,7 +80,7 @@ class Turns(DialogueRows):
         train: given by the data node.
         embeddings: HDF5 of their instructions' embeddings.
         resolution: R, pixels.
-        texts: turns what was said before and the instruction into tensors.
+        texts: turns what was said before and the instruction, written or spoken, into tensors.
         on_error: given by the data node.
         keep_mb: memory for dialogues, 10^6 bytes for each loading process; their images are decoded and scaled once.
 
@@ -90,7 +94,7 @@ class Turns(DialogueRows):
         train: bool,
         embeddings: Path | None = None,
         resolution: Resolution = 128,
-        texts: TextReader | None = None,
+        texts: InstructionReader | None = None,
         on_error: OnError = "error",
         keep_mb: CountOrZero = 0,
     ) -> None:
@@ -168,7 +172,7 @@ class Turns(DialogueRows):
                 "nwords": int(found.lengths[0]),
             }
         if self.texts is not None:
-            sample |= self.texts(self.dialogues.history(now.texts[:-1]), now.texts[-1])
+            sample |= self._instruction(now.texts, None if self.train else row)
         return sample
 
 
@@ -184,7 +188,7 @@ class Dialogues(DialogueRows):
         train: given by the data node.
         embeddings: HDF5 of their instructions' embeddings.
         resolution: R, pixels.
-        texts: turns what was said before and the instruction into tensors.
+        texts: turns what was said before and the instruction, written or spoken, into tensors.
         on_error: given by the data node.
 
     Raises:
@@ -197,7 +201,7 @@ class Dialogues(DialogueRows):
         train: bool,
         embeddings: Path | None = None,
         resolution: Resolution = 128,
-        texts: TextReader | None = None,
+        texts: InstructionReader | None = None,
         on_error: OnError = "error",
     ) -> None:
         super().__init__(path, train, embeddings, resolution, texts, on_error)
@@ -231,7 +235,7 @@ class Dialogues(DialogueRows):
         if self.embeddings is not None:
             sample |= self._embedded(index)
         if self.texts is not None:
-            sample |= self._read(found.texts)
+            sample |= self._read(found.texts, index)
         return sample
 
     def _embedded(self, index: int) -> dict[str, Tensor]:
@@ -249,8 +253,8 @@ class Dialogues(DialogueRows):
             "nwords": lengths.clamp(min=1),
         }
 
-    def _read(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        turns = [self.texts(self.dialogues.history(list(texts[:turn])), text) for turn, text in enumerate(texts)]
+    def _read(self, texts: Sequence[str], speaker: int) -> dict[str, Tensor]:
+        turns = [self._instruction(texts[: turn + 1], speaker) for turn in range(len(texts))]
         return {
             name: self._padded(np.stack([np.asarray(turn[name]) for turn in turns]), self.max_turns)
             for name in turns[0]

@@ -149,6 +149,16 @@ class DialogueFile:
         """Read one dialogue; raise ManifestError where it does not fit the layout."""
         return self._read(row, slice(None))
 
+    def texts(self, row: int) -> list[str]:
+        """Read the instructions of a dialogue alone; raise ManifestError where they cannot be read."""
+        name = self.names[row]
+        try:
+            return self._texts(self._opened()[name])
+        except UNREADABLE as error:
+            raise ManifestError(
+                f"{self.path}: dialogue {name} cannot be read ({_reason(error)}); make it again"
+            ) from error
+
     def turn(self, row: int, turn: int) -> tuple[Dialogue, Dialogue | None]:
         """Read one turn of a dialogue and the one before it, None before the first; both as dialogues of length 1.
 
@@ -181,8 +191,7 @@ class DialogueFile:
                 texts: list[str] = []
             else:
                 images, objects, coords = (group[key][turns] for key in ("images", "objects", "coords"))
-                stored = group[self._words][()]
-                texts = json.loads(_text(stored)) if self._words == "text" else [_text(one) for one in stored]
+                texts = self._texts(group)
             scene = _text(group["scene_id"][()]) if "scene_id" in group else name
         except UNREADABLE as error:
             raise ManifestError(
@@ -190,6 +199,12 @@ class DialogueFile:
             ) from error
         self._check(name, images, objects, coords, texts, int(self.lengths[row]))
         return Dialogue(scene, _rgb(images), texts, objects > 0, self._locations(coords, objects > 0))
+
+    def _texts(self, group: h5py.Group) -> list[str]:
+        if not self.has_words:
+            return []
+        stored = group[self._words][()]
+        return json.loads(_text(stored)) if self._words == "text" else [_text(one) for one in stored]
 
     def _check(
         self, name: str, images: np.ndarray, objects: np.ndarray, coords: np.ndarray, texts: list[Any], length: int

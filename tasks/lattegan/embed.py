@@ -9,7 +9,6 @@ import logging
 from pathlib import Path
 
 import torch
-from torch import nn
 
 import config
 from common import distributed
@@ -17,26 +16,20 @@ from common.errors import UserError
 from common.parallel import progress
 from config.limits import Threads
 from datasets.dialogue.embeddings import EmbeddedTurns, embedding_name, write_embeddings
+from datasets.dialogue.readers import InstructionReader, read_turn
 from datasets.dialogue.records import DialogueFile
-from datasets.dialogue.texts import WordPieces, WordVectors
 from engine.context import Context
 from engine.init_from import load_run
-from models.instruction_encoders import BertInstructionEncoder, GruInstructionEncoder
+from models.spoken_instruction_encoders import InstructionEncoder
+from tasks.lattegan.listen import TextModules
 
 log = logging.getLogger(__name__)
 DRY = 2  # dialogues of a dry run
 
 
-class _Modules:
-    """What a run's weights are loaded into."""
-
-    def __init__(self, encoder: nn.Module) -> None:
-        self.modules = {"text": encoder}
-
-
 def embed(
-    encoder: GruInstructionEncoder | BertInstructionEncoder,
-    texts: WordVectors | WordPieces,
+    encoder: InstructionEncoder,
+    texts: InstructionReader,
     dialogues: dict[str, Path],
     folder: Path,
     name: str,
@@ -48,7 +41,7 @@ def embed(
 
     Args:
         encoder: of instructions; published.lattegan.text_encoders.load for a published one.
-        texts: reads them for it.
+        texts: reads them for it; spoken ones are said by the voices of each file's split.
         dialogues: HDF5 files by split: train, val, test.
         folder: gets the files.
         name: ends their names, ``exp95`` of the published one.
@@ -66,7 +59,7 @@ def embed(
     if threads is not None:
         torch.set_num_threads(threads)
     if run is not None:
-        load_run(run, _Modules(encoder))
+        load_run(run, TextModules(encoder))
     encoder = encoder.to(distributed.pick_device()).eval()
     files = {split: DialogueFile(path) for split, path in dialogues.items()}
     for split, file in files.items():
@@ -74,14 +67,14 @@ def embed(
         if not file.has_words:
             raise UserError(f"{file.path} has no instructions, expected a file of dialogues, not of single images")
         if context.dry_run:
-            found = [embedded(encoder, texts, file, row) for row in range(min(DRY, len(file)))]
+            found = [embedded(encoder, texts, file, row, split) for row in range(min(DRY, len(file)))]
             log.info("dry run: %s, %d dialogues embedded, D %d", path.name, len(found), found[0].sentences.shape[1])
             continue
         with progress(f"dialogues of {split}", len(file), 0) as advance:
 
-            def one(row: int, file: DialogueFile = file, advance=advance) -> EmbeddedTurns:  # noqa: ANN001
+            def one(row: int, file=file, split=split, advance=advance) -> EmbeddedTurns:  # noqa: ANN001
                 advance(1)
-                return embedded(encoder, texts, file, row)
+                return embedded(encoder, texts, file, row, split)
 
             written = write_embeddings(path, file, one)
         log.info("%s: %d dialogues embedded", config.short(path), written)
@@ -89,14 +82,15 @@ def embed(
 
 @torch.no_grad()
 def embedded(
-    encoder: GruInstructionEncoder | BertInstructionEncoder,
-    texts: WordVectors | WordPieces,
+    encoder: InstructionEncoder,
+    texts: InstructionReader,
     file: DialogueFile,
     row: int,
+    split: str = "train",
 ) -> EmbeddedTurns:
-    """Return the embeddings of the turns of one dialogue."""
-    said = file.dialogue(row).texts
-    turns = [texts(file.history(said[:turn]), text) for turn, text in enumerate(said)]
+    """Return the embeddings of the turns of one dialogue, all by one voice of the split where they are spoken."""
+    said = file.texts(row)
+    turns = [read_turn(texts, file, said[: turn + 1], split, row) for turn in range(len(said))]
     device = next(encoder.parameters()).device
     found = encoder(*(torch.stack([turn[name] for turn in turns]).to(device) for name in encoder.inputs))
     words, lengths = found.words

@@ -32,7 +32,7 @@ from engine.context import Context
 from engine.run_folder import RunFolder
 from engine.task import Example, Step
 from evaluation.report.retrieval import Report, write_report
-from models.instruction_encoders import BertInstructionEncoder, GruInstructionEncoder
+from models.spoken_instruction_encoders import InstructionEncoder
 from models.tirg import Composed, FrozenResnet18, LocalizerTrunk
 from tasks.checks import Node, plan_errors
 from tasks.results import last_start
@@ -85,7 +85,7 @@ class TirgTraining:
 
     def __init__(
         self,
-        encoder: GruInstructionEncoder | BertInstructionEncoder,
+        encoder: InstructionEncoder,
         network: Network,
         trunk: FrozenResnet18 | LocalizerTrunk,
         optimizer: Annotated[Callable[..., Optimizer], Deferred("params")],
