@@ -14,6 +14,7 @@ from config.limits import Count, Seed, Workers
 from datasets.media_files import AudioFormat, ImageFormat
 from datasets.world.export.records import SPLITS
 from datasets.world.language.captions import Style
+from datasets.world.speech.voices import Voice, voice
 
 LayoutName = Literal["places", "gan_clevr", "birds", "iclevr"]
 
@@ -109,6 +110,10 @@ class World:
     def draw(self, purpose: str, index: int) -> int:
         """Derive a seed of 48 bits for one use (``purpose``) of one scene; independent of every other."""
         return int.from_bytes(hashlib.sha256(f"{self.seed} {purpose} {index}".encode()).digest()[:6], "big")
+
+    def voice(self, speaker: int) -> Voice:
+        """Return the voice of one of the ``speakers``, counted from 0."""
+        return voice(self.draw("voice", speaker))
 
     def assign_splits(self) -> list[str]:
         """Return the split of each scene by index, dealt by chance but in the exact shares."""

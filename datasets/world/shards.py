@@ -23,7 +23,7 @@ from datasets.world.render.ray_cast import render
 from datasets.world.scene.sample import sample_scene
 from datasets.world.settings import World
 from datasets.world.speech.synthesise import Synthesiser, with_noise
-from datasets.world.speech.voices import varied, voice
+from datasets.world.speech.voices import varied
 
 SHARD = 32
 
@@ -82,7 +82,7 @@ def _speak(world: World, index: int, record: Record) -> list[np.ndarray]:
     speech = []
     for number, text in enumerate(record["captions"][: world.captions_per_scene]):
         speaker = world.draw(f"speaker {number}", index) % world.speakers
-        who = voice(world.draw("voice", speaker))
+        who = world.voice(speaker)
         spoken_as = who
         if world.speech_variation is not None:
             spoken_as = varied(who, world.speech_variation, world.draw(f"variation {number}", index))
