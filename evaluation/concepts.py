@@ -4,7 +4,7 @@ A judge gives each image a degree, 0-1, of every label (share of pixels, or prob
 labels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -88,8 +88,24 @@ def mean_effect(effects: Sequence[Effect]) -> Effect:
     return Effect(*(sum(values) / len(values) for values in zip(*effects, strict=True)))
 
 
-def success_by_class(success: Tensor, classes: Sequence[str]) -> Mapping[str, float]:
-    """Return the mean of ``success`` (Z,) over the latents of each class, "" left out, by the order of names."""
-    names = sorted(set(classes) - {""})
-    rows = {name: [n for n, one in enumerate(classes) if one == name] for name in names}
-    return {name: success[rows[name]].float().mean().item() for name in names}
+def vanished(before: Tensor, after: Tensor, share: float = 0.5) -> Tensor:
+    """Return (...) bool: which labels fall below a ``share`` of their degrees before; a degree of 0 cannot vanish."""
+    return (before > 0) & (after < share * before)
+
+
+def overlap_of_equal_size(values: Tensor, there: Tensor) -> Tensor:
+    """Return the intersection over union (B,) of regions (B, H, W) bool with as many of the highest ``values`` there.
+
+    No threshold is chosen: a map (B, H, W) counts where it is highest, on as many pixels as the region has. 0 where a
+    region is empty.
+    """
+    flat, wanted = values.flatten(1), there.flatten(1)
+    ranks = flat.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    both = ((ranks < wanted.sum(dim=1, keepdim=True)) & wanted).sum(dim=1).double()
+    return both / (2 * wanted.sum(dim=1) - both).clamp(min=1)
+
+
+def share_among_best(scores: Tensor, there: Tensor, most: int) -> Tensor:
+    """Return for each row of ``scores`` (Q, P) which share of its ``most`` best columns is ``there`` (P,) bool."""
+    best = scores.topk(min(most, scores.shape[1]), dim=1).indices
+    return there[best].double().mean(dim=1)

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from pydantic import Field
@@ -26,7 +26,7 @@ from config.limits import BatchSize, Count, Seed
 from engine.context import Context
 from engine.logs import progress, say
 from engine.run_folder import RunSettings
-from evaluation.concepts import ConceptError, Effect, effect, grown, mean_effect, success_by_class
+from evaluation.concepts import ConceptError, Effect, effect, grown, mean_effect
 from evaluation.report.image_scores import Table
 from gan.directions.directions import DirectionError, RandomDirections, shifted
 from gan.directions.distillation import Vocabulary
@@ -34,6 +34,7 @@ from gan.directions.files import ALL, load_vocabularies
 from gan.directions.subjects import Subjects, class_names, draw_images, draw_subjects
 from gan.latents import latent_dim_of
 from tasks.results import results_folder, write_results
+from tasks.results_page import renew_tables
 from tasks.visual_vocab.annotation.annotate import Alpha
 from tasks.visual_vocab.judges import ConceptJudge, class_by
 from tasks.visual_vocab.pictures import sections_of, strip_of
@@ -98,6 +99,7 @@ def evaluate(
     settings: EvaluationSettings = EvaluationSettings(),
     transfer: bool = True,
     batch_size: BatchSize = BATCH,
+    page: Path | None = None,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
     """Judge the concepts of vocabularies and write tables.
@@ -111,8 +113,10 @@ def evaluate(
         concepts: words that are judged; by default all of the first vocabulary that are labels of a judge.
         compositions: pairs of concepts that are added at once.
         settings: numbers on which the figures depend.
-        transfer: also try the words of each class on latents of every other class.
+        transfer: also try the words of each class on latents of every other class; of a generator of classes, on as
+            many latents of each class that has words of its own.
         batch_size: images at a time.
+        page: of the documentation, such as docs/results/NAME.md, in which the tables of this run are renewed as well.
         run: folder of the results.
 
     Raises:
@@ -133,7 +137,7 @@ def evaluate(
         seeds = settings.seeds[:1] if context.dry_run else settings.seeds
         lookers = [Looker(generator, asked, draw_subjects(generator, number, seed), batch_size) for seed in seeds]
         chance = [_random(looker, seed, settings) for looker, seed in zip(lookers, seeds, strict=True)]
-        effects, succeeded = _effects(found, words, lookers, chance, settings)
+        effects = _effects(found, words, lookers, chance, settings)
         if context.dry_run:
             log.info("dry run: %d words of %d vocabularies by %d judges", len(words), len(found), len(asked))
             return
@@ -142,7 +146,7 @@ def evaluate(
         if together:
             tables.append(_composition_table(together))
         if transfer:
-            tables += _transfer_tables(first, words, lookers[0], succeeded, settings)
+            tables += _transfer_tables(first, words, _by_class(lookers[0], first, seeds[0], number, settings), settings)
         sections = [(table.heading, table.html()) for table in tables]
         sections += sections_of(list(_strips(generator, lookers[0].subjects, first[ALL], words, settings.alpha)), [])
         figures = {
@@ -153,6 +157,8 @@ def evaluate(
         }
         write_whole(folder.path / FIGURES, (json.dumps(figures, indent=1) + "\n").encode())
         write_results(folder, context, "concepts", metrics_of(effects, asked), sections)
+        if page is not None:
+            renew_tables(page, tables, context, folder)
         for table in tables:
             say(table.text())
 
@@ -205,14 +211,13 @@ def _effects(
     lookers: Sequence[Looker],
     chance: Sequence[Sequence[Mapping[str, Tensor]]],
     settings: EvaluationSettings,
-) -> tuple[dict[tuple[str, str, str], Effect], dict[str, Tensor]]:
-    """Judge every word of every method; also return by word in which latents of the first seed the first worked."""
+) -> dict[tuple[str, str, str], Effect]:
+    """Judge every word of every method."""
     tried = [(method, word) for method, one in found.items() for word in words if word in one[ALL].words]
     every: dict[tuple[str, str, str], list[Effect]] = {}
-    succeeded: dict[str, Tensor] = {}
     for method, word in progress(tried, len(tried), "concepts"):
         step = _step(found[method][ALL].direction(word), settings.alpha)
-        for number, (looker, random) in enumerate(zip(lookers, chance, strict=True)):
+        for looker, random in zip(lookers, chance, strict=True):
             after = looker.after(step)
             for name, judge in looker.judges.items():
                 if word not in judge.labels:
@@ -221,9 +226,7 @@ def _effects(
                 strange = [one[name] for one in random]
                 one = effect(before, after[name], strange, label, judge.categories, judge.least)
                 every.setdefault((method, name, word), []).append(one)
-                if number == 0 and method == next(iter(found)) and word not in succeeded:
-                    succeeded[word] = grown(before, after[name], judge.least)[:, label]
-    return {key: mean_effect(values) for key, values in every.items()}, succeeded
+    return {key: mean_effect(values) for key, values in every.items()}
 
 
 def _compositions(
@@ -254,48 +257,83 @@ def _compositions(
     return found
 
 
-def _classes(looker: Looker, kind: str) -> list[str]:
-    """Return the class of each latent: its own, or what the first judge that knows the kind sees."""
+class _OfClass(NamedTuple):
+    """Latents of one class, and what the judges see after random steps from them."""
+
+    name: str
+    looker: Looker
+    rows: Tensor  # int64, those latents of the looker that are of the class
+    random: dict[str, Tensor]  # (Z, L) degrees by judge
+
+
+def _by_class(
+    looker: Looker, vocabularies: Mapping[str, Vocabulary], seed: int, number: int, settings: EvaluationSettings
+) -> list[_OfClass]:
+    """Return latents of every class.
+
+    Of a generator of classes they are drawn anew for each class that has words of its own; otherwise the class of a
+    latent is what the first judge that knows the kind sees.
+    """
+    drawn = RandomDirections(1).find(looker.generator, *looker.subjects, seed=3 * 10**6 + seed).vectors[0, 0]
+    step = settings.alpha * drawn
     if looker.subjects.classes is not None:
-        names = class_names(looker.generator)
-        return [names[number] for number in looker.subjects.classes.tolist()]
-    for name, judge in looker.judges.items():
-        if kind in judge.categories:
-            return class_by(judge, looker.before[name], kind)
-    return [""] * len(looker.subjects.latents)
+        names = [name for name in class_names(looker.generator) if name in vocabularies]
+        lookers = {
+            name: Looker(
+                looker.generator,
+                looker.judges,
+                draw_subjects(looker.generator, number, seed, of_class=name),
+                looker.batch_size,
+            )
+            for name in names
+        }
+        return [_OfClass(name, one, torch.arange(number), one.after(step)) for name, one in lookers.items()]
+    kind = settings.class_kind
+    seen = next((name for name, judge in looker.judges.items() if kind in judge.categories), None)
+    classes = [] if seen is None else class_by(looker.judges[seen], looker.before[seen], kind)
+    random = looker.after(step)
+    return [
+        _OfClass(name, looker, torch.tensor([row for row, one in enumerate(classes) if one == name]), random)
+        for name in sorted(set(classes) - {""})
+    ]
 
 
 def _transfer_tables(
     vocabularies: Mapping[str, Vocabulary],
     words: Sequence[str],
-    looker: Looker,
-    succeeded: Mapping[str, Tensor],
+    found: Sequence[_OfClass],
     settings: EvaluationSettings,
 ) -> Iterator[Table]:
-    """Return how often words of each class work in latents of every class."""
-    classes = _classes(looker, settings.class_kind)
-    names = sorted(set(classes) - {""})
-    if len(names) < 2:
+    """Return how often words of each class work in latents of every class, and how often random directions do."""
+    if len(found) < 2:
         return
     rows = []
+    by_chance: dict[str, list[float]] = {one.name: [] for one in found}
     for source, vocabulary in vocabularies.items():
         tried = [word for word in words if word in vocabulary.words]
-        worked = []
+        shares: dict[str, list[float]] = {one.name: [] for one in found}
         for word in tried:
-            if source == ALL and word in succeeded:
-                worked.append(success_by_class(succeeded[word], classes))
-                continue
-            after = looker.after(_step(vocabulary.direction(word), settings.alpha))
-            name = next(name for name, judge in looker.judges.items() if word in judge.labels)
-            judge = looker.judges[name]
-            grew = grown(looker.before[name], after[name], judge.least)[:, judge.labels.index(word)]
-            worked.append(success_by_class(grew, classes))
+            step = _step(vocabulary.direction(word), settings.alpha)
+            after = {looker: looker.after(step) for looker in dict.fromkeys(one.looker for one in found)}
+            for one in found:
+                shares[one.name].append(_grew(one, word, after[one.looker]))
+                by_chance[one.name].append(_grew(one, word, one.random))
         if tried:
-            means = [sum(one[name] for one in worked) / len(worked) for name in names]
-            rows.append((source, str(len(tried)), *(_percent(value) for value in means)))
-    counts = ", ".join(f"{name} {classes.count(name)}" for name in names)
+            rows.append((source, str(len(tried)), *(_percent(sum(own) / len(own)) for own in shares.values())))
+    if rows:
+        rows.append(("random directions", "–", *(_percent(sum(own) / len(own)) for own in by_chance.values())))
+    counts = ", ".join(f"{one.name} {len(one.rows)}" for one in found)
     protocol = f"mean over words of the fraction of latents in which the word appears or grows; latents: {counts}"
-    yield Table("Transfer to other classes", protocol, ("words of", "words", *(f"in {name}" for name in names)), rows)
+    head = ("words of", "words", *(f"in {one.name}" for one in found))
+    yield Table("Transfer to other classes", protocol, head, rows)
+
+
+def _grew(one: _OfClass, word: str, after: Mapping[str, Tensor]) -> float:
+    """Return in which fraction of a class's latents a word appears or grows, by the first judge that knows it."""
+    name = next(name for name, judge in one.looker.judges.items() if word in judge.labels)
+    judge = one.looker.judges[name]
+    column = judge.labels.index(word)
+    return grown(one.looker.before[name], after[name], judge.least)[one.rows, column].float().mean().item()
 
 
 def _effect_tables(effects: Mapping[tuple[str, str, str], Effect], settings: EvaluationSettings) -> Iterator[Table]:

@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from evaluation.concepts import effect, grown, mean_effect, other_change, purity, success_by_class
+from evaluation.concepts import (
+    effect,
+    grown,
+    mean_effect,
+    other_change,
+    overlap_of_equal_size,
+    purity,
+    share_among_best,
+    vanished,
+)
 
 KINDS = ["colour", "colour", "shape"]
 BEFORE = torch.tensor([[0.0, 0.2, 0.1], [0.1, 0.1, 0.1]])
@@ -31,7 +40,26 @@ def test_other_kinds_change_by_half_the_sum():
     assert other_change(BEFORE, AFTER, []) == 0
 
 
-def test_means_and_classes():
+def test_the_mean_over_seeds():
     one, two = effect(BEFORE, AFTER, [BEFORE], 0, KINDS, 0.05), effect(BEFORE, BEFORE, [BEFORE], 0, KINDS, 0.05)
     assert mean_effect([one, two]).success == 0.25
-    assert success_by_class(torch.tensor([True, False, True]), ["cube", "cube", ""]) == {"cube": 0.5}
+
+
+def test_a_label_vanishes_below_half_of_what_it_was():
+    before, after = torch.tensor([0.2, 0.2, 0.0]), torch.tensor([0.09, 0.11, 0.0])
+    assert vanished(before, after).tolist() == [True, False, False]
+
+
+def test_a_map_counts_on_as_many_pixels_as_the_region_has():
+    """Of two pixels the map's highest two hold one: one in common of three; a map of the region itself: all."""
+    there = torch.tensor([[[True, True], [False, False]]]).expand(3, 2, 2).clone()
+    there[2] = False
+    values = torch.tensor([[[0.9, 0.1], [0.8, 0.0]], [[0.5, 0.5], [0.1, 0.0]], [[1.0, 1.0], [1.0, 1.0]]])
+    torch.testing.assert_close(overlap_of_equal_size(values, there).float(), torch.tensor([1 / 3, 1.0, 0.0]))
+
+
+def test_the_share_of_the_best_that_show_it():
+    scores = torch.tensor([[0.9, 0.8, 0.1], [0.1, 0.2, 0.3]])
+    there = torch.tensor([True, False, True])
+    assert share_among_best(scores, there, 2).tolist() == [0.5, 0.5]
+    assert share_among_best(scores, there, 9).tolist() == pytest.approx([2 / 3, 2 / 3])

@@ -7,6 +7,8 @@ import torch
 
 import config
 from gan.directions.directions import DirectionError
+from gan.directions.distillation import Vocabulary
+from gan.directions.files import save_vocabularies
 from gan.directions.subjects import Subjects
 from models.presence import LABELS, PresenceClassifier, load_classifier, save_classifier
 from models.weights import WeightsError
@@ -60,6 +62,40 @@ def test_every_method_and_judge_is_in_the_tables(generator_node, vocabulary_file
     metrics = json.loads((tmp_path / "evaluate" / "metrics.json").read_text())
     assert metrics["colour_words_doubled/one/segmenter"] <= 2
     assert "Two concepts at once" in (tmp_path / "evaluate" / "report.html").read_text()
+
+
+def test_words_of_a_class_are_tried_on_latents_of_the_others(judge_file, tmp_path):
+    """A generator of classes: each class that has words gets as many latents; random directions beside."""
+    source = torch.Generator().manual_seed(2)
+    words = {
+        name: Vocabulary(["red"], torch.randn(1, 8, generator=source), [5], 1.0) for name in ("all", "0", "2", "cube")
+    }
+    path = tmp_path / "vocabulary.safetensors"
+    save_vocabularies(path, words, {})
+    node = {
+        "type": "gan.biggan.generator.BigganGenerator",
+        "widths": [8, 8, 8],
+        "latent_dim": 8,
+        "num_classes": 3,
+        "class_dim": 4,
+        "hierarchical": False,
+    }
+    assert evaluate(tmp_path, node, path, judge_file, compositions=[], concepts=["red"]) == 0
+    tables = json.loads((tmp_path / "evaluate" / "figures.json").read_text())["tables"]
+    table = next(one for one in tables if one["heading"] == "Transfer to other classes")
+    assert "latents: 0 5, 2 5" in table["protocol"]  # class 1 has no words, and the generator has no class cube
+    assert [row[0] for row in table["rows"]] == ["all", "0", "2", "cube", "random directions"]
+    assert {len(row) for row in table["rows"]} == {4}
+
+
+def test_tables_renew_a_page(generator_node, vocabulary_file, judge_file, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# Written by people\n")
+    values = {"compositions": [], "transfer": False, "concepts": ["red"]}
+    assert evaluate(tmp_path, generator_node, vocabulary_file, judge_file, f"page={page}", **values) == 0
+    text = page.read_text()
+    assert text.startswith("# Written by people\n")
+    assert "### Concepts by the classifier" in text
 
 
 class Red:
