@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from evaluation.attention_sheet import attention_sheet
 from gan.images import pixels
-from tasks.attngan.trained import GENERATOR, TEXT, TextImageSource, Trained, load
+from tasks.attngan.trained import GENERATOR, TEXT, TextImageSource, Tokens, Trained, load
 
 BATCH = 16
 BEST = 5  # words of a published sheet
@@ -32,6 +32,7 @@ class Draw(NamedTuple):
     seed: int = 0  # 0 to 2^63 - 1
     index: int = 0  # number of the caption among those that share a seed
     copy: int = 0  # number of the image of this caption
+    hidden: tuple[str, ...] = ()  # words that no attention sees, though the sentence holds them; one is left at least
 
 
 class Generated(NamedTuple):
@@ -105,7 +106,8 @@ class TextToImage:
         tokens = self.words.tokens([one.caption for one in draws])
         encoded = self.text(tokens.numbers.to(self.device), tokens.lengths.to(self.device))
         noise, variation = (part.to(self.device) for part in self.noise(draws))
-        made = self.generator(noise, encoded.sentences, encoded.words, encoded.padding, variation)
+        padding = encoded.padding | self._hidden(tokens, draws).to(encoded.padding.device)
+        made = self.generator(noise, encoded.sentences, encoded.words, padding, variation)
         images = [pixels(one).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy() for one in made.images]
         attention = [one.float().cpu().numpy() for one in made.attention]
         for row, one in enumerate(draws):
@@ -118,6 +120,11 @@ class TextToImage:
                 [stage[row] for stage in images],
                 [stage[row, :length] for stage in attention],
             )
+
+    def _hidden(self, tokens: Tokens, draws: Sequence[Draw]) -> Tensor:
+        """Return where the words are that no attention is to see, (B, L) bool."""
+        unseen = [torch.tensor(self.words.vocabulary.numbers(one.hidden), dtype=torch.int64) for one in draws]
+        return torch.stack([torch.isin(row, own) for row, own in zip(tokens.numbers, unseen, strict=True)])
 
     def noise(self, draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
         """Return noise (B, Z) and variation of the condition (B, K) of draws, standard normal float32."""

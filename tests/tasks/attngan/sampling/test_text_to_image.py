@@ -55,6 +55,16 @@ def test_images_are_those_of_the_networks_clipped_and_rounded(model):
         np.testing.assert_allclose(found, expected, atol=1)
 
 
+def test_a_hidden_word_gets_no_attention_while_the_sentence_keeps_it(model):
+    seen, hidden = model.draw([Draw("a red cube"), Draw("a red cube", hidden=("red", "unknown"))])
+    assert hidden.words == ["a", "red", "cube"]
+    for maps in hidden.attention:
+        assert (maps[1] == 0).all()
+        np.testing.assert_allclose(maps.sum(axis=0), 1, rtol=1e-5)
+    assert np.array_equal(seen.images[0], hidden.images[0])  # the first stage reads the sentence
+    assert not np.array_equal(seen.images[-1], hidden.images[-1])
+
+
 def test_values_beyond_the_range_are_clipped(model, monkeypatch):
     def beyond(noise, sentences, words, padding, variation):
         made = AttnganGenerator.forward(model.generator, noise, sentences, words, padding, variation)
