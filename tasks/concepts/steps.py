@@ -18,7 +18,7 @@ from gan.directions.files import ALL, load_vocabularies
 from gan.directions.subjects import draw_subjects
 from gan.latents import latent_dim_of
 from tasks.concepts.finding import Finding, Fit
-from tasks.visual_vocab.annotate import Alpha
+from tasks.visual_vocab.annotation.annotate import Alpha
 from tasks.visual_vocab.evaluate import Looker
 from tasks.visual_vocab.judges import ConceptJudge
 
