@@ -52,6 +52,7 @@ class _StepView:
     norms: dict[str, float] = field(default_factory=dict)
     moved: dict[str, bool] = field(default_factory=dict)
     images: dict[str, np.ndarray] = field(default_factory=dict)
+    values: dict[str, np.ndarray] = field(default_factory=dict)
 
     def update(
         self, name: str, loss: Tensor, retain_graph: bool = False, parts: dict[str, Tensor] | None = None
@@ -69,6 +70,9 @@ class _StepView:
 
     def show(self, name: str, image: np.ndarray) -> None:
         self.images[name] = image
+
+    def show_values(self, name: str, values: Tensor) -> None:
+        self.values[name] = values.detach().float().cpu().numpy()
 
 
 class Trainer:
@@ -115,7 +119,7 @@ class Trainer:
         self.averages: dict[str, Average] = {}
         self.restart_averages()
         self.at = Position()
-        self._shown: dict[str, np.ndarray] = {}  # images of the last step
+        self._shown: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = {}, {}  # of the last step: images, numbers
         self._said_idle: set[str] = set()  # optimisers without a gradient in the last epoch
         self.logged: dict[str, list[Tensor | float]] = {}
         self.gradients: dict[str, Gradients] = {}
@@ -193,7 +197,7 @@ class Trainer:
         for batch in progress(batches, self.task.steps_per_epoch, what, self.at.batch, None):
             for name, value in self.train_step(batch).items():
                 self.logged.setdefault(name, []).append(value)
-            run_log.images(self.at.step, self._shown)
+            run_log.images(self.at.step, *self._shown)
             throughput.samples += self.task.batch_size
             self._count_time()
             if self.at.step % self.settings.log_every_steps == 0:
@@ -274,7 +278,7 @@ class Trainer:
                 average.n_averaged.zero_()  # so that the weights themselves are taken
             average.update_parameters(self.task.modules[name])
         self._step_schedules()
-        self._shown = step.images
+        self._shown = step.images, step.values
         for name, moved in step.moved.items():
             self.gradients.setdefault(name, Gradients()).count(moved)
         self.at.step += 1

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -183,12 +184,16 @@ class RunLog:
             self.writer.add_audio(f"{name}/speech", clipped, step, sample_rate=16000)
         self.writer.add_text(f"{name}/text", without_surrogates(text), step)
 
-    def images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
-        """Write images (H, W, 3) uint8, by heading, at a step."""
+    def images(
+        self, step: int, images: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray] = MappingProxyType({})
+    ) -> None:
+        """Write images (H, W, 3) uint8 and histograms of ``values``, by heading, at a step."""
         if self.writer is None:
             return
         for name, image in images.items():
             self.writer.add_image(name, image, step, dataformats="HWC")
+        for name, numbers in values.items():
+            self.writer.add_histogram(name, numbers, step)
 
     def hyperparameters(self, values: dict[str, Any], metrics: dict[str, float]) -> None:
         """Write flat hyper-parameters, by key path, with the metrics that they gave, for TensorBoard's HPARAMS page."""

@@ -44,6 +44,9 @@ class Step(Protocol):
     def show(self, name: str, image: np.ndarray) -> None:
         """Show an image (H, W, 3) uint8 under a heading in TensorBoard, where ``wants_images``."""
 
+    def show_values(self, name: str, values: Tensor) -> None:
+        """Show how numbers are distributed under a heading in TensorBoard, where ``wants_images``."""
+
 
 class Example(NamedTuple):
     """One sample for TensorBoard: image (H, W, 3) uint8 or None, waveform (n,) at 16 kHz or None, caption."""

@@ -16,6 +16,7 @@ class FakeStep:
         index, epoch, wants_images: as of a Step.
         losses: what each optimiser was to minimise last.
         shown: images by name.
+        values: numbers whose distribution is shown, by name.
         settled: inputs of modules, by name, for the statistics of their averages.
     """
 
@@ -25,6 +26,7 @@ class FakeStep:
     wants_images: bool = False
     losses: dict[str, Tensor] = field(default_factory=dict)
     shown: dict[str, np.ndarray] = field(default_factory=dict)
+    values: dict[str, Tensor] = field(default_factory=dict)
     settled: dict[str, tuple] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -41,6 +43,9 @@ class FakeStep:
 
     def show(self, name, image):
         self.shown[name] = image
+
+    def show_values(self, name, values):
+        self.values[name] = values
 
 
 @dataclass

@@ -11,6 +11,7 @@ the images, Z size of the noise.
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -24,6 +25,7 @@ from datasets.dialogue.splits import DialogueData
 from engine.context import Context
 from engine.run_folder import RunFolder
 from engine.task import Example, Step
+from evaluation.report.dialogues import DrawnDialogue, dialogue_sheet
 from gan.lattegan.generator import GeneratedTurn, ImageEncoder, MultiScaleImageEncoder
 from gan.lattegan.layers import Instructions
 from gan.lattegan.objectives import LatteganHinge, SeenTurns
@@ -135,9 +137,12 @@ class Lattegan:
         parts = self.objective.generator(self.networks.discriminator, turns, made)
         loss = sum(parts.values())
         step.update(GENERATOR, loss, parts=parts)
+        values |= {f"generator_{name}": value for name, value in parts.items()}
+        gradients = [one.grad for one in self.networks.image_encoder.parameters() if one.grad is not None]
+        values["gradient_norm/image_encoder"] = nn.utils.get_total_norm(gradients)  # a part of the generator's
         if step.wants_images:
-            self._show(turns, made, step)
-        return {"loss": loss, **{f"generator_{name}": value for name, value in parts.items()}, **values}
+            self._show(turns, made, batch["index"].tolist(), step)
+        return {"loss": loss, **values}
 
     def _turns(self, batch: dict[str, Any], step: Step) -> SeenTurns:
         """Return the turns of a batch with noise on both images, and the instruction before each, in a circle."""
@@ -161,15 +166,24 @@ class Lattegan:
         everyones = draw(count * distributed.world_size(), *shape, generator=step.generator)
         return everyones[distributed.rank() * count :][:count].to(self.device)
 
-    def _show(self, turns: SeenTurns, made: GeneratedTurn, step: Step) -> None:
-        """Show the first turns: previous, true and generated images, and the gate."""
-        rows = [
-            torch.cat(list(part[:SHOWN].detach().cpu()), dim=2) for part in (turns.previous, turns.real, made.images)
+    def _show(self, turns: SeenTurns, made: GeneratedTurn, rows: list[int], step: Step) -> None:
+        """Show the first turns, with the objects that they add, and histograms of the discriminator's logits."""
+        parts = [to_bytes(part[:SHOWN]) for part in (turns.previous, turns.real, made.images)]
+        step.show("previous, true and generated images", np.concatenate([np.concatenate(one, axis=1) for one in parts]))
+        dataset, added = self.data.train_loader.dataset, turns.added[:SHOWN].cpu().numpy() > 0
+        classes = dataset.dialogues.classes
+        texts = [
+            f"{dataset.text(row)[1]} [{', '.join(classes[kind] for kind in np.flatnonzero(kinds)) or 'nothing new'}]"
+            for row, kinds in zip(rows, added, strict=False)
         ]
-        step.show("previous, true and generated images", to_bytes(torch.cat(rows, dim=1)))
-        if made.gate is not None:
-            gate = torch.cat(list(made.gate[:SHOWN].detach().float().mean(dim=1).cpu()), dim=1)
-            step.show("gates, bright where nothing changes", to_bytes((2 * gate - 1).expand(3, -1, -1)))
+        gates = None if made.gate is None else made.gate[:SHOWN].detach().float().mean(dim=1).cpu().numpy()
+        sheet = dialogue_sheet([DrawnDialogue(texts, parts[1], parts[2], gates)])
+        step.show("turns: instruction [added], true and generated images, gate", sheet)
+        discriminator = self.networks.discriminator.eval()  # its spectral norms and batch norms stay as they are
+        with torch.no_grad():
+            for name, images in (("D(x)", turns.real), ("D(G(z))", made.images)):
+                step.show_values(name, discriminator(turns.previous, images, turns.instructions).fitting)
+        discriminator.train()
 
     # -- evaluation ----------------------------------------------------------------------------------------------
 

@@ -105,3 +105,15 @@ def test_examples_are_written_without_warnings(tmp_path, capsys):
     samples, rate = soundfile.read(io.BytesIO(sound.encoded_audio_string))
     assert rate == 16000
     np.testing.assert_allclose(samples, loud.clip(-1, 1), atol=1e-3)
+
+
+def test_numbers_become_histograms(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.prepare({}, True, [])
+    log = RunLog(folder)
+    log.images(3, {}, {"D(x)": np.array([0.5, 0.5, -2.0], np.float32)})
+    log.close()
+    events = EventAccumulator(str(folder.tensorboard))
+    events.Reload()
+    (found,) = events.Histograms("D(x)")
+    assert (found.step, found.histogram_value.num, found.histogram_value.min) == (3, 3, -2)

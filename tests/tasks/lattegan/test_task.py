@@ -20,6 +20,7 @@ from models.object_localizer import ObjectLocalizer, SmallTrunk
 from run import main
 from tasks.lattegan.task import Lattegan
 from tests.ranks import on_two_ranks
+from tests.steps import FakeStep
 from tests.tasks.lattegan.drawers import write_embedded
 from tests.tasks.lattegan.worlds import write_squares
 from trainer import Trainer
@@ -127,7 +128,26 @@ def test_a_run_goes_on_bit_for_bit_and_leaves_what_it_draws(data, tmp_path):
     assert all(np.array_equal(a.images, b.images) for a, b in zip(scenes, again, strict=True))
 
 
-# -- measures and errors ----------------------------------------------------------------------------------------------
+# -- what TensorBoard shows, measures and errors ----------------------------------------------------------------------
+
+
+def test_showing_a_step_changes_nothing(data):
+    shown, plain = FakeStep(wants_images=True), FakeStep()
+    states = []
+    for step in (shown, plain):
+        made = task(splits(data))
+        for network in made.networks:
+            network.train()
+        values = made.train_step(next(iter(made.batches(0, 0))), step)
+        states.append({name: value.clone() for name, value in made.networks.discriminator.state_dict().items()})
+        assert made.networks.discriminator.training
+        assert "gradient_norm/image_encoder" in values
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    assert {name: len(values) for name, values in shown.values.items()} == {"D(x)": 4, "D(G(z))": 4}
+    pairs, sheet = shown.shown.values()
+    assert pairs.shape == (3 * 64, 4 * 64, 3)
+    assert sheet.shape[1] > 4 * 128
+    assert plain.shown == plain.values == {}
 
 
 def test_scores_by_objects_do_not_depend_on_the_batches(data):
