@@ -29,6 +29,8 @@ WIDTHS = {
     "PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "DPCM_8": 1, "PCM_16": 2, "DPCM_16": 2, "PCM_24": 3, "PCM_32": 4,
     "FLOAT": 4, "DOUBLE": 8,
 }  # fmt: skip
+PACKED = ("ALAC", "MPEG", "OPUS", "VORBIS")  # codecs, and FLAC, of which a byte can stand for any number of samples
+DENSEST = 8  # samples that a byte of the others holds at most: DWVW takes a bit, GSM 6.10 a fifth of a byte
 
 
 class Stream(soundfile.SoundFile):
@@ -86,7 +88,15 @@ def streams(path: Path, counting: bool = False) -> Iterator[Stream]:
         if mended is None and sound is not None:
             width = WIDTHS.get(stream.subtype)
             check_whole(path, sound, width and width * stream.channels, stream.frames)
+        _check_density(stream, found.st_size)
         yield stream
+
+
+def _check_density(stream: Stream, size: int) -> None:
+    """Refuse more samples than a file of ``size`` bytes can hold; libsndfile decodes them from what is not there."""
+    packed = stream.format == "FLAC" or stream.subtype.startswith(PACKED)
+    if not packed and stream.frames * stream.channels > DENSEST * size:
+        raise BrokenOff(f"{stream.frames} samples are announced by {size} bytes")
 
 
 def _of_ogg(path: Path) -> Iterator[Stream]:

@@ -338,6 +338,22 @@ def test_codecs_that_cannot_seek_or_pack_blocks(tmp_path, container, subtype, bl
     assert 0.1 < np.std(found[:20000]) < 0.4
 
 
+@pytest.mark.parametrize(("length", "count"), [(0xC1 << 56 | 600, 42288912000), (0x90 << 56 | 10000, 380600228480)])
+def test_more_samples_than_bytes_can_hold_are_refused_before_they_are_decoded(tmp_path, monkeypatch, length, count):
+    """Lengths of W64 that libsndfile takes for negative, and its GSM 6.10 for billions of samples, all decoded."""
+    content = bytearray(encoded("W64", rate=8000, subtype="GSM610"))
+    at = content.index(b"data") + 16
+    content[at : at + 8] = length.to_bytes(8, "little")
+    path = tmp_path / "x.w64"
+    path.write_bytes(content)
+    monkeypatch.setattr(soundfile.SoundFile, "read", None)  # nothing is decoded
+    with pytest.raises(
+        AudioError, match=rf"x\.w64: breaks off, {count} samples are announced by {len(content)} bytes; copy"
+    ):
+        read_audio(path)
+    assert count_samples(path) == 0
+
+
 def test_several_chunks_of_samples_are_refused(tmp_path):
     chunk = struct.pack("<4sI", b"data", 2000) + bytes(range(200)) * 10
     head = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 16000, 32000, 2, 16)
