@@ -71,7 +71,7 @@ def read_image(source: Path | bytes | np.ndarray, name: str | None = None, allow
             _check_size(image, file)
             if image.format == "EPS":  # Pillow hands it to an interpreter, and PostScript is a program
                 raise PixelError(f"is PostScript, which is not run here; {CONVERT}")
-            rgb = to_rgb(image, lambda: file.seek(0) or file.read())
+            rgb = to_rgb(image, lambda: file.seek(0) or file.read(), name)
     except PixelError as error:
         raise ImageError(f"{name}: {error}") from error
     except UnidentifiedImageError as error:

@@ -13,10 +13,10 @@ of TIFF with a sign end at half of the range, and none may be below 0. JPEG 2000
 reads no EXIF in it: such an image stays as its pixels lie.
 """
 
-import functools
 import logging
 import re
 import struct
+from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -52,6 +52,7 @@ UPRIGHT = {
 SIGNED = 2  # of TIFF's SampleFormat
 BITS_PER_SAMPLE, PHOTOMETRIC, MAX_SAMPLE, SAMPLE_FORMAT = 258, 262, 281, 339  # tags of TIFF
 SAVE_AGAIN = "save it with 8 bits a channel, scaled from black to white"
+_guesses: dict[str, dict[float, str]] = defaultdict(dict)  # by type of values, the first image of each guessed white
 
 
 class PixelError(ValueError):
@@ -68,12 +69,12 @@ class Scale(NamedTuple):
     largest: int = WHITES[-1]  # no value is greater
 
 
-def to_rgb(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
+def to_rgb(image: Image.Image, content: Callable[[], bytes], name: str) -> Image.Image:
     """Make any opened image, not yet loaded, RGB, upright as its EXIF orientation says; the first of several frames.
 
     Transparent parts lie on white; on black where nothing would be seen on white, such as white letters. ``content``
-    gives the bytes of the file, and is called only where Pillow does not say enough. Raises PixelError where values
-    have no defined black and white.
+    gives the bytes of the file, and is called only where Pillow does not say enough; ``name`` is what the log calls the
+    file. Raises PixelError where values have no defined black and white.
     """
     if image.format == "FITS":
         _check_fits(image, content())
@@ -83,11 +84,11 @@ def to_rgb(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
     image.load()
     orientation = _orientation(image)
     if image.mode in WIDE:
-        rgb = _wide(image, content)
+        rgb = _wide(image, content, name)
     elif _is_signed(image):
-        rgb = _signed_8_bits(image)
+        rgb = _signed_8_bits(image, name)
     elif cut and (_is_dark(image) or isinstance(image.info.get("transparency"), tuple)):
-        rgb = _colours_of_16_bits(image, content)
+        rgb = _colours_of_16_bits(image, content, name)
     else:
         rgb = _on_ground(image)
     return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
@@ -159,13 +160,13 @@ def _on_ground(image: Image.Image) -> Image.Image:
     return laid
 
 
-def _wide(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
+def _wide(image: Image.Image, content: Callable[[], bytes], name: str) -> Image.Image:
     """Return RGB of a grey image of more than 8 bits."""
     values = np.asarray(image)
     scale = _scale(image, values, content)
     if scale.unsigned:
         values = values.view(np.uint32)
-    grey = _scaled(values, scale)
+    grey = _scaled(values, scale, name)
     if isinstance(clear := image.info.get("transparency"), int):
         grey[values == clear] = 255
     return Image.fromarray(grey).convert("RGB")
@@ -176,12 +177,13 @@ def _is_signed(image: Image.Image) -> bool:
     return _first(getattr(image, "tag_v2", {}).get(SAMPLE_FORMAT, 1)) == SIGNED
 
 
-def _signed_8_bits(image: Image.Image) -> Image.Image:
+def _signed_8_bits(image: Image.Image, name: str) -> Image.Image:
     """Return RGB of values of 8 bits with a sign, which go up to 127."""
-    return Image.fromarray(_scaled(np.asarray(image).view(np.int8), Scale(largest=2**7 - 1))).convert("RGB")
+    values = np.asarray(image).view(np.int8)
+    return Image.fromarray(_scaled(values, Scale(largest=2**7 - 1), name)).convert("RGB")
 
 
-def _colours_of_16_bits(image: Image.Image, content: Callable[[], bytes]) -> Image.Image:
+def _colours_of_16_bits(image: Image.Image, content: Callable[[], bytes], name: str) -> Image.Image:
     """Return RGB of a PNG of 16 bits a channel that Pillow spoils: far too dark, or with a transparent colour."""
     if image.format != "PNG":
         raise PixelError(f"has 16 bits a channel but uses less than 15 of them: its white is unknown; {SAVE_AGAIN}")
@@ -191,7 +193,8 @@ def _colours_of_16_bits(image: Image.Image, content: Callable[[], bytes]) -> Ima
     values = decode_image(data, mode=ImageReadMode.UNCHANGED).movedim(0, -1).numpy()
     count = values.shape[-1] - (values.shape[-1] in (2, 4))  # Pillow opens grey and alpha as RGBA
     shades = values[..., :count]
-    colours, alpha = _scaled(shades, _scale(image, shades, content)), values[..., count:].astype(np.int64)
+    colours = _scaled(shades, _scale(image, shades, content), name)
+    alpha = values[..., count:].astype(np.int64)
     if isinstance(clear := image.info.get("transparency"), tuple):  # a colour that is transparent
         alpha = (values != np.array(clear)).any(axis=-1, keepdims=True).astype(np.int64)
     solid = next(white for white in (1, *WHITES) if alpha.max(initial=0) <= white)
@@ -246,7 +249,7 @@ def significant_bits(content: bytes) -> int | None:
     return None
 
 
-def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
+def _scaled(values: np.ndarray, scale: Scale, name: str) -> np.ndarray:
     """Scale values of any type from black to white as uint8.
 
     NaN marks pixels without data, as geographic and scientific files use it: they are white, as transparent ones are.
@@ -254,7 +257,7 @@ def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
     the values are NaN, one is infinite, or nobody knows which is black or white.
     """
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        return _with_gaps(values, scale)
+        return _with_gaps(values, scale, name)
     lowest, peak = values.min(), values.max()
     if lowest == peak:
         return np.zeros(values.shape, np.uint8)  # blank, whatever is white
@@ -265,19 +268,20 @@ def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
         white = min(scale.largest, _guessed(float(max(peak, scale.brightest)), values.dtype))
         if max(peak, scale.brightest) < DARKEST * white:
             raise PixelError(f"holds values up to {peak:g}: which of them is white is unknown; {SAVE_AGAIN}")
-        _say_guess(values.dtype.name, white)
+        _say_guess(values.dtype.name, white, name)
     scaled = np.rint(values.astype(np.float32) * np.float32(255 / white)).clip(0, 255).astype(np.uint8)
     return 255 - scaled if scale.inverted else scaled
 
 
-def _with_gaps(values: np.ndarray, scale: Scale) -> np.ndarray:
+def _with_gaps(values: np.ndarray, scale: Scale, name: str) -> np.ndarray:
     """Scale values among which some are not finite, see :func:`_scaled`."""
     gaps = np.isnan(values)
     if np.isinf(values).any() or 2 * np.count_nonzero(gaps) > values.size:
         bad = values.size - np.count_nonzero(np.isfinite(values))
         raise PixelError(f"holds {bad} NaN or infinite values among {values.size}; {SAVE_AGAIN}")
-    log.warning("an image holds %d NaN among %d values: they are taken for white", np.count_nonzero(gaps), values.size)
-    scaled = _scaled(np.where(gaps, values[~gaps].min(), values), scale)
+    count = np.count_nonzero(gaps)
+    log.warning("%s: holds %d NaN among %d values: they are taken for white", name, count, values.size)
+    scaled = _scaled(np.where(gaps, values[~gaps].min(), values), scale, name)
     scaled[gaps] = 255
     return scaled
 
@@ -289,8 +293,20 @@ def _guessed(peak: float, kind: np.dtype) -> float:
     return next((white for white in (1.0, *WHITES) if peak <= white * (1 + OVERSHOOT)), np.inf)
 
 
-@functools.cache
-def _say_guess(kind: str, white: float) -> None:
-    """Log once what is taken for white where it is not the largest value of the type."""
-    if white != (1 if kind.startswith("float") else np.iinfo(kind).max):
-        log.info("%s images that are no brighter than %.12g: that is taken for white", kind, white)
+def _say_guess(kind: str, white: float, name: str) -> None:
+    """Log the first image of a guess of white; warn of the first whose guess is not that of the others of its type.
+
+    Each image is judged alone, so that it does not depend on those that a process read before.
+    """
+    known = _guesses[kind]
+    if white in known:
+        return
+    if known:
+        other, first = next(iter(known.items()))
+        log.warning(
+            "%s: %.12g is taken for white, and %.12g in %s; neither says what is (%s): if it should be the same, "
+            "save both with 8 bits a channel, scaled alike", name, white, other, first, kind,
+        )  # fmt: skip
+    elif white != (1 if kind.startswith("float") else np.iinfo(kind).max):
+        log.info("%s: no value (%s) is above %.12g, which is taken for white", name, kind, white)
+    known[white] = name

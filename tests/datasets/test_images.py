@@ -4,6 +4,7 @@ import os
 import struct
 import warnings
 import zlib
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -138,6 +139,20 @@ def test_values_of_any_depth_go_from_black_to_white(tmp_path, kind, white):
         assert np.abs(np.asarray(read_image(tmp_path / "a.png")) - GREY).max() <= 2
 
 
+def test_a_guess_of_white_is_logged_once_with_its_file_and_two_that_differ_are_a_warning(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("datasets.pixels._guesses", defaultdict(dict))
+    caplog.set_level("INFO", "datasets.pixels")
+    for number, white in enumerate((4095, 4095, 1023, 1023, 65535)):
+        Image.fromarray((RAMP * white).astype(np.uint16)).save(tmp_path / f"{number}.png")
+        read_image(tmp_path / f"{number}.png")
+    said = [(record.levelname, record.getMessage().replace(f"{tmp_path}/", "")) for record in caplog.records]
+    assert said[0] == ("INFO", "0.png: no value (uint16) is above 4095, which is taken for white")
+    assert said[1][0] == "WARNING"
+    assert said[1][1].startswith("2.png: 1023 is taken for white, and 4095 in 0.png; neither says what is (uint16)")
+    assert said[2][1].startswith("4.png: 65535 is taken for white, and 4095 in 0.png; ")
+    assert len(said) == 3
+
+
 @pytest.mark.parametrize("white", [1, 255, 65535])
 def test_floats_that_resampling_made_overshoot_are_clipped(tmp_path, white):
     values = (1.1 * RAMP - 0.05) * white
@@ -146,12 +161,13 @@ def test_floats_that_resampling_made_overshoot_are_clipped(tmp_path, white):
     assert np.abs(np.asarray(read_image(tmp_path / "a.tif")) - expected).max() <= 1
 
 
-def test_pixels_without_a_value_are_white_as_transparent_ones_are(tmp_path):
+def test_pixels_without_a_value_are_white_as_transparent_ones_are(tmp_path, caplog):
     gaps = np.zeros(RAMP.shape, bool)
     gaps[10:20, :30] = True
     Image.fromarray(np.where(gaps, np.nan, RAMP).astype(np.float32)).save(tmp_path / "a.tif")
     expected = np.where(gaps[..., None], 255, GREY)
     assert np.abs(np.asarray(read_image(tmp_path / "a.tif")).astype(int) - expected).max() <= 1
+    assert caplog.messages == [f"{tmp_path / 'a.tif'}: holds 300 NaN among 2000 values: they are taken for white"]
 
 
 def test_a_tiff_says_what_is_white(tmp_path):
