@@ -11,29 +11,15 @@ import config
 from config.limits import TORCH_OPTIM
 from config.signatures import parameters
 from config.validate import value_errors
+from tests.config.test_check import TRAIN, load
 
+ADAM = "\n    optimizer: {type: torch.optim.Adam, lr: 1e-3}"
 SCHEDULE = "torch.optim.lr_scheduler."
-BASE = """
-description: a test
-entry: main.train
-data: {type: datasets.spoken_captions.SpeechImageData,
-  train: &set {type: datasets.spoken_captions.PlacesFiles,
-  manifest: m.json, image: {size: 64, resize: 64, random_crop: false}}, validation: *set, batch_size: 4}
-task:
-  type: tasks.speech_image.SpeechImage
-  image_encoder: {type: models.small.SmallImageEncoder}
-  speech_encoder: {type: models.small.SmallSpeechEncoder, width: 32}
-  objective: {type: tasks.speech_image.Ranking, losses: [{type: losses.sampled_triplet, margin: 1.0}]}
-  optimization: OPTIMIZATION
-trainer: {epochs: 2}
-"""
 
 
 def check(tmp_path, optimizer="torch.optim.SGD, lr: 0.1, momentum: 0.9", schedule=None):
     group = f"{{optimizer: {{type: {optimizer}}}" + (f", schedule: {{type: {schedule}}}}}" if schedule else "}")
-    path = tmp_path / "c.yaml"
-    path.write_text(BASE.replace("OPTIMIZATION", group))
-    return config.check(config.load(path))
+    return config.check(load(tmp_path, TRAIN.replace(ADAM, f" {group}")))
 
 
 @pytest.mark.parametrize(

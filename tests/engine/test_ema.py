@@ -54,7 +54,10 @@ def test_weights_and_statistics_are_exchanged_and_put_back():
     assert not torch.allclose(expected, before, atol=0.1)
 
 
-def test_a_network_without_batch_norms_is_not_run_again():
-    averages = start_averages({"net": nn.Linear(3, 3)}, EmaSettings(0.5), ["net"])
-    averages["net"].module.forward = None  # what would be run
-    averages["net"].settle(torch.zeros(1, 3))
+@pytest.mark.parametrize(("layer", "expected"), [(nn.Linear(3, 3), 0), (nn.BatchNorm1d(3), 1)])
+def test_only_a_network_with_batch_norms_is_run_again(layer, expected):
+    averages = start_averages({"net": layer}, EmaSettings(0.5, statistics="own"), ["net"])
+    inputs = []
+    averages["net"].module.register_forward_hook(lambda _module, given, _output: inputs.append(given))
+    averages["net"].settle(torch.zeros(2, 3))
+    assert len(inputs) == expected
