@@ -30,3 +30,19 @@ def test_every_published_key_is_mapped_once():
 def test_words_of_the_second_column_are_no_keys():
     rows = "#   lr, seed  model: of the clustering\n#   resume     run.resume"
     assert mapped(f"# The original's keys are these here:\n{rows}\ndescription: x") == ["lr", "seed", "resume"]
+
+
+def test_the_published_protocol():
+    """Windows of 1,024 frames in training, 2,048 elsewhere; the last 500 of 504 pairs; VGG16 without ImageNet."""
+    training = config.load("words_by_drawing/train_published").values
+    data, task = training["data"], training["task"]
+    assert (data["target_length"], data["evaluation_target_length"], data["batch_size"]) == (1024, 2048, 8)
+    assert [data[split]["max_frames"] for split in ("train", "validation", "test")] == [1024, 2048, 2048]
+    assert task["image_encoder"]["pretrained"] is None
+    assert task["objective"]["negatives"]["clustering"]["dissected"] == "published"
+    assert training["trainer"]["best_by"] == "recall@5"
+    chosen, evaluated = data["validation"], config.load("words_by_drawing/evaluate").values["data"]
+    for split in (chosen, evaluated):
+        assert (split["split"], split["first"], split["last"], split["max_frames"]) == ("val", 504, 500, 2048)
+    for name in ("recall", "recall_selected", "test_synthetic", "repeated_attributes", "videos"):
+        assert config.load(f"words_by_drawing/{name}").values["data"]["max_frames"] == 2048
