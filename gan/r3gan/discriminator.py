@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from config.limits import Width
 from gan.r3gan.generator import Depths, Widths, check_classes, depths_of
-from gan.r3gan.layers import FIRST_RESOLUTION, Downsample, R3ganError, ResidualBlock, draw_weights
+from gan.r3gan.layers import FIRST_RESOLUTION, Downsample, R3ganError, ResidualBlock, class_embedding, draw_weights
 
 
 class R3ganDiscriminator(nn.Module):
@@ -54,7 +54,7 @@ class R3ganDiscriminator(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.basis = nn.Conv2d(widths[0], widths[0], FIRST_RESOLUTION, groups=widths[0], bias=False)
         self.features = nn.Linear(widths[0], class_dim, bias=False)
-        self.classes = nn.Embedding(num_classes, class_dim)
+        self.classes = class_embedding(num_classes, class_dim)
         for layer in (self.input, self.basis, self.features):
             draw_weights(layer)
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from config.limits import Depth, Width
-from gan.r3gan.layers import FIRST_RESOLUTION, Basis, R3ganError, ResidualBlock, Upsample, draw_weights
+from gan.r3gan.layers import FIRST_RESOLUTION, Basis, R3ganError, ResidualBlock, Upsample, class_embedding, draw_weights
 
 Widths = Annotated[list[Width], Field(min_length=2, max_length=12)]
 Depths = Annotated[list[Depth], Field(min_length=2, max_length=12)]
@@ -101,7 +101,7 @@ class R3ganGenerator(nn.Module):
         self.widths, self.latent_dim = list(widths), latent_dim
         self.num_classes, self.class_dim = num_classes, class_dim
         self.resolution = FIRST_RESOLUTION * 2 ** (len(widths) - 1) * patch
-        self.classes = nn.Embedding(num_classes, class_dim)
+        self.classes = class_embedding(num_classes, class_dim)
 
         def row(stage: int) -> list[ResidualBlock]:
             made = (ResidualBlock(widths[stage], expansion, group_width, sum(depths)) for _ in range(depths[stage]))

@@ -30,6 +30,16 @@ def draw_weights(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> None:
         nn.init.zeros_(layer.bias)
 
 
+def class_embedding(num_classes: int, dim: int) -> nn.Embedding:
+    """Return embeddings of deviation 1 / sqrt(classes), as published: short beside the latent, which counts at first.
+
+    With a deviation of 1, which torch draws, the generator listens to the class alone, and images of a class are alike.
+    """
+    layer = nn.Embedding(num_classes, dim)
+    nn.init.normal_(layer.weight, std=1 / math.sqrt(num_classes))
+    return layer
+
+
 class ResidualBlock(nn.Module):
     """Widen, convolve in groups and narrow maps (B, C, H, W), and add them to what came in.
 

@@ -20,7 +20,7 @@ from config.limits import Width
 from evaluation.feature_networks import EfficientnetFeatures
 from gan.r3gan.discriminator import R3ganDiscriminator
 from gan.r3gan.generator import Depths, Widths
-from gan.r3gan.layers import FIRST_RESOLUTION, Downsample, R3ganError, ResidualBlock, draw_weights
+from gan.r3gan.layers import FIRST_RESOLUTION, Downsample, R3ganError, ResidualBlock, class_embedding, draw_weights
 
 STAGES = ((2, 24, 4), (4, 40, 8), (10, 112, 16))  # last block, channels and stride of EfficientNet-Lite0's maps
 
@@ -64,7 +64,7 @@ class ProjectedHead(nn.Module):
         self.blocks = nn.Sequential(*parts, ResidualBlock(width, 1, width, halvings + 1))
         self.basis = nn.Conv2d(width, width, FIRST_RESOLUTION, groups=width, bias=False)
         self.features = nn.Linear(width, class_dim, bias=False)
-        self.classes = nn.Embedding(num_classes, class_dim)
+        self.classes = class_embedding(num_classes, class_dim)
         for layer in (self.basis, self.features):
             draw_weights(layer)
 

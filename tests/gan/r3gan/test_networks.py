@@ -68,6 +68,16 @@ def test_scores_depend_on_the_class_by_a_projection():
     torch.testing.assert_close(by_class, (critic.classes.weight @ features.T) / 2)
 
 
+def test_the_latent_counts_more_than_the_class_at_first():
+    """As published: embeddings begin at 1 / sqrt(classes); at 1, images of a class came out alike."""
+    torch.manual_seed(0)
+    many = {"num_classes": 100, "class_dim": 64}
+    drawing = R3ganGenerator([16, 16], **many)
+    judging = R3ganDiscriminator([16, 16], **many)
+    for network in (drawing, judging):
+        assert network.classes.weight.std().item() == pytest.approx(0.1, rel=0.05)
+
+
 def test_layers_are_recorded_edited_and_seen_by_directions():
     made = generator().eval()
     whole = ClassInLatent(made)
