@@ -38,6 +38,7 @@ class WordVectors:
         max_previous: P.
 
     Attributes:
+        table: (words, V) float32.
         word_dim: V.
 
     Raises:
@@ -67,8 +68,19 @@ class WordVectors:
             self._rows[word] = len(vectors) - 1
         if not vectors:
             raise TextReaderError(f"{path} holds no word vector")
-        self._table = torch.tensor(vectors, dtype=torch.float32)
-        self.word_dim = self._table.shape[1]
+        self.table = torch.tensor(vectors, dtype=torch.float32)
+        self.word_dim = self.table.shape[1]
+
+    @classmethod
+    def of_table(cls, words: list[str], table: Tensor, max_words: int, max_previous: int, path: Path) -> "WordVectors":
+        """Return a reader of words and their vectors (words, V), which ``path`` holds; TextReaderError for others."""
+        if table.dim() != 2 or len(table) != len(words) or not len(words) or min(max_words, max_previous) < 1:
+            raise TextReaderError(f"{path} holds {len(words)} words and vectors {tuple(table.shape)}, expected (n, V)")
+        reader = cls.__new__(cls)
+        reader.path, reader.max_words, reader.max_previous = Path(path), max_words, max_previous
+        reader._rows = {str(word): row for row, word in enumerate(words)}
+        reader.table, reader.word_dim = table.float(), table.shape[1]
+        return reader
 
     def __call__(self, history: str, text: str) -> dict[str, Tensor]:
         """Read what was said before, and an instruction.
@@ -104,7 +116,7 @@ class WordVectors:
     def _padded(self, words: list[str], count: int) -> Tensor:
         padded = torch.zeros(count, self.word_dim)
         if words:
-            padded[: len(words)] = self._table[[self._row(word) for word in words]]
+            padded[: len(words)] = self.table[[self._row(word) for word in words]]
         return padded
 
     def _row(self, word: str) -> int:

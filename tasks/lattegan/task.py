@@ -33,6 +33,7 @@ from gan.lattegan.rollout import Networks, RollOuts
 from models.object_localizer import ObjectLocalizer
 from tasks.checks import Node, plan_errors
 from tasks.lattegan.drawing import METRICS, SHOWN, DialogueDrawing, DrawnRow
+from tasks.lattegan.exported import export_weights
 
 LAYOUT = torch.channels_last  # a sixth quicker on a CPU
 IMAGE, GENERATOR, DISCRIMINATOR = "image_encoder", "generator", "discriminator"
@@ -108,6 +109,8 @@ class Lattegan:
         """Yield the errors of a training that cannot be as it is planned."""
         yield from _few_turns(data.get("batch_size", 2))
         yield from plan_errors(Lattegan.module_names, Lattegan.metrics, data, trainer, launch)
+
+    read_export = staticmethod(export_weights)
 
     # -- training ------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from engine.init_from import averaged_weights, load_run, read_checkpoint
 from gan.lattegan.rollout import Networks
 from models.instruction_encoders import BertInstructionEncoder, EncodedInstruction, GruInstructionEncoder
 from models.weights import build_for
+from tasks.lattegan.exported import TEXT, read_export
 
 PARTS = Networks._fields
 
@@ -129,17 +130,11 @@ def of_run(
     if text_run is not None:
         load_run(text_run, _Modules(encoder))
     file = DialogueFile(dialogues)
-    path, state = read_checkpoint(run)
-    weights = averaged_weights(state)
-    task = config.translated(config.parse_yaml(state["config"], str(path))).get("task", {})
-    lacking = [name for name in PARTS if name not in weights or name not in task]
-    if lacking:
-        raise UserError(f"{path} holds no {', '.join(lacking)}: give a run of tasks.lattegan.task.Lattegan")
-    given = {"image_encoder": {}, "generator": {"text_dim": encoder.text_dim}}
-    given["discriminator"] = given["generator"] | {"num_objects": file.num_objects}
+    path, nodes = network_nodes(run, encoder, dialogues)
+    weights = averaged_weights(read_checkpoint(run)[1])
 
     def built(name: str) -> nn.Module:
-        node = config.check_outside(task[name] | given[name], nn.Module, f"task.{name}")
+        node = config.check_outside(nodes[name], nn.Module, f"task.{name}")
         return build_for(lambda: config.build(node, name), weights[name], str(path))
 
     networks = Networks(*(built(name) for name in PARTS))
@@ -148,6 +143,36 @@ def of_run(
     return check_model(
         DrawingModel(networks, Written(encoder, texts, file.corpus), background, path.parent.parent.name)
     )
+
+
+def network_nodes(run: Path, encoder: nn.Module, dialogues: Path) -> tuple[Path, dict[str, dict[str, Any]]]:
+    """Return the checkpoint of a run, and the nodes that its networks are built from.
+
+    Raises UserError for a run of another task.
+    """
+    path, state = read_checkpoint(run)
+    task = config.translated(config.parse_yaml(state["config"], str(path))).get("task", {})
+    lacking = [name for name in PARTS if name not in state["modules"] or name not in task]
+    if lacking:
+        raise UserError(f"{path} holds no {', '.join(lacking)}: give a run of tasks.lattegan.task.Lattegan")
+    given: dict[str, dict[str, Any]] = {"image_encoder": {}, "generator": {"text_dim": encoder.text_dim}}
+    given["discriminator"] = given["generator"] | {"num_objects": DialogueFile(dialogues).num_objects}
+    return path, {name: task[name] | given[name] for name in PARTS}
+
+
+def of_export(path: Path) -> DrawingModel:
+    """Read a LatteGAN that lattegan/export.yaml wrote, such as models/shipped/lattegan_world.json.
+
+    Args:
+        path: the ``.json``; its ``.safetensors`` lies beside it.
+
+    Raises:
+        UserError: a file is missing, damaged, or does not fit.
+    """
+    found = read_export(path)
+    networks = Networks(*(found.networks[name] for name in PARTS))
+    reads = Written(found.networks[TEXT], found.texts, found.corpus)
+    return check_model(DrawingModel(networks, reads, in_range(found.background[None])[0], path.stem))
 
 
 class _Modules:

@@ -70,8 +70,9 @@ def write_run(folder):
     modules = {name: network.state_dict() for name, network in made._asdict().items()}
     averages = {"generator": {f"module.{key}": value for key, value in modules["generator"].items()}}
     modules["generator"] = {key: torch.zeros_like(value) for key, value in modules["generator"].items()}
-    text = config.dump({"task": NODES})
+    text = config.dump({"task": NODES, "data": {"batch_size": 2}})
     checkpoint.write(
-        folder / "checkpoints" / "best.pt", {"config": text, "modules": modules, "averages": averages, "step": 3}
+        folder / "checkpoints" / "best.pt",
+        {"config": text, "modules": modules, "averages": averages, "step": 3, "seconds": 9.0},
     )
     return made
