@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 STYLE = """
 .concepts td, .concepts th { vertical-align: top; text-align: left; padding: 6px 10px; }
-.concepts td { min-width: 150px; } .concepts small { color: var(--soft); display: block; }
-.concepts .line { display: grid; grid-template-columns: 52px 1fr 92px; gap: 6px; align-items: center; font-size: 12px; }
+.concepts td { min-width: 172px; white-space: normal; }
+.concepts small { color: var(--soft); display: block; white-space: normal; }
+.concepts .line { display: grid; grid-template-columns: 46px 1fr 74px; gap: 6px; align-items: center; font-size: 12px; }
 .concepts .line b { font-weight: 600; } .concepts .track { background: rgba(128, 128, 128, .18); height: 8px; }
 .concepts .track i { display: block; height: 8px; background: #8a8f98; } .concepts .line.own i { background: #2a78d6; }
 .concepts .yes { color: #1a7f37; font-weight: 600; }

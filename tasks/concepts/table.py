@@ -83,7 +83,8 @@ def concepts_table(
         for name, part in asked.items():
             log.info("%s: %s", name, part.title)
             kept = Kept(folder.path / PARTS / f"{name}.json", context.values.get("parts", {}).get(name), wanted, seeds)
-            findings[name], protocols[name] = kept.read() or kept.write(part, context.dry_run)
+            findings[name], protocol = kept.read() or kept.write(part, context.dry_run)
+            protocols[name] = protocol[0].upper() + protocol[1:]
         known = [word for word in wanted if any(word in found for found in findings.values())]
         if not known:
             raise ConceptsTableError(f"no part knows any of {', '.join(wanted)}; expected words such as red or cube")

@@ -66,7 +66,7 @@ def test_files_page_and_what_is_kept(context, tmp_path):
     kept = json.loads((folder / "concepts.json").read_text())
     assert kept["words"]["red"]["one"]["effect"] == [0.8, 0.6]
     assert kept["words"]["cube"]["one"]["effect"] == [None, None]
-    assert kept["parts"]["one"]["protocol"] == "counted by hand"
+    assert kept["parts"]["one"]["protocol"] == "Counted by hand"
     metrics = json.loads((folder / "metrics.json").read_text())
     assert (metrics["one/effect"], metrics["one/causes"], metrics["one/words"]) == (pytest.approx(0.7), 1, 1)
     html = (folder / "report.html").read_text()
