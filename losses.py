@@ -371,14 +371,24 @@ def hinge_generator(fake: Tensor) -> Tensor:
     return wasserstein_generator(fake)
 
 
-def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+def logistic_discriminator(
+    real: Tensor, fake: Tensor, wrong: Tensor | None = None, wrong_share: Chance = 0.5
+) -> Tensor:
     """Cross-entropy E[-log s(D(real))] + E[-log(1 - s(D(fake)))]. arXiv:1406.2661; ``classical`` of GeNeVA-GAN.
+
+    With mismatched pairs the second term is shared as in :func:`hinge_discriminator`; the public code of GeNeVA-GAN
+    fails there.
 
     Args:
         real: (B,) or (B, discriminators) logits of real images.
         fake: the same of generated ones.
+        wrong: of real images with an instruction that is not theirs.
+        wrong_share: of the second term.
     """
-    return _mean(F.softplus(-real)) + _mean(F.softplus(fake))
+    made = _mean(F.softplus(fake))
+    if wrong is not None:
+        made = (1 - wrong_share) * made + wrong_share * _mean(F.softplus(wrong))
+    return _mean(F.softplus(-real)) + made
 
 
 def logistic_generator(fake: Tensor) -> Tensor:

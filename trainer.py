@@ -7,7 +7,7 @@ are not finite; averages of weights and checkpoints have files of their own in e
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,9 +55,14 @@ class _StepView:
     values: dict[str, np.ndarray] = field(default_factory=dict)
 
     def update(
-        self, name: str, loss: Tensor, retain_graph: bool = False, parts: dict[str, Tensor] | None = None
+        self,
+        name: str,
+        loss: Tensor,
+        retain_graph: bool = False,
+        parts: dict[str, Tensor] | None = None,
+        into: Sequence[Tensor] = (),
     ) -> None:
-        norm = self.updater(name, loss, retain_graph, parts)
+        norm = self.updater(name, loss, retain_graph, parts, into)
         self.norms[f"gradient_norm/{name}"] = norm
         self.moved[name] = self.moved.get(name, False) or norm != 0
 

@@ -29,6 +29,7 @@ NAMES = (
     "word_detection",
     "word_regions",
     "text_to_image",
+    "dialogues",
     "serve",
 )
 

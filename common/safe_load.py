@@ -1,6 +1,6 @@
 """Torch files and pickles of others: read without running code; errors are one sentence, whatever is wrong.
 
-Torch files may hold weights, arrays and plain values; pickles ``argparse.Namespace`` and plain values.
+Torch files may hold weights, arrays, ``argparse.Namespace`` and plain values; pickles the latter two.
 """
 
 import argparse
@@ -52,11 +52,13 @@ def torch_bytes(content: Any, old: bool = False) -> bytes:
 def read_torch_values(path: Path) -> Any:
     """Read a torch file (zip or the older format) on the CPU with ``weights_only=True``: tensors, arrays, plain values.
 
+    Arguments of a command, which snapshots of GeNeVA-GAN hold, are plain values too.
+
     A TorchFileError says that it is truncated or corrupt, wants to run code, or claims more than it holds.
     """
     check_size(path)
     try:
-        with torch.serialization.safe_globals(NUMPY_VALUES):
+        with torch.serialization.safe_globals([*NUMPY_VALUES, argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         refused = re.search(r"GLOBAL (\S+) (?:was not|whose module)", str(error))
@@ -107,6 +109,8 @@ def check_tensors(content: Any, path: Path) -> None:
             waiting += [*value.keys(), *value.values()]
         elif isinstance(value, list | tuple | set | frozenset):
             waiting += value
+        elif isinstance(value, argparse.Namespace):
+            waiting += vars(value).values()
 
 
 def _damaged(path: Path) -> str:

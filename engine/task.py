@@ -1,6 +1,6 @@
 """The trainer's view of a task, and a task's view of a step. Protocols: nothing is inherited."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -22,11 +22,17 @@ class Step(Protocol):
     wants_images: bool  # whether TensorBoard shows images of this step; on rank 0 alone
 
     def update(
-        self, name: str, loss: Tensor, retain_graph: bool = False, parts: dict[str, Tensor] | None = None
+        self,
+        name: str,
+        loss: Tensor,
+        retain_graph: bool = False,
+        parts: dict[str, Tensor] | None = None,
+        into: Sequence[Tensor] = (),
     ) -> None:
         """Minimise ``loss`` by one step of the optimiser ``name``; ``parts`` are named when it is not finite.
 
-        ``retain_graph`` keeps the graph for a further update.
+        ``retain_graph`` keeps the graph for a further update. ``into`` are tensors whose ``.grad`` becomes the loss's
+        gradient too, for networks behind them that another optimiser trains.
         """
 
     def accumulate(self, name: str, loss: Tensor, parts: dict[str, Tensor] | None = None) -> None:

@@ -60,12 +60,18 @@ class Updater:
             yield
 
     def __call__(
-        self, name: str, loss: Tensor, retain_graph: bool = False, parts: dict[str, Tensor] | None = None
+        self,
+        name: str,
+        loss: Tensor,
+        retain_graph: bool = False,
+        parts: dict[str, Tensor] | None = None,
+        into: Sequence[Tensor] = (),
     ) -> float:
         """Minimise a scalar ``loss`` by one step of optimiser ``name``; only its parameters receive gradients.
 
         Return the total gradient norm before clipping. ``retain_graph`` keeps the graph for a further update from the
-        same forward pass; ``parts`` are named when the loss is not finite.
+        same forward pass; ``parts`` are named when the loss is not finite. ``into`` are tensors whose ``.grad`` becomes
+        the loss's gradient too, this rank's and unclipped: a task passes it on to the networks that made them.
 
         Raises:
             NonFiniteLoss: the loss or (outside fp16, whose scaler skips such steps) the gradient is not finite;
@@ -73,7 +79,10 @@ class Updater:
             NoGradient: the loss was computed from nothing that is trained.
         """
         optimizer, scaler = self.optimizers[name], self.scalers[name]
-        parameters = self._backward(name, loss, retain_graph, parts)
+        scale = scaler.get_scale()
+        parameters = self._backward(name, loss, retain_graph, parts, into)
+        for tensor in into:
+            tensor.grad /= scale
         self._pending.discard(name)
         replicas.average_gradients(parameters)
         scaler.unscale_(optimizer)
@@ -98,7 +107,14 @@ class Updater:
         self._backward(name, loss, False, parts)
         self._pending.add(name)
 
-    def _backward(self, name: str, loss: Tensor, retain_graph: bool, parts: dict[str, Tensor] | None) -> list[Tensor]:
+    def _backward(
+        self,
+        name: str,
+        loss: Tensor,
+        retain_graph: bool,
+        parts: dict[str, Tensor] | None,
+        into: Sequence[Tensor] = (),
+    ) -> list[Tensor]:
         """Compute the gradients of an optimiser's parameters, on top of a pending part's; return the parameters."""
         optimizer = self.optimizers[name]
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
@@ -111,7 +127,9 @@ class Updater:
                 f"the loss of '{name}' ({loss.item():.6g}{_listed(parts)}) depends on nothing that is trained; "
                 "expected trainable parameters on the way to it: look for frozen networks in the config"
             )
-        self.scalers[name].scale(loss).backward(inputs=parameters, retain_graph=retain_graph)
+        for tensor in into:
+            tensor.grad = torch.zeros_like(tensor)
+        self.scalers[name].scale(loss).backward(inputs=[*parameters, *into], retain_graph=retain_graph)
         return parameters
 
     def _clip(self, parameters: list[Tensor], norm: Tensor) -> None:

@@ -32,8 +32,10 @@ class FakeStep:
     def __post_init__(self):
         self.generator = torch.Generator().manual_seed(self.seed)
 
-    def update(self, name, loss, retain_graph=False, parts=None):
+    def update(self, name, loss, retain_graph=False, parts=None, into=()):
         self.losses[name] = loss
+        for tensor, found in zip(into, torch.autograd.grad(loss, into, retain_graph=True) if into else (), strict=True):
+            tensor.grad = found
 
     def accumulate(self, name, loss, parts=None):
         self.losses[name] = loss

@@ -260,6 +260,22 @@ def test_an_update_reaches_only_its_own_parameters_and_clips():
     assert torch.allclose(a, torch.tensor([1 - 0.6, 1 - 0.8]), atol=1e-4)
 
 
+def test_networks_of_two_optimisers_in_a_row_learn_what_they_would_together():
+    torch.manual_seed(0)
+    first, second = (torch.nn.Linear(3, 3) for _ in range(2))
+    inputs = torch.randn(4, 3)
+    second(first(inputs)).square().mean().backward()
+    expected = [parameter.grad.clone() for parameter in first.parameters()]
+    optimizers = {name: torch.optim.SGD(net.parameters(), lr=1.0) for name, net in (("a", first), ("b", second))}
+    updater = Updater(optimizers, "fp32", CPU, clip_norm=None)
+    made = first(inputs)
+    between = made.detach().requires_grad_()
+    updater("b", second(between).square().mean(), into=[between])
+    updater("a", (made * between.grad).sum())
+    for parameter, gradient in zip(first.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
 def test_a_module_is_clipped_by_its_own_norm_and_the_others_are_not():
     text, image = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
     for module in (text, image):

@@ -4,8 +4,9 @@ Must match Maluuba/GeNeVA ``geneva/models`` and ``geneva/definitions`` (parity k
 LatteGAN, which are theirs. The auxiliary head is of logits here. The detector on the image encoder's features is not
 carried: nothing reads it.
 
-Shape letters: B dialogues, L words, V size of word vectors, D of sentences, Q of a dialogue's state, Z of the noise,
-K of a condition, C channels of an image's map, R height and width of the images, N classes of objects.
+Shape letters: B dialogues, T turns, L words, V size of word vectors, D of sentences, P of projected sentences, Q of a
+dialogue's state, Z of the noise, K of a condition, C channels of an image's map, R height and width of the images, N
+classes of objects.
 """
 
 from itertools import pairwise
@@ -110,7 +111,7 @@ class GenevaDialogue(nn.Module):
     Args:
         text_dim: D; given by the task.
         state_dim: Q (``hidden_dim``).
-        projected_dim: size of a projected sentence (``projected_text_dim``).
+        projected_dim: P (``projected_text_dim``).
     """
 
     def __init__(self, text_dim: Width = 1024, state_dim: Width = 1024, projected_dim: Width = 1024) -> None:
@@ -123,10 +124,19 @@ class GenevaDialogue(nn.Module):
         """Return the state (1, B, Q) before the first turn, zeros."""
         return torch.zeros(1, batch, self.state_dim, device=device)
 
+    def conditions(self, sentences: Tensor) -> Tensor:
+        """Project the sentences of T turns (T, B, D) to (T, B, P); each turn is normalised over its own batch."""
+        return torch.stack([self.norm(turn) for turn in self.project(sentences)])
+
+    def read(self, conditions: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the GAN is told in T turns (T, B, Q), and the next state (1, B, Q)."""
+        outputs, state = self.rnn(conditions, state)
+        return self.output(outputs), state
+
     def forward(self, sentences: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the GAN is told (B, Q) and the next state (1, B, Q), given sentences (B, D)."""
-        output, state = self.rnn(self.norm(self.project(sentences))[None], state)
-        return self.output(output[0]), state
+        told, state = self.read(self.conditions(sentences[None]), state)
+        return told[0], state
 
 
 class GenevaGenerator(nn.Module):

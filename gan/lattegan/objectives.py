@@ -1,10 +1,13 @@
-"""Losses of LatteGAN's two players (arXiv:2112.13985, smatsumori/LatteGAN ``src/modules/propv1/model_scain.py``).
+"""Losses of the two players of LatteGAN and of GeNeVA-GAN.
 
-Shape letters: B turns, R height and width of the images, K classes of objects.
+LatteGAN's are those of arXiv:2112.13985 (smatsumori/LatteGAN ``src/modules/propv1/model_scain.py``), GeNeVA-GAN's of
+arXiv:1811.09845 (Maluuba/GeNeVA ``geneva/models/recurrent_gan.py``).
+
+Shape letters: B turns, R height and width of the images, K classes of objects, Q size of a dialogue's state.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +17,7 @@ import losses
 from config.limits import Chance, Count, Weight
 from gan.lattegan.discriminators import LatteganDiscriminator, UnetDiscriminator
 from gan.lattegan.generator import GeneratedTurn
+from gan.lattegan.geneva import GenevaDiscriminator
 from gan.lattegan.layers import Instructions
 
 STILL = 1 / 16  # of two images in [-1, 1]: where no channel differs by more, nothing changes (noise differs by 1/64)
@@ -101,3 +105,70 @@ def _halves(features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     """Return the features of the first and of the second half of some images."""
     parts = [one.chunk(2) for one in features]
     return [one[0] for one in parts], [one[1] for one in parts]
+
+
+class DialogueTurns(NamedTuple):
+    """One turn of B dialogues, some of which may have ended."""
+
+    previous: Tensor  # (B, 3, R, R) in [-1, 1]
+    real: Tensor  # (B, 3, R, R), the true next images
+    states: Tensor  # (B, Q) of the dialogues
+    wrong_previous: Tensor  # (B, 3, R, R) of another dialogue
+    wrong: Tensor  # (B, 3, R, R), its true next images
+    added: Tensor  # (B, K) 0 and 1, the objects that the turn adds
+    objects: Tensor  # (B, K), all that are there after it
+    rows: Tensor  # int64, the dialogues that have such a turn
+    share: float  # weight of these rows' mean in the losses; of all ranks' weights the mean is 1
+
+
+@dataclass(frozen=True)
+class GenevaAdversarial:
+    """Adversarial losses with wrong pairs, objects, and a penalty on the gradient at real images.
+
+    The discriminator learns the added objects of real and of generated images, the generator all objects that are
+    there, as in the public code. Dialogues that have ended do not count.
+
+    Attributes:
+        criterion: ``hinge``, or ``classical``: cross-entropy.
+        wrong_share: share of wrong pairs in the term of what is not right, the rest is generated
+            (``wrong_fake_ratio``).
+        objects: weight of the cross-entropy of objects (``aux_reg``).
+        penalty: weight of E[|grad D(x)|^2] at real images (``gp_reg``).
+        divergence: weight of the Kullback-Leibler divergence of the conditions (``cond_kl_reg``).
+    """
+
+    criterion: Literal["hinge", "classical"] = "hinge"
+    wrong_share: Chance = 0.5
+    objects: Weight = 10.0
+    penalty: Weight = 10.0
+    divergence: Weight = 1.0
+
+    def discriminator(self, network: GenevaDiscriminator, turns: DialogueTurns, fake: Tensor) -> dict[str, Tensor]:
+        """Return the discriminator's terms by name; ``fake`` (B, 3, R, R) has no graph."""
+        real = turns.real.detach().requires_grad_(self.penalty > 0)
+        right = network(turns.previous, real, turns.states)
+        made = network(turns.previous, fake, turns.states)
+        wrong = network(turns.wrong_previous, turns.wrong, turns.states) if self.wrong_share else None
+        rows = turns.rows
+        against = losses.hinge_discriminator if self.criterion == "hinge" else losses.logistic_discriminator
+        fitting = None if wrong is None else wrong.fitting[rows]
+        parts = {"adversarial": against(right.fitting[rows], made.fitting[rows], fitting, self.wrong_share)}
+        if self.objects:
+            each = (F.binary_cross_entropy_with_logits(one.objects[rows], turns.added[rows]) for one in (right, made))
+            parts["objects"] = self.objects * sum(each)
+        if self.penalty:
+            parts["penalty"] = self.penalty * losses.squared_gradients(right.fitting, real)[rows].mean()
+        return {name: turns.share * part for name, part in parts.items()}
+
+    def generator(self, network: GenevaDiscriminator, turns: DialogueTurns, made: GeneratedTurn) -> dict[str, Tensor]:
+        """Return the generator's terms by name."""
+        seen, rows = network(turns.previous, made.images, turns.states), turns.rows
+        against = losses.hinge_generator if self.criterion == "hinge" else losses.logistic_generator
+        parts = {"adversarial": against(seen.fitting[rows])}
+        if self.objects:
+            found = F.binary_cross_entropy_with_logits(seen.objects[rows], turns.objects[rows])
+            parts["objects"] = self.objects * found
+        if self.divergence:
+            found = losses.condition_divergence(made.mean[rows], made.log_variance[rows])
+            parts["divergence"] = self.divergence * found
+        return {name: turns.share * part for name, part in parts.items()}

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import cached
 
 from config.limits import Count, Positive, Seed, Weight
 from gan.lattegan.discriminators import LatteganDiscriminator, UnetDiscriminator
@@ -88,15 +89,16 @@ def roll_out(
         raise LatteganError(f"found dialogues of {lengths} turns, expected 1 to {most} each")
     kept: list[list[tuple[Tensor, Tensor | None, Tensor]]] = [[] for _ in lengths]
     start = background.expand(count, *background.shape)
-    for turn in range(max(lengths)):
-        rows = [row for row, length in enumerate(lengths) if length > turn]
-        before = torch.stack([kept[row][-1][0] if turn else start for row in rows]).flatten(0, 1)
-        now = _at(turns, rows, turn, count)
-        made = next_turn(networks, before, now, [draws[row] for row in rows], settings)
-        images, scores = (part.unflatten(0, (-1, count)) for part in (made.images, made.scores))
-        gates = None if made.gates is None else made.gates.unflatten(0, (-1, count))
-        for at, row in enumerate(rows):
-            kept[row].append((images[at], None if gates is None else gates[at], scores[at]))
+    with cached():  # spectral norms, whose weights stay
+        for turn in range(max(lengths)):
+            rows = [row for row, length in enumerate(lengths) if length > turn]
+            before = torch.stack([kept[row][-1][0] if turn else start for row in rows]).flatten(0, 1)
+            now = _at(turns, rows, turn, count)
+            made = next_turn(networks, before, now, [draws[row] for row in rows], settings)
+            images, scores = (part.unflatten(0, (-1, count)) for part in (made.images, made.scores))
+            gates = None if made.gates is None else made.gates.unflatten(0, (-1, count))
+            for at, row in enumerate(rows):
+                kept[row].append((images[at], None if gates is None else gates[at], scores[at]))
     return [_chosen(dialogue) for dialogue in kept]
 
 

@@ -9,6 +9,7 @@ the images, Z size of the noise.
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -31,7 +32,9 @@ from gan.lattegan.layers import Instructions
 from gan.lattegan.objectives import LatteganHinge, SeenTurns
 from gan.lattegan.rollout import Networks, RollOuts
 from models.object_localizer import ObjectLocalizer
+from published import load_published
 from tasks.checks import Node, plan_errors
+from tasks.lattegan.batches import draw_rows, few_rows
 from tasks.lattegan.drawing import METRICS, SHOWN, DialogueDrawing, DrawnRow
 from tasks.lattegan.exported import export_weights
 
@@ -107,10 +110,15 @@ class Lattegan:
         data: Node, trainer: Node | None = None, launch: Node | None = None
     ) -> Iterator[Problem]:
         """Yield the errors of a training that cannot be as it is planned."""
-        yield from _few_turns(data.get("batch_size", 2))
+        yield from few_rows(data.get("batch_size", 2), "a turn needs another turn's instruction to be wrong")
         yield from plan_errors(Lattegan.module_names, Lattegan.metrics, data, trainer, launch)
 
     read_export = staticmethod(export_weights)
+
+    @staticmethod
+    def read_published(path: Path) -> dict[str, dict[str, Tensor]]:
+        """Read a snapshot of smatsumori/LatteGAN, ``model_e<epoch>_i<iteration>.pth``; errors as of its loader."""
+        return {name: network.state_dict() for name, network in load_published("lattegan", path)._asdict().items()}
 
     # -- training ------------------------------------------------------------------------------------------------
 
@@ -129,7 +137,7 @@ class Lattegan:
         """Generate once; improve the discriminator on these images, then the generator against it."""
         turns = self._turns(batch, step)
         sizes = self.networks.generator.noise_dim, self.networks.generator.condition_dim
-        noise, variation = (self._draw(len(turns.real), (size,), step, torch.randn) for size in sizes)
+        noise, variation = (draw_rows(len(turns.real), (size,), step, torch.randn, self.device) for size in sizes)
         maps = self.networks.image_encoder(turns.previous)
         made = self.networks.generator(noise, turns.instructions, maps, variation)
         step.settle(IMAGE, turns.previous)
@@ -150,9 +158,10 @@ class Lattegan:
     def _turns(self, batch: dict[str, Any], step: Step) -> SeenTurns:
         """Return the turns of a batch with noise on both images, and the instruction before each, in a circle."""
         previous, real = (
-            (images + self.image_noise * self._draw(len(images), tuple(images.shape[1:]), step, torch.rand)).contiguous(
-                memory_format=LAYOUT
-            )
+            (
+                images
+                + self.image_noise * draw_rows(len(images), tuple(images.shape[1:]), step, torch.rand, self.device)
+            ).contiguous(memory_format=LAYOUT)
             for images in (batch[name].to(self.device) for name in ("previous", "image"))
         )
         own = Instructions(*(batch[name].to(self.device) for name in ("sentence", "words", "nwords")))
@@ -163,11 +172,6 @@ class Lattegan:
     def _told(self, batch: dict[str, Any]) -> Instructions:
         """Return the embeddings of all turns of dialogues."""
         return Instructions(*(batch[name].to(self.device) for name in ("sentences", "words", "nwords")))
-
-    def _draw(self, count: int, shape: tuple[int, ...], step: Step, draw: Callable[..., Tensor]) -> Tensor:
-        """Draw numbers (b, *shape), the same whatever the number of ranks."""
-        everyones = draw(count * distributed.world_size(), *shape, generator=step.generator)
-        return everyones[distributed.rank() * count :][:count].to(self.device)
 
     def _show(self, turns: SeenTurns, made: GeneratedTurn, rows: list[int], step: Step) -> None:
         """Show the first turns, with the objects that they add, and histograms of the discriminator's logits."""
@@ -213,12 +217,3 @@ class Lattegan:
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
         """Draw the held-out dialogues into ``images_<split>``, score them and write the page."""
         return self.drawing.report(folder, context)
-
-
-def _few_turns(size: int) -> Iterator[Problem]:
-    """Yield the error of batches without a wrong pair."""
-    if isinstance(size, int) and size < 2:
-        yield (
-            "data.batch_size",
-            f"found {size}, expected at least 2: a turn needs another turn's instruction to be wrong",
-        )

@@ -1,13 +1,20 @@
 """Files of LatteGAN and GeNeVA that do not fit; those that do are in the parity cases."""
 
+from argparse import Namespace
+
 import pytest
 import torch
 
+from engine.init_from import InitFrom, start_from
 from models.object_localizer import InceptionTrunk, ObjectLocalizer
 from models.weights import WeightsError
 from published import load_published
+from published.lattegan.geneva import read_states
+from tasks.lattegan.task import Lattegan
 from tests.parity.case import read_case
 from tests.parity.fill import fill_state
+from tests.parity.kinds.geneva import loaded
+from tests.steps import FakeTask
 
 PARTS = ("eval_image_encoder", "eval_generator", "eval_discriminator")
 
@@ -71,3 +78,53 @@ def test_a_localiser_whose_heads_disagree(tmp_path):
     heads["localizer.1.weight"] = torch.zeros(7, 512)
     with pytest.raises(WeightsError, match="has 7 numbers for 3 classes, expected 2 or 3 coordinates each"):
         load_published("geneva_localizer", saved(tmp_path / "a.pth", {"state_dict": heads}))
+
+
+def test_a_training_starts_from_a_snapshot(snapshot, tmp_path):
+    path = saved(tmp_path / "model_e0_i1.pth", snapshot)
+    expected, fresh = (load_published("lattegan", path)._asdict() for _ in range(2))
+    for network in fresh.values():
+        for value in network.parameters():
+            torch.nn.init.zeros_(value)
+    task = FakeTask(fresh)
+    task.read_published = Lattegan.read_published
+    start_from(InitFrom(path), task)
+    for name, network in fresh.items():
+        for key, value in network.state_dict().items():
+            assert torch.equal(value, expected[name].state_dict()[key]), f"{name}.{key}"
+
+
+@pytest.fixture(scope="module")
+def geneva(assets, tmp_path_factory):
+    """A variant's published state dicts by the names of a snapshot, whether it has a gate, and its networks here."""
+    case = read_case(assets / "parity" / "geneva.json", tmp_path_factory.mktemp("geneva"))
+    name, options = next(iter(case.hyper["variants"].items()))
+    parts = {part: fill_state(rows, case.spec["salt"]) for part, rows in case.files[f"{name}.pth"]["entries"].items()}
+    return parts, options["gen_fusion"] == "gate", loaded(case, name)
+
+
+def test_snapshots_of_geneva_gan(geneva, tmp_path):
+    parts, gate, networks = geneva
+    arguments = {"cfg": Namespace(gan_type="recurrent_gan", noise_dim=5), "epoch": 3}
+    found = read_states(saved(tmp_path / "snapshot_500.pth", parts | arguments), gate)
+    assert found.keys() == networks.keys()
+    for name, network in networks.items():
+        for key, value in network.state_dict().items():
+            assert torch.equal(found[name].get(key, value), value), f"{name}.{key}"
+
+
+def test_lattegans_snapshots_of_geneva_gan(geneva, tmp_path):
+    parts, gate, networks = geneva
+    own = {part.removesuffix("_state_dict"): state for part, state in parts.items()}
+    norm = {f"module.layer_norm.{key.removeprefix('module.')}": value for key, value in own.pop("layer_norm").items()}
+    own["rnn"] = {f"module.rnn.{key.removeprefix('module.')}": value for key, value in own["rnn"].items()} | norm
+    del own["discriminator"]
+    found = read_states(saved(tmp_path / "e1_i2.pth", own), gate)
+    assert found.keys() == networks.keys() - {"discriminator"}
+    assert found["dialogue"].keys() == networks["dialogue"].state_dict().keys()
+    with pytest.raises(WeightsError, match="lacks image_encoder, rnn: expected a snapshot of GeNeVA-GAN"):
+        read_states(
+            saved(tmp_path / "b.pth", {key: own[key] for key in own if key not in ("image_encoder", "rnn")}), gate
+        )
+    with pytest.raises(WeightsError, match="holds a list, expected a snapshot of GeNeVA-GAN"):
+        read_states(saved(tmp_path / "c.pth", [1]), gate)

@@ -1,5 +1,7 @@
 """GeNeVA-GAN's networks with the options that change them: two turns drive the state, one image is made, one judged."""
 
+from pathlib import Path
+
 import torch
 from torch import nn
 
@@ -11,48 +13,12 @@ from gan.lattegan.geneva import (
     GenevaSentenceEncoder,
 )
 from models.weights import load_strictly
-from published.key_map import rename
+from published.lattegan.geneva import own_states
 from tests.parity.case import Case
 from tests.parity.fill import fill_state
 from tests.parity.kinds import Arrays, Groups
 from tests.parity.kinds.lattegan import SCALE
 
-SPECTRAL = [
-    (r"(.+)\.weight_orig", r"\1.parametrizations.weight.original"),
-    (r"(.+)\.weight_([uv])", r"\1.parametrizations.weight.0._\2"),
-    (r"(.+)", r"\1"),
-]
-BLOCK = [
-    (r"(.*)conv_shortcut\.(.+)", r"\1shortcut.\2"),
-    (r"(.*)self_attention\.f_x\.(.+)", r"\1attention.key.\2"),
-    (r"(.*)self_attention\.g_x\.(.+)", r"\1attention.query.\2"),
-    (r"(.*)self_attention\.h_x\.(.+)", r"\1attention.value.\2"),
-    (r"(.*)self_attention\.(.+)", r"\1attention.\2"),
-    (r"(resup.*)\.bn(\d)\.bn\.(.+)", r"\1.norm\2.norm.\3"),
-    (r"(resup.*)\.bn(\d)\.(.+)", r"\1.norm\2.\3"),
-    (r"(.+)", r"\1"),
-]
-GENERATOR = [
-    *((rf"resup{number}\.(.+)", rf"text.{number - 1}.\1") for number in (1, 2)),
-    *((rf"resup{number}\.(.+)", rf"image.{number - 3}.\1") for number in (3, 4, 5)),
-    (r"condition_projector\.(.+)", r"augmentation.\1"),
-    (r"fc1\.(.+)", r"fc.\1"),
-    (r"bn\.(.+)", r"norm.\1"),
-    (r"((?:conv|gate)\..+)", r"\1"),
-]
-DISCRIMINATOR = [
-    *((rf"resdown{number}\.(.+)", rf"each.{number - 1}.\1") for number in (1, 2, 3)),
-    *((rf"resdown{number}\.(.+)", rf"both.{number - 4}.\1") for number in (4, 5, 6)),
-    (r"linear\.(.+)", r"logit.\1"),
-    (r"condition_projector\.(.+)", r"condition.\1"),
-    (r"aux_objective\.(.+)", r"objects.\1"),
-]
-RULES = {
-    "generator": GENERATOR,
-    "discriminator": DISCRIMINATOR,
-    "image_encoder": [(r"image_encoder\.(.+)", r"blocks.\1")],
-    "sentence_encoder": [(r"gru\.(.+)", r"rnn.\1"), (r"layer_norm\.(.+)", r"norm.\1")],
-}
 WIDTH = 4
 
 
@@ -111,25 +77,7 @@ def loaded(case: Case, name: str) -> dict[str, nn.Module]:
         ),
     }  # fmt: skip
     entries = case.files[f"{name}.pth"]["entries"]
-    states = {
-        key.removesuffix("_state_dict"): {
-            entry.removeprefix("module."): value for entry, value in fill_state(rows, case.spec["salt"]).items()
-        }
-        for key, rows in entries.items()
-    }
-    for part, rules in RULES.items():
-        state = {key: value for key, value in states[part].items() if not key.startswith("object_detector")}
-        if part == "generator" and options["gen_fusion"] != "gate":  # there, and not used
-            state = {key: value for key, value in state.items() if not key.startswith("gate.")}
-        for step in (BLOCK, rules, SPECTRAL):
-            state = rename(state, step, name)
+    published = {key.removesuffix("_state_dict"): fill_state(rows, case.spec["salt"]) for key, rows in entries.items()}
+    for part, state in own_states(published, options["gen_fusion"] == "gate", Path(name)).items():
         load_strictly(networks[part], state, name)
-    parts = {"text_projection": "project", "bn": "norm"}
-    state = {
-        f"{parts[key.split('.')[0]]}.{key.split('.', 1)[1]}": value
-        for key, value in states["condition_encoder"].items()
-    }
-    state |= {f"rnn.{key}": value for key, value in states["rnn"].items()}
-    state |= {f"output.{key}": value for key, value in states["layer_norm"].items()}
-    load_strictly(networks["dialogue"], state, name)
     return {key: network.eval() for key, network in networks.items()}
