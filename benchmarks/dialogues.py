@@ -80,7 +80,11 @@ def geneva_step(dialogues: int, together: bool) -> Callable[[], None]:
     networks, dialogue = geneva()
     objective, image, noise = GenevaAdversarial(), images(TURNS, dialogues), torch.randn(TURNS, dialogues, 32)
     previous, words = torch.cat((images(1, dialogues), image[:-1])), torch.randn(TURNS, dialogues, TEXT)
-    rows, none = torch.arange(dialogues), torch.zeros(dialogues, CLASSES)
+    rows, none, others = (
+        torch.arange(dialogues),
+        torch.zeros(dialogues, CLASSES),
+        partial(torch.roll, shifts=-1, dims=0),
+    )
     reading = [*dialogue.parameters(), *networks.image_encoder.parameters()]
     players = [
         torch.optim.Adam(part, lr=1e-4)
@@ -93,8 +97,7 @@ def geneva_step(dialogues: int, together: bool) -> Callable[[], None]:
         outputs = dialogue.read(made, dialogue.start(dialogues, torch.device("cpu")))[0]
         states = [state.detach().requires_grad_() for state in outputs] if together else list(outputs)
         for turn, state in enumerate(states):
-            wrong = [torch.roll(part[turn], -1, 0) for part in (previous, image)]
-            seen = DialogueTurns(previous[turn], image[turn], state, *wrong, none, none, rows, 1.0)
+            seen = DialogueTurns(previous[turn], image[turn], state, others, none, none, rows, 1.0)
             maps = networks.image_encoder(previous[turn])
             fake = networks.generator(noise[turn], state.detach(), maps)
             loss = sum(objective.discriminator(networks.discriminator, seen, fake.images.detach()).values())

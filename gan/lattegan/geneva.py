@@ -324,12 +324,19 @@ class GenevaDiscriminator(nn.Module):
                 f"found previous images {tuple(previous.shape)}, images {tuple(images.shape)} and states "
                 f"{tuple(states.shape)}; expected {expected} of both and ({len(states)}, {self.state_dim})"
             )
-        condition = self.condition(states)
-        if self.comparison == "none":
-            maps = self.each(images)
-        else:
-            after, before = self.each(torch.cat((images, previous))).chunk(2)
-            maps = after - before if self.comparison == "subtract" else torch.cat((after, before), dim=1)
+        return self.compare(*(self.features(part) for part in (previous, images)), states)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the map (B, 4 W, R / 8, R / 8) of images (B, 3, R, R); W is the width."""
+        return self.each(images)
+
+    def compare(self, before: Tensor, after: Tensor, states: Tensor) -> TurnLogits:
+        """Score images given the maps of the previous ones (left alone where ``comparison`` is none) and their own."""
+        condition, maps = self.condition(states), after
+        if self.comparison == "subtract":
+            maps = after - before
+        elif self.comparison == "concat":
+            maps = torch.cat((after, before), dim=1)
         if self.conditioning == "concat":
             maps = torch.cat((maps, condition[:, :, None, None].expand(-1, -1, *maps.shape[2:])), dim=1)
         pooled = self.activation(self.both(maps)).sum(dim=(2, 3))

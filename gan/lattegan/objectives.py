@@ -6,6 +6,7 @@ arXiv:1811.09845 (Maluuba/GeNeVA ``geneva/models/recurrent_gan.py``).
 Shape letters: B turns, R height and width of the images, K classes of objects, Q size of a dialogue's state.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -113,8 +114,7 @@ class DialogueTurns(NamedTuple):
     previous: Tensor  # (B, 3, R, R) in [-1, 1]
     real: Tensor  # (B, 3, R, R), the true next images
     states: Tensor  # (B, Q) of the dialogues
-    wrong_previous: Tensor  # (B, 3, R, R) of another dialogue
-    wrong: Tensor  # (B, 3, R, R), its true next images
+    others: Callable[[Tensor], Tensor]  # maps (B, ...) of each dialogue to those of the next one, in a circle
     added: Tensor  # (B, K) 0 and 1, the objects that the turn adds
     objects: Tensor  # (B, K), all that are there after it
     rows: Tensor  # int64, the dialogues that have such a turn
@@ -146,9 +146,10 @@ class GenevaAdversarial:
     def discriminator(self, network: GenevaDiscriminator, turns: DialogueTurns, fake: Tensor) -> dict[str, Tensor]:
         """Return the discriminator's terms by name; ``fake`` (B, 3, R, R) has no graph."""
         real = turns.real.detach().requires_grad_(self.penalty > 0)
-        right = network(turns.previous, real, turns.states)
-        made = network(turns.previous, fake, turns.states)
-        wrong = network(turns.wrong_previous, turns.wrong, turns.states) if self.wrong_share else None
+        before, after, drawn = (network.features(images) for images in (turns.previous, real, fake))
+        right, made = (network.compare(before, part, turns.states) for part in (after, drawn))
+        pair = [turns.others(part) for part in (before, after)] if self.wrong_share else ()
+        wrong = network.compare(*pair, turns.states) if pair else None
         rows = turns.rows
         against = losses.hinge_discriminator if self.criterion == "hinge" else losses.logistic_discriminator
         fitting = None if wrong is None else wrong.fitting[rows]
@@ -162,7 +163,10 @@ class GenevaAdversarial:
 
     def generator(self, network: GenevaDiscriminator, turns: DialogueTurns, made: GeneratedTurn) -> dict[str, Tensor]:
         """Return the generator's terms by name."""
-        seen, rows = network(turns.previous, made.images, turns.states), turns.rows
+        rows = turns.rows
+        with torch.no_grad():
+            before = network.features(turns.previous)
+        seen = network.compare(before, network.features(made.images), turns.states)
         against = losses.hinge_generator if self.criterion == "hinge" else losses.logistic_generator
         parts = {"adversarial": against(seen.fitting[rows])}
         if self.objects:

@@ -282,7 +282,7 @@ class Geneva:
         """
         lengths = batch["nturns"]
         everyones = distributed.gather_rows(lengths)
-        count, size, rank = int(everyones.max()), len(lengths), distributed.rank()
+        count, size = int(everyones.max()), len(lengths)
         at = _turns_at(lengths, count)
         images, objects, added = (_taken(batch[name], at) for name in ("images", "objects", "added"))
         images = images.to(self.device)
@@ -293,14 +293,10 @@ class Geneva:
             now = at[:, turn]
             before = images[torch.arange(size), (now - 1).clamp(min=0)]
             previous = torch.where((now == 0).view(-1, 1, 1, 1).to(self.device), start, before)
-            wrong = [
-                torch.roll(distributed.gather_rows(part), -1, 0)[rank * size :][:size]
-                for part in (previous, images[:, turn])
-            ]
             rows = (lengths > turn).nonzero().flatten()
             share = len(rows) * distributed.world_size() / int((everyones > turn).sum())
             yield DialogueTurns(
-                previous, images[:, turn], torch.empty(0), *wrong, added[:, turn].to(self.device),
+                previous, images[:, turn], torch.empty(0), _others, added[:, turn].to(self.device),
                 objects[:, turn].to(self.device), (rows if len(rows) else torch.arange(size)).to(self.device), share,
             )  # fmt: skip
 
@@ -345,6 +341,11 @@ def _word_dim(data: DialogueData) -> int:
             "texts={type: datasets.dialogue.texts.WordVectors, path: ...} to each split"
         )
     return texts.word_dim
+
+
+def _others(values: Tensor) -> Tensor:
+    """Return the next row's values for each of this rank's rows (b, ...), in a circle over all ranks."""
+    return torch.roll(distributed.gather_rows(values), -1, 0)[distributed.rank() * len(values) :][: len(values)]
 
 
 def _passed(values: Tensor, gradient: Tensor) -> Tensor:
