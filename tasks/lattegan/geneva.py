@@ -208,7 +208,7 @@ class Geneva:
                 values[name] += value / len(turns)
         self._pass_on(read, step)
         if step.wants_images:
-            self._show(turns, made, step)
+            self._show(turns, read.states, made, step)
         return {"loss": sum(value for name, value in values.items() if name.startswith("generator_")), **values}
 
     def _turn(self, seen: DialogueTurns, before: Tensor, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
@@ -300,13 +300,20 @@ class Geneva:
                 objects[:, turn].to(self.device), (rows if len(rows) else torch.arange(size)).to(self.device), share,
             )  # fmt: skip
 
-    def _show(self, turns: list[DialogueTurns], made: list[Tensor], step: Step) -> None:
-        """Show the first dialogues: each a row of true images, and one of generated images below it."""
+    def _show(self, turns: list[DialogueTurns], states: list[Tensor], made: list[Tensor], step: Step) -> None:
+        """Show the first dialogues: a row of true images and one of generated ones; and histograms of the logits."""
         rows = []
         for row in range(min(SHOWN // 2, len(made[0]))):
             for images in ([turn.real for turn in turns], made):
                 rows.append(torch.cat([part[row].detach().cpu() for part in images], dim=2))
         step.show("true images of dialogues, and generated ones below", to_bytes(torch.cat(rows, dim=1)))
+        discriminator = self.networks.discriminator.eval()  # its spectral norms stay as they are
+        with torch.no_grad():
+            for name, all_images in (("D(x)", [turn.real for turn in turns]), ("D(G(z))", made)):
+                each = zip(turns, all_images, states, strict=True)
+                scores = [discriminator(turn.previous, images, told).fitting[turn.rows] for turn, images, told in each]
+                step.show_values(name, torch.cat(scores))
+        discriminator.train()
 
     # -- evaluation ----------------------------------------------------------------------------------------------
 
@@ -350,7 +357,7 @@ def _others(values: Tensor) -> Tensor:
 
 def _passed(values: Tensor, gradient: Tensor) -> Tensor:
     """Return a number whose gradient by ``values`` is ``gradient``."""
-    return (values.float() * gradient.float()).sum()
+    return (values * gradient).sum()
 
 
 def _turns_at(lengths: Tensor, count: int) -> Tensor:

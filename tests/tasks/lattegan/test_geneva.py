@@ -185,6 +185,15 @@ def test_a_run_goes_on_bit_for_bit(data, tmp_path):
     assert len(list((begun / "images_test").glob("*_gt"))) == 2
 
 
+def test_what_tensorboard_shows(data):
+    made = task(splits(data))
+    step = FakeStep(wants_images=True)
+    made.train_step(next(iter(made.batches(0, 0))), step)
+    (sheet,) = step.shown.values()
+    assert sheet.shape == (8 * 64, 3 * 64, 3)
+    assert {name: len(values) for name, values in step.values.items()} == {"D(x)": 12, "D(G(z))": 12}
+
+
 def test_candidates_are_judged_by_the_state(data):
     made = task(splits(data), rollouts=RollOuts(candidates=2))
     one, two, _ = list(made.draw("validation"))
