@@ -42,6 +42,68 @@
     document.body.dataset.done = asked;
   }
 
+  // 16-bit WAV, mono at 16 kHz, at most 15 s, of whatever the browser decodes.
+  async function wav(content) {
+    const rate = 16000, context = new OfflineAudioContext(1, 1, rate);
+    let sound;
+    try {
+      sound = await context.decodeAudioData(content);
+    } catch {
+      throw new Error("this file is no sound that the browser decodes; record one word");
+    }
+    const length = Math.min(sound.length, 15 * rate), view = new DataView(new ArrayBuffer(44 + 2 * length));
+    const text = (at, letters) => [...letters].forEach((one, n) => view.setUint8(at + n, one.charCodeAt(0)));
+    text(0, "RIFF"); text(8, "WAVEfmt "); text(36, "data");
+    for (const [at, value] of [[4, 36 + 2 * length], [16, 16], [24, rate], [28, 2 * rate], [40, 2 * length]]) view.setUint32(at, value, true);
+    for (const [at, value] of [[20, 1], [22, 1], [32, 2], [34, 16]]) view.setUint16(at, value, true);
+    const channels = Array.from({ length: sound.numberOfChannels }, (_, n) => sound.getChannelData(n));
+    for (let n = 0; n < length; n += 1) {
+      const mean = channels.reduce((sum, one) => sum + one[n], 0) / channels.length;
+      view.setInt16(44 + 2 * n, Math.round(32767 * Math.max(-1, Math.min(1, mean))), true);
+    }
+    return view.buffer;
+  }
+
+  async function hear(content) {
+    find("heard").textContent = "listening …";
+    find("problem").textContent = "";
+    try {
+      const options = { method: "POST", headers: { "Content-Type": "audio/wav" }, body: await wav(content) };
+      const reply = await fetch("/api/speak", options), answer = await reply.json();
+      if (!reply.ok) throw new Error(answer.detail);
+      const slider = sliders.find((one) => one.dataset.word === answer.word);
+      slider.value = document.body.dataset.step;
+      slider.nextElementSibling.textContent = slider.value;
+      find("heard").textContent = answer.ranking.slice(0, 3).map((one) => `${one.word} ${one.score.toFixed(2)}`).join(", ");
+      await update();
+    } catch (error) {
+      find("heard").textContent = "";
+      find("problem").textContent = error.message;
+    }
+  }
+
+  async function record() {
+    const button = find("record");
+    button.disabled = true;
+    find("problem").textContent = "";
+    try {
+      const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+      const recorder = new MediaRecorder(stream), parts = [];
+      recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
+      const stopped = new Promise((resolve) => recorder.addEventListener("stop", resolve));
+      recorder.start();
+      find("heard").textContent = "speak now";
+      setTimeout(() => recorder.stop(), 1000 * Number(document.body.dataset.seconds));
+      await stopped;
+      for (const track of stream.getTracks()) track.stop();
+      await hear(await new Blob(parts).arrayBuffer());
+    } catch (error) {
+      find("heard").textContent = "";
+      find("problem").textContent = `the microphone cannot be used: ${error.message}`;
+    }
+    button.disabled = false;
+  }
+
   function draw() {
     pen.clearRect(0, 0, canvas.width, canvas.height);
     pen.fillStyle = "rgba(255, 150, 20, 0.4)";
@@ -84,5 +146,11 @@
     find("clear").addEventListener("click", () => { cells.clear(); draw(); update(); });
     showLabels();
   }
+  find("record")?.addEventListener("click", record);
+  find("sound")?.addEventListener("change", async () => {
+    const file = find("sound").files[0];
+    if (file) await hear(await file.arrayBuffer());
+    find("sound").value = "";
+  });
   update();
 })();

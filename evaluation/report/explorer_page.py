@@ -1,4 +1,7 @@
-"""The page on which an image is moved along concepts by sliders, and units are switched off in a painted region."""
+"""The page on which an image is moved along concepts by sliders or spoken words.
+
+Units are switched off in a painted region.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,6 +13,7 @@ from evaluation.report.parts.page import document
 SCRIPT = Path(__file__).with_suffix(".js")
 GRID = 16  # cells of a painted region, across and down
 RANGE, STEP = 12, 0.5  # of a slider
+STRIDE, SECONDS = 6, 2.0  # of a slider along a word that is heard; for which the microphone is on
 STYLE = """
 .row { display: flex; flex-wrap: wrap; gap: 12px; align-items: center; margin-top: 14px; }
 .row button, select, input { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--line);
@@ -29,7 +33,11 @@ STYLE = """
 
 
 def explorer_page(
-    words: Sequence[str], classes: Sequence[str], units: Mapping[str, Sequence[str]], most_units: int
+    words: Sequence[str],
+    classes: Sequence[str],
+    units: Mapping[str, Sequence[str]],
+    most_units: int,
+    listens: bool = False,
 ) -> str:
     """Return the page.
 
@@ -38,6 +46,7 @@ def explorer_page(
         classes: names, maybe none.
         units: labels of each layer whose units are known, maybe none.
         most_units: that can be switched off at once.
+        listens: whether the server hears spoken words.
     """
     sliders = "".join(
         f'<label><span>{escape(word)}</span><input type="range" data-word="{escape(word)}" '
@@ -54,6 +63,12 @@ def explorer_page(
         f'<label>units <input id="units" type="number" min="1" max="{most_units}" value="10"></label>'
         '<button type="button" id="clear">Clear the region</button></div>'
     )
+    speak = (
+        '<div class="row" aria-label="speak a concept">Speak a concept:'
+        f'<button type="button" id="record">Record {SECONDS:g} seconds</button>'
+        '<label>or a sound <input id="sound" type="file" accept="audio/*"></label>'
+        '<span id="heard" role="status"></span></div>'
+    )
     body = (
         f'<div class="row"><button type="button" id="random">Another image</button>'
         f'<label>seed <input id="seed" type="number" min="0" value="0"></label>{of_class if classes else ""}'
@@ -62,9 +77,10 @@ def explorer_page(
         '<figcaption>before <a id="save-before" download="before.png">save</a></figcaption></figure>'
         f'<figure><div class="frame"><img id="after" alt="after"><canvas id="region" width="{GRID}" height="{GRID}">'
         '</canvas></div><figcaption>after <a id="save-after" download="after.png">save</a></figcaption></figure></div>'
-        f'<p id="problem" role="alert"></p><h2>Concepts</h2><div id="words">{sliders}</div>{off if units else ""}'
+        f'<p id="problem" role="alert"></p>{speak if listens else ""}<h2>Concepts</h2><div id="words">{sliders}</div>'
+        f"{off if units else ''}"
         "<noscript><p>This page needs its script.</p></noscript>"
     )
-    labels = escape(json.dumps(units))
+    attributes = f'data-units="{escape(json.dumps(units))}" data-step="{STRIDE}" data-seconds="{SECONDS}"'
     script = SCRIPT.read_text(encoding="utf-8")
-    return document("Concepts of a generator", body, STYLE, script, attributes=f'data-units="{labels}"', served=True)
+    return document("Concepts of a generator", body, STYLE, script, attributes=attributes, served=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,14 +16,19 @@ class Guard:
 
     Args:
         app: that answers.
-        largest: bytes of a body, or what returns them for an address.
+        largest: bytes of a body.
         counted: called with the address, the status and the seconds of each request.
+        larger: bytes of a body, by path, where another size is read.
     """
 
     def __init__(
-        self, app: ASGIApp, largest: int | Callable[[str], int], counted: Callable[[str, int, float], None]
+        self,
+        app: ASGIApp,
+        largest: int,
+        counted: Callable[[str, int, float], None],
+        larger: Mapping[str, int] = {},
     ) -> None:
-        self._app, self._largest, self._counted = app, largest, counted
+        self._app, self._largest, self._counted, self._larger = app, largest, counted, larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -40,8 +45,7 @@ class Guard:
             await send(message)
 
         try:
-            largest = self._largest if isinstance(self._largest, int) else self._largest(scope["path"])
-            refusal, replayed = await self._read(receive, largest)
+            refusal, replayed = await self._read(receive, self._larger.get(scope["path"], self._largest))
             await (refusal or self._app)(scope, replayed, counting)
         finally:
             route = scope.get("route")

@@ -1,26 +1,56 @@
-"""The page of sliders: its answers, what it refuses, and the page itself in a browser."""
+"""The page of sliders and spoken words: its answers, what it refuses, and the page itself in a browser."""
 
 import base64
 import io
 
 import numpy as np
 import pytest
+import soundfile
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from datasets.world.speech.synthesise import Synthesiser
+from datasets.world.speech.voices import voice
 from engine.context import Context
 from gan.directions.files import load_vocabularies
 from tasks.visual_vocab.mover import Mover
 from tasks.visual_vocab.serve import explorer
 from tasks.visual_vocab.serve.explorer import build_app, explore
 from tests.tasks.conftest import eventually
+from tests.tasks.visual_vocab.speech.conftest import (
+    listening_settings,  # noqa: F401  a fixture
+    spoken_words,  # noqa: F401  a fixture
+)
 
 UNITS = {"layer6": {"red": [0, 1, 2, 3, 4, 5], "<cube>": [1]}}
 
 
+# plays a WAV file, in base64, instead of the microphone
+SPEAKER = """(sound) => {
+  navigator.mediaDevices.getUserMedia = async () => {
+    const context = new AudioContext(), source = context.createBufferSource();
+    const bytes = Uint8Array.from(atob(sound), (one) => one.charCodeAt(0));
+    source.buffer = await context.decodeAudioData(bytes.buffer);
+    const end = context.createMediaStreamDestination();
+    source.connect(end);
+    source.start(context.currentTime + 0.3);
+    return end.stream;
+  };
+}"""
+
+
 @pytest.fixture
-def app(vocabulary_file, small_generator):
-    return build_app(Mover(small_generator, load_vocabularies(vocabulary_file)[0]), UNITS)
+def app(vocabulary_file, small_generator, spoken_words):  # noqa: F811
+    mover = Mover(small_generator, load_vocabularies(vocabulary_file)[0])
+    return build_app(mover, UNITS, spoken=spoken_words)
+
+
+@pytest.fixture(scope="module")
+def said():
+    """A WAV file of "cube", spoken by a voice that the encoder does not know."""
+    content = io.BytesIO()
+    soundfile.write(content, Synthesiser().speak("cube", voice(5)).samples, 16000, format="WAV")
+    return content.getvalue()
 
 
 @pytest.fixture
@@ -73,6 +103,33 @@ def test_what_cannot_be_shown_is_one_sentence(body, message, client):
     assert message in reply.json()["detail"]
 
 
+def test_a_spoken_word_is_ranked(client, said):
+    found = client.post("/api/speak", content=said, headers={"content-type": "audio/wav"}).json()
+    assert found["word"] == found["ranking"][0]["word"] == "cube"
+    assert len(found["ranking"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "message"),
+    [
+        (b"GIF89a", 422, "the sound is no WAV file"),
+        (b"", 400, "found no body"),
+        (b"RIFF" + bytes(4) + b"WAVEfmt ", 422, "the sound cannot be decoded"),
+        (bytes(2**21 + 1), 413, "the body has more than the 2097152 bytes that are read"),
+    ],
+)
+def test_sounds_that_cannot_be_heard_are_one_sentence(content, status, message, client):
+    reply = client.post("/api/speak", content=content, headers={"content-type": "audio/wav"})
+    assert reply.status_code == status
+    assert message in reply.json()["detail"]
+
+
+def test_a_page_that_hears_nothing_has_no_microphone(vocabulary_file, small_generator):
+    with TestClient(build_app(Mover(small_generator, load_vocabularies(vocabulary_file)[0]), UNITS)) as deaf:
+        assert "Speak a concept" not in deaf.get("/").text
+        assert deaf.post("/api/speak", content=b"RIFF").status_code == 404
+
+
 def test_large_bodies_and_other_hosts_are_refused(client):
     assert client.post("/api/images", content=b"x" * 40_000).status_code == 413
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
@@ -109,6 +166,7 @@ def test_the_page_in_a_browser(app, listening, open_page):
         page.click("#zero")
         eventually(page, "document.getElementById('after').src === document.getElementById('before').src")
         page.fill("#units", "6")
+        page.locator("#region").scroll_into_view_if_needed()
         box = page.locator("#region").bounding_box()
         page.mouse.move(box["x"] + 20, box["y"] + 20)
         page.mouse.down()
@@ -126,4 +184,25 @@ def test_the_page_in_a_browser(app, listening, open_page):
         page.press("#seed", "Tab")
         eventually(page, f"document.getElementById('before').src === {before!r}")
         assert page.locator("#label option").all_inner_texts() == ["red", "<cube>"]
+        assert page.script_errors == []
+
+
+def test_a_file_and_the_microphone_move_the_slider_in_a_browser(app, listening, open_page, said):
+    still, heard = "document.getElementById('after').src === document.getElementById('before').src", "#heard"
+    with listening(app) as address:
+        page = open_page(address)
+        eventually(page, f"document.getElementById('after').naturalWidth === 16 && {still}")
+        page.set_input_files("#sound", {"name": "../../etc/passwd", "mimeType": "audio/wav", "buffer": said})
+        eventually(page, f"!({still})")
+        assert page.input_value('[data-word="cube"]') == "6"
+        assert page.locator(heard).inner_text().startswith("cube 0.")
+        page.set_input_files("#sound", {"name": "text.wav", "mimeType": "audio/wav", "buffer": b"no sound"})
+        eventually(page, "document.getElementById('problem').textContent.includes('is no sound that the browser')")
+        page.click("#zero")
+        eventually(page, still)
+        page.evaluate(SPEAKER, base64.b64encode(said).decode())
+        page.click("#record")
+        eventually(page, f"!({still})")
+        assert page.input_value('[data-word="cube"]') == "6"
+        assert not page.is_disabled("#record")
         assert page.script_errors == []

@@ -13,12 +13,12 @@ LISTENING = {"encoder": ENCODER, "speakers": 2, "layer": "conv2", "parts": 4, "l
 
 
 @pytest.fixture(scope="session")
-def listening():
-    """Settings that leave "sphere" out."""
+def listening_settings():
+    """Leave "sphere" out."""
     return Listening(**LISTENING | {"encoder": ModelSource(run=Path(ENCODER["run"]))})
 
 
 @pytest.fixture(scope="session")
-def spoken_words(listening):
+def spoken_words(listening_settings):
     """The words red, blue and cube."""
-    return listening.load(["red", "blue", "cube", "sphere"], torch.device("cpu"))
+    return listening_settings.load(["red", "blue", "cube", "sphere"], torch.device("cpu"))

@@ -39,10 +39,10 @@ def test_words_are_heard_from_another_voice(spoken_words):
         assert [one.score for one in ranking] == sorted((one.score for one in ranking), reverse=True)
 
 
-def test_what_is_near_no_word_is_refused(spoken_words, listening):
+def test_what_is_near_no_word_is_refused(spoken_words, listening_settings):
     noise = np.random.default_rng(0).standard_normal(8000).astype(np.float32) * 0.1
     strict = type(spoken_words)(
-        spoken_words.model, spoken_words.prototypes, dataclasses.replace(listening, least=0.999)
+        spoken_words.model, spoken_words.prototypes, dataclasses.replace(listening_settings, least=0.999)
     )
     with pytest.raises(
         UnheardError, match=r"x\.wav is near no word: the nearest, '.*', has a score of .*, expected at"
@@ -50,9 +50,9 @@ def test_what_is_near_no_word_is_refused(spoken_words, listening):
         strict.pick(noise, "x.wav")
 
 
-def test_bad_settings_are_one_sentence(listening):
+def test_bad_settings_are_one_sentence(listening_settings):
     with pytest.raises(UnheardError, match="the vocabulary has no word that is spoken"):
-        listening.load(["sphere"], torch.device("cpu"))
+        listening_settings.load(["sphere"], torch.device("cpu"))
     with pytest.raises(LayerError, match="found the layer 'conv9'; the layers of"):
-        dataclasses.replace(listening, layer="conv9").load(["red"], torch.device("cpu"))
-    assert len({one.speaker for one in dataclasses.replace(listening, speakers=10).voices}) == 10
+        dataclasses.replace(listening_settings, layer="conv9").load(["red"], torch.device("cpu"))
+    assert len({one.speaker for one in dataclasses.replace(listening_settings, speakers=10).voices}) == 10
