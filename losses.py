@@ -12,7 +12,7 @@
     with sentences          attngan_discriminator, attngan_generator, condition_divergence, wrong_captions,
                             matching_hinge (system 3)
     gradient penalties      gradient_penalty, r1_penalty, r1_penalty_each, squared_gradients, matching_penalty
-    objects in images       object_detection, object_location (system 5's localiser)
+    objects in images       object_detection, object_location, object_points (system 5's localiser)
     weights and features    orthogonal_regularisation, group_lasso, visual_pivot
 
 A ranking loss takes a similarity matrix (B, B): rows are queries, column i is the match of row i. It is a mean over
@@ -580,6 +580,21 @@ def object_location(locations: Tensor, truth: Tensor, there: Tensor) -> Tensor:
         there: (B, K) 0 and 1.
     """
     return ((locations - truth).square().sum(dim=2) * there).sum(dim=1).mean()
+
+
+def object_points(maps: Tensor, truth: Tensor, there: Tensor) -> Tensor:
+    """Cross-entropy of the cell that an object is in, among all cells of its class's map; the mean over objects.
+
+    Args:
+        maps: (B, F, H, W) logits, the first K of the classes.
+        truth: (B, K, C) coordinates, x and y first, in 0-1.
+        there: (B, K) 0 and 1.
+    """
+    height, width = maps.shape[2:]
+    columns, rows = ((truth[..., at] * size).long().clamp(0, size - 1) for at, size in ((0, width), (1, height)))
+    rows_of = maps[:, : there.shape[1]].flatten(2)
+    found = F.cross_entropy(rows_of.flatten(0, 1), (rows * width + columns).flatten(), reduction="none")
+    return (found * there.flatten()).sum() / there.sum().clamp(min=1)
 
 
 def matching_penalty(

@@ -35,6 +35,7 @@ class Readings(NamedTuple):
 
     logits: Tensor  # (B, K) that an object of each class is there
     locations: Tensor  # (B, K, N): x, y and, of three, depth, as shares of the image's width, height and depth
+    maps: Tensor | None = None  # (B, F, R / 4, R / 4) of a PointsTrunk, the first K of the classes
 
     @property
     def probabilities(self) -> Tensor:
@@ -167,7 +168,11 @@ class PointsTrunk(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return maxima (B, F) and positions (B, 2F) in 0-1 of images (B, 3, R, R) in 0-1."""
-        maps = self.maps(images).flatten(2)
+        return self.read(self.maps(images))
+
+    def read(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return maxima and positions of maps, as :meth:`forward`."""
+        maps = maps.flatten(2)
         weights = (maps * self.sharpness).softmax(dim=2)
         return maps.amax(dim=2), (weights @ self.places.T.to(weights)).flatten(1)
 
@@ -212,9 +217,10 @@ class ObjectLocalizer(nn.Module):
         """Read images (B, 3, R, R) RGB in 0-1; other shapes end in a LocalizerInputError."""
         if images.dim() != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
             raise LocalizerInputError(f"found images {tuple(images.shape)}, expected (B, 3, R, R) in 0-1")
-        features, earlier = self.trunk(images)
+        maps = self.trunk.maps(images) if isinstance(self.trunk, PointsTrunk) else None
+        features, earlier = self.trunk(images) if maps is None else self.trunk.read(maps)
         locations = self.localizer(torch.cat((features, earlier), dim=1))
-        return Readings(self.detector(features), locations.unflatten(1, (self.num_objects, self.num_coords)))
+        return Readings(self.detector(features), locations.unflatten(1, (self.num_objects, self.num_coords)), maps)
 
 
 def save_localizer(localizer: ObjectLocalizer, path: Path, classes: list[str], about: dict[str, Any]) -> Path:

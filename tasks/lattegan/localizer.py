@@ -30,7 +30,7 @@ from engine.run_folder import RunFolder
 from engine.task import Example, Step
 from evaluation.object_scores import Objects, confusion, scores_of_images
 from evaluation.report.localizer import LocatedImage, write_localizer_report
-from models.object_localizer import ObjectLocalizer, save_localizer
+from models.object_localizer import ObjectLocalizer, PointsTrunk, save_localizer
 from tasks.checks import Node, plan_errors
 
 SHOWN = 24  # images in the report
@@ -49,12 +49,13 @@ class LocalizerTraining:
         length: given by main.
         positive_weight: of objects that are there, in the cross-entropy (``pos-weight``).
         location_weight: of the squared errors; 0.0128 is the published one for batches of 128.
+        point_weight: of the cross-entropy of the cell that an object is in, of its class's map; needs a PointsTrunk.
         noise: images without objects for each training image (``noise-fraction``).
         empty: share of these that show the empty scene, the others are noise (``bg-fraction-within-noise``).
         folder: given by main; the run folder.
 
     Raises:
-        UserError: the data have no empty scene to show.
+        UserError: the data have no empty scene to show, or the trunk has no maps of the classes.
     """
 
     metric = "f1"
@@ -71,6 +72,7 @@ class LocalizerTraining:
         length: Length,
         positive_weight: Weight = 2.0,
         location_weight: Weight = 0.0128,
+        point_weight: Weight = 0.0,
         noise: Chance = 0.0,
         empty: Chance = 0.0,
         folder: RunFolder | None = None,
@@ -81,7 +83,13 @@ class LocalizerTraining:
             data.keep_skipped(folder.path / SKIPPED)
             data.train_loader.note_small_set()
         self.positive_weight, self.location_weight = positive_weight, location_weight
-        self.noise, self.empty = noise, empty
+        self.noise, self.empty, self.point_weight = noise, empty, point_weight
+        trunk = self.localizer.trunk
+        if point_weight and (not isinstance(trunk, PointsTrunk) or trunk.features < data.num_objects):
+            raise UserError(
+                f"task.point_weight is {point_weight}, but the trunk is a {type(trunk).__name__} of {trunk.features} "
+                f"features: expected a PointsTrunk of at least {data.num_objects}, or 0"
+            )
         dialogues = data.train_loader.dataset.dialogues
         if noise * empty > 0 and dialogues.single:
             raise UserError(
@@ -125,9 +133,13 @@ class LocalizerTraining:
         there = torch.cat((there, there.new_zeros(len(blank), there.shape[1])))
         detection = losses.object_detection(readings.logits.float(), there, self.class_weights, self.positive_weight)
         location = losses.object_location(readings.locations[: len(images)].float(), truth, there[: len(images)])
-        total = detection + self.location_weight * location
-        step.update("localizer", total, parts={"detection": detection, "location": location})
-        return {"loss": total, "detection": detection, "location": location}
+        parts = {"detection": detection, "location": self.location_weight * location}
+        if self.point_weight:
+            points = losses.object_points(readings.maps[: len(images)].float(), truth, there[: len(images)])
+            parts["points"] = self.point_weight * points
+        total = sum(parts.values())
+        step.update("localizer", total, parts=parts)
+        return {"loss": total, **parts, "location": location}
 
     def _without_objects(self, count: int, step: Step) -> Tensor:
         """Return images (n, 3, R, R) of noise and the empty scene, the same whatever the number of ranks."""

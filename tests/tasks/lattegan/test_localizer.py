@@ -29,7 +29,7 @@ def run(folder, data, *arguments):
     ]
     tiny = [
         *splits, "data.batch_size=8", "task.localizer.trunk.resolution=32", "task.localizer.trunk.width=6",
-        "task.localizer.trunk.features=16", "trainer.epochs=3", "trainer.log_every_steps=1",
+        "task.localizer.trunk.features=24", "trainer.epochs=3", "trainer.log_every_steps=1",
         "task.optimization.schedule=null", f"run.folder={folder}",
     ]  # fmt: skip
     command = [sys.executable, "run.py", "-f", "lattegan/localizer_world.yaml", *tiny, *arguments]
@@ -87,6 +87,12 @@ def test_an_empty_scene_needs_a_background(data, tmp_path):
     assert "has single images and no background: give the file of dialogues, or 0" in done.stderr
 
 
+def test_points_need_maps_of_the_classes(data, tmp_path):
+    done = run(tmp_path, data, "task.localizer.trunk.features=16")
+    assert done.returncode == 2
+    assert "the trunk is a PointsTrunk of 16 features: expected a PointsTrunk of at least 24, or 0" in done.stderr
+
+
 def test_files_that_do_not_fit(trained, tmp_path):
     for name in ("localizer.safetensors", "localizer.json"):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
@@ -116,6 +122,20 @@ def test_losses_by_loops():
             errors += there[row, kind] * F.mse_loss(places[row, kind], truth[row, kind], reduction="sum") / 3
     assert losses.object_detection(logits, there, weights).item() == pytest.approx(expected.item(), rel=1e-5)
     assert losses.object_location(places, truth, there).item() == pytest.approx(errors.item(), rel=1e-5)
+
+
+def test_points_by_loops():
+    draws = torch.Generator().manual_seed(1)
+    maps, truth = torch.randn(2, 5, 4, 6, generator=draws), torch.rand(2, 3, 2, generator=draws)
+    truth[0, 0] = 1.0  # on the edge: the last cell
+    there = torch.tensor([[1.0, 0, 1], [0, 0, 1]])
+    errors = [
+        -maps[row, kind].flatten().log_softmax(0)[min(int(y * 4), 3) * 6 + min(int(x * 6), 5)]
+        for row, kind in there.nonzero().tolist()
+        for x, y in [truth[row, kind].tolist()]
+    ]
+    assert losses.object_points(maps, truth, there).item() == pytest.approx(torch.stack(errors).mean().item(), rel=1e-5)
+    assert losses.object_points(maps, truth, 0 * there).item() == 0
 
 
 def test_rare_classes_weigh_more():
