@@ -127,10 +127,17 @@ def next_turn(
     """
     noise = [_noise(one, networks.generator, tuple(before.shape[1:]), settings) for one in draws]
     of_images, latents, variation = (torch.cat(part).to(before.device) for part in zip(*noise, strict=True))
-    before = before + settings.image_noise * of_images
+    before = (before + settings.image_noise * of_images).contiguous(memory_format=torch.channels_last)
     made = networks.generator(latents, now, networks.image_encoder(before), variation)
     gates = None if made.gate is None else made.gate.mean(dim=1)
-    return Drawn(made.images, gates, networks.discriminator(before, made.images, now).fitting)
+    return Drawn(made.images, gates, _scores(networks.discriminator, before, made.images, now))
+
+
+def _scores(judge: nn.Module, before: Tensor, images: Tensor, now: Instructions | Tensor) -> Tensor:
+    """Return the discriminator's logits (B N,); a U-Net's pixels are left out."""
+    if isinstance(judge, UnetDiscriminator):
+        return judge.compare(judge.features(before), judge.features(images), now, pixels=False).fitting
+    return judge(before, images, now).fitting
 
 
 def _at(turns: Instructions | Tensor, rows: list[int], turn: int, count: int) -> Instructions | Tensor:
