@@ -127,7 +127,7 @@ def next_turn(
     """
     noise = [_noise(one, networks.generator, tuple(before.shape[1:]), settings) for one in draws]
     of_images, latents, variation = (torch.cat(part).to(before.device) for part in zip(*noise, strict=True))
-    before = (before + settings.image_noise * of_images).contiguous(memory_format=torch.channels_last)
+    before = before + settings.image_noise * of_images
     made = networks.generator(latents, now, networks.image_encoder(before), variation)
     gates = None if made.gate is None else made.gate.mean(dim=1)
     return Drawn(made.images, gates, _scores(networks.discriminator, before, made.images, now))
