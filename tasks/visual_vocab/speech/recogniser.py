@@ -59,9 +59,9 @@ class Listening:
     encoder: ModelSource
     world_seed: Seed = 11
     speakers: Annotated[int, Field(ge=1, le=1000)] = 10
-    layer: str = "conv3"
-    parts: Parts = 3
-    least: Annotated[float, Field(ge=-1, le=1)] = 0.5
+    layer: str = "conv1"
+    parts: Parts = 6
+    least: Annotated[float, Field(ge=-1, le=1)] = 0.44
     leave_out: list[str] = field(default_factory=list)
 
     @property
