@@ -7,7 +7,7 @@ against the true labels. GeNeVA-GAN's paper keeps last turns only (``-inference_
 and F1 of all turns and RSIM of last ones, both against the detector.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,11 @@ from datasets.dialogue.records import DialogueFile
 from engine.context import Context
 from engine.run_folder import RunSettings
 from evaluation.object_scores import SCORES, Objects, confusion, scores_of_images, summarise
+from evaluation.report.image_scores import Table
 from evaluation.report.localizer import classes_table, scores_table
 from models.object_localizer import ObjectLocalizer
 from tasks.results import results_folder, write_results
+from tasks.results_page import renew_tables
 
 DETECTOR, LABELS = "detector", "labels"
 
@@ -35,6 +37,7 @@ def score(
     dialogues: Path | None = None,
     batch_size: BatchSize = 32,
     threads: Threads | None = None,
+    page: Path | None = None,
     run: RunSettings = RunSettings(),  # noqa: B008  never changed
 ) -> None:
     """Write ``metrics.json`` and ``report.html`` with six scores of all turns and of last turns.
@@ -46,6 +49,7 @@ def score(
         dialogues: HDF5 of the dialogues, for the true labels; None leaves these scores out.
         batch_size: images at once.
         threads: of torch; all cores when None.
+        page: of the documentation, such as docs/results/NAME.md, in which the six scores are renewed as well.
         run: folder of the results.
 
     Raises:
@@ -81,6 +85,21 @@ def score(
         sections.append((f"Classes against the {who}", classes_table(classes, confusion(found, other))))
     with results_folder(context, run) as folder:
         write_results(folder, context, f"objects in {len(last)} generated images", metrics, sections)
+        if page is not None and not context.dry_run:
+            renew_tables(page, [_table(metrics, tuple(against))], context, folder)
+
+
+def _table(metrics: Mapping[str, float], against: tuple[str, ...]) -> Table:
+    """Return the six scores by protocol, and beside them what the localiser reads off the true images."""
+    columns = {f"{turns} turns, {who}": f"{{}}_{turns}_{who}" for who in against for turns in ("all", "last")}
+    if LABELS in against:
+        columns["true images, all turns, labels"] = "reference_{}_all"
+    rows = [[name, *(f"{100 * metrics[column.format(name)]:.1f} %" for column in columns.values())] for name in SCORES]
+    protocol = (
+        f"{metrics['images']:.0f} images of {metrics['scenes']:.0f} dialogues, means over all or last turns, against "
+        "the detector's reading of the true images or the true labels"
+    )
+    return Table("Objects in the images", protocol, ["", *columns], rows)
 
 
 @torch.no_grad()

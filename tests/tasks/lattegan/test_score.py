@@ -39,8 +39,10 @@ def folder(tmp_path_factory):
 
 
 def test_the_command_scores_a_folder(folder, tmp_path):
-    arguments = [f"generated={folder / 'true'}", f"localizer.path={folder / 'localizer.safetensors'}",
-                 f"dialogues={folder / 'clevr_test.h5'}", f"run.folder={tmp_path}"]  # fmt: skip
+    arguments = [
+        f"generated={folder / 'true'}", f"localizer.path={folder / 'localizer.safetensors'}",
+        f"dialogues={folder / 'clevr_test.h5'}", f"run.folder={tmp_path}", f"page={tmp_path / 'page.md'}",
+    ]  # fmt: skip
     command = [sys.executable, "run.py", "-f", "lattegan/score.yaml", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -57,6 +59,11 @@ def test_the_command_scores_a_folder(folder, tmp_path):
     page = (results / "report.html").read_text()
     assert "last turns, against labels" in page
     assert "cube red" in page
+    lines = (tmp_path / "page.md").read_text().splitlines()
+    row = next(line for line in lines if line.startswith("| f1 |"))
+    assert row.startswith("| f1 | 100.0 % | 100.0 % | ") and row.endswith(
+        f"{100 * metrics['reference_f1_all']:.1f} % |"
+    )
 
 
 class Context:
