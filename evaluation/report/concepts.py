@@ -6,10 +6,10 @@ from html import escape
 from typing import NamedTuple
 
 STYLE = """
-.concepts td, .concepts th { vertical-align: top; text-align: left; padding: 6px 10px; }
-.concepts td { min-width: 172px; white-space: normal; }
+.concepts td, .concepts th { vertical-align: top; text-align: left; padding: 6px 8px; white-space: normal; }
+.concepts td { min-width: 124px; }
 .concepts small { color: var(--soft); display: block; white-space: normal; }
-.concepts .line { display: grid; grid-template-columns: 46px 1fr 74px; gap: 6px; align-items: center; font-size: 12px; }
+.concepts .line { display: grid; grid-template-columns: 1fr 72px; gap: 6px; align-items: center; font-size: 12px; }
 .concepts .line b { font-weight: 600; } .concepts .track { background: rgba(128, 128, 128, .18); height: 8px; }
 .concepts .track i { display: block; height: 8px; background: #8a8f98; } .concepts .line.own i { background: #2a78d6; }
 .concepts .yes { color: #1a7f37; font-weight: 600; }
@@ -70,7 +70,7 @@ def _line(name: str, value: tuple[float, float], own: str) -> str:
     width = 0.0 if math.isnan(mean) else 100 * min(max(mean, 0.0), 1.0)
     text = "–" if math.isnan(mean) else f"{100 * mean:.0f} ± {100 * std:.0f} %" if std == std else f"{100 * mean:.0f} %"
     return (
-        f'<div class="line{own}"><span>{name}</span><span class="track"><i style="width:{width:.0f}%"></i></span>'
+        f'<div class="line{own}" title="{name}"><span class="track"><i style="width:{width:.0f}%"></i></span>'
         f"<b>{text}</b></div>"
     )
 
