@@ -137,6 +137,20 @@ def summarise(by_image: Mapping[str, np.ndarray], last: np.ndarray) -> dict[str,
     }
 
 
+def summarise_turns(by_image: Mapping[str, np.ndarray], turns: np.ndarray) -> dict[str, float]:
+    """Return the means over the images of each turn, named ``f1_turn_1``, ``f1_turn_2`` ...
+
+    Args:
+        by_image: scores of images, (N,) each.
+        turns: (N,) int, the turn of each image in its scene, from 0 on.
+    """
+    return {
+        f"{name}_turn_{turn + 1}": float(values[turns == turn].mean())
+        for turn in np.unique(turns).tolist()
+        for name, values in by_image.items()
+    }
+
+
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Divide, 0 where the whole is 0."""
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)

@@ -15,7 +15,7 @@ class Step:
 
     Attributes:
         file: the config, as ``-f`` takes it.
-        settings: ``key=value`` words for it.
+        settings: ``key=value`` words for it; ``{seed}`` in them becomes the seed.
     """
 
     file: str
@@ -83,7 +83,8 @@ class Plan:
     def training(self, name: str, seed: int) -> Job:
         """Return the run of the training ``name`` with ``seed``."""
         folder, step = self.folder / name / f"seed_{seed}", self.trainings[name]
-        settings = [*self.train_settings, *step.settings, f"seed={seed}", *run_settings(folder)]
+        given = [word.replace("{seed}", str(seed)) for word in (*self.train_settings, *step.settings)]
+        settings = [*given, f"seed={seed}", *run_settings(folder)]
         if step.start is None:
             return Job(step.file, tuple(settings), folder)
         start = self.training(step.start, seed)
@@ -93,7 +94,8 @@ class Plan:
         """Return the run of the test ``name`` on a training."""
         tested, step = self.training(training, seed), self.tests[name]
         folder = tested.folder / "tests" / name
-        settings = (*self.test_settings, *step.settings, f"model.run={tested.folder}", *run_settings(folder))
+        given = [word.replace("{seed}", str(seed)) for word in (*self.test_settings, *step.settings)]
+        settings = (*given, f"model.run={tested.folder}", *run_settings(folder))
         return Job(step.file, settings, folder, (tested,), replaced=True)
 
     def tests_of(self, training: str) -> dict[str, Check]:

@@ -22,11 +22,13 @@ class Column:
         metric: its name in the ``metrics.json`` of a test or training.
         chance: value by chance, where the runs' own figures have none; None: unknown.
         best: mean of a row that is bold; ``none``: no mean is.
+        of: trainings that have it; None for all.
     """
 
     metric: str
     chance: float | None = None
     best: Literal["highest", "lowest", "none"] = "highest"
+    of: list[str] | None = None
 
 
 class Measured(NamedTuple):

@@ -63,6 +63,8 @@ def _take(found: Findings, job: Job, of: tuple[str, int], what: str, columns: Ma
     figures = job.figures()
     found.runs.append(job)
     for head, column in columns.items():
+        if column.of is not None and of[0] not in column.of:
+            continue
         if (chance := _chance(column.metric, figures)) is not None:
             found.chances.setdefault(head, set()).add(chance)
         if figures.get(column.metric) is not None:

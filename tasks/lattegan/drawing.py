@@ -21,7 +21,7 @@ from engine.context import Context
 from engine.run_folder import RunFolder
 from engine.seeding import step_generator
 from engine.task import Example
-from evaluation.object_scores import SCORES, Objects, scores_of_images, summarise
+from evaluation.object_scores import SCORES, Objects, scores_of_images, summarise, summarise_turns
 from evaluation.report.dialogues import DrawnDialogue, dialogue_sheet, dialogues_html
 from evaluation.report.localizer import scores_table
 from evaluation.report.retrieval import Report, write_report
@@ -178,7 +178,8 @@ class DialogueDrawing:
         """Return the scores of drawn dialogues of all ranks, the same on every rank.
 
         ``image_distance`` is the mean absolute difference of all turns' pixels in [-1, 1]; with a localiser, the six
-        scores of all and of last turns against its reading of the true images and against the true labels.
+        scores of all and of last turns against its reading of the true images and against the true labels; F1 and
+        RSIM of each turn too, as ``rsim_turn_1_labels``.
         """
         own = _Measured()
         for one in drawn:
@@ -186,6 +187,7 @@ class DialogueDrawing:
             values = {
                 "distance": (made - one.truth).abs().mean(dim=(1, 2, 3)).double().numpy(),
                 "last": np.arange(len(made)) == len(made) - 1,
+                "turn": np.arange(len(made)),
                 "there": one.objects.astype(np.float64),
                 "locations": one.locations,
             }
@@ -207,7 +209,10 @@ class DialogueDrawing:
         )
         labels = Objects(everyones.merged("there"), everyones.merged("locations"))
         for who, other in zip(AGAINST, (true, labels), strict=True):
-            scores = summarise(scores_of_images(made, other), everyones.merged("last"))
+            by_image = scores_of_images(made, other)
+            of_turns = {name: by_image[name] for name in ("f1", "rsim")}
+            scores = summarise(by_image, everyones.merged("last"))
+            scores |= summarise_turns(of_turns, everyones.merged("turn"))
             metrics |= {f"{name}_{who}": value for name, value in scores.items()}
         return metrics
 

@@ -5,15 +5,22 @@ smatsumori/LatteGAN's ``create_embs_from_model.py`` does; a run that was stopped
 BERT the states of [CLS] and of the instruction with its [SEP] are kept, of the recurrent encoder those of the words.
 """
 
+import hashlib
+import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import nn
 
 import config
 from common import distributed
 from common.errors import UserError
+from common.files import write_whole
 from common.parallel import progress
+from common.text_files import read_json
 from config.limits import Threads
 from datasets.dialogue.embeddings import EmbeddedTurns, embedding_name, write_embeddings
 from datasets.dialogue.readers import InstructionReader, read_turn
@@ -24,6 +31,7 @@ from models.spoken_instruction_encoders import InstructionEncoder
 from tasks.lattegan.listen import TextModules
 
 log = logging.getLogger(__name__)
+WEIGHTS = "weights.json"
 DRY = 2  # dialogues of a dry run
 
 
@@ -52,24 +60,93 @@ def embed(
     Raises:
         UserError: the reader does not fit the encoder, a file does not fit its layout, or weights are missing.
     """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    encoder, files = _ready(encoder, texts, dialogues, run)
+    if not context.dry_run:
+        _write(encoder, texts, files, folder, name)
+        return
+    for split, file in files.items():
+        found = [embedded(encoder, texts, file, row, split) for row in range(min(DRY, len(file)))]
+        dim = found[0].sentences.shape[1]
+        log.info("dry run: %s, %d dialogues embedded, D %d", embedding_name(file.corpus, split, name), len(found), dim)
+
+
+def ensure_embeddings(
+    folder: Path,
+    name: str,
+    encoder: InstructionEncoder,
+    texts: InstructionReader,
+    dialogues: dict[str, Path],
+    run: Path | None = None,
+    dry_folder: Path | None = None,
+) -> Path:
+    """Write the embeddings that a training of LatteGAN draws from, unless they are there: its ``prepare``.
+
+    ``weights.json`` beside them says of which weights they are.
+
+    Args:
+        folder: gets the files.
+        name: ends their names.
+        encoder: of instructions.
+        texts: reads them for it.
+        dialogues: HDF5 files by split: train, val, test.
+        run: run folder of tasks.lattegan.tirg.TirgTraining whose best weights the encoder gets; None keeps its own.
+        dry_folder: given by main; gets zeros instead, for a dry run.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: as :func:`embed`, or the folder has embeddings of other weights.
+    """
+    if dry_folder is not None:
+        encoder, files = _ready(encoder, texts, dialogues, None)
+        for split, file in files.items():
+            write_embeddings(dry_folder / embedding_name(file.corpus, split, name), file, _zeros(encoder, file))
+        return dry_folder
+    encoder, files = _ready(encoder, texts, dialogues, run)
+    of, mark = {"weights": weights_digest(encoder)}, folder / WEIGHTS
+    if mark.is_file() and read_json(mark, f"delete {folder}") != of:
+        raise UserError(
+            f"{config.short(folder)} has embeddings of other weights than those of {run or 'this encoder'}; delete it, "
+            "and they are written again, or give another folder"
+        )
+    write_whole(mark, json.dumps(of).encode())
+    _write(encoder, texts, files, folder, name)
+    return folder
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Return a digest of all weights of a network."""
+    found = hashlib.sha256()
+    for key, value in network.state_dict().items():
+        found.update(key.encode() + value.cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def _ready(
+    encoder: InstructionEncoder, texts: InstructionReader, dialogues: dict[str, Path], run: Path | None
+) -> tuple[InstructionEncoder, dict[str, DialogueFile]]:
+    """Return the encoder with its weights in evaluation mode, and the files of dialogues by split."""
     if tuple(texts.names) != tuple(encoder.inputs):
         raise UserError(
             f"texts make {', '.join(texts.names)}, the encoder takes {', '.join(encoder.inputs)}: give those that fit"
         )
-    if threads is not None:
-        torch.set_num_threads(threads)
     if run is not None:
         load_run(run, TextModules(encoder))
-    encoder = encoder.to(distributed.pick_device()).eval()
     files = {split: DialogueFile(path) for split, path in dialogues.items()}
-    for split, file in files.items():
-        path = folder / embedding_name(file.corpus, split, name)
+    for file in files.values():
         if not file.has_words:
             raise UserError(f"{file.path} has no instructions, expected a file of dialogues, not of single images")
-        if context.dry_run:
-            found = [embedded(encoder, texts, file, row, split) for row in range(min(DRY, len(file)))]
-            log.info("dry run: %s, %d dialogues embedded, D %d", path.name, len(found), found[0].sentences.shape[1])
-            continue
+    return encoder.to(distributed.pick_device()).eval(), files
+
+
+def _write(
+    encoder: InstructionEncoder, texts: InstructionReader, files: dict[str, DialogueFile], folder: Path, name: str
+) -> None:
+    for split, file in files.items():
+        path = folder / embedding_name(file.corpus, split, name)
         with progress(f"dialogues of {split}", len(file), 0) as advance:
 
             def one(row: int, file=file, split=split, advance=advance) -> EmbeddedTurns:  # noqa: ANN001
@@ -78,6 +155,17 @@ def embed(
 
             written = write_embeddings(path, file, one)
         log.info("%s: %d dialogues embedded", config.short(path), written)
+
+
+def _zeros(encoder: InstructionEncoder, file: DialogueFile) -> Callable[[int], EmbeddedTurns]:
+    """Return what makes embeddings of zeros, one word an instruction."""
+
+    def zeros(row: int) -> EmbeddedTurns:
+        turns, size = int(file.lengths[row]), encoder.text_dim
+        shapes = np.zeros((turns, size), np.float32), np.zeros((turns, 1, size), np.float32)
+        return EmbeddedTurns(*shapes, np.ones(turns, np.int64))
+
+    return zeros
 
 
 @torch.no_grad()

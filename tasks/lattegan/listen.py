@@ -66,17 +66,17 @@ class Listener:
                 f"{expected}: give the layer that it was trained on"
             )
 
-    def hear(self, sound: bytes | np.ndarray, rate: int | None = None) -> Tensor:
+    def hear(self, sound: bytes | Path | np.ndarray, rate: int | None = None) -> Tensor:
         """Return the frames of one instruction, (L,) int64 codes or (L, C) features, on the CPU.
 
         Args:
-            sound: bytes of a sound file (wav, flac, ogg, mp3), or samples (N,) float32, full scale 1.
+            sound: a sound file (wav, flac, ogg, mp3) or its bytes, or samples (N,) float32, full scale 1.
             rate: of samples, Hz.
 
         Raises:
             UserError: it is no sound, silent, too short, too long, or holds NaN or infinity.
         """
-        samples = _decoded(sound) if isinstance(sound, bytes) else _at_rate(sound, rate)
+        samples = _samples(sound, rate)
         seconds = len(samples) / SAMPLE_RATE
         if not SHORTEST <= seconds <= LONGEST:
             raise ListeningError(
@@ -145,6 +145,15 @@ def layer_size(speech: SpeechModel, layer: str, units: bool) -> int:
     if units:
         return len(speech.code_norms(layer))
     return speech.encode([layer], torch.full((1, 40, 64), -80.0))[layer][0].shape[1]
+
+
+def _samples(sound: bytes | Path | np.ndarray, rate: int | None) -> np.ndarray:
+    """Return any sound as samples (N,) at 16 kHz."""
+    if isinstance(sound, str):
+        raise ListeningError(f"found the text {sound[:40]!r}, but this model hears: give a sound instead")
+    if isinstance(sound, bytes):
+        return _decoded(sound)
+    return read_audio(sound, allow_silence=True) if isinstance(sound, Path) else _at_rate(sound, rate)
 
 
 def _decoded(content: bytes) -> np.ndarray:

@@ -11,6 +11,7 @@ from evaluation.object_scores import (
     relations,
     scores_of_images,
     summarise,
+    summarise_turns,
 )
 
 
@@ -29,6 +30,12 @@ def test_scores_by_hand():
     assert scores["jaccard"].tolist() == [0.25, 0, 1, 0]
     assert scores["cosine"].tolist() == pytest.approx([1 / 6**0.5, 0, 0, 0])
     assert scores["rsim"].tolist() == pytest.approx([1 / 3, 0, 0, 0])  # one object, where it should be
+
+
+def test_means_of_each_turn():
+    scores = {"rsim": np.array([1.0, 0.5, 0.0, 0.8, 0.1])}
+    turns = np.array([0, 1, 2, 0, 1])
+    assert summarise_turns(scores, turns) == pytest.approx({"rsim_turn_1": 0.9, "rsim_turn_2": 0.3, "rsim_turn_3": 0.0})
 
 
 def test_a_probability_of_a_half_is_not_there():

@@ -51,10 +51,12 @@ def draw(
     """Draw one scene and write an image of each turn.
 
     Args:
-        model: draws; tasks.lattegan.turn_by_turn.model.of_run for a training of one's own.
+        model: draws; tasks.lattegan.turn_by_turn.model.of_run for a training of one's own, of_spoken_run for one on
+            speech.
         output: folder of scenes.
         context: given by run.py.
-        instructions: of the turns; with neither these nor a file they are asked for at the terminal.
+        instructions: of the turns, or names of recordings where the model hears; with neither these nor a file they are
+            asked for at the terminal.
         file: text file of instructions, one a line; lines without words are skipped.
         candidates: images of each turn; the one that the discriminator scores highest is kept, or the one that is
             chosen at the terminal.
@@ -69,7 +71,10 @@ def draw(
     listed = _listed(instructions, file)
     scene = Scene(on_device(model, threads), seed, RollOuts(truncation=truncation))
     if context.dry_run:
-        turn = scene.say(listed[0][1] if listed else "add a red cube", candidates)
+        if listed is None and not model.written:
+            log.info("dry run: %s hears, and there is no recording yet", model.name)
+            return
+        turn = scene.say(_said(scene, listed[0][1] if listed else "add a red cube"), candidates)
         log.info("dry run: %s, %d candidates of %d pixels", model.name, len(turn.scores), turn.images.shape[2])
         return
     files = _SceneFiles(scene, output)
@@ -79,7 +84,7 @@ def draw(
     else:
         for where, text in listed:
             try:
-                turn = scene.say(text, candidates)
+                turn = scene.say(_said(scene, text), candidates)
             except UserError as error:
                 raise UserError(f"{where}: {error}") from error
             say(_told(scene, turn))
@@ -96,6 +101,11 @@ def on_device(model: DrawingModel, threads: int | None = None) -> DrawingModel:
     model = check_model(model)
     model.reads.encoder.to(device)
     return model._replace(networks=Networks(*(network.to(device) for network in model.networks)))
+
+
+def _said(scene: Scene, text: str) -> str | Path:
+    """Return an instruction, or the recording that a line names where the model hears."""
+    return text if scene.model.written else Path(text)
 
 
 def _listed(instructions: list[str] | None, file: Path | None) -> list[tuple[str, str]] | None:
@@ -124,7 +134,7 @@ def _ask(scene: Scene, files: "_SceneFiles", candidates: int) -> None:
         command = COMMAND.fullmatch(line.lower())
         try:
             if command is None:
-                say(_told(scene, scene.say(line, candidates)))
+                say(_told(scene, scene.say(_said(scene, line), candidates)))
             elif command[1] == "quit":
                 return
             else:

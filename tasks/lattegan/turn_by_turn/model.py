@@ -20,6 +20,8 @@ from gan.lattegan.rollout import Networks
 from models.instruction_encoders import BertInstructionEncoder, EncodedInstruction, GruInstructionEncoder
 from models.weights import build_for
 from tasks.lattegan.exported import TEXT, read_export
+from tasks.lattegan.listen import SpokenEncoder, TextModules, load_listener
+from tasks.speech_image.trained import ModelSource
 
 PARTS = Networks._fields
 
@@ -128,9 +130,39 @@ def of_run(
         UserError: a file is missing or damaged, or the parts do not fit one another.
     """
     if text_run is not None:
-        load_run(text_run, _Modules(encoder))
+        load_run(text_run, TextModules(encoder))
     file = DialogueFile(dialogues)
-    path, nodes = network_nodes(run, encoder, dialogues)
+    return _of_checkpoint(run, file, Written(encoder, texts, file.corpus))
+
+
+def of_spoken_run(
+    run: Path,
+    encoder: SpokenEncoder,
+    speech: ModelSource,
+    dialogues: Path,
+    text_run: Path | None = None,
+    layer: str | None = None,
+) -> DrawingModel:
+    """Read a training of LatteGAN on spoken instructions, and what hears them.
+
+    Args:
+        run: run folder of tasks.lattegan.task.Lattegan, or one of its checkpoints.
+        encoder: of instructions.
+        speech: the frozen speech encoder.
+        dialogues: HDF5 of dialogues, for the empty scene and the number of classes.
+        text_run: run folder of tasks.lattegan.tirg.TirgTraining whose best weights the encoder gets; None keeps its
+            own.
+        layer: of the speech encoder; None is ``quant3`` for units and ``conv3`` for features.
+
+    Raises:
+        UserError: a file is missing or damaged, or the parts do not fit one another.
+    """
+    return _of_checkpoint(run, DialogueFile(dialogues), load_listener(encoder, speech, layer, text_run))
+
+
+def _of_checkpoint(run: Path, file: DialogueFile, reads: Reads) -> DrawingModel:
+    """Read the three networks of a training and join them with what reads their instructions."""
+    path, nodes = network_nodes(run, reads.encoder, file.path)
     weights = averaged_weights(read_checkpoint(run)[1])
 
     def built(name: str) -> nn.Module:
@@ -140,9 +172,7 @@ def of_run(
     networks = Networks(*(built(name) for name in PARTS))
     size = networks.generator.resolution
     background = in_range(scaled(file.background[None], size))[0]
-    return check_model(
-        DrawingModel(networks, Written(encoder, texts, file.corpus), background, path.parent.parent.name)
-    )
+    return check_model(DrawingModel(networks, reads, background, path.parent.parent.name))
 
 
 def network_nodes(run: Path, encoder: nn.Module, dialogues: Path) -> tuple[Path, dict[str, dict[str, Any]]]:
@@ -173,10 +203,3 @@ def of_export(path: Path) -> DrawingModel:
     networks = Networks(*(found.networks[name] for name in PARTS))
     reads = Written(found.networks[TEXT], found.texts, found.corpus)
     return check_model(DrawingModel(networks, reads, in_range(found.background[None])[0], path.stem))
-
-
-class _Modules:
-    """What a run's weights are loaded into."""
-
-    def __init__(self, encoder: nn.Module) -> None:
-        self.modules = {"text": encoder}

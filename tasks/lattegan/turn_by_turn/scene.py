@@ -6,6 +6,7 @@ candidate does not depend on how many there are.
 Shape letters: N candidates, R height and width of the images, H, W of a gate.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ class SceneError(UserError, ValueError):
 class Turn(NamedTuple):
     """One turn that was drawn, N candidates of it."""
 
-    said: str  # as it was typed; of a spoken one a placeholder
+    said: str  # as it was typed, or the name of a recording's file; of others a placeholder
     heard: Any  # as the encoder takes it
     unknown: list[str]  # words that were left out
     images: Tensor  # (N, 3, R, R) in [-1, 1]
@@ -111,7 +112,7 @@ class Scene:
         )
         scores = made.scores.float().cpu()
         turn = Turn(
-            said if isinstance(said, str) else "(spoken)",
+            str(said) if isinstance(said, str | Path) else "(spoken)",
             heard,
             list(getattr(heard, "unknown", ())),
             made.images.float().cpu(),

@@ -78,6 +78,17 @@ def calls(monkeypatch):
     return made
 
 
+def test_settings_may_name_the_seed(tmp_path):
+    trained = {"regular": Training("words_by_drawing/train_regular.yaml", ["data.folder=x/seed_{seed}"])}
+    plan = Plan(tmp_path, trained, {"one": Check("words_by_drawing/evaluate.yaml", ["a={seed}"])})
+    assert [job.settings[0] for job in plan.jobs([0, 3])] == [
+        "data.folder=x/seed_0",
+        "data.folder=x/seed_3",
+        "a=0",
+        "a=3",
+    ]
+
+
 def test_every_run_once_in_order_and_a_table(calls, tmp_path):
     compare(**ARGUMENTS, context=context(), folder=tmp_path)
     names = ["warm_up/seed_{0}", "regular/seed_{0}", "warm_up/seed_{0}/tests/recall", "regular/seed_{0}/tests/recall"]
@@ -216,11 +227,13 @@ def test_tests_of_some_trainings_figures_of_trainings_and_chains_of_starts(calls
 
 
 def test_a_figure_that_there_is_not_is_left_empty_and_named(calls, tmp_path):
-    check = Check(EVALUATE.file, [], EVALUATE.columns | {"other": Column("A_r7")})
+    columns = {"other": Column("A_r7"), "of regular alone": Column("A_r1", of=["regular"])}
+    check = Check(EVALUATE.file, [], EVALUATE.columns | columns)
     compare(**ARGUMENTS | {"seeds": [0], "tests": {"recall": check}}, context=context(), folder=tmp_path)
     text = (tmp_path / "comparison.md").read_text()
     assert text.startswith("# Comparison\n")
     assert "| other |  |  |  |" in text
+    assert "| of regular alone |  | 0.500 |  |" in text
     assert "metrics.json has no such figure:\n\n- warm_up with seed 0: recall has no A_r7\n- regular with" in text
 
 

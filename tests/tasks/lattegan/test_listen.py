@@ -74,6 +74,7 @@ def wav(samples):
         (noise(31), RATE, "^the recording is 31.00 s long"),
         (np.full(RATE, np.nan, np.float32), RATE, "^the recording holds NaN or infinity"),
         (noise(), None, r"found samples float32 \(12800,\) at None Hz, expected \(N,\) float32"),
+        ("add a red cube", None, "found the text 'add a red cube', but this model hears: give a sound"),
         (np.zeros((2, RATE), np.float32), RATE, r"found samples float32 \(2, 16000\)"),
     ],
 )

@@ -11,11 +11,12 @@ import torch
 from torch.nn import functional as F
 
 import losses
+from common.errors import UserError
 from datasets.dialogue.embeddings import EmbeddingFile
 from datasets.dialogue.records import DialogueFile
 from datasets.dialogue.texts import WordVectors
 from models.instruction_encoders import GruInstructionEncoder
-from tasks.lattegan.embed import embedded
+from tasks.lattegan.embed import embedded, ensure_embeddings
 from tasks.lattegan.tirg import TirgTraining, micro_f1, still_share, target_ranks
 from tests.tasks.lattegan.worlds import COLOURS, write_squares
 
@@ -99,6 +100,21 @@ def test_embeddings_of_a_run(trained, data, tmp_path):
     for row in range(len(file)):
         for one, other in zip(found.of(row), embedded(encoder, reader, file, row), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_embeddings_that_a_training_prepares(data, tmp_path):
+    torch.manual_seed(0)
+    encoder, reader = GruInstructionEncoder(6, 8), WordVectors(data / "vectors.txt", 6, 12)
+    dialogues = {"val": data / "clevr_val.h5"}
+    file, name = DialogueFile(data / "clevr_val.h5"), "iclevr_valid_embeddings_x.h5"
+    assert ensure_embeddings(tmp_path / "x", "x", encoder, reader, dialogues) == tmp_path / "x"
+    found = EmbeddingFile(tmp_path / "x" / name, file)
+    np.testing.assert_array_equal(found.of(1).words, embedded(encoder, reader, file, 1, "val").words)
+    ensure_embeddings(tmp_path / "x", "x", encoder, reader, dialogues)  # they are there
+    ensure_embeddings(tmp_path / "x", "x", encoder, reader, dialogues, dry_folder=tmp_path / "dry")
+    assert not EmbeddingFile(tmp_path / "dry" / name, file).of(1).words.any()
+    with pytest.raises(UserError, match=r"has embeddings of other weights than those of this encoder; delete it"):
+        ensure_embeddings(tmp_path / "x", "x", GruInstructionEncoder(6, 8), reader, dialogues)
 
 
 def test_embeddings_do_not_depend_on_the_other_turns(data):

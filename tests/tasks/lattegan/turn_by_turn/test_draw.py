@@ -7,6 +7,7 @@ import pytest
 
 from common.errors import UserError
 from datasets.images import read_image
+from datasets.media_files import encode_audio
 from run import main
 from tasks.lattegan.turn_by_turn.draw import draw
 from tasks.lattegan.turn_by_turn.model import Written
@@ -46,6 +47,23 @@ def test_a_run_is_drawn_with_from_a_list(tmp_path):
     assert image(folder / "0.png").shape == (64, 64, 3)
     assert image(folder / "0.png").std() > 0  # of the averaged weights: the others are 0
     assert made.generator.resolution == 64
+
+
+def test_a_run_hears_recordings(tmp_path):
+    write_squares(tmp_path, "val", 1, 0)
+    write_run(tmp_path / "run")
+    for number in range(2):
+        noise = np.random.default_rng(number).normal(0, 0.2, 12000).astype(np.float32)
+        (tmp_path / f"{number}.wav").write_bytes(encode_audio(noise, 16000, "wav"))
+    encoder = "{type: models.spoken_instruction_encoders.UnitInstructionEncoder, vector_dim: 6, text_dim: 8}"
+    model = (
+        f"{{type: tasks.lattegan.turn_by_turn.model.of_spoken_run, run: {tmp_path / 'run'}, encoder: {encoder}, "
+        f"speech: {{run: models/shipped/resdavenet_vq_world.json}}, dialogues: {tmp_path / 'clevr_val.h5'}}}"
+    )
+    sounds = f"instructions=[{tmp_path / '0.wav'}, {tmp_path / '1.wav'}]"
+    assert main(["-f", "lattegan/draw.yaml", f"model={model}", f"output={tmp_path / 'out'}", sounds, "threads=1"]) == 0
+    assert (tmp_path / "out" / "0001.txt").read_text() == f"0: {tmp_path / '0.wav'}\n1: {tmp_path / '1.wav'}\n"
+    assert image(tmp_path / "out" / "0001" / "1.png").shape == (64, 64, 3)
 
 
 def test_a_file_gives_what_a_scene_gives_and_nothing_is_written_over(model, tmp_path):
