@@ -100,6 +100,24 @@ def read_export(path: Path) -> Exported:
     return Exported(networks, reader, card["corpus"], state[BACKGROUND].numpy(), card)
 
 
+def text_encoder(path: Path) -> GruInstructionEncoder:
+    """Return the text encoder of an export, for lattegan/embed.yaml; errors as of :func:`read_export`.
+
+    Args:
+        path: the ``.json``.
+    """
+    return read_export(path).networks[TEXT]
+
+
+def text_reader(path: Path) -> WordVectors:
+    """Return what reads instructions for the text encoder of an export; errors as of :func:`read_export`.
+
+    Args:
+        path: the ``.json``.
+    """
+    return read_export(path).texts
+
+
 def export_weights(path: Path) -> dict[str, dict[str, Tensor]]:
     """Return the weights of an export by the names of its networks, for ``init_from``.
 

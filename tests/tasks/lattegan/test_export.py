@@ -12,7 +12,7 @@ from engine.init_from import InitFrom, start_from
 from models.instruction_encoders import GruInstructionEncoder
 from models.object_localizer import ObjectLocalizer, PointsTrunk, load_localizer, save_localizer
 from run import main
-from tasks.lattegan.exported import ExportError, read_export, save_export
+from tasks.lattegan.exported import ExportError, read_export, save_export, text_encoder, text_reader
 from tasks.lattegan.task import Lattegan
 from tasks.lattegan.turn_by_turn.model import of_export, of_run
 from tasks.lattegan.turn_by_turn.scene import Scene
@@ -57,6 +57,14 @@ def test_the_export_draws_what_the_run_draws(made):
     assert card["trainings"]["text"]["turns_seen"] == 8
     assert load_localizer(made / "small_localizer.safetensors").num_objects == 24
     assert json.loads((made / "small_localizer.json").read_text())["seed"] == 4
+
+
+def test_instructions_are_embedded_by_what_is_exported(made):
+    path = made / "small.json"
+    encoder, texts, exported = text_encoder(path), text_reader(path), of_export(path)
+    found = texts("ready", "add a red cube")
+    expected = exported.reads.encode([], exported.reads.hear("add a red cube"))
+    assert torch.equal(encoder(*(found[name][None] for name in encoder.inputs)).sentences, expected.sentences)
 
 
 def test_another_training_starts_from_it(made):
