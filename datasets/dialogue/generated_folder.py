@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common.errors import UserError
+from common.text_files import read_text
 from datasets.images import read_image
 from datasets.loading.rows import ManifestError, NoRowsError
 from datasets.media_files import encode_image, write_media
@@ -82,6 +83,14 @@ def read_scene(folder: Path, scene_id: str) -> GeneratedScene:
     except (UserError, ValueError) as error:
         raise ManifestError(f"{folder / scene_id}: {error}") from error
     return GeneratedScene(scene_id, turns, images, truth)
+
+
+def read_texts(folder: Path, scene_id: str) -> dict[int, str]:
+    """Return the instructions of ``<scene>.txt`` by turn; none where there is no such file, as in others' folders."""
+    path = folder / f"{scene_id}.txt"
+    lines = read_text(path).splitlines() if path.is_file() else []
+    found = (re.fullmatch(r"(\d{1,9}): ?(.*)", line) for line in lines)
+    return {int(one[1]): one[2] for one in found if one}
 
 
 def read_scenes(folder: Path) -> Iterator[GeneratedScene]:

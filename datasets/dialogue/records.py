@@ -68,7 +68,7 @@ class DialogueFile:
 
     Raises:
         ManifestError: it is missing, no HDF5, or not of such a layout.
-        NoRowsError: it holds no dialogue.
+        NoRowsError: it holds no dialogue, or none with a turn.
     """
 
     def __init__(self, path: Path) -> None:
@@ -108,6 +108,11 @@ class DialogueFile:
         self.corpus = WORDS_OF.get(self._words, "codraw" if self.num_objects == CODRAW_CLASSES else "iclevr")
         self.num_coords = 3 if self.corpus == "codraw" else 2
         self.lengths = np.array([1 if self.single else file[name]["objects"].shape[0] for name in self.names], np.int64)
+        without = [name for name, length in zip(self.names, self.lengths, strict=True) if not length]
+        if len(without) == len(self.names):
+            raise NoRowsError(f"{self.path}: none of its {len(without)} dialogues has a turn; make the file again")
+        if without:
+            log.warning("%s: %d of %d dialogues have no turn, %s first", self.path, len(without), len(self), without[0])
         self.classes = self._class_names(file)
         if "background" not in file and not self.single:
             raise ManifestError(f"{self.path}: holds no background, the image before the first turn; make it again")

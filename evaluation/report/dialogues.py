@@ -3,7 +3,7 @@
 Shape letters: L turns, R height and width of the images, H, W of a gate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -86,19 +86,37 @@ def _written(text: str, width: int) -> np.ndarray:
 
 def dialogues_html(dialogues: Sequence[DrawnDialogue]) -> str:
     """Return a table for each dialogue: instruction, true image, generated image and gate of every turn."""
-    tables = []
-    for one in dialogues:
-        rows = {"true": one.truth, "generated": one.images, "gate": gate_images(one)}
-        head = "".join(f"<th>{escape(text)}</th>" for text in one.texts)
-        body = "".join(
-            f'<tr><th scope="row">{name}</th>' + "".join(f"<td>{_tag(image)}</td>" for image in images) + "</tr>"
-            for name, images in rows.items()
-            if images is not None
-        )
-        tables.append(
-            f'<div class="scroll"><table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        )
-    return "".join(tables)
+    return "".join(
+        _table(one.texts, {"true": one.truth, "generated": one.images, "gate": gate_images(one)}) for one in dialogues
+    )
+
+
+def gates_html(
+    texts: Sequence[str], previous: np.ndarray, images: np.ndarray, true: np.ndarray, found: np.ndarray
+) -> str:
+    """Return a table of turns with the gates that were asked for and those that were found.
+
+    Args:
+        texts: n instructions.
+        previous: images (n, R, R, 3) uint8 before.
+        images: (n, R, R, 3) uint8 after.
+        true: (n, H, W) in 0-1, high where the maps of the two do not differ.
+        found: (n, H, W) in 0-1, high where nothing changes.
+    """
+    size = images.shape[1]
+    gates = [np.stack([gate_image(gate, size) for gate in part]) for part in (true, found)]
+    rows = {"previous": previous, "next": images, "true gate": gates[0], "predicted gate": gates[1]}
+    return _table(texts, rows)
+
+
+def _table(texts: Sequence[str], rows: Mapping[str, np.ndarray | None]) -> str:
+    head = "".join(f"<th>{escape(text)}</th>" for text in texts)
+    body = "".join(
+        f'<tr><th scope="row">{name}</th>' + "".join(f"<td>{_tag(image)}</td>" for image in images) + "</tr>"
+        for name, images in rows.items()
+        if images is not None
+    )
+    return f'<div class="scroll"><table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _tag(image: np.ndarray) -> str:

@@ -31,13 +31,16 @@ from datasets.loading.skipped import merge_skipped
 from engine.context import Context
 from engine.run_folder import RunFolder
 from engine.task import Example, Step
+from evaluation.report.dialogues import gates_html
 from evaluation.report.retrieval import Report, write_report
+from evaluation.report.similarity_plots import densities, figure_html, joint
 from models.spoken_instruction_encoders import InstructionEncoder
 from models.tirg import Composed, FrozenResnet18, LocalizerTrunk
 from tasks.checks import Node, plan_errors
 from tasks.results import last_start
 
 SKIPPED = "skipped.csv"
+SHOWN = 8  # turns whose gates are shown
 TINY = 1e-16  # of maps that do not differ
 Network = Annotated[Callable[..., nn.Module], Deferred("image_dim", "text_dim", "num_objects")]
 
@@ -180,27 +183,34 @@ class TirgTraining:
         """Return the metrics over the validation turns, or over their first ``limit`` batches."""
         return self.measure("validation", limit)
 
-    @torch.no_grad()
     def measure(self, split: str, limit: int | None = None) -> dict[str, float]:
         """Return distances, retrieval among the split's images, and F1 of added objects; the same on every rank.
 
         ``distance`` is of the composed maps, ``still_distance`` of the image before, both as they are trained with; the
         recalls say how often the right image is among the first by cosine, as images with equal features count as one.
         """
+        return self._metrics(self._rows(split, limit))
+
+    @torch.no_grad()
+    def _rows(self, split: str, limit: int | None = None) -> dict[str, np.ndarray]:
+        """Return numbers of each turn of a split: pooled maps (n, C), distances (n, 2), logits and labels (n, K)."""
         for network in self.modules.values():
             network.eval()
-        rows: dict[str, list[np.ndarray]] = {name: [] for name in ("made", "target", "l1", "text", "gate", "added")}
+        rows: dict[str, list[np.ndarray]] = {}
         for number, batch in enumerate(self.data.loaders[split].batches(0)):
             made, before, after, detected = self.compose(batch)
-            first, second = pooled(made.maps, after)
+            first, second, third = pooled(made.maps, after, before)
             each = torch.stack([(one - after).abs().mean(dim=(1, 2, 3)) for one in (made.maps, before)], dim=1)
-            values = {"made": first, "target": second, "l1": each, "text": detected, "gate": made.objects}
-            for name, value in (values | {"added": batch["added"]}).items():
-                rows[name].append(value.float().cpu().numpy())
+            values = {"made": first, "target": second, "before": third, "l1": each, "text": detected}
+            values |= {"gate": made.objects, "added": batch["added"]}
+            for name, value in values.items():
+                rows.setdefault(name, []).append(value.float().cpu().numpy())
             if number + 1 == limit:
                 break
         everyones = distributed.gather_objects(rows)
-        found = {name: np.concatenate([part for one in everyones for part in one[name]]) for name in rows}
+        return {name: np.concatenate([part for one in everyones for part in one.get(name, ())]) for name in rows}
+
+    def _metrics(self, found: dict[str, np.ndarray]) -> dict[str, float]:
         ranks = target_ranks(found["made"], found["target"])
         moved, still = found["l1"].mean(axis=0)
         metrics = {"distance": float(moved), "still_distance": float(still)}
@@ -219,8 +229,9 @@ class TirgTraining:
         return [Example(image, None, loader.dataset.text(row)[1]) for image, row in zip(images, rows, strict=True)]
 
     def report(self, folder: RunFolder, context: Context) -> dict[str, float]:
-        """Measure the held-out turns and write the page."""
-        metrics = self.measure(self.data.report_split)
+        """Measure the held-out turns and write the page, with plots of similarities and distances, and gates."""
+        found = self._rows(self.data.report_split)
+        metrics = self._metrics(found)
         skipped = [row for rows in distributed.gather_objects(self.data.skipped) for row in rows]
         if not distributed.is_main():
             return {}
@@ -228,6 +239,7 @@ class TirgTraining:
         report = Report(
             title=f"{context.run_name}: images found by the last image and an instruction",
             metrics=metrics,
+            sections=[("Similarities and distances", similarities_html(found)), ("Gates", self._gates_html())],
             curves={
                 name: points for name, points in folder.curves().items() if name.startswith(("train/loss", "valid"))
             },
@@ -236,6 +248,36 @@ class TirgTraining:
         )
         write_report(folder.path / "report.html", report)
         return metrics
+
+    @torch.no_grad()
+    def _gates_html(self) -> str:
+        """Return the first held-out turns: previous and next image, where their maps do not differ, and the gate."""
+        loader = self.data.loaders[self.data.report_split]
+        batch = next(iter(loader.batches(0)))
+        made, before, after, _ = self.compose(batch)
+        gates = [
+            part.float().mean(dim=1).cpu().numpy()[:SHOWN] for part in (still_share(before, after, True), made.gate)
+        ]
+        images = [to_bytes(batch[name][:SHOWN]) for name in ("previous", "image")]
+        texts = [loader.dataset.text(row)[1] for row in batch["index"][:SHOWN].tolist()]
+        return gates_html(texts, *images, *gates)
+
+
+def similarities_html(found: dict[str, np.ndarray]) -> str:
+    """Return plots of what :meth:`TirgTraining._rows` has: cosines of pooled maps, distances of maps."""
+    made, target, before = (unit_rows(found[name]) for name in ("made", "target", "before"))
+    pairs = {
+        "right image": (made, target),
+        "wrong image": (made, np.roll(target, 1, 0)),
+        "image before": (before, target),
+    }
+    cosines = {name: (one * other).sum(axis=1) for name, (one, other) in pairs.items()}
+    moved, still = found["l1"].T
+    names = "distance of the image before", "distance of what is composed"
+    return figure_html(
+        densities(cosines, "cosine with the next image's features"),
+        "What is composed beside the right and a wrong next image, and the image before beside the right one.",
+    ) + figure_html(joint(still, moved, names, equal=True), "Below the line the instruction has helped.")
 
 
 def pooled(*maps: Tensor) -> list[Tensor]:
@@ -256,9 +298,13 @@ def still_share(before: Tensor, after: Tensor, channels: bool) -> Tensor:
 
 def target_ranks(made: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return how many other targets (n, C) are nearer by cosine to each row of ``made`` than its own, (n,)."""
-    first, second = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in (made, target))
-    similarity = first @ second.T
+    similarity = unit_rows(made) @ unit_rows(target).T
     return (similarity > similarity.diagonal()[:, None]).sum(axis=1)
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Return rows (n, C) of length 1, zeros where they were zeros."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def micro_f1(found: np.ndarray, there: np.ndarray) -> float:

@@ -39,6 +39,7 @@ SYSTEMS = (
     "attngan_zero_shot",
     "visual_vocab",
     "class_generators",
+    "lattegan",
 )
 LONGEST = 20  # lines of each of a system's scripts
 

@@ -136,6 +136,17 @@ def test_embeddings_of_other_dialogues(paths):
         EmbeddingFile(paths[CODRAW][1], DialogueFile(paths[ICLEVR][0]))
 
 
+def test_embeddings_of_another_encoder(paths, tmp_path):
+    path, embeddings = paths[ICLEVR]
+    with h5py.File(embeddings) as source, h5py.File(tmp_path / "other.h5", "w") as file:
+        for name, group in source.items():
+            for key, values in group.items():
+                file[f"{name}/{key}"] = values[..., :5] if key != "turns_text_length" else values[()]
+    splits = [partial(Turns, path, embeddings=one, resolution=32) for one in (embeddings, tmp_path / "other.h5")]
+    with pytest.raises(UserError, match=r"embeddings of 5 numbers, the training split .* embeddings of 768 numbers"):
+        DialogueData(*splits, batch_size=4)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

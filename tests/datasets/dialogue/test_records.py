@@ -178,3 +178,19 @@ def test_other_files(tmp_path, formats):
     (tmp_path / "objects.txt").write_text("sun\n")
     with pytest.raises(ManifestError, match="1 classes are named, but objects have 58 columns"):
         DialogueFile(tmp_path / "codraw_val.h5")
+
+
+def without_turns(file, name):
+    for key in ("images", "utterences", "objects", "coords"):
+        replace(file[name], key, file[name][key][:0])
+
+
+def test_dialogues_of_no_turn(formats, tmp_path, caplog):
+    path = changed(formats, tmp_path, lambda file: without_turns(file, "1"))
+    file = DialogueFile(path)
+    assert f"1 of {len(file)} dialogues have no turn, 1 first" in caplog.text
+    with pytest.raises(ManifestError, match="dialogue 1 has no turn; make the file again"):
+        file.dialogue(1)
+    path = changed(formats, tmp_path, lambda file: [without_turns(file, name) for name in file if name.isdigit()])
+    with pytest.raises(NoRowsError, match=rf"none of its {len(file)} dialogues has a turn"):
+        DialogueFile(path)

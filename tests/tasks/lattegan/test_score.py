@@ -5,6 +5,7 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,11 +60,33 @@ def test_the_command_scores_a_folder(folder, tmp_path):
     page = (results / "report.html").read_text()
     assert "last turns, against labels" in page
     assert "cube red" in page
-    lines = (tmp_path / "page.md").read_text().splitlines()
-    row = next(line for line in lines if line.startswith("| f1 |"))
+    table = (tmp_path / "page.md").read_text().splitlines()
+    row = next(line for line in table if line.startswith("| f1 |"))
     assert row.startswith("| f1 | 100.0 % | 100.0 % | ") and row.endswith(
         f"{100 * metrics['reference_f1_all']:.1f} % |"
     )
+    assert page.count("data:image/png") == 4  # two plots against each truth
+    for who in ("detector", "labels"):
+        assert (results / f"confusion_{who}.png").read_bytes().startswith(b"\x89PNG")
+    lines = (results / "scenes.txt").read_text().splitlines()
+    assert len(lines) == 9
+    assert lines[0].startswith("000000 0: add a ")
+    assert "| found: " in lines[0]
+    assert lines[0].endswith("against the labels")
+    assert metrics["image_distance"] == 0
+
+
+class Sees(ObjectLocalizer):
+    """Finds a grey cube in the middle of everything."""
+
+    def __init__(self):
+        super().__init__(24, 2, SmallTrunk(16, 4, 8), [4, 4])
+
+    def forward(self, images):
+        probabilities = torch.zeros(len(images), 24)
+        probabilities[:, 0] = 0.9
+        found = super().forward(images)
+        return SimpleNamespace(probabilities=probabilities, locations=torch.full_like(found.locations, 0.5))
 
 
 class Context:
@@ -75,7 +98,7 @@ class Context:
 def scored(folder, monkeypatch, generated="blank", dialogues="clevr_test.h5", localizer=None):
     found = {}
     monkeypatch.setattr("tasks.lattegan.score.write_results", lambda _f, _c, _t, metrics, _s: found.update(metrics))
-    monkeypatch.setattr("tasks.lattegan.score.results_folder", lambda _c, _r: nullcontext())
+    monkeypatch.setattr("tasks.lattegan.score.results_folder", lambda _c, _r: nullcontext(SimpleNamespace(path=folder)))
     localizer = localizer or ObjectLocalizer(24, 2, SmallTrunk(16, 4, 8), [4, 4])
     score(folder / generated, localizer, Context(), None if dialogues is None else folder / dialogues, threads=1)
     return found
@@ -85,6 +108,21 @@ def test_without_labels_only_the_detector_is_the_truth(folder, monkeypatch):
     metrics = scored(folder, monkeypatch, dialogues=None)
     assert "f1_all_detector" in metrics
     assert not [name for name in metrics if "labels" in name or "reference" in name]
+
+
+def test_what_an_image_shows_is_told_by_hand(folder, monkeypatch):
+    told = {}
+    monkeypatch.setattr("tasks.lattegan.score.write_whole", lambda path, content: told.update({path.name: content}))
+    metrics = scored(folder, monkeypatch, dialogues="clevr_test.h5", localizer=Sees())
+    dialogue = DialogueFile(folder / "clevr_test.h5").dialogue(0)
+    colours = [text.split()[2] for text in dialogue.texts]
+    first, second = told["scenes.txt"].decode().splitlines()[:2]
+    assert f"000000 0: add a {colours[0]} cube | " in first
+    there = [f"cube {colour}" for colour in colours[:2]]
+    missed = [name for name in DialogueFile(folder / "clevr_test.h5").classes if name in there and name != "cube gray"]
+    assert f"missed: {', '.join(missed)}; " in second
+    grey = np.abs(dialogue.images.astype(float) - 128).mean() / 255
+    assert metrics["image_distance"] == pytest.approx(grey, rel=0.5)
 
 
 def test_what_does_not_fit(folder, monkeypatch, tmp_path):

@@ -1,9 +1,6 @@
 """Training of the text encoder on coloured squares, and the embeddings that follow: both go on after a stop."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +13,10 @@ from datasets.dialogue.embeddings import EmbeddingFile
 from datasets.dialogue.records import DialogueFile
 from datasets.dialogue.texts import WordVectors
 from models.instruction_encoders import GruInstructionEncoder
+from run import main
 from tasks.lattegan.embed import embedded, ensure_embeddings
 from tasks.lattegan.tirg import TirgTraining, micro_f1, still_share, target_ranks
 from tests.tasks.lattegan.worlds import COLOURS, write_squares
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +32,7 @@ def data(tmp_path_factory):
 
 
 def command(config, *arguments):
-    done = subprocess.run(
-        [sys.executable, "run.py", "-f", config, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return done
+    assert main(["-f", config, *arguments]) == 0
 
 
 def texts(data):
@@ -78,7 +70,14 @@ def test_it_learns_and_writes_its_report(trained):
     metrics = json.loads((trained / "metrics.json").read_text())
     assert {"distance", "still_distance", *TirgTraining.metrics} <= set(metrics)
     assert metrics["negative_distance"] == -metrics["distance"]
-    assert (trained / "report.html").is_file()
+    page = (trained / "report.html").read_text()
+    for part in (
+        "Similarities and distances",
+        "Below the line the instruction has helped",
+        ">true gate<",
+        ">predicted gate<",
+    ):
+        assert part in page
 
 
 def test_embeddings_of_a_run(trained, data, tmp_path):
