@@ -35,7 +35,7 @@ def serve(
     """Answer requests until it is stopped.
 
     Args:
-        model: draws; tasks.lattegan.turn_by_turn.model.of_run for a training of one's own.
+        model: draws; ``of_export`` or ``of_run`` of tasks.lattegan.turn_by_turn.model.
         context: given by run.py.
         host: address that is listened at; ``127.0.0.1`` is this machine alone. There is no password.
         port: listened at; 0 for one that is free.

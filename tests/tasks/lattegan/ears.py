@@ -15,7 +15,7 @@ class Ears:
     """Hears with the same two calls."""
 
     def __init__(self):
-        self.encoder = nn.Module()
+        self.encoder = nn.Linear(1, 1)
         self.encoder.text_dim = TEXT
 
     def hear(self, sound):
