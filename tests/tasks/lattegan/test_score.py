@@ -1,10 +1,7 @@
 """Scores of generated folders: true images are perfect, wrong ones are not, protocols are named."""
 
 import json
-import subprocess
-import sys
 from contextlib import nullcontext
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,10 +13,9 @@ from datasets.dialogue.generated_folder import write_scene
 from datasets.dialogue.records import DialogueFile
 from evaluation.object_scores import SCORES
 from models.object_localizer import ObjectLocalizer, SmallTrunk, save_localizer
+from run import main
 from tasks.lattegan.score import score
 from tests.tasks.lattegan.worlds import write_squares
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +40,7 @@ def test_the_command_scores_a_folder(folder, tmp_path):
         f"generated={folder / 'true'}", f"localizer.path={folder / 'localizer.safetensors'}",
         f"dialogues={folder / 'clevr_test.h5'}", f"run.folder={tmp_path}", f"page={tmp_path / 'page.md'}",
     ]  # fmt: skip
-    command = [sys.executable, "run.py", "-f", "lattegan/score.yaml", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    assert main(["-f", "lattegan/score.yaml", *arguments]) == 0
     results = tmp_path / "lattegan" / "score"
     metrics = json.loads((results / "metrics.json").read_text())
     expected = {
