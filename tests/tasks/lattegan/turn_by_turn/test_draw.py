@@ -1,6 +1,7 @@
 """The command: images of each turn from a list, a file and what is typed; errors say where and why."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -32,10 +33,15 @@ def image(path):
 def test_a_run_is_drawn_with_from_a_list(tmp_path):
     write_squares(tmp_path, "val", 1, 0)
     made = write_run(tmp_path / "run")
+    node = {
+        "type": "tasks.lattegan.turn_by_turn.model.of_run",
+        "run": str(tmp_path / "run"),
+        "encoder": {"type": "models.instruction_encoders.GruInstructionEncoder", "word_dim": 5, "text_dim": 8},
+        "texts": {"type": "datasets.dialogue.texts.WordVectors", "path": str(write_vectors(tmp_path / "vectors.txt"))},
+        "dialogues": str(tmp_path / "clevr_val.h5"),
+    }
     arguments = [
-        f"model.run={tmp_path / 'run'}", f"model.texts.path={write_vectors(tmp_path / 'vectors.txt')}",
-        f"model.dialogues={tmp_path / 'clevr_val.h5'}", "model.text_run=null", "model.encoder.word_dim=5",
-        "model.encoder.text_dim=8", f"output={tmp_path / 'out'}", f"instructions=[{FIRST}, {SECOND}]", "candidates=2",
+        f"model={json.dumps(node)}", f"output={tmp_path / 'out'}", f"instructions=[{FIRST}, {SECOND}]", "candidates=2",
         "threads=1",
     ]  # fmt: skip
     assert main(["-f", "lattegan/draw.yaml", *arguments]) == 0
