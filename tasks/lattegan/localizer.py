@@ -35,6 +35,7 @@ from tasks.checks import Node, plan_errors
 
 SHOWN = 24  # images in the report
 SKIPPED = "skipped.csv"
+MIRRORED = 0.5  # share of the images that are turned left to right
 Network = Annotated[Callable[..., ObjectLocalizer], Deferred("num_objects", "num_coords")]
 
 
@@ -52,6 +53,7 @@ class LocalizerTraining:
         point_weight: of the cross-entropy of the cell that an object is in, of its class's map; needs a PointsTrunk.
         noise: images without objects for each training image (``noise-fraction``).
         empty: share of these that show the empty scene, the others are noise (``bg-fraction-within-noise``).
+        mirror: turn each training image left to right by chance, its locations too.
         folder: given by main; the run folder.
 
     Raises:
@@ -75,6 +77,7 @@ class LocalizerTraining:
         point_weight: Weight = 0.0,
         noise: Chance = 0.0,
         empty: Chance = 0.0,
+        mirror: bool = False,
         folder: RunFolder | None = None,
     ) -> None:
         self.localizer = localizer(num_objects=data.num_objects, num_coords=data.num_coords).to(device)
@@ -83,7 +86,7 @@ class LocalizerTraining:
             data.keep_skipped(folder.path / SKIPPED)
             data.train_loader.note_small_set()
         self.positive_weight, self.location_weight = positive_weight, location_weight
-        self.noise, self.empty, self.point_weight = noise, empty, point_weight
+        self.noise, self.empty, self.point_weight, self.mirror = noise, empty, point_weight, mirror
         trunk = self.localizer.trunk
         if point_weight and (not isinstance(trunk, PointsTrunk) or trunk.features < data.num_objects):
             raise UserError(
@@ -128,6 +131,8 @@ class LocalizerTraining:
         """Lower the errors of detections and locations."""
         images, there, truth = (batch[name].to(self.device) for name in ("image", "objects", "locations"))
         images = in_unit(images)
+        if self.mirror:
+            images, truth = self._mirrored(images, truth, there, step)
         blank = self._without_objects(len(images), step)
         readings = self.localizer(torch.cat((images, blank)))
         there = torch.cat((there, there.new_zeros(len(blank), there.shape[1])))
@@ -140,6 +145,18 @@ class LocalizerTraining:
         total = sum(parts.values())
         step.update("localizer", total, parts=parts)
         return {"loss": total, **parts, "location": location}
+
+    def _mirrored(self, images: Tensor, truth: Tensor, there: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+        """Turn half of the images left to right, the same whatever the number of ranks; 0 stays where nothing is."""
+        count, world = len(images), distributed.world_size()
+        chosen = torch.rand(count * world, generator=step.generator) < MIRRORED
+        chosen = chosen[distributed.rank() * count :][:count].to(self.device)
+        turned = truth.clone()
+        turned[..., 0] = (1 - truth[..., 0]) * there
+        return (
+            torch.where(chosen[:, None, None, None], images.flip(3), images),
+            torch.where(chosen[:, None, None], turned, truth),
+        )
 
     def _without_objects(self, count: int, step: Step) -> Tensor:
         """Return images (n, 3, R, R) of noise and the empty scene, the same whatever the number of ranks."""

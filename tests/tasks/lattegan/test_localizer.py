@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -136,6 +137,19 @@ def test_points_by_loops():
     ]
     assert losses.object_points(maps, truth, there).item() == pytest.approx(torch.stack(errors).mean().item(), rel=1e-5)
     assert losses.object_points(maps, truth, 0 * there).item() == 0
+
+
+def test_mirrored_images_have_mirrored_locations():
+    task = SimpleNamespace(device=torch.device("cpu"))
+    step = SimpleNamespace(generator=torch.Generator().manual_seed(0))
+    images, truth = torch.rand(16, 3, 4, 4), torch.zeros(16, 2, 2)
+    truth[:, 0], there = torch.tensor([0.25, 0.75]), torch.tensor([[1.0, 0.0]]).expand(16, 2)
+    turned, places = LocalizerTraining._mirrored(task, images, truth, there, step)
+    flipped = (turned == images.flip(3)).flatten(1).all(dim=1)
+    assert 0 < flipped.sum() < 16
+    for row, by_mirror in enumerate(flipped.tolist()):
+        assert torch.equal(turned[row], images[row].flip(2) if by_mirror else images[row])
+        assert places[row].tolist() == [[0.75 if by_mirror else 0.25, 0.75], [0.0, 0.0]]
 
 
 def test_rare_classes_weigh_more():
