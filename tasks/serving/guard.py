@@ -18,7 +18,7 @@ class Guard:
         app: that answers.
         largest: bytes of a body.
         counted: called with the address, the status and the seconds of each request.
-        larger: bytes of a body, by path, where another size is read.
+        larger: bytes of a body, by what the path ends in, where another size is read.
     """
 
     def __init__(
@@ -45,7 +45,8 @@ class Guard:
             await send(message)
 
         try:
-            refusal, replayed = await self._read(receive, self._larger.get(scope["path"], self._largest))
+            sizes = (size for end, size in self._larger.items() if scope["path"].endswith(end))
+            refusal, replayed = await self._read(receive, next(sizes, self._largest))
             await (refusal or self._app)(scope, replayed, counting)
         finally:
             route = scope.get("route")

@@ -45,7 +45,8 @@ def build_app(model: DrawingModel, scenes: OpenScenes, only_here: bool = True) -
     With ``only_here`` requests by other names than this machine's own are refused.
     """
     app = FastAPI(title=f"drawl: scenes by {model.name}", version="1.0", docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, largest=_largest, counted=lambda *_: None)
+    sizes = {"/speech": messages.LARGEST_SOUND}
+    app.add_middleware(Guard, largest=messages.LARGEST_BODY, counted=lambda *_: None, larger=sizes)
     if only_here:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=HERE)
     add_problems(app, messages.EXAMPLE, statuses={ClosedError: 404, BusyError: 429})
@@ -160,7 +161,3 @@ def _words(model: DrawingModel) -> list[str]:
 
 def _uri(image: np.ndarray) -> str:
     return data_uri("image/png", encode_image(image, "png"))
-
-
-def _largest(path: str) -> int:
-    return messages.LARGEST_SOUND if path.endswith("/speech") else messages.LARGEST_BODY
