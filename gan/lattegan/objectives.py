@@ -49,7 +49,7 @@ class LatteganHinge:
         penalty: weight of E[|grad D(x)|^2] at real images (``gp_reg``).
         divergence: weight of the Kullback-Leibler divergence of the conditions (``cond_kl_reg``).
         penalty_every: steps between two penalties, each counted as many times (lazy regularisation, arXiv:1912.04958);
-            1 as published.
+            1 as published. Adam with a second beta of .9, as published, takes small steps after each heavy one.
         unchanged: weight of the mean absolute difference between generated and previous images where the true image
             does not change; 0 as published. A training of few images learns from it to keep what is there.
     """
