@@ -2,7 +2,8 @@
 
 The card holds the networks as nodes (image_encoder, generator, discriminator, and text, which encodes instructions),
 the words that the text encoder reads, the classes of objects, and how the weights came about. The weights are
-``<network>.<parameter>``, ``vectors`` (words, V) and ``background`` (R, R, 3) uint8, the empty scene. An export that
+``<network>.<parameter>``, ``vectors`` (words, V) and ``background`` (R, R, 3) uint8, the empty scene; those of the
+discriminator, which chooses among candidates and with which a training goes on, are float16. An export that
 comes with the project holds the localiser beside it, ``NAME_localizer.json`` and ``.safetensors``.
 """
 
@@ -23,6 +24,7 @@ from models.instruction_encoders import GruInstructionEncoder
 from models.weights import build_for, read_card, read_state_dict, write_weights
 
 TEXT, VECTORS, BACKGROUND = "text", "vectors", "background"
+HALVED = "discriminator."  # stored in half the bytes
 PARTS = (*Networks._fields, TEXT)
 REMEDY = "write it with lattegan/export.yaml"
 
@@ -69,6 +71,9 @@ def save_export(
             f"the text encoder is a {type(found[TEXT]).__name__}, expected a GruInstructionEncoder: give one"
         )
     state = {f"{name}.{key}": value for name in PARTS for key, value in found[name].state_dict().items()}
+    for key in state:
+        if key.startswith(HALVED) and state[key].is_floating_point():
+            state[key] = state[key].half()
     state |= {VECTORS: texts.table, BACKGROUND: torch.from_numpy(background)}
     words = {"words": texts.words, "max_words": texts.max_words, "max_previous": texts.max_previous}
     card = {"kind": "lattegan", **about, "corpus": corpus, "networks": {name: nodes[name] for name in PARTS}}
@@ -141,4 +146,6 @@ def _card(path: Path) -> dict[str, Any]:
 
 
 def _below(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
+    """Return the weights of one network, in float32."""
+    own = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
+    return {key: value.float() if value.is_floating_point() else value for key, value in own.items()}
