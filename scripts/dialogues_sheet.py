@@ -31,7 +31,7 @@ def instructions(folder: Path, scene: GeneratedScene) -> list[str]:
 def sheet(scenes: Sequence[GeneratedScene], texts: Sequence[Sequence[str]]) -> Image.Image:
     """Return dialogues, two in a row: instructions, true images, generated ones; a column is a turn."""
     turns = max(len(scene.images) for scene in scenes)
-    wide, high = turns * (CELL + GAP) + 4 * GAP, LINES * (LETTERS + 2) + 2 * (CELL + GAP) + 3 * GAP
+    wide, high = turns * (CELL + GAP) + 4 * GAP, LINES * (LETTERS + 4) + 2 * (CELL + GAP) + 3 * GAP
     page = Image.new("RGB", (COLUMNS * wide - 5 * GAP, -(-len(scenes) // COLUMNS) * high - 4 * GAP), PAPER)
     drawing, font = ImageDraw.Draw(page), ImageFont.load_default(LETTERS)
     for number, (scene, said) in enumerate(zip(scenes, texts, strict=True)):
@@ -39,7 +39,7 @@ def sheet(scenes: Sequence[GeneratedScene], texts: Sequence[Sequence[str]]) -> I
             left, top = (number % COLUMNS) * wide + turn * (CELL + GAP), (number // COLUMNS) * high
             lines = textwrap.wrap(text, int(CELL / (0.5 * LETTERS)))[:LINES]
             drawing.multiline_text((left, top), "\n".join(lines), INK, font, spacing=2)
-            top += LINES * (LETTERS + 2)
+            top += LINES * (LETTERS + 4)
             for image in (true, made):
                 page.paste(Image.fromarray(image).resize((CELL, CELL), Image.Resampling.BICUBIC), (left, top))
                 top += CELL + GAP

@@ -13,7 +13,7 @@ def test_true_images_stand_above_generated_ones(tmp_path):
     scenes = list(read_scenes(tmp_path))
     assert instructions(tmp_path, scenes[0]) == ["add a cube", "add a sphere: behind it"]
     page = np.asarray(sheet(scenes, [instructions(tmp_path, scene) for scene in scenes]))
-    text, wide = LINES * (LETTERS + 2), 2 * (CELL + GAP) + 4 * GAP
+    text, wide = LINES * (LETTERS + 4), 2 * (CELL + GAP) + 4 * GAP
     assert page.shape[1] == COLUMNS * wide - 5 * GAP
     for left in (0, CELL + GAP, wide):
         assert page[:text, left : left + CELL].min() < 60  # letters
