@@ -149,7 +149,14 @@ class SpokenUnits(_SpokenInstructions):
 class SpokenFeatures(_SpokenInstructions):
     """Frames of a layer: ``previous_features`` (P, C) and ``nprevious``, ``features`` (L, C) and ``nfeatures``.
 
-    Args: as of :class:`SpokenUnits`.
+    Args:
+        path: encoded recordings (lattegan/speak_world.yaml).
+        max_previous: P, the last frames of what was said before.
+        voices: whose voices say everything; None: those of the split.
+        shuffled: a control: another instruction is said instead of each.
+
+    Raises:
+        SpokenError: the file is missing or damaged.
     """
 
     kind = "features"
