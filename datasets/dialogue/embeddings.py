@@ -2,12 +2,15 @@
 
 ``{codraw,iclevr}_{train,valid,test}_embeddings_<name>.h5`` (*valid*, while the dialogues are ``_val.h5``): for each
 dialogue's group ``turns_text_embedding`` (L, D) float32, ``turns_word_embeddings`` (L, S, D), zeros behind the words,
-``turns_text_length`` (L,) int64.
+``turns_text_length`` (L,) int64. Attributes say what made them, of the file ``weights`` and ``reader``, of each group
+``texts``; published files have none.
 """
 
+import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import h5py
@@ -15,11 +18,13 @@ import numpy as np
 
 from common.errors import UserError
 from datasets.dialogue.records import UNREADABLE, DialogueFile
+from datasets.digests import digest
 from datasets.hdf5_files import continued, flush
 from datasets.loading.rows import ManifestError
 
 SPLITS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
 SENTENCES, WORDS, LENGTHS = "turns_text_embedding", "turns_word_embeddings", "turns_text_length"
+TEXTS = "texts"  # attribute of a group: digest of the instructions
 
 
 class EmbeddedTurns(NamedTuple):
@@ -68,6 +73,12 @@ class EmbeddingFile:
                 f"embeddings, the first is {missing[0]}: they are of other dialogues; make them of this file"
             )
         self.text_dim, self.max_words = 0, 0
+        other = _of_other_texts(file, self.dialogues)
+        if other is not None:
+            raise ManifestError(
+                f"{self.path}: dialogue {other} has embeddings of other instructions than those of "
+                f"{self.dialogues.path}; make them of this file"
+            )
         for name, length in zip(self.dialogues.names, self.dialogues.lengths, strict=True):
             shapes = [file[name][key].shape for key in (SENTENCES, WORDS, LENGTHS)]
             self.text_dim = self.text_dim or shapes[0][-1]
@@ -123,32 +134,45 @@ def embedding_name(corpus: str, split: str, name: str) -> str:
 
 
 def write_embeddings(
-    path: Path, dialogues: DialogueFile, embed: Callable[[int], EmbeddedTurns], rows: Iterable[int] | None = None
+    path: Path,
+    dialogues: DialogueFile,
+    embed: Callable[[int], EmbeddedTurns],
+    rows: Iterable[int] | None = None,
+    about: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Write the embeddings of all dialogues of a file, whole or not at all; a run that was stopped goes on.
 
     Args:
-        path: of the file to write; what is there already, complete, stays as it is.
+        path: of the file to write; what is there stays where it is of these instructions and ``about``.
         dialogues: whose instructions are embedded.
         embed: returns the embeddings of the dialogue in a row.
         rows: of the dialogues to embed before this returns, all when None.
+        about: attributes of the file, what makes it: digests of weights and reader. A draft of others begins anew.
 
     Returns:
         Number of dialogues that were embedded now; 0 where the file is there.
 
     Raises:
+        ManifestError: another file is there.
         NoRoomError: the disk is full; the next run begins anew.
         UserError: the file cannot be written as HDF5.
     """
     if path.is_file():
+        _check_made_of(path, dialogues, about)
         return 0
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.part")
     written = 0
     with continued(draft) as file:
+        if {key: file.attrs[key] for key in file.attrs} != dict(about):
+            for name in list(file):
+                del file[name]
+            for key in list(file.attrs):
+                del file.attrs[key]
+            file.attrs.update(about)
         for row in range(len(dialogues)) if rows is None else rows:
-            name = dialogues.names[row]
-            if name in file and file[name].attrs.get("complete", False):
+            name, texts = dialogues.names[row], _texts_digest(dialogues, row)
+            if name in file and file[name].attrs.get("complete", False) and file[name].attrs.get(TEXTS) == texts:
                 continue
             if name in file:
                 del file[name]
@@ -156,13 +180,44 @@ def write_embeddings(
             group = file.create_group(name)
             for key, values in zip((SENTENCES, WORDS, LENGTHS), found, strict=True):
                 group.create_dataset(key, data=values)
-            group.attrs["complete"] = True
+            group.attrs.update({"complete": True, TEXTS: texts})
             flush(file)
             written += 1
         complete = all(name in file for name in dialogues.names)
     if complete:
         draft.replace(path)
     return written
+
+
+def _check_made_of(path: Path, dialogues: DialogueFile, about: Mapping[str, str]) -> None:
+    """Raise a ManifestError where a file of embeddings is not of these instructions and ``about``, or says not."""
+    remedy = "delete it, and it is written again, or give another folder or name"
+    try:
+        with h5py.File(path, "r") as file:
+            lacking = [key for key in about if key not in file.attrs]
+            others = [key for key in about if not lacking and file.attrs[key] != about[key]]
+            missing = [name for name in dialogues.names if name not in file]
+            texts = missing or _of_other_texts(file, dialogues) is not None
+    except UNREADABLE as error:
+        raise ManifestError(f"{path}: cannot be read as embeddings ({_reason(error)}); {remedy}") from error
+    if lacking:
+        raise ManifestError(f"{path} does not say what {' and '.join(lacking)} made it, as older ones; {remedy}")
+    if others or texts:
+        others += ["instructions"] if texts else []
+        raise ManifestError(f"{path} has embeddings of other {' and '.join(others)} than those asked for; {remedy}")
+
+
+def _of_other_texts(file: h5py.File, dialogues: DialogueFile) -> str | None:
+    """Return the first dialogue whose group says that it is of other instructions."""
+    for row, name in enumerate(dialogues.names):
+        said = file[name].attrs.get(TEXTS) if name in file else None
+        if said is not None and said != _texts_digest(dialogues, row):
+            return name
+    return None
+
+
+def _texts_digest(dialogues: DialogueFile, row: int) -> str:
+    return digest([json.dumps(dialogues.texts(row))])
 
 
 def _reason(error: Exception) -> str:

@@ -7,6 +7,7 @@ from torch import Tensor
 from datasets.dialogue.records import DialogueFile
 from datasets.dialogue.spoken import SpokenFeatures, SpokenUnits
 from datasets.dialogue.texts import WordPieces, WordVectors
+from datasets.digests import digest
 
 InstructionReader = WordVectors | WordPieces | SpokenUnits | SpokenFeatures
 
@@ -21,3 +22,8 @@ def read_turn(
     if isinstance(reader, SpokenUnits | SpokenFeatures):
         return reader.read(said, split, speaker)
     return reader(file.history(list(said[:-1])), said[-1])
+
+
+def reader_digest(reader: InstructionReader) -> str:
+    """Return a digest of all that a reader makes of texts: its settings, words, vectors or recordings."""
+    return digest([type(reader).__name__, *reader.contents()])

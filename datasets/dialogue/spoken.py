@@ -103,6 +103,15 @@ class _SpokenInstructions:
         turn = padded_turn(parts[:-1], parts[-1], self.max_previous, self.max_frames)
         return dict(zip(self.names, turn, strict=True))
 
+    def contents(self) -> list[bytes | str]:
+        """Return what is digested of it: settings, texts, and all frames of all voices."""
+        found: list[bytes | str] = [
+            json.dumps([self.max_previous, self.voices, self.shuffled, self.layer, self.encoder, *self._rows])
+        ]
+        for split, said in sorted(self._by_split.items()):
+            found += [part for frames, ends in said for part in (split, frames.numpy().tobytes(), ends.tobytes())]
+        return found
+
     def _voice(self, split: str, speaker: int | None) -> tuple[Tensor, np.ndarray]:
         wanted = self.voices or SPLITS.get(split, split)
         known = self._by_split.get(wanted)

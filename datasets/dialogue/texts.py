@@ -3,6 +3,7 @@
 Shape letters: P words said before, S words of an instruction, V size of a word vector, L tokens.
 """
 
+import json
 import logging
 import unicodedata
 from pathlib import Path
@@ -95,6 +96,11 @@ class WordVectors:
             "nvectors": torch.tensor(len(words)),
         }
 
+    def contents(self) -> list[bytes | str]:
+        """Return what is digested of it: sizes, words and vectors."""
+        words = json.dumps([self.max_words, self.max_previous, *self._rows])
+        return [words, self.table.numpy().tobytes()]
+
     @property
     def longest(self) -> int:
         """Words of an instruction that are read."""
@@ -169,6 +175,10 @@ class WordPieces:
         mask = np.zeros(self.max_tokens, np.int64)
         mask[: len(tokens)] = 1
         return {"tokens": torch.tensor(rows), "mask": torch.from_numpy(mask), "types": torch.from_numpy(types)}
+
+    def contents(self) -> list[bytes | str]:
+        """Return what is digested of it: its size and pieces."""
+        return [json.dumps([self.max_tokens, *self._rows])]
 
     @property
     def longest(self) -> int:

@@ -1,37 +1,34 @@
 """Write the embeddings of every instruction, which LatteGAN draws from.
 
 ``python run.py -f lattegan/embed.yaml`` writes ``{codraw,iclevr}_{train,valid,test}_embeddings_<name>.h5`` as
-smatsumori/LatteGAN's ``create_embs_from_model.py`` does; a run that was stopped goes on, files that are there stay. Of
-BERT the states of [CLS] and of the instruction with its [SEP] are kept, of the recurrent encoder those of the words.
+smatsumori/LatteGAN's ``create_embs_from_model.py`` does; a run that was stopped goes on, and
+files that are there stay where they say that these weights, reader and instructions made them. Of BERT the states of
+[CLS] and of the instruction with its [SEP] are kept, of the recurrent encoder those of the words.
 """
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 import config
 from common import distributed
 from common.errors import UserError
-from common.files import write_whole
 from common.parallel import progress
-from common.text_files import read_json
 from config.limits import Threads
 from datasets.dialogue.embeddings import EmbeddedTurns, embedding_name, write_embeddings
-from datasets.dialogue.readers import InstructionReader, read_turn
+from datasets.dialogue.readers import InstructionReader, read_turn, reader_digest
 from datasets.dialogue.records import DialogueFile
+from datasets.loading.rows import ManifestError
 from engine.context import Context
 from engine.init_from import load_run
 from models.spoken_instruction_encoders import InstructionEncoder
+from models.weights import weights_digest
 from tasks.lattegan.listen import TextModules
 
 log = logging.getLogger(__name__)
-WEIGHTS = "weights.json"
 DRY = 2  # dialogues of a dry run
 
 
@@ -58,7 +55,8 @@ def embed(
         threads: of torch; all cores when None.
 
     Raises:
-        UserError: the reader does not fit the encoder, a file does not fit its layout, or weights are missing.
+        UserError: the reader does not fit the encoder, a file does not fit its layout, weights are missing, or
+            embeddings of others are there.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -83,8 +81,6 @@ def ensure_embeddings(
 ) -> Path:
     """Write the embeddings that a training of LatteGAN draws from, unless they are there: its ``prepare``.
 
-    ``weights.json`` beside them says of which weights they are.
-
     Args:
         folder: gets the files.
         name: ends their names.
@@ -98,7 +94,7 @@ def ensure_embeddings(
         The folder.
 
     Raises:
-        UserError: as :func:`embed`, or the folder has embeddings of other weights.
+        UserError: as :func:`embed`, or the folder has embeddings of other weights, reader or instructions.
     """
     if dry_folder is not None:
         encoder, files = _ready(encoder, texts, dialogues, None)
@@ -106,23 +102,8 @@ def ensure_embeddings(
             write_embeddings(dry_folder / embedding_name(file.corpus, split, name), file, _zeros(encoder, file))
         return dry_folder
     encoder, files = _ready(encoder, texts, dialogues, run)
-    of, mark = {"weights": weights_digest(encoder)}, folder / WEIGHTS
-    if mark.is_file() and read_json(mark, f"delete {folder}") != of:
-        raise UserError(
-            f"{config.short(folder)} has embeddings of other weights than those of {run or 'this encoder'}; delete it, "
-            "and they are written again, or give another folder"
-        )
-    write_whole(mark, json.dumps(of).encode())
     _write(encoder, texts, files, folder, name)
     return folder
-
-
-def weights_digest(network: nn.Module) -> str:
-    """Return a digest of all weights of a network."""
-    found = hashlib.sha256()
-    for key, value in network.state_dict().items():
-        found.update(key.encode() + value.cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()[:16]
 
 
 def _ready(
@@ -145,6 +126,7 @@ def _ready(
 def _write(
     encoder: InstructionEncoder, texts: InstructionReader, files: dict[str, DialogueFile], folder: Path, name: str
 ) -> None:
+    about = {"weights": weights_digest(encoder), "reader": reader_digest(texts)}
     for split, file in files.items():
         path = folder / embedding_name(file.corpus, split, name)
         with progress(f"dialogues of {split}", len(file), 0) as advance:
@@ -153,7 +135,7 @@ def _write(
                 advance(1)
                 return embedded(encoder, texts, file, row, split)
 
-            written = write_embeddings(path, file, one)
+            written = write_embeddings(path, file, one, about=about)
         log.info("%s: %d dialogues embedded", config.short(path), written)
 
 
@@ -176,8 +158,13 @@ def embedded(
     row: int,
     split: str = "train",
 ) -> EmbeddedTurns:
-    """Return the embeddings of the turns of one dialogue, all by one voice of the split where they are spoken."""
+    """Return the embeddings of the turns of one dialogue, all by one voice of the split where they are spoken.
+
+    Raises ManifestError for a dialogue of none.
+    """
     said = file.texts(row)
+    if not said:
+        raise ManifestError(f"{file.path}: dialogue {file.names[row]} has no turn; make the file again")
     turns = [read_turn(texts, file, said[: turn + 1], split, row) for turn in range(len(said))]
     device = next(encoder.parameters()).device
     found = encoder(*(torch.stack([turn[name] for turn in turns]).to(device) for name in encoder.inputs))

@@ -1,5 +1,6 @@
 """Turns and dialogues as samples, with embeddings of the published files; splits that do not fit one another."""
 
+import json
 from functools import partial
 
 import h5py
@@ -200,12 +201,44 @@ def test_embeddings_are_written_as_read_and_go_on(paths, tmp_path):
             assert np.array_equal(one, other)
 
 
+def ones(source):
+    turns = [int(length) for length in source.lengths]
+    return lambda row: EmbeddedTurns(
+        np.ones((turns[row], 4), np.float32), np.ones((turns[row], 2, 4), np.float32), np.ones(turns[row], np.int64)
+    )
+
+
+def test_embeddings_of_other_weights_or_texts_are_not_kept(paths, tmp_path):
+    """A draft of others begins anew, a finished file is refused, one that says nothing too; reading takes the last."""
+    source, path = DialogueFile(paths[ICLEVR][0]), tmp_path / "embeddings.h5"
+    assert write_embeddings(path, source, ones(source), rows=[0], about={"weights": "old", "reader": "a"}) == 1
+    about = {"weights": "new", "reader": "a"}
+    assert write_embeddings(path, source, ones(source), about=about) == len(source)
+    assert write_embeddings(path, source, ones(source), about=about) == 0
+    with pytest.raises(ManifestError, match="has embeddings of other weights than those asked for; delete it"):
+        write_embeddings(path, source, ones(source), about=about | {"weights": "newer"})
+    with h5py.File(paths[ICLEVR][0]) as stored, h5py.File(tmp_path / "clevr_train.h5", "w") as file:
+        for name in stored:
+            stored.copy(name, file)
+        said = json.loads(file[source.names[0]]["text"][()])
+        del file[source.names[0]]["text"]
+        file[source.names[0]]["text"] = json.dumps(["paint it", *said[1:]])
+    other = DialogueFile(tmp_path / "clevr_train.h5")
+    with pytest.raises(ManifestError, match="has embeddings of other instructions than those asked for"):
+        write_embeddings(path, other, ones(other), about=about)
+    with pytest.raises(ManifestError, match=f"dialogue {source.names[0]} has embeddings of other instructions"):
+        EmbeddingFile(path, other)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["weights"]
+        for name in file:
+            del file[name].attrs["texts"]
+    with pytest.raises(ManifestError, match="does not say what weights made it, as older ones; delete it"):
+        write_embeddings(path, source, ones(source), about=about)
+    assert EmbeddingFile(path, source).text_dim == 4
+
+
 def test_a_damaged_draft_begins_anew(paths, tmp_path):
     source = DialogueFile(paths[CODRAW][0])
     (tmp_path / ".embeddings.h5.part").write_bytes(b"nothing")
-    turns = [int(length) for length in source.lengths]
-    embed = lambda row: EmbeddedTurns(  # noqa: E731
-        np.ones((turns[row], 4), np.float32), np.ones((turns[row], 2, 4), np.float32), np.ones(turns[row], np.int64)
-    )
-    assert write_embeddings(tmp_path / "embeddings.h5", source, embed) == len(source)
+    assert write_embeddings(tmp_path / "embeddings.h5", source, ones(source)) == len(source)
     assert EmbeddingFile(tmp_path / "embeddings.h5", source).text_dim == 4

@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -112,8 +113,22 @@ def test_embeddings_that_a_training_prepares(data, tmp_path):
     ensure_embeddings(tmp_path / "x", "x", encoder, reader, dialogues)  # they are there
     ensure_embeddings(tmp_path / "x", "x", encoder, reader, dialogues, dry_folder=tmp_path / "dry")
     assert not EmbeddingFile(tmp_path / "dry" / name, file).of(1).words.any()
-    with pytest.raises(UserError, match=r"has embeddings of other weights than those of this encoder; delete it"):
+    with pytest.raises(UserError, match="has embeddings of other weights than those asked for; delete it"):
         ensure_embeddings(tmp_path / "x", "x", GruInstructionEncoder(6, 8), reader, dialogues)
+    shorter = WordVectors(data / "vectors.txt", 5, 12)
+    with pytest.raises(UserError, match="has embeddings of other reader than those asked for"):
+        ensure_embeddings(tmp_path / "x", "x", encoder, shorter, dialogues)
+    with h5py.File(data / "clevr_val.h5") as stored, h5py.File(tmp_path / "clevr_val.h5", "w") as file:
+        for part in stored:
+            stored.copy(part, file)
+        first = found.dialogues.names[0]
+        for key, values in [(key, stored[first][key][()]) for key in ("images", "objects", "coords")]:
+            del file[first][key]
+            file[first][key] = values[:0]
+        del file[first]["text"]
+        file[first]["text"] = json.dumps([])
+    with pytest.raises(UserError, match=f"dialogue {first} has no turn"):
+        ensure_embeddings(tmp_path / "y", "x", encoder, reader, {"val": tmp_path / "clevr_val.h5"})
 
 
 def test_embeddings_do_not_depend_on_the_other_turns(data):
