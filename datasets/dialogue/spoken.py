@@ -28,6 +28,7 @@ VoiceSplit = Literal["train", "val", "test"]
 SPLITS: dict[str, VoiceSplit] = {
     "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
 }  # fmt: skip
+MAX_PREVIOUS = 400  # frames of what was said before, 16 s
 REMEDY = "make it with lattegan/speak_world.yaml"
 _BYTES = h5py.vlen_dtype(np.uint8)
 
@@ -146,7 +147,7 @@ class SpokenUnits(_SpokenInstructions):
     names = ("previous_units", "nprevious", "units", "nunits")
 
     def __init__(
-        self, path: Path, max_previous: Count = 400, voices: VoiceSplit | None = None, shuffled: bool = False
+        self, path: Path, max_previous: Count = MAX_PREVIOUS, voices: VoiceSplit | None = None, shuffled: bool = False
     ) -> None:
         super().__init__(path, max_previous, voices, shuffled)
 
@@ -172,7 +173,7 @@ class SpokenFeatures(_SpokenInstructions):
     names = ("previous_features", "nprevious", "features", "nfeatures")
 
     def __init__(
-        self, path: Path, max_previous: Count = 400, voices: VoiceSplit | None = None, shuffled: bool = False
+        self, path: Path, max_previous: Count = MAX_PREVIOUS, voices: VoiceSplit | None = None, shuffled: bool = False
     ) -> None:
         super().__init__(path, max_previous, voices, shuffled)
 
@@ -209,6 +210,8 @@ def write_voices(
 ) -> int:
     """Write one of the two files, whole or not at all; a run that was stopped goes on behind its last voice.
 
+    Voices of a draft that are of another split now are made anew.
+
     Args:
         path: of the file; one that is there stays where it is of the same texts, voices and ``about``.
         texts: distinct texts.
@@ -227,7 +230,13 @@ def write_voices(
     draft = path.with_name(f".{path.name}.part")
     if path.is_file():
         with _readable(path) as file:
-            found = _differs(file, texts, voices, about)
+            try:
+                found = _differs(file, texts, voices, about)
+            except UNREADABLE as error:
+                reason = " ".join(str(error).split())
+                raise SpokenError(
+                    f"{path}: cannot be read as spoken instructions ({reason}); delete it and {REMEDY}"
+                ) from error
         if found:
             raise SpokenError(f"{path} is of other {found} than those asked for; delete it, or give another path")
         return 0
@@ -248,7 +257,8 @@ def write_voices(
         for name in set(file) - {"texts"} - {voice.speaker for voice in voices}:
             del file[name]
         for voice in voices:
-            if voice.speaker in file and file[voice.speaker].attrs.get("complete", False):
+            kept = file[voice.speaker].attrs if voice.speaker in file else {}
+            if kept.get("complete", False) and kept.get("split") == voice.split:
                 continue
             if voice.speaker in file:
                 del file[voice.speaker]

@@ -47,9 +47,10 @@ def typed(text: str, corpus: str, reader: Reader) -> Typed:
     known = " ".join(word for word in words if reader.knows(word))
     if not known:
         raise TextReaderError(f"no word of {shortened(text)} is known ({', '.join(unknown)}); say it in other words")
-    if reader.count(known) > reader.longest:
+    told = f"{TELLER} {known}" if corpus == "codraw" else known
+    if reader.count(told) > reader.longest:
         raise TextReaderError(
-            f"the instruction has {reader.count(known)} words or parts of words, the text encoder reads "
+            f"the instruction has {reader.count(told)} words or parts of words, the text encoder reads "
             f"{reader.longest}: say it in several turns"
         )
-    return Typed(f"{TELLER} {known}" if corpus == "codraw" else known, unknown)
+    return Typed(told, unknown)

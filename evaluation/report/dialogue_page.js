@@ -91,8 +91,12 @@
 
   // Return a recording or file as WAV of 16 kHz, one channel, 16 bits, whatever this browser can decode.
   async function wav(blob) {
-    const sound = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await blob.arrayBuffer());
-    const count = Math.min(sound.length, LONGEST * RATE), mixed = new Float32Array(count);
+    let sound;
+    try {
+      sound = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await blob.arrayBuffer());
+    } catch { throw new Error("this is no sound that the browser can read"); }
+    if (sound.length > LONGEST * RATE) throw new Error(`the sound is ${sound.duration.toFixed(1)} s long, expected at most ${LONGEST} s: say one instruction`);
+    const count = sound.length, mixed = new Float32Array(count);
     for (let c = 0; c < sound.numberOfChannels; c++) {
       const own = sound.getChannelData(c);
       for (let i = 0; i < count; i++) mixed[i] += own[i] / sound.numberOfChannels;
@@ -108,9 +112,7 @@
   }
 
   const speak = (blob) => run(async () => {
-    let sound;
-    try { sound = await wav(blob); } catch { throw new Error("this is no sound that the browser can read"); }
-    await draw(`/speech?candidates=${candidates()}&seed=${seed()}`, sound, "audio/wav");
+    await draw(`/speech?candidates=${candidates()}&seed=${seed()}`, await wav(blob), "audio/wav");
   });
 
   async function record() {
@@ -131,7 +133,7 @@
       speak(new Blob(parts, { type: one.mimeType }));
     });
     one.start();
-    setTimeout(() => { if (one.state !== "inactive") one.stop(); }, LONGEST * 1000);
+    setTimeout(() => { if (one.state !== "inactive") one.stop(); }, (LONGEST - 0.5) * 1000); // it stops a little later
     find("record").textContent = "Stop and draw";
     find("record").setAttribute("aria-pressed", "true");
   }

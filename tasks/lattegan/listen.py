@@ -11,16 +11,18 @@ Shape letters: N samples, L frames of a layer, C channels, D size of the embeddi
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+import config
 from common.errors import UserError
 from config.limits import Count
 from datasets.audio.log_mel import check_usable, log_mel
 from datasets.audio.read import SAMPLE_RATE, AudioError, read_audio, resample
-from datasets.dialogue.spoken import padded_turn
+from datasets.dialogue.spoken import MAX_PREVIOUS, padded_turn
 from engine.init_from import load_run
 from models.instruction_encoders import EncodedInstruction
 from models.spoken_instruction_encoders import FeatureInstructionEncoder, UnitInstructionEncoder
@@ -51,7 +53,7 @@ class Listener:
     """
 
     def __init__(
-        self, encoder: SpokenEncoder, speech: SpeechModel, layer: str | None = None, max_previous: int = 400
+        self, encoder: SpokenEncoder, speech: SpeechModel, layer: str | None = None, max_previous: int = MAX_PREVIOUS
     ) -> None:
         self.encoder, self.speech, self.max_previous = encoder.eval(), speech, max_previous
         self.units = isinstance(encoder, UnitInstructionEncoder)
@@ -103,7 +105,7 @@ def load_listener(
     speech: ModelSource,
     layer: str | None = None,
     run: Path | None = None,
-    max_previous: Count = 400,
+    max_previous: Count | None = None,
     device: str = "cpu",
 ) -> Listener:
     """Load what hears spoken instructions.
@@ -113,7 +115,8 @@ def load_listener(
         speech: the frozen speech encoder.
         layer: its layer; None is ``quant3`` for units and ``conv3`` for features.
         run: run folder of tasks.lattegan.tirg.TirgTraining whose best weights the encoder gets; None keeps its own.
-        max_previous: the last frames of what was said before that are read.
+        max_previous: the last frames of what was said before that are read; None: as many as the run has read, 400
+            without one.
         device: of both.
 
     Raises:
@@ -121,8 +124,18 @@ def load_listener(
     """
     on = torch.device(device)
     if run is not None:
-        load_run(run, TextModules(encoder))
+        state = load_run(run, TextModules(encoder))
+        max_previous = max_previous or _read_before(state["config"], run)
+    max_previous = max_previous or MAX_PREVIOUS
     return Listener(encoder.to(on), load_speech(speech, on), layer, max_previous)
+
+
+def _read_before(text: str, run: Path) -> int | None:
+    """Return ``max_previous`` of the reader that a training's config has; None where it has none."""
+    node: Any = config.translated(config.parse_yaml(text, str(run)))
+    for name in ("data", "train", "texts", "max_previous"):
+        node = node.get(name) if isinstance(node, dict) else None
+    return node
 
 
 class TextModules:

@@ -29,6 +29,7 @@ from datasets.media_files import encode_audio
 from datasets.world.speech.synthesise import Synthesiser
 from datasets.world.speech.voices import ACCENTS, FEMALE, MALE, Voice, voice
 from engine.context import Context
+from models.weights import weights_digest
 from tasks.lattegan.listen import FEATURES, UNITS, layer_size
 from tasks.resdavenet_vq.layers import SpeechModel, load_speech
 from tasks.speech_image.trained import ModelSource
@@ -101,7 +102,8 @@ def speak(
     count = write_voices(sounds, texts, splits, lambda one: {"sounds": _said(texts, people[one.speaker])}, about)
     log.info("%s: %d voices recorded now", config.short(sounds), count)
     about = {
-        "encoder": model.name, "unit_layer": unit_layer, "feature_layer": feature_layer,
+        "encoder": model.name, "weights": weights_digest(model.speech),
+        "unit_layer": unit_layer, "feature_layer": feature_layer,
         "codes": layer_size(model, unit_layer, True), "channels": layer_size(model, feature_layer, False),
     }  # fmt: skip
     found = dict(recordings(sounds)) if not encoded.is_file() else {}

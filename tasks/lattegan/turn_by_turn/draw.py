@@ -20,7 +20,7 @@ import config
 from common import distributed
 from common.errors import UserError
 from common.files import write_whole
-from common.text_files import read_text
+from common.text_files import read_text, without_surrogates
 from config.limits import Positive, Seed, Threads
 from datasets.dialogue.records import to_bytes
 from datasets.media_files import encode_image, write_media
@@ -33,6 +33,7 @@ from tasks.lattegan.turn_by_turn.scene import MOST_CANDIDATES, Scene, Turn
 
 log = logging.getLogger(__name__)
 HELP = "say what comes next (add a red cube), or: undo, seed NUMBER, choose CANDIDATE, quit"
+SHEET = "sheet.png"
 COMMAND = re.compile(r"(undo|quit|seed|choose)(?:\s+(\S+))?")
 Candidates = Annotated[int, Field(gt=0, le=MOST_CANDIDATES)]
 
@@ -90,7 +91,7 @@ def draw(
             say(_told(scene, turn))
         files.write()
     if scene.turns:
-        say(config.short(files.folder / "sheet.png"))
+        say(config.short(files.folder / SHEET))
 
 
 def on_device(model: DrawingModel, threads: int | None = None) -> DrawingModel:
@@ -105,7 +106,7 @@ def on_device(model: DrawingModel, threads: int | None = None) -> DrawingModel:
 
 def _said(scene: Scene, text: str) -> str | Path:
     """Return an instruction, or the recording that a line names where the model hears."""
-    return text if scene.model.written else Path(text)
+    return without_surrogates(text) if scene.model.written else Path(text)
 
 
 def _listed(instructions: list[str] | None, file: Path | None) -> list[tuple[str, str]] | None:
@@ -152,6 +153,8 @@ def _typed(scene: Scene) -> Iterator[str]:
             line = input(f"{len(scene.turns) + 1}> " if sys.stdin.isatty() else "")
         except EOFError:
             return
+        except UnicodeDecodeError as error:
+            raise UserError(f"what is typed holds bytes that are not {error.encoding}: write it in UTF-8") from error
         yield line.strip()
 
 
@@ -198,9 +201,11 @@ class _SceneFiles:
             write_media(self.folder / name, encode_image(image, "png"))
         self._written = set(images)
         lines = "".join(f"{number}: {turn.said}\n" for number, turn in enumerate(turns))
-        write_media(self.folder.with_suffix(".txt"), lines.encode())
+        write_media(self.folder.with_suffix(".txt"), without_surrogates(lines).encode())
         if turns:
-            write_whole(self.folder / "sheet.png", encode_image(dialogue_sheet([as_dialogue(scene)]), "png"))
+            write_whole(self.folder / SHEET, encode_image(dialogue_sheet([as_dialogue(scene)]), "png"))
+        else:
+            (self.folder / SHEET).unlink(missing_ok=True)
 
 
 def _images(turns: Iterable[Turn]) -> Iterator[tuple[str, np.ndarray]]:
@@ -216,7 +221,7 @@ def as_dialogue(scene: Scene) -> DrawnDialogue:
     turns = scene.turns
     gates = [turn.gate for turn in turns]
     return DrawnDialogue(
-        [turn.said for turn in turns],
+        [without_surrogates(turn.said) for turn in turns],
         None,
         np.stack([turn.image for turn in turns]),
         None if any(gate is None for gate in gates) else np.stack(gates),

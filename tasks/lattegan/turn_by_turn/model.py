@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import config
 from common.errors import UserError
+from config.limits import Count
 from datasets.dialogue.records import DialogueFile, history, in_range, scaled
 from datasets.dialogue.texts import WordPieces, WordVectors
 from datasets.dialogue.typed import Typed, typed
@@ -24,6 +25,7 @@ from tasks.lattegan.listen import SpokenEncoder, TextModules, load_listener
 from tasks.speech_image.trained import ModelSource
 
 PARTS = Networks._fields
+TASK = "tasks.lattegan.task.Lattegan"
 
 
 class Reads(Protocol):
@@ -142,6 +144,7 @@ def of_spoken_run(
     dialogues: Path,
     text_run: Path | None = None,
     layer: str | None = None,
+    max_previous: Count | None = None,
 ) -> DrawingModel:
     """Read a training of LatteGAN on spoken instructions, and what hears them.
 
@@ -153,11 +156,13 @@ def of_spoken_run(
         text_run: run folder of tasks.lattegan.tirg.TirgTraining whose best weights the encoder gets; None keeps its
             own.
         layer: of the speech encoder; None is ``quant3`` for units and ``conv3`` for features.
+        max_previous: the last frames of what was said before that are read; None: as many as ``text_run`` has read, 400
+            without one.
 
     Raises:
         UserError: a file is missing or damaged, or the parts do not fit one another.
     """
-    return _of_checkpoint(run, DialogueFile(dialogues), load_listener(encoder, speech, layer, text_run))
+    return _of_checkpoint(run, DialogueFile(dialogues), load_listener(encoder, speech, layer, text_run, max_previous))
 
 
 def _of_checkpoint(run: Path, file: DialogueFile, reads: Reads) -> DrawingModel:
@@ -182,9 +187,12 @@ def network_nodes(run: Path, encoder: nn.Module, dialogues: Path) -> tuple[Path,
     """
     path, state = read_checkpoint(run)
     task = config.translated(config.parse_yaml(state["config"], str(path))).get("task", {})
+    kind = task.get("type", TASK)
+    if kind != TASK:
+        raise UserError(f"{path} is of {kind}, which this cannot draw with: give a run of {TASK}")
     lacking = [name for name in PARTS if name not in state["modules"] or name not in task]
     if lacking:
-        raise UserError(f"{path} holds no {', '.join(lacking)}: give a run of tasks.lattegan.task.Lattegan")
+        raise UserError(f"{path} holds no {', '.join(lacking)}: give a run of {TASK}")
     given: dict[str, dict[str, Any]] = {"image_encoder": {}, "generator": {"text_dim": encoder.text_dim}}
     given["discriminator"] = given["generator"] | {"num_objects": DialogueFile(dialogues).num_objects}
     return path, {name: task[name] | given[name] for name in PARTS}

@@ -108,6 +108,32 @@ def test_a_draft_of_other_texts_is_not_gone_on_with(tmp_path):
     assert write_voices(path, TEXTS, VOICES, frames_of, ABOUT) == 3
 
 
+def test_a_voice_of_a_draft_that_is_of_another_split_is_made_anew(tmp_path):
+    path, made = tmp_path / "spoken.h5", []
+
+    def make(voice):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(voice)
+        return frames_of(voice)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_voices(path, TEXTS, VOICES, make, ABOUT)
+    swapped = [VOICES[0], SpokenVoice("bert", "val"), SpokenVoice("carl", "train")]
+    frames = dict(zip(swapped, VOICES, strict=True))
+    assert write_voices(path, TEXTS, swapped, lambda voice: frames_of(frames[voice]), ABOUT) == 2
+    assert SpokenUnits(path).read(["add"], "val", 0)["units"][0] == 10
+
+
+@pytest.mark.parametrize("texts", ["no JSON", 3])
+def test_a_finished_file_without_texts(path, texts):
+    with h5py.File(path, "r+") as file:
+        del file["texts"]
+        file["texts"] = texts
+    with pytest.raises(SpokenError, match=r"cannot be read as spoken instructions .*; delete it and make it"):
+        write_voices(path, TEXTS, VOICES, frames_of, ABOUT)
+
+
 def test_recordings_come_back(tmp_path):
     def make(voice):
         made = np.empty(2, object)

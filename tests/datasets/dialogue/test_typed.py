@@ -37,6 +37,7 @@ def test_pieces_know_what_they_can_put_together(tmp_path):
         ("ok thanks", "codraw", "found no word in 'ok thanks'"),
         ("draw <elephants>", "iclevr", r"no word of 'draw <elephants>' is known \(draw, elephants\)"),
         ("add " * 7, "iclevr", "has 7 words or parts of words, the text encoder reads 6: say it in several turns"),
+        ("add " * 6, "codraw", "has 7 words or parts of words, the text encoder reads 6"),  # <teller> is one
         ("x" * 1001, "iclevr", "has 1001 characters, expected at most 1000"),
     ],
 )

@@ -63,14 +63,14 @@ def small_model(folder):
     return DrawingModel(networks(), reads, torch.zeros(3, SIZE, SIZE), "small")
 
 
-def write_run(folder):
+def write_run(folder, task="tasks.lattegan.task.Lattegan"):
     """Write ``folder/checkpoints/best.pt`` as a training leaves it; the averaged generator is the one to be read."""
     (folder / "checkpoints").mkdir(parents=True)
     made = networks()
     modules = {name: network.state_dict() for name, network in made._asdict().items()}
     averages = {"generator": {f"module.{key}": value for key, value in modules["generator"].items()}}
     modules["generator"] = {key: torch.zeros_like(value) for key, value in modules["generator"].items()}
-    text = config.dump({"task": NODES, "data": {"batch_size": 2}})
+    text = config.dump({"task": {"type": task, **NODES}, "data": {"batch_size": 2}})
     checkpoint.write(
         folder / "checkpoints" / "best.pt",
         {"config": text, "modules": modules, "averages": averages, "step": 3, "seconds": 9.0},

@@ -1,5 +1,6 @@
 """What a page sends: a spoken instruction becomes what its recording in training was; other sounds are refused."""
 
+import copy
 import io
 from pathlib import Path
 
@@ -8,13 +9,15 @@ import pytest
 import soundfile
 import torch
 
+import config
 from datasets.dialogue.readers import read_turn
-from datasets.dialogue.spoken import SpokenFeatures, SpokenUnits, SpokenVoice, recordings, write_voices
+from datasets.dialogue.spoken import SpokenError, SpokenFeatures, SpokenUnits, SpokenVoice, recordings, write_voices
 from datasets.media_files import encode_audio
+from engine import checkpoint
 from engine.context import Context
 from models.resdavenet_vq import ResDavenetVq
 from models.spoken_instruction_encoders import FeatureInstructionEncoder, UnitInstructionEncoder
-from tasks.lattegan.listen import Listener, ListeningError
+from tasks.lattegan.listen import Listener, ListeningError, load_listener
 from tasks.lattegan.speak import VoiceCounts, chosen_voices, encode, speak
 from tasks.resdavenet_vq.layers import SpeechModel
 from tasks.speech_image.trained import ModelSource
@@ -108,3 +111,37 @@ def test_recordings_of_every_instruction(tmp_path):
     reader = SpokenUnits(paths[1])
     assert 20 < int(reader.read(["add a red cube"], "val", 0)["nunits"]) < 80
     assert SpokenFeatures(paths[1]).read(["add a red cube"], "train", 0)["features"].shape[1] == 128
+
+
+@pytest.mark.parametrize(("given", "asked", "expected"), [(25, None, 25), (25, 30, 30), (None, None, 400)])
+def test_as_much_is_read_as_in_training(tmp_path, given, asked, expected):
+    encoder = UnitInstructionEncoder(vector_dim=6, text_dim=8)
+    texts = {} if given is None else {"max_previous": given}
+    state = {
+        "config": config.dump({"data": {"train": {"texts": texts}}}),
+        "modules": {"text": encoder.state_dict()}, "averages": {}, "step": 1, "seconds": 1.0,
+    }  # fmt: skip
+    (tmp_path / "checkpoints").mkdir()
+    checkpoint.write(tmp_path / "checkpoints" / "best.pt", state)
+    listener = load_listener(encoder, ModelSource(run=SHIPPED), run=tmp_path, max_previous=asked)
+    assert listener.max_previous == expected
+
+
+def test_recordings_encoded_with_other_weights(tmp_path, monkeypatch, speech):
+    """A network of the same name with other weights does not pass for the one that encoded."""
+    write_squares(tmp_path, "train", 1, 0)
+    monkeypatch.setattr("tasks.lattegan.speak._said", lambda texts, _: _noises(len(texts)))
+    monkeypatch.setattr("tasks.lattegan.speak.load_speech", lambda *_: network)
+    files = [tmp_path / "clevr_train.h5"], tmp_path / "sounds.h5", tmp_path / "encoded.h5"
+    arguments = *files, ModelSource(run=SHIPPED), Context("x", {}, []), VoiceCounts(1, 0, 0)
+    network = SpeechModel(copy.deepcopy(speech.speech), speech.device, speech.name)
+    speak(*arguments, threads=1)
+    next(network.speech.parameters()).data.add_(1)
+    with pytest.raises(SpokenError, match=r"is of other settings .*delete it"):
+        speak(*arguments, threads=1)
+
+
+def _noises(count):
+    made = np.empty(count, object)
+    made[:] = [np.frombuffer(encode_audio(noise(seed=row), RATE, "flac"), np.uint8) for row in range(count)]
+    return made

@@ -9,9 +9,10 @@ import pytest
 from common.errors import UserError
 from datasets.images import read_image
 from datasets.media_files import encode_audio
+from models.instruction_encoders import GruInstructionEncoder
 from run import main
 from tasks.lattegan.turn_by_turn.draw import draw
-from tasks.lattegan.turn_by_turn.model import Written
+from tasks.lattegan.turn_by_turn.model import Written, network_nodes
 from tasks.lattegan.turn_by_turn.scene import Scene
 from tests.tasks.lattegan.small_models import write_run, write_vectors
 from tests.tasks.lattegan.worlds import write_squares
@@ -117,6 +118,29 @@ def test_what_is_typed(model, tmp_path, monkeypatch, caplog, capsys):
     assert np.array_equal(image(tmp_path / "0001" / "0.png"), scene.say(SECOND, 2).image)
     assert not (tmp_path / "0001" / "1.png").exists()
     assert "what was drawn is in" in context.after_stop()
+
+
+def test_a_sheet_goes_with_its_last_turn(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{FIRST}\nundo\n"))
+    draw(model, tmp_path, Context(), threads=1)
+    assert list((tmp_path / "0001").iterdir()) == []
+    assert (tmp_path / "0001.txt").read_text() == ""
+
+
+def test_bytes_that_are_no_text(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"add a cube \xff\n"), "utf-8"))
+    with pytest.raises(UserError, match="what is typed holds bytes that are not utf-8: write it in UTF-8"):
+        draw(model, tmp_path, Context(), threads=1)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{FIRST} \udcff\n"))
+    draw(model, tmp_path, Context(), threads=1)
+    assert (tmp_path / "0001.txt").read_text(encoding="utf-8") == f"0: {FIRST} \ufffd\n"
+
+
+def test_a_run_of_geneva_is_not_drawn_with(tmp_path):
+    write_squares(tmp_path, "val", 1, 0)
+    write_run(tmp_path / "run", "tasks.lattegan.geneva.Geneva")
+    with pytest.raises(UserError, match=r"is of tasks.lattegan.geneva.Geneva, .*give a run of tasks.lattegan.task"):
+        network_nodes(tmp_path / "run", GruInstructionEncoder(5, 8), tmp_path / "clevr_val.h5")
 
 
 def test_nothing_typed_writes_nothing(model, tmp_path, monkeypatch):
