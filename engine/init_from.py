@@ -57,6 +57,11 @@ def checkpoint_files(path: Path) -> list[Path]:
         )
     if path.is_file():
         return [path]
+    if path.suffix == ".json":
+        raise checkpoint.CheckpointError(
+            f"there is no export {path}; write it with its task's export config, such as lattegan/export.yaml, or give "
+            "a run folder or a .pt file"
+        )
     if not path.is_dir():
         raise checkpoint.CheckpointError(
             f"there is no checkpoint at {path}; give a run folder or a .pt file that exists"

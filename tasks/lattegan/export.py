@@ -18,7 +18,7 @@ from evaluation.report.retrieval import read_metrics
 from models.instruction_encoders import GruInstructionEncoder
 from models.object_localizer import load_localizer, save_localizer
 from models.weights import read_card
-from tasks.lattegan.exported import TEXT, save_export
+from tasks.lattegan.exported import TEXT, save_export, text_node
 from tasks.lattegan.turn_by_turn.model import network_nodes, of_run
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def export(
     model = of_run(run, encoder, texts, dialogues, text_run)
     file, (_, nodes) = DialogueFile(dialogues), network_nodes(run, encoder, dialogues)
     found = {**model.networks._asdict(), TEXT: encoder}
-    nodes |= {TEXT: context.values["encoder"]}
+    nodes |= {TEXT: text_node(encoder)}
     about: dict[str, Any] = {
         "how": "python run.py -f lattegan/export.yaml",
         "classes": file.classes,

@@ -123,6 +123,15 @@ def text_reader(path: Path) -> WordVectors:
     return read_export(path).texts
 
 
+def text_node(encoder: GruInstructionEncoder) -> dict[str, Any]:
+    """Return the node of a text encoder, whatever it was read from."""
+    return {
+        "type": "models.instruction_encoders.GruInstructionEncoder",
+        "word_dim": encoder.word_dim,
+        "text_dim": encoder.text_dim,
+    }
+
+
 def export_weights(path: Path) -> dict[str, dict[str, Tensor]]:
     """Return the weights of an export by the names of its networks, for ``init_from``.
 

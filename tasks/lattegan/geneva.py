@@ -167,6 +167,9 @@ class Geneva:
     ) -> Iterator[Problem]:
         """Yield the errors of a training that cannot be as it is planned."""
         yield from few_rows(data.get("batch_size", 2), "a dialogue needs another one's images to be wrong")
+        if (trainer or {}).get("precision") == "fp16":
+            reason = "a dialogue's gradients are passed on from network to network, and the first overflow ends the run"
+            yield "trainer.precision", f"found fp16, but {reason}; expected auto, bf16 or fp32"
         yield from plan_errors(Geneva.module_names, Geneva.metrics, data, trainer, launch)
 
     def read_published(self, path: Path) -> dict[str, dict[str, Tensor]]:

@@ -160,7 +160,7 @@ class TirgTraining:
         added = batch["added"].to(self.device)
         parts = {"distance": self._distance(made.maps, after)}
         if self.weights.gate:
-            still = still_share(before, after, channels=made.gate.shape[1] > 1)
+            still = still_share(before, after, channels=made.gate.shape[1] > 1, over_ranks=True)
             parts["gate"] = self.weights.gate * F.binary_cross_entropy(made.gate, still)
         if self.weights.text_detection:
             loss = F.binary_cross_entropy_with_logits(detected, added)
@@ -175,7 +175,8 @@ class TirgTraining:
     def _distance(self, made: Tensor, target: Tensor) -> Tensor:
         if self.distance == "l1":
             return F.l1_loss(made, target)
-        return losses.rolled_ranking(*pooled(made, target), margin=self.margin, others=self.others)
+        everyones = [distributed.gather_rows(part) for part in pooled(made, target)]
+        return losses.rolled_ranking(*everyones, margin=self.margin, others=self.others)
 
     # -- evaluation ----------------------------------------------------------------------------------------------
 
@@ -207,8 +208,10 @@ class TirgTraining:
                 rows.setdefault(name, []).append(value.float().cpu().numpy())
             if number + 1 == limit:
                 break
-        everyones = distributed.gather_objects(rows)
-        return {name: np.concatenate([part for one in everyones for part in one.get(name, ())]) for name in rows}
+        everyones = [one for one in distributed.gather_objects(rows) if one]  # a rank may have no turn
+        if not everyones:
+            raise UserError(f"no turn of the {split} split could be read; the run's {SKIPPED} says why")
+        return {name: np.concatenate([part for one in everyones for part in one[name]]) for name in everyones[0]}
 
     def _metrics(self, found: dict[str, np.ndarray]) -> dict[str, float]:
         ranks = target_ranks(found["made"], found["target"])
@@ -236,10 +239,14 @@ class TirgTraining:
         if not distributed.is_main():
             return {}
         merge_skipped(folder.path / SKIPPED, skipped)
+        lengths = self.data.loaders[self.data.report_split].dataset.dialogues.lengths
         report = Report(
             title=f"{context.run_name}: images found by the last image and an instruction",
             metrics=metrics,
-            sections=[("Similarities and distances", similarities_html(found)), ("Gates", self._gates_html())],
+            sections=[
+                ("Similarities and distances", similarities_html(found, int(lengths.max()))),
+                ("Gates", self._gates_html()),
+            ],
             curves={
                 name: points for name, points in folder.curves().items() if name.startswith(("train/loss", "valid"))
             },
@@ -263,12 +270,15 @@ class TirgTraining:
         return gates_html(texts, *images, *gates)
 
 
-def similarities_html(found: dict[str, np.ndarray]) -> str:
-    """Return plots of what :meth:`TirgTraining._rows` has: cosines of pooled maps, distances of maps."""
+def similarities_html(found: dict[str, np.ndarray], longest: int) -> str:
+    """Return plots of what :meth:`TirgTraining._rows` has: cosines of pooled maps, distances of maps.
+
+    The wrong image of a turn is ``longest`` turns away, the length of the longest dialogue: that of another one.
+    """
     made, target, before = (unit_rows(found[name]) for name in ("made", "target", "before"))
     pairs = {
         "right image": (made, target),
-        "wrong image": (made, np.roll(target, 1, 0)),
+        "wrong image": (made, np.roll(target, longest, 0)),
         "image before": (before, target),
     }
     cosines = {name: (one * other).sum(axis=1) for name, (one, other) in pairs.items()}
@@ -285,15 +295,19 @@ def pooled(*maps: Tensor) -> list[Tensor]:
     return [one.mean(dim=(2, 3)) for one in maps]
 
 
-def still_share(before: Tensor, after: Tensor, channels: bool) -> Tensor:
+def still_share(before: Tensor, after: Tensor, channels: bool, over_ranks: bool = False) -> Tensor:
     """Return where two maps (b, C, H, W) do not differ, 0-1, relative to the largest difference of the batch.
 
-    (b, C, H, W) with ``channels``, else the mean over them (b, 1, H, W).
+    (b, C, H, W) with ``channels``, else the mean over them (b, 1, H, W). ``over_ranks`` takes the batch of all ranks,
+    which call it together.
     """
     difference = (before - after).abs()
     if not channels:
         difference = difference.mean(dim=1, keepdim=True)
-    return 1 - difference / (difference.max() + TINY)
+    largest = difference.max()
+    if over_ranks:
+        largest = distributed.gather_rows(largest[None]).max()
+    return 1 - difference / (largest + TINY)
 
 
 def target_ranks(made: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -43,6 +43,8 @@ def test_missing_runs_are_named(tmp_path):
         read_checkpoint(tmp_path)
     with pytest.raises(UserError, match="there is no checkpoint at"):
         read_checkpoint(tmp_path / "nothing.pt")
+    with pytest.raises(UserError, match=r"there is no export .*nothing.json; write it with its task's export config"):
+        read_checkpoint(tmp_path / "nothing.json")
 
 
 def test_a_damaged_best_checkpoint_is_passed_over(tmp_path, caplog):

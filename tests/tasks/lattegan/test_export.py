@@ -81,6 +81,19 @@ def test_another_training_starts_from_it(made):
         assert all(torch.equal(v, expected[name].state_dict()[k]) for k, v in network.state_dict().items())
 
 
+def test_an_export_goes_on_from_the_text_encoder_of_another(made):
+    """Its card describes the encoder, not the file that it came from."""
+    node = f"{{type: tasks.lattegan.exported.text_encoder, path: {made / 'small.json'}}}"
+    reader = f"{{type: tasks.lattegan.exported.text_reader, path: {made / 'small.json'}}}"
+    arguments = [f"output={made / 'next.json'}", f"run={made / 'run'}", f"encoder={node}", f"texts={reader}",
+                 f"dialogues={made / 'clevr_val.h5'}", "text_run=null", "localizer=null"]  # fmt: skip
+    assert main(["-f", "lattegan/export.yaml", *arguments]) == 0
+    expected, found = (read_export(made / name) for name in ("small.json", "next.json"))
+    assert found.card["networks"] == expected.card["networks"]
+    for key, value in found.networks["text"].state_dict().items():
+        assert torch.equal(value, expected.networks["text"].state_dict()[key])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

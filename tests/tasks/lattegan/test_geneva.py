@@ -211,3 +211,11 @@ def test_errors(data):
         task(splits(data), text_optimizer=None)
     problems = list(Geneva.validate_with_siblings({"batch_size": 1}))
     assert problems[0][0] == "data.batch_size"
+
+
+def test_half_precision_is_refused():
+    """Scaled gradients overflow at first, and whoever they are passed on to cannot skip its step."""
+    (found,) = Geneva.validate_with_siblings({"batch_size": 2}, {"precision": "fp16"})
+    assert found[0] == "trainer.precision"
+    assert "the first overflow ends the run; expected auto, bf16 or fp32" in found[1]
+    assert not list(Geneva.validate_with_siblings({"batch_size": 2}, {"precision": "bf16"}))

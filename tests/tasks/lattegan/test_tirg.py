@@ -1,6 +1,7 @@
 """Training of the text encoder on coloured squares, and the embeddings that follow: both go on after a stop."""
 
 import json
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -16,7 +17,8 @@ from datasets.dialogue.texts import WordVectors
 from models.instruction_encoders import GruInstructionEncoder
 from run import main
 from tasks.lattegan.embed import embedded, ensure_embeddings
-from tasks.lattegan.tirg import TirgTraining, micro_f1, still_share, target_ranks
+from tasks.lattegan.tirg import TirgTraining, micro_f1, similarities_html, still_share, target_ranks
+from tests.ranks import on_two_ranks
 from tests.tasks.lattegan.worlds import COLOURS, write_squares
 
 
@@ -155,6 +157,48 @@ def test_the_ranking_by_loops():
     assert losses.rolled_ranking(made, target, 0.3, 2).item() == pytest.approx(expected.item(), rel=1e-5)
     with pytest.raises(losses.LossError, match="needs at least 2 pairs, got 1"):
         losses.rolled_ranking(made[:1], target[:1])
+
+
+def on_rank(rank, world):
+    """Return what a rank's share of four turns has as targets of the gate, as ranking loss, and as its gradient."""
+    made, target = torch.randn(2, 4, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    own = slice(rank * 4 // world, (rank + 1) * 4 // world)
+    part = made[own].clone().requires_grad_()
+    loss = TirgTraining._distance(SimpleNamespace(distance="ranking", margin=0.9, others=2), part, target[own])
+    still = still_share(made[own], target[own], channels=True, over_ranks=True)
+    return {"loss": loss.detach(), "gradient": torch.autograd.grad(loss, part)[0] / world, "still": still}
+
+
+def test_two_processes_see_each_others_turns(tmp_path):
+    alone, together = on_rank(0, 1), on_two_ranks(on_rank, tmp_path)
+    for name in ("gradient", "still"):
+        torch.testing.assert_close(torch.cat([one[name] for one in together]), alone[name])
+    for one in together:
+        torch.testing.assert_close(one["loss"], alone["loss"])
+
+
+def test_a_rank_without_turns(monkeypatch):
+    """The others' rows are measured; where nobody has any, a sentence says so."""
+    task = SimpleNamespace(modules={}, data=SimpleNamespace(loaders={"test": SimpleNamespace(batches=lambda _: [])}))
+    theirs = {"made": [np.ones((2, 3))], "target": [np.zeros((2, 3))]}
+    monkeypatch.setattr("tasks.lattegan.tirg.distributed.gather_objects", lambda own: [theirs, own])
+    assert {name: value.shape for name, value in TirgTraining._rows(task, "test").items()} == {
+        "made": (2, 3), "target": (2, 3),
+    }  # fmt: skip
+    monkeypatch.setattr("tasks.lattegan.tirg.distributed.gather_objects", lambda own: [own])
+    with pytest.raises(UserError, match=r"no turn of the test split could be read; the run's skipped.csv says why"):
+        TirgTraining._rows(task, "test")
+
+
+def test_the_wrong_image_is_of_another_dialogue(monkeypatch):
+    seen = {}
+    monkeypatch.setattr("tasks.lattegan.tirg.densities", lambda values, _: seen.update(values))
+    monkeypatch.setattr("tasks.lattegan.tirg.joint", lambda *_, **__: None)
+    monkeypatch.setattr("tasks.lattegan.tirg.figure_html", lambda *_: "")
+    rows = np.repeat(np.eye(3), 2, axis=0)  # two turns of each of three dialogues, whose images are alike
+    similarities_html({"made": rows, "target": rows, "before": rows, "l1": np.zeros((6, 2))}, 2)
+    assert seen["right image"].tolist() == [1] * 6
+    assert seen["wrong image"].tolist() == [0] * 6
 
 
 def test_measures_by_hand():
