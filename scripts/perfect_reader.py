@@ -1,15 +1,15 @@
-"""Say how similar the relations (RSIM) of two scenes are that the same instructions describe.
+"""Say how similar the relations (RSIM) of scenes are that the same instructions describe.
 
     python -m scripts.perfect_reader data/world_iclevr/iclevr/clevr_train.h5
 
-Instructions leave open where exactly an object stands. This is the RSIM of somebody who draws every object that is
-asked for, at the positions of another dialogue whose instructions differ in colours and shapes alone: what follows the
-instructions cannot be expected to be much better, however good its images are.
+Instructions leave open where exactly an object stands. Two figures of somebody who draws every object that is asked
+for: at the positions of another dialogue whose instructions differ in colours and shapes alone, and at the medians of
+all such dialogues' positions but the scene's own. Neither is a bound: positions that agree with more scenes can exist.
 """
 
 import argparse
+import sys
 from collections import defaultdict
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,8 @@ from datasets.dialogue.records import DialogueFile
 from evaluation.object_scores import relation_agreement
 
 
-def perfect_reader(file: DialogueFile) -> list[float]:
-    """Return the mean RSIM after the first turn, the second and so on, over pairs of dialogues that are said alike.
+def said_alike(file: DialogueFile) -> list[np.ndarray]:
+    """Return positions (n, L, C) of the L objects of each group of n > 1 dialogues that are said alike.
 
     Dialogues in which two objects share a class are left out: one label cannot hold both.
     """
@@ -32,22 +32,43 @@ def perfect_reader(file: DialogueFile) -> list[float]:
         if all(len(added) == 1 for added in order):
             said = tuple(" ".join(word for word in text.split() if word not in kinds) for text in found.texts)
             alike[said].append(found.locations[-1][np.concatenate(order)])
-    turns = max(len(said) for said in alike)
-    values: list[list[float]] = [[] for _ in range(turns)]
-    for group in alike.values():
-        for one, other in pairwise(group):
-            for turn in range(len(one)):
-                both = np.ones((1, turn + 1), bool)
-                values[turn].append(float(relation_agreement(both, one[None, : turn + 1], other[None, : turn + 1])[0]))
-    return [float(np.mean(turn)) if turn else float("nan") for turn in values]
+    return [np.stack(group) for group in alike.values() if len(group) > 1]
+
+
+def pairs(groups: list[np.ndarray]) -> list[float]:
+    """Return the mean RSIM after the first turn, the second and so on, over pairs of scenes that are said alike."""
+    return _means([(group[:-1], group[1:]) for group in groups])
+
+
+def median_layout(groups: list[np.ndarray]) -> list[float]:
+    """Return the mean RSIM after each turn of the medians of all scenes that are said alike but one, with that one."""
+    return _means(
+        [
+            (np.stack([np.median(np.delete(group, row, axis=0), axis=0) for row in range(len(group))]), group)
+            for group in groups
+        ]
+    )
+
+
+def _means(scenes: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
+    values = []
+    for turn in range(1, max(drawn.shape[1] for drawn, _ in scenes) + 1):
+        there = [(drawn[:, :turn], true[:, :turn]) for drawn, true in scenes if drawn.shape[1] >= turn]
+        found = [relation_agreement(np.ones(drawn.shape[:2], bool), drawn, true) for drawn, true in there]
+        values.append(float(np.concatenate(found).mean()))
+    return values
 
 
 def main() -> None:
-    """Read the command line and print the means."""
+    """Read the command line and print both figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dialogues", type=Path)
-    means = perfect_reader(DialogueFile(parser.parse_args().dialogues))
-    print("RSIM after each turn: " + ", ".join(f"{mean:.3f}" for mean in means) + f"; all turns: {np.mean(means):.3f}")
+    groups = said_alike(DialogueFile(parser.parse_args().dialogues))
+    if not groups:
+        sys.exit("no two dialogues of the file are said alike, expected more dialogues")
+    for what, means in (("pairs", pairs(groups)), ("medians of the others", median_layout(groups))):
+        each = ", ".join(f"{mean:.3f}" for mean in means)
+        print(f"RSIM of {what}, after each turn: {each}; all turns: {np.mean(means):.3f}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import losses
-from config.limits import Chance, Count, Weight
+from config.limits import Chance, Weight
 from gan.lattegan.discriminators import LatteganDiscriminator, UnetDiscriminator
 from gan.lattegan.generator import GeneratedTurn
 from gan.lattegan.geneva import GenevaDiscriminator
@@ -48,8 +48,6 @@ class LatteganHinge:
         objects: weight of the cross-entropy of added objects (``aux_reg``).
         penalty: weight of E[|grad D(x)|^2] at real images (``gp_reg``).
         divergence: weight of the Kullback-Leibler divergence of the conditions (``cond_kl_reg``).
-        penalty_every: steps between two penalties, each counted as many times (lazy regularisation, arXiv:1912.04958);
-            1 as published. Adam with a second beta of .9, as published, takes small steps after each heavy one.
         unchanged: weight of the mean absolute difference between generated and previous images where the true image
             does not change; 0 as published. A training of few images learns from it to keep what is there.
     """
@@ -58,13 +56,11 @@ class LatteganHinge:
     objects: Weight = 10.0
     penalty: Weight = 10.0
     divergence: Weight = 1.0
-    penalty_every: Count = 1
     unchanged: Weight = 0.0
 
-    def discriminator(self, network: Discriminator, turns: SeenTurns, fake: Tensor, step: int = 0) -> dict[str, Tensor]:
-        """Return the discriminator's terms by name; ``fake`` (B, 3, R, R) has no graph, ``step`` counts from 0."""
-        due = self.penalty > 0 and step % self.penalty_every == 0
-        real = turns.real.detach().requires_grad_(due)
+    def discriminator(self, network: Discriminator, turns: SeenTurns, fake: Tensor) -> dict[str, Tensor]:
+        """Return the discriminator's terms by name; ``fake`` (B, 3, R, R) has no graph."""
+        real = turns.real.detach().requires_grad_(self.penalty > 0)
         seen = network.features(real)
         before, after = _halves(network.features(torch.cat((turns.previous, fake))))
         right = network.compare(before, seen, turns.instructions)
@@ -79,9 +75,9 @@ class LatteganHinge:
             parts["pixels"] = losses.hinge_discriminator(right.pixels.flatten(), made.pixels.flatten())
         if self.objects:
             parts["objects"] = self.objects * F.binary_cross_entropy_with_logits(right.objects, turns.added)
-        if due:
+        if self.penalty:
             penalty = losses.squared_gradients(right.fitting, real).mean()
-            parts["penalty"] = self.penalty * self.penalty_every * penalty
+            parts["penalty"] = self.penalty * penalty
         return parts
 
     def generator(self, network: Discriminator, turns: SeenTurns, made: GeneratedTurn) -> dict[str, Tensor]:

@@ -142,7 +142,7 @@ class Lattegan:
         made = self.networks.generator(noise, turns.instructions, maps, variation)
         step.settle(IMAGE, turns.previous)
         step.settle(GENERATOR, noise, turns.instructions, maps, variation)
-        parts = self.objective.discriminator(self.networks.discriminator, turns, made.images.detach(), step.index)
+        parts = self.objective.discriminator(self.networks.discriminator, turns, made.images.detach())
         step.update(DISCRIMINATOR, sum(parts.values()), parts=parts)
         values: dict[str, Tensor | float] = {f"discriminator_{name}": value for name, value in parts.items()}
         parts = self.objective.generator(self.networks.discriminator, turns, made)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from datasets.dialogue.records import DialogueFile
-from scripts.perfect_reader import perfect_reader
+from scripts.perfect_reader import median_layout, pairs, said_alike
 from tests.tasks.lattegan.worlds import write_squares
 
 
@@ -25,4 +25,15 @@ def test_scenes_that_are_said_alike(tmp_path):
             scene["text"] = json.dumps(["add a blue cube", last])
     # the first two are said alike: 8 relations, of which x of both against each other and of the second against the
     # middle differ: 3 of 8
-    assert perfect_reader(DialogueFile(tmp_path / "clevr_val.h5")) == pytest.approx([1, 5 / 8])
+    groups = said_alike(DialogueFile(tmp_path / "clevr_val.h5"))
+    assert [group.shape for group in groups] == [(2, 2, 2)]
+    assert pairs(groups) == pytest.approx([1, 5 / 8])
+    assert median_layout(groups) == pytest.approx([1, 5 / 8])  # of two scenes the other one is the median
+
+
+def test_the_medians_of_the_other_scenes():
+    """Three scenes of one object, right, right and left of the middle: each beside the medians of the other two."""
+    group = np.array([[[0.8, 0.8]], [[0.6, 0.8]], [[0.1, 0.8]]])
+    # x: .35 against .8 and .45 against .6 lie on other sides, .7 against .1 too; y agrees always: 1 of 2 relations
+    assert median_layout([group]) == pytest.approx([1 / 2])
+    assert pairs([group]) == pytest.approx([3 / 4])

@@ -66,12 +66,6 @@ def test_what_is_weighed_by_zero_is_left_out():
     assert parts.keys() == {"hinge", "pixels"}
 
 
-def test_penalties_that_are_not_due_are_left_out_and_count_as_many_times_where_they_are():
-    objective = LatteganHinge(penalty=2.0, penalty_every=4)
-    assert "penalty" not in objective.discriminator(network, turns(), -PIXELS, step=3)
-    assert objective.discriminator(network, turns(), -PIXELS, step=8)["penalty"].item() == pytest.approx(8 * 12)
-
-
 def test_what_does_not_change_is_kept():
     seen = turns()
     real = seen.previous.clone()
