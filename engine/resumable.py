@@ -28,7 +28,12 @@ def check_state(state: dict[str, Any], source: str) -> None:
     """Raise a CheckpointError, which names the file ``source``, for a state that no training writes."""
     error = _error(state)
     if error is not None:
-        raise CheckpointError(f"{source} is whole but holds no training that could go on: {error}")
+        raise unfit(source, error)
+
+
+def unfit(source: str, error: str) -> CheckpointError:
+    """Return the error of a file that is whole but holds no state of a training."""
+    return CheckpointError(f"{source} is whole but holds no training that could go on: {error}")
 
 
 def _error(state: dict[str, Any]) -> str | None:
@@ -36,7 +41,7 @@ def _error(state: dict[str, Any]) -> str | None:
     expected = {
         **dict.fromkeys(COUNTERS, ("a whole number from 0", _counts)),
         "seconds": ("a number from 0", lambda value: _number(value) and 0 <= value < math.inf),
-        "best": ("a number", lambda value: _number(value) and not math.isnan(value)),
+        "best": ("a number", lambda value: _number(value) and value < math.inf),
         "random": ("a list of random states", lambda value: isinstance(value, list) and len(value) > 0),
         **dict.fromkeys(KINDS, ("states by name", _states)),
     }
@@ -44,7 +49,7 @@ def _error(state: dict[str, Any]) -> str | None:
         if name not in state:
             return f"it has no {name}"
         if not fits(state[name]):
-            return f"its {name} is {str(state[name])[:40]!r}, expected {words}"
+            return f"its {name} is {str(state[name])[:40]!a}, expected {words}"
     for name, (words, fits) in {
         "history_rows": ("a whole number from 0", _counts),
         "logged": ("numbers by name", _series),
@@ -52,7 +57,7 @@ def _error(state: dict[str, Any]) -> str | None:
         "gradients": ("learned and idle by name", _gradients),
     }.items():  # checkpoints of earlier versions have none of these
         if name in state and not fits(state[name]):
-            return f"its {name} is {str(state[name])[:40]!r}, expected {words}"
+            return f"its {name} is {str(state[name])[:40]!a}, expected {words}"
     errors = filter(None, map(seeding.random_error, state["random"]))
     return next((f"{error} is of another kind of generator, or damaged" for error in errors), None)
 
@@ -72,11 +77,18 @@ def _states(value: Any) -> bool:
 def _series(value: Any) -> bool:
     if not isinstance(value, Mapping):
         return False
-    return all(isinstance(series, list) and all(map(_number, series)) for series in value.values())
+    return all(map(_writable, value)) and all(
+        isinstance(series, list) and all(map(_number, series)) for series in value.values()
+    )
 
 
 def _texts(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values())
+    return isinstance(value, Mapping) and all(map(_writable, value)) and all(map(_writable, value.values()))
+
+
+def _writable(text: Any) -> bool:
+    """Return whether a value is text that a file in UTF-8 can hold, which half a pair of surrogates is not."""
+    return isinstance(text, str) and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _gradients(value: Any) -> bool:

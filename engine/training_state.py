@@ -6,6 +6,7 @@ checkpoint.py writes and reads the files safely.
 import functools
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from common import distributed
 from common.errors import UserError
-from engine import checkpoint, replicas, resumable, seeding
+from engine import checkpoint, replicas, resumable, seeding, state_checks
 from engine.ema import Average
 from engine.run_folder import RunFolder
 from engine.settings import CheckpointSettings
@@ -98,6 +99,36 @@ class TrainingState:
         """Return the task's account of what it learns from; nothing for a task without one."""
         return getattr(self.task, "learns_from", dict)()
 
+    def check(self, state: dict[str, Any], source: str) -> None:
+        """Raise a CheckpointError for a state with the names of this training and values that it cannot have written.
+
+        One of other names or shapes is for :meth:`restore` to refuse.
+        """
+        resumable.check_state(state, source)
+        error = next(self._problems(state), None)
+        if error is not None:
+            raise resumable.unfit(source, error)
+
+    def _problems(self, state: dict[str, Any]) -> Iterator[str]:
+        """Yield messages about values that do not go with each other, or with the living parts."""
+        task = self.task
+        unchanged = state.get("config") == self.config_text and state.get("learns_from", {}) == self.learns_from
+        yield from state_checks.count_problems(state, task.steps_per_epoch if unchanged else None)
+        if unknown := sorted(set(state.get("gradients", {})) - set(task.optimizers)):
+            yield f"its gradients are of {unknown}, expected some of the optimisers {sorted(task.optimizers)}"
+        checks = {
+            "modules": state_checks.module_problems,
+            "averages": state_checks.module_problems,
+            "optimizers": state_checks.optimizer_problems,
+            "schedulers": functools.partial(state_checks.schedule_problems, step=state["step"]),
+            "scalers": lambda saved, scaler: state_checks.plain_problems(saved, scaler.state_dict()),
+        }
+        for kind, named in self._parts().items():
+            if set(state[kind]) != set(named):
+                return
+            for name, part in named.items():
+                yield from (f"{kind} '{name}': {problem}" for problem in checks[kind](state[kind][name], part))
+
     def restore(self, state: dict[str, Any], source: str) -> None:
         """Continue from a state of :meth:`collect`; one of other networks or optimisers ends in a UserError."""
         for kind, named in self._parts().items():
@@ -147,7 +178,7 @@ class Saver:
         """
         if self.folder is None:
             return False
-        found = checkpoint.read_newest(self.folder.checkpoints, resumable.check_state)
+        found = checkpoint.read_newest(self.folder.checkpoints, self.state.check)
         if found is None:
             if distributed.is_main():
                 self.folder.forget_logs()

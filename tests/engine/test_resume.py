@@ -4,13 +4,22 @@ import json
 import logging
 import os
 import random
+import re
 import signal
 
 import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingWarmRestarts,
+    LambdaLR,
+    LinearLR,
+    MultiStepLR,
+    OneCycleLR,
+    SequentialLR,
+)
 
 from common.errors import UserError
 from common.safe_load import read_torch_values
@@ -139,6 +148,107 @@ def test_nonsense_in_a_checkpoint_is_refused_and_the_previous_one_taken(tmp_path
     assert again.saver.resume()
     assert again.at.step == 6
     assert f"last.pt is whole but holds no training that could go on: {message}" in caplog.text
+
+
+NAN = torch.tensor(float("nan"))
+DAMAGE = {  # key path in a checkpoint, what is put there, and the message
+    "last_epoch below 0": ("schedulers/net/last_epoch", -5, "schedulers 'net': its last_epoch is -5"),
+    "last_epoch of text": ("schedulers/net/last_epoch", "x", "its last_epoch is 'x'"),
+    "last_epoch beyond": ("schedulers/net/last_epoch", 10**6, "its last_epoch is 1000000"),
+    "base_lrs": ("schedulers/net/base_lrs", [0.1, 0.2], "expected 1 finite numbers"),
+    "batch": ("batch", 10**6, "its batch is 1000000, expected at most its step, 8"),
+    "epoch": ("epoch", 10**6, "its epoch is 1000000, expected at most its step, 8"),
+    "step": ("step", 2**52, "expected at most 8 in each epoch, of which 1 are done"),
+    "complex": ("modules/net/0.weight", torch.zeros(16, 3) * 1j, "modules 'net': '0.weight' is a tensor of complex"),
+    "int8": ("modules/net/0.weight", torch.zeros(16, 3, dtype=torch.int8), "expected a tensor of floating-point"),
+    "no tensor": ("modules/net/0.weight", 3, "'0.weight' is 3, expected a tensor"),
+    "NaN weights": ("modules/net/0.weight", NAN.expand(16, 3).clone(), "'0.weight' has values that are not finite"),
+    "best": ("best", float("inf"), "its best is 'inf'"),
+    "NaN rate": ("optimizers/net/param_groups/0/lr", float("nan"), "optimizers 'net': its lr is nan"),
+    "rate below 0": ("optimizers/net/param_groups/0/lr", -0.1, "its lr is -0.1, expected a number from 0"),
+    "rate of text": ("optimizers/net/param_groups/0/lr", "0.1", "its lr is '0.1'"),
+    "betas": ("optimizers/net/param_groups/0/betas", 3, "its betas is 3"),
+    "no eps": ("optimizers/net/param_groups/0/eps", None, "its eps is None"),
+    "missing eps": ("optimizers/net/param_groups/0/eps", ..., "its group has no eps"),
+    "groups": ("optimizers/net/param_groups", 3, "its param_groups is 3"),
+    "other gradients": ("gradients/x", {"learned": True, "idle": 0}, r"its gradients are of \['x'\]"),
+    "shape": ("optimizers/net/state/0/exp_avg", torch.zeros(5), "its exp_avg of weight 0 is a tensor of"),
+    "one number": ("optimizers/net/state/0/exp_avg", torch.zeros(()), "its exp_avg of weight 0 is tensor"),
+    "missing exp_avg": ("optimizers/net/state/0/exp_avg", ..., "its state of weight 0 has no exp_avg"),
+    "steps": ("optimizers/net/state/0/step", "x", "its step of weight 0 is 'x'"),
+    "state of another name": ("optimizers/net/state/optimizer", 4, "its state 'optimizer' is 4"),
+    "state of a list": ("optimizers/net/state", [1], r"its state is \[1\]"),
+    "momentum": ("optimizers/critic/state/0/momentum_buffer", torch.zeros(7), "optimizers 'critic': its momentum"),
+    "surrogates": ("logged/\ud800", [1.0], "its logged is"),
+}
+
+
+def damaged(state, path, value):
+    """Change one value of a nested state in place; ``...`` removes it."""
+    *way, last = [int(part) if part.isdigit() else part for part in path.split("/")]
+    for part in way:
+        state = state[part]
+    if value is ...:
+        del state[last]
+    else:
+        state[last] = value
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_values_that_no_training_of_this_config_writes_are_refused_and_the_previous_one_taken(tmp_path, caplog, case):
+    loop = make(tmp_path / "run", epochs=1)
+    loop.fit()
+    path, value, message = DAMAGE[case]
+    state = read_torch_values(loop.folder.last)
+    damaged(state, path, value)
+    checkpoint.write(loop.folder.last, state)
+    again = make(tmp_path / "run", epochs=1)
+    assert again.saver.resume()
+    assert again.at.step == 6
+    assert re.search(f"last.pt is whole but holds no training that could go on: .*{message}", caplog.text)
+
+
+@pytest.mark.parametrize(
+    "kind", ["SGD", "AdamW", "NAdam", "RAdam", "Adamax", "Adagrad", "Adadelta", "ASGD", "RMSprop", "Rprop", "Adafactor"]
+)
+def test_states_of_every_optimiser_go_on(tmp_path, caplog, kind):
+    def task():
+        return ToyTask(optimizer=getattr(torch.optim, kind))
+
+    make(tmp_path / "run", task(), epochs=1).fit()
+    assert make(tmp_path / "run", task()).saver.resume()
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+SCHEDULES = {
+    "OneCycleLR": lambda optimizer: OneCycleLR(optimizer, 0.1, total_steps=40),
+    "CosineAnnealingWarmRestarts": lambda optimizer: CosineAnnealingWarmRestarts(optimizer, 3),
+    "MultiStepLR": lambda optimizer: MultiStepLR(optimizer, [2, 5]),
+    "SequentialLR": lambda optimizer: SequentialLR(optimizer, [ConstantLR(optimizer), LinearLR(optimizer)], [12]),
+}
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_states_of_every_schedule_go_on(tmp_path, caplog, kind):
+    def task():
+        made = ToyTask()
+        made.schedulers = {"net": SCHEDULES[kind](made.optimizers["net"])}
+        return made
+
+    make(tmp_path / "run", task(), epochs=1).fit()
+    assert make(tmp_path / "run", task()).saver.resume()
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_an_epoch_that_became_shorter_may_hold_fewer_batches_than_are_done(tmp_path):
+    loop = make(tmp_path / "run", epochs=1, max_steps=7)
+    loop.fit()
+    task = ToyTask()
+    task.steps_per_epoch = 4
+    again = make(tmp_path / "run", task)
+    again.saver.state.config_text = "config: y"
+    assert again.saver.resume()
+    assert again.at.batch == 7
 
 
 def test_random_states_of_another_kind_are_named():
