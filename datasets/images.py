@@ -27,6 +27,7 @@ from datasets.pixels import PixelError, is_blank, spread, to_rgb
 from models.imagenet import normalise
 
 SMALLEST_EDGE = 2
+NARROWEST = 100  # times the shorter edge that the longer one may have; scaling the shorter one up is bounded by it
 LARGEST = 2**27  # pixels; 400 MB as RGB, more than an image of a phone of 108 million pixels
 DENSEST = 1000  # pixels that a byte of a file stands for at most, where there are more than UNSUSPICIOUS
 UNSUSPICIOUS = 2**24
@@ -59,8 +60,8 @@ def read_image(source: Path | bytes | np.ndarray, name: str | None = None, allow
 
     ``name`` is what an error calls the image; ``allow_blank`` is for generated images, of which a blank one is a
     result. Raises ImageError where the file is missing, broken off or no image, whatever its decoder says of it; has a
-    height or width of one pixel, or so many pixels that it takes too much memory; has no defined black and white; is
-    blank.
+    height or width of one pixel, one that is more than 100 times the other, or so many pixels that it takes too much
+    memory; has no defined black and white; is blank.
     """
     name = name or (shown_path(str(source)) if isinstance(source, Path) else "image in memory")
     if isinstance(source, Path) and (absent := not_there(source, "image")):
@@ -82,6 +83,8 @@ def read_image(source: Path | bytes | np.ndarray, name: str | None = None, allow
         raise ImageError(f"{name}: cannot be decoded as an image ({reason}); replace or remove it") from error
     if min(rgb.size) < SMALLEST_EDGE:
         raise ImageError(f"{name}: is {rgb.width}x{rgb.height} pixels, expected at least {SMALLEST_EDGE} a side")
+    if problem := narrow(rgb.size):
+        raise ImageError(f"{name}: {problem}")
     if not allow_blank and is_blank(rgb):
         levels = spread(rgb)
         alike = f"within {levels} of 255 levels" if levels else "equal"
@@ -89,6 +92,17 @@ def read_image(source: Path | bytes | np.ndarray, name: str | None = None, allow
             f"{name}: shows nothing, all {rgb.width}x{rgb.height} pixels are {alike}; replace or remove it"
         )
     return rgb
+
+
+def narrow(size: tuple[int, int]) -> str | None:
+    """Return a message about a width and height (pixels) so unlike that scaling the shorter would take much memory."""
+    longest = NARROWEST * min(size)
+    if max(size) <= longest:
+        return None
+    return (
+        f"is {size[0]}x{size[1]} pixels, expected a longer edge of at most {longest}, {NARROWEST} times the shorter; "
+        "crop or remove it"
+    )
 
 
 def read_image_bytes(path: Path) -> bytes:

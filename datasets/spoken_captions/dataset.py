@@ -84,6 +84,9 @@ class SpokenCaptions(Dataset, ABC):
             raise  # no row is to blame, so none is to be skipped
         except UserError as error:
             raise self.unusable(index, error) from error
+        except MemoryError as error:
+            reason = UserError("takes more memory than there is; shorten its sound, scale its image down, or remove it")
+            raise self.unusable(index, reason) from error
 
     def unusable(self, index: int, error: UserError) -> SampleError:
         """Return the error of a row, for the caller to raise: its number, name, list and split, and what is wrong."""

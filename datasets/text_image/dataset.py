@@ -25,7 +25,7 @@ from datasets.crops import centre_crop, random_crop, random_mirror, resize_short
 from datasets.decoded_cache import DecodedCache
 from datasets.digests import rows_digest
 from datasets.image_ids import ImageIds
-from datasets.images import ImageError, read_image, read_image_bytes
+from datasets.images import ImageError, narrow, read_image, read_image_bytes
 from datasets.loading.rows import ManifestError, OnError, unusable_row
 from datasets.text_image.files import SplitName, read_split
 
@@ -173,7 +173,10 @@ class CaptionedImages(Dataset):
                 "pixels; mend bounding_boxes.txt"
             )
             raise unusable_row(self, index, name, message)
-        return image.crop(square)
+        cropped = image.crop(square)
+        if problem := narrow(cropped.size):
+            raise unusable_row(self, index, name, f"cut out around its box it {problem}")
+        return cropped
 
     def image_ids(self, rows: Sequence[int]) -> np.ndarray:
         """Return numbers (n,) int64 of some rows' images, equal where the files have the same bytes.

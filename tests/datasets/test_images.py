@@ -573,6 +573,16 @@ def test_folders_and_huge_images_are_refused(tmp_path):
         read_image(tmp_path / "a.pgm")
 
 
+def test_images_so_narrow_that_scaling_them_takes_gigabytes_are_refused(tmp_path):
+    for size, longest in (((4001, 40), 4000), ((40, 4001), 4000), ((65535, 2), 200)):
+        Image.linear_gradient("L").resize(size).save(tmp_path / "a.png")
+        message = rf"a\.png: is {size[0]}x{size[1]} pixels, expected a longer edge of at most {longest}, 100 times the"
+        with pytest.raises(ImageError, match=message):
+            read_image(tmp_path / "a.png", allow_blank=True)
+    Image.linear_gradient("L").resize((4000, 40)).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").size == (4000, 40)
+
+
 def test_an_image_file_with_a_hole_of_terabytes_is_refused_by_its_size(tmp_path):
     path = tmp_path / "a.png"
     example().save(path)

@@ -157,6 +157,17 @@ def test_what_is_kept_stays_within_its_budget(corpus, small):
     assert dataset._kept.left == 10
 
 
+def test_a_row_that_memory_has_no_room_for_is_named(corpus, small, monkeypatch):
+    dataset = PlacesFiles(corpus, small, train=False)
+
+    def speech(_row):
+        raise MemoryError
+
+    monkeypatch.setattr(dataset, "_speech", speech)
+    with pytest.raises(SampleError, match=r"row 2 \(utt2\) of .*: takes more memory than there is; shorten its sound"):
+        dataset[2]
+
+
 def test_a_file_that_cannot_be_read_is_reported_each_time_and_not_kept(corpus, small):
     (corpus.parent / "wavs" / "2.wav").write_bytes(b"")
     dataset = PlacesFiles(corpus, small, train=False, keep_mb=1)

@@ -143,6 +143,22 @@ def test_a_box_outside_its_image(birds):
         data[0]
 
 
+def test_a_box_that_leaves_a_strip_of_its_image(birds):
+    first = CaptionedImages(birds, "train", train=False)
+    Image.linear_gradient("L").resize((90, 400)).save(first.content.images / f"{first.content.names[0]}.jpg")
+    boxes = birds / "CUB_200_2011" / "bounding_boxes.txt"
+    lines = boxes.read_text().splitlines()
+    boxes.write_text("\n".join(["1 -299.0 28.0 300.0 400.0", *lines[1:]]))
+    data = CaptionedImages(birds, "train", train=False)
+    assert data.stored_image(0).size[1] > 90
+    boxes.write_text("\n".join(["1 -448.0 28.0 300.0 400.0", *lines[1:]]))
+    data = CaptionedImages(birds, "train", train=False)
+    left, top, right, bottom = around(data.content.boxes[0], (90, 400))
+    assert right - left == 2, (left, top, right, bottom)
+    with pytest.raises(SampleError, match=r"row 0 .*: cut out around its box it is 2x\d+ pixels, expected a longer"):
+        data[0]
+
+
 def test_a_blank_image_is_a_bad_sample(birds):
     first = CaptionedImages(birds, "train", train=False, resolutions=[32])
     Image.new("RGB", (90, 70), "white").save(first.content.images / f"{first.content.names[0]}.jpg")
