@@ -22,6 +22,7 @@ from gan.lattegan.geneva import GenevaDialogue, GenevaDiscriminator, GenevaGener
 from gan.lattegan.layers import Instructions
 from gan.lattegan.objectives import DialogueTurns, GenevaAdversarial, LatteganHinge, SeenTurns
 from gan.lattegan.rollout import Networks, RollOuts, roll_out
+from tasks.lattegan.task import LAYOUT
 
 TURNS, WORDS, TEXT, STATE, CLASSES, PIXELS = 3, 12, 128, 128, 24, 64
 
@@ -35,7 +36,8 @@ def lattegan() -> Networks:
         TEXT, image_dim=96, condition_dim=64, noise_dim=32, norm="instance", fusion=fusion, **shared
     )
     encoder = ImageEncoder(image_dim=96, width=24, norm="instance", spectral=True)
-    return Networks(encoder, generator, UnetDiscriminator(TEXT, CLASSES, **shared))
+    judge = UnetDiscriminator(TEXT, CLASSES, **shared)
+    return Networks(*(network.to(memory_format=LAYOUT) for network in (encoder, generator, judge)))
 
 
 def geneva() -> tuple[Networks, GenevaDialogue]:
@@ -64,7 +66,8 @@ def lattegan_step(turns: int) -> Callable[[], None]:
     drawing = [*networks.image_encoder.parameters(), *networks.generator.parameters()]
     players = [torch.optim.Adam(part, lr=1e-4) for part in (drawing, networks.discriminator.parameters())]
     told, wrong, added = said(turns), said(turns), torch.zeros(turns, CLASSES)
-    seen = SeenTurns(images(turns), images(turns), told, wrong, added)
+    shown = [images(turns).contiguous(memory_format=LAYOUT) for _ in range(2)]
+    seen = SeenTurns(*shown, told, wrong, added)
 
     def step() -> None:
         made = networks.generator(torch.randn(turns, 32), told, networks.image_encoder(seen.previous))

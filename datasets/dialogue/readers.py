@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from common.errors import UserError
 from datasets.dialogue.records import DialogueFile
 from datasets.dialogue.spoken import SpokenFeatures, SpokenUnits
 from datasets.dialogue.texts import WordPieces, WordVectors
@@ -22,6 +23,13 @@ def read_turn(
     if isinstance(reader, SpokenUnits | SpokenFeatures):
         return reader.read(said, split, speaker)
     return reader(file.history(list(said[:-1])), said[-1])
+
+
+def check_fits(reader: InstructionReader | None, inputs: Sequence[str], where: str = "texts") -> None:
+    """Raise a UserError where a reader, set at ``where``, makes other tensors than those that an encoder takes."""
+    if reader is None or tuple(reader.names) != tuple(inputs):
+        found = "no reader of texts" if reader is None else f"a reader that makes {', '.join(reader.names)}"
+        raise UserError(f"{where} has {found}, the encoder takes {', '.join(inputs)}: give one that fits")
 
 
 def reader_digest(reader: InstructionReader) -> str:

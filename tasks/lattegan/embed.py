@@ -19,7 +19,7 @@ from common.errors import UserError
 from common.parallel import progress
 from config.limits import Threads
 from datasets.dialogue.embeddings import EmbeddedTurns, embedding_name, write_embeddings
-from datasets.dialogue.readers import InstructionReader, read_turn, reader_digest
+from datasets.dialogue.readers import InstructionReader, check_fits, read_turn, reader_digest
 from datasets.dialogue.records import DialogueFile
 from datasets.loading.rows import ManifestError
 from engine.context import Context
@@ -110,10 +110,7 @@ def _ready(
     encoder: InstructionEncoder, texts: InstructionReader, dialogues: dict[str, Path], run: Path | None
 ) -> tuple[InstructionEncoder, dict[str, DialogueFile]]:
     """Return the encoder with its weights in evaluation mode, and the files of dialogues by split."""
-    if tuple(texts.names) != tuple(encoder.inputs):
-        raise UserError(
-            f"texts make {', '.join(texts.names)}, the encoder takes {', '.join(encoder.inputs)}: give those that fit"
-        )
+    check_fits(texts, encoder.inputs)
     if run is not None:
         load_run(run, TextModules(encoder))
     files = {split: DialogueFile(path) for split, path in dialogues.items()}

@@ -25,6 +25,7 @@ from common import distributed
 from common.errors import UserError
 from config import Deferred, Problem
 from config.limits import Count, Weight
+from datasets.dialogue.readers import check_fits
 from datasets.dialogue.records import to_bytes
 from datasets.dialogue.splits import DialogueData
 from datasets.loading.skipped import merge_skipped
@@ -105,14 +106,7 @@ class TirgTraining:
         if folder is not None:
             data.keep_skipped(folder.path / SKIPPED)
             data.train_loader.note_small_set()
-        reader = data.train_loader.dataset.texts
-        if reader is None or tuple(reader.names) != tuple(encoder.inputs):
-            found = (
-                "no reader of texts" if reader is None else f"a reader of texts that makes {', '.join(reader.names)}"
-            )
-            raise UserError(
-                f"data.train has {found}, the encoder takes {', '.join(encoder.inputs)}: give texts that fit"
-            )
+        check_fits(data.train_loader.dataset.texts, encoder.inputs, "data.train")
         self.distance, self.margin, self.others, self.weights = distance, margin, others, weights
         self.encoder, self.trunk = encoder.to(device), trunk.to(device).eval()
         self.network = network(image_dim=trunk.channels, text_dim=encoder.text_dim, num_objects=data.num_objects).to(

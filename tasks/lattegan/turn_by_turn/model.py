@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import config
 from common.errors import UserError
 from config.limits import Count
+from datasets.dialogue.readers import check_fits
 from datasets.dialogue.records import DialogueFile, history, in_range, scaled
 from datasets.dialogue.texts import WordPieces, WordVectors
 from datasets.dialogue.typed import Typed, typed
@@ -55,11 +56,7 @@ class Written:
     def __init__(
         self, encoder: GruInstructionEncoder | BertInstructionEncoder, texts: WordVectors | WordPieces, corpus: str
     ) -> None:
-        if tuple(texts.names) != tuple(encoder.inputs):
-            raise UserError(
-                f"texts make {', '.join(texts.names)}, the encoder takes {', '.join(encoder.inputs)}: give those that "
-                "fit"
-            )
+        check_fits(texts, encoder.inputs)
         self.encoder, self.texts, self.corpus = encoder.eval(), texts, corpus
 
     def hear(self, said: str) -> Typed:

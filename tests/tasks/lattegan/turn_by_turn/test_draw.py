@@ -182,5 +182,5 @@ def test_a_reader_for_another_encoder(model):
     class Pieces:
         names = ("tokens", "mask", "types")
 
-    with pytest.raises(UserError, match="texts make tokens, mask, types, the encoder takes previous_vectors"):
+    with pytest.raises(UserError, match="texts has a reader that makes tokens, mask, types, the encoder takes prev"):
         Written(model.reads.encoder, Pieces(), "iclevr")
