@@ -112,7 +112,8 @@ class TrainingState:
     def _problems(self, state: dict[str, Any]) -> Iterator[str]:
         """Yield messages about values that do not go with each other, or with the living parts."""
         task = self.task
-        unchanged = state.get("config") == self.config_text and state.get("learns_from", {}) == self.learns_from
+        same_config = self.config_text and state.get("config") == self.config_text  # none where a script steps itself
+        unchanged = same_config and state.get("learns_from", {}) == self.learns_from
         yield from state_checks.count_problems(state, task.steps_per_epoch if unchanged else None)
         if unknown := sorted(set(state.get("gradients", {})) - set(task.optimizers)):
             yield f"its gradients are of {unknown}, expected some of the optimisers {sorted(task.optimizers)}"
