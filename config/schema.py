@@ -107,11 +107,9 @@ class _Schema:
         return {"$ref": f"#/$defs/{key}"}
 
     def _cases(self, product: Any, offered: tuple[str, ...]) -> dict[str, Any]:
-        fitting = {
-            name: target
-            for name, target in self.targets.items()
-            if serves(target, [product], offered) and _can_be_given(target, offered)
-        }
+        fitting = self._fitting(product, offered)
+        if product is not Any and fitting.keys() == self._fitting(Any, offered).keys():
+            return self._nodes(Any, offered)  # a protocol that every result may serve: drawn once for all of them
         cases = [
             {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": reference}
             for name, target in fitting.items()
@@ -119,6 +117,14 @@ class _Schema:
         ]
         node = {"description": f"makes {describe(product)}", "properties": {"type": {"enum": sorted(fitting)}}}
         return {"type": "object", **(node if fitting else {}), "allOf": cases} if cases else {"type": "object"}
+
+    def _fitting(self, product: Any, offered: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
+        """Return what a config can call for a ``product``, by name."""
+        return {
+            name: target
+            for name, target in self.targets.items()
+            if serves(target, [product], offered) and _can_be_given(target, offered)
+        }
 
     def _definition(self, name: str, target: Callable[..., Any], offered: tuple[str, ...]) -> dict[str, Any]:
         key = "-".join([name, *offered])

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 import config
 from common.errors import UserError
+from common.files import write_plainly
 from config.limits import Count
 from datasets.audio.log_mel import check_usable, log_mel
 from datasets.audio.read import SAMPLE_RATE, AudioError, read_audio, resample
@@ -173,7 +174,7 @@ def _decoded(content: bytes) -> np.ndarray:
     """Decode the bytes of a file as samples (N,) at 16 kHz."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recording"
-        path.write_bytes(content)
+        write_plainly(path, content)
         try:
             return read_audio(path, allow_silence=True)
         except AudioError as error:

@@ -36,12 +36,13 @@ OTHER_WAYS = {
     ("datasets/dialogue/release_files.py", "__enter__"),
     ("tasks/visual_vocab/serve/records.py", "add"),  # on disk before it returns; a half line goes at the next start
     ("common/parallel.py", "locked"),  # an empty file
-    ("common/safe_load.py", "torch_bytes"),  # to memory, as the next eight
+    ("common/safe_load.py", "torch_bytes"),  # to memory, as the next nine
     ("datasets/media_files.py", "encode_image"),
     ("evaluation/report/parts/media.py", "sprite"),
     ("datasets/world/export/iclevr.py", "iclevr_media"),
     ("evaluation/feature_networks.py", "__init__"),
     ("evaluation/report/unit_plots.py", "save"),
+    ("evaluation/report/similarity_plots.py", "png"),
     ("scripts/captions_sheet.py", "main"),
     ("scripts/readme_image.py", "main"),
     ("evaluation/abx/frames.py", "__init__"),  # in a temporary folder
