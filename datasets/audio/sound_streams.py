@@ -5,6 +5,7 @@ at a wrong one (FLAC), looks at the first recording alone (joined mp3, chained O
 the file is put right in memory before. The bytes that other containers announce are compared with what is there.
 """
 
+import os
 import stat
 from collections.abc import Iterator
 from io import BytesIO, RawIOBase
@@ -40,7 +41,7 @@ class Stream(soundfile.SoundFile):
     knows it before everything is decoded, as of FLAC that was written to a pipe.
     """
 
-    def __init__(self, source: Path | BytesIO | RawIOBase, length: int | None = None) -> None:
+    def __init__(self, source: bytes | BytesIO | RawIOBase, length: int | None = None) -> None:
         super().__init__(source)
         self.length = length if length is not None else self.frames if self.frames < 1 << 62 else None
 
@@ -77,7 +78,7 @@ def streams(path: Path, counting: bool = False) -> Iterator[Stream]:
         yield from _of_mp3(known or list(recordings(inside)))
         return
     mended = with_its_length(path, sound) if sound else None
-    stream = Stream(mended or path)
+    stream = Stream(mended or os.fsencode(path))  # soundfile cannot encode a name that is not UTF-8
     if stream.format == "MP3":
         stream.close()
         yield from _of_mp3(list(recordings(content_of(path))))

@@ -1,5 +1,7 @@
 """Decoding: every container, rate and channel count gives the same mono signal; what cannot be used is named."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -21,6 +23,18 @@ def test_reads_every_container(tmp_path, name, error):
     assert abs(len(samples) - 8000) < 1200  # mp3 pads to whole frames
     lag = np.argmax(np.correlate(samples[:4000], tone(16000)[:400].astype(np.float32), "valid")[:1300])
     assert np.abs(samples[lag + 500 : lag + 3500] - tone(16000)[500:3500]).max() < error
+
+
+@pytest.mark.parametrize("ending", ["wav", "aiff", "au", "flac", "ogg", "mp3"])
+def test_names_in_other_encodings_than_utf_8_are_read(tmp_path, ending):
+    soundfile.write(tmp_path / f"plain.{ending}", tone(16000), 16000)
+    named = tmp_path / os.fsdecode(b"caf\xe9." + ending.encode())
+    named.write_bytes((tmp_path / f"plain.{ending}").read_bytes())
+    np.testing.assert_array_equal(read_audio(named), read_audio(tmp_path / f"plain.{ending}"))
+    assert count_samples(named) == count_samples(tmp_path / f"plain.{ending}")
+    named.write_bytes(b"RIFF1234")
+    with pytest.raises(AudioError, match=r"decoded as sound|breaks off"):
+        read_audio(named)
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
