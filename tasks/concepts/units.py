@@ -3,14 +3,16 @@
 Shape letters: Z latents, U units, L labels.
 """
 
+import random
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from common import distributed
 from config.limits import BatchSize, Count
-from evaluation.concepts import vanished
+from evaluation.concepts import ConceptError, vanished
 from gan.directions.subjects import draw_subjects
 from gan.dissection.dissect import Dissection, dissect_generator
 from gan.dissection.unit_ranking import rank_units
@@ -36,10 +38,12 @@ class AblatedUnits:
         latents: Z, of each seed.
         cases: of each word and seed at most, the first latents whose image shows the word.
         least: share of the pixels from which on an image shows a word.
+        draws: of random units, for each word and seed, over which the control is the mean.
         batch_size: images at a time.
 
     Raises:
         LayerNameError: the generator has no such layer.
+        ConceptError: the layer has too few units for a control without those of a word.
     """
 
     title, fit_name, effect_name = "units (generator)", "IoU", "vanishes"
@@ -55,12 +59,13 @@ class AblatedUnits:
         latents: Count = 100,
         cases: Count = 25,
         least: Least = 0.015,
+        draws: Count = 5,
         batch_size: BatchSize = 50,
     ) -> None:
         layer_named(generator, layer)
         self.generator, self.segmenter, self.layer, self.number = generator, segmenter, layer, number
         self.samples, self.threshold, self.latents, self.cases = samples, threshold, latents, cases
-        self.least, self.batch_size = least, batch_size
+        self.least, self.draws, self.batch_size = least, draws, batch_size
 
     def protocol(self) -> str:
         """Return what was done and counted."""
@@ -69,7 +74,8 @@ class AblatedUnits:
             f"{self.samples} images, a unit being on in {100 * self.threshold:g} % of its cells; at most {self.cases} "
             f"of {self.latents} latents of each seed whose image shows the word on {100 * self.least:g} % of its "
             "pixels; share of them in which fewer than half of these pixels are left without the units. Control: as "
-            "many random units of the layer, others for each seed. IoU: mean of the units, beside that of all."
+            f"many random units of the layer, none of them the word's; mean of {self.draws} draws for each seed. IoU: "
+            "mean of the units, beside that of all."
         )
 
     def measure(self, words: Sequence[str], seeds: Sequence[int], dry_run: bool) -> Mapping[str, Finding]:
@@ -86,23 +92,25 @@ class AblatedUnits:
         chosen = _chosen(found, own, self.number)
         layer = found.layers[self.layer]
         units = self._units = layer.iou.shape[1]
+        if own and units < 2 * self.number:
+            raise ConceptError(
+                f"{self.layer} has {units} units: without {self.number} of a word, too few are left for a control of "
+                f"{self.number}; give a number of at most {units // 2}"
+            )
         effects: dict[str, list[float]] = {word: [] for word in own}
         controls: dict[str, list[float]] = {word: [] for word in own}
         counted = dict.fromkeys(own, 0)
         for seed in seeds:
             drawn = draw_subjects(generator, TRIED if dry_run else self.latents, seed).latents
             before = self._degrees(judge, generator, drawn)
-            strange = _random(units, self.number, seed)
             for word in own:
                 label = judge.labels.index(word)
                 rows = torch.nonzero(before[:, label] >= self.least)[: self.cases, 0]
                 counted[word] += len(rows)
-                for off, column in ((chosen[word], effects), (strange, controls)):
-                    if not len(rows):
-                        column[word].append(float("nan"))
-                        continue
-                    after = self._degrees(judge, generator, drawn[rows], off)[:, label]
-                    column[word].append(vanished(before[rows, label], after).double().mean().item())
+                gone = partial(self._gone, judge, generator, drawn[rows], before[rows, label], label)
+                effects[word].append(gone(chosen[word]))
+                strange = [gone(off) for off in others(units, chosen[word], self.draws, f"{seed} {word}")]
+                controls[word].append(sum(strange) / len(strange))
         whole = layer.iou.mean(dim=1)
         return {
             word: Finding(
@@ -117,6 +125,21 @@ class AblatedUnits:
             )
             for word in own
         }
+
+    def _gone(
+        self,
+        judge: SegmenterJudge,
+        generator: nn.Module,
+        rows: Tensor,
+        before: Tensor,
+        label: int,
+        off: Sequence[int],
+    ) -> float:
+        """Return in which share of latents (Z, D) a label vanishes without some units; NaN where there are none."""
+        if not len(rows):
+            return float("nan")
+        after = self._degrees(judge, generator, rows, off)[:, label]
+        return vanished(before, after).double().mean().item()
 
     @torch.no_grad()
     def _degrees(self, judge: SegmenterJudge, generator: nn.Module, rows: Tensor, off: Sequence[int] = ()) -> Tensor:
@@ -141,6 +164,7 @@ def _chosen(found: Dissection, words: Sequence[str], number: int) -> dict[str, l
     return {word: ranked[labels.index(word), :number].tolist() for word in words}
 
 
-def _random(units: int, number: int, seed: int) -> list[int]:
-    """Draw as many of the layer's units."""
-    return torch.randperm(units, generator=torch.Generator().manual_seed(seed))[:number].tolist()
+def others(units: int, chosen: Sequence[int], draws: int, key: str) -> list[list[int]]:
+    """Draw several times as many of a layer's units as are chosen, none of them among those; ``key`` seeds the draw."""
+    left, source = [unit for unit in range(units) if unit not in chosen], random.Random(key)
+    return [source.sample(left, len(chosen)) for _ in range(draws)]

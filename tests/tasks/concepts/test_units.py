@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from evaluation.concepts import ConceptError
 from gan.hooks import LayerNameError
 from models.segmenter.labels import ATTRIBUTE_CATEGORIES, ATTRIBUTE_LABELS
-from tasks.concepts.units import AblatedUnits
+from tasks.concepts.units import AblatedUnits, others
 
 RED, BLUE = ATTRIBUTE_LABELS.index("red"), ATTRIBUTE_LABELS.index("blue")
 
@@ -45,7 +46,7 @@ def test_a_word_vanishes_without_the_unit_that_paints_it():
     red = found["red"]
     assert red.what == "1 of 4 units of units, the best: 0"
     assert list(red.effect) == [1.0, 1.0]
-    assert set(red.control) <= {0.0, 1.0}  # another unit does nothing; unit 0 may be drawn by chance
+    assert list(red.control) == [0.0, 0.0]  # the others do nothing, and unit 0 is none of them
     assert red.cases == 6
     assert red.fit.value > red.fit.chance
     assert found["blue"].cases == 0  # no image shows it
@@ -56,3 +57,17 @@ def test_a_word_vanishes_without_the_unit_that_paints_it():
 def test_another_layer_is_refused():
     with pytest.raises(LayerNameError, match="no layer 'layer9'"):
         AblatedUnits(Paint(), Eye(), "layer9")
+
+
+def test_a_control_is_never_of_the_words_own_units():
+    drawn = others(8, [1, 4, 6], 20, "0 red")
+    assert len(drawn) == 20
+    assert all(len(set(one)) == 3 and not {1, 4, 6} & set(one) for one in drawn)
+    assert {unit for one in drawn for unit in one} == {0, 2, 3, 5, 7}
+    assert drawn == others(8, [1, 4, 6], 20, "0 red")
+    assert drawn != others(8, [1, 4, 6], 20, "1 red")
+
+
+def test_too_few_units_for_a_control_are_one_sentence():
+    with pytest.raises(ConceptError, match="give a number of at most 2"):
+        AblatedUnits(Paint(), Eye(), "units", number=3, samples=4).measure(["red"], [0], False)
